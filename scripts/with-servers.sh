@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Runs a command with real servers beside it: Redis and Postgres on free ports, in a temporary folder, stopped and
+# removed when the command ends. Tells the command of them by TEST_REDIS_URL and TEST_POSTGRES_URL.
+# Usage: scripts/with-servers.sh COMMAND [ARGUMENT ...]
+set -euo pipefail
+
+free_port() {
+  python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# Postgres refuses to run as root.
+as_postgres() {
+  if [ "$(id -u)" -eq 0 ]; then
+    setpriv --reuid=postgres --regid=postgres --clear-groups -- "$@"
+  else
+    "$@"
+  fi
+}
+
+folder=$(mktemp -d)
+redis_pid=
+cleanup() {
+  if [ -n "$redis_pid" ]; then kill "$redis_pid" 2>/dev/null || true; fi
+  as_postgres "$postgres_bin/pg_ctl" -D "$folder/postgres" -m immediate -s stop >/dev/null 2>&1 || true
+  rm -rf "$folder"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+postgres_bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)
+: "${postgres_bin:?no Postgres server found below /usr/lib/postgresql: run scripts/install-packages.sh}"
+
+redis_port=$(free_port)
+redis-server --port "$redis_port" --bind 127.0.0.1 --dir "$folder" --save '' --appendonly no \
+  --maxmemory-policy noeviction --daemonize no >"$folder/redis.log" 2>&1 &
+redis_pid=$!
+
+postgres_port=$(free_port)
+mkdir "$folder/postgres" "$folder/socket"
+chmod 755 "$folder"
+if [ "$(id -u)" -eq 0 ]; then chown postgres: "$folder/postgres" "$folder/socket"; fi
+as_postgres "$postgres_bin/initdb" -D "$folder/postgres" -U postgres -A trust --no-sync >/dev/null
+as_postgres "$postgres_bin/pg_ctl" -D "$folder/postgres" -s -w -t 60 -l "$folder/postgres/server.log" \
+  -o "-p $postgres_port -c listen_addresses=127.0.0.1 -c unix_socket_directories=$folder/socket -c max_connections=300" start
+
+for _ in $(seq 100); do
+  if redis-cli -p "$redis_port" ping >/dev/null 2>&1; then break; fi
+  sleep 0.1
+done
+redis-cli -p "$redis_port" ping >/dev/null
+
+export TEST_REDIS_URL="redis://127.0.0.1:$redis_port"
+export TEST_POSTGRES_URL="postgres://postgres@127.0.0.1:$postgres_port/postgres"
+"$@"

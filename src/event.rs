@@ -1,0 +1,308 @@
+//! What happens in the engine, told to whoever wants to know. The one seam for metrics, health, logs and tests.
+//!
+//! Only `worker`, `completer`, `lease` and `app`'s background polls emit events. Observers match them without `_`, so that
+//! a new event can't be forgotten.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::order::OrderId;
+use crate::queue::Depth;
+use crate::store::DeadReason;
+
+/// Which order an event is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subject<'a> {
+    /// `None` for a message that could not be read.
+    pub order_id: Option<OrderId>,
+    /// From the message.
+    pub correlation_id: Option<&'a str>,
+    /// Which attempt, from 1.
+    pub attempt: u32,
+}
+
+/// A step of the pipeline that calls a dependency with a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Queue: take messages under a lease.
+    Claim,
+    /// Store: take orders into work.
+    Begin,
+    /// Store: end attempts.
+    Conclude,
+    /// Store: keep dead letters.
+    Bury,
+    /// Queue: ack or retry.
+    Settle,
+    /// Queue: extend leases.
+    RenewQueue,
+    /// Store: extend leases.
+    RenewStore,
+}
+
+impl Stage {
+    /// Every stage, for metrics that show each from the start.
+    pub const ALL: [Self; 7] =
+        [Self::Claim, Self::Begin, Self::Conclude, Self::Bury, Self::Settle, Self::RenewQueue, Self::RenewStore];
+
+    /// As in labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Claim => "claim",
+            Self::Begin => "begin",
+            Self::Conclude => "conclude",
+            Self::Bury => "bury",
+            Self::Settle => "settle",
+            Self::RenewQueue => "renew_queue",
+            Self::RenewStore => "renew_store",
+        }
+    }
+
+    /// Whom the stage calls.
+    pub fn dependency(self) -> Dependency {
+        match self {
+            Self::Claim | Self::Settle | Self::RenewQueue => Dependency::Queue,
+            Self::Begin | Self::Conclude | Self::Bury | Self::RenewStore => Dependency::Store,
+        }
+    }
+}
+
+/// What the worker can't do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dependency {
+    /// Redis, or its embedded counterpart.
+    Queue,
+    /// Postgres, or its embedded counterpart.
+    Store,
+}
+
+impl Dependency {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Queue, Self::Store];
+
+    /// As in labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Store => "store",
+        }
+    }
+}
+
+/// Why a message goes back to the queue to be delivered again. A closed set: it labels metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RetryReason {
+    /// The fulfiller asked for another try.
+    FulfillerFailed,
+    /// The fulfiller took longer than its deadline.
+    FulfillerTimeout,
+    /// The fulfiller panicked.
+    FulfillerPanicked,
+    /// The order's row was not there (yet).
+    UnknownOrder,
+    /// The database refused the row.
+    StoreRefused,
+    /// Another worker holds the order. No attempt is spent.
+    Busy,
+    /// The row's lease was lost while the work went on. No attempt is spent.
+    LeaseLost,
+    /// Handed back by a drain. No attempt is spent.
+    HandedBack,
+}
+
+impl RetryReason {
+    /// Every reason, for metrics that show each from the start.
+    pub const ALL: [Self; 8] = [
+        Self::FulfillerFailed,
+        Self::FulfillerTimeout,
+        Self::FulfillerPanicked,
+        Self::UnknownOrder,
+        Self::StoreRefused,
+        Self::Busy,
+        Self::LeaseLost,
+        Self::HandedBack,
+    ];
+
+    /// As in labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::FulfillerFailed => "fulfiller_failed",
+            Self::FulfillerTimeout => "fulfiller_timeout",
+            Self::FulfillerPanicked => "fulfiller_panicked",
+            Self::UnknownOrder => "unknown_order",
+            Self::StoreRefused => "store_refused",
+            Self::Busy => "busy",
+            Self::LeaseLost => "lease_lost",
+            Self::HandedBack => "handed_back",
+        }
+    }
+}
+
+/// A loop whose standing still would mean that the process is wedged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Loop {
+    /// Claims messages.
+    Worker,
+    /// Concludes and settles.
+    Completer,
+    /// Keeps leases.
+    LeaseKeeper,
+}
+
+impl Loop {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Worker, Self::Completer, Self::LeaseKeeper];
+
+    /// As in health details.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Worker => "worker",
+            Self::Completer => "completer",
+            Self::LeaseKeeper => "lease_keeper",
+        }
+    }
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Event<'a> {
+    /// The engine starts.
+    Started {
+        /// This process's identity, fresh with every start.
+        worker: &'a str,
+        /// Orders in flight at most.
+        concurrency: usize,
+    },
+    /// A loop went round. Emitted at least every few seconds by a loop that is well, busy or idle.
+    Beat(Loop),
+    /// A call to a dependency ended.
+    StageDone {
+        /// Which.
+        stage: Stage,
+        /// How many items it was about: for a claim, how many it brought.
+        items: usize,
+        /// How long it took.
+        took: Duration,
+        /// Whether it was answered.
+        ok: bool,
+    },
+    /// A call failed; it will be repeated for as long as it takes.
+    DependencyDown {
+        /// Whose.
+        dependency: Dependency,
+        /// What it said.
+        error: &'a str,
+        /// When it is tried again.
+        retry_in: Duration,
+    },
+    /// A call or a poll was answered; also emitted when nothing was wrong.
+    DependencyUp(Dependency),
+    /// Orders in flight: claimed and not settled yet.
+    InFlight(usize),
+    /// An attempt began.
+    AttemptStarted {
+        /// Whose.
+        subject: Subject<'a>,
+        /// Whether the order was taken from a worker whose lease had run out.
+        takeover: bool,
+    },
+    /// An attempt ended with its order `fulfilled`, and that is committed.
+    Fulfilled {
+        /// Whose.
+        subject: Subject<'a>,
+        /// From claim to commit.
+        took: Duration,
+        /// From the row's `created_at` to now.
+        age: Option<Duration>,
+        /// The fulfiller's reference.
+        reference: Option<&'a str>,
+    },
+    /// An attempt ended and failed, whatever becomes of the order: exactly one [`Event::Retried`] or
+    /// [`Event::DeadLettered`] goes with it.
+    AttemptFailed {
+        /// Whose.
+        subject: Subject<'a>,
+        /// From claim to now.
+        took: Duration,
+        /// What went wrong.
+        error: &'a str,
+    },
+    /// A message goes back to the queue.
+    Retried {
+        /// Whose.
+        subject: Subject<'a>,
+        /// Why.
+        reason: RetryReason,
+        /// Not before.
+        after: Duration,
+    },
+    /// A message was given up and is kept as a dead letter.
+    DeadLettered {
+        /// Whose.
+        subject: Subject<'a>,
+        /// Why.
+        reason: DeadReason,
+        /// Why, for a person.
+        detail: &'a str,
+    },
+    /// A message was dropped, as its order is `fulfilled` or `failed` already.
+    AlreadyFinal {
+        /// Whose.
+        subject: Subject<'a>,
+    },
+    /// A message was dropped, as its order's status is somebody else's.
+    Skipped {
+        /// Whose.
+        subject: Subject<'a>,
+        /// The status.
+        status: &'a str,
+    },
+    /// A conclusion came too late: the row had moved on, and was left alone.
+    Superseded {
+        /// Whose.
+        subject: Subject<'a>,
+    },
+    /// A lease was lost.
+    LeaseLost {
+        /// Whose: the message's in the queue, or the row's in the store.
+        dependency: Dependency,
+        /// Which order.
+        subject: Subject<'a>,
+    },
+    /// The queue was counted.
+    DepthRead(Depth),
+    /// Shutdown began: nothing more is claimed.
+    Draining {
+        /// Orders still in flight.
+        in_flight: usize,
+    },
+    /// Shutdown ended.
+    Drained {
+        /// Orders that could not be settled in time; their leases bring them back.
+        left: usize,
+    },
+}
+
+/// Is told every [`Event`], on the task that emits it: must return at once and never panic.
+pub trait Observer: Send + Sync {
+    /// Takes note.
+    fn observe(&self, event: &Event<'_>);
+}
+
+/// Tells several observers, in order.
+#[derive(Clone, Default)]
+pub struct Observers(Vec<Arc<dyn Observer>>);
+
+impl Observers {
+    /// Everyone who will be told.
+    pub fn new(observers: Vec<Arc<dyn Observer>>) -> Self {
+        Self(observers)
+    }
+
+    /// Tells them all.
+    pub fn emit(&self, event: Event<'_>) {
+        for observer in &self.0 {
+            observer.observe(&event);
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Stub: reading order files (CSV, JSON Lines) for `submit` and `demo`.

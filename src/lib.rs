@@ -1,0 +1,48 @@
+//! The fulfillment worker as a library. Start with [`order`] (what may happen to an order), then follow one order
+//! through [`worker`], [`completer`] and back; ARCHITECTURE.md has the map.
+
+pub mod app;
+pub mod cli;
+pub mod completer;
+pub mod config;
+pub mod event;
+pub mod fulfiller;
+pub mod health;
+pub mod http;
+pub mod intake;
+pub mod lease;
+pub mod logging;
+pub mod message;
+pub mod metrics;
+pub mod order;
+pub mod queue;
+pub mod retry;
+pub mod shutdown;
+pub mod sqlite;
+pub mod store;
+pub mod worker;
+
+use std::fmt;
+
+/// Who this process is, fresh with every start: a name that is used again would hide a dead worker behind a living
+/// one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct WorkerId(String);
+
+impl WorkerId {
+    /// 64 random bits as 16 hex digits.
+    pub fn fresh() -> Self {
+        Self(format!("{:016x}", rand::random::<u64>()))
+    }
+
+    /// As in the timeline, in claim tokens and logs.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for WorkerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

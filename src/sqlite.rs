@@ -1,0 +1,1 @@
+//! Stub: the embedded database, one writer thread with group commit, shared by `queue::sqlite` and `store::sqlite`.
