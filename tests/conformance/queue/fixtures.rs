@@ -1,0 +1,1 @@
+//! The backends that the cases run against.

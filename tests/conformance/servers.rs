@@ -1,0 +1,18 @@
+//! Where the servers that the suite runs against are. A server that is missing fails the tests that need it.
+
+/// Value of an environment variable set by `scripts/with-servers.sh`.
+fn url(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| {
+        panic!("{variable} is not set: run the tests by `make test`, or by `scripts/with-servers.sh cargo test`")
+    })
+}
+
+/// A Redis server of our own.
+pub(crate) fn redis_url() -> String {
+    url("TEST_REDIS_URL")
+}
+
+/// A Postgres server of our own, as a role that may create databases.
+pub(crate) fn postgres_url() -> String {
+    url("TEST_POSTGRES_URL")
+}
