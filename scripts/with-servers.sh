@@ -4,6 +4,22 @@
 # Usage: scripts/with-servers.sh COMMAND [ARGUMENT ...]
 set -euo pipefail
 
+if [ $# -eq 0 ]; then
+  echo "usage: $0 COMMAND [ARGUMENT ...]" >&2
+  exit 2
+fi
+for program in redis-server redis-cli python3 setpriv; do
+  if ! command -v "$program" >/dev/null; then
+    echo "error: $program is not installed; run scripts/install-packages.sh" >&2
+    exit 1
+  fi
+done
+postgres_bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin 2>/dev/null | sort -V | tail -n 1)
+if [ -z "$postgres_bin" ]; then
+  echo "error: no Postgres server below /usr/lib/postgresql; run scripts/install-packages.sh" >&2
+  exit 1
+fi
+
 free_port() {
   python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
@@ -11,7 +27,7 @@ free_port() {
 # Postgres refuses to run as root.
 as_postgres() {
   if [ "$(id -u)" -eq 0 ]; then
-    setpriv --reuid=postgres --regid=postgres --clear-groups -- "$@"
+    (cd "$folder" && exec setpriv --reuid=postgres --regid=postgres --clear-groups -- "$@")
   else
     "$@"
   fi
@@ -28,8 +44,11 @@ trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-postgres_bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)
-: "${postgres_bin:?no Postgres server found below /usr/lib/postgresql: run scripts/install-packages.sh}"
+failed() { # failed SERVER LOG: gives up, showing why
+  echo "error: $1 did not start:" >&2
+  tail -n 20 "$2" >&2
+  exit 1
+}
 
 redis_port=$(free_port)
 redis-server --port "$redis_port" --bind 127.0.0.1 --dir "$folder" --save '' --appendonly no \
@@ -40,15 +59,19 @@ postgres_port=$(free_port)
 mkdir "$folder/postgres" "$folder/socket"
 chmod 755 "$folder"
 if [ "$(id -u)" -eq 0 ]; then chown postgres: "$folder/postgres" "$folder/socket"; fi
-as_postgres "$postgres_bin/initdb" -D "$folder/postgres" -U postgres -A trust --no-sync >/dev/null
-as_postgres "$postgres_bin/pg_ctl" -D "$folder/postgres" -s -w -t 60 -l "$folder/postgres/server.log" \
-  -o "-p $postgres_port -c listen_addresses=127.0.0.1 -c unix_socket_directories=$folder/socket -c max_connections=300" start
+as_postgres "$postgres_bin/initdb" -D "$folder/postgres" -U postgres -A trust --no-sync >"$folder/initdb.log" 2>&1 ||
+  failed Postgres "$folder/initdb.log"
+as_postgres "$postgres_bin/pg_ctl" -D "$folder/postgres" -s -w -t 60 -l "$folder/postgres/server.log" -o "-p $postgres_port \
+  -c listen_addresses=127.0.0.1 -c unix_socket_directories=$folder/socket -c max_connections=300" start ||
+  failed Postgres "$folder/postgres/server.log"
 
 for _ in $(seq 100); do
+  # Another server could answer on the port if ours could not bind it.
+  kill -0 "$redis_pid" 2>/dev/null || failed Redis "$folder/redis.log"
   if redis-cli -p "$redis_port" ping >/dev/null 2>&1; then break; fi
   sleep 0.1
 done
-redis-cli -p "$redis_port" ping >/dev/null
+redis-cli -p "$redis_port" ping >/dev/null || failed Redis "$folder/redis.log"
 
 export TEST_REDIS_URL="redis://127.0.0.1:$redis_port"
 export TEST_POSTGRES_URL="postgres://postgres@127.0.0.1:$postgres_port/postgres"

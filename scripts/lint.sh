@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Every check that needs no server. Runs them all, then fails if any did.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit
+
+failed=()
+check() { # check NAME COMMAND...: runs it and remembers whether it failed
+  echo "== $1"
+  shift
+  "$@" || failed+=("$*")
+}
+have() { # have PROGRAM HOW-TO-INSTALL: whether it is there; a missing one is a failure
+  command -v "$1" >/dev/null && return
+  echo "$1 is not installed: $2" >&2
+  failed+=("$1 (missing)")
+  return 1
+}
+
+check "format" cargo fmt --check
+check "clippy" cargo clippy --all-targets --locked -- -D warnings
+# The advisories change daily and need the network: `cargo deny check advisories`, as a job of its own.
+if have cargo-deny "cargo install cargo-deny --locked"; then
+  check "licences, bans and sources" cargo deny --locked --offline check bans licenses sources
+fi
+if have shellcheck "scripts/install-packages.sh"; then
+  check "shell scripts" shellcheck scripts/*.sh .ci/run
+fi
+
+if [ "${#failed[@]}" -gt 0 ]; then
+  printf 'failed: %s\n' "${failed[@]}" >&2
+  exit 1
+fi

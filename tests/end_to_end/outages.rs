@@ -1,0 +1,66 @@
+//! Redis and Postgres, each stopped under load and started again.
+
+use crate::support::orders::{in_state, not_fulfilled_exactly_once, place};
+use crate::support::postgres::{PostgresServer, TestDatabase};
+use crate::support::redis::RedisServer;
+use crate::support::worker::WorkerProcess;
+use crate::support::{LONG, eventually, expect_equal};
+
+/// More than a minute of work at this concurrency would be too much; ten seconds outlast both outages' beginnings.
+const ORDERS: i32 = 3_000;
+const OPTIONS: [&str; 4] = ["--simulate-latency", "20ms..60ms", "--concurrency", "16"];
+
+/// Caught, when seeded: a failed settle that was not repeated; a begin error that spent an attempt.
+#[tokio::test]
+async fn outages_of_redis_and_postgres_cost_no_attempt_and_no_order() {
+    let mut redis = RedisServer::start().await;
+    let mut postgres = PostgresServer::start().await;
+    let database = postgres.database().await;
+    place(&database, &redis, ORDERS).await;
+    let worker = WorkerProcess::ready(&redis.url(), database.url(), &OPTIONS).await;
+
+    fulfilled_at_least(&database, 300).await;
+    redis.stop().await;
+    seen_as_down(&worker).await;
+    redis.restart().await;
+    seen_as_up(&worker).await;
+
+    let so_far = in_state(&database, "fulfilled").await;
+    fulfilled_at_least(&database, so_far + 300).await;
+    postgres.stop_immediately().await;
+    seen_as_down(&worker).await;
+    postgres.restart().await;
+    seen_as_up(&worker).await;
+
+    eventually(LONG, "every order is fulfilled", async || {
+        expect_equal(in_state(&database, "fulfilled").await, i64::from(ORDERS))
+    })
+    .await;
+    assert_eq!(not_fulfilled_exactly_once(&database).await, 0, "orders without exactly one `fulfilled` event");
+    let repeated = "SELECT count(*) FROM fulfillment.events WHERE attempt <> 1";
+    assert_eq!(database.number(repeated).await, 0, "events of later attempts");
+    assert_eq!(database.number("SELECT count(*) FROM fulfillment.dead_letters").await, 0);
+    eventually(LONG, "nothing is left in Redis", async || expect_equal(redis.keys(), Vec::new())).await;
+    assert_eq!(worker.metrics().processed("error"), 0.0, "failed attempts");
+}
+
+async fn fulfilled_at_least(database: &TestDatabase, expected: i64) {
+    eventually(LONG, "the work goes on", async || {
+        let fulfilled = in_state(database, "fulfilled").await;
+        if fulfilled >= expected { Ok(()) } else { Err(format!("{fulfilled} of at least {expected} are fulfilled")) }
+    })
+    .await;
+}
+
+/// Not ready, and yet alive, healthy and telling its metrics: a restart would not help.
+async fn seen_as_down(worker: &WorkerProcess) {
+    eventually(LONG, "the outage is noticed", async || worker.answers("/readyz", 503)).await;
+    for path in ["/health", "/livez", "/metrics"] {
+        worker.answers(path, 200).expect("an outage of a dependency leaves the process healthy");
+    }
+}
+
+async fn seen_as_up(worker: &WorkerProcess) {
+    eventually(LONG, "the recovery is noticed", async || worker.answers("/readyz", 200)).await;
+    worker.answers("/health", 200).expect("healthy");
+}

@@ -1,0 +1,83 @@
+//! A Redis server for one test: empty, on a port of its own, that can be stopped and started again.
+
+use std::process::Command;
+
+use redis::Commands;
+use tempfile::TempDir;
+
+use super::process::{Process, Signal};
+use super::{LONG, eventually, free_port};
+
+/// The list that producers push to.
+pub(crate) const QUEUE_KEY: &str = "fulfillment_queue";
+
+/// See the module. Keeps an append-only file, so that a stop loses nothing that was answered.
+pub(crate) struct RedisServer {
+    folder: TempDir,
+    port: u16,
+    process: Option<Process>,
+}
+
+impl RedisServer {
+    /// Starts a server, and returns once it answers.
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder for Redis");
+        let mut server = Self { folder, port: free_port(), process: None };
+        server.restart().await;
+        server
+    }
+
+    /// For `--queue` and `redis-cli -u`.
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Stops it as an operator would.
+    pub(crate) async fn stop(&mut self) {
+        let mut process = self.process.take().expect("a running Redis");
+        process.signal(Signal::Term);
+        process.ended(LONG).await;
+    }
+
+    /// Starts it again, on the same port and with what it held.
+    pub(crate) async fn restart(&mut self) {
+        let mut command = Command::new("redis-server");
+        command
+            .current_dir(self.folder.path())
+            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"])
+            .args(["--appendfsync", "always", "--maxmemory-policy", "noeviction"]);
+        self.process = Some(Process::start("redis-server", command, self.folder.path().join("output.log")));
+        eventually(LONG, "Redis answers", async || {
+            self.connect().and_then(|mut connection| connection.ping::<String>())
+        })
+        .await;
+    }
+
+    /// A connection of the test's own.
+    pub(crate) fn connect(&self) -> redis::RedisResult<redis::Connection> {
+        redis::Client::open(self.url())?.get_connection()
+    }
+
+    /// Every key on the server, sorted.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        let mut keys: Vec<String> = self.connect().and_then(|mut c| c.keys("*")).expect("an answer to KEYS");
+        keys.sort();
+        keys
+    }
+
+    /// Pushes a message as a producer does, with `redis-cli`.
+    pub(crate) fn cli_push(&self, message: &[u8]) {
+        use std::io::Write;
+        // -x: the last argument from standard input, so that any bytes pass.
+        let mut child = Command::new("redis-cli")
+            .args(["-u", &self.url(), "-x", "LPUSH", QUEUE_KEY])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("redis-cli; run scripts/install-packages.sh");
+        child.stdin.take().expect("its input").write_all(message).expect("redis-cli reads the message");
+        let output = child.wait_with_output().expect("redis-cli ends");
+        let answer = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        assert!(answer.parse::<u64>().is_ok(), "LPUSH answered {answer:?}");
+    }
+}
