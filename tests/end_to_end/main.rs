@@ -1,5 +1,7 @@
 //! The real binary against real servers, one topic a module. Started by `make test`, which starts the servers.
 
+#![expect(clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a test that can't go on has failed")]
+
 #[path = "../support/mod.rs"]
 mod support;
 
