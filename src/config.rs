@@ -1,122 +1,94 @@
-//! The resolved configuration: what [`crate::app`] is built from. Flags win over environment, file and defaults.
+//! The configuration: flags win over environment, file and defaults, in this order.
+//!
+//! [`options`] names every option once, [`layers`] finds the values, and resolving an options struct checks them into
+//! [`Settings`], which [`crate::app`] is built from.
+
+pub mod environment;
+mod file;
+pub mod layers;
+pub mod options;
+pub mod redact;
+mod settings;
+mod target;
+pub mod values;
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use crate::retry::RetryPolicy;
+pub use settings::{
+    Backends, FulfillerTarget, LogFormat, LogSettings, QueueTarget, SecretUrl, Settings, Simulation, StoreTarget,
+};
 
-/// A URL that may hold a password: shows itself only redacted.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SecretUrl(url::Url);
-
-impl SecretUrl {
-    /// Wraps a parsed URL.
-    pub fn new(url: url::Url) -> Self {
-        Self(url)
-    }
-
-    /// The whole URL, password and all: for connecting only.
-    pub fn expose(&self) -> &url::Url {
-        &self.0
-    }
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Given on the command line.
+    CommandLine,
+    /// The names of the variables it was read from.
+    Environment(String),
+    /// The configuration file and the line in it.
+    File {
+        /// The file as it was named.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+    },
+    /// Nobody said anything.
+    Default,
 }
 
-impl fmt::Display for SecretUrl {
+impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = self.0.clone();
-        if shown.password().is_some() {
-            // A URL that has a password can carry another one.
-            let _ = shown.set_password(Some("***"));
+        match self {
+            Self::CommandLine => f.write_str("command line"),
+            Self::Environment(variables) => f.write_str(variables),
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Default => f.write_str("default"),
         }
-        shown.set_query(None);
-        shown.fmt(f)
     }
 }
 
-impl fmt::Debug for SecretUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+/// Why there is no valid configuration. Says which option, where it was set, and what would be right; never shows a
+/// value that may hold a secret.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A value that the option does not take.
+    #[error("--{option}{}: {problem}", set_in(.origin))]
+    Value {
+        /// The option's name without the dashes.
+        option: String,
+        /// Where the value was set.
+        origin: Origin,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+    /// The configuration file can't be read.
+    #[error("configuration file {}: {problem}", path.display())]
+    File {
+        /// As it was named.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A line of the configuration file is not right.
+    #[error("{}:{line}: {problem}", path.display())]
+    Line {
+        /// As it was named.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A variable of the environment that is not UTF-8.
+    #[error("environment variable {0} is not UTF-8")]
+    NotUtf8(String),
+}
+
+/// Says where to look, when that isn't the command line that was just typed.
+fn set_in(origin: &Origin) -> String {
+    match origin {
+        Origin::CommandLine => String::new(),
+        elsewhere => format!(" ({elsewhere})"),
     }
-}
-
-/// Where messages come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum QueueTarget {
-    /// `redis://` or `rediss://`.
-    Redis(SecretUrl),
-    /// A file of the embedded database.
-    Sqlite(PathBuf),
-}
-
-/// Where orders live.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StoreTarget {
-    /// `postgres://` or `postgresql://`, with libpq's parameters such as `sslmode`.
-    Postgres(SecretUrl),
-    /// A file of the embedded database.
-    Sqlite(PathBuf),
-}
-
-/// What does the work.
-#[derive(Debug, Clone, PartialEq)]
-pub enum FulfillerTarget {
-    /// Waits, and fails now and then.
-    Simulated(Simulation),
-}
-
-/// How the simulated fulfiller behaves.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Simulation {
-    /// Shortest latency of a call.
-    pub shortest: Duration,
-    /// Longest latency of a call, at least `shortest`.
-    pub longest: Duration,
-    /// Share of calls that fail, from 0 to 1.
-    pub failures: f64,
-    /// Makes the run repeatable.
-    pub seed: Option<u64>,
-}
-
-/// The queue, the store and how they are used: what every command that touches them needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Backends {
-    /// Where messages come from.
-    pub queue: QueueTarget,
-    /// Name of the Redis list.
-    pub queue_key: String,
-    /// Where orders live.
-    pub store: StoreTarget,
-    /// Connections to Postgres at most, at least 4.
-    pub store_connections: usize,
-    /// How long a silent worker keeps its messages and rows.
-    pub lease: Duration,
-    /// Whether each transition is kept in the timeline.
-    pub events: bool,
-}
-
-/// What `run` is built from.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
-    /// Queue and store.
-    pub backends: Backends,
-    /// What does the work.
-    pub fulfiller: FulfillerTarget,
-    /// How long one call to the fulfiller may take.
-    pub call_timeout: Duration,
-    /// Where metrics, health and page are served.
-    pub listen: SocketAddr,
-    /// Orders in flight at once, at least 1.
-    pub concurrency: usize,
-    /// How failed attempts are retried.
-    pub retry: RetryPolicy,
-    /// From the signal to exit at most.
-    pub drain_timeout: Duration,
-    /// Whether `run` makes or updates the worker's own tables at start.
-    pub migrate: bool,
-    /// How long to wait for servers at start; `None` waits for ever.
-    pub wait: Option<Duration>,
-    /// Name of this service in logs and build info.
-    pub service_name: String,
 }

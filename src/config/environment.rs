@@ -1,0 +1,178 @@
+//! The process environment as a value, and which of its variables speak for which option.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use super::{ConfigError, Origin};
+
+/// What every option's own variable begins with.
+const PREFIX: &str = "FULFILLMENT_";
+
+/// Variables by name. Read once at start and handed down, so that tests need no process of their own.
+#[derive(Clone, Default)]
+pub struct Environment(BTreeMap<String, OsString>);
+
+impl Environment {
+    /// This process's variables. Names that are not UTF-8 can't be ours.
+    pub fn of_process() -> Self {
+        Self(std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect())
+    }
+
+    /// Of these variables only.
+    pub fn of<const N: usize>(variables: [(&str, &str); N]) -> Self {
+        Self(variables.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect())
+    }
+
+    /// A variable's value. An empty one counts as not set, as compose files can't unset a variable.
+    fn get(&self, name: &str) -> Result<Option<&str>, ConfigError> {
+        match self.0.get(name) {
+            None => Ok(None),
+            Some(value) if value.is_empty() => Ok(None),
+            Some(value) => value.to_str().map(Some).ok_or_else(|| ConfigError::NotUtf8(name.to_owned())),
+        }
+    }
+
+    /// The value for an option and where it is from: its own variable, else those that other systems set already.
+    ///
+    /// # Errors
+    /// A variable that would count is not UTF-8.
+    pub fn option(&self, option: &str) -> Result<Option<(String, Origin)>, ConfigError> {
+        let own = variable(option);
+        for name in [Some(own.as_str()), given(option)].into_iter().flatten() {
+            if let Some(value) = self.get(name)? {
+                return Ok(Some((value.to_owned(), Origin::Environment(name.to_owned()))));
+            }
+        }
+        if option == "store" { self.postgres_url() } else { Ok(None) }
+    }
+
+    /// Variables that look like ours and are no option: most likely misspelt.
+    pub fn unknown<'a>(&'a self, options: &'a [String]) -> impl Iterator<Item = &'a str> {
+        let known: Vec<String> = options.iter().map(|option| variable(option)).collect();
+        self.0
+            .keys()
+            .map(String::as_str)
+            .filter(move |name| name.starts_with(PREFIX) && !known.iter().any(|known| known == name))
+    }
+
+    /// One URL of the `POSTGRES_*` variables, as soon as one of them is set. The parts that are missing default as in
+    /// the `postgres` container image that made these names common: port 5432, user `postgres`, database as the user.
+    fn postgres_url(&self) -> Result<Option<(String, Origin)>, ConfigError> {
+        let names = ["POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"];
+        let mut values = [None; 5];
+        for (value, name) in values.iter_mut().zip(names) {
+            *value = self.get(name)?;
+        }
+        if values.iter().all(Option::is_none) {
+            return Ok(None);
+        }
+        let [host, port, user, password, database] = values;
+        let user = user.unwrap_or("postgres");
+        let password = password.map(|password| format!(":{}", percent_encoded(password))).unwrap_or_default();
+        let url = format!(
+            "postgres://{}{password}@{}:{}/{}",
+            percent_encoded(user),
+            host_in_url(host.unwrap_or("localhost")),
+            port.unwrap_or("5432"),
+            percent_encoded(database.unwrap_or(user)),
+        );
+        let set: Vec<&str> = names.into_iter().zip(values).filter_map(|(name, value)| value.map(|_| name)).collect();
+        Ok(Some((url, Origin::Environment(set.join(", ")))))
+    }
+}
+
+/// The variable that speaks for an option.
+pub fn variable(option: &str) -> String {
+    format!("{PREFIX}{}", option.to_ascii_uppercase().replace('-', "_"))
+}
+
+/// The variable that deployments set already for what is now an option.
+fn given(option: &str) -> Option<&'static str> {
+    match option {
+        "queue" => Some("REDIS_URL"),
+        "store" => Some("DATABASE_URL"),
+        "service-name" => Some("SERVICE_NAME"),
+        _ => None,
+    }
+}
+
+/// An IPv6 address needs brackets; a folder of a Unix socket is percent-encoded, as libpq has it.
+fn host_in_url(host: &str) -> String {
+    if host.parse::<std::net::Ipv6Addr>().is_ok() { format!("[{host}]") } else { percent_encoded(host) }
+}
+
+/// Everything but unreserved characters (RFC 3986) as `%XX`.
+fn percent_encoded(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+        encoded
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(environment: &Environment) -> (String, String) {
+        let (value, origin) = environment.option("store").unwrap().unwrap();
+        (value, origin.to_string())
+    }
+
+    #[test]
+    fn an_options_own_variable_wins_over_the_given_one() {
+        let environment = Environment::of([("REDIS_URL", "redis://given"), ("FULFILLMENT_QUEUE", "redis://own")]);
+        let found = environment.option("queue").unwrap();
+        assert_eq!(found, Some(("redis://own".to_owned(), Origin::Environment("FULFILLMENT_QUEUE".to_owned()))));
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_not_set() {
+        let environment = Environment::of([("REDIS_URL", "redis://given"), ("FULFILLMENT_QUEUE", "")]);
+        assert_eq!(environment.option("queue").unwrap().unwrap().0, "redis://given");
+    }
+
+    #[test]
+    fn database_url_wins_over_the_parts() {
+        let environment = Environment::of([("POSTGRES_HOST", "parts"), ("DATABASE_URL", "postgres://whole/db")]);
+        assert_eq!(store(&environment), ("postgres://whole/db".to_owned(), "DATABASE_URL".to_owned()));
+    }
+
+    #[test]
+    fn the_parts_become_a_percent_encoded_url() {
+        let environment = Environment::of([
+            ("POSTGRES_HOST", "db"),
+            ("POSTGRES_PORT", "6432"),
+            ("POSTGRES_USER", "o/p"),
+            ("POSTGRES_PASSWORD", "p@ss:w/rd?#%"),
+            ("POSTGRES_DB", "shop 1"),
+        ]);
+        assert_eq!(store(&environment).0, "postgres://o%2Fp:p%40ss%3Aw%2Frd%3F%23%25@db:6432/shop%201");
+    }
+
+    #[test]
+    fn missing_parts_have_defaults() {
+        let environment = Environment::of([("POSTGRES_HOST", "db")]);
+        assert_eq!(
+            store(&environment),
+            ("postgres://postgres@db:5432/postgres".to_owned(), "POSTGRES_HOST".to_owned())
+        );
+    }
+
+    #[test]
+    fn hosts_may_be_ipv6_addresses_or_socket_folders() {
+        assert_eq!(store(&Environment::of([("POSTGRES_HOST", "::1")])).0, "postgres://postgres@[::1]:5432/postgres");
+        let socket = Environment::of([("POSTGRES_HOST", "/run/postgresql")]);
+        assert_eq!(store(&socket).0, "postgres://postgres@%2Frun%2Fpostgresql:5432/postgres");
+    }
+
+    #[test]
+    fn misspelt_variables_are_found() {
+        let environment = Environment::of([("FULFILLMENT_LEESE", "1s"), ("FULFILLMENT_LEASE", "1s"), ("PATH", "/")]);
+        let options = ["lease".to_owned()];
+        assert_eq!(environment.unknown(&options).collect::<Vec<_>>(), ["FULFILLMENT_LEESE"]);
+    }
+}

@@ -1,0 +1,141 @@
+//! Finds every option's value: command line, else environment, else file, else default.
+//!
+//! What the command line does not set is put into it, and then it is parsed once more: so each value, wherever it is
+//! from, goes through the same parser, and each option is defined once.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Command};
+
+use super::environment::Environment;
+use super::file::ConfigFile;
+use super::{ConfigError, Origin, options};
+
+/// Where the values of one invocation come from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origins(BTreeMap<String, Origin>);
+
+impl Origins {
+    /// Of one option, by its name without the dashes.
+    pub fn of(&self, option: &str) -> Origin {
+        self.0.get(option).cloned().unwrap_or(Origin::Default)
+    }
+
+    /// An error about an option's value.
+    pub(super) fn error(&self, option: &str, problem: String) -> ConfigError {
+        ConfigError::Value { option: option.to_owned(), origin: self.of(option), problem }
+    }
+}
+
+/// Why a command line can't be understood.
+#[derive(Debug)]
+pub enum LayerError {
+    /// clap's own: usage errors, and requests for help or version.
+    Usage(clap::Error),
+    /// A value from wherever.
+    Config(ConfigError),
+}
+
+impl From<ConfigError> for LayerError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+/// Parses `arguments` (the program's name first) with `command`, whose subcommands all hang directly below it, and
+/// fills in options that the chosen subcommand has and the command line does not set.
+///
+/// # Errors
+/// [`LayerError`].
+pub fn parse(
+    command: &Command,
+    arguments: &[OsString],
+    environment: &Environment,
+) -> Result<(ArgMatches, Origins), LayerError> {
+    let typed = command.clone().try_get_matches_from(arguments).map_err(|error| refused(error, &Origins::default()))?;
+    let Some((name, chosen)) = typed.subcommand() else { return Ok((typed, Origins::default())) };
+    let offered: Vec<String> = command
+        .find_subcommand(name)
+        .into_iter()
+        .flat_map(Command::get_arguments)
+        .filter_map(|argument| argument.get_long().map(str::to_owned))
+        .collect();
+    let known = options::names();
+    let file = if offered.iter().any(|option| option == "config") {
+        config_file(chosen, environment, &known)?
+    } else {
+        ConfigFile::default()
+    };
+
+    let mut origins = Origins::default();
+    let mut filled_in = Vec::new();
+    for option in known.iter().filter(|option| offered.contains(option)) {
+        if is_typed(chosen, option) {
+            origins.0.insert(option.clone(), Origin::CommandLine);
+        } else if let Some((value, origin)) = beyond_command_line(option, environment, &file)? {
+            filled_in.push(OsString::from(format!("--{option}={value}")));
+            origins.0.insert(option.clone(), origin);
+        }
+    }
+    // Right behind the subcommand, so that no `--` of the user's comes before.
+    let (head, tail) = arguments.split_at(2.min(arguments.len()));
+    let complete = head.iter().chain(&filled_in).chain(tail);
+    let matches = command.clone().try_get_matches_from(complete).map_err(|error| refused(error, &origins))?;
+    Ok((matches, origins))
+}
+
+fn config_file(chosen: &ArgMatches, environment: &Environment, known: &[String]) -> Result<ConfigFile, ConfigError> {
+    let path = match chosen.get_one::<PathBuf>("config") {
+        Some(path) => Some(path.clone()),
+        None => environment.option("config")?.map(|(path, _)| PathBuf::from(path)),
+    };
+    path.map_or(Ok(ConfigFile::default()), |path| ConfigFile::read(&path, known))
+}
+
+fn beyond_command_line(
+    option: &str,
+    environment: &Environment,
+    file: &ConfigFile,
+) -> Result<Option<(String, Origin)>, ConfigError> {
+    if let Some(found) = environment.option(option)? {
+        return Ok(Some(found));
+    }
+    Ok(file.get(option).map(|(value, line)| (value.clone(), Origin::File { path: file.path.clone(), line: *line })))
+}
+
+/// clap names arguments after the fields they fill.
+fn is_typed(chosen: &ArgMatches, option: &str) -> bool {
+    chosen.value_source(&option.replace('-', "_")) == Some(ValueSource::CommandLine)
+}
+
+/// Says of a bad value where it was set, which clap can't know; leaves other errors to clap.
+fn refused(error: clap::Error, origins: &Origins) -> LayerError {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let (Some(argument), Some(value)) = (text(ContextKind::InvalidArg), text(ContextKind::InvalidValue)) else {
+        return LayerError::Usage(error);
+    };
+    let Some(option) = argument.strip_prefix("--").and_then(|argument| argument.split([' ', '=']).next()) else {
+        return LayerError::Usage(error);
+    };
+    let problem = match (error.kind(), error.get(ContextKind::ValidValue)) {
+        (ErrorKind::ValueValidation, _) => std::error::Error::source(&error).map(ToString::to_string),
+        (ErrorKind::InvalidValue, Some(ContextValue::Strings(valid))) => {
+            Some(format!("must be one of {}", valid.join(", ")))
+        }
+        _ => None,
+    };
+    let Some(problem) = problem else { return LayerError::Usage(error) };
+    let origin = match origins.of(option) {
+        Origin::Default => Origin::CommandLine,
+        set => set,
+    };
+    let problem = format!("`{}` {problem}", value.escape_debug());
+    ConfigError::Value { option: option.to_owned(), origin, problem }.into()
+}

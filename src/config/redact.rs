@@ -1,0 +1,49 @@
+//! Takes passwords out of text that is about to be shown.
+
+/// Replaces the user info of every URL in `text` by `***`: for messages that quote what somebody typed.
+///
+/// Goes up to the last `@` of a word, so that a password with `/` or `@` in it that nobody percent-encoded stays
+/// hidden too.
+pub fn user_info(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find("://") {
+        let (before, after) = rest.split_at(start + "://".len());
+        shown.push_str(before);
+        let word = after.find(|c: char| c.is_whitespace() || matches!(c, '\'' | '"')).unwrap_or(after.len());
+        rest = match after.get(..word).and_then(|word| word.rfind('@')) {
+            Some(at) => {
+                shown.push_str("***");
+                after.get(at..).unwrap_or_default()
+            }
+            None => after,
+        };
+    }
+    shown.push_str(rest);
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_the_middle_of_a_message_is_hidden() {
+        assert_eq!(
+            user_info("unexpected argument 'redis://me:hush@host:1/0' found"),
+            "unexpected argument 'redis://***@host:1/0' found"
+        );
+    }
+
+    #[test]
+    fn a_password_with_slashes_and_at_signs_is_hidden() {
+        assert_eq!(user_info("redis://:a/b@c?d@host and redis://:x@y"), "redis://***@host and redis://***@y");
+    }
+
+    #[test]
+    fn text_without_user_info_stays() {
+        for text in ["", "://", "redis://host", "me@example.org", "http://a b@c", "é://ü"] {
+            assert_eq!(user_info(text), text);
+        }
+    }
+}

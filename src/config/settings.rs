@@ -1,0 +1,140 @@
+//! The resolved configuration: every value parsed, in its range, and fitting the others.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::retry::RetryPolicy;
+
+/// A URL that may hold a password: shows itself only redacted.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretUrl(url::Url);
+
+impl SecretUrl {
+    /// Wraps a parsed URL.
+    pub fn new(url: url::Url) -> Self {
+        Self(url)
+    }
+
+    /// The whole URL, password and all: for connecting only.
+    pub fn expose(&self) -> &url::Url {
+        &self.0
+    }
+}
+
+impl fmt::Display for SecretUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = self.0.clone();
+        if shown.password().is_some() {
+            // A URL that has a password can carry another one.
+            let _ = shown.set_password(Some("***"));
+        }
+        shown.set_query(None);
+        shown.fmt(f)
+    }
+}
+
+impl fmt::Debug for SecretUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Where messages come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QueueTarget {
+    /// `redis://` or `rediss://`.
+    Redis(SecretUrl),
+    /// A file of the embedded database.
+    Sqlite(PathBuf),
+}
+
+/// Where orders live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreTarget {
+    /// `postgres://` or `postgresql://`, with libpq's parameters such as `sslmode`.
+    Postgres(SecretUrl),
+    /// A file of the embedded database.
+    Sqlite(PathBuf),
+}
+
+/// What does the work.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FulfillerTarget {
+    /// Waits, and fails now and then.
+    Simulated(Simulation),
+}
+
+/// How the simulated fulfiller behaves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Simulation {
+    /// Shortest latency of a call.
+    pub shortest: Duration,
+    /// Longest latency of a call, at least `shortest`.
+    pub longest: Duration,
+    /// Share of calls that fail, from 0 to 1.
+    pub failures: f64,
+    /// Makes the run repeatable.
+    pub seed: Option<u64>,
+}
+
+/// The queue, the store and how they are used: what every command that touches them needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backends {
+    /// Where messages come from.
+    pub queue: QueueTarget,
+    /// Name of the Redis list.
+    pub queue_key: String,
+    /// Where orders live.
+    pub store: StoreTarget,
+    /// Connections to Postgres at most, at least 4.
+    pub store_connections: usize,
+    /// How long a silent worker keeps its messages and rows.
+    pub lease: Duration,
+    /// Whether each transition is kept in the timeline.
+    pub events: bool,
+}
+
+/// What `run` is built from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Queue and store.
+    pub backends: Backends,
+    /// What does the work.
+    pub fulfiller: FulfillerTarget,
+    /// How long one call to the fulfiller may take.
+    pub call_timeout: Duration,
+    /// Where metrics, health and page are served.
+    pub listen: SocketAddr,
+    /// Orders in flight at once, at least 1.
+    pub concurrency: usize,
+    /// How failed attempts are retried.
+    pub retry: RetryPolicy,
+    /// From the signal to exit at most.
+    pub drain_timeout: Duration,
+    /// Whether `run` makes or updates the worker's own tables at start.
+    pub migrate: bool,
+    /// How long to wait for servers at start; `None` waits for ever.
+    pub wait: Option<Duration>,
+    /// Name of this service in logs and build info.
+    pub service_name: String,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// `None` decides by the output: text on a terminal, JSON otherwise.
+    pub format: Option<LogFormat>,
+    /// A `tracing` filter such as `info` or `info,fulfillment_worker=debug`; checked already.
+    pub filter: String,
+}

@@ -1,0 +1,228 @@
+//! What the options' values look like: parsers for clap, each with an error that says what would be right.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+/// Text that may hold a password. Never refused by clap, whose errors quote the value, and never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Opaque(String);
+
+impl Opaque {
+    /// The text itself: for parsing only.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Opaque {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Opaque {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Something that is done or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// Do it.
+    #[value(alias = "true")]
+    On,
+    /// Don't.
+    #[value(alias = "false")]
+    Off,
+}
+
+/// Who makes the worker's own tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Migrate {
+    /// The command itself, at its start.
+    Auto,
+    /// Somebody else, before: for roles that may not create tables.
+    Off,
+}
+
+/// How long to wait for servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// `forever`.
+    Endless,
+    /// A duration.
+    AtMost(Duration),
+}
+
+impl Patience {
+    /// `None` is for ever.
+    pub fn limit(self) -> Option<Duration> {
+        match self {
+            Self::Endless => None,
+            Self::AtMost(limit) => Some(limit),
+        }
+    }
+}
+
+/// Latency of the simulated fulfiller, the shortest at most the longest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Latency {
+    /// Shortest latency of a call.
+    pub shortest: Duration,
+    /// Longest latency of a call.
+    pub longest: Duration,
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A duration with its unit, from `low` to `high`.
+pub fn duration(low: Duration, high: Duration) -> impl Fn(&str) -> Result<Duration, String> + Clone + Send + Sync {
+    move |text| {
+        let duration = with_unit(text)?;
+        if (low..=high).contains(&duration) {
+            return Ok(duration);
+        }
+        Err(format!("must be from {} to {}", humantime::format_duration(low), humantime::format_duration(high)))
+    }
+}
+
+fn with_unit(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    if text != "0" && !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return Err(format!("has no unit; write {text}s for seconds, or use ms, m, h"));
+    }
+    humantime::parse_duration(text).map_err(|error| format!("not a duration such as 500ms, 15s or 2m: {error}"))
+}
+
+/// `forever` or a duration of at most a day.
+///
+/// # Errors
+/// Says what would be right.
+pub fn patience(text: &str) -> Result<Patience, String> {
+    if text == "forever" {
+        return Ok(Patience::Endless);
+    }
+    duration(Duration::ZERO, DAY)(text).map(Patience::AtMost).map_err(|problem| format!("{problem}; or `forever`"))
+}
+
+/// `LOW..HIGH`, one duration for both, or `0`; at most an hour.
+///
+/// # Errors
+/// Says what would be right.
+pub fn latency(text: &str) -> Result<Latency, String> {
+    let within = duration(Duration::ZERO, Duration::from_secs(3600));
+    let (low, high) = text.split_once("..").unwrap_or((text, text));
+    let read = |part: &str| {
+        within(part).map_err(|problem| format!("`{part}` {problem}; expected LOW..HIGH such as 500ms..2s, or 0"))
+    };
+    let (shortest, longest) = (read(low)?, read(high)?);
+    if shortest > longest {
+        return Err(format!("the low end {low} is above the high end {high}"));
+    }
+    Ok(Latency { shortest, longest })
+}
+
+/// A share from 0 to 1.
+///
+/// # Errors
+/// Says what would be right.
+pub fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("must be a number from 0 to 1, such as 0.05".to_owned()),
+    }
+}
+
+/// An address to listen on.
+///
+/// # Errors
+/// Says what would be right.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "must be ADDRESS:PORT with an IP address, such as 0.0.0.0:2112, 127.0.0.1:2112 or [::]:2112".to_owned()
+    })
+}
+
+/// Text of 1 to `longest` characters, none of them a control character.
+pub fn text(longest: usize) -> impl Fn(&str) -> Result<String, String> + Clone + Send + Sync {
+    move |text| {
+        let length = text.chars().count();
+        if length == 0 || length > longest || text.chars().any(char::is_control) {
+            return Err(format!("must be 1 to {longest} characters without control characters"));
+        }
+        Ok(text.to_owned())
+    }
+}
+
+/// A `tracing` filter.
+///
+/// # Errors
+/// Says what would be right.
+pub fn log_filter(text: &str) -> Result<String, String> {
+    tracing_subscriber::EnvFilter::builder()
+        .parse(text)
+        .map(|_| text.to_owned())
+        .map_err(|error| format!("not a log filter such as `info` or `warn,fulfillment_worker=debug`: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn durations_have_units() {
+        let parse = duration(Duration::ZERO, DAY);
+        assert_eq!(parse("1m 30s"), Ok(SECOND * 90));
+        assert_eq!(parse("0"), Ok(Duration::ZERO));
+        assert_eq!(parse("15"), Err("has no unit; write 15s for seconds, or use ms, m, h".to_owned()));
+        assert!(parse("").is_err());
+        assert!(parse("soon").unwrap_err().starts_with("not a duration such as"));
+    }
+
+    #[test]
+    fn durations_have_ranges_and_both_ends_belong() {
+        let parse = duration(SECOND, SECOND * 3600);
+        assert_eq!(parse("1s"), Ok(SECOND));
+        assert_eq!(parse("1h"), Ok(SECOND * 3600));
+        assert_eq!(parse("999ms"), Err("must be from 1s to 1h".to_owned()));
+        assert_eq!(parse("61m"), Err("must be from 1s to 1h".to_owned()));
+    }
+
+    #[test]
+    fn a_wait_may_be_endless() {
+        assert_eq!(patience("forever").map(Patience::limit), Ok(None));
+        assert_eq!(patience("30s").map(Patience::limit), Ok(Some(SECOND * 30)));
+        assert!(patience("30").unwrap_err().ends_with("or `forever`"));
+    }
+
+    #[test]
+    fn latency_is_a_range_or_one_value() {
+        let of = |shortest, longest| Ok(Latency { shortest, longest });
+        assert_eq!(latency("500ms..2s"), of(SECOND / 2, SECOND * 2));
+        assert_eq!(latency("1s"), of(SECOND, SECOND));
+        assert_eq!(latency("0"), of(Duration::ZERO, Duration::ZERO));
+        assert_eq!(latency("2s..1s"), Err("the low end 2s is above the high end 1s".to_owned()));
+        assert!(latency("1..2s").unwrap_err().contains("`1` has no unit"));
+        assert!(latency("1s..").is_err());
+    }
+
+    #[test]
+    fn shares_lie_between_none_and_all() {
+        assert_eq!(share("0.05"), Ok(0.05));
+        assert_eq!(share("1"), Ok(1.0));
+        for wrong in ["-0.1", "1.01", "NaN", "inf", "5%", ""] {
+            assert!(share(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn opaque_text_does_not_show_itself() {
+        assert_eq!(format!("{:?}", Opaque::from("hush".to_owned())), "***");
+    }
+}
