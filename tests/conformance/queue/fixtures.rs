@@ -1,1 +1,29 @@
 //! The backends that the cases run against.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fulfillment_worker::WorkerId;
+use fulfillment_worker::config::SecretUrl;
+use fulfillment_worker::queue::Queue;
+use fulfillment_worker::queue::redis::{RedisQueue, RedisQueueOptions};
+
+use super::QueueFixture;
+use crate::servers::redis_url;
+
+/// A key of its own on the shared server.
+pub(crate) struct RedisFixture {
+    key: String,
+}
+
+impl QueueFixture for RedisFixture {
+    async fn fresh() -> Self {
+        Self { key: format!("conformance:{}", WorkerId::fresh()) }
+    }
+
+    async fn worker(&self, lease: Duration) -> Arc<dyn Queue> {
+        let url = SecretUrl::new(redis_url().parse().unwrap());
+        let options = RedisQueueOptions { key: self.key.clone(), lease, worker: WorkerId::fresh() };
+        Arc::new(RedisQueue::connect(&url, options).unwrap())
+    }
+}

@@ -1,0 +1,115 @@
+-- Takes messages under a lease: those whose lease ran out first, then retries that are due, then new ones, each kind
+-- oldest first.
+--
+-- KEYS: list, in-flight hash, leases, retries.
+-- ARGV: token of this claim, limit (1 to 1000), lease in milliseconds.
+-- Returns a flat array: milliseconds until more can be claimed (0 at once, -1 when nothing is scheduled), records that
+-- neither a lease nor a retry speaks for, then claim id, attempt and payload of each message.
+--
+-- Guarantees
+-- * Every message is at any time in the list, or in the hash. It is written to the hash before it leaves the list.
+-- * Nothing is written before arguments and types of the four keys are known to be right, as Lua does not roll back.
+-- * Run twice with the same token (a Cluster client replays), it takes further messages under further claim ids and
+--   overwrites nothing; the first run's messages come back when their lease is over.
+-- * A lease or retry without a record is dropped. It can't happen unless somebody else wrote to the keys.
+-- * At most 16 MiB of payload and one message more are taken at once.
+
+local list, inflight, leases, retries = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local token, limit, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+if #KEYS ~= 4 or not token or not limit or not lease or limit < 1 or limit > 1000 or lease < 1 then
+  return redis.error_reply('ERR claim: wants four keys, a token, a limit from 1 to 1000 and a lease of 1 ms or more')
+end
+
+local MAX_BYTES = 16 * 1024 * 1024
+local STEP = 100
+
+local time = redis.call('TIME')
+local now, lease_end = now_rounded_down(time), now_rounded_up(time) + lease
+local expired = redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, limit)
+local due = redis.call('ZRANGEBYSCORE', retries, '-inf', now, 'LIMIT', 0, limit - #expired)
+local waiting = redis.call('LLEN', list)
+redis.call('HLEN', inflight)
+
+local reply, claimed, bytes = { -1, 0 }, 0, 0
+
+local function hand_out(id, attempt, payload)
+  claimed = claimed + 1
+  bytes = bytes + #payload
+  local last = #reply
+  reply[last + 1], reply[last + 2], reply[last + 3] = id, attempt, payload
+end
+
+local function redeliver(id, from)
+  local envelope = redis.call('HGET', inflight, id)
+  if not envelope then
+    redis.call('ZREM', from, id)
+    return
+  end
+  local attempts, _, payload = unseal(envelope)
+  redis.call('HSET', inflight, id, seal(attempts + 1, token, payload))
+  redis.call('ZADD', leases, lease_end, id)
+  if from == retries then
+    redis.call('ZREM', retries, id)
+  end
+  hand_out(id, attempts + 1, payload)
+end
+
+if #expired > 0 or #due > 0 or waiting > 0 then
+  begin_writing(leases)
+end
+
+for _, id in ipairs(expired) do
+  if bytes >= MAX_BYTES then
+    break
+  end
+  redeliver(id, leases)
+end
+for _, id in ipairs(due) do
+  if bytes >= MAX_BYTES then
+    break
+  end
+  redeliver(id, retries)
+end
+
+-- New messages: the oldest is at the right end.
+local index, taken = 0, 0
+while claimed < limit and taken < waiting and bytes < MAX_BYTES do
+  local step = math.min(STEP, limit - claimed, waiting - taken)
+  local payloads = redis.call('LRANGE', list, -(taken + step), -(taken + 1))
+  local new_leases = {}
+  for position = #payloads, 1, -1 do
+    local payload = payloads[position]
+    local id
+    repeat
+      id = string.format('%s:%04d', token, index)
+      index = index + 1
+    until redis.call('HSETNX', inflight, id, seal(1, token, payload)) == 1
+    new_leases[#new_leases + 1] = lease_end
+    new_leases[#new_leases + 1] = id
+    hand_out(id, 1, payload)
+    taken = taken + 1
+    if bytes >= MAX_BYTES then
+      break
+    end
+  end
+  redis.call('ZADD', leases, unpack(new_leases))
+end
+if taken > 0 then
+  redis.call('LTRIM', list, 0, -(taken + 1))
+end
+
+if taken < waiting then
+  reply[1] = 0
+else
+  for _, schedule in ipairs({ leases, retries }) do
+    local first = redis.call('ZRANGE', schedule, 0, 0, 'WITHSCORES')[2]
+    if first then
+      local left = math.max(0, first - now)
+      if reply[1] < 0 or left < reply[1] then
+        reply[1] = left
+      end
+    end
+  end
+end
+reply[2] = redis.call('HLEN', inflight) - redis.call('ZCARD', leases) - redis.call('ZCARD', retries)
+return reply

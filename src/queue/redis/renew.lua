@@ -1,0 +1,38 @@
+-- Extends leases to their full length from now.
+--
+-- KEYS: in-flight hash, leases.
+-- ARGV: lease in milliseconds, then claim id and token of each message, at most 1000.
+-- Returns 1 or 0 for each, by position: whether the token is that of the message's latest claim and the message is
+-- not settled. A lease that ran out, but whose message nobody has claimed since, is renewed too.
+--
+-- Guarantees: nothing but the lease ends changes; running it twice does no harm.
+
+local inflight, leases = KEYS[1], KEYS[2]
+local lease, count = tonumber(ARGV[1]), (#ARGV - 1) / 2
+if #KEYS ~= 2 or not lease or lease < 1 or count < 1 or count > 1000 or count % 1 ~= 0 then
+  return redis.error_reply('ERR renew: wants two keys, a lease of 1 ms or more, and 1 to 1000 claim ids with tokens')
+end
+
+local ids = {}
+for item = 1, count do
+  ids[item] = ARGV[item * 2]
+end
+local envelopes = redis.call('HMGET', inflight, unpack(ids))
+local ends = redis.call('ZMSCORE', leases, unpack(ids))
+
+local lease_end = now_rounded_up(redis.call('TIME')) + lease
+local verdicts, renewals = {}, {}
+for item = 1, count do
+  verdicts[item] = 0
+  if envelopes[item] and ends[item] and token_of(envelopes[item]) == ARGV[item * 2 + 1] then
+    verdicts[item] = 1
+    renewals[#renewals + 1] = lease_end
+    renewals[#renewals + 1] = ids[item]
+  end
+end
+
+if #renewals > 0 then
+  begin_writing(leases)
+  redis.call('ZADD', leases, unpack(renewals))
+end
+return verdicts

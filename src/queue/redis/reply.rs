@@ -1,0 +1,65 @@
+//! Reads the scripts' answers, moving payloads instead of copying them.
+
+use std::time::Duration;
+
+use redis::{FromRedisValue, Value};
+
+use crate::queue::{Claim, Claimed, Depth, Held, QueueError, Receipt};
+
+/// An answer that no script of ours gives: a proxy or a server that only resembles Redis.
+fn unexpected(script: &str) -> QueueError {
+    QueueError::Refused(format!(
+        "the server's answer to {script} is not what Redis would answer; is it Redis 6.2 or later?"
+    ))
+}
+
+/// What `claim.lua` returns, and how many records neither a lease nor a retry speaks for.
+pub(super) fn claimed(answer: Value, token: &str) -> Result<(Claimed, i64), QueueError> {
+    let Value::Array(values) = answer else { return Err(unexpected("claim.lua")) };
+    let mut claims = Vec::with_capacity(values.len().saturating_sub(2) / 3);
+    let mut values = values.into_iter();
+    let (Some(Value::Int(next_due)), Some(Value::Int(unaccounted))) = (values.next(), values.next()) else {
+        return Err(unexpected("claim.lua"));
+    };
+    while let Some(id) = values.next() {
+        let (Value::BulkString(id), Some(Value::Int(attempt)), Some(Value::BulkString(payload))) =
+            (id, values.next(), values.next())
+        else {
+            return Err(unexpected("claim.lua"));
+        };
+        claims.push(Claim {
+            receipt: Receipt {
+                claim_id: String::from_utf8(id).map_err(|_| unexpected("claim.lua"))?,
+                token: token.to_owned(),
+            },
+            payload,
+            attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
+        });
+    }
+    // A negative number means that nothing is scheduled.
+    let next_due = u64::try_from(next_due).ok().map(Duration::from_millis);
+    Ok((Claimed { claims, next_due }, unaccounted))
+}
+
+/// What `renew.lua` and `settle.lua` return.
+pub(super) fn verdicts(answer: Value, expected: usize) -> Result<impl Iterator<Item = Held>, QueueError> {
+    let verdicts: Vec<bool> = FromRedisValue::from_redis_value(answer).map_err(|_| unexpected("a script"))?;
+    if verdicts.len() != expected {
+        return Err(unexpected("a script"));
+    }
+    Ok(verdicts.into_iter().map(|held| if held { Held::Yes } else { Held::Lost }))
+}
+
+/// The next cursor that `recover.lua` returns.
+pub(super) fn cursor(answer: Value) -> Result<u64, QueueError> {
+    let (cursor, _found): (u64, u64) =
+        FromRedisValue::from_redis_value(answer).map_err(|_| unexpected("recover.lua"))?;
+    Ok(cursor)
+}
+
+/// What `depth.lua` returns.
+pub(super) fn depth(answer: Value) -> Result<Depth, QueueError> {
+    let (waiting, in_flight, retrying) =
+        FromRedisValue::from_redis_value(answer).map_err(|_| unexpected("depth.lua"))?;
+    Ok(Depth { waiting, in_flight, retrying })
+}
