@@ -1,0 +1,59 @@
+-- Takes orders into work: pending -> processing, and processing -> processing where the lease is over.
+--
+-- $1 order ids (each once), $2 attempts, $3 correlation ids, by position; $4 lease in seconds, $5 worker,
+-- $6 whether transitions are kept in the timeline.
+--
+-- Guarantees: one transaction; rows are locked in order of id, so that overlapping batches wait for each other and
+-- never deadlock; the guard is repeated on the row that is written, which is re-checked after a wait for its lock;
+-- the fence moves strictly forward by the database's clock. A row that isn't there is not in the answer.
+--
+-- Why it is written this way:
+--   `(SELECT $1)` hides the length of the array: the planner assumes a few rows and stays with the primary key.
+--   CASE instead of `status = ...` keeps it from the index on status, whose statistics are stale in a busy queue.
+--   FOR NO KEY UPDATE is the lock that the UPDATE takes anyway, and lets foreign keys on `orders` be checked.
+WITH request AS MATERIALIZED (
+    SELECT r.order_id, r.attempt, r.correlation_id
+    FROM unnest((SELECT $1::int8[]), (SELECT $2::int4[]), (SELECT $3::text[])) AS r (order_id, attempt, correlation_id)
+),
+found AS MATERIALIZED (
+    SELECT o.id, o.status, o.updated_at, r.attempt, r.correlation_id
+    FROM request r
+    JOIN orders o ON o.id = r.order_id
+    ORDER BY o.id
+    FOR NO KEY UPDATE OF o
+),
+started AS (
+    UPDATE orders o
+    SET status = 'processing',
+        updated_at = greatest(
+            clock_timestamp()::timestamp,
+            nullif(o.updated_at, 'infinity') + interval '1 microsecond'
+        )
+    FROM found f
+    WHERE o.id = f.id
+      AND CASE o.status
+              WHEN 'pending' THEN true
+              WHEN 'processing' THEN
+                  o.updated_at IS NULL
+                  OR o.updated_at < clock_timestamp()::timestamp - $4::float8 * interval '1 second'
+              ELSE false
+          END
+    RETURNING o.id, o.product_id, o.quantity, o.created_at, o.updated_at, f.attempt, f.correlation_id
+),
+event AS (
+    INSERT INTO fulfillment.events (order_id, at, state, attempt, worker, correlation_id)
+    SELECT s.id, s.updated_at, 'processing', s.attempt, $5::text, s.correlation_id
+    FROM started s
+    WHERE $6::bool
+    ON CONFLICT DO NOTHING
+)
+SELECT f.id::int8                     AS order_id,
+       f.status::text                 AS found_status,
+       f.updated_at                   AS found_at,
+       clock_timestamp()::timestamp   AS read_at,
+       s.updated_at                   AS fence,
+       s.product_id::int8             AS product_id,
+       s.quantity::int8               AS quantity,
+       s.created_at                   AS created_at
+FROM found f
+LEFT JOIN started s ON s.id = f.id

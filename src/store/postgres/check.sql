@@ -1,0 +1,39 @@
+-- Names everything that `run` needs and this role can't find or may not use, one row each.
+--
+-- Reads the catalogue only, so that it answers for any role. `orders` and `products` are found as every statement
+-- finds them, by the search path.
+WITH own AS (
+    SELECT c.oid, c.relname
+    FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'fulfillment'
+),
+needed (relation, oid, relation_columns, privilege) AS (
+    VALUES
+        ('orders', to_regclass('orders')::oid, '{id,product_id,quantity,status,created_at,updated_at}'::text[], 'SELECT'),
+        ('orders', to_regclass('orders')::oid, '{status,updated_at}', 'UPDATE'),
+        ('products', to_regclass('products')::oid, '{id,name,price}', NULL),
+        ('fulfillment.events', (SELECT oid FROM own WHERE relname = 'events'),
+            '{order_id,at,state,attempt,worker,correlation_id,note}', 'INSERT'),
+        ('fulfillment.dead_letters', (SELECT oid FROM own WHERE relname = 'dead_letters'),
+            '{claim_id,order_id,payload,reason,detail,attempts,worker,at}', 'INSERT')
+),
+needed_columns AS (
+    SELECT n.relation, n.oid, n.privilege, a.attnum, wanted.name
+    FROM needed n
+    CROSS JOIN unnest(n.relation_columns) AS wanted (name)
+    LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = n.oid AND a.attname = wanted.name AND NOT a.attisdropped
+    WHERE n.oid IS NOT NULL
+)
+SELECT DISTINCT 1 AS rank, 'table ' || relation AS missing FROM needed WHERE oid IS NULL
+UNION
+SELECT 2, 'column ' || relation || '.' || name FROM needed_columns WHERE attnum IS NULL
+UNION
+SELECT 3, 'privilege USAGE on schema fulfillment'
+FROM pg_catalog.pg_namespace n
+WHERE n.nspname = 'fulfillment' AND NOT has_schema_privilege(n.oid, 'USAGE')
+UNION
+SELECT 4, 'privilege ' || privilege || ' on ' || relation
+FROM needed_columns
+WHERE attnum IS NOT NULL AND privilege IS NOT NULL AND NOT has_column_privilege(oid, attnum, privilege)
+ORDER BY rank, missing

@@ -1,0 +1,57 @@
+-- Ends attempts: processing -> fulfilled, pending or failed, for whoever holds the fence.
+--
+-- By position: $1 order ids (each once), $2 fences held, $3 states to enter, $4 attempts, $5 correlation ids, $6 notes.
+-- $7 worker, $8 whether transitions are kept in the timeline.
+-- Dead letters of the orders that fail, by position among themselves: $9 order ids, $10 claim ids, $11 payloads,
+-- $12 reasons, $13 details, $14 attempts.
+--
+-- Guarantees: as `begin.sql`, whose header also tells why it is written this way. A dead letter is written if and only
+-- if its order's transition is. A row that isn't there is not in the answer.
+WITH request AS MATERIALIZED (
+    SELECT r.order_id, r.fence, r.state, r.attempt, r.correlation_id, r.note
+    FROM unnest(
+        (SELECT $1::int8[]), (SELECT $2::timestamp[]), (SELECT $3::text[]),
+        (SELECT $4::int4[]), (SELECT $5::text[]), (SELECT $6::text[])
+    ) AS r (order_id, fence, state, attempt, correlation_id, note)
+),
+found AS MATERIALIZED (
+    SELECT o.id, o.status, o.updated_at, o.created_at, r.fence, r.state, r.attempt, r.correlation_id, r.note
+    FROM request r
+    JOIN orders o ON o.id = r.order_id
+    ORDER BY o.id
+    FOR NO KEY UPDATE OF o
+),
+concluded AS (
+    UPDATE orders o
+    SET status = f.state,
+        updated_at = greatest(clock_timestamp()::timestamp, o.updated_at + interval '1 microsecond')
+    FROM found f
+    WHERE o.id = f.id
+      AND CASE o.status WHEN 'processing' THEN o.updated_at = f.fence ELSE false END
+    RETURNING o.id, o.updated_at, f.state, f.attempt, f.correlation_id, f.note
+),
+event AS (
+    INSERT INTO fulfillment.events (order_id, at, state, attempt, worker, correlation_id, note)
+    SELECT c.id, c.updated_at, c.state, c.attempt, $7::text, c.correlation_id, c.note
+    FROM concluded c
+    WHERE $8::bool
+    ON CONFLICT DO NOTHING
+),
+letter AS (
+    INSERT INTO fulfillment.dead_letters (claim_id, order_id, payload, reason, detail, attempts, worker, at)
+    SELECT l.claim_id, c.id, l.payload, l.reason, l.detail, l.attempts, $7::text, c.updated_at
+    FROM unnest(
+        (SELECT $9::int8[]), (SELECT $10::text[]), (SELECT $11::bytea[]),
+        (SELECT $12::text[]), (SELECT $13::text[]), (SELECT $14::int4[])
+    ) AS l (order_id, claim_id, payload, reason, detail, attempts)
+    JOIN concluded c ON c.id = l.order_id
+    ON CONFLICT DO NOTHING
+)
+SELECT f.id::int8                   AS order_id,
+       f.status::text               AS found_status,
+       f.updated_at                 AS found_at,
+       f.created_at                 AS created_at,
+       clock_timestamp()::timestamp AS read_at,
+       c.updated_at                 AS fence
+FROM found f
+LEFT JOIN concluded c ON c.id = f.id
