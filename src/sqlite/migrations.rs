@@ -1,0 +1,65 @@
+//! The file's tables, made and updated when it is opened.
+
+use std::path::Path;
+
+use refinery::error::Kind;
+use refinery::{Migration, Runner};
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::error::OpenError;
+
+/// Name and SQL, in order. One that was released is never changed: a new one follows it.
+const MIGRATIONS: [(&str, &str); 3] = [
+    ("V1__orders", include_str!("migrations/V1__orders.sql")),
+    ("V2__timeline_and_dead_letters", include_str!("migrations/V2__timeline_and_dead_letters.sql")),
+    ("V3__queue", include_str!("migrations/V3__queue.sql")),
+];
+
+/// Two processes that make a file at the same time both find tables missing; the later one fails, and finds them
+/// made when it looks again. Once is enough, unless there are three.
+const TRIES: usize = 5;
+
+/// The SQL of every table in the file, for people to read.
+pub fn migration_sql() -> String {
+    MIGRATIONS.map(|(name, sql)| format!("-- {name}\n{}\n", sql.trim_end())).join("\n")
+}
+
+/// Applies what is missing, and returns the names of what it applied.
+pub(super) fn apply(connection: &mut Connection, path: &Path) -> Result<Vec<String>, OpenError> {
+    let migrations = MIGRATIONS
+        .iter()
+        .map(|(name, sql)| Migration::unapplied(name, sql))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| OpenError::Other { path: path.to_owned(), problem: error.to_string() })?;
+    let runner = Runner::new(&migrations).set_grouped(true);
+    // Reading is enough for a file that is up to date, and doesn't wait for a process that writes.
+    if runner.get_applied_migrations(connection).is_ok_and(|applied| applied == migrations) {
+        return Ok(Vec::new());
+    }
+    // A transaction that reads first and writes then is turned away at once if another one wrote in between.
+    connection.set_transaction_behavior(TransactionBehavior::Immediate);
+    let mut tries = 1;
+    loop {
+        match runner.run(connection) {
+            Ok(report) => return Ok(report.applied_migrations().iter().map(ToString::to_string).collect()),
+            Err(error) if tries == TRIES => return Err(explain(&error, path)),
+            Err(error) if matches!(error.kind(), Kind::MissingVersion(_) | Kind::DivergentVersion(..)) => {
+                return Err(explain(&error, path));
+            }
+            Err(_) => tries += 1,
+        }
+    }
+}
+
+fn explain(error: &refinery::Error, path: &Path) -> OpenError {
+    match error.kind() {
+        Kind::MissingVersion(_) | Kind::DivergentVersion(..) => {
+            OpenError::OtherVersion { path: path.to_owned(), problem: error.to_string() }
+        }
+        Kind::Connection(_, source) => match source.downcast_ref::<rusqlite::Error>() {
+            Some(source) => OpenError::from_sqlite(path, source),
+            None => OpenError::Other { path: path.to_owned(), problem: error.to_string() },
+        },
+        _ => OpenError::Other { path: path.to_owned(), problem: error.to_string() },
+    }
+}

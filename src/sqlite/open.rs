@@ -1,0 +1,88 @@
+//! Opening the file: the connection's settings, and the tables.
+
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::{Connection, MAIN_DB, OpenFlags};
+
+use super::error::OpenError;
+use super::migrations;
+
+/// How long a statement waits for another process's lock, roughly.
+pub(super) const BUSY_LIMIT: Duration = Duration::from_secs(10);
+
+/// Pause between two looks at the lock. SQLite's own handler pauses for up to 100 ms, too long to get a turn beside a
+/// process that writes without a break.
+const BUSY_PAUSE: Duration = Duration::from_millis(1);
+
+/// Statements kept prepared: all that queue and store have.
+const STATEMENT_CACHE: usize = 64;
+
+/// Settings of the connection. `FULL` syncs the log at every commit, where `NORMAL` could lose commits that were
+/// answered when the power fails. The log is copied into the file every 16 MiB and cut to at most 64 MiB.
+const SETTINGS: &str = "
+    PRAGMA synchronous = FULL;
+    PRAGMA foreign_keys = ON;
+    PRAGMA wal_autocheckpoint = 4096;
+    PRAGMA journal_size_limit = 67108864;
+    PRAGMA cache_size = -16384;
+    PRAGMA temp_store = MEMORY;
+";
+
+/// Opens or makes the file. Returns the connection, the absolute path, and the migrations that were applied.
+pub(super) fn open(path: &Path) -> Result<(Connection, PathBuf, Vec<String>), OpenError> {
+    // An absolute path is never taken for a URI or for `:memory:`, and stays right when the working folder changes.
+    let path = std::path::absolute(path)
+        .map_err(|error| OpenError::Other { path: path.to_owned(), problem: error.to_string() })?;
+    // Looked at without opening: closing any handle of the file would drop the locks that another connection of this
+    // process holds on it.
+    if let Some(folder) = path.parent()
+        && !folder.is_dir()
+    {
+        return Err(OpenError::NoFolder { folder: folder.to_owned(), path });
+    }
+    if path.exists() && !path.is_file() {
+        return Err(OpenError::NotAFile { path });
+    }
+    let mut connection = connect(&path).map_err(|error| OpenError::from_sqlite(&path, &error))?;
+    if connection.is_readonly(MAIN_DB).unwrap_or(false) {
+        return Err(OpenError::NoRights { path, problem: "it can only be read".to_owned() });
+    }
+    let applied = migrations::apply(&mut connection, &path)?;
+    Ok((connection, path, applied))
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_handler(Some(wait_for_lock))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    enter_wal_mode(&connection)?;
+    connection.execute_batch(SETTINGS)?;
+    Ok(connection)
+}
+
+/// The change of mode needs the file to itself for a moment and doesn't call the busy handler, so two processes that
+/// make a file at the same time have to be patient here.
+fn enter_wal_mode(connection: &Connection) -> rusqlite::Result<()> {
+    let mut tries = 0;
+    loop {
+        match connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0)) {
+            Ok(_) => return Ok(()),
+            Err(error) if is_busy(&error) && wait_for_lock(tries) => tries += 1,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked))
+}
+
+/// Called by SQLite while a lock is held by another connection, with the number of calls before.
+fn wait_for_lock(tries: i32) -> bool {
+    thread::sleep(BUSY_PAUSE);
+    u128::try_from(tries).is_ok_and(|tries| tries * BUSY_PAUSE.as_millis() < BUSY_LIMIT.as_millis())
+}
