@@ -8,8 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::types::ToSql;
-use rusqlite::{Connection, Row, named_params, params};
+use rusqlite::{Connection, Row, named_params};
 
 use super::{Claim, Claimed, Depth, Disposition, Held, Queue, QueueError, Receipt, Settlement};
 use crate::WorkerId;
@@ -25,7 +24,7 @@ const SETTLE_ACK: &str = include_str!("sqlite/settle_ack.sql");
 const SETTLE_RETRY: &str = include_str!("sqlite/settle_retry.sql");
 
 /// Messages that one claim takes at most.
-const MAX_CLAIM: usize = 1_000;
+const MAX_CLAIM: i64 = 1_000;
 
 /// How long a push of another process may go unnoticed.
 const OTHER_PROCESSES: Duration = Duration::from_millis(250);
@@ -69,7 +68,7 @@ impl fmt::Debug for SqliteQueue {
 impl Queue for SqliteQueue {
     async fn claim(&self, limit: usize) -> Result<Claimed, QueueError> {
         self.pushes_seen.store(*self.database.pushes().borrow(), Ordering::Relaxed);
-        let limit = limit.clamp(1, MAX_CLAIM);
+        let limit = i64::try_from(limit).unwrap_or(MAX_CLAIM).clamp(1, MAX_CLAIM);
         let counter = self.claims.fetch_add(1, Ordering::Relaxed);
         let token = format!("{}-{counter}", self.options.worker);
         let lease = self.options.lease;
@@ -147,7 +146,7 @@ impl Found {
     }
 }
 
-fn claim(connection: &Connection, limit: usize, token: &str, lease: Duration) -> rusqlite::Result<Claimed> {
+fn claim(connection: &Connection, limit: i64, token: &str, lease: Duration) -> rusqlite::Result<Claimed> {
     let now = now_micros();
     let due_at = now.saturating_add(micros(lease));
     let mut find = connection.prepare_cached(CLAIM)?;
@@ -203,15 +202,15 @@ fn push(connection: &Connection, payloads: &[Vec<u8>]) -> rusqlite::Result<()> {
     let now = now_micros();
     let mut push = connection.prepare_cached(PUSH)?;
     for payload in payloads {
-        push.execute(named_params! { ":payload": payload as &dyn ToSql, ":pushed_at": now })?;
+        push.execute(named_params! { ":payload": payload, ":pushed_at": now })?;
     }
     Ok(())
 }
 
 fn depth(connection: &Connection) -> rusqlite::Result<Depth> {
-    connection.prepare_cached(DEPTH)?.query_row(params![], |row| {
-        Ok(Depth { waiting: count(row, 0)?, in_flight: count(row, 1)?, retrying: count(row, 2)? })
-    })
+    connection
+        .prepare_cached(DEPTH)?
+        .query_row([], |row| Ok(Depth { waiting: count(row, 0)?, in_flight: count(row, 1)?, retrying: count(row, 2)? }))
 }
 
 fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {

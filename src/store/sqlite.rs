@@ -1,1 +1,130 @@
-//! Stub.
+//! The embedded store: `products` and `orders` as the order API has them, the timeline and the dead letters, in the
+//! file of [`crate::sqlite`].
+//!
+//! Each transition reads the row, asks [`crate::order::admit`] and writes, in one transaction that no other writer can
+//! come between. Null columns of rows that somebody else wrote are read so: a null `status` is a foreign one (its text
+//! is empty), a null `updated_at` is infinitely old.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{
+    BeginRequest, Begun, BuriedLetter, Conclusion, DeadLetter, Inserted, NewOrder, OrderStore, Renewal, StoreError,
+    Summary, TimelineEntry, Verdict,
+};
+use crate::WorkerId;
+use crate::order::{Fence, OrderId};
+use crate::sqlite::{Database, DatabaseError};
+
+mod insertion;
+mod reading;
+mod row_by_row;
+mod transition;
+
+pub use crate::sqlite::migration_sql;
+
+/// How a [`SqliteStore`] behaves.
+#[derive(Debug, Clone)]
+pub struct SqliteStoreOptions {
+    /// Who moves the orders; kept in the timeline.
+    pub worker: WorkerId,
+    /// How long a worker may stay silent before its orders may be taken over.
+    pub lease: Duration,
+    /// Whether each transition is kept in the timeline.
+    pub events: bool,
+}
+
+/// A store in an embedded database.
+pub struct SqliteStore {
+    database: Database,
+    options: SqliteStoreOptions,
+}
+
+impl SqliteStore {
+    /// Uses the tables in `database`.
+    pub fn new(database: Database, options: SqliteStoreOptions) -> Self {
+        Self { database, options }
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").field("database", &self.database).field("options", &self.options).finish()
+    }
+}
+
+#[async_trait]
+impl OrderStore for SqliteStore {
+    async fn begin(&self, requests: &[BeginRequest]) -> Result<Vec<Begun>, StoreError> {
+        if requests.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (requests, options) = (requests.to_vec(), self.options.clone());
+        Ok(self.database.write(move |connection| transition::begin(connection, &options, &requests)).await?)
+    }
+
+    async fn renew(&self, renewals: &[Renewal]) -> Result<Vec<Option<Fence>>, StoreError> {
+        if renewals.is_empty() {
+            return Ok(Vec::new());
+        }
+        let renewals = renewals.to_vec();
+        Ok(self.database.write(move |connection| transition::renew(connection, &renewals)).await?)
+    }
+
+    async fn conclude(&self, conclusions: &[Conclusion]) -> Result<Vec<Verdict>, StoreError> {
+        if conclusions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (conclusions, options) = (conclusions.to_vec(), self.options.clone());
+        Ok(self.database.write(move |connection| transition::conclude(connection, &options, &conclusions)).await?)
+    }
+
+    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
+        if letters.is_empty() {
+            return Ok(());
+        }
+        let letters = letters.to_vec();
+        Ok(self.database.write(move |connection| insertion::bury(connection, &letters)).await?)
+    }
+
+    async fn insert(&self, orders: &[NewOrder]) -> Result<Vec<Inserted>, StoreError> {
+        if orders.is_empty() {
+            return Ok(Vec::new());
+        }
+        let orders = orders.to_vec();
+        Ok(self.database.write(move |connection| insertion::insert(connection, &orders)).await?)
+    }
+
+    async fn summary(&self) -> Result<Summary, StoreError> {
+        Ok(self.database.read(reading::summary).await?)
+    }
+
+    async fn timeline(&self, order_id: OrderId) -> Result<Vec<TimelineEntry>, StoreError> {
+        Ok(self.database.read(move |connection| reading::timeline(connection, order_id)).await?)
+    }
+
+    async fn dead_letters(&self, after: i64, limit: usize) -> Result<Vec<BuriedLetter>, StoreError> {
+        Ok(self.database.read(move |connection| reading::dead_letters(connection, after, limit)).await?)
+    }
+
+    /// The tables were made when the file was opened: tells, once, what that applied.
+    async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.database.take_applied_migrations())
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        let missing = self.database.read(reading::missing_columns).await?;
+        if missing.is_empty() { Ok(()) } else { Err(StoreError::Schema(missing)) }
+    }
+}
+
+impl From<DatabaseError> for StoreError {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::Unavailable(problem) => Self::Unavailable(problem),
+            DatabaseError::Refused(problem) => Self::Refused(problem),
+        }
+    }
+}

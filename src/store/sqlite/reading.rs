@@ -1,0 +1,100 @@
+//! Questions that change nothing.
+
+use std::collections::HashSet;
+
+use rusqlite::{Connection, Row, named_params};
+
+use crate::order::{Fence, OrderId, State};
+use crate::sqlite::{elapsed, now_micros};
+use crate::store::{BuriedLetter, Summary, TimelineEntry};
+
+const COUNT_BY_STATUS: &str = include_str!("count_by_status.sql");
+const OLDEST: &str = include_str!("oldest.sql");
+const TIMELINE: &str = include_str!("timeline.sql");
+const DEAD_LETTERS: &str = include_str!("dead_letters.sql");
+const COLUMNS: &str = include_str!("columns.sql");
+
+/// What the statements of this module and its neighbours name.
+const NEEDED: [(&str, &[&str]); 5] = [
+    ("products", &["id", "name", "price", "created_at"]),
+    ("orders", &["id", "product_id", "quantity", "status", "created_at", "updated_at"]),
+    ("fulfillment_events", &["order_id", "at", "state", "attempt", "worker", "correlation_id", "note"]),
+    ("fulfillment_dead_letters", &["id", "claim_id", "order_id", "payload", "reason", "detail", "attempts", "at"]),
+    ("fulfillment_queue", &["id", "payload", "pushed_at", "attempts", "token", "due_at"]),
+];
+
+pub(super) fn summary(connection: &Connection) -> rusqlite::Result<Summary> {
+    let now = now_micros();
+    let mut orders_by_state: Vec<(String, u64)> = [State::Pending, State::Processing, State::Fulfilled, State::Failed]
+        .map(|state| (state.as_str().to_owned(), 0))
+        .into();
+    let mut count = connection.prepare_cached(COUNT_BY_STATUS)?;
+    let mut rows = count.query([])?;
+    while let Some(row) = rows.next()? {
+        let (status, number): (String, u64) = (row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs());
+        match orders_by_state.iter_mut().find(|(known, _)| *known == status) {
+            Some(known) => known.1 += number,
+            None => orders_by_state.push((status, number)),
+        }
+    }
+    connection.prepare_cached(OLDEST)?.query_row([], |row| {
+        let age = |created_at: Option<i64>| created_at.map(|created_at| elapsed(created_at, now));
+        Ok(Summary {
+            orders_by_state,
+            oldest_pending: age(row.get(0)?),
+            oldest_processing: age(row.get(1)?),
+            dead_letters: row.get::<_, i64>(2)?.unsigned_abs(),
+        })
+    })
+}
+
+pub(super) fn timeline(connection: &Connection, order_id: OrderId) -> rusqlite::Result<Vec<TimelineEntry>> {
+    let mut entries = connection.prepare_cached(TIMELINE)?;
+    entries.query_map([order_id.0], timeline_entry)?.collect()
+}
+
+fn timeline_entry(row: &Row<'_>) -> rusqlite::Result<TimelineEntry> {
+    let state: String = row.get(1)?;
+    Ok(TimelineEntry {
+        at: Fence(row.get(0)?),
+        state: State::from(state.as_str()),
+        attempt: row.get(2)?,
+        worker: row.get(3)?,
+        correlation_id: row.get(4)?,
+        note: row.get(5)?,
+    })
+}
+
+pub(super) fn dead_letters(connection: &Connection, after: i64, limit: usize) -> rusqlite::Result<Vec<BuriedLetter>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut letters = connection.prepare_cached(DEAD_LETTERS)?;
+    letters.query_map(named_params! { ":after": after, ":limit": limit }, buried_letter)?.collect()
+}
+
+fn buried_letter(row: &Row<'_>) -> rusqlite::Result<BuriedLetter> {
+    Ok(BuriedLetter {
+        id: row.get(0)?,
+        order_id: row.get::<_, Option<i64>>(1)?.map(OrderId),
+        payload: row.get(2)?,
+        reason: row.get(3)?,
+        detail: row.get(4)?,
+        attempts: row.get(5)?,
+    })
+}
+
+/// Names each table and column that is needed and not there, as `table` or `table.column`.
+pub(super) fn missing_columns(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut present = connection.prepare_cached(COLUMNS)?;
+    let present: HashSet<(String, String)> =
+        present.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()?;
+    let mut missing = Vec::new();
+    for (table, columns) in NEEDED {
+        if !present.iter().any(|(name, _)| name == table) {
+            missing.push(table.to_owned());
+            continue;
+        }
+        let absent = columns.iter().filter(|column| !present.contains(&(table.to_owned(), (**column).to_owned())));
+        missing.extend(absent.map(|column| format!("{table}.{column}")));
+    }
+    Ok(missing)
+}
