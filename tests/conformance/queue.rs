@@ -66,6 +66,7 @@ macro_rules! conformance {
 }
 
 conformance!(redis: crate::queue::fixtures::RedisFixture);
+conformance!(sqlite: crate::queue::fixtures::SqliteFixture);
 
 /// A lease longer than any test takes.
 const LONG: Duration = Duration::from_secs(120);

@@ -7,6 +7,9 @@ use fulfillment_worker::WorkerId;
 use fulfillment_worker::config::SecretUrl;
 use fulfillment_worker::queue::Queue;
 use fulfillment_worker::queue::redis::{RedisQueue, RedisQueueOptions};
+use fulfillment_worker::queue::sqlite::{SqliteQueue, SqliteQueueOptions};
+use fulfillment_worker::sqlite::Database;
+use tempfile::TempDir;
 
 use super::QueueFixture;
 use crate::servers::redis_url;
@@ -25,5 +28,24 @@ impl QueueFixture for RedisFixture {
         let url = SecretUrl::new(redis_url().parse().unwrap());
         let options = RedisQueueOptions { key: self.key.clone(), lease, worker: WorkerId::fresh() };
         Arc::new(RedisQueue::connect(&url, options).unwrap())
+    }
+}
+
+/// A file of its own.
+pub(crate) struct SqliteFixture {
+    database: Database,
+    /// Removed after the file is closed, as fields are dropped in order.
+    _folder: TempDir,
+}
+
+impl QueueFixture for SqliteFixture {
+    async fn fresh() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("fulfillment.db")).unwrap();
+        Self { database, _folder: folder }
+    }
+
+    async fn worker(&self, lease: Duration) -> Arc<dyn Queue> {
+        Arc::new(SqliteQueue::new(self.database.clone(), SqliteQueueOptions { lease, worker: WorkerId::fresh() }))
     }
 }
