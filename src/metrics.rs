@@ -1,1 +1,136 @@
-//! Stub.
+//! Every number that the worker shows: an [`Observer`] that counts events, and the state of runtime, allocator and
+//! process read afresh for each scrape.
+//!
+//! docs/METRICS.md explains each metric; a test keeps the two the same. A scrape reads memory and `/proc` only: it
+//! never waits for Redis or a database.
+
+use std::time::{Duration, SystemTime};
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+use tokio::runtime::Handle;
+
+use crate::event::{Event, Observer};
+
+mod allocator;
+mod exposition;
+mod instruments;
+mod labelled;
+#[cfg(target_os = "linux")]
+mod process;
+mod runtime;
+mod sample;
+
+pub use exposition::Format;
+use instruments::{AttemptStatus, Instruments, LeaseOf, MessageKind};
+pub use instruments::{ConnectionCount, OpenConnection};
+
+/// The metrics of one worker.
+pub struct Metrics {
+    registry: Registry,
+    instruments: Instruments,
+    scrapes: Counter,
+}
+
+impl Metrics {
+    /// Sets every series with a closed set of labels to its start value.
+    ///
+    /// `handle` is the runtime whose state is shown, `service_name` the `service` label of `fulfillment_build_info`.
+    pub fn new(handle: Handle, service_name: &str) -> Self {
+        let mut registry = Registry::default();
+        let instruments = Instruments::register(&mut registry);
+        let scrapes = Counter::default();
+        registry.register("fulfillment_scrapes", "Times that these metrics were rendered", scrapes.clone());
+        registry.register("fulfillment_build", "What is running", build_info(service_name));
+        registry.register_collector(Box::new(runtime::RuntimeCollector::new(handle)));
+        registry.register_collector(Box::new(allocator::AllocatorCollector));
+        #[cfg(target_os = "linux")]
+        registry.register_collector(Box::new(process::ProcessCollector));
+        Self { registry, instruments, scrapes }
+    }
+
+    /// All metrics as text, `healthy` being what `service_healthy` says.
+    ///
+    /// What could not be read, such as `/proc` where it is hidden, is left out.
+    pub fn render(&self, format: Format, healthy: bool) -> String {
+        self.scrapes.inc();
+        self.instruments.healthy.set(u64::from(healthy));
+        exposition::render(&self.registry, format)
+    }
+
+    /// Counts the server's open connections.
+    pub fn connections(&self) -> &ConnectionCount {
+        &self.instruments.connections
+    }
+}
+
+/// `fulfillment_build_info`. The revision is what the build was told by the environment.
+fn build_info(service_name: &str) -> Info<[(&'static str, String); 3]> {
+    Info::new([
+        ("service", service_name.to_owned()),
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("revision", option_env!("FULFILLMENT_REVISION").unwrap_or("unknown").to_owned()),
+    ])
+}
+
+impl Observer for Metrics {
+    fn observe(&self, event: &Event<'_>) {
+        let to = &self.instruments;
+        match *event {
+            Event::Started { worker: _, concurrency } => {
+                to.in_flight_limit.set(concurrency as u64);
+            }
+            Event::Beat(_) => {}
+            Event::StageDone { stage, items, took, ok } => to.stage_done(stage, items, took, ok),
+            Event::DependencyDown { dependency, .. } => to.dependency_up.with(dependency, |up| up.set(0)),
+            Event::DependencyUp(dependency) => to.dependency_up.with(dependency, |up| up.set(1)),
+            Event::InFlight(orders) => {
+                to.in_flight.set(orders as u64);
+            }
+            Event::AttemptStarted { takeover, .. } => {
+                to.attempts_started.inc();
+                to.takeovers.inc_by(u64::from(takeover));
+            }
+            Event::Fulfilled { took, age, .. } => {
+                to.attempt_ended(AttemptStatus::Success, took);
+                to.last_success.set(seconds_since_1970());
+                if let Some(age) = age {
+                    to.order_age.observe(age.as_secs_f64());
+                }
+            }
+            Event::AttemptFailed { took, .. } => to.attempt_ended(AttemptStatus::Error, took),
+            Event::Retried { reason, .. } => to.retries.with(reason, |count| count.inc()),
+            Event::DeadLettered { reason, .. } => to.dead_letters.with(reason, |count| count.inc()),
+            Event::AlreadyFinal { .. } => {
+                to.already_final.inc();
+            }
+            Event::Skipped { .. } => {
+                to.skipped.inc();
+            }
+            Event::Superseded { .. } => {
+                to.superseded.inc();
+            }
+            Event::LeaseLost { dependency, .. } => to.leases_lost.with(LeaseOf::from(dependency), |count| count.inc()),
+            Event::DepthRead(depth) => {
+                to.queue_depth.set(depth.waiting);
+                to.queue_messages.with(MessageKind::Waiting, |gauge| gauge.set(depth.waiting));
+                to.queue_messages.with(MessageKind::InFlight, |gauge| gauge.set(depth.in_flight));
+                to.queue_messages.with(MessageKind::Retrying, |gauge| gauge.set(depth.retrying));
+                to.depth_read_at.set(seconds_since_1970());
+                to.depth_age.restart();
+            }
+            Event::Draining { .. } => {
+                to.draining.set(1);
+            }
+            Event::Drained { .. } => {}
+        }
+    }
+}
+
+fn seconds_since_1970() -> f64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+use super::*;
+
+fn started() -> Health {
+    let health = Health::default();
+    health.observe(&Event::Started { worker: "w", concurrency: 8 });
+    health
+}
+
+fn ready() -> Health {
+    let health = started();
+    for dependency in Dependency::ALL {
+        health.observe(&Event::DependencyUp(dependency));
+    }
+    health
+}
+
+fn down(error: &str) -> Event<'_> {
+    Event::DependencyDown { dependency: Dependency::Queue, error, retry_in: Duration::from_millis(100) }
+}
+
+fn long_after() -> Instant {
+    Instant::now() + SILENCE_LIMIT + Duration::from_secs(1)
+}
+
+fn failed(readiness: &Readiness) -> Vec<&'static str> {
+    readiness.checks.iter().filter(|check| !check.ok).map(|check| check.name).collect()
+}
+
+#[test]
+fn before_the_start_it_is_live_however_long_that_takes() {
+    assert!(Health::default().liveness_at(long_after()).live);
+}
+
+#[test]
+fn a_loop_that_never_goes_round_is_found_after_the_limit() {
+    let health = started();
+    assert!(health.liveness_at(Instant::now() + SILENCE_LIMIT - Duration::from_secs(1)).live);
+    assert!(!health.liveness_at(long_after()).live);
+}
+
+#[test]
+fn a_beat_starts_the_limit_again() {
+    let health = started();
+    let now = long_after();
+    Loop::ALL.into_iter().for_each(|each| health.beat(each, now));
+    assert!(health.liveness_at(now).live);
+}
+
+#[test]
+fn one_silent_loop_is_enough_and_is_named() {
+    let health = started();
+    let now = long_after();
+    health.beat(Loop::Worker, now);
+    health.beat(Loop::Completer, now);
+    let Liveness { live, checks } = health.liveness_at(now);
+    assert!(!live);
+    assert_eq!(failures(&checks), "lease_keeper: silent for 61 s, limit 60 s");
+}
+
+#[test]
+fn a_dependency_that_is_down_does_not_make_it_less_live() {
+    let health = ready();
+    health.observe(&down("connection refused"));
+    assert_eq!(health.live(), Ok(()));
+}
+
+#[test]
+fn while_draining_the_worker_loop_may_rest_and_the_completer_may_not() {
+    let health = ready();
+    health.observe(&Event::Draining { in_flight: 3 });
+    let Liveness { checks, .. } = health.liveness_at(long_after());
+    let silent: Vec<&str> = checks.iter().filter(|check| !check.ok).map(|check| check.name).collect();
+    assert_eq!(silent, ["completer", "lease_keeper"]);
+}
+
+#[test]
+fn when_drained_no_loop_is_expected_any_more() {
+    let health = ready();
+    health.observe(&Event::Drained { left: 0 });
+    assert!(health.liveness_at(long_after()).live);
+}
+
+#[test]
+fn it_is_ready_once_started_and_both_dependencies_answered() {
+    let health = Health::default();
+    assert_eq!(failed(&health.ready()), ["started", "queue", "store", "accepts_work"]);
+    health.observe(&Event::Started { worker: "w", concurrency: 8 });
+    assert_eq!(failed(&health.ready()), ["queue", "store"]);
+    health.observe(&Event::DependencyUp(Dependency::Queue));
+    health.observe(&Event::DependencyUp(Dependency::Store));
+    assert!(health.ready().ready);
+}
+
+#[test]
+fn a_dependency_that_is_down_shows_its_error_until_it_is_up() {
+    let health = ready();
+    health.observe(&down("connection refused"));
+    let readiness = health.ready();
+    assert_eq!(failed(&readiness), ["queue"]);
+    assert!(readiness.checks.iter().any(|check| check.detail == "down for 0 s: connection refused"), "{readiness:?}");
+    health.observe(&Event::DependencyUp(Dependency::Queue));
+    assert!(health.ready().ready);
+}
+
+#[test]
+fn the_time_a_dependency_is_down_counts_from_the_first_failure() {
+    let health = ready();
+    health.observe(&down("first"));
+    let later = Instant::now() + Duration::from_secs(5);
+    health.observe(&down("second"));
+    let readiness = health.readiness_at(later);
+    let detail = &readiness.checks.iter().find(|check| check.name == "queue").unwrap().detail;
+    assert!(detail.starts_with("down for 5 s: second"), "{detail}");
+}
+
+#[test]
+fn an_endless_error_is_cut() {
+    let health = ready();
+    health.observe(&down(&"x".repeat(100_000)));
+    assert!(health.ready().checks.iter().all(|check| check.detail.len() < MAX_ERROR + 50));
+}
+
+#[test]
+fn a_draining_worker_is_not_ready() {
+    let health = ready();
+    health.observe(&Event::Draining { in_flight: 0 });
+    assert_eq!(failed(&health.ready()), ["accepts_work"]);
+}
+
+#[test]
+fn a_wedged_worker_is_not_ready() {
+    assert_eq!(failed(&ready().readiness_at(long_after())), ["progress"]);
+}

@@ -1,0 +1,102 @@
+//! What each path answers.
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use serde::Serialize;
+use tower_http::compression::CompressionLayer;
+
+use super::Routes;
+use super::negotiation::negotiate;
+
+/// The operator's page; `{nonce}` stands for a value that is new in every answer.
+const PAGE: &str = include_str!("page.html");
+
+const PATHS: &str = "\
+/         the operator's page
+/metrics  metrics for Prometheus
+/health   200 while the worker makes progress
+/livez    liveness, a check for each loop
+/readyz   readiness, a check for each dependency
+";
+
+/// Every path that is served.
+pub(super) fn router(routes: Routes) -> Router {
+    Router::new()
+        .route("/", get(page))
+        .route("/metrics", get(metrics))
+        .route("/health", get(health))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .fallback(|| async { (StatusCode::NOT_FOUND, format!("not found; there is\n{PATHS}")) })
+        .method_not_allowed_fallback(|| async { (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered\n") })
+        .layer(middleware::from_fn(refuse_bodies))
+        .layer(CompressionLayer::new())
+        .layer(middleware::map_response(guard))
+        .with_state(routes)
+}
+
+/// No request here has anything to say in a body; not reading one at all bounds what it can cost.
+async fn refuse_bodies(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let announced = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
+    if announced || headers.contains_key(header::TRANSFER_ENCODING) {
+        let close = [(header::CONNECTION, "close")];
+        return (StatusCode::PAYLOAD_TOO_LARGE, close, "a request here has no body\n").into_response();
+    }
+    next.run(request).await
+}
+
+/// Every answer is of this moment, and is what it says it is.
+async fn guard(response: Response) -> impl IntoResponse {
+    let headers: [(HeaderName, &str); 2] =
+        [(header::CACHE_CONTROL, "no-store"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    (headers, response)
+}
+
+async fn metrics(State(routes): State<Routes>, headers: HeaderMap) -> impl IntoResponse {
+    let accepted: Vec<&str> =
+        headers.get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok()).collect();
+    let format = negotiate(&accepted.join(","));
+    let text = routes.metrics.render(format, routes.health.ready().ready);
+    ([(header::CONTENT_TYPE, format.content_type()), (header::VARY, "accept")], text)
+}
+
+async fn health(State(routes): State<Routes>) -> impl IntoResponse {
+    match routes.health.live() {
+        Ok(()) => (StatusCode::OK, "ok".to_owned()),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason),
+    }
+}
+
+async fn livez(State(routes): State<Routes>) -> Response {
+    let liveness = routes.health.liveness();
+    json(liveness.live, &liveness)
+}
+
+async fn readyz(State(routes): State<Routes>) -> Response {
+    let readiness = routes.health.ready();
+    json(readiness.ready, &readiness)
+}
+
+fn json(ok: bool, report: &impl Serialize) -> Response {
+    let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    match serde_json::to_string(report) {
+        Ok(text) => (status, [(header::CONTENT_TYPE, "application/json")], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn page() -> impl IntoResponse {
+    let nonce = format!("{:032x}", rand::random::<u128>());
+    let policy = format!(
+        "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; \
+         img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    let headers =
+        [(header::CONTENT_SECURITY_POLICY, policy), (header::REFERRER_POLICY, "no-referrer".to_owned())];
+    (headers, Html(PAGE.replace("{nonce}", &nonce)))
+}

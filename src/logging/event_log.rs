@@ -1,0 +1,143 @@
+//! Events as log lines. What happens to every order is told at `debug`; failures are told at `warn`, within limits.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tracing::{debug, info, warn};
+
+use super::rate_limit::RateLimit;
+use crate::event::{Dependency, Event, Observer, Subject};
+
+/// Lines about failed orders in a second at most; the others are counted in a line of their own.
+const FAILURES_PER_SECOND: u32 = 100;
+/// How often a dependency that stays down is told again.
+const REMINDER: Duration = Duration::from_secs(10);
+
+/// Writes what happens to the log.
+#[derive(Debug)]
+pub struct EventLog {
+    service_name: String,
+    failures: RateLimit,
+    dependencies: [(Dependency, Mutex<Told>); 2],
+}
+
+/// What the log said last of a dependency.
+#[derive(Debug, Clone, Copy, Default)]
+struct Told {
+    up: Option<bool>,
+    down_at: Option<Instant>,
+}
+
+impl EventLog {
+    /// `service_name` is told when the engine starts.
+    pub fn new(service_name: &str) -> Self {
+        Self {
+            service_name: service_name.to_owned(),
+            failures: RateLimit::new(FAILURES_PER_SECOND, Duration::from_secs(1)),
+            dependencies: Dependency::ALL.map(|dependency| (dependency, Mutex::default())),
+        }
+    }
+
+    fn observe_at(&self, event: &Event<'_>, now: Instant) {
+        match *event {
+            Event::Started { worker, concurrency } => {
+                info!(service = self.service_name, worker, concurrency, version = env!("CARGO_PKG_VERSION"), "started");
+            }
+            Event::Draining { in_flight } => info!(in_flight, "draining: nothing more is claimed"),
+            Event::Drained { left } => {
+                self.tell_held_back(now);
+                info!(left, "drained");
+            }
+            Event::DependencyDown { dependency, error, retry_in } => self.down(dependency, error, retry_in, now),
+            Event::DependencyUp(dependency) => self.up(dependency),
+            Event::Beat(_) => self.tell_held_back(now),
+            Event::AttemptFailed { subject, took, error } => self.attempt_failed(&subject, took, error, now),
+            Event::DeadLettered { subject, reason, detail } => {
+                if self.failure_is_told(now) {
+                    let Subject { order_id, correlation_id, attempt } = subject;
+                    let order_id = order_id.map(|id| id.0);
+                    warn!(order_id, correlation_id, attempt, reason = reason.as_str(), detail, "dead-lettered");
+                }
+            }
+            Event::StageDone { .. } | Event::InFlight(_) | Event::DepthRead(_) => {}
+            Event::AttemptStarted { subject, takeover } => {
+                order(&subject, "attempt started", format_args!("takeover: {takeover}"));
+            }
+            Event::Fulfilled { subject, took, reference, .. } => {
+                order(&subject, "fulfilled", format_args!("{took:?}, reference {}", reference.unwrap_or("none")));
+            }
+            Event::Retried { subject, reason, after } => {
+                order(&subject, "goes back to the queue", format_args!("{} in {after:?}", reason.as_str()));
+            }
+            Event::AlreadyFinal { subject } => order(&subject, "dropped", format_args!("fulfilled or failed already")),
+            Event::Skipped { subject, status } => order(&subject, "skipped", format_args!("status {status:?}")),
+            Event::Superseded { subject } => order(&subject, "superseded", format_args!("the row had moved on")),
+            Event::LeaseLost { subject, dependency } => {
+                order(&subject, "lease lost", format_args!("in the {}", dependency.as_str()));
+            }
+        }
+    }
+
+    fn attempt_failed(&self, subject: &Subject<'_>, took: Duration, error: &str, now: Instant) {
+        if self.failure_is_told(now) {
+            let Subject { order_id, correlation_id, attempt } = *subject;
+            let order_id = order_id.map(|id| id.0);
+            warn!(order_id, correlation_id, attempt, took_ms = millis(took), error, "attempt failed");
+        }
+    }
+
+    fn failure_is_told(&self, now: Instant) -> bool {
+        self.tell_held_back(now);
+        self.failures.admit(now)
+    }
+
+    fn tell_held_back(&self, now: Instant) {
+        if let Some(lines) = self.failures.held_back(now) {
+            warn!(lines, "more failures than are logged in a second; the metrics count them all");
+        }
+    }
+
+    /// Told on the change and then as a reminder. One that comes and goes with every call is told as seldom.
+    fn down(&self, dependency: Dependency, error: &str, retry_in: Duration, now: Instant) {
+        self.with_told(dependency, |told| {
+            if told.down_at.is_some_and(|at| now.saturating_duration_since(at) < REMINDER) {
+                return;
+            }
+            *told = Told { up: Some(false), down_at: Some(now) };
+            let dependency = dependency.as_str();
+            warn!(dependency, error, retry_in_ms = millis(retry_in), "dependency down: orders wait, none is lost");
+        });
+    }
+
+    fn up(&self, dependency: Dependency) {
+        self.with_told(dependency, |told| {
+            if told.up != Some(true) {
+                told.up = Some(true);
+                info!(dependency = dependency.as_str(), "dependency up");
+            }
+        });
+    }
+
+    fn with_told(&self, dependency: Dependency, tell: impl Fn(&mut Told)) {
+        for (_, told) in self.dependencies.iter().filter(|(each, _)| *each == dependency) {
+            tell(&mut told.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+}
+
+impl Observer for EventLog {
+    fn observe(&self, event: &Event<'_>) {
+        self.observe_at(event, Instant::now());
+    }
+}
+
+/// A line about one order, formatted only where `debug` is on.
+fn order(subject: &Subject<'_>, what: &str, detail: fmt::Arguments<'_>) {
+    let Subject { order_id, correlation_id, attempt } = *subject;
+    debug!(order_id = order_id.map(|id| id.0), correlation_id, attempt, detail = %detail, "{what}");
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,48 @@
+//! Logging must never end the worker, whatever becomes of the terminal.
+
+use std::io::{Read, pipe};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use fulfillment_worker::event::{Event, Observer, Subject};
+use fulfillment_worker::logging::{EventLog, LogFormat, init};
+
+/// Set in the process that logs.
+const LOGS: &str = "LOGGING_TEST_LOGS";
+/// Names the test that is run again in the process that logs.
+const TEST: &str = "a_log_line_is_dropped_when_the_terminal_is_gone";
+
+#[test]
+fn a_log_line_is_dropped_when_the_terminal_is_gone() {
+    if std::env::var_os(LOGS).is_some() {
+        return log_one_line();
+    }
+    let (reader, writer) = pipe().unwrap();
+    drop(reader);
+    let output = again(TEST).stderr(writer).output().unwrap();
+    assert!(output.status.success(), "the process that logs died: {}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn a_log_line_goes_to_standard_error_as_json() {
+    let (mut reader, writer) = pipe().unwrap();
+    let output = again(TEST).stderr(writer).output().unwrap();
+    let mut written = String::new();
+    reader.read_to_string(&mut written).unwrap();
+    assert!(output.status.success());
+    let line: serde_json::Value = serde_json::from_str(written.trim()).unwrap();
+    assert_eq!(line["message"], "attempt failed");
+}
+
+fn again(test: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture"]).env(LOGS, "1").env_remove("FULFILLMENT_LOG").env_remove("RUST_LOG");
+    command.stdin(Stdio::null());
+    command
+}
+
+fn log_one_line() {
+    init(LogFormat::Json, None).unwrap();
+    let subject = Subject { order_id: None, correlation_id: None, attempt: 1 };
+    EventLog::new("shop").observe(&Event::AttemptFailed { subject, took: Duration::ZERO, error: "no stock" });
+}
