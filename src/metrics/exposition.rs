@@ -103,7 +103,9 @@ mod tests {
 
     #[test]
     fn units_and_the_end_mark_are_left_out() {
-        let text = prometheus_text("# HELP t_seconds T.\n# TYPE t_seconds gauge\n# UNIT t_seconds seconds\nt_seconds 1.5\n# EOF\n");
+        let text = prometheus_text(
+            "# HELP t_seconds T.\n# TYPE t_seconds gauge\n# UNIT t_seconds seconds\nt_seconds 1.5\n# EOF\n",
+        );
         assert_eq!(text, "# HELP t_seconds T.\n# TYPE t_seconds gauge\nt_seconds 1.5\n");
     }
 

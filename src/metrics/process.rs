@@ -12,8 +12,7 @@ use super::sample::{self, Description};
 const CPU: Description =
     Description { name: "process_cpu", help: "User and system CPU time spent", unit: Some(Unit::Seconds) };
 const OPEN_FDS: Description = Description { name: "process_open_fds", help: "Open file descriptors", unit: None };
-const MAX_FDS: Description =
-    Description { name: "process_max_fds", help: "Open file descriptors at most", unit: None };
+const MAX_FDS: Description = Description { name: "process_max_fds", help: "Open file descriptors at most", unit: None };
 const VIRTUAL_MEMORY: Description =
     Description { name: "process_virtual_memory", help: "Virtual memory size", unit: Some(Unit::Bytes) };
 const VIRTUAL_MEMORY_MAX: Description = Description {

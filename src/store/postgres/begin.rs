@@ -125,9 +125,7 @@ fn read(row: &Row, request: &BeginRequest, lease: Duration) -> Result<Found, Fai
             let found_at = column::<Option<SystemTime>>(row, "found_at")?;
             let read_at = column::<SystemTime>(row, "read_at")?;
             match found_at {
-                Some(found_at) => {
-                    Found::Answer(Begun::Busy(lease.saturating_sub(elapsed(found_at, read_at))))
-                }
+                Some(found_at) => Found::Answer(Begun::Busy(lease.saturating_sub(elapsed(found_at, read_at)))),
                 None => Found::BecameFree,
             }
         }

@@ -129,11 +129,7 @@ pub(super) struct Session {
 
 impl Session {
     /// Runs one statement: in a transaction of its own, or in the one begun.
-    pub(super) async fn query(
-        &mut self,
-        statement: &str,
-        parameters: &[Parameter<'_>],
-    ) -> Result<Vec<Row>, Failure> {
+    pub(super) async fn query(&mut self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Failure> {
         let was_idle = std::mem::replace(&mut self.idle, false);
         let connection = self.connection()?;
         let Ok(answer) = timeout(STATEMENT_TIMEOUT, connection.query_typed(statement, parameters)).await else {
@@ -203,7 +199,8 @@ fn configure(url: &SecretUrl, worker: &WorkerId) -> Result<Config, StoreError> {
     let mut address = url.expose().clone();
     if let Some(query) = address.query() {
         // Certificates are always verified here, so `require` is what these ask for.
-        let query = query.replace("sslmode=verify-full", "sslmode=require").replace("sslmode=verify-ca", "sslmode=require");
+        let query =
+            query.replace("sslmode=verify-full", "sslmode=require").replace("sslmode=verify-ca", "sslmode=require");
         address.set_query(Some(&query));
     }
     let mut config: Config = address.as_str().parse().map_err(|error| invalid_url(url, &error))?;

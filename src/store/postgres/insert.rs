@@ -37,10 +37,7 @@ async fn insert_once(connections: &Connections, orders: &[NewOrder]) -> Result<V
 }
 
 /// Makes the products that are missing. The first order that names a product sets its price. Answers with the ids.
-async fn make_products<'a>(
-    session: &mut Session,
-    orders: &'a [NewOrder],
-) -> Result<HashMap<&'a str, i64>, Failure> {
+async fn make_products<'a>(session: &mut Session, orders: &'a [NewOrder]) -> Result<HashMap<&'a str, i64>, Failure> {
     let mut prices: BTreeMap<&str, i64> = BTreeMap::new();
     for order in orders {
         prices.entry(&order.product).or_insert(order.price_cents);
@@ -73,17 +70,15 @@ async fn insert_chunk(
     let product_ids = orders
         .iter()
         .map(|order| {
-            products.get(order.product.as_str()).copied().ok_or_else(|| {
-                Failure::Refused(format!("product `{}` was made and is not there", order.product))
-            })
+            products
+                .get(order.product.as_str())
+                .copied()
+                .ok_or_else(|| Failure::Refused(format!("product `{}` was made and is not there", order.product)))
         })
         .collect::<Result<Vec<i64>, Failure>>()?;
     let quantities: Vec<i64> = orders.iter().map(|order| order.quantity).collect();
     let rows = session
-        .query(
-            include_str!("insert_orders.sql"),
-            &[(&product_ids, Type::INT8_ARRAY), (&quantities, Type::INT8_ARRAY)],
-        )
+        .query(include_str!("insert_orders.sql"), &[(&product_ids, Type::INT8_ARRAY), (&quantities, Type::INT8_ARRAY)])
         .await?;
     // SQL promises no order of what comes back: a row is matched by what it says.
     let mut ids: HashMap<(i64, i64), Vec<i64>> = HashMap::new();
