@@ -20,3 +20,7 @@ macro_rules! cases {
 mod queue;
 mod servers;
 mod store;
+
+#[expect(dead_code, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "made for all tests alike")]
+#[path = "../support/mod.rs"]
+mod support;

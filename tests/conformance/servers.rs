@@ -11,8 +11,3 @@ fn url(variable: &str) -> String {
 pub(crate) fn redis_url() -> String {
     url("TEST_REDIS_URL")
 }
-
-/// A Postgres server of our own, as a role that may create databases.
-pub(crate) fn postgres_url() -> String {
-    url("TEST_POSTGRES_URL")
-}

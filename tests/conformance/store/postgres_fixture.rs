@@ -1,0 +1,79 @@
+//! Postgres: a database of its own on the shared server, with the given schema.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fulfillment_worker::WorkerId;
+use fulfillment_worker::config::SecretUrl;
+use fulfillment_worker::order::{Fence, OrderId};
+use fulfillment_worker::store::postgres::{PostgresStore, PostgresStoreOptions};
+use tokio_postgres::Client;
+
+use super::{Row, StoreFixture, Worker};
+use crate::support::postgres::TestDatabase;
+
+pub(crate) struct PostgresFixture {
+    // Before the database, so that it is closed when that is dropped.
+    client: Client,
+    database: TestDatabase,
+}
+
+impl StoreFixture for PostgresFixture {
+    async fn fresh() -> Self {
+        let fixture = Self::unmigrated().await;
+        fixture.worker(Duration::ZERO, true).await.store.migrate().await.unwrap();
+        fixture
+    }
+
+    async fn unmigrated() -> Self {
+        let database = TestDatabase::create().await;
+        let client = database.connect().await;
+        client.batch_execute("INSERT INTO products (name, price) VALUES ('hand warmer', 1.85)").await.unwrap();
+        Self { client, database }
+    }
+
+    async fn worker(&self, lease: Duration, events: bool) -> Worker {
+        let url = SecretUrl::new(self.database.url().parse().unwrap());
+        let id = WorkerId::fresh();
+        let options = PostgresStoreOptions { worker: id.clone(), lease, events, connections: 4 };
+        Worker { id, store: Arc::new(PostgresStore::connect(&url, options).unwrap()) }
+    }
+
+    async fn put(&self, status: &str, idle: Duration) -> OrderId {
+        let sql = "INSERT INTO orders (product_id, quantity, status, created_at, updated_at)
+                   SELECT 1, 1, $1, at, at FROM (SELECT now()::timestamp - $2 * interval '1 second' AS at) AS clock
+                   RETURNING id";
+        let row = self.client.query_one(sql, &[&status, &idle.as_secs_f64()]).await.unwrap();
+        OrderId(row.get::<_, i32>(0).into())
+    }
+
+    async fn set_ahead(&self, order_id: OrderId, ahead: Duration) {
+        let sql = "UPDATE orders SET updated_at = now()::timestamp + $2 * interval '1 second' WHERE id::int8 = $1";
+        self.client.execute(sql, &[&order_id.0, &ahead.as_secs_f64()]).await.unwrap();
+    }
+
+    async fn row(&self, order_id: OrderId) -> Row {
+        let sql = "SELECT status, (extract(epoch FROM updated_at) * 1000000)::int8 FROM orders WHERE id::int8 = $1";
+        let row = self.client.query_one(sql, &[&order_id.0]).await.unwrap();
+        Row { status: row.get(0), fence: Fence(row.get(1)) }
+    }
+
+    async fn refuse(&self, order_id: OrderId) {
+        let sql = "CREATE TABLE IF NOT EXISTS refused (order_id int8);
+                   CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+                   BEGIN
+                       IF EXISTS (SELECT FROM refused WHERE order_id = new.id) THEN
+                           RAISE EXCEPTION 'order % is under audit', new.id;
+                       END IF;
+                       RETURN new;
+                   END $$;
+                   CREATE OR REPLACE TRIGGER refuse BEFORE UPDATE ON orders
+                   FOR EACH ROW EXECUTE FUNCTION refuse();";
+        self.client.batch_execute(sql).await.unwrap();
+        self.client.execute("INSERT INTO refused VALUES ($1)", &[&order_id.0]).await.unwrap();
+    }
+
+    async fn lose_dead_letters(&self) {
+        self.client.batch_execute("DROP TABLE fulfillment.dead_letters").await.unwrap();
+    }
+}
