@@ -5,6 +5,14 @@
 //! reads `queue::redis::a_claimed_message_is_not_claimed_again`. Run one backend with
 //! `cargo test --test conformance queue::redis`.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test that can't go on has failed"
+)]
+
 /// Makes each case, named by its module and function beside the calling module, a test of this backend.
 macro_rules! cases {
     ($fixture:ty: $($module:ident::$case:ident),+ $(,)?) => {
@@ -21,6 +29,6 @@ mod queue;
 mod servers;
 mod store;
 
-#[expect(dead_code, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "made for all tests alike")]
+#[expect(dead_code, reason = "made for the end-to-end tests, too")]
 #[path = "../support/mod.rs"]
 mod support;
