@@ -72,6 +72,8 @@ conformance!(sqlite: crate::queue::fixtures::SqliteFixture);
 const LONG: Duration = Duration::from_secs(120);
 /// A lease that tests wait for. Long enough that a busy machine does not lose it between two calls.
 const SHORT: Duration = Duration::from_millis(400);
+/// A lease that is over before anybody looks again.
+const SHORTEST: Duration = Duration::from_millis(1);
 /// What a test waits for something to happen before it fails.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -109,6 +111,15 @@ async fn claim_when_due(queue: &dyn Queue) -> Vec<Claim> {
         }
         assert!(Instant::now() < deadline, "nothing became claimable within {PATIENCE:?}");
         queue.wait(claimed.next_due.unwrap_or(PATIENCE).max(Duration::from_millis(1))).await;
+    }
+}
+
+/// Returns when a lease of this length, begun now, is over; claims nothing.
+async fn outlast(queue: &dyn Queue, lease: Duration) {
+    // The queue counts whole milliseconds, and may count one more at either end.
+    let end = Instant::now() + lease + Duration::from_millis(3);
+    while Instant::now() < end {
+        queue.wait(end.saturating_duration_since(Instant::now())).await;
     }
 }
 

@@ -44,7 +44,7 @@ pub(super) fn is_wrong_type(error: &RedisError) -> bool {
 /// Translates an error; `server` is the URL without its password.
 pub(super) fn classify(server: &str, error: &RedisError) -> QueueError {
     if is_transient(error) {
-        return QueueError::Unavailable(format!("{server}: {error}"));
+        return QueueError::Unavailable(format!("{server}: {}", text(error)));
     }
     let advice = if error.kind() == ErrorKind::AuthenticationFailed || has_code(error, "WRONGPASS") {
         "check user and password in the Redis URL"
@@ -60,7 +60,17 @@ pub(super) fn classify(server: &str, error: &RedisError) -> QueueError {
     } else {
         "see the server's log; Redis 6.2 or later is needed"
     };
-    QueueError::Refused(format!("{server}: {error}; {advice}"))
+    QueueError::Refused(format!("{server}: {}; {advice}", text(error)))
+}
+
+/// What the server said, in its own words, or what happened on the way to it.
+fn text(error: &RedisError) -> String {
+    match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        (Some(code), None) => code.to_owned(),
+        (None, _) if error.kind() == ErrorKind::AuthenticationFailed => "authentication failed".to_owned(),
+        (None, _) => error.to_string(),
+    }
 }
 
 fn is_transient(error: &RedisError) -> bool {

@@ -6,7 +6,8 @@ use fulfillment_worker::queue::{Depth, Held, Receipt};
 use tokio::time::Instant;
 
 use super::{
-    LONG, QueueFixture, SHORT, ack, claim, claim_one, claim_when_due, fresh, hand_back, payloads, push, retry,
+    LONG, QueueFixture, SHORT, SHORTEST, ack, claim, claim_one, claim_when_due, fresh, hand_back, outlast, payloads,
+    push, retry,
 };
 
 pub(crate) async fn an_acknowledged_message_leaves_nothing_behind<F: QueueFixture>() {
@@ -39,10 +40,10 @@ pub(crate) async fn a_stale_worker_can_neither_settle_nor_renew<F: QueueFixture>
 
 pub(crate) async fn a_lease_that_ran_out_unnoticed_can_still_be_renewed_and_settled<F: QueueFixture>() {
     let (fixture, watcher) = fresh::<F>().await;
-    let slow = fixture.worker(Duration::from_millis(1)).await;
+    let slow = fixture.worker(SHORTEST).await;
     push(&*slow, &["one"]).await;
     let late = claim_one(&*slow).await;
-    watcher.wait(Duration::from_millis(20)).await;
+    outlast(&*watcher, SHORTEST).await;
 
     assert_eq!(watcher.renew(std::slice::from_ref(&late.receipt)).await.unwrap(), [Held::Yes]);
     assert_eq!(claim(&*watcher).await, []);

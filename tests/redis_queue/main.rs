@@ -1,0 +1,17 @@
+//! What only the queue in Redis promises: its keys, its scripts, and how it lives with a server that is killed, full,
+//! demoted or locked. What every queue promises is in `tests/conformance/queue`.
+//!
+//! Each test starts a server of its own, as it stops it or changes its configuration.
+
+#![expect(clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a test that can't go on has failed")]
+
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "shared with the end-to-end tests, which use all of it")]
+mod support;
+
+mod configuration;
+mod keys;
+mod outages;
+mod scripts;
+mod server;
+mod tls;
