@@ -46,7 +46,7 @@ struct Shared {
     thread: Option<JoinHandle<()>>,
     /// Counts what this process made claimable, so that waiting consumers wake up.
     pushes: watch::Sender<u64>,
-    /// Migrations that opening the file applied and that nobody has asked for yet.
+    /// Migrations that opening the file applied and that [`Database::migrate`] has not returned yet.
     applied: Mutex<Vec<String>>,
 }
 
@@ -121,9 +121,20 @@ impl Database {
         self.0.pushes.subscribe()
     }
 
-    /// The migrations that opening the file applied; empty from the second call on.
-    pub(crate) fn take_applied_migrations(&self) -> Vec<String> {
-        std::mem::take(&mut *self.0.applied.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Makes or updates the tables, and returns the migrations that were applied since the file was opened and that no
+    /// call has returned yet.
+    pub(crate) async fn migrate(&self) -> Result<Vec<String>, DatabaseError> {
+        let mut applied = std::mem::take(&mut *self.0.applied.lock().unwrap_or_else(PoisonError::into_inner));
+        let path = self.path().to_owned();
+        // On a connection of its own, as it has transactions of its own.
+        let opened = tokio::task::spawn_blocking(move || open::open(&path).map(|(_, _, applied)| applied)).await;
+        applied.extend(match opened {
+            Ok(Ok(applied)) => applied,
+            Ok(Err(error @ OpenError::Locked { .. })) => return Err(DatabaseError::Unavailable(error.to_string())),
+            Ok(Err(error)) => return Err(DatabaseError::Refused(error.to_string())),
+            Err(error) => return Err(DatabaseError::Unavailable(error.to_string())),
+        });
+        Ok(applied)
     }
 }
 

@@ -233,6 +233,7 @@ impl From<DatabaseError> for QueueError {
         match error {
             DatabaseError::Unavailable(problem) => Self::Unavailable(problem),
             DatabaseError::Refused(problem) => Self::Refused(problem),
+            missing @ DatabaseError::Missing(_) => Self::Refused(missing.to_string()),
         }
     }
 }

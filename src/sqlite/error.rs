@@ -83,9 +83,12 @@ pub enum DatabaseError {
     /// The file is locked, the disk is full or fails: waiting may help.
     #[error("{0}")]
     Unavailable(String),
-    /// SQLite won't do it: a constraint, missing tables, a damaged file.
+    /// SQLite won't do it: a constraint, a damaged file.
     #[error("{0}")]
     Refused(String),
+    /// This table or column is not there.
+    #[error("{0} is missing; run `fulfillment-worker migrate`")]
+    Missing(String),
 }
 
 impl DatabaseError {
@@ -105,7 +108,20 @@ impl DatabaseError {
                 | ErrorCode::OperationInterrupted
                 | ErrorCode::FileLockingProtocolFailed,
             ) => Self::Unavailable(format!("{file}: {error}")),
-            _ => Self::Refused(format!("{file}: {error}")),
+            _ => match missing(error) {
+                Some(name) => Self::Missing(name),
+                None => Self::Refused(format!("{file}: {error}")),
+            },
         }
     }
+}
+
+/// The table or column that a statement didn't find, which SQLite tells by its message alone.
+fn missing(error: &rusqlite::Error) -> Option<String> {
+    let message = match error {
+        rusqlite::Error::SqlInputError { msg, .. } | rusqlite::Error::SqliteFailure(_, Some(msg)) => msg,
+        _ => return None,
+    };
+    let name = message.strip_prefix("no such table: ").or_else(|| message.strip_prefix("no such column: "))?;
+    Some(name.to_owned())
 }

@@ -279,10 +279,10 @@ async fn the_file_is_synced_at_every_commit_and_keeps_its_references() {
 #[tokio::test]
 async fn opening_a_file_again_applies_no_migration() {
     let fixture = Fixture::new();
-    assert_eq!(fixture.database.take_applied_migrations(), MIGRATION_NAMES);
-    assert_eq!(fixture.database.take_applied_migrations(), [""; 0]);
+    assert_eq!(fixture.database.migrate().await.unwrap(), MIGRATION_NAMES);
+    assert_eq!(fixture.database.migrate().await.unwrap(), [""; 0]);
     let again = Database::open(fixture.database.path()).unwrap();
-    assert_eq!(again.take_applied_migrations(), [""; 0]);
+    assert_eq!(again.migrate().await.unwrap(), [""; 0]);
 }
 
 const MIGRATION_NAMES: [&str; 3] = ["V1__orders", "V2__timeline_and_dead_letters", "V3__queue"];
@@ -292,9 +292,8 @@ fn a_file_can_be_made_by_many_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("test.db");
     let applied: Vec<String> = thread::scope(|scope| {
-        let openers: Vec<_> = (0..8)
-            .map(|_| scope.spawn(|| Database::open(&path).map(|database| database.take_applied_migrations())))
-            .collect();
+        let openers: Vec<_> =
+            (0..8).map(|_| scope.spawn(|| open::open(&path).map(|(_, _, applied)| applied))).collect();
         openers.into_iter().flat_map(|opener| opener.join().unwrap().unwrap()).collect()
     });
     assert_eq!(applied, MIGRATION_NAMES, "each is applied once");

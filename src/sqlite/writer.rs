@@ -77,11 +77,7 @@ pub(super) fn run(connection: &Connection, path: &Path, mut waiting: mpsc::Recei
     while waiting.blocking_recv_many(&mut group, MAX_GROUP) > 0 {
         let committed = commit_together(connection, &mut group).map_err(|error| {
             // Whatever the transaction failed of, its jobs were not at fault: they may be tried again.
-            match DatabaseError::from_sqlite(path, &error) {
-                DatabaseError::Unavailable(problem) | DatabaseError::Refused(problem) => {
-                    DatabaseError::Unavailable(problem)
-                }
-            }
+            DatabaseError::Unavailable(DatabaseError::from_sqlite(path, &error).to_string())
         });
         for job in group.drain(..) {
             job.answer(path, &committed);

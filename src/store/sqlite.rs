@@ -2,8 +2,8 @@
 //! file of [`crate::sqlite`].
 //!
 //! Each transition reads the row, asks [`crate::order::admit`] and writes, in one transaction that no other writer can
-//! come between. Null columns of rows that somebody else wrote are read so: a null `status` is a foreign one (its text
-//! is empty), a null `updated_at` is infinitely old.
+//! come between. Null columns of rows that somebody else wrote are read so: a null `status` is the foreign one
+//! `null`, a null `updated_at` is infinitely old.
 
 use std::fmt;
 use std::time::Duration;
@@ -85,8 +85,8 @@ impl OrderStore for SqliteStore {
         if letters.is_empty() {
             return Ok(());
         }
-        let letters = letters.to_vec();
-        Ok(self.database.write(move |connection| insertion::bury(connection, &letters)).await?)
+        let (letters, worker) = (letters.to_vec(), self.options.worker.clone());
+        Ok(self.database.write(move |connection| insertion::bury(connection, &worker, &letters)).await?)
     }
 
     async fn insert(&self, orders: &[NewOrder]) -> Result<Vec<Inserted>, StoreError> {
@@ -109,9 +109,10 @@ impl OrderStore for SqliteStore {
         Ok(self.database.read(move |connection| reading::dead_letters(connection, after, limit)).await?)
     }
 
-    /// The tables were made when the file was opened: tells, once, what that applied.
+    /// Opening the file has made the tables already, unless somebody dropped them since: what that applied is part
+    /// of the first answer.
     async fn migrate(&self) -> Result<Vec<String>, StoreError> {
-        Ok(self.database.take_applied_migrations())
+        Ok(self.database.migrate().await?)
     }
 
     async fn check(&self) -> Result<(), StoreError> {
@@ -125,6 +126,7 @@ impl From<DatabaseError> for StoreError {
         match error {
             DatabaseError::Unavailable(problem) => Self::Unavailable(problem),
             DatabaseError::Refused(problem) => Self::Refused(problem),
+            DatabaseError::Missing(name) => Self::Schema(vec![name]),
         }
     }
 }

@@ -20,5 +20,6 @@ CREATE TABLE fulfillment_dead_letters (
     reason TEXT NOT NULL,
     detail TEXT NOT NULL,
     attempts INTEGER NOT NULL,
+    worker TEXT NOT NULL,
     at INTEGER NOT NULL
 ) STRICT;

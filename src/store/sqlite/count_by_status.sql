@@ -1,6 +1,6 @@
 -- Orders by status. The index leaves out the fulfilled ones, so those are what is left of the total.
 WITH others AS (
-    SELECT coalesce(status, '') AS status, count(*) AS number FROM orders WHERE status IS NOT 'fulfilled' GROUP BY 1
+    SELECT coalesce(status, 'null') AS status, count(*) AS number FROM orders WHERE status IS NOT 'fulfilled' GROUP BY 1
 )
 SELECT status, number FROM others
 UNION ALL

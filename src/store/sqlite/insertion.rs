@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use rusqlite::{CachedStatement, Connection, named_params};
 
+use crate::WorkerId;
 use crate::order::OrderId;
 use crate::sqlite::now_micros;
 use crate::store::{DeadLetter, Inserted, NewOrder};
@@ -11,6 +12,9 @@ use crate::store::{DeadLetter, Inserted, NewOrder};
 const INSERT_PRODUCT: &str = include_str!("insert_product.sql");
 const INSERT_ORDER: &str = include_str!("insert_order.sql");
 const BURY: &str = include_str!("bury.sql");
+
+/// What is kept of a text for people.
+const MAX_CHARACTERS: usize = 1_000;
 
 pub(super) fn insert(connection: &Connection, orders: &[NewOrder]) -> rusqlite::Result<Vec<Inserted>> {
     let now = now_micros();
@@ -34,20 +38,21 @@ pub(super) fn insert(connection: &Connection, orders: &[NewOrder]) -> rusqlite::
     Ok(inserted)
 }
 
-pub(super) fn bury(connection: &Connection, letters: &[DeadLetter]) -> rusqlite::Result<()> {
-    let mut cemetery = Cemetery::new(connection)?;
+pub(super) fn bury(connection: &Connection, worker: &WorkerId, letters: &[DeadLetter]) -> rusqlite::Result<()> {
+    let mut cemetery = Cemetery::new(connection, worker)?;
     letters.iter().try_for_each(|letter| cemetery.bury(letter))
 }
 
 /// Keeps dead letters.
 pub(super) struct Cemetery<'c> {
     bury: CachedStatement<'c>,
+    worker: &'c str,
     now: i64,
 }
 
 impl<'c> Cemetery<'c> {
-    pub(super) fn new(connection: &'c Connection) -> rusqlite::Result<Self> {
-        Ok(Self { bury: connection.prepare_cached(BURY)?, now: now_micros() })
+    pub(super) fn new(connection: &'c Connection, worker: &'c WorkerId) -> rusqlite::Result<Self> {
+        Ok(Self { bury: connection.prepare_cached(BURY)?, worker: worker.as_str(), now: now_micros() })
     }
 
     pub(super) fn bury(&mut self, letter: &DeadLetter) -> rusqlite::Result<()> {
@@ -56,10 +61,16 @@ impl<'c> Cemetery<'c> {
             ":order_id": letter.order_id.map(|id| id.0),
             ":payload": letter.payload,
             ":reason": letter.reason.as_str(),
-            ":detail": letter.detail,
+            ":detail": for_a_person(&letter.detail),
             ":attempts": letter.attempts,
+            ":worker": self.worker,
             ":at": self.now,
         })?;
         Ok(())
     }
+}
+
+/// The text, cut to what is kept of it.
+pub(super) fn for_a_person(text: &str) -> &str {
+    text.char_indices().nth(MAX_CHARACTERS).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }

@@ -19,7 +19,10 @@ const NEEDED: [(&str, &[&str]); 5] = [
     ("products", &["id", "name", "price", "created_at"]),
     ("orders", &["id", "product_id", "quantity", "status", "created_at", "updated_at"]),
     ("fulfillment_events", &["order_id", "at", "state", "attempt", "worker", "correlation_id", "note"]),
-    ("fulfillment_dead_letters", &["id", "claim_id", "order_id", "payload", "reason", "detail", "attempts", "at"]),
+    (
+        "fulfillment_dead_letters",
+        &["id", "claim_id", "order_id", "payload", "reason", "detail", "attempts", "worker", "at"],
+    ),
     ("fulfillment_queue", &["id", "payload", "pushed_at", "attempts", "token", "due_at"]),
 ];
 

@@ -35,7 +35,7 @@ fn guarded<I, T>(
     let answer = match step(item) {
         Err(error) if is_about_the_row(&error) => {
             execute(connection, "ROLLBACK TO single")?;
-            Ok(refused(error.to_string()))
+            Ok(refused(reason(&error)))
         }
         answer => answer,
     };
@@ -50,11 +50,19 @@ fn is_about_the_row(error: &Error) -> bool {
         Error::FromSqlConversionFailure(..)
         | Error::IntegralValueOutOfRange(..)
         | Error::InvalidColumnType(..)
+        | Error::StatementChangedRows(_)
         | Error::Utf8Error(..) => true,
         other => matches!(
             other.sqlite_error_code(),
             Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig)
         ),
+    }
+}
+
+fn reason(error: &Error) -> String {
+    match error {
+        Error::StatementChangedRows(_) => "the row stays as it is: does a trigger on it suppress updates?".to_owned(),
+        other => other.to_string(),
     }
 }
 

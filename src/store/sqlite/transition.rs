@@ -3,7 +3,7 @@
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, named_params};
 
 use super::SqliteStoreOptions;
-use super::insertion::Cemetery;
+use super::insertion::{Cemetery, for_a_person};
 use super::row_by_row::row_by_row;
 use crate::order::{Fence, Order, OrderId, Refusal, RowView, State, Step, admit};
 use crate::sqlite::{elapsed, now_micros};
@@ -76,7 +76,7 @@ pub(super) fn conclude(
 ) -> rusqlite::Result<Vec<Verdict>> {
     let mut orders = Orders::new(connection)?;
     let mut timeline = Timeline::new(connection, options)?;
-    let mut cemetery = Cemetery::new(connection)?;
+    let mut cemetery = Cemetery::new(connection, &options.worker)?;
     row_by_row(connection, conclusions, Verdict::Refused, |conclusion| {
         let Some(row) = orders.read(conclusion.order_id)? else {
             return Ok(Verdict::Superseded(None));
@@ -95,7 +95,7 @@ pub(super) fn conclude(
             state: &state,
             attempt: conclusion.attempt,
             correlation_id: conclusion.correlation_id.as_deref(),
-            note: conclusion.to.note(),
+            note: conclusion.to.note().map(for_a_person),
         })?;
         if let Target::Failed(letter) = &conclusion.to {
             cemetery.bury(letter)?;
@@ -157,11 +157,11 @@ impl<'c> Orders<'c> {
 
     /// Writes the state and a fence that is larger than the one left, even if the clock was put back.
     fn enter(&mut self, order_id: OrderId, state: &State, left: Fence) -> rusqlite::Result<Fence> {
-        let fence = Fence(self.now.max(left.0.saturating_add(1)));
-        self.enter.execute(named_params! {
+        let fence = Fence(left.0.checked_add(1).map_or(self.now, |next| self.now.max(next)));
+        let changed = self.enter.execute(named_params! {
             ":id": order_id.0, ":left": left.0, ":status": state.as_str(), ":fence": fence.0,
         })?;
-        Ok(fence)
+        if changed == 1 { Ok(fence) } else { Err(rusqlite::Error::StatementChangedRows(changed)) }
     }
 }
 
@@ -172,11 +172,7 @@ fn read_order(row: &Row<'_>, now: i64) -> rusqlite::Result<OrderRow> {
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(2, status.data_type(), Box::new(error)))?;
     let fence: i64 = row.get(4)?;
     Ok(OrderRow {
-        view: RowView {
-            state: State::from(status.unwrap_or_default()),
-            fence: Fence(fence),
-            idle: elapsed(fence, now),
-        },
+        view: RowView { state: State::from(status.unwrap_or("null")), fence: Fence(fence), idle: elapsed(fence, now) },
         product_id: row.get(0)?,
         quantity: row.get(1)?,
         created_at: row.get(3)?,
