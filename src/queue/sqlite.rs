@@ -237,3 +237,6 @@ impl From<DatabaseError> for QueueError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

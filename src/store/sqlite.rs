@@ -130,3 +130,6 @@ impl From<DatabaseError> for StoreError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,7 @@ mod model;
 mod postgres_fixture;
 mod reporting;
 mod schema;
+mod sqlite_fixture;
 
 /// One database of a backend, fresh and used by nobody else, with the means to bring it into any situation.
 pub(crate) trait StoreFixture: Sized + Send + Sync {
@@ -125,6 +126,7 @@ macro_rules! conformance {
 }
 
 conformance!(postgres: crate::store::postgres_fixture::PostgresFixture);
+conformance!(sqlite: crate::store::sqlite_fixture::SqliteFixture);
 
 /// A lease that no test outlives.
 const LEASE: Duration = Duration::from_secs(3_600);

@@ -40,7 +40,7 @@ pub(super) fn insert(connection: &Connection, orders: &[NewOrder]) -> rusqlite::
 
 pub(super) fn bury(connection: &Connection, worker: &WorkerId, letters: &[DeadLetter]) -> rusqlite::Result<()> {
     let mut cemetery = Cemetery::new(connection, worker)?;
-    letters.iter().try_for_each(|letter| cemetery.bury(letter))
+    letters.iter().try_for_each(|letter| cemetery.bury(letter, letter.order_id))
 }
 
 /// Keeps dead letters.
@@ -55,10 +55,11 @@ impl<'c> Cemetery<'c> {
         Ok(Self { bury: connection.prepare_cached(BURY)?, worker: worker.as_str(), now: now_micros() })
     }
 
-    pub(super) fn bury(&mut self, letter: &DeadLetter) -> rusqlite::Result<()> {
+    /// `order_id` is the order that the letter is filed under.
+    pub(super) fn bury(&mut self, letter: &DeadLetter, order_id: Option<OrderId>) -> rusqlite::Result<()> {
         self.bury.execute(named_params! {
             ":claim_id": letter.claim_id,
-            ":order_id": letter.order_id.map(|id| id.0),
+            ":order_id": order_id.map(|id| id.0),
             ":payload": letter.payload,
             ":reason": letter.reason.as_str(),
             ":detail": for_a_person(&letter.detail),

@@ -98,7 +98,7 @@ pub(super) fn conclude(
             note: conclusion.to.note().map(for_a_person),
         })?;
         if let Target::Failed(letter) = &conclusion.to {
-            cemetery.bury(letter)?;
+            cemetery.bury(letter, Some(conclusion.order_id))?;
         }
         Ok(Verdict::Done { age })
     })

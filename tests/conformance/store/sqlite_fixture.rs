@@ -1,0 +1,91 @@
+//! SQLite: a file of its own, and a second connection to bring it into any situation.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use fulfillment_worker::WorkerId;
+use fulfillment_worker::order::{Fence, OrderId};
+use fulfillment_worker::sqlite::Database;
+use fulfillment_worker::store::sqlite::{SqliteStore, SqliteStoreOptions};
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::{Row, StoreFixture, Worker};
+
+pub(crate) struct SqliteFixture {
+    // Before the folder, so that they are closed when that is removed.
+    connection: Mutex<Connection>,
+    database: Database,
+    _folder: TempDir,
+}
+
+impl SqliteFixture {
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap()
+    }
+}
+
+impl StoreFixture for SqliteFixture {
+    async fn fresh() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("fulfillment.db")).unwrap();
+        let connection = Connection::open(database.path()).unwrap();
+        connection.busy_timeout(Duration::from_secs(30)).unwrap();
+        Self { connection: Mutex::new(connection), database, _folder: folder }
+    }
+
+    /// Opening the file makes the tables, so they are removed afterwards.
+    async fn unmigrated() -> Self {
+        let fixture = Self::fresh().await;
+        fixture.worker(Duration::ZERO, true).await.store.migrate().await.unwrap();
+        let sql = "DROP TABLE fulfillment_events; DROP TABLE fulfillment_dead_letters; DROP TABLE fulfillment_queue;
+                   DROP TABLE orders; DROP TABLE products; DROP TABLE refinery_schema_history;";
+        fixture.connection().execute_batch(sql).unwrap();
+        fixture
+    }
+
+    async fn worker(&self, lease: Duration, events: bool) -> Worker {
+        let id = WorkerId::fresh();
+        let options = SqliteStoreOptions { worker: id.clone(), lease, events };
+        Worker { id, store: Arc::new(SqliteStore::new(self.database.clone(), options)) }
+    }
+
+    async fn put(&self, status: &str, idle: Duration) -> OrderId {
+        let connection = self.connection();
+        connection
+            .execute("INSERT OR IGNORE INTO products (id, name, price) VALUES (1, 'hand warmer', 1.85)", [])
+            .unwrap();
+        let sql = "INSERT INTO orders (product_id, quantity, status, created_at, updated_at)
+                   SELECT 1, 1, ?1, at, at
+                   FROM (SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER) - ?2 AS at)
+                   RETURNING id";
+        OrderId(connection.query_row(sql, (status, micros(idle)), |row| row.get(0)).unwrap())
+    }
+
+    async fn set_ahead(&self, order_id: OrderId, ahead: Duration) {
+        let sql = "UPDATE orders SET updated_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER) + ?2 WHERE id = ?1";
+        self.connection().execute(sql, (order_id.0, micros(ahead))).unwrap();
+    }
+
+    async fn row(&self, order_id: OrderId) -> Row {
+        let sql = "SELECT status, updated_at FROM orders WHERE id = ?1";
+        let read = |row: &rusqlite::Row<'_>| Ok(Row { status: row.get(0)?, fence: Fence(row.get(1)?) });
+        self.connection().query_row(sql, [order_id.0], read).unwrap()
+    }
+
+    async fn refuse(&self, order_id: OrderId) {
+        let sql = format!(
+            "CREATE TRIGGER refuse_{order_id} BEFORE UPDATE ON orders WHEN new.id = {order_id}
+             BEGIN SELECT RAISE(ABORT, 'order {order_id} is under audit'); END"
+        );
+        self.connection().execute_batch(&sql).unwrap();
+    }
+
+    async fn lose_dead_letters(&self) {
+        self.connection().execute_batch("DROP TABLE fulfillment_dead_letters").unwrap();
+    }
+}
+
+fn micros(duration: Duration) -> i64 {
+    duration.as_micros().try_into().unwrap()
+}
