@@ -130,7 +130,7 @@ async fn the_embedded_worker_fulfils_every_order_once_although_it_is_killed_half
     .await;
 
     let repeated = "SELECT count(*) FROM orders o WHERE 1 <> \
-                    (SELECT count(*) FROM events e WHERE e.order_id = o.id AND e.state = 'fulfilled')";
+                    (SELECT count(*) FROM fulfillment_events e WHERE e.order_id = o.id AND e.state = 'fulfilled')";
     assert_eq!(number(repeated), 0, "orders without exactly one `fulfilled` event");
     eventually(LONG, "the metric equals the rows of the second run", async || {
         expect_equal(worker.metrics().processed("success"), (ORDERS - before) as f64)

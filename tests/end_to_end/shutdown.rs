@@ -15,7 +15,7 @@ const ORDERS: i32 = 60;
 
 /// A worker with ten orders in hand that none of its calls will finish in time.
 async fn worker_with_long_calls(redis: &RedisServer, database: &TestDatabase, options: &[&str]) -> WorkerProcess {
-    let mut all = vec!["--simulate-latency", "30s", "--concurrency", "10"];
+    let mut all = vec!["--simulate-latency", "30s..60s", "--call-timeout", "2m", "--concurrency", "10"];
     all.extend(options);
     let worker = WorkerProcess::ready(&redis.url(), database.url(), &all).await;
     eventually(LONG, "ten orders are in work", async || expect_equal(in_state(database, "processing").await, 10)).await;
