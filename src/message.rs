@@ -75,6 +75,10 @@ pub fn decode(bytes: &[u8]) -> Result<Message, Poison> {
     }
     let text = std::str::from_utf8(bytes).map_err(|error| Poison::NotUtf8(error.valid_up_to()))?;
     let mut message: Message = serde_json::from_str(text).map_err(|error| Poison::Malformed(error.to_string()))?;
+    // An array of the fields' values does for serde.
+    if !text.trim_start().starts_with('{') {
+        return Err(Poison::Malformed("not a JSON object".to_owned()));
+    }
     for (field, value) in
         [("order_id", message.order_id), ("product_id", message.product_id), ("quantity", message.quantity)]
     {

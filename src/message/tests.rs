@@ -90,6 +90,7 @@ fn what_is_not_a_message_is_refused_with_the_reason() {
         (br#"{"order_id":1.5,"product_id":1,"quantity":1}"#, "invalid type: floating point"),
         (br#"{"order_id":1,"product_id":1,"quantity":1,"timestamp":"yesterday"}"#, "field `timestamp`: not RFC 3339"),
         (br#"{"order_id":1,"product_id":1,"quantity":1,"correlation_id":"\u0000"}"#, "NUL"),
+        (b" [1,1,1,null,null,null]", "not a JSON object"),
         (b"\xff\xfe", "not UTF-8 from byte 0"),
     ] {
         let error = decode(bytes).unwrap_err().to_string();
