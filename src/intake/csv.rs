@@ -1,0 +1,204 @@
+//! CSV as RFC 4180 has it, with a line of column names. A quoted field may run over several lines.
+
+use std::io::{self, BufRead};
+
+use csv_core::{ReadRecordResult, ReaderBuilder, Terminator};
+
+use super::lines::{Line, Lines};
+use super::{Columns, Entry, Field, IntakeError, MAX_LINE_BYTES, Rejection, Row, fields, listed};
+
+/// Lines that one record may run over. Bounds what is read again when a quote is never closed.
+const MAX_RECORD_LINES: usize = 100;
+
+pub(super) struct CsvOrders<R> {
+    records: Records<R>,
+    header: Vec<u8>,
+    width: usize,
+    /// The position of each field's column, in the order of [`Field::ALL`].
+    positions: [Option<usize>; 4],
+}
+
+impl<R: BufRead> CsvOrders<R> {
+    pub(super) fn read(input: R, columns: &Columns) -> Result<Self, IntakeError> {
+        let mut records = Records { lines: Lines::new(input), parser: RecordParser::new() };
+        let header = match records.next_record()? {
+            None => return Err(IntakeError::Empty),
+            Some(Err(Rejection { line, reason, .. })) => return Err(IntakeError::Header { line, reason }),
+            Some(Ok(header)) => header,
+        };
+        let mut positions = [None; 4];
+        for (position, field) in positions.iter_mut().zip(Field::ALL) {
+            *position = find(&header.fields, field, columns)?;
+        }
+        Ok(Self { records, width: header.fields.len(), header: header.raw, positions })
+    }
+
+    pub(super) fn header(&self) -> &[u8] {
+        &self.header
+    }
+
+    pub(super) fn next_entry(&mut self) -> io::Result<Option<Entry>> {
+        Ok(self.records.next_record()?.map(|record| match record {
+            Ok(record) => match self.order(&record) {
+                Ok(row) => Entry::Order(row),
+                Err(reason) => Entry::Rejected(Rejection { line: record.line, reason, raw: record.raw }),
+            },
+            Err(rejection) => Entry::Rejected(rejection),
+        }))
+    }
+
+    fn order(&self, record: &Record) -> Result<Row, String> {
+        if record.fields.len() != self.width {
+            return Err(format!("has {} fields, the line of column names has {}", record.fields.len(), self.width));
+        }
+        let [product, quantity, price, correlation_id] = self
+            .positions
+            .map(|position| position.and_then(|position| record.fields.get(position)).map(String::as_str));
+        let texts = fields::Texts {
+            product: product.unwrap_or_default(),
+            quantity: quantity.unwrap_or_default(),
+            price,
+            correlation_id,
+        };
+        let (order, correlation_id) = fields::order(&texts)?;
+        Ok(Row { line: record.line, order, correlation_id })
+    }
+}
+
+/// The position of the field's column, `None` if it is not there and need not be.
+fn find(header: &[String], field: Field, columns: &Columns) -> Result<Option<usize>, IntakeError> {
+    let column = columns.column(field);
+    let mut found = header.iter().enumerate().filter(|(_, name)| name.trim() == column).map(|(position, _)| position);
+    match (found.next(), found.count()) {
+        (None, _) if columns.is_required(field) => Err(IntakeError::MissingColumn {
+            field,
+            column: column.to_owned(),
+            present: listed(header.iter().map(|name| name.trim())),
+        }),
+        (position, 0) => Ok(position),
+        (_, further) => Err(IntakeError::AmbiguousColumn { column: column.to_owned(), count: further + 1 }),
+    }
+}
+
+struct Record {
+    line: u64,
+    fields: Vec<String>,
+    raw: Vec<u8>,
+}
+
+/// Puts lines together to records.
+struct Records<R> {
+    lines: Lines<R>,
+    parser: RecordParser,
+}
+
+impl<R: BufRead> Records<R> {
+    fn next_record(&mut self) -> io::Result<Option<Result<Record, Rejection>>> {
+        loop {
+            match self.lines.next_line()? {
+                None => return Ok(None),
+                Some(line) if line.bytes.is_empty() => {}
+                Some(line) => return self.record_from(line).map(Some),
+            }
+        }
+    }
+
+    fn record_from(&mut self, first: Line) -> io::Result<Result<Record, Rejection>> {
+        if first.cut {
+            let reason = format!("longer than {MAX_LINE_BYTES} bytes");
+            return Ok(Err(Rejection { line: first.number, reason, raw: first.bytes }));
+        }
+        self.parser.start();
+        let mut size = first.bytes.len();
+        let mut complete = self.parser.feed_line(&first.bytes);
+        let mut lines = vec![first];
+        while !complete && lines.len() < MAX_RECORD_LINES {
+            match self.lines.next_line()? {
+                Some(line) if !line.cut && size + line.bytes.len() < MAX_LINE_BYTES => {
+                    size += line.bytes.len() + 1;
+                    complete = self.parser.feed_line(&line.bytes);
+                    lines.push(line);
+                }
+                beyond => {
+                    lines.extend(beyond);
+                    break;
+                }
+            }
+        }
+        if complete { Ok(self.parser.finish(&lines)) } else { Ok(Err(self.unclosed(lines))) }
+    }
+
+    /// The first line is turned away alone: those behind it may well be good.
+    fn unclosed(&mut self, lines: Vec<Line>) -> Rejection {
+        let mut lines = lines.into_iter();
+        let first = lines.next().unwrap_or(Line { number: 0, bytes: Vec::new(), cut: false });
+        self.lines.give_back(lines);
+        let reason = format!("a quote that opens in this line is not closed within {MAX_RECORD_LINES} lines");
+        Rejection { line: first.number, reason, raw: first.bytes }
+    }
+}
+
+/// Splits one record at a time.
+struct RecordParser {
+    core: csv_core::Reader,
+    text: Vec<u8>,
+    text_length: usize,
+    ends: Vec<usize>,
+    ends_length: usize,
+}
+
+impl RecordParser {
+    fn new() -> Self {
+        // Lines come without their ends, so a carriage return within one is text.
+        let core = ReaderBuilder::new().terminator(Terminator::Any(b'\n')).build();
+        Self { core, text: vec![0; 1024], text_length: 0, ends: vec![0; 32], ends_length: 0 }
+    }
+
+    fn start(&mut self) {
+        self.core.reset();
+        self.text_length = 0;
+        self.ends_length = 0;
+    }
+
+    /// Whether the record ends with this line, which has no line end.
+    fn feed_line(&mut self, line: &[u8]) -> bool {
+        self.feed(line) || self.feed(b"\n")
+    }
+
+    fn feed(&mut self, mut input: &[u8]) -> bool {
+        // csv-core takes empty input for the end of the file.
+        while !input.is_empty() {
+            let text = self.text.get_mut(self.text_length..).unwrap_or_default();
+            let ends = self.ends.get_mut(self.ends_length..).unwrap_or_default();
+            let (result, read, written, ended) = self.core.read_record(input, text, ends);
+            input = input.get(read..).unwrap_or_default();
+            self.text_length += written;
+            self.ends_length += ended;
+            match result {
+                ReadRecordResult::InputEmpty => {}
+                ReadRecordResult::OutputFull => self.text.resize(self.text.len() * 2, 0),
+                ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
+                ReadRecordResult::Record | ReadRecordResult::End => return true,
+            }
+        }
+        false
+    }
+
+    fn finish(&self, lines: &[Line]) -> Result<Record, Rejection> {
+        let raw = lines.iter().map(|line| line.bytes.as_slice()).collect::<Vec<_>>().join(&b'\n');
+        for line in lines {
+            if let Err(error) = std::str::from_utf8(&line.bytes) {
+                let reason = format!("not UTF-8 from byte {} of the line on", error.valid_up_to() + 1);
+                return Err(Rejection { line: line.number, reason, raw });
+            }
+        }
+        let mut start = 0;
+        let fields = self.ends.iter().take(self.ends_length).map(|end| {
+            let field = self.text.get(start..*end).unwrap_or_default();
+            start = *end;
+            // Fields of a line that is UTF-8 are so too: they are split at ASCII characters.
+            String::from_utf8_lossy(field).into_owned()
+        });
+        Ok(Record { line: lines.first().map_or(0, |line| line.number), fields: fields.collect(), raw })
+    }
+}

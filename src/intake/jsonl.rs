@@ -1,0 +1,82 @@
+//! JSON Lines: one object a line, its keys mapped as CSV's columns are.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io::{self, BufRead};
+
+use serde_json::value::RawValue;
+
+use super::lines::{Line, Lines};
+use super::{Columns, Entry, Field, Rejection, Row, fields, listed};
+
+pub(super) struct JsonOrders<R> {
+    lines: Lines<R>,
+    columns: Columns,
+}
+
+/// Values stay text, so that no number is rounded on its way.
+type Object<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
+
+impl<R: BufRead> JsonOrders<R> {
+    pub(super) fn read(input: R, columns: Columns) -> Self {
+        Self { lines: Lines::new(input), columns }
+    }
+
+    pub(super) fn next_entry(&mut self) -> io::Result<Option<Entry>> {
+        while let Some(line) = self.lines.next_line()? {
+            if !line.bytes.trim_ascii().is_empty() {
+                return Ok(Some(match self.order(&line) {
+                    Ok(row) => Entry::Order(row),
+                    Err(reason) => Entry::Rejected(Rejection { line: line.number, reason, raw: line.bytes }),
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn order(&self, line: &Line) -> Result<Row, String> {
+        if line.cut {
+            return Err(format!("longer than {} bytes", super::MAX_LINE_BYTES));
+        }
+        let text = std::str::from_utf8(&line.bytes)
+            .map_err(|error| format!("not UTF-8 from byte {} of the line on", error.valid_up_to() + 1))?;
+        let object: Object<'_> =
+            serde_json::from_str(text).map_err(|error| format!("not a JSON object: {}", without_line(&error)))?;
+        let product = self.value(&object, Field::Product)?.unwrap_or_default();
+        let quantity = self.value(&object, Field::Quantity)?.unwrap_or_default();
+        let price = self.value(&object, Field::Price)?;
+        let correlation_id = self.value(&object, Field::CorrelationId)?;
+        let texts = fields::Texts {
+            product: &product,
+            quantity: &quantity,
+            price: price.as_deref(),
+            correlation_id: correlation_id.as_deref(),
+        };
+        let (order, correlation_id) = fields::order(&texts)?;
+        Ok(Row { line: line.number, order, correlation_id })
+    }
+
+    /// The text of a string or number. `null` counts as not there.
+    fn value<'a>(&self, object: &Object<'a>, field: Field) -> Result<Option<Cow<'a, str>>, String> {
+        let key = self.columns.column(field);
+        let raw = object.get(key).map(|raw| raw.get()).filter(|raw| *raw != "null");
+        match raw {
+            None if self.columns.is_required(field) => {
+                Err(format!("no `{key}`; the keys are {}", listed(object.keys().map(AsRef::as_ref))))
+            }
+            None => Ok(None),
+            Some(text) if text.starts_with('"') => {
+                serde_json::from_str(text).map(Some).map_err(|error| format!("`{key}`: {}", without_line(&error)))
+            }
+            Some(text) if text.starts_with(|first: char| first == '-' || first.is_ascii_digit()) => {
+                Ok(Some(Cow::Borrowed(text)))
+            }
+            Some(_) => Err(format!("`{key}` must be a string or a number")),
+        }
+    }
+}
+
+/// serde_json counts lines within what it was given, which is always one.
+fn without_line(error: &serde_json::Error) -> String {
+    error.to_string().replace(" at line 1 column ", " at column ")
+}
