@@ -1,5 +1,125 @@
-//! Stub.
-/// Stub.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+//! The command line: one file a command. Parses, runs, and turns what went wrong into a line and an exit code.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::config::environment::Environment;
+use crate::config::layers::{self, LayerError, Origins};
+
+mod completions;
+mod config;
+mod connect;
+mod demo;
+mod failure;
+mod healthcheck;
+mod migrate;
+mod output;
+mod run;
+mod status;
+mod submit;
+
+use failure::Failure;
+
+/// Takes orders from a queue, does the work, and moves each order's row once
+#[derive(Debug, Parser)]
+#[command(name = "fulfillment-worker", version, subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = "Try `fulfillment-worker demo`: it needs nothing else. `help COMMAND` shows examples.")]
+#[command(after_long_help = LONG_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
 }
+
+const LONG_HELP: &str = "\
+First steps:
+  fulfillment-worker demo                    watch real orders flow, with nothing installed
+  fulfillment-worker submit orders.csv       put orders in, here into ./fulfillment.db
+  fulfillment-worker run                     work them off
+  fulfillment-worker status                  see where they are
+
+Configuration:
+  Every option of `run` can also be set as FULFILLMENT_<OPTION> in the environment (--max-attempts as
+  FULFILLMENT_MAX_ATTEMPTS) and as a key of the TOML file that --config names (max-attempts = 5).
+  Command line > environment > file > default. `config` shows each value and where it is from.
+
+  These variables of existing deployments count too, after FULFILLMENT_<OPTION>:
+    REDIS_URL                                        --queue
+    DATABASE_URL, else POSTGRES_HOST, POSTGRES_PORT,
+    POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_DB    --store
+    SERVICE_NAME                                     --service-name
+    RUST_LOG                                         --log
+  With none of them, queue and store are embedded in ./fulfillment.db.
+
+Exit codes:
+  0  done
+  1  failed at work
+  2  wrong usage, configuration or input
+  130, 143  ended at once by a second SIGINT or SIGTERM; nothing is lost";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Arguments),
+    Demo(demo::Arguments),
+    Submit(submit::Arguments),
+    Status(status::Arguments),
+    Migrate(migrate::Arguments),
+    Config(config::Arguments),
+    Healthcheck(healthcheck::Arguments),
+    Completions(completions::Arguments),
+}
+
+/// A command line that was understood.
+#[derive(Debug)]
+struct Invocation {
+    command: Command,
+    matches: ArgMatches,
+    origins: Origins,
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    // Before anything can open a TLS connection. An error says that there is one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let environment = Environment::of_process();
+    match parse(&arguments, &environment).and_then(|invocation| execute(invocation, &environment)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn parse(arguments: &[OsString], environment: &Environment) -> Result<Invocation, Failure> {
+    let (matches, origins) = layers::parse(&Cli::command(), arguments, environment).map_err(|error| match error {
+        LayerError::Usage(error) => Failure::Clap(error),
+        LayerError::Config(error) => Failure::from(error),
+    })?;
+    let Cli { command } = Cli::from_arg_matches(&matches).map_err(Failure::Clap)?;
+    Ok(Invocation { command, matches, origins })
+}
+
+fn execute(invocation: Invocation, environment: &Environment) -> Result<(), Failure> {
+    let Invocation { command, matches, origins } = invocation;
+    match command {
+        Command::Run(arguments) => block_on(run::run(arguments, &origins)),
+        Command::Demo(arguments) => block_on(demo::demo(arguments)),
+        Command::Submit(arguments) => block_on(submit::submit(arguments, &origins)),
+        Command::Status(arguments) => block_on(status::status(arguments, &origins)),
+        Command::Migrate(arguments) => block_on(migrate::migrate(arguments, &origins)),
+        Command::Healthcheck(arguments) => block_on(healthcheck::healthcheck(arguments)),
+        Command::Config(arguments) => config::config(arguments, &matches, &origins, environment),
+        Command::Completions(arguments) => completions::completions(&arguments, Cli::command()),
+    }
+}
+
+fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Work(format!("the runtime could not start: {error}")))?;
+    runtime.block_on(work)
+}
+
+#[cfg(test)]
+mod tests;

@@ -158,7 +158,7 @@ pub enum IntakeError {
 pub struct Orders<R>(Reader<R>);
 
 enum Reader<R> {
-    Csv(csv::CsvOrders<R>),
+    Csv(Box<csv::CsvOrders<R>>),
     Jsonl(jsonl::JsonOrders<R>),
 }
 
@@ -169,7 +169,7 @@ impl<R: BufRead> Orders<R> {
     /// [`IntakeError`] when there is nothing to be read from the input.
     pub fn read(input: R, format: Format, columns: &Columns) -> Result<Self, IntakeError> {
         Ok(Self(match format {
-            Format::Csv => Reader::Csv(csv::CsvOrders::read(input, columns)?),
+            Format::Csv => Reader::Csv(Box::new(csv::CsvOrders::read(input, columns)?)),
             Format::Jsonl => Reader::Jsonl(jsonl::JsonOrders::read(input, columns.clone())),
         }))
     }

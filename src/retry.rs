@@ -35,6 +35,17 @@ impl RetryPolicy {
 pub const DEPENDENCY: RetryPolicy =
     RetryPolicy { max_attempts: u32::MAX, base: Duration::from_millis(100), cap: Duration::from_secs(2) };
 
+/// How long to pause before calling a dependency again that failed `failures` times in a row, by [`DEPENDENCY`] and
+/// cut to what is left of `limit` (`None`: for ever). `None` when nothing is left.
+pub fn dependency_pause(failures: u32, waited: Duration, limit: Option<Duration>) -> Option<Duration> {
+    let pause = jittered(DEPENDENCY.ceiling(failures));
+    match limit.map(|limit| limit.saturating_sub(waited)) {
+        Some(Duration::ZERO) => None,
+        Some(left) => Some(pause.min(left)),
+        None => Some(pause),
+    }
+}
+
 /// Anything from nothing to `ceiling`, each equally likely.
 pub fn jittered(ceiling: Duration) -> Duration {
     ceiling.mul_f64(rand::rng().random_range(0.0..=1.0))

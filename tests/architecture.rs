@@ -39,7 +39,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("logging", WATCHERS),
     ("http", WATCHERS),
     // Who puts it together.
-    ("intake", &["order", "message", "store"]),
+    ("intake", &["order", "message", "retry", "queue", "store"]),
     ("app", EVERYTHING),
     ("cli", EVERYTHING),
 ];

@@ -92,6 +92,7 @@ fn given(option: &str) -> Option<&'static str> {
         "queue" => Some("REDIS_URL"),
         "store" => Some("DATABASE_URL"),
         "service-name" => Some("SERVICE_NAME"),
+        "log" => Some("RUST_LOG"),
         _ => None,
     }
 }

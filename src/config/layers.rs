@@ -13,7 +13,7 @@ use clap::{ArgMatches, Command};
 
 use super::environment::Environment;
 use super::file::ConfigFile;
-use super::{ConfigError, Origin, options};
+use super::{ConfigError, Origin, options, redact};
 
 /// Where the values of one invocation come from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -136,6 +136,6 @@ fn refused(error: clap::Error, origins: &Origins) -> LayerError {
         Origin::Default => Origin::CommandLine,
         set => set,
     };
-    let problem = format!("`{}` {problem}", value.escape_debug());
+    let problem = format!("`{}` {problem}", redact::user_info(value).escape_debug());
     ConfigError::Value { option: option.to_owned(), origin, problem }.into()
 }

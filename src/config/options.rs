@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Command};
+use clap::{ArgMatches, Args, Command};
 
 use super::layers::Origins;
-use super::settings::{Backends, FulfillerTarget, LogFormat, LogSettings, Settings, Simulation};
+use super::settings::{Backends, FulfillerTarget, LogFormat, LogSettings, SecretUrl, Settings, Simulation};
 use super::values::{Latency, Migrate, Opaque, Patience, Switch};
 use super::{ConfigError, target, values};
 use crate::retry::RetryPolicy;
@@ -196,5 +196,15 @@ impl RunOptions {
             service_name: process.service_name,
         };
         Ok((settings, LogSettings { format: process.log_format, filter: process.log }))
+    }
+}
+
+/// The value of an option as it was given, passwords taken out; `None` if nobody set it and there is no default.
+pub fn shown_value(option: &str, matches: &ArgMatches) -> Option<String> {
+    let raw = matches.get_raw(&option.replace('-', "_"))?.next()?.to_string_lossy().into_owned();
+    let is_opaque = ["queue", "store", "fulfiller"].contains(&option);
+    match url::Url::parse(&raw) {
+        Ok(url) if is_opaque && url.has_host() => Some(SecretUrl::new(url).to_string()),
+        _ => Some(raw),
     }
 }

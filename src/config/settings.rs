@@ -50,6 +50,16 @@ pub enum QueueTarget {
     Sqlite(PathBuf),
 }
 
+/// As on the command line, without the password.
+impl fmt::Display for QueueTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Redis(url) => url.fmt(f),
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+        }
+    }
+}
+
 /// Where orders live.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreTarget {
@@ -57,6 +67,16 @@ pub enum StoreTarget {
     Postgres(SecretUrl),
     /// A file of the embedded database.
     Sqlite(PathBuf),
+}
+
+/// As on the command line, without the password.
+impl fmt::Display for StoreTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Postgres(url) => url.fmt(f),
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+        }
+    }
 }
 
 /// What does the work.

@@ -83,10 +83,9 @@ async fn push(payloads: &[Vec<u8>], queue: &dyn Queue, wait: Option<Duration>) -
             Err(error) => error,
         };
         failures += 1;
-        let pause = retry::jittered(retry::DEPENDENCY.ceiling(failures));
-        if !error.is_transient() || wait.is_some_and(|wait| began.elapsed() + pause > wait) {
-            return Err(error);
+        match retry::dependency_pause(failures, began.elapsed(), wait) {
+            Some(pause) if error.is_transient() => tokio::time::sleep(pause).await,
+            _ => return Err(error),
         }
-        tokio::time::sleep(pause).await;
     }
 }

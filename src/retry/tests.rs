@@ -32,3 +32,11 @@ fn full_jitter_uses_the_whole_range() {
     assert!(delays.iter().any(|delay| *delay < Duration::from_millis(100)));
     assert!(delays.iter().any(|delay| *delay > Duration::from_millis(900)));
 }
+
+#[test]
+fn a_dependency_is_called_again_until_the_limit_is_used_up() {
+    let limit = Duration::from_millis(500);
+    assert_eq!(dependency_pause(100, limit, Some(limit)), None);
+    assert!(dependency_pause(100, Duration::ZERO, Some(limit)).is_some_and(|pause| pause <= limit));
+    assert!(dependency_pause(100, limit, None).is_some());
+}

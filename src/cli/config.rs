@@ -1,0 +1,69 @@
+//! `config`: what the options come to, and why.
+
+use clap::{ArgMatches, Args};
+use serde::Serialize;
+
+use super::failure::Failure;
+use super::output;
+use crate::config::environment::Environment;
+use crate::config::layers::Origins;
+use crate::config::options::{self, RunOptions};
+
+/// Print every option of `run` with its value and where it is from, secrets redacted, or what is wrong with them
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  fulfillment-worker config
+      what `run` would start with here and now
+  fulfillment-worker config --config worker.toml --json
+      the same for machines: one object with option, value and source for each option
+
+Takes all options of `run`.")]
+pub(super) struct Arguments {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    options: RunOptions,
+}
+
+#[derive(Serialize)]
+struct Line {
+    option: String,
+    value: Option<String>,
+    source: String,
+}
+
+pub(super) fn config(
+    arguments: Arguments,
+    matches: &ArgMatches,
+    origins: &Origins,
+    environment: &Environment,
+) -> Result<(), Failure> {
+    arguments.options.resolve(origins)?;
+    let chosen = matches.subcommand().map_or(matches, |(_, chosen)| chosen);
+    let names = options::names();
+    let lines: Vec<Line> = names
+        .iter()
+        .map(|option| Line {
+            option: option.clone(),
+            value: options::shown_value(option, chosen),
+            source: origins.of(option).to_string(),
+        })
+        .collect();
+    // Not an option of the file, but a variable all the same.
+    let known: Vec<String> = names.iter().cloned().chain(["config".to_owned()]).collect();
+    for variable in environment.unknown(&known) {
+        output::note(&format!("note: {variable} is set in the environment, and no option is called so"));
+    }
+    if arguments.json { output::print_json(&lines) } else { output::print(&table(&lines)) }
+}
+
+fn table(lines: &[Line]) -> String {
+    let value = |line: &Line| line.value.clone().unwrap_or_else(|| "-".to_owned());
+    let first = lines.iter().map(|line| line.option.len()).max().unwrap_or(0);
+    let second = lines.iter().map(|line| value(line).chars().count()).max().unwrap_or(0);
+    let rows = lines.iter().map(|line| format!("{:first$}  {:second$}  {}", line.option, value(line), line.source));
+    rows.collect::<Vec<_>>().join("\n")
+}

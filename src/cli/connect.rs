@@ -1,0 +1,52 @@
+//! Queue and store for commands that are no service.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::failure::Failure;
+use super::output;
+use crate::WorkerId;
+use crate::app::{self, Opened};
+use crate::config::{Backends, QueueTarget, StoreTarget};
+
+/// How often it is said that something keeps us waiting.
+const SAY_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// Opens queue and store and waits for `wait` until both answer, saying what it waits for.
+pub(super) async fn connect(backends: &Backends, migrate: bool, wait: Option<Duration>) -> Result<Opened, Failure> {
+    let opened = app::open(backends, &WorkerId::fresh())?;
+    app::wait_ready(&opened, migrate, wait, patient_notes()).await?;
+    Ok(opened)
+}
+
+/// Passes on what keeps us waiting, the same thing not more than every few seconds.
+pub(super) fn patient_notes() -> impl FnMut(&str) {
+    let mut said: Option<(String, Instant)> = None;
+    move |problem| {
+        let again = said.as_ref().is_none_or(|(last, at)| last != problem || at.elapsed() >= SAY_AGAIN_AFTER);
+        if again {
+            output::note(&format!("waiting: {problem}"));
+            said = Some((problem.to_owned(), Instant::now()));
+        }
+    }
+}
+
+/// For commands that only look: an embedded database that isn't there would be made by opening it.
+pub(super) fn must_exist(backends: &Backends) -> Result<(), Failure> {
+    let check = |option: &str, path: &Path| {
+        if path.exists() {
+            return Ok(());
+        }
+        Err(Failure::Work(format!(
+            "embedded database {} does not exist; name another with --{option}, or make it with `run` or `submit`",
+            path.display()
+        )))
+    };
+    if let StoreTarget::Sqlite(path) = &backends.store {
+        check("store", path)?;
+    }
+    if let QueueTarget::Sqlite(path) = &backends.queue {
+        check("queue", path)?;
+    }
+    Ok(())
+}

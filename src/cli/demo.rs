@@ -1,0 +1,164 @@
+//! `demo`: everything in one process, with nothing installed.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use super::failure::Failure;
+use super::{output, run};
+use crate::WorkerId;
+use crate::app::{self, Opened, StartError};
+use crate::config::values::{self, Latency};
+use crate::config::{
+    Backends, FulfillerTarget, LogFormat, LogSettings, QueueTarget, Settings, Simulation, StoreTarget,
+};
+use crate::retry::RetryPolicy;
+use crate::shutdown;
+
+mod feed;
+mod progress;
+mod tally;
+
+use progress::Progress;
+use tally::Tally;
+
+/// Watch real orders flow, with nothing installed
+///
+/// Store and queue are embedded in a temporary folder that is removed at the end. Real orders of a gift shop are
+/// submitted at a steady rate and worked off; a few percent of the calls fail, so that retries can be seen. Ctrl-C
+/// drains and prints a summary.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  fulfillment-worker demo
+      then, in another terminal: curl localhost:2112/metrics
+  fulfillment-worker demo --orders 200
+      ends by itself after 200 orders
+  fulfillment-worker demo --rate 2000 --concurrency 5000
+      a busy day")]
+pub(super) struct Arguments {
+    /// End by itself after so many orders
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    orders: Option<u64>,
+
+    /// Orders submitted per second
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    rate: u64,
+
+    /// Where metrics and health are served
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:2112", value_parser = values::address)]
+    listen: SocketAddr,
+
+    /// Orders in flight at once
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    concurrency: u32,
+
+    /// How long a call takes, each value equally likely: LOW..HIGH, or 0 for no time
+    #[arg(long, value_name = "LOW..HIGH", default_value = "500ms..2s", value_parser = values::latency)]
+    simulate_latency: Latency,
+
+    /// Share of calls that fail, from 0 to 1
+    #[arg(long, value_name = "SHARE", default_value = "0.05", value_parser = values::share)]
+    simulate_failures: f64,
+
+    /// What is logged besides the progress: a level or a filter, such as `info`
+    #[arg(long, value_name = "FILTER", default_value = "error", value_parser = values::log_filter)]
+    log: String,
+}
+
+pub(super) async fn demo(arguments: Arguments) -> Result<(), Failure> {
+    run::start_logging(&LogSettings { format: Some(LogFormat::Text), filter: arguments.log.clone() })?;
+    let folder = tempfile::Builder::new()
+        .prefix("fulfillment-demo-")
+        .tempdir()
+        .map_err(|error| Failure::Work(format!("no temporary folder could be made: {error}")))?;
+    let settings = settings(&arguments, &folder.path().join("demo.db"));
+    let backends = settings.backends.clone();
+    let tally = Arc::new(Tally::default());
+    let drain = shutdown::on_signals().map_err(|error| Failure::Work(error.to_string()))?;
+    let mut engine = tokio::spawn(app::run(settings, vec![tally.clone()], drain.clone()));
+    tokio::select! {
+        () = tally.started() => {}
+        ended = &mut engine => return finished(ended),
+    }
+    output::print(&format!(
+        "Real orders of a gift shop, {} a second; store and queue embedded in {}\n\
+         Metrics  http://{listen}/metrics\nHealth   http://{listen}/readyz\nCtrl-C drains and ends.",
+        arguments.rate,
+        folder.path().display(),
+        listen = arguments.listen,
+    ))?;
+
+    let began = Instant::now();
+    let feeding =
+        tokio::spawn(feed_until_stopped(backends, arguments.rate, arguments.orders, tally.clone(), drain.clone()));
+    let progress = Progress::begin(tally.clone(), arguments.orders);
+    match arguments.orders {
+        Some(orders) => drain.run_until_cancelled(tally.finished(orders)).await,
+        None => {
+            drain.cancelled().await;
+            None
+        }
+    };
+    drain.cancel();
+    let took = began.elapsed();
+    let fed = feeding.await.map_err(|error| Failure::Work(format!("submitting ended badly: {error}")))?;
+    finished(engine.await)?;
+    progress.end().await;
+    fed?;
+    output::print(&tally.summary(took))
+}
+
+fn settings(arguments: &Arguments, database: &std::path::Path) -> Settings {
+    Settings {
+        backends: Backends {
+            queue: QueueTarget::Sqlite(database.to_owned()),
+            queue_key: "fulfillment_queue".to_owned(),
+            store: StoreTarget::Sqlite(database.to_owned()),
+            store_connections: 4,
+            lease: Duration::from_secs(15),
+            events: true,
+        },
+        fulfiller: FulfillerTarget::Simulated(Simulation {
+            shortest: arguments.simulate_latency.shortest,
+            longest: arguments.simulate_latency.longest,
+            failures: arguments.simulate_failures,
+            seed: None,
+        }),
+        call_timeout: arguments.simulate_latency.longest + Duration::from_secs(10),
+        listen: arguments.listen,
+        concurrency: usize::try_from(arguments.concurrency).unwrap_or(usize::MAX),
+        retry: RetryPolicy { max_attempts: 5, base: Duration::from_millis(200), cap: Duration::from_secs(2) },
+        drain_timeout: Duration::from_secs(10),
+        migrate: true,
+        wait: Some(Duration::from_secs(30)),
+        service_name: "fulfillment-demo".to_owned(),
+    }
+}
+
+/// Ends early, and ends the demo, when an order can't be submitted.
+async fn feed_until_stopped(
+    backends: Backends,
+    rate: u64,
+    orders: Option<u64>,
+    tally: Arc<Tally>,
+    drain: CancellationToken,
+) -> Result<(), Failure> {
+    let fed = async {
+        let opened: Opened = app::open(&backends, &WorkerId::fresh())?;
+        feed::feed(&opened, rate, orders, &tally, &drain).await
+    }
+    .await;
+    if fed.is_err() {
+        drain.cancel();
+    }
+    fed
+}
+
+fn finished(engine: Result<Result<(), StartError>, tokio::task::JoinError>) -> Result<(), Failure> {
+    engine.map_err(|error| Failure::Work(format!("the worker ended badly: {error}")))??;
+    Ok(())
+}

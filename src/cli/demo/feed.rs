@@ -1,0 +1,97 @@
+//! Submits the sample orders at a steady rate, over and over.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::tally::Tally;
+use crate::app::Opened;
+use crate::cli::failure::Failure;
+use crate::intake::submit::{BATCH, submit};
+use crate::intake::{Columns, Entry, Field, Format, IntakeError, Orders, Row};
+
+/// D. Chen, "Online Retail", UCI Machine Learning Repository, 2015, CC BY 4.0: its first 999 lines.
+const SAMPLE: &[u8] = include_bytes!("../../../tests/data/online-retail-2010-12-01.csv");
+
+/// Often enough to look steady.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Until `orders` are in, or `stop`.
+pub(super) async fn feed(
+    opened: &Opened,
+    rate: u64,
+    orders: Option<u64>,
+    tally: &Tally,
+    stop: &CancellationToken,
+) -> Result<(), Failure> {
+    let sample = sample().map_err(|error| Failure::Work(format!("the sample orders: {error}")))?;
+    let mut next = sample.iter().cycle().cloned();
+    let began = Instant::now();
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut submitted = 0;
+    while orders.is_none_or(|orders| submitted < orders) {
+        if stop.run_until_cancelled(ticks.tick()).await.is_none() {
+            break;
+        }
+        let due = due(rate, began.elapsed() + TICK, submitted, orders);
+        let batch: Vec<Row> = next.by_ref().take(due).collect();
+        if batch.is_empty() {
+            continue;
+        }
+        submit(&batch, &*opened.queue, &*opened.store, Some(Duration::from_secs(30)))
+            .await
+            .map_err(|error| Failure::Work(error.to_string()))?;
+        submitted += batch.len() as u64;
+        tally.submitted(submitted);
+    }
+    Ok(())
+}
+
+/// How many to submit now to be at `rate` after `elapsed`, at most a batch.
+fn due(rate: u64, elapsed: Duration, submitted: u64, orders: Option<u64>) -> usize {
+    let by_now = u128::from(rate) * elapsed.as_millis() / 1000;
+    let by_now = u64::try_from(by_now).unwrap_or(u64::MAX).min(orders.unwrap_or(u64::MAX));
+    usize::try_from(by_now.saturating_sub(submitted)).unwrap_or(BATCH).min(BATCH)
+}
+
+/// The lines of the sample that are orders.
+fn sample() -> Result<Vec<Row>, IntakeError> {
+    let mut columns = Columns::default();
+    for (field, column) in [
+        (Field::Product, "Description"),
+        (Field::Quantity, "Quantity"),
+        (Field::Price, "UnitPrice"),
+        (Field::CorrelationId, "InvoiceNo"),
+    ] {
+        columns.set(field, column.to_owned());
+    }
+    let mut rows = Vec::new();
+    for entry in Orders::read(SAMPLE, Format::Csv, &columns)? {
+        if let Entry::Order(row) = entry? {
+            rows.push(row);
+        }
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_kept_and_the_number_of_orders_never_exceeded() {
+        assert_eq!(due(50, Duration::from_millis(100), 0, None), 5);
+        assert_eq!(due(50, Duration::from_secs(10), 480, None), 20);
+        assert_eq!(due(50, Duration::from_secs(10), 480, Some(490)), 10);
+        assert_eq!(due(50, Duration::from_secs(10), 600, None), 0);
+        assert_eq!(due(10_000, Duration::from_secs(10), 0, None), BATCH);
+        assert_eq!(due(1, Duration::from_millis(900), 0, None), 0);
+    }
+
+    #[test]
+    fn the_sample_has_989_orders() {
+        assert_eq!(sample().unwrap().len(), 989);
+    }
+}

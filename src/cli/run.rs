@@ -1,0 +1,63 @@
+//! `run`: the service.
+
+use clap::Args;
+
+use super::failure::Failure;
+use crate::app;
+use crate::config::layers::Origins;
+use crate::config::options::RunOptions;
+use crate::config::{LogFormat, LogSettings, QueueTarget, Settings, StoreTarget};
+use crate::logging;
+use crate::shutdown;
+
+/// Run the service: take orders from the queue and work them off until told to stop
+///
+/// Serves /metrics, /health, /livez and /readyz on --listen before the first order is taken. The first SIGTERM or
+/// SIGINT drains: nothing more is taken, calls under way are finished, the rest goes back to the queue, exit code 0.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  fulfillment-worker run
+      queue and store embedded in ./fulfillment.db
+  REDIS_URL=redis://redis:6379 DATABASE_URL=postgres://worker@db/shop fulfillment-worker run
+      the usual way in a container
+  fulfillment-worker run --config worker.toml --concurrency 5000 --wait 30s
+      a file for most, the command line for the rest
+
+Every option is also FULFILLMENT_<OPTION> in the environment and a key of the file; see `help`.")]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    options: RunOptions,
+}
+
+pub(super) async fn run(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
+    let (settings, log) = arguments.options.resolve(origins)?;
+    start_logging(&log)?;
+    tracing::debug!(?settings, "configuration");
+    if mixed(&settings) {
+        tracing::warn!(
+            queue = %settings.backends.queue,
+            store = %settings.backends.store,
+            "one of queue and store is embedded and the other a server: set both --queue and --store, unless that is meant"
+        );
+    }
+    let drain =
+        shutdown::on_signals().map_err(|error| Failure::Work(format!("signals can't be listened for: {error}")))?;
+    Ok(app::run(settings, Vec::new(), drain).await?)
+}
+
+pub(super) fn start_logging(log: &LogSettings) -> Result<(), Failure> {
+    let format = match log.format {
+        None => logging::LogFormat::detect(),
+        Some(LogFormat::Json) => logging::LogFormat::Json,
+        Some(LogFormat::Text) => logging::LogFormat::Text,
+    };
+    logging::init(format, Some(&log.filter)).map_err(|error| Failure::Work(error.to_string()))
+}
+
+/// Most likely one of two variables was forgotten.
+fn mixed(settings: &Settings) -> bool {
+    let embedded_queue = matches!(settings.backends.queue, QueueTarget::Sqlite(_));
+    let embedded_store = matches!(settings.backends.store, StoreTarget::Sqlite(_));
+    embedded_queue != embedded_store
+}

@@ -1,0 +1,109 @@
+//! Reads every input whole before anything is submitted.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, IsTerminal};
+use std::path::Path;
+
+use super::Arguments;
+use super::rejects::Rejects;
+use crate::cli::failure::Failure;
+use crate::cli::output;
+use crate::intake::{Columns, Entry, Format, IntakeError, Orders, Row};
+
+/// All orders of one submission are held in memory until the last line is read.
+const MAX_ORDERS: usize = 1_000_000;
+/// Lines that are no orders and are shown; the others are only counted.
+const SHOWN: usize = 10;
+
+/// What all inputs together hold.
+#[derive(Debug, Default)]
+pub(super) struct Collected {
+    pub(super) rows: Vec<Row>,
+    /// Lines that are no orders.
+    pub(super) rejected: u64,
+    /// The first of them, as `FILE:LINE: reason`.
+    pub(super) first_rejections: Vec<String>,
+    /// The name of each input, and the index of its first row.
+    inputs: Vec<(String, usize)>,
+}
+
+impl Collected {
+    /// Where a row stands, as `FILE:LINE`.
+    pub(super) fn place(&self, index: usize) -> String {
+        let input = self.inputs.iter().rev().find(|(_, first)| *first <= index);
+        let line = self.rows.get(index).map_or(0, |row| row.line);
+        format!("{}:{line}", input.map_or("-", |(name, _)| name))
+    }
+}
+
+pub(super) fn collect(arguments: &Arguments, columns: &Columns) -> Result<Collected, Failure> {
+    let mut collected = Collected::default();
+    let mut rejects = match &arguments.rejects {
+        Some(path) => Some(Rejects::create(path, &arguments.files)?),
+        None => None,
+    };
+    for path in &arguments.files {
+        let name = if is_standard_input(path) { "standard input".to_owned() } else { path.display().to_string() };
+        let wrong = |error: IntakeError| Failure::Usage(format!("{name} {error}"));
+        let format = format_of(path, arguments.format)?;
+        let orders = Orders::read(open(path)?, format, columns).map_err(wrong)?;
+        if let Some(rejects) = &mut rejects {
+            rejects.begin(orders.header())?;
+        }
+        collected.inputs.push((name.clone(), collected.rows.len()));
+        for entry in orders {
+            match entry.map_err(wrong)? {
+                Entry::Order(row) => collected.rows.push(row),
+                Entry::Rejected(rejection) => {
+                    collected.rejected += 1;
+                    if collected.first_rejections.len() < SHOWN {
+                        collected.first_rejections.push(format!("{name}:{}: {}", rejection.line, rejection.reason));
+                    }
+                    if let Some(rejects) = &mut rejects {
+                        rejects.add(&rejection)?;
+                    }
+                }
+            }
+            if collected.rows.len() > MAX_ORDERS {
+                return Err(Failure::Usage(format!(
+                    "more than {MAX_ORDERS} orders, which is the most for one submission: nothing was submitted; split the input"
+                )));
+            }
+        }
+    }
+    if let Some(rejects) = rejects {
+        rejects.finish()?;
+    }
+    Ok(collected)
+}
+
+fn is_standard_input(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn open(path: &Path) -> Result<Box<dyn BufRead>, Failure> {
+    if is_standard_input(path) {
+        return Ok(Box::new(BufReader::new(io::stdin())));
+    }
+    let file = File::open(path).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
+    Ok(Box::new(BufReader::with_capacity(64 * 1024, file)))
+}
+
+fn format_of(path: &Path, chosen: Option<Format>) -> Result<Format, Failure> {
+    if let Some(format) = chosen {
+        return Ok(format);
+    }
+    if is_standard_input(path) {
+        let typed = if io::stdin().is_terminal() { "; end with Ctrl-D" } else { "" };
+        output::note(&format!("reading standard input as csv; --format jsonl for JSON Lines{typed}"));
+        return Ok(Format::Csv);
+    }
+    match path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase).as_deref() {
+        Some("csv") => Ok(Format::Csv),
+        Some("jsonl" | "ndjson") => Ok(Format::Jsonl),
+        _ => Err(Failure::Usage(format!(
+            "{}: the name does not tell how it is written; add --format csv or --format jsonl",
+            path.display()
+        ))),
+    }
+}

@@ -1,0 +1,66 @@
+//! The file of `--rejects`: lines that are no orders, as they were, with the reason.
+//!
+//! CSV keeps its line of column names and gets a last column `reason`, so that the file can be corrected and submitted
+//! as it is. Lines of JSON become objects with `line`, `reason` and `text`.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::cli::failure::Failure;
+use crate::intake::Rejection;
+
+pub(super) struct Rejects {
+    path: PathBuf,
+    file: BufWriter<File>,
+    /// The CSV column names written last: inputs of the same shape share them.
+    header: Option<Vec<u8>>,
+    is_csv: bool,
+}
+
+impl Rejects {
+    /// Makes the file, or empties it; never one of the `inputs`.
+    pub(super) fn create(path: &Path, inputs: &[PathBuf]) -> Result<Self, Failure> {
+        let same = |input: &PathBuf| matches!((input.canonicalize(), path.canonicalize()), (Ok(a), Ok(b)) if a == b);
+        if inputs.iter().any(same) {
+            return Err(Failure::Usage(format!("--rejects: {} is also an input; name another file", path.display())));
+        }
+        let file = File::create(path).map_err(|error| failed(path, &error))?;
+        Ok(Self { path: path.to_owned(), file: BufWriter::new(file), header: None, is_csv: false })
+    }
+
+    /// An input begins; `header` holds its column names if it is CSV.
+    pub(super) fn begin(&mut self, header: Option<&[u8]>) -> Result<(), Failure> {
+        self.is_csv = header.is_some();
+        match header {
+            Some(header) if self.header.as_deref() != Some(header) => {
+                self.header = Some(header.to_owned());
+                self.write(&[header, b",reason\n"])
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn add(&mut self, rejection: &Rejection) -> Result<(), Failure> {
+        let Rejection { line, reason, raw } = rejection;
+        if self.is_csv {
+            let reason = format!(",\"{}\"\n", reason.replace('"', "\"\""));
+            self.write(&[raw, reason.as_bytes()])
+        } else {
+            let object = serde_json::json!({ "line": line, "reason": reason, "text": String::from_utf8_lossy(raw) });
+            self.write(&[object.to_string().as_bytes(), b"\n"])
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Result<(), Failure> {
+        self.file.flush().map_err(|error| failed(&self.path, &error))
+    }
+
+    fn write(&mut self, parts: &[&[u8]]) -> Result<(), Failure> {
+        parts.iter().try_for_each(|part| self.file.write_all(part)).map_err(|error| failed(&self.path, &error))
+    }
+}
+
+fn failed(path: &Path, error: &io::Error) -> Failure {
+    Failure::Usage(format!("--rejects: {} can't be written: {error}", path.display()))
+}
