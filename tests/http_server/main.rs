@@ -18,7 +18,8 @@ use server::Server;
 fn metrics_are_prometheus_text_when_nothing_else_is_asked_for() {
     let server = Server::start();
     for accept in [None, Some("*/*"), Some("application/json")] {
-        let answer = get(server.address, "/metrics", &accept.map(|accept| ("accept", accept)).into_iter().collect::<Vec<_>>());
+        let answer =
+            get(server.address, "/metrics", &accept.map(|accept| ("accept", accept)).into_iter().collect::<Vec<_>>());
         assert_eq!(answer.status, 200);
         assert_eq!(answer.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
         assert!(answer.text().contains("# TYPE orders_processed_total counter\n"));

@@ -1,0 +1,224 @@
+//! What `/metrics` says, whole: names, help, types, labels and what moves them. The golden file is the contract with
+//! every dashboard; `UPDATE_GOLDEN=1 cargo test --test exposition` rewrites it, to be reviewed like any other change.
+
+#![cfg(target_os = "linux")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use fulfillment_worker::event::{Dependency, Event, Observer, RetryReason, Stage, Subject};
+use fulfillment_worker::metrics::{Format, Metrics};
+use fulfillment_worker::order::OrderId;
+use fulfillment_worker::queue::Depth;
+use fulfillment_worker::store::DeadReason;
+use tokio::runtime::{Builder, Runtime};
+
+mod family;
+
+use family::{Family, families};
+
+const SUBJECT: Subject<'_> = Subject { order_id: Some(OrderId(1)), correlation_id: None, attempt: 1 };
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().build().unwrap()
+}
+
+fn metrics(runtime: &Runtime) -> Metrics {
+    Metrics::new(runtime.handle().clone(), "shop")
+}
+
+/// A worker to which everything happens once.
+fn tell_every_event(metrics: &Metrics) {
+    let second = Duration::from_secs(1);
+    let mut events = vec![
+        Event::Started { worker: "cafe", concurrency: 500 },
+        Event::DependencyUp(Dependency::Queue),
+        Event::DependencyDown { dependency: Dependency::Store, error: "x", retry_in: second },
+        Event::InFlight(7),
+        Event::AttemptStarted { subject: SUBJECT, takeover: false },
+        Event::AttemptStarted { subject: SUBJECT, takeover: true },
+        Event::Fulfilled { subject: SUBJECT, took: second, age: Some(second * 3), reference: None },
+        Event::AttemptFailed { subject: SUBJECT, took: second / 5, error: "x" },
+        Event::AlreadyFinal { subject: SUBJECT },
+        Event::Skipped { subject: SUBJECT, status: "cancelled" },
+        Event::Superseded { subject: SUBJECT },
+        Event::DepthRead(Depth { waiting: 11, in_flight: 12, retrying: 13 }),
+        Event::Draining { in_flight: 7 },
+    ];
+    let stage = |stage, ok| Event::StageDone { stage, items: 40, took: second / 50, ok };
+    events.extend(Stage::ALL.iter().flat_map(|each| [stage(*each, true), stage(*each, false)]));
+    events.push(Event::StageDone { stage: Stage::Claim, items: 0, took: Duration::ZERO, ok: true });
+    events.extend(RetryReason::ALL.map(|reason| Event::Retried { subject: SUBJECT, reason, after: second }));
+    events.extend(DeadReason::ALL.map(|reason| Event::DeadLettered { subject: SUBJECT, reason, detail: "x" }));
+    events.extend(Dependency::ALL.map(|dependency| Event::LeaseLost { dependency, subject: SUBJECT }));
+    events.iter().for_each(|event| metrics.observe(event));
+}
+
+/// Samples whose value depends on the machine, the moment or the build.
+const VARYING: [&str; 6] = [
+    "process_",
+    "jemalloc_",
+    "tokio_",
+    "fulfillment_queue_depth_age_seconds",
+    "fulfillment_queue_depth_read_timestamp_seconds",
+    "fulfillment_last_success_timestamp_seconds",
+];
+
+fn masked(text: &str) -> String {
+    let line = |line: &str| match line.rsplit_once(' ') {
+        Some((series, _)) if VARYING.iter().any(|varying| line.starts_with(varying)) => format!("{series} (varies)\n"),
+        _ => format!("{line}\n"),
+    };
+    let lines: String = text.lines().map(line).collect();
+    let version = format!("version=\"{}\"", env!("CARGO_PKG_VERSION"));
+    let revision = format!("revision=\"{}\"", option_env!("FULFILLMENT_REVISION").unwrap_or("unknown"));
+    lines.replace(&version, "version=\"(varies)\"").replace(&revision, "revision=\"(varies)\"")
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
+
+#[test]
+fn the_metrics_are_those_of_the_golden_file() {
+    let runtime = runtime();
+    let metrics = metrics(&runtime);
+    tell_every_event(&metrics);
+    let text = masked(&metrics.render(Format::PrometheusText, true));
+    let golden = repository().join("tests/golden/metrics.txt");
+    if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
+        fs::write(&golden, &text).unwrap();
+    }
+    let expected = fs::read_to_string(&golden).unwrap_or_default();
+    let differing: Vec<&str> =
+        text.lines().zip(expected.lines()).filter(|(is, was)| is != was).map(|(is, _)| is).take(5).collect();
+    assert!(
+        text == expected,
+        "the metrics differ from {}, first in {differing:#?}; if that is meant, run `UPDATE_GOLDEN=1 cargo test --test \
+         exposition`, review the difference, and add a line to CHANGELOG.md",
+        golden.display()
+    );
+}
+
+#[test]
+fn every_series_is_there_from_the_start() {
+    let runtime = runtime();
+    let at_start = metrics(&runtime);
+    let later = metrics(&runtime);
+    tell_every_event(&later);
+    let series = |metrics: &Metrics| -> BTreeSet<String> {
+        let text = metrics.render(Format::PrometheusText, false);
+        text.lines().filter_map(|line| Some(line.rsplit_once(' ')?.0.to_owned())).collect()
+    };
+    assert_eq!(series(&at_start), series(&later));
+}
+
+#[test]
+fn both_formats_show_the_same_samples() {
+    let runtime = runtime();
+    let metrics = metrics(&runtime);
+    tell_every_event(&metrics);
+    let samples = |format| -> Vec<String> {
+        let text = metrics.render(format, true);
+        text.lines()
+            .filter(|line| !line.starts_with('#'))
+            .map(|line| line.rsplit_once(' ').unwrap().0.to_owned())
+            .collect()
+    };
+    assert_eq!(samples(Format::PrometheusText), samples(Format::OpenMetrics));
+}
+
+#[test]
+fn promtool_has_nothing_to_say() {
+    let runtime = runtime();
+    let metrics = metrics(&runtime);
+    tell_every_event(&metrics);
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("promtool can't be started ({error}): install Debian's `prometheus` package"));
+    promtool.stdin.take().unwrap().write_all(metrics.render(Format::PrometheusText, true).as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
+}
+
+#[test]
+fn help_needs_no_escaping_in_either_format() {
+    let runtime = runtime();
+    for family in families(&metrics(&runtime).render(Format::PrometheusText, true)) {
+        assert!(family.help.ends_with('.') && !family.help.ends_with(".."), "{family:?}");
+        assert!(!family.help.contains(['\\', '"']), "{family:?}");
+    }
+}
+
+#[test]
+fn a_service_name_with_quotes_and_line_ends_stays_within_its_label() {
+    let runtime = runtime();
+    let metrics = Metrics::new(runtime.handle().clone(), "a\"b\\c\nd");
+    let text = metrics.render(Format::PrometheusText, true);
+    assert!(text.contains(r#"fulfillment_build_info{service="a\"b\\c\nd","#));
+}
+
+#[test]
+fn a_worker_is_told_apart_by_no_label() {
+    let runtime = runtime();
+    let metrics = metrics(&runtime);
+    tell_every_event(&metrics);
+    assert!(!metrics.render(Format::PrometheusText, true).contains("cafe"));
+}
+
+#[test]
+fn the_documentation_lists_the_metrics_that_exist() {
+    let runtime = runtime();
+    let exist: BTreeSet<(String, String, String)> = families(&metrics(&runtime).render(Format::PrometheusText, true))
+        .into_iter()
+        .map(|Family { name, kind, labels, .. }| (name, kind, labels.into_iter().collect::<Vec<_>>().join(", ")))
+        .collect();
+    let documented: BTreeSet<(String, String, String)> = rows("## Metrics")
+        .into_iter()
+        .map(|cells| (code(&cells[0])[0].clone(), cells[1].clone(), code(&cells[3]).join(", ")))
+        .collect();
+    let missing: Vec<_> = exist.difference(&documented).collect();
+    let stale: Vec<_> = documented.difference(&exist).collect();
+    assert!(missing.is_empty() && stale.is_empty(), "docs/METRICS.md lacks {missing:#?} and has {stale:#?} too many");
+}
+
+#[test]
+fn the_counterparts_of_gos_metrics_exist() {
+    let runtime = runtime();
+    let exist: BTreeSet<String> = families(&metrics(&runtime).render(Format::PrometheusText, true))
+        .into_iter()
+        .map(|family| family.name)
+        .collect();
+    let rows = rows("## Go's default metrics");
+    assert!(rows.len() > 40, "{} rows", rows.len());
+    for cells in rows {
+        for counterpart in code(&cells[1]) {
+            assert!(exist.contains(&counterpart), "{} has no counterpart {counterpart}", cells[0]);
+        }
+        assert!(!cells[2].is_empty(), "{} is not explained", cells[0]);
+    }
+}
+
+/// The cells of the tables below a heading of docs/METRICS.md.
+fn rows(heading: &str) -> Vec<Vec<String>> {
+    let text = fs::read_to_string(repository().join("docs/METRICS.md")).unwrap();
+    let section =
+        text.split("\n## ").find(|section| heading.strip_prefix("## ").is_some_and(|title| section.starts_with(title)));
+    let rows = section.unwrap_or_else(|| panic!("docs/METRICS.md has no {heading}")).lines();
+    let rows = rows.filter(|line| line.starts_with("| `"));
+    rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
+}
+
+/// What is set as code in a cell.
+fn code(cell: &str) -> Vec<String> {
+    cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
