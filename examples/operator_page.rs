@@ -1,0 +1,75 @@
+//! Serves the operator's page with made-up numbers, to work on the page without a queue or a database:
+//! `cargo run --example operator_page -- 127.0.0.1:2112`, with `down` behind it for a worker whose store is gone.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fulfillment_worker::event::{Dependency, Event, Observers, RetryReason, Stage, Subject};
+use fulfillment_worker::health::Health;
+use fulfillment_worker::http::{Routes, bind, serve};
+use fulfillment_worker::metrics::Metrics;
+use fulfillment_worker::order::OrderId;
+use fulfillment_worker::queue::Depth;
+use fulfillment_worker::retry::jittered;
+use fulfillment_worker::store::DeadReason;
+use tokio_util::sync::CancellationToken;
+
+const TICK: Duration = Duration::from_millis(100);
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let address: SocketAddr = arguments.next().unwrap_or("127.0.0.1:2112".to_owned()).parse()?;
+    let down = arguments.next().is_some_and(|word| word == "down");
+    let metrics = Arc::new(Metrics::new(tokio::runtime::Handle::current(), "order-fulfillment"));
+    let health = Arc::new(Health::default());
+    let observers = Observers::new(vec![metrics.clone(), health.clone()]);
+    let listener = bind(address).await?;
+    tokio::spawn(make_up(observers, down));
+    serve(listener, Routes { metrics, health }, CancellationToken::new()).await;
+    Ok(())
+}
+
+/// A worker's day, ten times a second.
+async fn make_up(observers: Observers, down: bool) {
+    observers.emit(Event::Started { worker: "example", concurrency: 500 });
+    observers.emit(Event::DependencyUp(Dependency::Queue));
+    observers.emit(Event::DependencyUp(Dependency::Store));
+    for tick in 0_u64.. {
+        let busy = 30 + tick % 50;
+        if !down || tick < 100 {
+            (0..busy).for_each(|order| end_one(&observers, tick * 100 + order));
+            Stage::ALL.into_iter().filter(|stage| *stage != Stage::Bury).for_each(|stage| {
+                let took = Duration::from_millis(1) + jittered(Duration::from_millis(8));
+                observers.emit(Event::StageDone { stage, items: busy as usize, took, ok: true });
+            });
+        } else {
+            let error = "connection refused (os error 111)";
+            observers.emit(Event::StageDone { stage: Stage::Begin, items: 1, took: TICK, ok: false });
+            let dependency = Dependency::Store;
+            observers.emit(Event::DependencyDown { dependency, error, retry_in: Duration::from_secs(1) });
+        }
+        observers.emit(Event::InFlight(300 + busy as usize * 2));
+        observers.emit(Event::DepthRead(Depth { waiting: 4_000 + busy * 13, in_flight: 400, retrying: busy / 5 }));
+        tokio::time::sleep(TICK).await;
+    }
+}
+
+fn end_one(observers: &Observers, order: u64) {
+    let subject = Subject { order_id: Some(OrderId(order as i64)), correlation_id: None, attempt: 1 };
+    let took = Duration::from_millis(500) + jittered(Duration::from_millis(1_500));
+    observers.emit(Event::AttemptStarted { subject, takeover: false });
+    if order % 40 == 7 {
+        observers.emit(Event::AttemptFailed { subject, took, error: "no stock" });
+        let reason = if order % 3 == 0 { RetryReason::FulfillerTimeout } else { RetryReason::FulfillerFailed };
+        observers.emit(Event::Retried { subject, reason, after: TICK });
+    } else {
+        let age = Some(took + jittered(Duration::from_secs(20)));
+        observers.emit(Event::Fulfilled { subject, took, age, reference: None });
+    }
+    if order % 5_000 == 8 {
+        let reason = DeadReason::InvalidMessage;
+        observers.emit(Event::DeadLettered { subject, reason, detail: "not JSON" });
+    }
+}
