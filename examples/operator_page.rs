@@ -62,7 +62,7 @@ fn end_one(observers: &Observers, order: u64) {
     observers.emit(Event::AttemptStarted { subject, takeover: false });
     if order % 40 == 7 {
         observers.emit(Event::AttemptFailed { subject, took, error: "no stock" });
-        let reason = if order % 3 == 0 { RetryReason::FulfillerTimeout } else { RetryReason::FulfillerFailed };
+        let reason = if order.is_multiple_of(3) { RetryReason::FulfillerTimeout } else { RetryReason::FulfillerFailed };
         observers.emit(Event::Retried { subject, reason, after: TICK });
     } else {
         let age = Some(took + jittered(Duration::from_secs(20)));

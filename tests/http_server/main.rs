@@ -1,5 +1,7 @@
 //! The server on `--listen`, asked over real sockets by clients that behave and by clients that don't.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that can't go on has failed")]
+
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 use std::thread;
