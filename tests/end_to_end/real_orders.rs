@@ -108,8 +108,6 @@ async fn the_embedded_worker_fulfils_every_order_once_although_it_is_killed_half
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("fulfillment.db");
     let url = format!("sqlite:{}", file.display());
-    let migrated = run_to_end(&["migrate", "--store", &url]);
-    assert!(migrated.status.success(), "migrate failed: {}", String::from_utf8_lossy(&migrated.stderr));
     submit_the_good_ones(&url, &url, &folder.path().join("rejects.csv"));
 
     let mut worker = WorkerProcess::ready(&url, &url, &OPTIONS).await;

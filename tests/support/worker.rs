@@ -19,9 +19,10 @@ pub(crate) fn binary(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs a command that ends by itself.
+/// Runs a command that ends by itself, in an empty folder.
 pub(crate) fn run_to_end(arguments: &[&str]) -> Output {
-    binary(arguments).output().expect("the binary starts")
+    let folder = tempfile::tempdir().expect("a folder for the command");
+    binary(arguments).current_dir(folder.path()).output().expect("the binary starts")
 }
 
 /// `fulfillment-worker run` as a process.
