@@ -17,10 +17,12 @@ use crate::config::SecretUrl;
 mod connection;
 mod error;
 mod keys;
+mod lost_claims;
 mod reply;
 
 use connection::{BlockingConnection, SharedConnection};
 use keys::Keys;
+use lost_claims::LostClaims;
 
 /// Most messages in one call of a script, which the scripts insist on too.
 const LARGEST_BATCH: usize = 1_000;
@@ -62,6 +64,7 @@ pub struct RedisQueue {
     scripts: Scripts,
     /// Where the search for records without lease or retry goes on; see `recover.lua`.
     recovery_cursor: AtomicU64,
+    lost_claims: LostClaims,
 }
 
 struct Scripts {
@@ -69,6 +72,7 @@ struct Scripts {
     renew: Script,
     settle: Script,
     recover: Script,
+    hand_back: Script,
     depth: Script,
 }
 
@@ -103,9 +107,11 @@ impl RedisQueue {
                 renew: script!("redis/renew.lua"),
                 settle: script!("redis/settle.lua"),
                 recover: script!("redis/recover.lua"),
+                hand_back: script!("redis/hand_back.lua"),
                 depth: script!("redis/depth.lua"),
             },
             recovery_cursor: AtomicU64::new(0),
+            lost_claims: LostClaims::default(),
         })
     }
 
@@ -149,6 +155,27 @@ impl RedisQueue {
         self.recovery_cursor.store(reply::cursor(answer)?, Ordering::Relaxed);
         Ok(())
     }
+
+    /// Hands back what earlier claims took whose answers never arrived. Otherwise an outage would cost those messages
+    /// a lease and an attempt. A claim that the server carries out even later than this is left to its lease.
+    async fn hand_back_lost_claims(&self) -> Result<(), QueueError> {
+        let tokens = self.lost_claims.all();
+        if tokens.is_empty() {
+            return Ok(());
+        }
+        let keys = &self.keys;
+        let mut cursor = 0;
+        loop {
+            let mut command = evalsha(&self.scripts.hand_back, &[&keys.inflight, &keys.leases, &keys.retries]);
+            command.arg(cursor).arg(&tokens);
+            cursor = reply::cursor(self.run(&self.scripts.hand_back, &command).await?)?;
+            // The server's cursor comes back to 0 once it has been through the hash, whatever is added meanwhile.
+            if cursor == 0 {
+                self.lost_claims.forget(&tokens);
+                return Ok(());
+            }
+        }
+    }
 }
 
 #[async_trait]
@@ -157,11 +184,21 @@ impl Queue for RedisQueue {
         if limit == 0 {
             return Ok(Claimed::default());
         }
+        self.hand_back_lost_claims().await?;
         let token = format!("{}-{}", self.worker, NEXT_CLAIM.fetch_add(1, Ordering::Relaxed));
         let keys = &self.keys;
         let mut command = evalsha(&self.scripts.claim, &[&keys.list, &keys.inflight, &keys.leases, &keys.retries]);
         command.arg(&token).arg(limit.min(LARGEST_BATCH)).arg(self.lease_ms);
-        let (claimed, unaccounted) = reply::claimed(self.run(&self.scripts.claim, &command).await?, &token)?;
+        let answer = match self.run(&self.scripts.claim, &command).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                if error.is_transient() {
+                    self.lost_claims.remember(token);
+                }
+                return Err(error);
+            }
+        };
+        let (claimed, unaccounted) = reply::claimed(answer, &token)?;
         if unaccounted > 0 {
             // What was claimed counts more than what may be found; the next claim looks again.
             if let Err(error) = self.recover().await {

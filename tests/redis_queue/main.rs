@@ -11,6 +11,7 @@ mod support;
 
 mod configuration;
 mod keys;
+mod lost_answers;
 mod outages;
 mod scripts;
 mod server;

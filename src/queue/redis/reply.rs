@@ -50,10 +50,9 @@ pub(super) fn verdicts(answer: Value, expected: usize) -> Result<impl Iterator<I
     Ok(verdicts.into_iter().map(|held| if held { Held::Yes } else { Held::Lost }))
 }
 
-/// The next cursor that `recover.lua` returns.
+/// The next cursor that `recover.lua` and `hand_back.lua` return.
 pub(super) fn cursor(answer: Value) -> Result<u64, QueueError> {
-    let (cursor, _found): (u64, u64) =
-        FromRedisValue::from_redis_value(answer).map_err(|_| unexpected("recover.lua"))?;
+    let (cursor, _found): (u64, u64) = FromRedisValue::from_redis_value(answer).map_err(|_| unexpected("a script"))?;
     Ok(cursor)
 }
 
