@@ -70,8 +70,7 @@ enum Command {
     Completions(completions::Arguments),
 }
 
-/// A command line that was understood.
-#[derive(Debug)]
+/// A command line that was understood. Not `Debug`: the matches hold passwords as they were typed.
 struct Invocation {
     command: Command,
     matches: ArgMatches,

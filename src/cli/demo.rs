@@ -86,7 +86,7 @@ pub(super) async fn demo(arguments: Arguments) -> Result<(), Failure> {
     }
     output::print(&format!(
         "Real orders of a gift shop, {} a second; store and queue embedded in {}\n\
-         Metrics  http://{listen}/metrics\nHealth   http://{listen}/readyz\nCtrl-C drains and ends.",
+         Page     http://{listen}/\nMetrics  http://{listen}/metrics\nCtrl-C drains and ends.",
         arguments.rate,
         folder.path().display(),
         listen = arguments.listen,

@@ -40,11 +40,12 @@ impl Failure {
             Self::Clap(error) => {
                 let text = error.render().to_string();
                 let shown = redact::user_info(&text);
-                if shown == text {
+                // An error quotes what was typed; help and version quote nothing.
+                if error.use_stderr() && shown != text {
+                    output::note(shown.trim_end());
+                } else {
                     // With colours. Where nobody can read it, nothing can be done about it.
                     let _ = error.print();
-                } else {
-                    output::note(shown.trim_end());
                 }
                 ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(WRONG_USAGE))
             }

@@ -27,7 +27,7 @@ Examples:
 Every option is also FULFILLMENT_<OPTION> in the environment and a key of the file; see `help`.")]
 pub(super) struct Arguments {
     #[command(flatten)]
-    options: RunOptions,
+    pub(super) options: RunOptions,
 }
 
 pub(super) async fn run(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {

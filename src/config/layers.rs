@@ -136,6 +136,8 @@ fn refused(error: clap::Error, origins: &Origins) -> LayerError {
         Origin::Default => Origin::CommandLine,
         set => set,
     };
+    // Range errors of clap begin with the value.
+    let problem = problem.strip_prefix(&format!("{value} ")).unwrap_or(&problem);
     let problem = format!("`{}` {problem}", redact::user_info(value).escape_debug());
     ConfigError::Value { option: option.to_owned(), origin, problem }.into()
 }

@@ -102,7 +102,7 @@ struct SimulationOptions {
     simulate_failures: f64,
 
     /// Makes latencies and failures repeatable
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::seed)]
     simulate_seed: Option<u64>,
 }
 

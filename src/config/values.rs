@@ -137,6 +137,14 @@ pub fn share(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Any whole number that fits.
+///
+/// # Errors
+/// Says what would be right.
+pub fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("must be a whole number from 0 to {}", u64::MAX))
+}
+
 /// An address to listen on.
 ///
 /// # Errors
