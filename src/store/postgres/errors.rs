@@ -50,16 +50,17 @@ impl Failure {
                  choose `sslmode=disable` in the database URL"
             ));
         }
-        // What the driver can't build or read is our mistake or a wrong column type, and does not pass by waiting.
-        let shown = error.to_string();
-        if ["error serializing", "error deserializing", "invalid column", "invalid configuration", "authentication"]
-            .iter()
-            .any(|start| shown.starts_with(start))
-        {
-            Self::Refused(text)
-        } else {
-            Self::Unavailable(text)
+        if text.contains("server does not support TLS") {
+            return Self::Refused(format!(
+                "{text}; switch it on there, or choose `sslmode=disable` in the database URL"
+            ));
         }
+        // What the driver can't build or read is our mistake or a wrong column type, and does not pass by waiting. It
+        // tells its kinds of errors apart by their texts alone.
+        let lasting =
+            ["error serializing", "error deserializing", "invalid column", "invalid configuration", "authentication"];
+        let shown = error.to_string();
+        if lasting.iter().any(|start| shown.starts_with(start)) { Self::Refused(text) } else { Self::Unavailable(text) }
     }
 }
 

@@ -12,23 +12,19 @@ use super::{
     LEASE, StoreFixture, Worker, conclusion, fulfilled, is_done, is_started, pending, pending_orders, requests, start,
 };
 
-/// Begins the same orders by every worker at the same time, and counts how often each was started.
+/// Begins the same orders by every worker, batch by batch at the same time, and counts how often each was started.
 async fn begin_at_once(workers: &[Worker], order_ids: &[OrderId]) -> Vec<usize> {
     let barrier = Arc::new(Barrier::new(workers.len()));
     let mut tasks = JoinSet::new();
-    for (number, worker) in workers.iter().enumerate() {
+    for worker in workers {
         let (store, barrier) = (worker.store.clone(), barrier.clone());
-        let mut batch = requests(order_ids);
-        // Every other one from the far end: the first to come doesn't simply win them all.
-        if number % 2 == 1 {
-            batch.reverse();
-        }
+        let batches: Vec<_> = order_ids.chunks(10).map(requests).collect();
         tasks.spawn(async move {
-            barrier.wait().await;
             let mut started = Vec::new();
-            for part in batch.chunks(50) {
-                let answers = store.begin(part).await.unwrap();
-                for (request, answer) in part.iter().zip(&answers) {
+            for batch in batches {
+                barrier.wait().await;
+                let answers = store.begin(&batch).await.unwrap();
+                for (request, answer) in batch.iter().zip(&answers) {
                     assert!(is_started(answer) || matches!(answer, Begun::Busy(_)), "{answer:?}");
                     started.extend(is_started(answer).then_some(request.order_id));
                 }

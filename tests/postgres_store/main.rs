@@ -1,0 +1,63 @@
+//! What only Postgres has: rights, sessions, connections, locks and plans. What every store must do is in the
+//! conformance suite.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test that can't go on has failed"
+)]
+
+use std::time::Duration;
+
+use fulfillment_worker::WorkerId;
+use fulfillment_worker::config::SecretUrl;
+use fulfillment_worker::order::OrderId;
+use fulfillment_worker::store::postgres::{PostgresStore, PostgresStoreOptions};
+use fulfillment_worker::store::{BeginRequest, Begun, Conclusion, OrderStore, Target};
+use tokio_postgres::Client;
+
+mod clocks;
+mod connections;
+mod locks;
+mod plans;
+mod rights;
+mod tls;
+
+#[expect(dead_code, reason = "made for the end-to-end tests, too")]
+#[path = "../support/mod.rs"]
+mod support;
+
+/// A lease that no test outlives.
+const LEASE: Duration = Duration::from_secs(3_600);
+
+/// A store of a worker of its own, with at most `connections`.
+fn open(url: &str, lease: Duration, connections: usize) -> PostgresStore {
+    let options = PostgresStoreOptions { worker: WorkerId::fresh(), lease, events: true, connections };
+    PostgresStore::connect(&SecretUrl::new(url.parse().unwrap()), options).unwrap()
+}
+
+/// A store on a database with the worker's own tables and one product.
+async fn migrated(database: &support::postgres::TestDatabase) -> (PostgresStore, Client) {
+    let store = open(database.url(), LEASE, 4);
+    store.migrate().await.unwrap();
+    let client = database.connect().await;
+    client.batch_execute("INSERT INTO products (id, name, price) VALUES (1, 'hand warmer', 1.85)").await.unwrap();
+    (store, client)
+}
+
+/// Inserts an order; `columns` and `values` are SQL.
+async fn put(client: &Client, columns: &str, values: &str) -> OrderId {
+    let sql = format!("INSERT INTO orders (product_id, quantity, {columns}) VALUES (1, 1, {values}) RETURNING id");
+    OrderId(client.query_one(&sql, &[]).await.unwrap().get::<_, i32>(0).into())
+}
+
+async fn begin(store: &dyn OrderStore, order_id: OrderId) -> Begun {
+    store.begin(&[BeginRequest { order_id, attempt: 1, correlation_id: None }]).await.unwrap().remove(0)
+}
+
+fn fulfilled(order_id: OrderId, fence: fulfillment_worker::order::Fence) -> Conclusion {
+    let to = Target::Fulfilled { reference: None };
+    Conclusion { order_id, fence, attempt: 1, correlation_id: None, to, maybe_applied: false }
+}
