@@ -135,8 +135,13 @@ impl Session {
         let Ok(answer) = timeout(STATEMENT_TIMEOUT, connection.query_typed(statement, parameters)).await else {
             return Err(self.give_up().await);
         };
-        self.idle = was_idle;
-        Ok(answer?)
+        let answer = answer.map_err(Failure::from);
+        // A server that is going down says so before it closes: such a connection must not reach the next caller. And a
+        // standby is left for wherever the address leads by now.
+        if !matches!(answer, Err(Failure::Unavailable(_))) {
+            self.idle = was_idle;
+        }
+        answer
     }
 
     /// Begins a transaction. Without [`Session::commit`] it is rolled back.
