@@ -14,9 +14,26 @@ const SAY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Opens queue and store and waits for `wait` until both answer, saying what it waits for.
 pub(super) async fn connect(backends: &Backends, migrate: bool, wait: Option<Duration>) -> Result<Opened, Failure> {
+    if let Some(doubt) = doubt(backends) {
+        output::note(&format!("note: {doubt}"));
+    }
     let opened = app::open(backends, &WorkerId::fresh())?;
     app::wait_ready(&opened, migrate, wait, patient_notes()).await?;
     Ok(opened)
+}
+
+/// When only one of queue and store is embedded, one of two variables was most likely forgotten.
+pub(super) fn doubt(backends: &Backends) -> Option<String> {
+    let Backends { queue, store, .. } = backends;
+    match (queue, store) {
+        (QueueTarget::Sqlite(_), StoreTarget::Postgres(_)) => Some(format!(
+            "the queue is embedded ({queue}) and the store is not ({store}); set --queue unless that is meant"
+        )),
+        (QueueTarget::Redis(_), StoreTarget::Sqlite(_)) => Some(format!(
+            "the store is embedded ({store}) and the queue is not ({queue}); set --store unless that is meant"
+        )),
+        _ => None,
+    }
 }
 
 /// Passes on what keeps us waiting, the same thing not more than every few seconds.

@@ -2,11 +2,12 @@
 
 use clap::Args;
 
+use super::connect;
 use super::failure::Failure;
 use crate::app;
 use crate::config::layers::Origins;
 use crate::config::options::RunOptions;
-use crate::config::{LogFormat, LogSettings, QueueTarget, Settings, StoreTarget};
+use crate::config::{LogFormat, LogSettings};
 use crate::logging;
 use crate::shutdown;
 
@@ -34,12 +35,8 @@ pub(super) async fn run(arguments: Arguments, origins: &Origins) -> Result<(), F
     let (settings, log) = arguments.options.resolve(origins)?;
     start_logging(&log)?;
     tracing::debug!(?settings, "configuration");
-    if mixed(&settings) {
-        tracing::warn!(
-            queue = %settings.backends.queue,
-            store = %settings.backends.store,
-            "one of queue and store is embedded and the other a server: set both --queue and --store, unless that is meant"
-        );
+    if let Some(doubt) = connect::doubt(&settings.backends) {
+        tracing::warn!("{doubt}");
     }
     let drain =
         shutdown::on_signals().map_err(|error| Failure::Work(format!("signals can't be listened for: {error}")))?;
@@ -53,11 +50,4 @@ pub(super) fn start_logging(log: &LogSettings) -> Result<(), Failure> {
         Some(LogFormat::Text) => logging::LogFormat::Text,
     };
     logging::init(format, Some(&log.filter)).map_err(|error| Failure::Work(error.to_string()))
-}
-
-/// Most likely one of two variables was forgotten.
-fn mixed(settings: &Settings) -> bool {
-    let embedded_queue = matches!(settings.backends.queue, QueueTarget::Sqlite(_));
-    let embedded_store = matches!(settings.backends.store, StoreTarget::Sqlite(_));
-    embedded_queue != embedded_store
 }
