@@ -40,7 +40,7 @@ async fn every_form_of_the_given_message_is_fulfilled() {
     assert_eq!(database.query(correlated, &[&"7f3c-basket-42"]).await[0].get::<_, i64>(0), i64::from(ids[1]));
 }
 
-/// Caught, when seeded: a decoder without the size limit; a poisoned batch that took its neighbours with it.
+/// Caught, when it was written: a JSON array of the fields' values was taken for a message.
 #[tokio::test]
 async fn poison_is_kept_with_its_bytes_and_reason_and_its_neighbours_are_fulfilled() {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
@@ -92,6 +92,7 @@ async fn poison_is_kept_with_its_bytes_and_reason_and_its_neighbours_are_fulfill
     worker.answers("/readyz", 200).expect("still at work");
 }
 
+/// Caught, when seeded: a `begin` that takes a row whatever its status.
 #[tokio::test]
 async fn an_order_that_somebody_cancelled_is_left_alone_and_its_message_dropped() {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);

@@ -6,11 +6,12 @@ use crate::support::redis::RedisServer;
 use crate::support::worker::WorkerProcess;
 use crate::support::{LONG, eventually, expect_equal};
 
-/// More than a minute of work at this concurrency would be too much; ten seconds outlast both outages' beginnings.
+/// Work for some ten seconds at this concurrency, so that both outages begin under load.
 const ORDERS: i32 = 3_000;
 const OPTIONS: [&str; 4] = ["--simulate-latency", "20ms..60ms", "--concurrency", "16"];
 
-/// Caught, when seeded: a failed settle that was not repeated; a begin error that spent an attempt.
+/// Caught, when it was written: a claim whose answer Redis did not get out any more cost its messages an attempt.
+/// Caught, when seeded: a worker that stops claiming after an error.
 #[tokio::test]
 async fn outages_of_redis_and_postgres_cost_no_attempt_and_no_order() {
     let mut redis = RedisServer::start().await;

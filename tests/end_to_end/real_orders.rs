@@ -33,6 +33,7 @@ fn submit_the_good_ones(queue: &str, store: &str, rejects: &Path) {
     assert!(output.status.success(), "submit failed: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// Caught, when seeded: a `submit` that names the bad lines and goes on.
 #[tokio::test]
 async fn a_file_with_invalid_lines_is_turned_away_whole_with_each_line_named() {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
@@ -65,7 +66,7 @@ async fn invalid_lines_are_set_aside_on_request_and_the_rest_is_submitted() {
     assert_eq!(rejected.lines().filter(|line| line.contains(",-")).count(), RETURNS.len(), "{rejected}");
 }
 
-/// Caught, when seeded: an acknowledgement before the commit; a lease that never runs out.
+/// Caught, when seeded: a Postgres row whose lease is never over, so that nobody takes it over.
 #[tokio::test]
 async fn two_workers_fulfil_every_order_once_although_one_is_killed_half_way() {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
@@ -102,7 +103,7 @@ async fn fulfilled_by_worker(database: &TestDatabase) -> HashMap<String, i64> {
     database.query(sql, &[]).await.iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
-/// Caught, when seeded: an embedded queue that forgets its leases at start.
+/// Caught, when seeded: an embedded row whose lease is never over.
 #[tokio::test]
 async fn the_embedded_worker_fulfils_every_order_once_although_it_is_killed_half_way() {
     let folder = tempfile::tempdir().expect("a folder");

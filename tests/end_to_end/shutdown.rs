@@ -35,7 +35,7 @@ async fn finish_everything(redis: &RedisServer, database: &TestDatabase, options
     eventually(LONG, "nothing is left in Redis", async || expect_equal(redis.keys(), Vec::new())).await;
 }
 
-/// Caught, when seeded: a drain that left its row leases; a hand-back that spent the attempt.
+/// Caught, when seeded: a drain that leaves its rows `processing`; a hand-back that spends the attempt.
 #[tokio::test]
 async fn a_drain_hands_back_what_it_cannot_finish_so_that_the_next_start_takes_it_at_once() {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
@@ -61,6 +61,7 @@ async fn a_drain_hands_back_what_it_cannot_finish_so_that_the_next_start_takes_i
     assert_eq!(database.number(spent).await, 0, "a hand-back spends no attempt");
 }
 
+/// Caught, when seeded: a drain that hands back at once.
 #[tokio::test]
 async fn a_drain_lets_calls_finish_that_end_in_time() {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
@@ -94,6 +95,7 @@ fn shell_code(status: ExitStatus) -> Option<i32> {
     status.code().or(status.signal().map(|signal| 128 + signal))
 }
 
+/// Caught, when seeded: a second signal that is not listened for.
 #[tokio::test]
 async fn a_second_sigterm_ends_the_worker_at_once_with_143_and_loses_nothing() {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
