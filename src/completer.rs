@@ -1,1 +1,194 @@
-//! Stub.
+//! Conclude → settle: writes how attempts ended, and only then lets go of their messages.
+//!
+//! A batch forms by itself: while one commits, the next gathers in the channel.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::engine::{BATCH, BATCHES_AT_ONCE, Context};
+use crate::event::{Event, Loop, RetryReason, Stage, Subject};
+use crate::in_hand::{Ending, Finished};
+use crate::order::State;
+use crate::queue::{Held, Settlement};
+use crate::store::{Conclusion, DeadLetter, DeadReason, Verdict};
+
+/// How long a superseded order is left to whoever holds it now before its message is looked at again.
+const SUPERSEDED_PAUSE: Duration = Duration::from_secs(1);
+
+/// Ends what the worker began.
+pub(crate) struct Completer {
+    context: Arc<Context>,
+    slots: Arc<Semaphore>,
+}
+
+/// A message whose row is written: `verdict` is what the store said, or `None` if there was nothing to write.
+struct Concluded {
+    finished: Finished,
+    verdict: Option<Verdict>,
+}
+
+impl Completer {
+    pub(crate) fn new(context: Arc<Context>) -> Self {
+        Self { context, slots: Arc::new(Semaphore::new(BATCHES_AT_ONCE)) }
+    }
+
+    /// Works until the channel is closed or the task is aborted.
+    pub(crate) async fn run(self, mut finished: mpsc::Receiver<Finished>) {
+        loop {
+            let slot = self.context.beating(Loop::Completer, Arc::clone(&self.slots).acquire_owned()).await;
+            let mut batch = Vec::with_capacity(BATCH);
+            let received = self.context.beating(Loop::Completer, finished.recv_many(&mut batch, BATCH)).await;
+            if received == 0 {
+                return;
+            }
+            let context = Arc::clone(&self.context);
+            tokio::spawn(async move {
+                context.complete(batch).await;
+                drop(slot);
+            });
+        }
+    }
+}
+
+impl Context {
+    /// One batch, from its endings to its events. Ends early, leaving the rest to the leases, when told to abandon.
+    async fn complete(&self, batch: Vec<Finished>) {
+        let count = batch.len();
+        let done = self.conclude(batch).await;
+        if let Some(concluded) = done
+            && self.bury(&concluded).await.is_some()
+            && let Some(settled) = self.settle(&concluded).await
+        {
+            for (concluded, held) in concluded.iter().zip(settled) {
+                self.report(concluded, held);
+            }
+            drop(concluded);
+            self.count_in_flight(0, count);
+        }
+    }
+
+    async fn conclude(&self, batch: Vec<Finished>) -> Option<Vec<Concluded>> {
+        let asked: Vec<Option<Conclusion>> = batch.iter().map(Finished::conclusion).collect();
+        let mut conclusions: Vec<Conclusion> = asked.iter().flatten().cloned().collect();
+        let verdicts = self.conclude_all(&mut conclusions).await?;
+        let mut verdicts = verdicts.into_iter();
+        Some(
+            batch
+                .into_iter()
+                .zip(asked)
+                .map(|(mut finished, asked)| {
+                    let verdict = asked.and_then(|_| verdicts.next());
+                    self.revise(&mut finished, verdict.as_ref());
+                    Concluded { finished, verdict }
+                })
+                .collect(),
+        )
+    }
+
+    async fn conclude_all(&self, conclusions: &mut [Conclusion]) -> Option<Vec<Verdict>> {
+        if conclusions.is_empty() {
+            return Some(Vec::new());
+        }
+        let mut failures = 0;
+        loop {
+            match self.call(Stage::Conclude, Vec::len, self.store.conclude(conclusions)).await {
+                Ok(verdicts) => return Some(verdicts),
+                Err(error) => {
+                    failures += 1;
+                    for conclusion in conclusions.iter_mut() {
+                        conclusion.maybe_applied = true;
+                    }
+                    self.pause_after(Stage::Conclude, failures, &error, &self.shutdown.abandon).await;
+                }
+            }
+            if self.shutdown.abandon.is_cancelled() {
+                return None;
+            }
+        }
+    }
+
+    /// What the store's verdict makes of the intended ending.
+    fn revise(&self, finished: &mut Finished, verdict: Option<&Verdict>) {
+        match verdict {
+            None | Some(Verdict::Done { .. }) => {}
+            Some(Verdict::Superseded(state)) => {
+                finished.ending = if state.as_ref().is_some_and(State::is_final) {
+                    Ending::AlreadyFinal
+                } else {
+                    Ending::unspent(RetryReason::LeaseLost, SUPERSEDED_PAUSE, "the row had moved on")
+                };
+            }
+            Some(Verdict::Refused(error)) => {
+                let attempt = finished.in_hand.claim.attempt;
+                let (retry, dead) = (RetryReason::StoreRefused, DeadReason::StoreRefused);
+                finished.ending = self.failed(attempt, retry, error.clone(), dead, None);
+            }
+        }
+    }
+
+    /// Keeps the dead letters that no row was moved for.
+    async fn bury(&self, batch: &[Concluded]) -> Option<()> {
+        let letters: Vec<DeadLetter> = batch
+            .iter()
+            .filter(|concluded| !matches!(concluded.verdict, Some(Verdict::Done { .. })))
+            .filter_map(|concluded| match &concluded.finished.ending {
+                Ending::Dead { reason, detail } => Some(concluded.finished.in_hand.dead_letter(*reason, detail)),
+                _ => None,
+            })
+            .collect();
+        if letters.is_empty() {
+            return Some(());
+        }
+        self.persist(Stage::Bury, letters.len(), &self.shutdown.abandon, |_| self.store.bury(&letters)).await
+    }
+
+    async fn settle(&self, batch: &[Concluded]) -> Option<Vec<Held>> {
+        let settlements: Vec<Settlement> = batch
+            .iter()
+            .map(|Concluded { finished, .. }| Settlement {
+                receipt: finished.in_hand.receipt().clone(),
+                disposition: finished.ending.disposition(),
+            })
+            .collect();
+        let abandon = &self.shutdown.abandon;
+        self.persist(Stage::Settle, settlements.len(), abandon, |_| self.queue.settle(&settlements)).await
+    }
+
+    /// Tells what became of one message. `held` says whether its message was still ours to settle, which changes
+    /// nothing about the order: whoever has the message now finds the row as it is.
+    fn report(&self, Concluded { finished, verdict }: &Concluded, _held: Held) {
+        let subject = finished.in_hand.subject();
+        if matches!(verdict, Some(Verdict::Superseded(_))) {
+            self.observers.emit(Event::Superseded { subject });
+        }
+        match &finished.ending {
+            Ending::Fulfilled { reference } => {
+                let age = match verdict {
+                    Some(Verdict::Done { age }) => *age,
+                    _ => None,
+                };
+                let took = finished.in_hand.claimed_at.elapsed();
+                self.observers.emit(Event::Fulfilled { subject, took, age, reference: reference.as_deref() });
+            }
+            Ending::Retry { reason, error, after, spent } => {
+                if *spent {
+                    self.report_failure(finished, subject, error);
+                }
+                self.observers.emit(Event::Retried { subject, reason: *reason, after: *after });
+            }
+            Ending::Dead { reason, detail } => {
+                self.report_failure(finished, subject, detail);
+                self.observers.emit(Event::DeadLettered { subject, reason: *reason, detail });
+            }
+            Ending::AlreadyFinal => self.observers.emit(Event::AlreadyFinal { subject }),
+            Ending::Skipped { status } => self.observers.emit(Event::Skipped { subject, status }),
+        }
+    }
+
+    fn report_failure(&self, finished: &Finished, subject: Subject<'_>, error: &str) {
+        let took = finished.in_hand.claimed_at.elapsed();
+        self.observers.emit(Event::AttemptFailed { subject, took, error });
+    }
+}

@@ -1,1 +1,215 @@
-//! Stub.
+//! Keeps what is in hand alive: both leases, the message's in the queue and the row's in the store, are renewed
+//! while a call, a slow backend or a drain takes its time.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::{Notify, OwnedMutexGuard};
+use tokio::time::Instant;
+
+use crate::engine::{BATCH, Context};
+use crate::event::{Dependency, Event, Loop, Stage, Subject};
+use crate::order::{Fence, OrderId};
+use crate::queue::{Held, Receipt};
+use crate::store::Renewal;
+
+/// What is kept alive of one message in hand. Ends when dropped.
+pub(crate) struct Hold {
+    key: u64,
+    keeper: Weak<LeaseKeeper>,
+    receipt: Receipt,
+    attempt: u32,
+    order_id: Option<OrderId>,
+    /// The fence of the order's row while an attempt is under way. Locked while a renewal is, so that nobody
+    /// concludes with the fence that it is about to move.
+    fence: Arc<tokio::sync::Mutex<Option<Fence>>>,
+    row_lost: AtomicBool,
+    row_lost_notice: Notify,
+    /// Milliseconds since the keeper's epoch.
+    renewed_ms: AtomicU64,
+    queue_lost: AtomicBool,
+}
+
+impl Hold {
+    /// From now on the row is kept as well.
+    pub(crate) async fn keep_row(&self, fence: Fence) {
+        *self.fence.lock().await = Some(fence);
+    }
+
+    /// Ends the keeping of the row, and returns its newest fence. Waits for a renewal that is under way.
+    pub(crate) async fn release_row(&self) -> Option<Fence> {
+        self.fence.lock().await.take()
+    }
+
+    /// Returns when the row's lease is lost. May be dropped at any time.
+    pub(crate) async fn row_lost(&self) {
+        loop {
+            // Interest is registered before looking, so that a loss in between is not missed.
+            let notified = self.row_lost_notice.notified();
+            if self.row_lost.load(Ordering::Acquire) {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    fn lose_row(&self) {
+        self.row_lost.store(true, Ordering::Release);
+        self.row_lost_notice.notify_waiters();
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if let Some(keeper) = self.keeper.upgrade() {
+            keeper.holds().remove(&self.key);
+        }
+    }
+}
+
+/// Renews in the background whatever is held for longer than a third of its lease.
+pub(crate) struct LeaseKeeper {
+    context: Arc<Context>,
+    epoch: Instant,
+    next_key: AtomicU64,
+    held: Mutex<HashMap<u64, Weak<Hold>>>,
+}
+
+impl LeaseKeeper {
+    pub(crate) fn new(context: Arc<Context>) -> Arc<Self> {
+        let (next_key, held) = (AtomicU64::new(0), Mutex::new(HashMap::new()));
+        Arc::new(Self { context, epoch: Instant::now(), next_key, held })
+    }
+
+    /// Keeps the lease of a message that was claimed just now.
+    pub(crate) fn hold(self: &Arc<Self>, receipt: Receipt, attempt: u32, order_id: Option<OrderId>) -> Arc<Hold> {
+        let hold = Arc::new(Hold {
+            key: self.next_key.fetch_add(1, Ordering::Relaxed),
+            keeper: Arc::downgrade(self),
+            receipt,
+            attempt,
+            order_id,
+            fence: Arc::default(),
+            row_lost: AtomicBool::new(false),
+            row_lost_notice: Notify::new(),
+            renewed_ms: AtomicU64::new(self.now_ms()),
+            queue_lost: AtomicBool::new(false),
+        });
+        self.holds().insert(hold.key, Arc::downgrade(&hold));
+        hold
+    }
+
+    /// Looks six times per lease until aborted.
+    pub(crate) async fn run(self: Arc<Self>) {
+        let every = (self.context.options.lease / 6).max(Duration::from_millis(10));
+        loop {
+            self.context.beating(Loop::LeaseKeeper, tokio::time::sleep(every)).await;
+            let due = self.due();
+            for batch in due.chunks(BATCH) {
+                self.renew(batch).await;
+            }
+        }
+    }
+
+    /// Both leases at once, so that a queue that is down doesn't cost the rows theirs, nor the other way round.
+    async fn renew(&self, batch: &[Arc<Hold>]) {
+        let now = self.now_ms();
+        let (messages, rows) = tokio::join!(self.renew_messages(batch), self.renew_rows(batch));
+        if messages && rows {
+            for hold in batch {
+                hold.renewed_ms.store(now, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn holds(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Weak<Hold>>> {
+        // Nothing panics while holding it, and the map is whole between any two statements.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn due(&self) -> Vec<Arc<Hold>> {
+        let third = u64::try_from((self.context.options.lease / 3).as_millis()).unwrap_or(u64::MAX);
+        let now = self.now_ms();
+        // Upgraded outside the lock: the last reference to a hold may be dropped here, and its drop takes the lock.
+        let held: Vec<Weak<Hold>> = self.holds().values().cloned().collect();
+        let mut due: Vec<Arc<Hold>> = held
+            .iter()
+            .filter_map(Weak::upgrade)
+            .filter(|hold| hold.renewed_ms.load(Ordering::Relaxed).saturating_add(third) <= now)
+            .collect();
+        due.sort_by_key(|hold| hold.renewed_ms.load(Ordering::Relaxed));
+        due
+    }
+
+    /// Returns whether the queue answered.
+    async fn renew_messages(&self, batch: &[Arc<Hold>]) -> bool {
+        let kept: Vec<&Arc<Hold>> = batch.iter().filter(|hold| !hold.queue_lost.load(Ordering::Relaxed)).collect();
+        if kept.is_empty() {
+            return true;
+        }
+        let receipts: Vec<Receipt> = kept.iter().map(|hold| hold.receipt.clone()).collect();
+        match self.context.call(Stage::RenewQueue, Vec::len, self.context.queue.renew(&receipts)).await {
+            Ok(verdicts) => {
+                for (hold, verdict) in kept.iter().zip(verdicts) {
+                    // The work goes on: the row decides, and nobody else can begin it while its lease is kept.
+                    if verdict == Held::Lost {
+                        hold.queue_lost.store(true, Ordering::Relaxed);
+                        self.report_loss(Dependency::Queue, hold);
+                    }
+                }
+                true
+            }
+            Err(error) => self.report_down(Dependency::Queue, &error),
+        }
+    }
+
+    /// Returns whether the store answered.
+    async fn renew_rows(&self, batch: &[Arc<Hold>]) -> bool {
+        let mut renewals = Vec::new();
+        let mut kept: Vec<(&Arc<Hold>, OwnedMutexGuard<Option<Fence>>)> = Vec::new();
+        for hold in batch {
+            // A lock that is taken is an attempt that is just ending.
+            if let (Some(order_id), Ok(guard)) = (hold.order_id, Arc::clone(&hold.fence).try_lock_owned())
+                && let Some(fence) = *guard
+            {
+                renewals.push(Renewal { order_id, fence });
+                kept.push((hold, guard));
+            }
+        }
+        if renewals.is_empty() {
+            return true;
+        }
+        match self.context.call(Stage::RenewStore, Vec::len, self.context.store.renew(&renewals)).await {
+            Ok(fences) => {
+                for ((hold, mut guard), fence) in kept.into_iter().zip(fences) {
+                    *guard = fence;
+                    if fence.is_none() {
+                        hold.lose_row();
+                        self.report_loss(Dependency::Store, hold);
+                    }
+                }
+                true
+            }
+            // The fence may have moved without our learning it. The next renewal or conclusion then finds the row
+            // superseded: the order is done again with the same key, after its lease. Nothing is lost.
+            Err(error) => self.report_down(Dependency::Store, &error),
+        }
+    }
+
+    fn report_loss(&self, dependency: Dependency, hold: &Hold) {
+        let subject = Subject { order_id: hold.order_id, correlation_id: None, attempt: hold.attempt };
+        self.context.observers.emit(Event::LeaseLost { dependency, subject });
+    }
+
+    fn report_down(&self, dependency: Dependency, error: &dyn std::error::Error) -> bool {
+        let retry_in = self.context.options.lease / 6;
+        self.context.observers.emit(Event::DependencyDown { dependency, error: &error.to_string(), retry_in });
+        false
+    }
+}

@@ -47,12 +47,12 @@ pub(super) async fn migrate(arguments: Arguments, origins: &Origins) -> Result<(
         };
         return output::print(sql.trim_end());
     }
-    let opened = app::open(&backends, &WorkerId::fresh())?;
+    let store = app::open_store(&backends, &WorkerId::fresh())?;
     let began = Instant::now();
     let mut say = connect::patient_notes();
     let mut failures = 0;
     let applied = loop {
-        let error = match opened.store.migrate().await {
+        let error = match store.migrate().await {
             Ok(applied) => break applied,
             Err(error) => error,
         };

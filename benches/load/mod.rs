@@ -1,0 +1,147 @@
+//! Servers, orders and processes for the benchmark.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use fulfillment_worker::WorkerId;
+use fulfillment_worker::app::{self, Opened};
+use fulfillment_worker::config::{Backends, QueueTarget, SecretUrl, StoreTarget};
+use fulfillment_worker::message::Message;
+use fulfillment_worker::store::NewOrder;
+use tokio_postgres::{Client, NoTls};
+
+const GIVEN_SCHEMA: &str = include_str!("../../tests/data/given_schema.sql");
+
+pub(crate) struct GivenWork {
+    pub(crate) rate: f64,
+    pub(crate) idle_mb: f64,
+    pub(crate) busy_mb: f64,
+}
+
+/// The work as it is given, by the real process: 500 ms to 2 s per order, 5,000 at once.
+pub(crate) async fn given_work(orders: usize) -> GivenWork {
+    let backends = on_servers("bench_given").await;
+    let opened = app::open(&backends, &WorkerId::fresh()).unwrap();
+    app::wait_ready(&opened, true, Some(Duration::from_secs(30)), |_| ()).await.unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let worker = Command::new(env!("CARGO_BIN_EXE_fulfillment-worker"))
+        .args(["run", "--concurrency", "5000", "--queue-key", &backends.queue_key])
+        .args(["--listen", &format!("127.0.0.1:{port}")])
+        .env("REDIS_URL", redis_url())
+        .env("DATABASE_URL", database_url("bench_given"))
+        .stderr(Stdio::null())
+        .spawn()
+        .map(Running)
+        .unwrap();
+    let scrape = |name: &str| metric(port, name);
+    poll_until("the worker is up", || scrape("service_healthy") == Some(1.0)).await;
+    let idle = scrape("process_resident_memory_bytes").unwrap();
+    submit(&opened, orders).await;
+    // The ramp at either end is left out: the rate counts what is done between a quarter and three quarters.
+    let fulfilled = || scrape("orders_processed_total{status=\"success\"}").unwrap_or(0.0);
+    poll_until("a quarter is done", || fulfilled() >= orders as f64 * 0.25).await;
+    let (began, from) = (Instant::now(), fulfilled());
+    poll_until("three quarters are done", || fulfilled() >= orders as f64 * 0.75).await;
+    let rate = (fulfilled() - from) / began.elapsed().as_secs_f64();
+    let busy = scrape("process_resident_memory_bytes").unwrap();
+    drop(worker);
+    GivenWork { rate, idle_mb: idle / 1e6, busy_mb: busy / 1e6 }
+}
+
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+async fn poll_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let limit = Instant::now() + Duration::from_secs(120);
+    while !condition() {
+        assert!(Instant::now() < limit, "gave up waiting until {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn metric(port: u16, name: &str) -> Option<f64> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").ok()?;
+    let body = BufReader::new(stream.take(1 << 20));
+    body.lines().map_while(Result::ok).find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+}
+
+pub(crate) async fn submit(opened: &Opened, orders: usize) {
+    let new = NewOrder { product: "WHITE METAL LANTERN".to_owned(), price_cents: 339, quantity: 6 };
+    for batch in vec![new; orders].chunks(1_000) {
+        let inserted = opened.store.insert(batch).await.unwrap();
+        let payloads: Vec<Vec<u8>> = inserted
+            .iter()
+            .map(|row| {
+                let (order_id, product_id) = (row.order_id.0, row.product_id);
+                Message { order_id, product_id, quantity: 6, correlation_id: None, traceparent: None, timestamp: None }
+                    .encode()
+            })
+            .collect();
+        opened.queue.push(&payloads).await.unwrap();
+    }
+}
+
+fn backends(queue: QueueTarget, queue_key: &str, store: StoreTarget) -> Backends {
+    let lease = Duration::from_secs(15);
+    Backends { queue, queue_key: queue_key.to_owned(), store, store_connections: 8, lease, events: true }
+}
+
+pub(crate) fn embedded(path: &Path) -> Backends {
+    backends(QueueTarget::Sqlite(path.to_owned()), "unused", StoreTarget::Sqlite(path.to_owned()))
+}
+
+/// The queue and database called `name`, both empty, with the given schema alone.
+pub(crate) async fn on_servers(name: &str) -> Backends {
+    let secret = |text: &str| SecretUrl::new(text.parse().unwrap());
+    let database = fresh_database(name).await;
+    backends(QueueTarget::Redis(secret(&redis_url())), name, StoreTarget::Postgres(secret(&database)))
+}
+
+fn redis_url() -> String {
+    server("TEST_REDIS_URL")
+}
+
+fn database_url(name: &str) -> String {
+    let mut url: url::Url = server("TEST_POSTGRES_URL").parse().unwrap();
+    url.set_path(name);
+    url.into()
+}
+
+fn server(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| {
+        panic!("{variable} is not set: run the benchmark by `make bench`, which starts the servers")
+    })
+}
+
+pub(crate) async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+pub(crate) async fn fresh_database(name: &str) -> String {
+    let client = connect(&server("TEST_POSTGRES_URL")).await;
+    client.batch_execute(&format!("DROP DATABASE IF EXISTS {name}")).await.unwrap();
+    client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+    connect(&database_url(name)).await.batch_execute(GIVEN_SCHEMA).await.unwrap();
+    database_url(name)
+}
+
+/// Inserts orders, and returns their ids.
+pub(crate) async fn fill(url: &str, orders: usize) -> Vec<i32> {
+    let client = connect(url).await;
+    client.execute("INSERT INTO products (name, price) VALUES ('WHITE METAL LANTERN', 3.39)", &[]).await.unwrap();
+    let insert = "INSERT INTO orders (product_id, quantity) SELECT 1, 6 FROM generate_series(1, $1::int) RETURNING id";
+    let rows = client.query(insert, &[&i32::try_from(orders).unwrap()]).await.unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}

@@ -1,0 +1,244 @@
+//! The pipeline as a whole: what its stages share, how it starts and how it drains.
+//!
+//! `worker` (permit → claim → begin → fulfil) → `completer` (conclude → settle), with `lease` keeping alive whatever
+//! takes long. Back-pressure is one number: an order holds a permit from before its claim until after its settlement.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::completer::Completer;
+use crate::event::{Event, Loop, Observers, Stage};
+use crate::fulfiller::Fulfiller;
+use crate::lease::LeaseKeeper;
+use crate::queue::{Queue, QueueError};
+use crate::retry::{self, RetryPolicy};
+use crate::store::{OrderStore, StoreError};
+use crate::worker::Worker;
+
+/// Orders in one call to a backend at most. Larger batches save little and hold row locks longer.
+pub const BATCH: usize = 500;
+
+/// Batches of one kind under way at once: one gathers while another commits.
+pub(crate) const BATCHES_AT_ONCE: usize = 2;
+
+/// No call to a backend takes longer; the backends' own limits are shorter and tell more.
+const CALL_LIMIT: Duration = Duration::from_secs(60);
+
+/// How often a loop that has nothing to do shows that it is alive.
+const BEAT_EVERY: Duration = Duration::from_secs(5);
+
+/// How the engine works.
+#[derive(Debug, Clone, Copy)]
+pub struct EngineOptions {
+    /// Orders in flight at once, at least 1.
+    pub concurrency: usize,
+    /// How long a silent worker keeps its messages and rows; the same as the backends were made with.
+    pub lease: Duration,
+    /// How long one call to the fulfiller may take.
+    pub call_timeout: Duration,
+    /// How failed attempts are retried.
+    pub retry: RetryPolicy,
+    /// From [`Engine::run`]'s drain signal to its return, at most.
+    pub drain_timeout: Duration,
+}
+
+/// The three steps of shutting down, each cancelled after the one before.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Shutdown {
+    /// Claim nothing more.
+    pub(crate) drain: CancellationToken,
+    /// Stop calls to the fulfiller and hand their orders back.
+    pub(crate) hand_back: CancellationToken,
+    /// Stop waiting for backends: leases bring back what is left.
+    pub(crate) abandon: CancellationToken,
+}
+
+/// What every stage shares.
+pub(crate) struct Context {
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) store: Arc<dyn OrderStore>,
+    pub(crate) fulfiller: Arc<dyn Fulfiller>,
+    pub(crate) observers: Observers,
+    pub(crate) options: EngineOptions,
+    pub(crate) shutdown: Shutdown,
+    in_flight: AtomicUsize,
+}
+
+/// Takes messages, has their orders fulfilled and settles them until told to stop.
+pub struct Engine {
+    context: Arc<Context>,
+}
+
+impl Engine {
+    /// Puts the parts together; nothing happens before [`Engine::run`].
+    pub fn new(
+        queue: Arc<dyn Queue>,
+        store: Arc<dyn OrderStore>,
+        fulfiller: Arc<dyn Fulfiller>,
+        observers: Observers,
+        options: EngineOptions,
+    ) -> Self {
+        let shutdown = Shutdown::default();
+        let in_flight = AtomicUsize::new(0);
+        Self { context: Arc::new(Context { queue, store, fulfiller, observers, options, shutdown, in_flight }) }
+    }
+
+    /// Works until `drain` is cancelled, then finishes what is in hand, hands back what takes too long and returns
+    /// within the drain timeout. Returns how many orders could not be settled in time; their leases bring them back.
+    pub async fn run(self, drain: CancellationToken) -> usize {
+        let context = self.context;
+        let permits = Arc::new(Semaphore::new(context.options.concurrency));
+        let (finished, to_complete) = mpsc::channel(context.options.concurrency);
+        let keeper = LeaseKeeper::new(Arc::clone(&context));
+        let keeping = tokio::spawn(Arc::clone(&keeper).run());
+        let completing = tokio::spawn(Completer::new(Arc::clone(&context)).run(to_complete));
+        let worker = Worker::new(Arc::clone(&context), Arc::clone(&permits), Arc::clone(&keeper), finished);
+        let working = tokio::spawn(worker.run());
+
+        drain.cancelled().await;
+        let left = context.drain(&permits).await;
+        for (task, name) in [(working, "worker"), (completing, "completer"), (keeping, "lease keeper")] {
+            task.abort();
+            if let Err(error) = task.await
+                && error.is_panic()
+            {
+                tracing::error!(%error, "the {name} loop panicked");
+            }
+        }
+        left
+    }
+}
+
+impl Context {
+    /// The three steps of [`Shutdown`], each as soon as the one before has had its share of the time.
+    async fn drain(&self, permits: &Arc<Semaphore>) -> usize {
+        let began = Instant::now();
+        let limit = self.options.drain_timeout;
+        self.observers.emit(Event::Draining { in_flight: self.in_flight() });
+        self.shutdown.drain.cancel();
+        let all = u32::try_from(self.options.concurrency).unwrap_or(u32::MAX);
+        // A fifth of the time is kept for handing back, and a tenth of that for the way out.
+        for (token, share) in [(&self.shutdown.hand_back, 0.8), (&self.shutdown.abandon, 0.98)] {
+            if tokio::time::timeout_at(began + limit.mul_f64(share), permits.acquire_many(all)).await.is_ok() {
+                break;
+            }
+            token.cancel();
+        }
+        self.shutdown.abandon.cancel();
+        let left = self.in_flight();
+        self.observers.emit(Event::Drained { left });
+        left
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Counts orders in and out of flight, and tells the observers.
+    pub(crate) fn count_in_flight(&self, claimed: usize, settled: usize) {
+        let before = self.in_flight.fetch_add(claimed, Ordering::Relaxed);
+        self.in_flight.fetch_sub(settled, Ordering::Relaxed);
+        self.observers.emit(Event::InFlight((before + claimed).saturating_sub(settled)));
+    }
+
+    /// Waits for `future` while showing that loop `name` is alive.
+    pub(crate) async fn beating<F: Future>(&self, name: Loop, future: F) -> F::Output {
+        tokio::pin!(future);
+        loop {
+            self.observers.emit(Event::Beat(name));
+            if let Ok(output) = tokio::time::timeout(BEAT_EVERY, &mut future).await {
+                return output;
+            }
+        }
+    }
+
+    /// Makes one call to a backend and tells the observers how it went. `count` says how many items it was about.
+    pub(crate) async fn call<T, E: BackendError>(
+        &self,
+        stage: Stage,
+        count: impl FnOnce(&T) -> usize,
+        call: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let began = Instant::now();
+        let result = match tokio::time::timeout(CALL_LIMIT, call).await {
+            Ok(result) => result,
+            Err(_) => Err(E::no_answer(CALL_LIMIT)),
+        };
+        let items = result.as_ref().map_or(0, count);
+        self.observers.emit(Event::StageDone { stage, items, took: began.elapsed(), ok: result.is_ok() });
+        if result.is_ok() {
+            self.observers.emit(Event::DependencyUp(stage.dependency()));
+        }
+        result
+    }
+
+    /// Tells that a call failed, and pauses before it is repeated. Returns at once when `until` is cancelled.
+    pub(crate) async fn pause_after(
+        &self,
+        stage: Stage,
+        failures: u32,
+        error: &impl BackendError,
+        until: &CancellationToken,
+    ) {
+        let retry_in = retry::jittered(retry::DEPENDENCY.ceiling(failures));
+        let dependency = stage.dependency();
+        self.observers.emit(Event::DependencyDown { dependency, error: &error.to_string(), retry_in });
+        tokio::select! {
+            () = until.cancelled() => {}
+            () = tokio::time::sleep(retry_in) => {}
+        }
+    }
+
+    /// Makes a call until it is answered, however long a backend is down. `None` when `until` is cancelled first.
+    /// The call learns how often it has failed already.
+    pub(crate) async fn persist<T, E, F>(
+        &self,
+        stage: Stage,
+        items: usize,
+        until: &CancellationToken,
+        mut call: impl FnMut(u32) -> F,
+    ) -> Option<T>
+    where
+        E: BackendError,
+        F: Future<Output = Result<T, E>>,
+    {
+        let mut failures = 0;
+        loop {
+            match self.call(stage, |_| items, call(failures)).await {
+                Ok(answer) => return Some(answer),
+                Err(error) => {
+                    failures = failures.saturating_add(1);
+                    self.pause_after(stage, failures, &error, until).await;
+                }
+            }
+            if until.is_cancelled() {
+                return None;
+            }
+        }
+    }
+}
+
+/// An error of a backend, as far as the engine tells them apart: not at all. Whatever it is, the orders in hand have
+/// nowhere else to go, and somebody may put it right.
+pub(crate) trait BackendError: std::error::Error + Send + Sync + Sized {
+    /// The call took longer than any may.
+    fn no_answer(limit: Duration) -> Self;
+}
+
+impl BackendError for QueueError {
+    fn no_answer(limit: Duration) -> Self {
+        Self::Unavailable(format!("no answer within {limit:?}"))
+    }
+}
+
+impl BackendError for StoreError {
+    fn no_answer(limit: Duration) -> Self {
+        Self::Unavailable(format!("no answer within {limit:?}"))
+    }
+}
