@@ -29,7 +29,7 @@ fmt: ## Format the code
 
 bench: ## Measure the speed against real servers (docs/BENCHMARKS.md)
 	scripts/install-packages.sh
-	scripts/with-servers.sh cargo bench --locked $(if $(ARGS),-- $(ARGS))
+	scripts/with-servers.sh cargo bench --locked --bench throughput $(if $(ARGS),-- $(ARGS))
 
 clean: ## Remove what was built
 	cargo clean
