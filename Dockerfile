@@ -19,6 +19,8 @@ RUN mkdir src \
     && rm -rf src
 
 COPY src src
+# The orders of the demo are built in.
+COPY tests/data/online-retail-2010-12-01.csv tests/data/
 # Cargo tells what to build by the time of change, and the stand-ins above are younger than the sources.
 RUN touch src/main.rs src/lib.rs && cargo build --release --locked
 

@@ -22,8 +22,8 @@ use crate::store::{BeginRequest, Begun, DeadReason};
 /// The longest wait for a message before looking again: how late retries and hand-backs of other workers may be seen.
 const WAIT_LIMIT: Duration = Duration::from_secs(1);
 
-/// The longest time until a message is looked at again whose order another worker holds.
-const BUSY_LIMIT: Duration = Duration::from_secs(2);
+/// How soon a message is looked at again whose order another worker holds: not in a tight loop, not much too late.
+const BUSY: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(2);
 
 /// The longest time that a fulfiller can ask to be left alone for.
 const AFTER_LIMIT: Duration = Duration::from_secs(3_600);
@@ -170,7 +170,8 @@ impl Worker {
             Begun::AlreadyFinal(_) => Ending::AlreadyFinal,
             Begun::NotOurs(status) => Ending::Skipped { status },
             Begun::Busy(remaining) => {
-                Ending::unspent(RetryReason::Busy, remaining.min(BUSY_LIMIT), "another worker holds the order")
+                let after = remaining.clamp(*BUSY.start(), *BUSY.end());
+                Ending::unspent(RetryReason::Busy, after, "another worker holds the order")
             }
             Begun::Unknown => {
                 let error = "no such order in the table".to_owned();
@@ -188,7 +189,7 @@ impl Worker {
         let ending = tokio::select! {
             ending = self.attempt(&order) => ending,
             () = in_hand.hold.row_lost() => {
-                Ending::unspent(RetryReason::LeaseLost, BUSY_LIMIT, "the row's lease was lost")
+                Ending::unspent(RetryReason::LeaseLost, *BUSY.end(), "the row's lease was lost")
             }
             () = self.context.shutdown.hand_back.cancelled() => Ending::handed_back(),
         };

@@ -1,0 +1,175 @@
+//! An engine on an embedded database of its own, with a fulfiller that the test writes.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fulfillment_worker::WorkerId;
+use fulfillment_worker::engine::{Engine, EngineOptions};
+use fulfillment_worker::event::{Event, Observer, Observers};
+use fulfillment_worker::fulfiller::{Fulfiller, Outcome};
+use fulfillment_worker::message::Message;
+use fulfillment_worker::order::{IdempotencyKey, Order, OrderId};
+use fulfillment_worker::queue::sqlite::{SqliteQueue, SqliteQueueOptions};
+use fulfillment_worker::queue::{Depth, Queue};
+use fulfillment_worker::retry::RetryPolicy;
+use fulfillment_worker::sqlite::Database;
+use fulfillment_worker::store::sqlite::{SqliteStore, SqliteStoreOptions};
+use fulfillment_worker::store::{NewOrder, OrderStore};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// No event takes longer to come.
+const LIMIT: Duration = Duration::from_secs(20);
+
+type Call = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// A fulfiller that does what a closure says.
+pub(crate) struct Scripted<F>(pub(crate) F);
+
+#[async_trait::async_trait]
+impl<F: Fn(Order) -> Call + Send + Sync> Fulfiller for Scripted<F> {
+    async fn fulfil(&self, order: &Order, _: &IdempotencyKey) -> Outcome {
+        (self.0)(order.clone()).await
+    }
+}
+
+pub(crate) fn fulfilled() -> Outcome {
+    Outcome::Fulfilled { reference: None }
+}
+
+pub(crate) fn try_again(reason: &str) -> Outcome {
+    Outcome::Retry { reason: reason.to_owned(), after: None }
+}
+
+/// The place: one database, opened by as many workers as a test needs.
+pub(crate) struct Place {
+    database: Database,
+    _folder: tempfile::TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { database: Database::open(&folder.path().join("orders.db")).unwrap(), _folder: folder }
+    }
+
+    pub(crate) fn queue(&self, lease: Duration) -> Arc<dyn Queue> {
+        Arc::new(SqliteQueue::new(self.database.clone(), SqliteQueueOptions { lease, worker: WorkerId::fresh() }))
+    }
+
+    pub(crate) fn store(&self, lease: Duration) -> Arc<dyn OrderStore> {
+        let options = SqliteStoreOptions { worker: WorkerId::fresh(), lease, events: true };
+        Arc::new(SqliteStore::new(self.database.clone(), options))
+    }
+
+    /// Rows, then messages, as an order API does it.
+    pub(crate) async fn submit(&self, orders: usize) -> Vec<OrderId> {
+        let new = NewOrder { product: "LANTERN".to_owned(), price_cents: 339, quantity: 6 };
+        let inserted = self.store(LIMIT).insert(&vec![new; orders]).await.unwrap();
+        let ids: Vec<OrderId> = inserted.iter().map(|row| row.order_id).collect();
+        self.push(&ids).await;
+        ids
+    }
+
+    pub(crate) async fn push(&self, ids: &[OrderId]) {
+        let message = |id: &OrderId| {
+            Message {
+                order_id: id.0,
+                product_id: 1,
+                quantity: 6,
+                correlation_id: None,
+                traceparent: None,
+                timestamp: None,
+            }
+            .encode()
+        };
+        self.queue(LIMIT).push(&ids.iter().map(message).collect::<Vec<_>>()).await.unwrap();
+    }
+
+    /// The states that the order went through, as `state@attempt`.
+    pub(crate) async fn timeline(&self, id: OrderId) -> Vec<String> {
+        let entries = self.store(LIMIT).timeline(id).await.unwrap();
+        entries.iter().map(|entry| format!("{}@{}", entry.state.as_str(), entry.attempt)).collect()
+    }
+
+    pub(crate) async fn depth(&self) -> Depth {
+        self.queue(LIMIT).depth().await.unwrap()
+    }
+
+    pub(crate) fn start<F>(&self, options: EngineOptions, fulfil: F) -> Running
+    where
+        F: Fn(Order) -> Call + Send + Sync + 'static,
+    {
+        let (told, events) = mpsc::unbounded_channel();
+        let (queue, store) = (self.queue(options.lease), self.store(options.lease));
+        let observers = Observers::new(vec![Arc::new(Watch(told))]);
+        let engine = Engine::new(queue, store, Arc::new(Scripted(fulfil)), observers, options);
+        let drain = CancellationToken::new();
+        Running { events, task: tokio::spawn(engine.run(drain.clone())), drain }
+    }
+}
+
+pub(crate) fn options() -> EngineOptions {
+    EngineOptions {
+        concurrency: 16,
+        lease: Duration::from_secs(15),
+        call_timeout: Duration::from_secs(10),
+        retry: RetryPolicy { max_attempts: 3, base: Duration::from_millis(5), cap: Duration::from_millis(20) },
+        drain_timeout: Duration::from_secs(5),
+    }
+}
+
+/// An engine at work, and what it tells.
+pub(crate) struct Running {
+    events: mpsc::UnboundedReceiver<String>,
+    task: tokio::task::JoinHandle<usize>,
+    drain: CancellationToken,
+}
+
+impl Running {
+    /// Waits for an event that begins so, and returns its text.
+    pub(crate) async fn until(&mut self, beginning: &str) -> String {
+        let search = async {
+            while let Some(event) = self.events.recv().await {
+                if event.starts_with(beginning) {
+                    return event;
+                }
+            }
+            panic!("the engine ended without {beginning:?}")
+        };
+        tokio::time::timeout(LIMIT, search).await.unwrap_or_else(|_| panic!("no {beginning:?} came"))
+    }
+
+    /// Drains, and returns how many orders were left unsettled.
+    pub(crate) async fn stop(self) -> usize {
+        self.drain.cancel();
+        tokio::time::timeout(LIMIT, self.task).await.unwrap().unwrap()
+    }
+}
+
+struct Watch(mpsc::UnboundedSender<String>);
+
+impl Observer for Watch {
+    fn observe(&self, event: &Event<'_>) {
+        let order = |subject: &fulfillment_worker::event::Subject<'_>| {
+            subject.order_id.map_or_else(|| "?".to_owned(), |id| id.to_string())
+        };
+        let text = match event {
+            Event::Fulfilled { subject, .. } => format!("fulfilled {}", order(subject)),
+            Event::AttemptFailed { subject, error, .. } => format!("failed {}: {error}", order(subject)),
+            Event::Retried { subject, reason, after } => {
+                format!("retried {} {} {}", order(subject), reason.as_str(), after.as_millis())
+            }
+            Event::DeadLettered { subject, reason, detail } => {
+                format!("dead {} {}: {detail}", order(subject), reason.as_str())
+            }
+            Event::AlreadyFinal { subject } => format!("final {}", order(subject)),
+            Event::LeaseLost { dependency, subject } => format!("lost {} {}", dependency.as_str(), order(subject)),
+            _ => return,
+        };
+        // The test may have heard enough.
+        let _ = self.0.send(text);
+    }
+}
