@@ -85,7 +85,7 @@ async fn a_fulfiller_that_asks_for_time_is_left_alone_for_that_long() {
     engine.until("retried 1 fulfiller_failed 90000").await;
 }
 
-/// Caught a keeper that renewed the queue's lease and not the row's.
+/// Caught a keeper that renewed the message's lease and not the row's.
 #[tokio::test]
 async fn a_call_longer_than_its_lease_is_made_once_although_another_worker_is_waiting() {
     let place = Place::new();
@@ -114,6 +114,33 @@ async fn a_call_longer_than_its_lease_is_made_once_although_another_worker_is_wa
     assert_eq!(place.timeline(ids[0]).await, ["processing@1", "fulfilled@1"]);
 }
 
+/// Caught a keeper that renewed the row's lease and not the message's.
+#[tokio::test]
+async fn the_message_of_a_call_longer_than_its_lease_is_not_delivered_again() {
+    let place = Place::new();
+    place.submit(1).await;
+    let (started, finish) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (signal, gate) = (Arc::clone(&started), Arc::clone(&finish));
+    let options = EngineOptions { lease: Duration::from_millis(300), ..options() };
+    let mut engine = place.start(options, move |_| {
+        let (signal, gate) = (Arc::clone(&signal), Arc::clone(&gate));
+        Box::pin(async move {
+            signal.notify_one();
+            gate.notified().await;
+            fulfilled()
+        })
+    });
+    started.notified().await;
+    let other = place.queue(options.lease);
+    let began = std::time::Instant::now();
+    while began.elapsed() < options.lease * 4 {
+        assert_eq!(other.claim(1).await.unwrap().claims, []);
+        other.wait(Duration::from_millis(20)).await;
+    }
+    finish.notify_one();
+    engine.until("fulfilled 1").await;
+}
+
 #[tokio::test]
 async fn a_lost_row_ends_the_call_and_leaves_the_order_to_who_has_it() {
     let place = Place::new();
@@ -138,6 +165,7 @@ async fn a_lost_row_ends_the_call_and_leaves_the_order_to_who_has_it() {
     assert_eq!(place.timeline(id).await, ["processing@1", "processing@1"]);
 }
 
+/// Caught a worker that called the fulfiller whatever the attempt's number.
 #[tokio::test]
 async fn a_message_that_kills_its_workers_ends_in_the_dead_letters_without_another_call() {
     let place = Place::new();
