@@ -118,9 +118,7 @@ fn database_url(name: &str) -> String {
 }
 
 fn server(variable: &str) -> String {
-    std::env::var(variable).unwrap_or_else(|_| {
-        panic!("{variable} is not set: run the benchmark by `make bench`, which starts the servers")
-    })
+    std::env::var(variable).expect("the servers' addresses: `make bench` starts them and tells")
 }
 
 pub(crate) async fn connect(url: &str) -> Client {
