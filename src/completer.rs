@@ -147,9 +147,9 @@ impl Context {
     async fn settle(&self, batch: &[Concluded]) -> Option<Vec<Held>> {
         let settlements: Vec<Settlement> = batch
             .iter()
-            .map(|Concluded { finished, .. }| Settlement {
-                receipt: finished.in_hand.receipt().clone(),
-                disposition: finished.ending.disposition(),
+            .map(|Concluded { finished, .. }| {
+                finished.in_hand.hold.settle();
+                Settlement { receipt: finished.in_hand.receipt().clone(), disposition: finished.ending.disposition() }
             })
             .collect();
         let abandon = &self.shutdown.abandon;

@@ -30,9 +30,15 @@ pub(crate) struct Hold {
     /// Milliseconds since the keeper's epoch.
     renewed_ms: AtomicU64,
     queue_lost: AtomicBool,
+    settling: AtomicBool,
 }
 
 impl Hold {
+    /// From now on a message that is gone from the queue is one that we settled, not a lease that was lost.
+    pub(crate) fn settle(&self) {
+        self.settling.store(true, Ordering::Release);
+    }
+
     /// From now on the row is kept as well.
     pub(crate) async fn keep_row(&self, fence: Fence) {
         *self.fence.lock().await = Some(fence);
@@ -96,6 +102,7 @@ impl LeaseKeeper {
             row_lost_notice: Notify::new(),
             renewed_ms: AtomicU64::new(self.now_ms()),
             queue_lost: AtomicBool::new(false),
+            settling: AtomicBool::new(false),
         });
         self.holds().insert(hold.key, Arc::downgrade(&hold));
         hold
@@ -158,7 +165,7 @@ impl LeaseKeeper {
             Ok(verdicts) => {
                 for (hold, verdict) in kept.iter().zip(verdicts) {
                     // The work goes on: the row decides, and nobody else can begin it while its lease is kept.
-                    if verdict == Held::Lost {
+                    if verdict == Held::Lost && !hold.settling.load(Ordering::Acquire) {
                         hold.queue_lost.store(true, Ordering::Relaxed);
                         self.report_loss(Dependency::Queue, hold);
                     }

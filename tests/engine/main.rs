@@ -13,7 +13,7 @@ use fulfillment_worker::engine::EngineOptions;
 use fulfillment_worker::fulfiller::Outcome;
 use fulfillment_worker::queue::Depth;
 use fulfillment_worker::store::{BeginRequest, Begun};
-use rig::{Place, fulfilled, options, try_again};
+use rig::{Place, SlowToSettle, fulfilled, options, try_again};
 use tokio::sync::Notify;
 
 #[tokio::test]
@@ -139,6 +139,17 @@ async fn the_message_of_a_call_longer_than_its_lease_is_not_delivered_again() {
     }
     finish.notify_one();
     engine.until("fulfilled 1").await;
+}
+
+/// Found by two workers that were run by hand: one counted a lost lease, and none was lost.
+#[tokio::test]
+async fn a_renewal_that_comes_after_the_settlement_is_not_a_lost_lease() {
+    let place = Place::new();
+    place.submit(1).await;
+    let options = EngineOptions { lease: Duration::from_millis(100), ..options() };
+    let queue = Arc::new(SlowToSettle { queue: place.queue(options.lease), renewed: Notify::new() });
+    let mut engine = place.start_on(queue, options, |_| Box::pin(async { fulfilled() }));
+    assert_eq!(engine.until("fulfilled 1").await, Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -12,12 +12,12 @@ use fulfillment_worker::fulfiller::{Fulfiller, Outcome};
 use fulfillment_worker::message::Message;
 use fulfillment_worker::order::{IdempotencyKey, Order, OrderId};
 use fulfillment_worker::queue::sqlite::{SqliteQueue, SqliteQueueOptions};
-use fulfillment_worker::queue::{Depth, Queue};
+use fulfillment_worker::queue::{Claimed, Depth, Held, Queue, QueueError, Receipt, Settlement};
 use fulfillment_worker::retry::RetryPolicy;
 use fulfillment_worker::sqlite::Database;
 use fulfillment_worker::store::sqlite::{SqliteStore, SqliteStoreOptions};
 use fulfillment_worker::store::{NewOrder, OrderStore};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 /// No event takes longer to come.
@@ -102,8 +102,15 @@ impl Place {
     where
         F: Fn(Order) -> Call + Send + Sync + 'static,
     {
+        self.start_on(self.queue(options.lease), options, fulfil)
+    }
+
+    pub(crate) fn start_on<F>(&self, queue: Arc<dyn Queue>, options: EngineOptions, fulfil: F) -> Running
+    where
+        F: Fn(Order) -> Call + Send + Sync + 'static,
+    {
         let (told, events) = mpsc::unbounded_channel();
-        let (queue, store) = (self.queue(options.lease), self.store(options.lease));
+        let store = self.store(options.lease);
         let observers = Observers::new(vec![Arc::new(Watch(told))]);
         let engine = Engine::new(queue, store, Arc::new(Scripted(fulfil)), observers, options);
         let drain = CancellationToken::new();
@@ -121,6 +128,43 @@ pub(crate) fn options() -> EngineOptions {
     }
 }
 
+/// A queue whose answer to a settlement comes only after another renewal was answered.
+pub(crate) struct SlowToSettle {
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) renewed: Notify,
+}
+
+#[async_trait::async_trait]
+impl Queue for SlowToSettle {
+    async fn claim(&self, limit: usize) -> Result<Claimed, QueueError> {
+        self.queue.claim(limit).await
+    }
+
+    async fn wait(&self, at_most: Duration) {
+        self.queue.wait(at_most).await;
+    }
+
+    async fn renew(&self, receipts: &[Receipt]) -> Result<Vec<Held>, QueueError> {
+        let verdicts = self.queue.renew(receipts).await;
+        self.renewed.notify_waiters();
+        verdicts
+    }
+
+    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Held>, QueueError> {
+        let verdicts = self.queue.settle(settlements).await;
+        self.renewed.notified().await;
+        verdicts
+    }
+
+    async fn push(&self, payloads: &[Vec<u8>]) -> Result<(), QueueError> {
+        self.queue.push(payloads).await
+    }
+
+    async fn depth(&self) -> Result<Depth, QueueError> {
+        self.queue.depth().await
+    }
+}
+
 /// An engine at work, and what it tells.
 pub(crate) struct Running {
     events: mpsc::UnboundedReceiver<String>,
@@ -129,13 +173,15 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Waits for an event that begins so, and returns its text.
-    pub(crate) async fn until(&mut self, beginning: &str) -> String {
+    /// Waits for an event that begins so, and returns those that came before it.
+    pub(crate) async fn until(&mut self, beginning: &str) -> Vec<String> {
         let search = async {
+            let mut before = Vec::new();
             while let Some(event) = self.events.recv().await {
                 if event.starts_with(beginning) {
-                    return event;
+                    return before;
                 }
+                before.push(event);
             }
             panic!("the engine ended without {beginning:?}")
         };
