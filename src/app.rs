@@ -183,10 +183,16 @@ pub async fn run(
 
     let result = work(&settings, &worker, &observers, drain).await;
     stop_serving.cancel();
-    if let Err(error) = serving.await {
+    let on_the_way_out = settings.drain_timeout - drain_of_orders(&settings);
+    if let Ok(Err(error)) = tokio::time::timeout(on_the_way_out, serving).await {
         tracing::error!(%error, "the metrics server ended badly");
     }
     result
+}
+
+/// The orders' share of the drain timeout. The rest is for scrapes under way and the way out.
+fn drain_of_orders(settings: &Settings) -> Duration {
+    settings.drain_timeout.mul_f64(0.95)
 }
 
 async fn work(
@@ -211,7 +217,7 @@ async fn work(
         lease: settings.backends.lease,
         call_timeout: settings.call_timeout,
         retry: settings.retry,
-        drain_timeout: settings.drain_timeout,
+        drain_timeout: drain_of_orders(settings),
     };
     let fulfiller: Arc<dyn Fulfiller> = match &settings.fulfiller {
         FulfillerTarget::Simulated(simulation) => Arc::new(SimulatedFulfiller::new(simulation.clone())),

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -117,7 +118,10 @@ fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
         .enable_all()
         .build()
         .map_err(|error| Failure::Work(format!("the runtime could not start: {error}")))?;
-    runtime.block_on(work)
+    let result = runtime.block_on(work);
+    // A look-up of a name that gets no answer must not hold up the exit.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    result
 }
 
 #[cfg(test)]

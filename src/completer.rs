@@ -64,7 +64,7 @@ impl Context {
             for (concluded, held) in concluded.iter().zip(settled) {
                 self.report(concluded, held);
             }
-            drop(concluded);
+            // Before the permits are back: whoever waits for the last one finds nothing in flight.
             self.count_in_flight(0, count);
         }
     }

@@ -4,8 +4,7 @@
 //! takes long. Back-pressure is one number: an order holds a permit from before its claim until after its settlement.
 
 use std::future::Future;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
@@ -67,7 +66,7 @@ pub(crate) struct Context {
     pub(crate) observers: Observers,
     pub(crate) options: EngineOptions,
     pub(crate) shutdown: Shutdown,
-    in_flight: AtomicUsize,
+    in_flight: Mutex<usize>,
 }
 
 /// Takes messages, has their orders fulfilled and settles them until told to stop.
@@ -85,7 +84,7 @@ impl Engine {
         options: EngineOptions,
     ) -> Self {
         let shutdown = Shutdown::default();
-        let in_flight = AtomicUsize::new(0);
+        let in_flight = Mutex::new(0);
         Self { context: Arc::new(Context { queue, store, fulfiller, observers, options, shutdown, in_flight }) }
     }
 
@@ -137,14 +136,14 @@ impl Context {
     }
 
     pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
+        *self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts orders in and out of flight, and tells the observers.
+    /// Counts orders in and out of flight, and tells the observers in the order of the changes.
     pub(crate) fn count_in_flight(&self, claimed: usize, settled: usize) {
-        let before = self.in_flight.fetch_add(claimed, Ordering::Relaxed);
-        self.in_flight.fetch_sub(settled, Ordering::Relaxed);
-        self.observers.emit(Event::InFlight((before + claimed).saturating_sub(settled)));
+        let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        *in_flight = (*in_flight + claimed).saturating_sub(settled);
+        self.observers.emit(Event::InFlight(*in_flight));
     }
 
     /// Waits for `future` while showing that loop `name` is alive.

@@ -27,8 +27,9 @@ pub(crate) struct Hold {
     fence: Arc<tokio::sync::Mutex<Option<Fence>>>,
     row_lost: AtomicBool,
     row_lost_notice: Notify,
-    /// Milliseconds since the keeper's epoch.
-    renewed_ms: AtomicU64,
+    /// When each lease was renewed last, in milliseconds since the keeper's epoch.
+    message_renewed_ms: AtomicU64,
+    row_renewed_ms: AtomicU64,
     queue_lost: AtomicBool,
     settling: AtomicBool,
 }
@@ -54,10 +55,23 @@ impl Hold {
         loop {
             // Interest is registered before looking, so that a loss in between is not missed.
             let notified = self.row_lost_notice.notified();
-            if self.row_lost.load(Ordering::Acquire) {
+            if self.has_lost_row() {
                 return;
             }
             notified.await;
+        }
+    }
+
+    /// Whether the row was taken from us while it was kept.
+    pub(crate) fn has_lost_row(&self) -> bool {
+        self.row_lost.load(Ordering::Acquire)
+    }
+
+    /// Whose lease: the message's in the queue, or the row's in the store.
+    fn renewed_ms(&self, lease: Dependency) -> &AtomicU64 {
+        match lease {
+            Dependency::Queue => &self.message_renewed_ms,
+            Dependency::Store => &self.row_renewed_ms,
         }
     }
 
@@ -100,7 +114,8 @@ impl LeaseKeeper {
             fence: Arc::default(),
             row_lost: AtomicBool::new(false),
             row_lost_notice: Notify::new(),
-            renewed_ms: AtomicU64::new(self.now_ms()),
+            message_renewed_ms: AtomicU64::new(self.now_ms()),
+            row_renewed_ms: AtomicU64::new(self.now_ms()),
             queue_lost: AtomicBool::new(false),
             settling: AtomicBool::new(false),
         });
@@ -108,26 +123,32 @@ impl LeaseKeeper {
         hold
     }
 
-    /// Looks six times per lease until aborted.
+    /// Looks six times per lease until aborted. Messages and rows go their own ways, so that a queue that is down
+    /// doesn't cost the rows their leases, nor the other way round.
     pub(crate) async fn run(self: Arc<Self>) {
+        tokio::join!(self.keep(Dependency::Queue), self.keep(Dependency::Store));
+    }
+
+    async fn keep(&self, lease: Dependency) {
         let every = (self.context.options.lease / 6).max(Duration::from_millis(10));
         loop {
             self.context.beating(Loop::LeaseKeeper, tokio::time::sleep(every)).await;
-            let due = self.due();
-            for batch in due.chunks(BATCH) {
-                self.renew(batch).await;
+            for batch in self.due(lease).chunks(BATCH) {
+                let now = self.now_ms();
+                if self.context.beating(Loop::LeaseKeeper, self.renew(lease, batch)).await {
+                    for hold in batch {
+                        hold.renewed_ms(lease).store(now, Ordering::Relaxed);
+                    }
+                }
             }
         }
     }
 
-    /// Both leases at once, so that a queue that is down doesn't cost the rows theirs, nor the other way round.
-    async fn renew(&self, batch: &[Arc<Hold>]) {
-        let now = self.now_ms();
-        let (messages, rows) = tokio::join!(self.renew_messages(batch), self.renew_rows(batch));
-        if messages && rows {
-            for hold in batch {
-                hold.renewed_ms.store(now, Ordering::Relaxed);
-            }
+    /// Returns whether it was answered.
+    async fn renew(&self, lease: Dependency, batch: &[Arc<Hold>]) -> bool {
+        match lease {
+            Dependency::Queue => self.renew_messages(batch).await,
+            Dependency::Store => self.renew_rows(batch).await,
         }
     }
 
@@ -140,7 +161,7 @@ impl LeaseKeeper {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn due(&self) -> Vec<Arc<Hold>> {
+    fn due(&self, lease: Dependency) -> Vec<Arc<Hold>> {
         let third = u64::try_from((self.context.options.lease / 3).as_millis()).unwrap_or(u64::MAX);
         let now = self.now_ms();
         // Upgraded outside the lock: the last reference to a hold may be dropped here, and its drop takes the lock.
@@ -148,13 +169,12 @@ impl LeaseKeeper {
         let mut due: Vec<Arc<Hold>> = held
             .iter()
             .filter_map(Weak::upgrade)
-            .filter(|hold| hold.renewed_ms.load(Ordering::Relaxed).saturating_add(third) <= now)
+            .filter(|hold| hold.renewed_ms(lease).load(Ordering::Relaxed).saturating_add(third) <= now)
             .collect();
-        due.sort_by_key(|hold| hold.renewed_ms.load(Ordering::Relaxed));
+        due.sort_by_key(|hold| hold.renewed_ms(lease).load(Ordering::Relaxed));
         due
     }
 
-    /// Returns whether the queue answered.
     async fn renew_messages(&self, batch: &[Arc<Hold>]) -> bool {
         let kept: Vec<&Arc<Hold>> = batch.iter().filter(|hold| !hold.queue_lost.load(Ordering::Relaxed)).collect();
         if kept.is_empty() {
@@ -176,7 +196,6 @@ impl LeaseKeeper {
         }
     }
 
-    /// Returns whether the store answered.
     async fn renew_rows(&self, batch: &[Arc<Hold>]) -> bool {
         let mut renewals = Vec::new();
         let mut kept: Vec<(&Arc<Hold>, OwnedMutexGuard<Option<Fence>>)> = Vec::new();
@@ -197,6 +216,7 @@ impl LeaseKeeper {
                 for ((hold, mut guard), fence) in kept.into_iter().zip(fences) {
                     *guard = fence;
                     if fence.is_none() {
+                        // Before the lock is given back: whoever takes it must not mistake the loss for no row.
                         hold.lose_row();
                         self.report_loss(Dependency::Store, hold);
                     }

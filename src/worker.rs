@@ -158,6 +158,9 @@ impl Worker {
             Begun::Started { order, fence, takeover } => {
                 in_hand.hold.keep_row(fence).await;
                 self.context.observers.emit(Event::AttemptStarted { subject: in_hand.subject(), takeover });
+                if self.context.shutdown.hand_back.is_cancelled() {
+                    return self.finish(in_hand, Ending::handed_back()).await;
+                }
                 if attempt <= self.context.options.retry.max_attempts {
                     let worker = self.clone();
                     tokio::spawn(async move { worker.fulfil(in_hand, order).await });
@@ -186,11 +189,11 @@ impl Worker {
 
     /// One call to the fulfiller, from start to finish.
     async fn fulfil(&self, in_hand: InHand, order: Order) {
+        // An answer that is there counts, whatever else has happened by then.
         let ending = tokio::select! {
+            biased;
             ending = self.attempt(&order) => ending,
-            () = in_hand.hold.row_lost() => {
-                Ending::unspent(RetryReason::LeaseLost, *BUSY.end(), "the row's lease was lost")
-            }
+            () = in_hand.hold.row_lost() => lease_lost(),
             () = self.context.shutdown.hand_back.cancelled() => Ending::handed_back(),
         };
         self.finish(in_hand, ending).await;
@@ -215,9 +218,15 @@ impl Worker {
 
     async fn finish(&self, in_hand: InHand, ending: Ending) {
         let fence = in_hand.hold.release_row().await;
+        // Without its row nothing can be concluded, however the call ended: the message must not be acknowledged.
+        let ending = if fence.is_none() && in_hand.hold.has_lost_row() { lease_lost() } else { ending };
         // Fails only when the completer is gone, which is after the drain: leases bring the order back.
         let _ = self.finished.send(Finished { in_hand, fence, ending }).await;
     }
+}
+
+fn lease_lost() -> Ending {
+    Ending::unspent(RetryReason::LeaseLost, *BUSY.end(), "the row's lease was lost")
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {

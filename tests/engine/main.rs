@@ -3,17 +3,19 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first thing that isn't as it should be")]
 
+mod faults;
 mod rig;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use faults::{LosesRows, SlowToSettle};
 use fulfillment_worker::engine::EngineOptions;
 use fulfillment_worker::fulfiller::Outcome;
 use fulfillment_worker::queue::Depth;
 use fulfillment_worker::store::{BeginRequest, Begun};
-use rig::{Place, SlowToSettle, fulfilled, options, try_again};
+use rig::{Place, fulfilled, options, try_again};
 use tokio::sync::Notify;
 
 #[tokio::test]
@@ -148,8 +150,36 @@ async fn a_renewal_that_comes_after_the_settlement_is_not_a_lost_lease() {
     place.submit(1).await;
     let options = EngineOptions { lease: Duration::from_millis(100), ..options() };
     let queue = Arc::new(SlowToSettle { queue: place.queue(options.lease), renewed: Notify::new() });
-    let mut engine = place.start_on(queue, options, |_| Box::pin(async { fulfilled() }));
+    let mut engine = place.start_on(queue, place.store(options.lease), options, |_| Box::pin(async { fulfilled() }));
     assert_eq!(engine.until("fulfilled 1").await, Vec::<String>::new());
+}
+
+/// Found in a review: the order was acknowledged and counted as fulfilled, and its row stayed `processing`.
+#[tokio::test]
+async fn a_call_that_ends_while_its_row_is_being_lost_is_not_acknowledged() {
+    let place = Place::new();
+    place.submit(1).await;
+    let options = EngineOptions { lease: Duration::from_millis(600), ..options() };
+    let store = LosesRows { store: place.store(options.lease), renewing: Notify::new(), answer: Notify::new() };
+    let store = Arc::new(store);
+    let (finish, finished) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (gate, signal) = (Arc::clone(&finish), Arc::clone(&finished));
+    let queue = place.queue(options.lease);
+    let mut engine = place.start_on(queue, store.clone(), options, move |_| {
+        let (gate, signal) = (Arc::clone(&gate), Arc::clone(&signal));
+        Box::pin(async move {
+            gate.notified().await;
+            signal.notify_one();
+            fulfilled()
+        })
+    });
+    store.renewing.notified().await;
+    finish.notify_one();
+    finished.notified().await;
+    store.answer.notify_one();
+    assert_eq!(engine.until("retried 1 lease_lost").await, ["lost store 1"]);
+    let depth = place.depth().await;
+    assert_eq!(depth.waiting + depth.in_flight + depth.retrying, 1, "the message is still there");
 }
 
 #[tokio::test]

@@ -12,12 +12,12 @@ use fulfillment_worker::fulfiller::{Fulfiller, Outcome};
 use fulfillment_worker::message::Message;
 use fulfillment_worker::order::{IdempotencyKey, Order, OrderId};
 use fulfillment_worker::queue::sqlite::{SqliteQueue, SqliteQueueOptions};
-use fulfillment_worker::queue::{Claimed, Depth, Held, Queue, QueueError, Receipt, Settlement};
+use fulfillment_worker::queue::{Depth, Queue};
 use fulfillment_worker::retry::RetryPolicy;
 use fulfillment_worker::sqlite::Database;
 use fulfillment_worker::store::sqlite::{SqliteStore, SqliteStoreOptions};
 use fulfillment_worker::store::{NewOrder, OrderStore};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// No event takes longer to come.
@@ -102,15 +102,20 @@ impl Place {
     where
         F: Fn(Order) -> Call + Send + Sync + 'static,
     {
-        self.start_on(self.queue(options.lease), options, fulfil)
+        self.start_on(self.queue(options.lease), self.store(options.lease), options, fulfil)
     }
 
-    pub(crate) fn start_on<F>(&self, queue: Arc<dyn Queue>, options: EngineOptions, fulfil: F) -> Running
+    pub(crate) fn start_on<F>(
+        &self,
+        queue: Arc<dyn Queue>,
+        store: Arc<dyn OrderStore>,
+        options: EngineOptions,
+        fulfil: F,
+    ) -> Running
     where
         F: Fn(Order) -> Call + Send + Sync + 'static,
     {
         let (told, events) = mpsc::unbounded_channel();
-        let store = self.store(options.lease);
         let observers = Observers::new(vec![Arc::new(Watch(told))]);
         let engine = Engine::new(queue, store, Arc::new(Scripted(fulfil)), observers, options);
         let drain = CancellationToken::new();
@@ -125,43 +130,6 @@ pub(crate) fn options() -> EngineOptions {
         call_timeout: Duration::from_secs(10),
         retry: RetryPolicy { max_attempts: 3, base: Duration::from_millis(5), cap: Duration::from_millis(20) },
         drain_timeout: Duration::from_secs(5),
-    }
-}
-
-/// A queue whose answer to a settlement comes only after another renewal was answered.
-pub(crate) struct SlowToSettle {
-    pub(crate) queue: Arc<dyn Queue>,
-    pub(crate) renewed: Notify,
-}
-
-#[async_trait::async_trait]
-impl Queue for SlowToSettle {
-    async fn claim(&self, limit: usize) -> Result<Claimed, QueueError> {
-        self.queue.claim(limit).await
-    }
-
-    async fn wait(&self, at_most: Duration) {
-        self.queue.wait(at_most).await;
-    }
-
-    async fn renew(&self, receipts: &[Receipt]) -> Result<Vec<Held>, QueueError> {
-        let verdicts = self.queue.renew(receipts).await;
-        self.renewed.notify_waiters();
-        verdicts
-    }
-
-    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Held>, QueueError> {
-        let verdicts = self.queue.settle(settlements).await;
-        self.renewed.notified().await;
-        verdicts
-    }
-
-    async fn push(&self, payloads: &[Vec<u8>]) -> Result<(), QueueError> {
-        self.queue.push(payloads).await
-    }
-
-    async fn depth(&self) -> Result<Depth, QueueError> {
-        self.queue.depth().await
     }
 }
 

@@ -1,0 +1,101 @@
+//! Real backends that answer at a bad moment.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fulfillment_worker::order::{Fence, OrderId};
+use fulfillment_worker::queue::{Claimed, Depth, Held, Queue, QueueError, Receipt, Settlement};
+use fulfillment_worker::store::{
+    BeginRequest, Begun, BuriedLetter, Conclusion, DeadLetter, Inserted, NewOrder, OrderStore, Renewal, StoreError,
+    Summary, TimelineEntry, Verdict,
+};
+use tokio::sync::Notify;
+
+/// A queue whose answer to a settlement comes only after another renewal was answered.
+pub(crate) struct SlowToSettle {
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) renewed: Notify,
+}
+
+#[async_trait::async_trait]
+impl Queue for SlowToSettle {
+    async fn claim(&self, limit: usize) -> Result<Claimed, QueueError> {
+        self.queue.claim(limit).await
+    }
+
+    async fn wait(&self, at_most: Duration) {
+        self.queue.wait(at_most).await;
+    }
+
+    async fn renew(&self, receipts: &[Receipt]) -> Result<Vec<Held>, QueueError> {
+        let verdicts = self.queue.renew(receipts).await;
+        self.renewed.notify_waiters();
+        verdicts
+    }
+
+    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Held>, QueueError> {
+        let verdicts = self.queue.settle(settlements).await;
+        self.renewed.notified().await;
+        verdicts
+    }
+
+    async fn push(&self, payloads: &[Vec<u8>]) -> Result<(), QueueError> {
+        self.queue.push(payloads).await
+    }
+
+    async fn depth(&self) -> Result<Depth, QueueError> {
+        self.queue.depth().await
+    }
+}
+
+/// A store that takes its time over a renewal, and then says that every row is lost.
+pub(crate) struct LosesRows {
+    pub(crate) store: Arc<dyn OrderStore>,
+    pub(crate) renewing: Notify,
+    pub(crate) answer: Notify,
+}
+
+#[async_trait::async_trait]
+impl OrderStore for LosesRows {
+    async fn renew(&self, renewals: &[Renewal]) -> Result<Vec<Option<Fence>>, StoreError> {
+        self.renewing.notify_one();
+        self.answer.notified().await;
+        Ok(vec![None; renewals.len()])
+    }
+
+    async fn begin(&self, requests: &[BeginRequest]) -> Result<Vec<Begun>, StoreError> {
+        self.store.begin(requests).await
+    }
+
+    async fn conclude(&self, conclusions: &[Conclusion]) -> Result<Vec<Verdict>, StoreError> {
+        self.store.conclude(conclusions).await
+    }
+
+    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
+        self.store.bury(letters).await
+    }
+
+    async fn insert(&self, orders: &[NewOrder]) -> Result<Vec<Inserted>, StoreError> {
+        self.store.insert(orders).await
+    }
+
+    async fn summary(&self) -> Result<Summary, StoreError> {
+        self.store.summary().await
+    }
+
+    async fn timeline(&self, order_id: OrderId) -> Result<Vec<TimelineEntry>, StoreError> {
+        self.store.timeline(order_id).await
+    }
+
+    async fn dead_letters(&self, after: i64, limit: usize) -> Result<Vec<BuriedLetter>, StoreError> {
+        self.store.dead_letters(after, limit).await
+    }
+
+    async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        self.store.migrate().await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.store.check().await
+    }
+}
