@@ -101,14 +101,18 @@ impl Engine {
         let working = tokio::spawn(worker.run());
 
         drain.cancelled().await;
+        let limit = Instant::now() + context.options.drain_timeout;
         let left = context.drain(&permits).await;
-        for (task, name) in [(working, "worker"), (completing, "completer"), (keeping, "lease keeper")] {
-            task.abort();
-            if let Err(error) = task.await
+        completing.abort();
+        keeping.abort();
+        // The worker ends by itself, once it has released what it was never told of.
+        for (mut task, name) in [(working, "worker"), (completing, "completer"), (keeping, "lease keeper")] {
+            if let Ok(Err(error)) = tokio::time::timeout_at(limit, &mut task).await
                 && error.is_panic()
             {
                 tracing::error!(%error, "the {name} loop panicked");
             }
+            task.abort();
         }
         left
     }

@@ -122,6 +122,12 @@ pub trait Queue: Send + Sync {
     /// Settles messages. Verdicts by position. Running the same settlement twice changes nothing more.
     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Held>, QueueError>;
 
+    /// Hands back, with no attempt spent, what claims took whose answers never arrived. For when nothing more will be
+    /// claimed; otherwise the next claim does it.
+    async fn release_unanswered(&self) -> Result<(), QueueError> {
+        Ok(())
+    }
+
     /// Puts new messages in, the first one to be claimed first. All or nothing.
     async fn push(&self, payloads: &[Vec<u8>]) -> Result<(), QueueError>;
 

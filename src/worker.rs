@@ -49,8 +49,15 @@ impl Worker {
         Self { context, permits, begin_slots, keeper, finished }
     }
 
-    /// Claims until the drain begins.
+    /// Claims until the drain begins, and leaves nothing claimed that nobody knows of.
     pub(crate) async fn run(self) {
+        self.claim().await;
+        if let Err(error) = self.context.queue.release_unanswered().await {
+            tracing::warn!(%error, "claims whose answers never arrived are left to their leases");
+        }
+    }
+
+    async fn claim(&self) {
         let drain = self.context.shutdown.drain.clone();
         let mut failures = 0;
         loop {

@@ -155,27 +155,6 @@ impl RedisQueue {
         self.recovery_cursor.store(reply::cursor(answer)?, Ordering::Relaxed);
         Ok(())
     }
-
-    /// Hands back what earlier claims took whose answers never arrived. Otherwise an outage would cost those messages
-    /// a lease and an attempt. A claim that the server carries out even later than this is left to its lease.
-    async fn hand_back_lost_claims(&self) -> Result<(), QueueError> {
-        let tokens = self.lost_claims.all();
-        if tokens.is_empty() {
-            return Ok(());
-        }
-        let keys = &self.keys;
-        let mut cursor = 0;
-        loop {
-            let mut command = evalsha(&self.scripts.hand_back, &[&keys.inflight, &keys.leases, &keys.retries]);
-            command.arg(cursor).arg(&tokens);
-            cursor = reply::cursor(self.run(&self.scripts.hand_back, &command).await?)?;
-            // The server's cursor comes back to 0 once it has been through the hash, whatever is added meanwhile.
-            if cursor == 0 {
-                self.lost_claims.forget(&tokens);
-                return Ok(());
-            }
-        }
-    }
 }
 
 #[async_trait]
@@ -184,7 +163,7 @@ impl Queue for RedisQueue {
         if limit == 0 {
             return Ok(Claimed::default());
         }
-        self.hand_back_lost_claims().await?;
+        self.release_unanswered().await?;
         let token = format!("{}-{}", self.worker, NEXT_CLAIM.fetch_add(1, Ordering::Relaxed));
         let keys = &self.keys;
         let mut command = evalsha(&self.scripts.claim, &[&keys.list, &keys.inflight, &keys.leases, &keys.retries]);
@@ -253,6 +232,27 @@ impl Queue for RedisQueue {
             verdicts.extend(reply::verdicts(self.run(&self.scripts.settle, &command).await?, batch.len())?);
         }
         Ok(verdicts)
+    }
+
+    /// Without this an outage would cost those messages a lease and an attempt. A claim that the server carries out
+    /// even later is left to its lease.
+    async fn release_unanswered(&self) -> Result<(), QueueError> {
+        let tokens = self.lost_claims.all();
+        if tokens.is_empty() {
+            return Ok(());
+        }
+        let keys = &self.keys;
+        let mut cursor = 0;
+        loop {
+            let mut command = evalsha(&self.scripts.hand_back, &[&keys.inflight, &keys.leases, &keys.retries]);
+            command.arg(cursor).arg(&tokens);
+            cursor = reply::cursor(self.run(&self.scripts.hand_back, &command).await?)?;
+            // The server's cursor comes back to 0 once it has been through the hash, whatever is added meanwhile.
+            if cursor == 0 {
+                self.lost_claims.forget(&tokens);
+                return Ok(());
+            }
+        }
     }
 
     async fn push(&self, payloads: &[Vec<u8>]) -> Result<(), QueueError> {

@@ -75,6 +75,20 @@ async fn messages_of_a_claim_whose_answer_was_lost_come_back_at_once_with_no_att
 }
 
 #[tokio::test]
+async fn a_worker_that_claims_no_more_can_release_what_it_was_never_told_of() {
+    let server = Server::start(&[]).await;
+    let proxy = Proxy::start(server.port).await;
+    let worker = queue(&format!("redis://127.0.0.1:{}", proxy.port), KEY, LONG).unwrap();
+    push(&worker, &["new"]).await.unwrap();
+    proxy.swallow_the_next_answer();
+    assert!(worker.claim(10).await.expect_err("no answer").is_transient());
+
+    worker.release_unanswered().await.unwrap();
+    let claims = server.queue(LONG).claim(10).await.unwrap().claims;
+    assert_eq!(claims.iter().map(|claim| claim.attempt).collect::<Vec<_>>(), [1]);
+}
+
+#[tokio::test]
 async fn what_other_claims_hold_is_not_handed_back() {
     let server = Server::start(&[]).await;
     let proxy = Proxy::start(server.port).await;
