@@ -126,7 +126,7 @@ impl Context {
         self.observers.emit(Event::Draining { in_flight: self.in_flight() });
         self.shutdown.drain.cancel();
         let all = u32::try_from(self.options.concurrency).unwrap_or(u32::MAX);
-        // A fifth of the time is kept for handing back, and a tenth of that for the way out.
+        // A fifth of the time is kept for handing back, and a tenth of that for ending the tasks.
         for (token, share) in [(&self.shutdown.hand_back, 0.8), (&self.shutdown.abandon, 0.98)] {
             if tokio::time::timeout_at(began + limit.mul_f64(share), permits.acquire_many(all)).await.is_ok() {
                 break;

@@ -20,7 +20,7 @@ fn assert_refused<T: std::fmt::Debug>(answer: Result<T, QueueError>, says: &[&st
 
 #[tokio::test]
 async fn a_key_of_another_type_is_refused_by_name_and_nothing_is_changed() {
-    let server = Server::start(&[]).await;
+    let server = Server::start().await;
     for (key, set, wanted) in [
         (KEY, "SET", "list"),
         ("{fulfillment_queue}:inflight", "SET", "hash"),
@@ -53,7 +53,7 @@ async fn a_key_of_another_type_is_refused_by_name_and_nothing_is_changed() {
 
 #[tokio::test]
 async fn a_missing_or_wrong_password_is_refused_with_advice_and_never_shown() {
-    let server = Server::start(&[]).await;
+    let server = Server::start().await;
     server.ask::<()>("CONFIG SET requirepass the-right-one");
 
     let none = server.queue(LONG);
@@ -69,7 +69,7 @@ async fn a_missing_or_wrong_password_is_refused_with_advice_and_never_shown() {
 
 #[tokio::test]
 async fn a_password_that_is_put_right_at_the_server_works_without_a_restart() {
-    let server = Server::start(&[]).await;
+    let server = Server::start().await;
     let queue = queue(&format!("redis://late:{PASSWORD}@127.0.0.1:{}", server.port), KEY, LONG).unwrap();
     assert_refused(queue.depth().await, &["check user and password"]);
 
@@ -79,7 +79,7 @@ async fn a_password_that_is_put_right_at_the_server_works_without_a_restart() {
 
 #[tokio::test]
 async fn missing_rights_are_refused_with_the_rights_that_are_needed() {
-    let server = Server::start(&[]).await;
+    let server = Server::start().await;
     server.ask::<()>(&format!("ACL SETUSER reader on >{PASSWORD} ~* +@read +script"));
     let queue = queue(&format!("redis://reader:{PASSWORD}@127.0.0.1:{}", server.port), KEY, LONG).unwrap();
     assert_refused(push(&queue, &["one"]).await, &["NOPERM", "rights", "EVALSHA"]);

@@ -9,7 +9,7 @@ use crate::support::LONG;
 
 /// A Cluster of one node, which refuses a script whose keys are in several slots.
 async fn cluster() -> Server {
-    let server = Server::start(&["--cluster-enabled", "yes"]).await;
+    let server = Server::start_with(&["--cluster-enabled", "yes"]).await;
     server.ask::<()>("CLUSTER ADDSLOTSRANGE 0 16383");
     crate::support::eventually(LONG, "the Cluster is up", async || {
         let info: String = server.ask("CLUSTER INFO");
@@ -39,7 +39,7 @@ async fn the_queue_works_on_a_cluster_node_with_all_keys_in_one_slot() {
 
 #[tokio::test]
 async fn the_queue_uses_the_keys_that_the_documentation_names_and_no_others() {
-    let server = Server::start(&[]).await;
+    let server = Server::start().await;
     let queue = server.queue(LONG);
     push(&queue, &["waiting", "retried", "leased"]).await.unwrap();
     let claims = queue.claim(2).await.unwrap().claims;
@@ -52,7 +52,7 @@ async fn the_queue_uses_the_keys_that_the_documentation_names_and_no_others() {
 
 #[tokio::test]
 async fn a_queue_at_rest_has_no_keys() {
-    let server = Server::start(&[]).await;
+    let server = Server::start().await;
     let queue = server.queue(LONG);
     push(&queue, &["one", "two"]).await.unwrap();
     let claims = queue.claim(10).await.unwrap().claims;
@@ -69,7 +69,7 @@ async fn a_queue_at_rest_has_no_keys() {
 
 #[tokio::test]
 async fn a_flushed_server_gives_no_receipt_a_second_time() {
-    let server = Server::start(&[]).await;
+    let server = Server::start().await;
     let queue = server.queue(LONG);
     push(&queue, &["before"]).await.unwrap();
     let before = queue.claim(1).await.unwrap().claims;
@@ -84,7 +84,7 @@ async fn a_flushed_server_gives_no_receipt_a_second_time() {
 
 #[tokio::test]
 async fn a_lease_without_a_record_is_dropped() {
-    let server = Server::start(&[]).await;
+    let server = Server::start().await;
     let queue = server.queue(LONG);
     server.ask::<()>("ZADD {fulfillment_queue}:leases 1 ghost");
     server.ask::<()>("ZADD {fulfillment_queue}:retries 1 ghost-too");
@@ -94,7 +94,7 @@ async fn a_lease_without_a_record_is_dropped() {
 
 #[tokio::test]
 async fn a_message_whose_lease_was_deleted_is_delivered_again() {
-    let server = Server::start(&[]).await;
+    let server = Server::start().await;
     let queue = server.queue(Duration::from_millis(50));
     push(&queue, &["one"]).await.unwrap();
     let stranded = queue.claim(1).await.unwrap().claims;

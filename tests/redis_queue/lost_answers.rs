@@ -54,7 +54,7 @@ async fn forward(client: TcpStream, server_port: u16, swallow: Arc<AtomicBool>) 
 /// Caught, when it was found: an outage of Redis cost whatever was claimed in its last moment an attempt and a lease.
 #[tokio::test]
 async fn messages_of_a_claim_whose_answer_was_lost_come_back_at_once_with_no_attempt_spent() {
-    let server = Server::start(&[]).await;
+    let server = Server::start().await;
     let proxy = Proxy::start(server.port).await;
     let worker = queue(&format!("redis://127.0.0.1:{}", proxy.port), KEY, LONG).unwrap();
     push(&worker, &["retried", "new"]).await.unwrap();
@@ -76,7 +76,7 @@ async fn messages_of_a_claim_whose_answer_was_lost_come_back_at_once_with_no_att
 
 #[tokio::test]
 async fn a_worker_that_claims_no_more_can_release_what_it_was_never_told_of() {
-    let server = Server::start(&[]).await;
+    let server = Server::start().await;
     let proxy = Proxy::start(server.port).await;
     let worker = queue(&format!("redis://127.0.0.1:{}", proxy.port), KEY, LONG).unwrap();
     push(&worker, &["new"]).await.unwrap();
@@ -90,7 +90,7 @@ async fn a_worker_that_claims_no_more_can_release_what_it_was_never_told_of() {
 
 #[tokio::test]
 async fn what_other_claims_hold_is_not_handed_back() {
-    let server = Server::start(&[]).await;
+    let server = Server::start().await;
     let proxy = Proxy::start(server.port).await;
     let worker = queue(&format!("redis://127.0.0.1:{}", proxy.port), KEY, LONG).unwrap();
     let other = server.queue(LONG);

@@ -15,7 +15,7 @@ fn assert_unavailable<T: std::fmt::Debug>(answer: Result<T, QueueError>, says: &
 
 #[tokio::test]
 async fn claims_outlive_a_server_that_is_killed_and_started_again() {
-    let mut server = Server::start(&[]).await;
+    let mut server = Server::start().await;
     let queue = server.queue(LONG);
     push(&queue, &["waiting", "retried", "leased"]).await.unwrap();
     let mut claims = queue.claim(2).await.unwrap().claims;
@@ -50,7 +50,7 @@ async fn a_wait_at_a_server_that_is_down_neither_spins_nor_outstays() {
 
 #[tokio::test]
 async fn a_wait_ends_when_its_server_is_killed_and_wakes_again_after_the_restart() {
-    let mut server = Server::start(&[]).await;
+    let mut server = Server::start().await;
     let queue = server.queue(LONG);
     queue.wait(Duration::from_millis(1)).await;
     server.kill().await;
@@ -66,7 +66,7 @@ async fn a_wait_ends_when_its_server_is_killed_and_wakes_again_after_the_restart
 
 #[tokio::test]
 async fn a_server_that_hangs_is_unavailable_and_used_again_when_it_recovers() {
-    let server = Server::start(&[]).await;
+    let server = Server::start().await;
     let queue = server.queue(LONG);
     push(&queue, &["one"]).await.unwrap();
 
@@ -85,7 +85,7 @@ async fn a_server_that_hangs_is_unavailable_and_used_again_when_it_recovers() {
 
 #[tokio::test]
 async fn a_primary_that_became_a_replica_is_unavailable_until_it_is_a_primary_again() {
-    let server = Server::start(&[]).await;
+    let server = Server::start().await;
     let queue = server.queue(LONG);
     push(&queue, &["one"]).await.unwrap();
 
@@ -99,7 +99,7 @@ async fn a_primary_that_became_a_replica_is_unavailable_until_it_is_a_primary_ag
 
 #[tokio::test]
 async fn a_server_out_of_memory_takes_no_more_but_can_be_drained() {
-    let server = Server::start(&["--maxmemory-policy", "noeviction"]).await;
+    let server = Server::start_with(&["--maxmemory-policy", "noeviction"]).await;
     let queue = server.queue(LONG);
     push(&queue, &["acked", "retried", "renewed"]).await.unwrap();
 

@@ -12,7 +12,7 @@ use crate::support::LONG;
 
 #[tokio::test]
 async fn a_message_pushed_by_redis_cli_is_claimed_unchanged() {
-    let server = Server::start(&[]).await;
+    let server = Server::start().await;
     let message = br#"{"order_id":1,"product_id":2,"quantity":3,"correlation_id":"caf\u00e9","traceparent":""}"#;
     let mut client = Command::new("redis-cli")
         .args(["-u", &server.url(), "-x", "LPUSH", KEY])
@@ -31,7 +31,7 @@ async fn a_message_pushed_by_redis_cli_is_claimed_unchanged() {
 
 #[tokio::test]
 async fn forgotten_scripts_are_loaded_again() {
-    let server = Server::start(&[]).await;
+    let server = Server::start().await;
     let queue = server.queue(LONG);
     push(&queue, &["one"]).await.unwrap();
 
@@ -48,7 +48,7 @@ async fn forgotten_scripts_are_loaded_again() {
 
 #[tokio::test]
 async fn a_claim_that_is_run_twice_with_one_token_loses_and_overwrites_nothing() {
-    let server = Server::start(&[]).await;
+    let server = Server::start().await;
     push(&server.queue(LONG), &["a", "b", "c", "d"]).await.unwrap();
     let claim = Script::new(concat!(
         include_str!("../../src/queue/redis/common.lua"),
@@ -97,7 +97,7 @@ async fn a_claim_that_is_run_twice_with_one_token_loses_and_overwrites_nothing()
 
 #[tokio::test]
 async fn a_claim_of_huge_messages_is_cut_short_and_says_so() {
-    let server = Server::start(&[]).await;
+    let server = Server::start().await;
     let queue = server.queue(LONG);
     queue.push(&vec![vec![b'x'; 3 << 20]; 8]).await.unwrap();
 

@@ -1,73 +1,21 @@
-//! A Redis server for one test, with any configuration.
+//! What these tests ask of a server, and of a queue on it.
 
-use std::process::Command;
 use std::time::Duration;
 
 use fulfillment_worker::WorkerId;
 use fulfillment_worker::config::SecretUrl;
 use fulfillment_worker::queue::redis::{RedisQueue, RedisQueueOptions};
 use fulfillment_worker::queue::{Claim, Disposition, Queue, QueueError, Settlement};
-use redis::{Connection, FromRedisValue};
-use tempfile::TempDir;
+use redis::FromRedisValue;
 
-use crate::support::process::{Process, Signal};
-use crate::support::{LONG, eventually, free_port};
-
-/// The list that producers push to.
-pub(crate) const KEY: &str = "fulfillment_queue";
-
-/// See the module. Keeps an append-only file, so that a kill loses nothing that was answered.
-pub(crate) struct Server {
-    pub(crate) folder: TempDir,
-    pub(crate) port: u16,
-    options: Vec<String>,
-    process: Option<Process>,
-}
+use crate::support::process::Signal;
+pub(crate) use crate::support::redis::{QUEUE_KEY as KEY, RedisServer as Server};
+use crate::support::{LONG, eventually};
 
 impl Server {
-    /// Starts a server with further options, and returns once it answers.
-    pub(crate) async fn start(options: &[&str]) -> Self {
-        let mut server = Self {
-            folder: tempfile::tempdir().expect("a folder for Redis"),
-            port: free_port(),
-            options: options.iter().map(|&option| option.to_owned()).collect(),
-            process: None,
-        };
-        server.restart().await;
-        server
-    }
-
     /// Kills it without a warning.
     pub(crate) async fn kill(&mut self) {
-        let mut process = self.process.take().expect("a running Redis");
-        process.signal(Signal::Kill);
-        process.ended(LONG).await;
-    }
-
-    /// Starts it again, on the same port and with what it held.
-    pub(crate) async fn restart(&mut self) {
-        let mut command = Command::new("redis-server");
-        command
-            .current_dir(self.folder.path())
-            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"])
-            .args(["--appendfsync", "always"])
-            .args(&self.options);
-        self.process = Some(Process::start("redis-server", command, self.folder.path().join("output.log")));
-        eventually(LONG, "Redis answers", async || {
-            redis::cmd("PING")
-                .query::<String>(&mut self.connect().map_err(|error| error.to_string())?)
-                .map_err(|error| error.to_string())
-        })
-        .await;
-    }
-
-    pub(crate) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
-    }
-
-    /// A connection of the test's own.
-    pub(crate) fn connect(&self) -> redis::RedisResult<Connection> {
-        redis::Client::open(self.url())?.get_connection()
+        self.end(Signal::Kill).await;
     }
 
     /// Sends a command, given as words.
@@ -84,13 +32,6 @@ impl Server {
             command.arg(word);
         }
         command.query(&mut connection).expect("an answer of Redis")
-    }
-
-    /// Every key on the server, sorted.
-    pub(crate) fn keys(&self) -> Vec<String> {
-        let mut keys: Vec<String> = self.ask("KEYS *");
-        keys.sort();
-        keys
     }
 
     /// A queue on this server, as a worker of its own.

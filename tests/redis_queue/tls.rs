@@ -55,7 +55,7 @@ async fn a_queue_behind_tls_works_and_an_unknown_authority_is_not_trusted() {
     make_certificates(certificates.path());
     let file = |name: &str| certificates.path().join(name).display().to_string();
     let port = free_port();
-    let _server = Server::start(&[
+    let _server = Server::start_with(&[
         "--tls-port",
         &port.to_string(),
         "--tls-cert-file",

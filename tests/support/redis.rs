@@ -11,18 +11,28 @@ use super::{LONG, eventually, free_port};
 /// The list that producers push to.
 pub(crate) const QUEUE_KEY: &str = "fulfillment_queue";
 
-/// See the module. Keeps an append-only file, so that a stop loses nothing that was answered.
+/// See the module. Keeps an append-only file, so that neither a stop nor a kill loses what was answered.
 pub(crate) struct RedisServer {
-    folder: TempDir,
-    port: u16,
+    pub(crate) folder: TempDir,
+    pub(crate) port: u16,
+    options: Vec<String>,
     process: Option<Process>,
 }
 
 impl RedisServer {
     /// Starts a server, and returns once it answers.
     pub(crate) async fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a folder for Redis");
-        let mut server = Self { folder, port: free_port(), process: None };
+        Self::start_with(&[]).await
+    }
+
+    /// Starts a server with further options, and returns once it answers.
+    pub(crate) async fn start_with(options: &[&str]) -> Self {
+        let mut server = Self {
+            folder: tempfile::tempdir().expect("a folder for Redis"),
+            port: free_port(),
+            options: options.iter().map(|&option| option.to_owned()).collect(),
+            process: None,
+        };
         server.restart().await;
         server
     }
@@ -34,8 +44,13 @@ impl RedisServer {
 
     /// Stops it as an operator would.
     pub(crate) async fn stop(&mut self) {
+        self.end(Signal::Term).await;
+    }
+
+    /// Ends it by a signal, and returns once it is gone.
+    pub(crate) async fn end(&mut self, signal: Signal) {
         let mut process = self.process.take().expect("a running Redis");
-        process.signal(Signal::Term);
+        process.signal(signal);
         process.ended(LONG).await;
     }
 
@@ -45,7 +60,8 @@ impl RedisServer {
         command
             .current_dir(self.folder.path())
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"])
-            .args(["--appendfsync", "always", "--maxmemory-policy", "noeviction"]);
+            .args(["--appendfsync", "always", "--maxmemory-policy", "noeviction"])
+            .args(&self.options);
         self.process = Some(Process::start("redis-server", command, self.folder.path().join("output.log")));
         eventually(LONG, "Redis answers", async || {
             self.connect().and_then(|mut connection| connection.ping::<String>())
