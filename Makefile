@@ -17,8 +17,9 @@ run: ## Run the service, as the environment and ARGS configure it
 	cargo build --release --locked
 	target="$${CARGO_TARGET_DIR:-target}"; "$$target/release/fulfillment-worker" run $(ARGS)
 
-test: ## Install what the tests need (apt), start real servers, run every test
+test: ## Install what the tests need (apt, pip), start real servers, run every test
 	scripts/install-packages.sh
+	scripts/install-python.sh
 	scripts/with-servers.sh cargo test --locked
 
 lint: ## Check format, clippy, dependencies, metrics and shell scripts

@@ -21,6 +21,7 @@ need prometheus command -v prometheus
 need prometheus command -v promtool
 need shellcheck command -v shellcheck
 need python3 command -v python3
+need python3-venv python3 -c 'import ensurepip, venv'
 need util-linux command -v setpriv
 need procps type -P kill
 need build-essential command -v cc

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs a command with real servers beside it: Redis and Postgres on free ports, in a temporary folder, stopped and
-# removed when the command ends. Tells the command of them by TEST_REDIS_URL and TEST_POSTGRES_URL.
+# removed when the command ends. Tells the command of them by TEST_REDIS_URL and TEST_POSTGRES_URL, and of the Python
+# that scripts/install-python.sh makes by TEST_PYTHON.
 # Usage: scripts/with-servers.sh COMMAND [ARGUMENT ...]
 set -euo pipefail
 
@@ -75,4 +76,6 @@ redis-cli -p "$redis_port" ping >/dev/null || failed Redis "$folder/redis.log"
 
 export TEST_REDIS_URL="redis://127.0.0.1:$redis_port"
 export TEST_POSTGRES_URL="postgres://postgres@127.0.0.1:$postgres_port/postgres"
+TEST_PYTHON=$(realpath -m "${CARGO_TARGET_DIR:-$(dirname "$0")/../target}")/python/bin/python
+export TEST_PYTHON
 "$@"
