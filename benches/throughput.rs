@@ -20,7 +20,7 @@ use fulfillment_worker::engine::{BATCH, Engine, EngineOptions};
 use fulfillment_worker::event::{Event, Observer, Observers};
 use fulfillment_worker::fulfiller::simulated::SimulatedFulfiller;
 use fulfillment_worker::metrics::Metrics;
-use fulfillment_worker::retry::RetryPolicy;
+use fulfillment_worker::retry::{RetryPolicy, WhenAmbiguous};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -105,7 +105,12 @@ async fn drain_queue(backends: &Backends, orders: usize) -> f64 {
         concurrency: 5_000,
         lease: backends.lease,
         call_timeout: Duration::from_secs(10),
-        retry: RetryPolicy { max_attempts: 5, base: Duration::from_secs(1), cap: Duration::from_secs(60) },
+        retry: RetryPolicy {
+            max_attempts: 5,
+            base: Duration::from_secs(1),
+            cap: Duration::from_secs(60),
+            when_ambiguous: WhenAmbiguous::Retry,
+        },
         drain_timeout: Duration::from_secs(10),
     };
     let fulfiller = Arc::new(SimulatedFulfiller::new(simulation));

@@ -1,21 +1,12 @@
-//! Puts the parts together: backends from their targets, the engine between them, and the server beside it.
+//! Makes queue and store from their targets, and waits until they can be used. [`crate::service`] sets them to work.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio_util::sync::CancellationToken;
-
 use crate::WorkerId;
-use crate::config::{Backends, FulfillerTarget, QueueTarget, Settings, StoreTarget};
-use crate::engine::{Engine, EngineOptions};
-use crate::event::{Dependency, Event, Observer, Observers};
-use crate::fulfiller::Fulfiller;
-use crate::fulfiller::simulated::SimulatedFulfiller;
-use crate::health::Health;
+use crate::config::{Backends, QueueTarget, StoreTarget};
 use crate::http;
-use crate::logging::EventLog;
-use crate::metrics::Metrics;
 use crate::queue::redis::{RedisQueue, RedisQueueOptions};
 use crate::queue::sqlite::{SqliteQueue, SqliteQueueOptions};
 use crate::queue::{Queue, QueueError};
@@ -24,9 +15,6 @@ use crate::sqlite::{Database, OpenError};
 use crate::store::postgres::{PostgresStore, PostgresStoreOptions};
 use crate::store::sqlite::{SqliteStore, SqliteStoreOptions};
 use crate::store::{OrderStore, StoreError};
-
-/// How often queue and store are asked how they are while nothing else asks.
-const POLL_EVERY: Duration = Duration::from_secs(2);
 
 /// The queue and the store, ready to be used; whether they answer is another matter ([`wait_ready`]).
 #[derive(Clone)]
@@ -49,6 +37,9 @@ pub enum StartError {
     /// The store can't be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The fulfiller can't be used as it is configured.
+    #[error("--fulfiller: {0}")]
+    Fulfiller(String),
     /// The address to listen on can't be had.
     #[error(transparent)]
     Listen(#[from] http::BindError),
@@ -156,94 +147,4 @@ async fn attempt_start(opened: &Opened, migrate: bool) -> Result<(), StartError>
         }
     }
     Ok(opened.store.check().await?)
-}
-
-/// The service: serves metrics and health, then works until `drain` is cancelled, and drains. `extra` observers are
-/// told every event too.
-///
-/// # Errors
-/// When it can't start. Once it works, it works until told to stop.
-pub async fn run(
-    settings: Settings,
-    extra: Vec<Arc<dyn Observer>>,
-    drain: CancellationToken,
-) -> Result<(), StartError> {
-    let worker = WorkerId::fresh();
-    let metrics = Arc::new(Metrics::new(tokio::runtime::Handle::current(), &settings.service_name));
-    let health = Arc::new(Health::default());
-    let mut observers: Vec<Arc<dyn Observer>> =
-        vec![metrics.clone(), health.clone(), Arc::new(EventLog::new(&settings.service_name))];
-    observers.extend(extra);
-    let observers = Observers::new(observers);
-
-    // Before anything is consumed: a port that is taken must not cost a message its lease.
-    let listener = http::bind(settings.listen).await?;
-    let stop_serving = CancellationToken::new();
-    let serving = tokio::spawn(http::serve(listener, http::Routes { metrics, health }, stop_serving.clone()));
-
-    let result = work(&settings, &worker, &observers, drain).await;
-    stop_serving.cancel();
-    let on_the_way_out = settings.drain_timeout - drain_of_orders(&settings);
-    if let Ok(Err(error)) = tokio::time::timeout(on_the_way_out, serving).await {
-        tracing::error!(%error, "the metrics server ended badly");
-    }
-    result
-}
-
-/// The orders' share of the drain timeout. The rest is for scrapes under way and the way out.
-fn drain_of_orders(settings: &Settings) -> Duration {
-    settings.drain_timeout.mul_f64(0.95)
-}
-
-async fn work(
-    settings: &Settings,
-    worker: &WorkerId,
-    observers: &Observers,
-    drain: CancellationToken,
-) -> Result<(), StartError> {
-    let opened = open(&settings.backends, worker)?;
-    let ready = wait_ready(&opened, settings.migrate, settings.wait, |problem| {
-        tracing::warn!("waiting for servers: {problem}");
-    });
-    match drain.run_until_cancelled(ready).await {
-        Some(ready) => ready?,
-        None => return Ok(()),
-    }
-
-    observers.emit(Event::Started { worker: worker.as_str(), concurrency: settings.concurrency });
-    let polling = tokio::spawn(poll(opened.clone(), observers.clone()));
-    let options = EngineOptions {
-        concurrency: settings.concurrency,
-        lease: settings.backends.lease,
-        call_timeout: settings.call_timeout,
-        retry: settings.retry,
-        drain_timeout: drain_of_orders(settings),
-    };
-    let fulfiller: Arc<dyn Fulfiller> = match &settings.fulfiller {
-        FulfillerTarget::Simulated(simulation) => Arc::new(SimulatedFulfiller::new(simulation.clone())),
-    };
-    Engine::new(opened.queue, opened.store, fulfiller, observers.clone(), options).run(drain).await;
-    polling.abort();
-    Ok(())
-}
-
-/// Asks queue and store how they are, so that readiness and depth are right while no order comes by. Until aborted.
-async fn poll(opened: Opened, observers: Observers) {
-    let down = |dependency, error: &dyn std::error::Error| {
-        observers.emit(Event::DependencyDown { dependency, error: &error.to_string(), retry_in: POLL_EVERY });
-    };
-    loop {
-        match opened.queue.depth().await {
-            Ok(depth) => {
-                observers.emit(Event::DependencyUp(Dependency::Queue));
-                observers.emit(Event::DepthRead(depth));
-            }
-            Err(error) => down(Dependency::Queue, &error),
-        }
-        match opened.store.check().await {
-            Ok(()) => observers.emit(Event::DependencyUp(Dependency::Store)),
-            Err(error) => down(Dependency::Store, &error),
-        }
-        tokio::time::sleep(POLL_EVERY).await;
-    }
 }

@@ -5,6 +5,7 @@
 
 pub mod environment;
 mod file;
+mod http;
 pub mod layers;
 pub mod options;
 pub mod redact;
@@ -16,7 +17,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub use settings::{
-    Backends, FulfillerTarget, LogFormat, LogSettings, QueueTarget, SecretUrl, Settings, Simulation, StoreTarget,
+    Backends, ClientCertificate, FulfillerTarget, HttpTarget, LogFormat, LogSettings, QueueTarget, Secret, SecretUrl,
+    Settings, Simulation, StoreTarget,
 };
 
 /// Where a value comes from.

@@ -1,7 +1,7 @@
 //! What happens in the engine, told to whoever wants to know. The one seam for metrics, health, logs and tests.
 //!
-//! Only `worker`, `completer`, `lease` and `app`'s background polls emit events. Observers match them without `_`, so that
-//! a new event can't be forgotten.
+//! Only `worker`, `completer`, `lease`, `service`'s background polls and the fulfiller over HTTP emit events. Observers match
+//! them without `_`, so that a new event can't be forgotten.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,10 @@ use std::time::Duration;
 use crate::order::OrderId;
 use crate::queue::Depth;
 use crate::store::DeadReason;
+
+mod call;
+
+pub use call::{BreakerState, CallOutcome, Limiter, RequestClass};
 
 /// Which order an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,17 +78,42 @@ pub enum Dependency {
     Queue,
     /// Postgres, or its embedded counterpart.
     Store,
+    /// Who does the work. Counts as up until its circuit breaker opens.
+    Fulfiller,
 }
 
 impl Dependency {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Queue, Self::Store];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Queue, Self::Store, Self::Fulfiller];
 
     /// As in labels.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Queue => "queue",
             Self::Store => "store",
+            Self::Fulfiller => "fulfiller",
+        }
+    }
+}
+
+/// What a lease is held on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lease {
+    /// The message in the queue.
+    Message,
+    /// The order's row in the store.
+    Row,
+}
+
+impl Lease {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Message, Self::Row];
+
+    /// As in labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Message => "queue",
+            Self::Row => "row",
         }
     }
 }
@@ -98,6 +127,12 @@ pub enum RetryReason {
     FulfillerTimeout,
     /// The fulfiller panicked.
     FulfillerPanicked,
+    /// Nobody knows whether the fulfiller did the work.
+    FulfillerAmbiguous,
+    /// The fulfiller takes no work now. No attempt is spent.
+    FulfillerUnavailable,
+    /// The fulfiller has the order in work and is asked again. No attempt is spent.
+    FulfillerInProgress,
     /// The order's row was not there (yet).
     UnknownOrder,
     /// The database refused the row.
@@ -112,10 +147,13 @@ pub enum RetryReason {
 
 impl RetryReason {
     /// Every reason, for metrics that show each from the start.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::FulfillerFailed,
         Self::FulfillerTimeout,
         Self::FulfillerPanicked,
+        Self::FulfillerAmbiguous,
+        Self::FulfillerUnavailable,
+        Self::FulfillerInProgress,
         Self::UnknownOrder,
         Self::StoreRefused,
         Self::Busy,
@@ -129,6 +167,9 @@ impl RetryReason {
             Self::FulfillerFailed => "fulfiller_failed",
             Self::FulfillerTimeout => "fulfiller_timeout",
             Self::FulfillerPanicked => "fulfiller_panicked",
+            Self::FulfillerAmbiguous => "fulfiller_ambiguous",
+            Self::FulfillerUnavailable => "fulfiller_unavailable",
+            Self::FulfillerInProgress => "fulfiller_in_progress",
             Self::UnknownOrder => "unknown_order",
             Self::StoreRefused => "store_refused",
             Self::Busy => "busy",
@@ -206,6 +247,38 @@ pub enum Event<'a> {
         /// Whether the order was taken from a worker whose lease had run out.
         takeover: bool,
     },
+    /// A call to the fulfiller ended; nothing of it is committed yet.
+    CallEnded {
+        /// Whose.
+        subject: Subject<'a>,
+        /// How.
+        outcome: CallOutcome,
+        /// From its start to now.
+        took: Duration,
+        /// The fulfiller's reference, or its reason.
+        detail: Option<&'a str>,
+    },
+    /// One HTTP request to the fulfiller ended.
+    RequestEnded {
+        /// How.
+        class: RequestClass,
+        /// From sending to the end of the answer.
+        took: Duration,
+    },
+    /// The circuit breaker in front of the fulfiller changed.
+    BreakerMoved(BreakerState),
+    /// A call had to wait before it was made.
+    LimiterWaited {
+        /// For what.
+        limiter: Limiter,
+        /// How long.
+        took: Duration,
+    },
+    /// The retry budget put off the repetition of a call beyond what the retry policy says.
+    RepeatPutOff {
+        /// How long after the failed call it is due.
+        after: Duration,
+    },
     /// An attempt ended with its order `fulfilled`, and that is committed.
     Fulfilled {
         /// Whose.
@@ -264,8 +337,8 @@ pub enum Event<'a> {
     },
     /// A lease was lost.
     LeaseLost {
-        /// Whose: the message's in the queue, or the row's in the store.
-        dependency: Dependency,
+        /// What it was held on.
+        lease: Lease,
         /// Which order.
         subject: Subject<'a>,
     },

@@ -82,7 +82,7 @@ pub struct Health {
     created: Instant,
     phase: AtomicU8,
     last_beats: [(Loop, AtomicU64); 3],
-    dependencies: [DependencyHealth; 2],
+    dependencies: [DependencyHealth; 3],
 }
 
 #[derive(Debug)]
@@ -256,6 +256,11 @@ impl Observer for Health {
             Event::StageDone { .. }
             | Event::InFlight(_)
             | Event::AttemptStarted { .. }
+            | Event::CallEnded { .. }
+            | Event::RequestEnded { .. }
+            | Event::BreakerMoved(_)
+            | Event::LimiterWaited { .. }
+            | Event::RepeatPutOff { .. }
             | Event::Fulfilled { .. }
             | Event::AttemptFailed { .. }
             | Event::Retried { .. }

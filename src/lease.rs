@@ -10,7 +10,7 @@ use tokio::sync::{Notify, OwnedMutexGuard};
 use tokio::time::Instant;
 
 use crate::engine::{BATCH, Context};
-use crate::event::{Dependency, Event, Loop, Stage, Subject};
+use crate::event::{Event, Lease, Loop, Stage, Subject};
 use crate::order::{Fence, OrderId};
 use crate::queue::{Held, Receipt};
 use crate::store::Renewal;
@@ -67,11 +67,10 @@ impl Hold {
         self.row_lost.load(Ordering::Acquire)
     }
 
-    /// Whose lease: the message's in the queue, or the row's in the store.
-    fn renewed_ms(&self, lease: Dependency) -> &AtomicU64 {
+    fn renewed_ms(&self, lease: Lease) -> &AtomicU64 {
         match lease {
-            Dependency::Queue => &self.message_renewed_ms,
-            Dependency::Store => &self.row_renewed_ms,
+            Lease::Message => &self.message_renewed_ms,
+            Lease::Row => &self.row_renewed_ms,
         }
     }
 
@@ -126,10 +125,10 @@ impl LeaseKeeper {
     /// Looks six times per lease until aborted. Messages and rows go their own ways, so that a queue that is down
     /// doesn't cost the rows their leases, nor the other way round.
     pub(crate) async fn run(self: Arc<Self>) {
-        tokio::join!(self.keep(Dependency::Queue), self.keep(Dependency::Store));
+        tokio::join!(self.keep(Lease::Message), self.keep(Lease::Row));
     }
 
-    async fn keep(&self, lease: Dependency) {
+    async fn keep(&self, lease: Lease) {
         let every = (self.context.options.lease / 6).max(Duration::from_millis(10));
         loop {
             self.context.beating(Loop::LeaseKeeper, tokio::time::sleep(every)).await;
@@ -145,10 +144,10 @@ impl LeaseKeeper {
     }
 
     /// Returns whether it was answered.
-    async fn renew(&self, lease: Dependency, batch: &[Arc<Hold>]) -> bool {
+    async fn renew(&self, lease: Lease, batch: &[Arc<Hold>]) -> bool {
         match lease {
-            Dependency::Queue => self.renew_messages(batch).await,
-            Dependency::Store => self.renew_rows(batch).await,
+            Lease::Message => self.renew_messages(batch).await,
+            Lease::Row => self.renew_rows(batch).await,
         }
     }
 
@@ -161,7 +160,7 @@ impl LeaseKeeper {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn due(&self, lease: Dependency) -> Vec<Arc<Hold>> {
+    fn due(&self, lease: Lease) -> Vec<Arc<Hold>> {
         let third = u64::try_from((self.context.options.lease / 3).as_millis()).unwrap_or(u64::MAX);
         let now = self.now_ms();
         // Upgraded outside the lock: the last reference to a hold may be dropped here, and its drop takes the lock.
@@ -187,12 +186,12 @@ impl LeaseKeeper {
                     // The work goes on: the row decides, and nobody else can begin it while its lease is kept.
                     if verdict == Held::Lost && !hold.settling.load(Ordering::Acquire) {
                         hold.queue_lost.store(true, Ordering::Relaxed);
-                        self.report_loss(Dependency::Queue, hold);
+                        self.report_loss(Lease::Message, hold);
                     }
                 }
                 true
             }
-            Err(error) => self.report_down(Dependency::Queue, &error),
+            Err(error) => self.report_down(Stage::RenewQueue, &error),
         }
     }
 
@@ -218,24 +217,25 @@ impl LeaseKeeper {
                     if fence.is_none() {
                         // Before the lock is given back: whoever takes it must not mistake the loss for no row.
                         hold.lose_row();
-                        self.report_loss(Dependency::Store, hold);
+                        self.report_loss(Lease::Row, hold);
                     }
                 }
                 true
             }
             // The fence may have moved without our learning it. The next renewal or conclusion then finds the row
             // superseded: the order is done again with the same key, after its lease. Nothing is lost.
-            Err(error) => self.report_down(Dependency::Store, &error),
+            Err(error) => self.report_down(Stage::RenewStore, &error),
         }
     }
 
-    fn report_loss(&self, dependency: Dependency, hold: &Hold) {
+    fn report_loss(&self, lease: Lease, hold: &Hold) {
         let subject = Subject { order_id: hold.order_id, correlation_id: None, attempt: hold.attempt };
-        self.context.observers.emit(Event::LeaseLost { dependency, subject });
+        self.context.observers.emit(Event::LeaseLost { lease, subject });
     }
 
-    fn report_down(&self, dependency: Dependency, error: &dyn std::error::Error) -> bool {
+    fn report_down(&self, stage: Stage, error: &dyn std::error::Error) -> bool {
         let retry_in = self.context.options.lease / 6;
+        let dependency = stage.dependency();
         self.context.observers.emit(Event::DependencyDown { dependency, error: &error.to_string(), retry_in });
         false
     }

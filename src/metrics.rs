@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use crate::event::{Event, Observer};
 
 mod allocator;
+mod calls;
 mod exposition;
 mod instruments;
 mod labelled;
@@ -23,7 +24,7 @@ mod runtime;
 mod sample;
 
 pub use exposition::Format;
-use instruments::{AttemptStatus, Instruments, LeaseOf, MessageKind};
+use instruments::{AttemptStatus, Instruments, MessageKind};
 pub use instruments::{ConnectionCount, OpenConnection};
 
 /// The metrics of one worker.
@@ -92,6 +93,13 @@ impl Observer for Metrics {
                 to.attempts_started.inc();
                 to.takeovers.inc_by(u64::from(takeover));
             }
+            Event::CallEnded { outcome, took, .. } => to.calls.ended(outcome, took),
+            Event::RequestEnded { class, took } => to.calls.request_ended(class, took),
+            Event::BreakerMoved(state) => to.calls.breaker_moved(state),
+            Event::LimiterWaited { limiter, took } => to.calls.waited(limiter, took),
+            Event::RepeatPutOff { after: _ } => {
+                to.calls.repeats_put_off.inc();
+            }
             Event::Fulfilled { took, age, .. } => {
                 to.attempt_ended(AttemptStatus::Success, took);
                 to.last_success.set(seconds_since_1970());
@@ -111,7 +119,7 @@ impl Observer for Metrics {
             Event::Superseded { .. } => {
                 to.superseded.inc();
             }
-            Event::LeaseLost { dependency, .. } => to.leases_lost.with(LeaseOf::from(dependency), |count| count.inc()),
+            Event::LeaseLost { lease, .. } => to.leases_lost.with(lease, |count| count.inc()),
             Event::DepthRead(depth) => {
                 to.queue_depth.set(depth.waiting);
                 to.queue_messages.with(MessageKind::Waiting, |gauge| gauge.set(depth.waiting));

@@ -159,6 +159,8 @@ pub struct Order {
     pub id: OrderId,
     /// Key of the product in `products`.
     pub product_id: i64,
+    /// The product's name. `None` where the product can't be found.
+    pub product: Option<String>,
     /// Pieces ordered, at least 1.
     pub quantity: i64,
     /// The row's `created_at` in microseconds since 1970-01-01 00:00, read without a time zone as the column has
@@ -168,6 +170,8 @@ pub struct Order {
     pub attempt: u32,
     /// Follows the order into logs and traces, when its producer set one.
     pub correlation_id: Option<String>,
+    /// W3C Trace Context of the producer, when it set one: from the message, as no row has it.
+    pub traceparent: Option<String>,
 }
 
 impl Order {

@@ -7,6 +7,17 @@ use std::time::Duration;
 
 use rand::RngExt;
 
+/// What becomes of an order when nobody knows whether its call was carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum WhenAmbiguous {
+    /// Call again with the same key, which a fulfiller that honours keys makes one effect. At least once.
+    #[default]
+    Retry,
+    /// Dead-letter the order for a person to look at: no order is called for again unless it is certain that nothing
+    /// was done. At most once.
+    Park,
+}
+
 /// How failed attempts of an order are retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
@@ -16,6 +27,8 @@ pub struct RetryPolicy {
     pub base: Duration,
     /// Upper bound of any delay.
     pub cap: Duration,
+    /// What becomes of ambiguous calls.
+    pub when_ambiguous: WhenAmbiguous,
 }
 
 impl RetryPolicy {
@@ -32,8 +45,12 @@ impl RetryPolicy {
 }
 
 /// How calls to a dependency that is down are repeated: for ever, as its orders have nowhere else to go.
-pub const DEPENDENCY: RetryPolicy =
-    RetryPolicy { max_attempts: u32::MAX, base: Duration::from_millis(100), cap: Duration::from_secs(2) };
+pub const DEPENDENCY: RetryPolicy = RetryPolicy {
+    max_attempts: u32::MAX,
+    base: Duration::from_millis(100),
+    cap: Duration::from_secs(2),
+    when_ambiguous: WhenAmbiguous::Retry,
+};
 
 /// How long to pause before calling a dependency again that failed `failures` times in a row, by [`DEPENDENCY`] and
 /// cut to what is left of `limit` (`None`: for ever). `None` when nothing is left.

@@ -21,6 +21,9 @@ pub struct BeginRequest {
     pub correlation_id: Option<String>,
 }
 
+/// What the timeline notes when an order is taken from a worker whose lease had run out.
+pub const TAKEN_OVER: &str = "taken over: whether the call before was carried out is not known";
+
 /// The answer to a [`BeginRequest`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Begun {
@@ -137,12 +140,20 @@ pub enum DeadReason {
     AttemptsExhausted,
     /// The database refuses the row.
     StoreRefused,
+    /// Nobody knows whether the fulfiller did the work, and it is not to be asked twice.
+    Ambiguous,
 }
 
 impl DeadReason {
     /// Every reason, for metrics that show each from the start.
-    pub const ALL: [Self; 5] =
-        [Self::InvalidMessage, Self::UnknownOrder, Self::Rejected, Self::AttemptsExhausted, Self::StoreRefused];
+    pub const ALL: [Self; 6] = [
+        Self::InvalidMessage,
+        Self::UnknownOrder,
+        Self::Rejected,
+        Self::AttemptsExhausted,
+        Self::StoreRefused,
+        Self::Ambiguous,
+    ];
 
     /// As in the table and in labels.
     pub fn as_str(self) -> &'static str {
@@ -152,6 +163,7 @@ impl DeadReason {
             Self::Rejected => "rejected",
             Self::AttemptsExhausted => "attempts_exhausted",
             Self::StoreRefused => "store_refused",
+            Self::Ambiguous => "ambiguous",
         }
     }
 }

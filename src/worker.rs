@@ -10,14 +10,15 @@ use futures::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::engine::{BATCH, BATCHES_AT_ONCE, Context};
-use crate::event::{Event, Loop, RetryReason, Stage};
+use crate::event::{CallOutcome, Event, Loop, RetryReason, Stage, Subject};
 use crate::fulfiller::Outcome;
 use crate::in_hand::{Ending, Finished, InHand};
 use crate::lease::LeaseKeeper;
 use crate::message;
 use crate::order::Order;
 use crate::queue::{Claim, Claimed};
-use crate::store::{BeginRequest, Begun, DeadReason};
+use crate::retry::{self, WhenAmbiguous};
+use crate::store::{BeginRequest, Begun, DeadReason, TAKEN_OVER};
 
 /// The longest wait for a message before looking again: how late retries and hand-backs of other workers may be seen.
 const WAIT_LIMIT: Duration = Duration::from_secs(1);
@@ -90,11 +91,13 @@ impl Worker {
         }
     }
 
-    /// Waits until a batch may be begun and at least one order may fly, and takes as many permits as there are.
+    /// Waits until a batch may be begun, at least one order may fly and the fulfiller takes work; takes as many permits
+    /// as there are, and no more than the fulfiller has room for.
     async fn room(&self) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
         let slot = Arc::clone(&self.begin_slots).acquire_owned().await.ok()?;
         let mut permits = Arc::clone(&self.permits).acquire_owned().await.ok()?;
-        let more = self.permits.available_permits().min(BATCH - 1);
+        let capacity = self.context.fulfiller.capacity().await;
+        let more = self.permits.available_permits().min(BATCH - 1).min(capacity.saturating_sub(1));
         if let Ok(more) = Arc::clone(&self.permits).try_acquire_many_owned(u32::try_from(more).unwrap_or(0)) {
             permits.merge(more);
         }
@@ -168,8 +171,13 @@ impl Worker {
                 if self.context.shutdown.hand_back.is_cancelled() {
                     return self.finish(in_hand, Ending::handed_back()).await;
                 }
+                if takeover && self.context.parks_ambiguous() {
+                    return self.finish(in_hand, parked(TAKEN_OVER)).await;
+                }
                 if attempt <= self.context.options.retry.max_attempts {
                     let worker = self.clone();
+                    let traceparent = in_hand.message.as_ref().and_then(|message| message.traceparent.clone());
+                    let order = Order { traceparent, ..order };
                     tokio::spawn(async move { worker.fulfil(in_hand, order).await });
                     return;
                 }
@@ -196,31 +204,17 @@ impl Worker {
 
     /// One call to the fulfiller, from start to finish.
     async fn fulfil(&self, in_hand: InHand, order: Order) {
+        let began = Instant::now();
         // An answer that is there counts, whatever else has happened by then.
-        let ending = tokio::select! {
+        let called = tokio::select! {
             biased;
-            ending = self.attempt(&order) => ending,
-            () = in_hand.hold.row_lost() => lease_lost(),
-            () = self.context.shutdown.hand_back.cancelled() => Ending::handed_back(),
+            called = self.context.call_fulfiller(&order) => called,
+            () = in_hand.hold.row_lost() => Called::broken_off(lease_lost()),
+            () = self.context.shutdown.hand_back.cancelled() => Called::broken_off(self.context.broken_off_by_drain()),
         };
+        let Called { outcome, ending } = called;
+        self.context.report_call(in_hand.subject(), outcome, began.elapsed(), &ending);
         self.finish(in_hand, ending).await;
-    }
-
-    /// The call within its time limit, with its panics caught.
-    async fn attempt(&self, order: &Order) -> Ending {
-        let key = order.idempotency_key();
-        let limit = self.context.options.call_timeout;
-        let call = AssertUnwindSafe(self.context.fulfiller.fulfil(order, &key)).catch_unwind();
-        let (reason, error, after) = match tokio::time::timeout(limit, call).await {
-            Ok(Ok(Outcome::Fulfilled { reference })) => return Ending::Fulfilled { reference },
-            Ok(Ok(Outcome::Rejected { reason })) => {
-                return Ending::Dead { reason: DeadReason::Rejected, detail: reason };
-            }
-            Ok(Ok(Outcome::Retry { reason, after })) => (RetryReason::FulfillerFailed, reason, after),
-            Ok(Err(panic)) => (RetryReason::FulfillerPanicked, panic_message(&*panic), None),
-            Err(_) => (RetryReason::FulfillerTimeout, format!("no answer from the fulfiller within {limit:?}"), None),
-        };
-        self.context.failed(order.attempt, reason, error, DeadReason::AttemptsExhausted, after)
     }
 
     async fn finish(&self, in_hand: InHand, ending: Ending) {
@@ -232,8 +226,25 @@ impl Worker {
     }
 }
 
+/// A call that has ended, and what that makes of its order.
+struct Called {
+    outcome: CallOutcome,
+    ending: Ending,
+}
+
+impl Called {
+    fn broken_off(ending: Ending) -> Self {
+        Self { outcome: CallOutcome::BrokenOff, ending }
+    }
+}
+
 fn lease_lost() -> Ending {
     Ending::unspent(RetryReason::LeaseLost, *BUSY.end(), "the row's lease was lost")
+}
+
+/// Nobody knows whether the call was carried out, and it must not be made twice.
+fn parked(detail: &str) -> Ending {
+    Ending::Dead { reason: DeadReason::Ambiguous, detail: detail.to_owned() }
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
@@ -242,6 +253,90 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 impl Context {
+    /// The call within its time limit, with its panics caught.
+    async fn call_fulfiller(&self, order: &Order) -> Called {
+        let key = order.idempotency_key();
+        let limit = self.options.call_timeout;
+        let call = AssertUnwindSafe(self.fulfiller.fulfil(order, &key)).catch_unwind();
+        match tokio::time::timeout(limit, call).await {
+            Ok(Ok(outcome)) => self.judge(order.attempt, outcome),
+            Ok(Err(panic)) => {
+                let error = panic_message(&*panic);
+                self.ambiguous(order.attempt, RetryReason::FulfillerPanicked, &error, None)
+            }
+            Err(_) => {
+                let error = format!("no answer from the fulfiller within {limit:?}");
+                self.ambiguous(order.attempt, RetryReason::FulfillerTimeout, &error, None)
+            }
+        }
+    }
+
+    fn judge(&self, attempt: u32, outcome: Outcome) -> Called {
+        match outcome {
+            Outcome::Fulfilled { reference } => {
+                Called { outcome: CallOutcome::Fulfilled, ending: Ending::Fulfilled { reference } }
+            }
+            Outcome::Rejected { reason: detail } => {
+                let ending = Ending::Dead { reason: DeadReason::Rejected, detail };
+                Called { outcome: CallOutcome::Rejected, ending }
+            }
+            Outcome::Retry { reason, after } => {
+                let dead = DeadReason::AttemptsExhausted;
+                let ending = self.failed(attempt, RetryReason::FulfillerFailed, reason, dead, after);
+                Called { outcome: CallOutcome::Failed, ending }
+            }
+            Outcome::Unavailable { reason, after } => {
+                let ending = self.unspent(attempt, RetryReason::FulfillerUnavailable, &reason, after);
+                Called { outcome: CallOutcome::Unavailable, ending }
+            }
+            Outcome::InProgress { reason, .. } if self.parks_ambiguous() => {
+                Called { outcome: CallOutcome::InProgress, ending: parked(&reason) }
+            }
+            Outcome::InProgress { reason, after } => {
+                let ending = self.unspent(attempt, RetryReason::FulfillerInProgress, &reason, after);
+                Called { outcome: CallOutcome::InProgress, ending }
+            }
+            Outcome::Ambiguous { reason, after } => {
+                self.ambiguous(attempt, RetryReason::FulfillerAmbiguous, &reason, after)
+            }
+        }
+    }
+
+    fn ambiguous(&self, attempt: u32, reason: RetryReason, error: &str, asked: Option<Duration>) -> Called {
+        let error = format!("ambiguous: {error}");
+        let ending = if self.parks_ambiguous() {
+            parked(&error)
+        } else {
+            self.failed(attempt, reason, error, DeadReason::AttemptsExhausted, asked)
+        };
+        Called { outcome: CallOutcome::Ambiguous, ending }
+    }
+
+    /// The call was under way, and the fulfiller may have done its work.
+    fn broken_off_by_drain(&self) -> Ending {
+        if self.parks_ambiguous() { parked("ambiguous: broken off by shutdown") } else { Ending::handed_back() }
+    }
+
+    fn parks_ambiguous(&self) -> bool {
+        self.options.retry.when_ambiguous == WhenAmbiguous::Park
+    }
+
+    fn report_call(&self, subject: Subject<'_>, outcome: CallOutcome, took: Duration, ending: &Ending) {
+        let detail = match ending {
+            Ending::Fulfilled { reference } => reference.as_deref(),
+            Ending::Retry { error, .. } => Some(error.as_str()),
+            Ending::Dead { detail, .. } => Some(detail.as_str()),
+            Ending::AlreadyFinal | Ending::Skipped { .. } => None,
+        };
+        self.observers.emit(Event::CallEnded { subject, outcome, took, detail });
+    }
+
+    /// Back to the queue without an attempt spent.
+    fn unspent(&self, attempt: u32, reason: RetryReason, why: &str, asked: Option<Duration>) -> Ending {
+        let after = retry::jittered(self.options.retry.ceiling(attempt));
+        Ending::unspent(reason, not_before(after, asked), why)
+    }
+
     /// What becomes of an order whose attempt failed: another one, or the dead letters after the last.
     pub(crate) fn failed(
         &self,
@@ -252,11 +347,13 @@ impl Context {
         asked: Option<Duration>,
     ) -> Ending {
         match self.options.retry.after(attempt) {
-            Some(after) => {
-                let after = asked.map_or(after, |asked| asked.min(AFTER_LIMIT).max(after));
-                Ending::Retry { reason, error, after, spent: true }
-            }
+            Some(after) => Ending::Retry { reason, error, after: not_before(after, asked), spent: true },
             None => Ending::Dead { reason: dead, detail: format!("attempt {attempt}, the last one: {error}") },
         }
     }
+}
+
+/// The policy's delay, or the one that the fulfiller asked for where that is longer.
+fn not_before(after: Duration, asked: Option<Duration>) -> Duration {
+    asked.map_or(after, |asked| asked.min(AFTER_LIMIT).max(after))
 }

@@ -16,7 +16,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     // What the engine asks of others.
     ("queue", &["order"]),
     ("store", &["order", "message"]),
-    ("fulfiller", &["order"]),
+    ("fulfiller", &["order", "retry"]),
     ("event", &["order", "queue", "store"]),
     ("config", &["order", "message", "retry"]),
     // Who answers. No backend knows another one, nor who watches.
@@ -26,6 +26,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("store::postgres", &["store", "order", "message", "retry", "config"]),
     ("store::sqlite", &["store", "order", "message", "sqlite"]),
     ("fulfiller::simulated", &["fulfiller", "order", "config"]),
+    ("fulfiller::http", &["fulfiller", "order", "config", "event", "retry"]),
     // The engine: knows traits, never backends.
     ("in_hand", ENGINE),
     ("engine", ENGINE),
@@ -41,6 +42,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     // Who puts it together.
     ("intake", &["order", "message", "retry", "queue", "store"]),
     ("app", EVERYTHING),
+    ("service", EVERYTHING),
     ("cli", EVERYTHING),
 ];
 const ENGINE: &[&str] = &[

@@ -15,7 +15,8 @@ use crate::config::values::{self, Latency};
 use crate::config::{
     Backends, FulfillerTarget, LogFormat, LogSettings, QueueTarget, Settings, Simulation, StoreTarget,
 };
-use crate::retry::RetryPolicy;
+use crate::retry::{RetryPolicy, WhenAmbiguous};
+use crate::service::Service;
 use crate::shutdown;
 
 mod feed;
@@ -79,7 +80,7 @@ pub(super) async fn demo(arguments: Arguments) -> Result<(), Failure> {
     let backends = settings.backends.clone();
     let tally = Arc::new(Tally::default());
     let drain = shutdown::on_signals().map_err(|error| Failure::Work(error.to_string()))?;
-    let mut engine = tokio::spawn(app::run(settings, vec![tally.clone()], drain.clone()));
+    let mut engine = tokio::spawn(Service::new(settings).observer(tally.clone()).run(drain.clone()));
     tokio::select! {
         () = tally.started() => {}
         ended = &mut engine => return finished(ended),
@@ -131,7 +132,12 @@ fn settings(arguments: &Arguments, database: &std::path::Path) -> Settings {
         call_timeout: arguments.simulate_latency.longest + Duration::from_secs(10),
         listen: arguments.listen,
         concurrency: usize::try_from(arguments.concurrency).unwrap_or(usize::MAX),
-        retry: RetryPolicy { max_attempts: 5, base: Duration::from_millis(200), cap: Duration::from_secs(2) },
+        retry: RetryPolicy {
+            max_attempts: 5,
+            base: Duration::from_millis(200),
+            cap: Duration::from_secs(2),
+            when_ambiguous: WhenAmbiguous::Retry,
+        },
         drain_timeout: Duration::from_secs(10),
         migrate: true,
         wait: Some(Duration::from_secs(30)),

@@ -69,6 +69,9 @@ impl From<ConfigError> for Failure {
 
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
-        Self::Work(error.to_string())
+        match error {
+            StartError::Fulfiller(_) => Self::Usage(error.to_string()),
+            _ => Self::Work(error.to_string()),
+        }
     }
 }

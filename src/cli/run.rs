@@ -4,11 +4,11 @@ use clap::Args;
 
 use super::connect;
 use super::failure::Failure;
-use crate::app;
 use crate::config::layers::Origins;
 use crate::config::options::RunOptions;
 use crate::config::{LogFormat, LogSettings};
 use crate::logging;
+use crate::service::Service;
 use crate::shutdown;
 
 /// Run the service: take orders from the queue and work them off until told to stop
@@ -40,7 +40,7 @@ pub(super) async fn run(arguments: Arguments, origins: &Origins) -> Result<(), F
     }
     let drain =
         shutdown::on_signals().map_err(|error| Failure::Work(format!("signals can't be listened for: {error}")))?;
-    Ok(app::run(settings, Vec::new(), drain).await?)
+    Ok(Service::new(settings).run(drain).await?)
 }
 
 pub(super) fn start_logging(log: &LogSettings) -> Result<(), Failure> {

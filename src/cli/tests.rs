@@ -39,7 +39,7 @@ fn file(text: &str) -> (tempfile::TempDir, String) {
 }
 
 /// Each option with a value that isn't its default.
-const SAMPLES: [(&str, &str); 22] = [
+const SAMPLES: [(&str, &str); 34] = [
     ("queue", "redis://queue/1"),
     ("queue-key", "orders"),
     ("store", "postgres://db/shop"),
@@ -51,7 +51,19 @@ const SAMPLES: [(&str, &str); 22] = [
     ("max-attempts", "7"),
     ("retry-base", "2s"),
     ("retry-cap", "10m"),
+    ("ambiguous", "park"),
     ("events", "off"),
+    ("fulfiller-token", "hush"),
+    ("fulfiller-token-file", "token"),
+    ("fulfiller-secret", "hush"),
+    ("fulfiller-secret-file", "secrets"),
+    ("fulfiller-ca", "ca.pem"),
+    ("fulfiller-certificate", "worker.pem"),
+    ("fulfiller-key", "worker.key"),
+    ("fulfiller-concurrency", "50"),
+    ("fulfiller-rate", "100"),
+    ("fulfiller-retry-budget", "0.1"),
+    ("fulfiller-link-local", "on"),
     ("simulate-latency", "1s..3s"),
     ("simulate-failures", "0.25"),
     ("simulate-seed", "42"),
@@ -191,9 +203,9 @@ fn a_wrong_value_names_option_place_value_and_what_would_be_right() {
         (vec!["run", "--migrate", "yes"], nothing(), "--migrate: `yes` must be one of auto, off".to_owned()),
         (vec!["run", "--retry-base", "10m"], nothing(), "--retry-base: 10m is above --retry-cap 5m".to_owned()),
         (
-            vec!["run", "--fulfiller", "https://shop.example"],
+            vec!["run", "--fulfiller", "https://warehouse.example", "--call-timeout", "15s"],
             nothing(),
-            "--fulfiller: fulfilling over HTTP is not available yet; this version has only `simulated`".to_owned(),
+            "--call-timeout: 15s must be shorter than --lease 15s when fulfilling over HTTP".to_owned(),
         ),
     ] {
         assert_eq!(resolve(&words, &environment).unwrap_err(), expected);

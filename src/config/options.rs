@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use clap::{ArgMatches, Args, Command};
 
+use super::http::HttpOptions;
 use super::layers::Origins;
 use super::settings::{Backends, FulfillerTarget, LogFormat, LogSettings, SecretUrl, Settings, Simulation};
 use super::values::{Latency, Migrate, Opaque, Patience, Switch};
 use super::{ConfigError, target, values};
-use crate::retry::RetryPolicy;
+use crate::retry::{RetryPolicy, WhenAmbiguous};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -49,6 +50,8 @@ pub struct RunOptions {
     #[command(flatten)]
     work: WorkOptions,
     #[command(flatten)]
+    http: HttpOptions,
+    #[command(flatten)]
     simulation: SimulationOptions,
     #[command(flatten)]
     process: ProcessOptions,
@@ -57,8 +60,8 @@ pub struct RunOptions {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Work")]
 struct WorkOptions {
-    /// What does the work
-    #[arg(long, value_name = "simulated", default_value = "simulated")]
+    /// What does the work: `simulated`, or the http:// or https:// URL that orders are posted to
+    #[arg(long, value_name = "URL", default_value = "simulated")]
     fulfiller: Opaque,
 
     /// How long one call to the fulfiller may take
@@ -84,6 +87,11 @@ struct WorkOptions {
     /// Longest delay before any attempt
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = values::duration(MILLISECOND, 24 * HOUR))]
     retry_cap: Duration,
+
+    /// What becomes of an order when nobody knows whether its call was carried out: call again with the same key, or
+    /// park it in the dead letters, for a fulfiller that doesn't honour keys
+    #[arg(long, value_enum, default_value_t = WhenAmbiguous::Retry)]
+    ambiguous: WhenAmbiguous,
 
     /// Keep each transition of an order in its timeline
     #[arg(long, value_enum, default_value_t = Switch::On)]
@@ -172,24 +180,33 @@ impl RunOptions {
     /// # Errors
     /// [`ConfigError::Value`] names the option.
     pub fn resolve(self, origins: &Origins) -> Result<(Settings, LogSettings), ConfigError> {
-        let Self { backends, work, simulation, process } = self;
-        target::fulfiller(work.fulfiller.expose()).map_err(|problem| origins.error("fulfiller", problem))?;
+        let Self { backends, work, http, simulation, process } = self;
+        let url = target::fulfiller(work.fulfiller.expose()).map_err(|problem| origins.error("fulfiller", problem))?;
         if work.retry_base > work.retry_cap {
             let [base, cap] = [work.retry_base, work.retry_cap].map(humantime::format_duration);
             return Err(origins.error("retry-base", format!("{base} is above --retry-cap {cap}")));
         }
-        let settings = Settings {
-            backends: Backends { lease: work.lease, events: work.events == Switch::On, ..backends.resolve(origins)? },
-            fulfiller: FulfillerTarget::Simulated(Simulation {
+        let fulfiller = match url {
+            Some(url) => FulfillerTarget::Http(http.resolve(url, work.call_timeout, work.lease, origins)?),
+            None => FulfillerTarget::Simulated(Simulation {
                 shortest: simulation.simulate_latency.shortest,
                 longest: simulation.simulate_latency.longest,
                 failures: simulation.simulate_failures,
                 seed: simulation.simulate_seed,
             }),
+        };
+        let settings = Settings {
+            backends: Backends { lease: work.lease, events: work.events == Switch::On, ..backends.resolve(origins)? },
+            fulfiller,
             call_timeout: work.call_timeout,
             listen: process.listen,
             concurrency: usize::try_from(work.concurrency).unwrap_or(usize::MAX),
-            retry: RetryPolicy { max_attempts: work.max_attempts, base: work.retry_base, cap: work.retry_cap },
+            retry: RetryPolicy {
+                max_attempts: work.max_attempts,
+                base: work.retry_base,
+                cap: work.retry_cap,
+                when_ambiguous: work.ambiguous,
+            },
             drain_timeout: process.drain_timeout,
             migrate: process.migrate == Migrate::Auto,
             wait: process.wait.limit(),
@@ -201,6 +218,9 @@ impl RunOptions {
 
 /// The value of an option as it was given, passwords taken out; `None` if nobody set it and there is no default.
 pub fn shown_value(option: &str, matches: &ArgMatches) -> Option<String> {
+    if ["fulfiller-token", "fulfiller-secret"].contains(&option) {
+        return matches.contains_id(&option.replace('-', "_")).then(|| "***".to_owned());
+    }
     let raw = matches.get_raw(&option.replace('-', "_"))?.next()?.to_string_lossy().into_owned();
     let is_opaque = ["queue", "store", "fulfiller"].contains(&option);
     match url::Url::parse(&raw) {

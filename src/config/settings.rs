@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -79,11 +80,69 @@ impl fmt::Display for StoreTarget {
     }
 }
 
+/// A password, token or key: shows itself only as `***`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps the secret itself.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The secret itself: for using it, never for showing it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
 /// What does the work.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FulfillerTarget {
     /// Waits, and fails now and then.
     Simulated(Simulation),
+    /// Calls a warehouse.
+    Http(HttpTarget),
+}
+
+/// A warehouse, and how it is called.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HttpTarget {
+    /// Where orders are posted: `http:` or `https:`, with a host.
+    pub url: SecretUrl,
+    /// Sent as a bearer token; visible ASCII characters only.
+    pub token: Option<Secret>,
+    /// Each signs every request (Standard Webhooks): `whsec_` and base64.
+    pub signing_secrets: Vec<Secret>,
+    /// PEM file of the authorities trusted instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// For mutual TLS.
+    pub client_certificate: Option<ClientCertificate>,
+    /// Calls under way at once at most.
+    pub concurrency: Option<NonZeroUsize>,
+    /// Calls per second at most.
+    pub rate: Option<NonZeroU32>,
+    /// Share of the calls that may be repeated ones while the warehouse fails, from 0 to 1.
+    pub retry_budget: f64,
+    /// Whether link-local and cloud metadata addresses may be called.
+    pub allow_link_local: bool,
+    /// How long a call may take from its start, waiting for limits and polling included.
+    pub deadline: Duration,
+}
+
+/// PEM files of a client certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The certificate and its chain.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// How the simulated fulfiller behaves.

@@ -3,11 +3,15 @@
 
 use std::path::PathBuf;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use url::Url;
 
-use super::settings::{QueueTarget, SecretUrl, StoreTarget};
+use super::settings::{QueueTarget, Secret, SecretUrl, StoreTarget};
 
 const QUEUE_FORMS: &str = "expected redis://HOST:PORT/DB, rediss://HOST:PORT/DB or sqlite:PATH";
+const FULFILLER_FORMS: &str = "expected simulated, http://HOST/PATH or https://HOST/PATH";
+const SIGNING_KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 const STORE_FORMS: &str = "expected postgres://USER:PASSWORD@HOST:PORT/DB or sqlite:PATH";
 
 pub(super) fn queue(text: &str) -> Result<QueueTarget, String> {
@@ -32,15 +36,31 @@ pub(super) fn store(text: &str) -> Result<StoreTarget, String> {
     url(text, &["postgres", "postgresql"], STORE_FORMS).map(|url| StoreTarget::Postgres(SecretUrl::new(url)))
 }
 
-/// `simulated` is all there is yet.
-pub(super) fn fulfiller(text: &str) -> Result<(), String> {
-    match text {
-        "simulated" => Ok(()),
-        text if text.starts_with("http://") || text.starts_with("https://") => {
-            Err("fulfilling over HTTP is not available yet; this version has only `simulated`".to_owned())
-        }
-        _ => Err("unknown fulfiller; this version has only `simulated`".to_owned()),
+/// The URL of a fulfiller over HTTP; `None` for the simulated one.
+pub(super) fn fulfiller(text: &str) -> Result<Option<Url>, String> {
+    if text == "simulated" {
+        return Ok(None);
     }
+    let url = url(text, &["http", "https"], FULFILLER_FORMS)?;
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err(format!("the URL has no host; {FULFILLER_FORMS}"));
+    }
+    if url.fragment().is_some() {
+        return Err("the part after `#` is never sent; leave it out".to_owned());
+    }
+    Ok(Some(url))
+}
+
+/// Whether each is as Standard Webhooks has it: `whsec_` and the base64 of 24 to 64 bytes.
+pub(super) fn signing_secrets(secrets: &[Secret]) -> Result<(), String> {
+    for (position, secret) in secrets.iter().enumerate() {
+        let key = secret.expose().strip_prefix("whsec_").and_then(|text| BASE64.decode(text).ok());
+        if !key.is_some_and(|key| SIGNING_KEY_BYTES.contains(&key.len())) {
+            let number = position + 1;
+            return Err(format!("secret {number} is not whsec_ followed by the base64 of 24 to 64 bytes"));
+        }
+    }
+    Ok(())
 }
 
 fn url(text: &str, schemes: &[&str], forms: &str) -> Result<Url, String> {
@@ -113,9 +133,25 @@ mod tests {
     }
 
     #[test]
-    fn a_fulfiller_that_comes_later_is_said_to_come_later() {
-        assert_eq!(fulfiller("simulated"), Ok(()));
-        assert!(fulfiller("https://:hush@shop").unwrap_err().contains("not available yet"));
-        assert!(fulfiller("hush").unwrap_err().starts_with("unknown fulfiller"));
+    fn fulfillers_are_simulated_or_called_over_http() {
+        assert_eq!(fulfiller("simulated"), Ok(None));
+        for url in ["http://host/", "https://user:p%40ss@host:8443/shipments?key=1", "http://[::1]:80/x"] {
+            assert_eq!(fulfiller(url).unwrap().unwrap().as_str(), url.replace(":80/", "/"));
+        }
+        for wrong in ["", "hush", "ftp://hush@host", "http:hush", "https://hush@", "http://host/#hush", "http://h ush"]
+        {
+            let problem = fulfiller(wrong).expect_err(wrong);
+            assert!(!problem.contains("hush"), "{wrong}: {problem}");
+        }
+    }
+
+    #[test]
+    fn signing_secrets_are_keys_of_a_fitting_length() {
+        let of = |bytes: usize| Secret::new(format!("whsec_{}", BASE64.encode(vec![7; bytes])));
+        assert_eq!(signing_secrets(&[of(24), of(64)]), Ok(()));
+        for wrong in [of(23), of(65), Secret::new("whsec_hush".to_owned()), Secret::new("hush".to_owned())] {
+            let problem = signing_secrets(&[of(32), wrong]).unwrap_err();
+            assert!(problem.starts_with("secret 2 is not whsec_") && !problem.contains("hush"), "{problem}");
+        }
     }
 }

@@ -81,13 +81,12 @@ fn when_drained_no_loop_is_expected_any_more() {
 }
 
 #[test]
-fn it_is_ready_once_started_and_both_dependencies_answered() {
+fn it_is_ready_once_started_and_every_dependency_is_up() {
     let health = Health::default();
-    assert_eq!(failed(&health.ready()), ["started", "queue", "store", "accepts_work"]);
+    assert_eq!(failed(&health.ready()), ["started", "queue", "store", "fulfiller", "accepts_work"]);
     health.observe(&Event::Started { worker: "w", concurrency: 8 });
-    assert_eq!(failed(&health.ready()), ["queue", "store"]);
-    health.observe(&Event::DependencyUp(Dependency::Queue));
-    health.observe(&Event::DependencyUp(Dependency::Store));
+    assert_eq!(failed(&health.ready()), ["queue", "store", "fulfiller"]);
+    Dependency::ALL.into_iter().for_each(|dependency| health.observe(&Event::DependencyUp(dependency)));
     assert!(health.ready().ready);
 }
 

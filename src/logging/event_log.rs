@@ -19,7 +19,7 @@ const REMINDER: Duration = Duration::from_secs(10);
 pub struct EventLog {
     service_name: String,
     failures: RateLimit,
-    dependencies: [(Dependency, Mutex<Told>); 2],
+    dependencies: [(Dependency, Mutex<Told>); 3],
 }
 
 /// What the log said last of a dependency.
@@ -60,10 +60,20 @@ impl EventLog {
                     warn!(order_id, correlation_id, attempt, reason = reason.as_str(), detail, "dead-lettered");
                 }
             }
-            Event::StageDone { .. } | Event::InFlight(_) | Event::DepthRead(_) => {}
+            Event::StageDone { .. }
+            | Event::InFlight(_)
+            | Event::DepthRead(_)
+            | Event::RequestEnded { .. }
+            | Event::LimiterWaited { .. }
+            | Event::RepeatPutOff { .. } => {}
             Event::AttemptStarted { subject, takeover } => {
                 order(&subject, "attempt started", format_args!("takeover: {takeover}"));
             }
+            Event::CallEnded { subject, outcome, took, detail } => {
+                let detail = detail.unwrap_or("no reference");
+                order(&subject, "call ended", format_args!("{}, {took:?}: {detail}", outcome.as_str()));
+            }
+            Event::BreakerMoved(state) => debug!(state = state.as_str(), "circuit breaker"),
             Event::Fulfilled { subject, took, reference, .. } => {
                 order(&subject, "fulfilled", format_args!("{took:?}, reference {}", reference.unwrap_or("none")));
             }
@@ -73,8 +83,8 @@ impl EventLog {
             Event::AlreadyFinal { subject } => order(&subject, "dropped", format_args!("fulfilled or failed already")),
             Event::Skipped { subject, status } => order(&subject, "skipped", format_args!("status {status:?}")),
             Event::Superseded { subject } => order(&subject, "superseded", format_args!("the row had moved on")),
-            Event::LeaseLost { subject, dependency } => {
-                order(&subject, "lease lost", format_args!("in the {}", dependency.as_str()));
+            Event::LeaseLost { subject, lease } => {
+                order(&subject, "lease lost", format_args!("on the {}", lease.as_str()));
             }
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::*;
-use crate::event::{Dependency, Event, Observer, RetryReason, Subject};
+use crate::event::{Dependency, Event, Lease, Observer, RetryReason, Subject};
 use crate::order::OrderId;
 use crate::store::DeadReason;
 
@@ -81,7 +81,7 @@ fn what_happens_to_every_order_is_told_at_debug_only() {
         Event::AlreadyFinal { subject: SUBJECT },
         Event::Skipped { subject: SUBJECT, status: "cancelled" },
         Event::Superseded { subject: SUBJECT },
-        Event::LeaseLost { subject: SUBJECT, dependency: Dependency::Store },
+        Event::LeaseLost { subject: SUBJECT, lease: Lease::Row },
     ];
     let tell_all = || events.iter().for_each(|event| EventLog::new("shop").observe(event));
     assert_eq!(json("info", tell_all).len(), 0);

@@ -11,13 +11,14 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
+use super::calls::Calls;
 use super::labelled::Labelled;
 use super::sample::{self, Description};
-use crate::event::{Dependency, RetryReason, Stage};
+use crate::event::{Dependency, Lease, RetryReason, Stage};
 use crate::store::DeadReason;
 
 /// A gauge of whole things.
-type Count = Gauge<u64, AtomicU64>;
+pub(super) type Count = Gauge<u64, AtomicU64>;
 /// A gauge of seconds.
 type Seconds = Gauge<f64, AtomicU64>;
 
@@ -65,33 +66,6 @@ impl MessageKind {
             Self::Waiting => "waiting",
             Self::InFlight => "in_flight",
             Self::Retrying => "retrying",
-        }
-    }
-}
-
-/// What a lost lease was held on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LeaseOf {
-    Queue,
-    Row,
-}
-
-impl LeaseOf {
-    const ALL: [Self; 2] = [Self::Queue, Self::Row];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Queue => "queue",
-            Self::Row => "row",
-        }
-    }
-}
-
-impl From<Dependency> for LeaseOf {
-    fn from(dependency: Dependency) -> Self {
-        match dependency {
-            Dependency::Queue => Self::Queue,
-            Dependency::Store => Self::Row,
         }
     }
 }
@@ -167,7 +141,7 @@ pub(super) struct Instruments {
     pub(super) already_final: Counter,
     pub(super) superseded: Counter,
     pub(super) takeovers: Counter,
-    pub(super) leases_lost: Labelled<LeaseOf, Counter>,
+    pub(super) leases_lost: Labelled<Lease, Counter>,
     pub(super) order_age: Histogram,
     pub(super) stage_duration: Labelled<Stage, Histogram>,
     pub(super) batch_size: Labelled<Stage, Histogram>,
@@ -176,6 +150,7 @@ pub(super) struct Instruments {
     pub(super) draining: Count,
     pub(super) last_success: Seconds,
     pub(super) connections: ConnectionCount,
+    pub(super) calls: Calls,
 }
 
 impl Instruments {
@@ -201,7 +176,7 @@ impl Instruments {
             already_final: Counter::default(),
             superseded: Counter::default(),
             takeovers: Counter::default(),
-            leases_lost: Labelled::new("lease", &LeaseOf::ALL, LeaseOf::as_str, Counter::default),
+            leases_lost: Labelled::new("lease", &Lease::ALL, Lease::as_str, Counter::default),
             order_age: Histogram::new(AGE_SECONDS),
             stage_duration: Labelled::new("stage", &Stage::ALL, Stage::as_str, || Histogram::new(STAGE_SECONDS)),
             batch_size: Labelled::new("stage", &Stage::ALL, Stage::as_str, || Histogram::new(BATCH_ITEMS)),
@@ -210,6 +185,7 @@ impl Instruments {
             draining: Count::default(),
             last_success: Seconds::default(),
             connections: ConnectionCount::default(),
+            calls: Calls::register(registry),
         };
         instruments.register_orders(registry);
         instruments.register_exceptions(registry);
@@ -292,10 +268,10 @@ impl Instruments {
     }
 }
 
-fn plain(registry: &mut Registry, name: &'static str, help: &'static str, metric: &(impl Metric + Clone)) {
+pub(super) fn plain(registry: &mut Registry, name: &'static str, help: &'static str, metric: &(impl Metric + Clone)) {
     registry.register(name, help, metric.clone());
 }
 
-fn seconds(registry: &mut Registry, name: &'static str, help: &'static str, metric: &(impl Metric + Clone)) {
+pub(super) fn seconds(registry: &mut Registry, name: &'static str, help: &'static str, metric: &(impl Metric + Clone)) {
     registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
 }

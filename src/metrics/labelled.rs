@@ -35,7 +35,7 @@ impl<K: Copy + Eq, M> Labelled<K, M> {
 
     /// Hands the metric of `key` to `change`.
     pub(super) fn with<T>(&self, key: K, change: impl FnOnce(&M) -> T) {
-        // At most eight values: cheaper to compare than to hash.
+        // At most a dozen values: cheaper to compare than to hash.
         if let Some(series) = self.series.iter().find(|series| series.key == key) {
             change(&series.metric);
         }

@@ -94,10 +94,12 @@ fn the_key_depends_on_nothing_but_the_row() {
     let first = Order {
         id: OrderId(7),
         product_id: 1,
+        product: Some("LANTERN".to_owned()),
         quantity: 2,
         created_at_micros: Some(1_700_000_000_000_000),
         attempt: 1,
         correlation_id: Some("a".to_owned()),
+        traceparent: None,
     };
     let later = Order { attempt: 9, correlation_id: None, ..first.clone() };
     assert_eq!(first.idempotency_key(), later.idempotency_key());

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 const POLICY: RetryPolicy =
-    RetryPolicy { max_attempts: 5, base: Duration::from_millis(200), cap: Duration::from_secs(1) };
+    RetryPolicy { max_attempts: 5, base: Duration::from_millis(200), cap: Duration::from_secs(1), ..DEPENDENCY };
 
 proptest! {
     #[test]

@@ -28,7 +28,7 @@ async fn a_panic_costs_an_attempt_and_the_order_is_tried_again() {
             fulfilled()
         })
     });
-    engine.until("failed 1: the fulfiller panicked: the first one always breaks").await;
+    engine.until("failed 1: ambiguous: the fulfiller panicked: the first one always breaks").await;
     engine.until("retried 1 fulfiller_panicked").await;
     engine.until("fulfilled 1").await;
     assert_eq!(place.timeline(id).await, ["processing@1", "pending@1", "processing@2", "fulfilled@2"]);
@@ -48,7 +48,7 @@ async fn a_call_over_its_limit_is_a_failed_attempt() {
             fulfilled()
         })
     });
-    engine.until("failed 1: no answer from the fulfiller within 50ms").await;
+    engine.until("failed 1: ambiguous: no answer from the fulfiller within 50ms").await;
     engine.until("fulfilled 1").await;
 }
 
@@ -177,7 +177,7 @@ async fn a_call_that_ends_while_its_row_is_being_lost_is_not_acknowledged() {
     finish.notify_one();
     finished.notified().await;
     store.answer.notify_one();
-    assert_eq!(engine.until("retried 1 lease_lost").await, ["lost store 1"]);
+    assert_eq!(engine.until("retried 1 lease_lost").await, ["lost row 1"]);
     let depth = place.depth().await;
     assert_eq!(depth.waiting + depth.in_flight + depth.retrying, 1, "the message is still there");
 }
@@ -201,7 +201,7 @@ async fn a_lost_row_ends_the_call_and_leaves_the_order_to_who_has_it() {
     let request = BeginRequest { order_id: id, attempt: 1, correlation_id: None };
     let begun = place.store(Duration::ZERO).begin(&[request]).await.unwrap();
     assert!(matches!(begun[0], Begun::Started { takeover: true, .. }), "{begun:?}");
-    engine.until("lost store 1").await;
+    engine.until("lost row 1").await;
     engine.until("retried 1 lease_lost").await;
     assert_eq!(place.timeline(id).await, ["processing@1", "processing@1"]);
 }

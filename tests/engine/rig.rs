@@ -13,7 +13,7 @@ use fulfillment_worker::message::Message;
 use fulfillment_worker::order::{IdempotencyKey, Order, OrderId};
 use fulfillment_worker::queue::sqlite::{SqliteQueue, SqliteQueueOptions};
 use fulfillment_worker::queue::{Depth, Queue};
-use fulfillment_worker::retry::RetryPolicy;
+use fulfillment_worker::retry::{RetryPolicy, WhenAmbiguous};
 use fulfillment_worker::sqlite::Database;
 use fulfillment_worker::store::sqlite::{SqliteStore, SqliteStoreOptions};
 use fulfillment_worker::store::{NewOrder, OrderStore};
@@ -128,7 +128,12 @@ pub(crate) fn options() -> EngineOptions {
         concurrency: 16,
         lease: Duration::from_secs(15),
         call_timeout: Duration::from_secs(10),
-        retry: RetryPolicy { max_attempts: 3, base: Duration::from_millis(5), cap: Duration::from_millis(20) },
+        retry: RetryPolicy {
+            max_attempts: 3,
+            base: Duration::from_millis(5),
+            cap: Duration::from_millis(20),
+            when_ambiguous: WhenAmbiguous::Retry,
+        },
         drain_timeout: Duration::from_secs(5),
     }
 }
@@ -180,7 +185,7 @@ impl Observer for Watch {
                 format!("dead {} {}: {detail}", order(subject), reason.as_str())
             }
             Event::AlreadyFinal { subject } => format!("final {}", order(subject)),
-            Event::LeaseLost { dependency, subject } => format!("lost {} {}", dependency.as_str(), order(subject)),
+            Event::LeaseLost { lease, subject } => format!("lost {} {}", lease.as_str(), order(subject)),
             _ => return,
         };
         // The test may have heard enough.

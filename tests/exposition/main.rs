@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use fulfillment_worker::event::{Dependency, Event, Observer, RetryReason, Stage, Subject};
+use fulfillment_worker::event::{
+    BreakerState, CallOutcome, Dependency, Event, Lease, Limiter, Observer, RequestClass, RetryReason, Stage, Subject,
+};
 use fulfillment_worker::metrics::{Format, Metrics};
 use fulfillment_worker::order::OrderId;
 use fulfillment_worker::queue::Depth;
@@ -55,7 +57,17 @@ fn tell_every_event(metrics: &Metrics) {
     events.push(Event::StageDone { stage: Stage::Claim, items: 0, took: Duration::ZERO, ok: true });
     events.extend(RetryReason::ALL.map(|reason| Event::Retried { subject: SUBJECT, reason, after: second }));
     events.extend(DeadReason::ALL.map(|reason| Event::DeadLettered { subject: SUBJECT, reason, detail: "x" }));
-    events.extend(Dependency::ALL.map(|dependency| Event::LeaseLost { dependency, subject: SUBJECT }));
+    events.extend(Lease::ALL.map(|lease| Event::LeaseLost { lease, subject: SUBJECT }));
+    events.extend(CallOutcome::ALL.map(|outcome| Event::CallEnded {
+        subject: SUBJECT,
+        outcome,
+        took: second / 4,
+        detail: Some("x"),
+    }));
+    events.extend(RequestClass::ALL.map(|class| Event::RequestEnded { class, took: second / 5 }));
+    events.extend([BreakerState::Open, BreakerState::HalfOpen].map(Event::BreakerMoved));
+    events.extend(Limiter::ALL.map(|limiter| Event::LimiterWaited { limiter, took: second / 100 }));
+    events.push(Event::RepeatPutOff { after: second });
     events.iter().for_each(|event| metrics.observe(event));
 }
 

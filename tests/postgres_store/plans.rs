@@ -23,6 +23,7 @@ async fn plans(client: &Client, first: i64) -> Vec<String> {
         (&15.0, Type::FLOAT8),
         (&"worker", Type::TEXT),
         (&true, Type::BOOL),
+        (&"taken over", Type::TEXT),
     ];
     let renew: &[(&(dyn ToSql + Sync), Type)] = &[(&ids, Type::INT8_ARRAY), (&times, Type::TIMESTAMP_ARRAY)];
     let conclude: &[(&(dyn ToSql + Sync), Type)] = &[

@@ -20,6 +20,7 @@ async fn make_role(database: &TestDatabase, client: &Client) -> (String, String)
 async fn grant_all_that_run_needs(client: &Client, role: &str) {
     let sql = format!(
         "GRANT SELECT, UPDATE (status, updated_at) ON orders TO {role};
+         GRANT SELECT ON products TO {role};
          GRANT USAGE ON SCHEMA fulfillment TO {role};
          GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA fulfillment TO {role};"
     );
@@ -47,6 +48,7 @@ async fn a_role_without_rights_is_told_each_one_that_is_missing() {
             "privilege INSERT on fulfillment.dead_letters",
             "privilege INSERT on fulfillment.events",
             "privilege SELECT on orders",
+            "privilege SELECT on products",
             "privilege UPDATE on orders",
         ]
     );

@@ -102,6 +102,11 @@ impl Observer for Tally {
             | Event::DependencyDown { .. }
             | Event::DependencyUp(_)
             | Event::AttemptStarted { .. }
+            | Event::CallEnded { .. }
+            | Event::RequestEnded { .. }
+            | Event::BreakerMoved(_)
+            | Event::LimiterWaited { .. }
+            | Event::RepeatPutOff { .. }
             | Event::AttemptFailed { .. }
             | Event::AlreadyFinal { .. }
             | Event::Skipped { .. }
@@ -120,9 +125,14 @@ fn is_failure(reason: RetryReason) -> bool {
         RetryReason::FulfillerFailed
         | RetryReason::FulfillerTimeout
         | RetryReason::FulfillerPanicked
+        | RetryReason::FulfillerAmbiguous
         | RetryReason::UnknownOrder
         | RetryReason::StoreRefused => true,
-        RetryReason::Busy | RetryReason::LeaseLost | RetryReason::HandedBack => false,
+        RetryReason::FulfillerUnavailable
+        | RetryReason::FulfillerInProgress
+        | RetryReason::Busy
+        | RetryReason::LeaseLost
+        | RetryReason::HandedBack => false,
     }
 }
 
@@ -195,7 +205,7 @@ mod tests {
         for reason in RetryReason::ALL {
             tally.observe(&retried(reason));
         }
-        assert_eq!(tally.counts().retried, 5);
+        assert_eq!(tally.counts().retried, 6);
     }
 
     #[tokio::test]

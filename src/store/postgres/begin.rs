@@ -10,7 +10,7 @@ use tokio_postgres::types::Type;
 use super::errors::Failure;
 use super::{PostgresStore, bisect, column, small, without_nul};
 use crate::order::{Fence, Order, State};
-use crate::store::{BeginRequest, Begun};
+use crate::store::{BeginRequest, Begun, TAKEN_OVER};
 
 use super::timestamp::{elapsed, micros};
 
@@ -82,6 +82,7 @@ async fn run(store: &PostgresStore, requests: &[&BeginRequest]) -> Result<Vec<Fo
                 (&store.lease.as_secs_f64(), Type::FLOAT8),
                 (&store.worker.as_str(), Type::TEXT),
                 (&store.events, Type::BOOL),
+                (&TAKEN_OVER, Type::TEXT),
             ],
         )
         .await?;
@@ -108,10 +109,12 @@ fn read(row: &Row, request: &BeginRequest, lease: Duration) -> Result<Found, Fai
             order: Order {
                 id: request.order_id,
                 product_id: column(row, "product_id")?,
+                product: column(row, "product")?,
                 quantity: column(row, "quantity")?,
                 created_at_micros: column::<Option<SystemTime>>(row, "created_at")?.map(micros),
                 attempt: request.attempt,
                 correlation_id: request.correlation_id.clone(),
+                traceparent: None,
             },
             fence: Fence(micros(fence)),
             takeover: found == State::Processing,

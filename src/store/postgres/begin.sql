@@ -1,7 +1,7 @@
 -- Takes orders into work: pending -> processing, and processing -> processing where the lease is over.
 --
 -- $1 order ids (each once), $2 attempts, $3 correlation ids, by position; $4 lease in seconds, $5 worker,
--- $6 whether transitions are kept in the timeline.
+-- $6 whether transitions are kept in the timeline, $7 what it notes of an order that is taken over.
 --
 -- Guarantees: one transaction; rows are locked in order of id, so that overlapping batches wait for each other and
 -- never deadlock; the guard is repeated on the row that is written, which is re-checked after a wait for its lock;
@@ -38,11 +38,13 @@ started AS (
                   OR o.updated_at < clock_timestamp()::timestamp - $4::float8 * interval '1 second'
               ELSE false
           END
-    RETURNING o.id, o.product_id, o.quantity, o.created_at, o.updated_at, f.attempt, f.correlation_id
+    RETURNING o.id, o.product_id, o.quantity, o.created_at, o.updated_at, f.attempt, f.correlation_id,
+              f.status AS left_status
 ),
 event AS (
-    INSERT INTO fulfillment.events (order_id, at, state, attempt, worker, correlation_id)
-    SELECT s.id, s.updated_at, 'processing', s.attempt, $5::text, s.correlation_id
+    INSERT INTO fulfillment.events (order_id, at, state, attempt, worker, correlation_id, note)
+    SELECT s.id, s.updated_at, 'processing', s.attempt, $5::text, s.correlation_id,
+           CASE s.left_status WHEN 'processing' THEN $7::text END
     FROM started s
     WHERE $6::bool
     ON CONFLICT DO NOTHING
@@ -53,6 +55,7 @@ SELECT f.id::int8                     AS order_id,
        clock_timestamp()::timestamp   AS read_at,
        s.updated_at                   AS fence,
        s.product_id::int8             AS product_id,
+       (SELECT p.name::text FROM products p WHERE p.id = s.product_id) AS product,
        s.quantity::int8               AS quantity,
        s.created_at                   AS created_at
 FROM found f

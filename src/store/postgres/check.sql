@@ -13,6 +13,7 @@ needed (relation, oid, relation_columns, privilege) AS (
         ('orders', to_regclass('orders')::oid, '{id,product_id,quantity,status,created_at,updated_at}'::text[], 'SELECT'),
         ('orders', to_regclass('orders')::oid, '{status,updated_at}', 'UPDATE'),
         ('products', to_regclass('products')::oid, '{id,name,price}', NULL),
+        ('products', to_regclass('products')::oid, '{id,name}', 'SELECT'),
         ('fulfillment.events', (SELECT oid FROM own WHERE relname = 'events'),
             '{order_id,at,state,attempt,worker,correlation_id,note}', 'INSERT'),
         ('fulfillment.dead_letters', (SELECT oid FROM own WHERE relname = 'dead_letters'),

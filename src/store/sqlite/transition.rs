@@ -7,7 +7,7 @@ use super::insertion::{Cemetery, for_a_person};
 use super::row_by_row::row_by_row;
 use crate::order::{Fence, Order, OrderId, Refusal, RowView, State, Step, admit};
 use crate::sqlite::{elapsed, now_micros};
-use crate::store::{BeginRequest, Begun, Conclusion, Renewal, Target, Verdict};
+use crate::store::{BeginRequest, Begun, Conclusion, Renewal, TAKEN_OVER, Target, Verdict};
 
 const ROW: &str = include_str!("row.sql");
 const MOVE: &str = include_str!("move.sql");
@@ -28,6 +28,7 @@ pub(super) fn begin(
             Ok(state) => state,
             Err(refusal) => return Ok(not_begun(row.view.state, refusal)),
         };
+        let takeover = row.view.state == State::Processing;
         let fence = orders.enter(request.order_id, &state, row.view.fence)?;
         timeline.note(&Entry {
             order_id: request.order_id,
@@ -35,9 +36,8 @@ pub(super) fn begin(
             state: &state,
             attempt: request.attempt,
             correlation_id: request.correlation_id.as_deref(),
-            note: None,
+            note: takeover.then_some(TAKEN_OVER),
         })?;
-        let takeover = row.view.state == State::Processing;
         Ok(Begun::Started { order: row.into_order(request), fence, takeover })
     })
 }
@@ -121,6 +121,7 @@ fn was_applied(conclusion: &Conclusion, row: &RowView) -> bool {
 struct OrderRow {
     view: RowView,
     product_id: i64,
+    product: Option<String>,
     quantity: i64,
     created_at: Option<i64>,
 }
@@ -130,10 +131,12 @@ impl OrderRow {
         Order {
             id: request.order_id,
             product_id: self.product_id,
+            product: self.product,
             quantity: self.quantity,
             created_at_micros: self.created_at,
             attempt: request.attempt,
             correlation_id: request.correlation_id.clone(),
+            traceparent: None,
         }
     }
 }
@@ -176,6 +179,7 @@ fn read_order(row: &Row<'_>, now: i64) -> rusqlite::Result<OrderRow> {
         product_id: row.get(0)?,
         quantity: row.get(1)?,
         created_at: row.get(3)?,
+        product: row.get(5)?,
     })
 }
 

@@ -22,6 +22,7 @@ pub(crate) async fn a_pending_order_is_started<F: StoreFixture>() {
     assert_eq!(order.correlation_id.as_deref(), Some("basket 7"));
     assert_eq!(order.quantity, 1);
     assert!(order.product_id >= 1);
+    assert!(order.product.is_some(), "the product's name comes with the order");
     assert_eq!(order.created_at_micros, Some(created.0), "the fixture writes both columns at once");
     assert!(!takeover);
     let row = fixture.row(order_id).await;

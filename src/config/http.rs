@@ -1,0 +1,152 @@
+//! The options of a fulfiller over HTTP.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use url::Url;
+
+use super::layers::Origins;
+use super::settings::{ClientCertificate, HttpTarget, Secret, SecretUrl};
+use super::values::{self, Opaque, Switch};
+use super::{ConfigError, target};
+
+/// The largest file that is read for a secret, in bytes.
+const MAX_SECRET_FILE: u64 = 64 * 1024;
+
+/// How much earlier than the engine's own time limit the fulfiller's comes, so that it can tell what it knows.
+const DEADLINE_SHARE: f64 = 0.95;
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Fulfiller over HTTP")]
+pub(super) struct HttpOptions {
+    /// Bearer token; better in the environment or a file, as others can see command lines
+    #[arg(long, value_name = "TOKEN")]
+    fulfiller_token: Option<Opaque>,
+
+    /// File that holds the bearer token
+    #[arg(long, value_name = "FILE")]
+    fulfiller_token_file: Option<PathBuf>,
+
+    /// Signing secrets, each whsec_ and base64, with blanks between them; the first is the newest
+    #[arg(long, value_name = "SECRETS")]
+    fulfiller_secret: Option<Opaque>,
+
+    /// File that holds the signing secrets
+    #[arg(long, value_name = "FILE")]
+    fulfiller_secret_file: Option<PathBuf>,
+
+    /// PEM file of certificate authorities to trust instead of the system's
+    #[arg(long, value_name = "FILE")]
+    fulfiller_ca: Option<PathBuf>,
+
+    /// PEM file of the client certificate and its chain, for mutual TLS
+    #[arg(long, value_name = "FILE")]
+    fulfiller_certificate: Option<PathBuf>,
+
+    /// PEM file of the client certificate's private key
+    #[arg(long, value_name = "FILE")]
+    fulfiller_key: Option<PathBuf>,
+
+    /// Calls under way at once at most; as many as orders in flight if not set
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    fulfiller_concurrency: Option<u32>,
+
+    /// Calls per second at most
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    fulfiller_rate: Option<u32>,
+
+    /// Share of the calls that may be repeated ones while the warehouse fails, from 0 to 1
+    #[arg(long, value_name = "SHARE", default_value = "0.2", value_parser = values::share)]
+    fulfiller_retry_budget: f64,
+
+    /// Allow link-local and cloud metadata addresses
+    #[arg(long, value_enum, default_value_t = Switch::Off)]
+    fulfiller_link_local: Switch,
+}
+
+impl HttpOptions {
+    /// Reads the files of secrets. `call_timeout` must leave room within `lease`, as another worker may call once
+    /// that is over.
+    pub(super) fn resolve(
+        self,
+        url: Url,
+        call_timeout: Duration,
+        lease: Duration,
+        origins: &Origins,
+    ) -> Result<HttpTarget, ConfigError> {
+        if call_timeout >= lease {
+            let [timeout, lease] = [call_timeout, lease].map(humantime::format_duration);
+            let problem = format!("{timeout} must be shorter than --lease {lease} when fulfilling over HTTP");
+            return Err(origins.error("call-timeout", problem));
+        }
+        let token = secret("fulfiller-token", self.fulfiller_token, self.fulfiller_token_file, origins)?;
+        if token.is_some() && !url.username().is_empty() {
+            let problem = "there is a user in --fulfiller's URL too; keep one of them".to_owned();
+            return Err(origins.error("fulfiller-token", problem));
+        }
+        if token.as_ref().is_some_and(|token| !token.expose().bytes().all(|byte| byte.is_ascii_graphic())) {
+            let problem = "holds blanks or characters that no HTTP header takes".to_owned();
+            return Err(origins.error("fulfiller-token", problem));
+        }
+        let secrets = secret("fulfiller-secret", self.fulfiller_secret, self.fulfiller_secret_file, origins)?;
+        let signing_secrets = secrets.map_or_else(Vec::new, |secrets| {
+            secrets.expose().split_whitespace().map(|secret| Secret::new(secret.to_owned())).collect()
+        });
+        if let Err(problem) = target::signing_secrets(&signing_secrets) {
+            return Err(origins.error("fulfiller-secret", problem));
+        }
+        let client_certificate = match (self.fulfiller_certificate, self.fulfiller_key) {
+            (Some(certificate), Some(key)) => Some(ClientCertificate { certificate, key }),
+            (None, None) => None,
+            (Some(_), None) => return Err(origins.error("fulfiller-certificate", "needs --fulfiller-key".to_owned())),
+            (None, Some(_)) => return Err(origins.error("fulfiller-key", "needs --fulfiller-certificate".to_owned())),
+        };
+        Ok(HttpTarget {
+            url: SecretUrl::new(url),
+            token,
+            signing_secrets,
+            ca: self.fulfiller_ca,
+            client_certificate,
+            concurrency: self.fulfiller_concurrency.and_then(|most| NonZeroUsize::new(usize::try_from(most).ok()?)),
+            rate: self.fulfiller_rate.and_then(NonZeroU32::new),
+            retry_budget: self.fulfiller_retry_budget,
+            allow_link_local: self.fulfiller_link_local == Switch::On,
+            deadline: call_timeout.mul_f64(DEADLINE_SHARE),
+        })
+    }
+}
+
+/// A secret that was given itself or by its file.
+fn secret(
+    option: &str,
+    given: Option<Opaque>,
+    file: Option<PathBuf>,
+    origins: &Origins,
+) -> Result<Option<Secret>, ConfigError> {
+    let file_option = format!("{option}-file");
+    let text = match (given, file) {
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => return Err(origins.error(&file_option, format!("--{option} is set too; keep one"))),
+        (Some(text), None) => text.expose().trim().to_owned(),
+        (None, Some(path)) => {
+            let read = read_secret(&path).map_err(|problem| format!("{}: {problem}", path.display()));
+            read.map_err(|problem| origins.error(&file_option, problem))?
+        }
+    };
+    if text.is_empty() {
+        return Err(origins.error(option, "is empty".to_owned()));
+    }
+    Ok(Some(Secret::new(text)))
+}
+
+/// What the file holds, without the line break that editors leave at its end.
+fn read_secret(path: &Path) -> Result<String, String> {
+    let size = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
+    if size > MAX_SECRET_FILE {
+        return Err(format!("{size} bytes are more than the {MAX_SECRET_FILE} that a secret may have"));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    Ok(text.trim().to_owned())
+}

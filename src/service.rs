@@ -1,0 +1,146 @@
+//! The service: the engine between its backends, the fulfiller, and the server beside it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::WorkerId;
+use crate::app::{self, Opened, StartError};
+use crate::config::{FulfillerTarget, Settings};
+use crate::engine::{Engine, EngineOptions};
+use crate::event::{Dependency, Event, Observer, Observers};
+use crate::fulfiller::Fulfiller;
+use crate::fulfiller::simulated::SimulatedFulfiller;
+use crate::health::Health;
+use crate::http;
+use crate::logging::EventLog;
+use crate::metrics::Metrics;
+
+/// How often queue and store are asked how they are while nothing else asks.
+const POLL_EVERY: Duration = Duration::from_secs(2);
+
+/// A worker with all that belongs to it, about to run.
+///
+/// Programs that embed the worker set a [`Fulfiller`] of their own; see `examples/custom_fulfiller.rs`.
+pub struct Service {
+    settings: Settings,
+    fulfiller: Option<Arc<dyn Fulfiller>>,
+    observers: Vec<Arc<dyn Observer>>,
+}
+
+impl Service {
+    /// As `settings` say.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, fulfiller: None, observers: Vec::new() }
+    }
+
+    /// Has `fulfiller` do the work, whatever the settings name.
+    pub fn fulfiller(self, fulfiller: impl Fulfiller + 'static) -> Self {
+        Self { fulfiller: Some(Arc::new(fulfiller)), ..self }
+    }
+
+    /// Tells `observer` every event too.
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observers.push(observer);
+        self
+    }
+
+    /// Serves metrics and health, then works until `drain` is cancelled, and drains.
+    ///
+    /// # Errors
+    /// When it can't start. Once it works, it works until told to stop.
+    pub async fn run(self, drain: CancellationToken) -> Result<(), StartError> {
+        let Self { settings, fulfiller, observers: extra } = self;
+        let metrics = Arc::new(Metrics::new(tokio::runtime::Handle::current(), &settings.service_name));
+        let health = Arc::new(Health::default());
+        let mut observers: Vec<Arc<dyn Observer>> =
+            vec![metrics.clone(), health.clone(), Arc::new(EventLog::new(&settings.service_name))];
+        observers.extend(extra);
+        let observers = Observers::new(observers);
+        let fulfiller = match fulfiller {
+            Some(fulfiller) => fulfiller,
+            None => open_fulfiller(&settings.fulfiller, &observers)?,
+        };
+
+        // Before anything is consumed: a port that is taken must not cost a message its lease.
+        let listener = http::bind(settings.listen).await?;
+        let stop_serving = CancellationToken::new();
+        let serving = tokio::spawn(http::serve(listener, http::Routes { metrics, health }, stop_serving.clone()));
+
+        let result = work(&settings, fulfiller, &observers, drain).await;
+        stop_serving.cancel();
+        let on_the_way_out = settings.drain_timeout - drain_of_orders(&settings);
+        if let Ok(Err(error)) = tokio::time::timeout(on_the_way_out, serving).await {
+            tracing::error!(%error, "the metrics server ended badly");
+        }
+        result
+    }
+}
+
+fn open_fulfiller(target: &FulfillerTarget, _observers: &Observers) -> Result<Arc<dyn Fulfiller>, StartError> {
+    Ok(match target {
+        FulfillerTarget::Simulated(simulation) => Arc::new(SimulatedFulfiller::new(simulation.clone())),
+        FulfillerTarget::Http(_) => {
+            return Err(StartError::Fulfiller("fulfilling over HTTP is not available yet".to_owned()));
+        }
+    })
+}
+
+/// The orders' share of the drain timeout. The rest is for scrapes under way and the way out.
+fn drain_of_orders(settings: &Settings) -> Duration {
+    settings.drain_timeout.mul_f64(0.95)
+}
+
+async fn work(
+    settings: &Settings,
+    fulfiller: Arc<dyn Fulfiller>,
+    observers: &Observers,
+    drain: CancellationToken,
+) -> Result<(), StartError> {
+    let worker = WorkerId::fresh();
+    let opened = app::open(&settings.backends, &worker)?;
+    let ready = app::wait_ready(&opened, settings.migrate, settings.wait, |problem| {
+        tracing::warn!("waiting for servers: {problem}");
+    });
+    match drain.run_until_cancelled(ready).await {
+        Some(ready) => ready?,
+        None => return Ok(()),
+    }
+
+    observers.emit(Event::Started { worker: worker.as_str(), concurrency: settings.concurrency });
+    // Until a call shows otherwise.
+    observers.emit(Event::DependencyUp(Dependency::Fulfiller));
+    let polling = tokio::spawn(poll(opened.clone(), observers.clone()));
+    let options = EngineOptions {
+        concurrency: settings.concurrency,
+        lease: settings.backends.lease,
+        call_timeout: settings.call_timeout,
+        retry: settings.retry,
+        drain_timeout: drain_of_orders(settings),
+    };
+    Engine::new(opened.queue, opened.store, fulfiller, observers.clone(), options).run(drain).await;
+    polling.abort();
+    Ok(())
+}
+
+/// Asks queue and store how they are, so that readiness and depth are right while no order comes by. Until aborted.
+async fn poll(opened: Opened, observers: Observers) {
+    let down = |dependency, error: &dyn std::error::Error| {
+        observers.emit(Event::DependencyDown { dependency, error: &error.to_string(), retry_in: POLL_EVERY });
+    };
+    loop {
+        match opened.queue.depth().await {
+            Ok(depth) => {
+                observers.emit(Event::DependencyUp(Dependency::Queue));
+                observers.emit(Event::DepthRead(depth));
+            }
+            Err(error) => down(Dependency::Queue, &error),
+        }
+        match opened.store.check().await {
+            Ok(()) => observers.emit(Event::DependencyUp(Dependency::Store)),
+            Err(error) => down(Dependency::Store, &error),
+        }
+        tokio::time::sleep(POLL_EVERY).await;
+    }
+}
