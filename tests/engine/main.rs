@@ -3,8 +3,10 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first thing that isn't as it should be")]
 
+mod ambiguous;
 mod faults;
 mod rig;
+mod unavailable;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -151,7 +153,7 @@ async fn a_renewal_that_comes_after_the_settlement_is_not_a_lost_lease() {
     let options = EngineOptions { lease: Duration::from_millis(100), ..options() };
     let queue = Arc::new(SlowToSettle { queue: place.queue(options.lease), renewed: Notify::new() });
     let mut engine = place.start_on(queue, place.store(options.lease), options, |_| Box::pin(async { fulfilled() }));
-    assert_eq!(engine.until("fulfilled 1").await, Vec::<String>::new());
+    assert_eq!(engine.until("fulfilled 1").await, ["call 1 fulfilled"]);
 }
 
 /// Found in a review: the order was acknowledged and counted as fulfilled, and its row stayed `processing`.
@@ -177,7 +179,7 @@ async fn a_call_that_ends_while_its_row_is_being_lost_is_not_acknowledged() {
     finish.notify_one();
     finished.notified().await;
     store.answer.notify_one();
-    assert_eq!(engine.until("retried 1 lease_lost").await, ["lost row 1"]);
+    assert_eq!(engine.until("retried 1 lease_lost").await, ["call 1 fulfilled", "lost row 1"]);
     let depth = place.depth().await;
     assert_eq!(depth.waiting + depth.in_flight + depth.retrying, 1, "the message is still there");
 }

@@ -94,6 +94,12 @@ impl Place {
         entries.iter().map(|entry| format!("{}@{}", entry.state.as_str(), entry.attempt)).collect()
     }
 
+    /// What the timeline notes beside the states.
+    pub(crate) async fn notes(&self, id: OrderId) -> Vec<String> {
+        let entries = self.store(LIMIT).timeline(id).await.unwrap();
+        entries.into_iter().map(|entry| entry.note.unwrap_or_default()).collect()
+    }
+
     pub(crate) async fn depth(&self) -> Depth {
         self.queue(LIMIT).depth().await.unwrap()
     }
@@ -115,9 +121,19 @@ impl Place {
     where
         F: Fn(Order) -> Call + Send + Sync + 'static,
     {
+        self.start_with(queue, store, options, Arc::new(Scripted(fulfil)))
+    }
+
+    pub(crate) fn start_with(
+        &self,
+        queue: Arc<dyn Queue>,
+        store: Arc<dyn OrderStore>,
+        options: EngineOptions,
+        fulfiller: Arc<dyn Fulfiller>,
+    ) -> Running {
         let (told, events) = mpsc::unbounded_channel();
         let observers = Observers::new(vec![Arc::new(Watch(told))]);
-        let engine = Engine::new(queue, store, Arc::new(Scripted(fulfil)), observers, options);
+        let engine = Engine::new(queue, store, fulfiller, observers, options);
         let drain = CancellationToken::new();
         Running { events, task: tokio::spawn(engine.run(drain.clone())), drain }
     }
@@ -176,6 +192,7 @@ impl Observer for Watch {
             subject.order_id.map_or_else(|| "?".to_owned(), |id| id.to_string())
         };
         let text = match event {
+            Event::CallEnded { subject, outcome, .. } => format!("call {} {}", order(subject), outcome.as_str()),
             Event::Fulfilled { subject, .. } => format!("fulfilled {}", order(subject)),
             Event::AttemptFailed { subject, error, .. } => format!("failed {}: {error}", order(subject)),
             Event::Retried { subject, reason, after } => {
