@@ -13,9 +13,15 @@ mod settings;
 mod target;
 pub mod values;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
+use clap::{Args, Command, FromArgMatches};
+
+use environment::Environment;
+use layers::LayerError;
+use options::RunOptions;
 pub use settings::{
     Backends, ClientCertificate, FulfillerTarget, HttpTarget, LogFormat, LogSettings, QueueTarget, Secret, SecretUrl,
     Settings, Simulation, StoreTarget,
@@ -85,6 +91,18 @@ pub enum ConfigError {
     /// A variable of the environment that is not UTF-8.
     #[error("environment variable {0} is not UTF-8")]
     NotUtf8(String),
+}
+
+/// What `run` would start with in this environment: its variables, the file that they name, and the defaults. For
+/// programs that embed the worker ([`crate::service::Service`]).
+///
+/// # Errors
+/// Names the option, and where its value was set.
+pub fn from_environment(environment: &Environment) -> Result<(Settings, LogSettings), LayerError> {
+    let command = Command::new("worker").subcommand(RunOptions::augment_args(Command::new("run")));
+    let (matches, origins) = layers::parse(&command, &["worker", "run"].map(OsString::from), environment)?;
+    let options = RunOptions::from_arg_matches(matches.subcommand().map_or(&matches, |(_, chosen)| chosen));
+    Ok(options.map_err(LayerError::Usage)?.resolve(&origins)?)
 }
 
 /// Says where to look, when that isn't the command line that was just typed.

@@ -52,6 +52,8 @@ impl Service {
     /// When it can't start. Once it works, it works until told to stop.
     pub async fn run(self, drain: CancellationToken) -> Result<(), StartError> {
         let Self { settings, fulfiller, observers: extra } = self;
+        // Before anything opens a TLS connection. An error says that there is one already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let metrics = Arc::new(Metrics::new(tokio::runtime::Handle::current(), &settings.service_name));
         let health = Arc::new(Health::default());
         let mut observers: Vec<Arc<dyn Observer>> =

@@ -32,18 +32,14 @@ impl Origins {
 }
 
 /// Why a command line can't be understood.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum LayerError {
     /// clap's own: usage errors, and requests for help or version.
+    #[error("{}", redact::user_info(&.0.to_string()))]
     Usage(clap::Error),
     /// A value from wherever.
-    Config(ConfigError),
-}
-
-impl From<ConfigError> for LayerError {
-    fn from(error: ConfigError) -> Self {
-        Self::Config(error)
-    }
+    #[error(transparent)]
+    Config(#[from] ConfigError),
 }
 
 /// Parses `arguments` (the program's name first) with `command`, whose subcommands all hang directly below it, and

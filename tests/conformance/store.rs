@@ -71,6 +71,7 @@ macro_rules! conformance {
                 beginning::a_pending_order_is_started,
                 beginning::an_order_that_is_not_there_is_unknown,
                 beginning::an_order_is_taken_over_only_after_its_lease,
+                beginning::the_timeline_tells_a_takeover_from_a_start,
                 beginning::an_order_in_work_is_busy_for_the_rest_of_its_lease,
                 beginning::a_status_of_somebody_else_is_named_and_left_alone,
                 beginning::the_same_order_twice_in_a_batch_is_started_once,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fulfillment_worker::order::{OrderId, State};
-use fulfillment_worker::store::{BeginRequest, Begun};
+use fulfillment_worker::store::{BeginRequest, Begun, TAKEN_OVER};
 
 use super::{
     LEASE, StoreFixture, begin, conclude, conclusion, fulfilled, is_started, pending_orders, request, requests, start,
@@ -47,6 +47,19 @@ pub(crate) async fn an_order_is_taken_over_only_after_its_lease<F: StoreFixture>
     let answers = second.store.begin(&requests(&[fresh, silent])).await.unwrap();
     assert!(matches!(answers[0], Begun::Busy(_)), "{answers:?}");
     assert!(matches!(answers[1], Begun::Started { takeover: true, .. }), "{answers:?}");
+}
+
+pub(crate) async fn the_timeline_tells_a_takeover_from_a_start<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE, true).await;
+    let pending = pending_orders(&fixture, 1).await[0];
+    let silent = fixture.put("processing", LEASE + Duration::from_secs(1)).await;
+    worker.store.begin(&requests(&[pending, silent])).await.unwrap();
+    let mut notes = Vec::new();
+    for order_id in [pending, silent] {
+        notes.extend(worker.store.timeline(order_id).await.unwrap().into_iter().map(|entry| entry.note));
+    }
+    assert_eq!(notes, [None, Some(TAKEN_OVER.to_owned())]);
 }
 
 pub(crate) async fn an_order_in_work_is_busy_for_the_rest_of_its_lease<F: StoreFixture>() {

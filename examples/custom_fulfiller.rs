@@ -1,0 +1,41 @@
+//! The worker as a library, with a fulfiller of one's own: a packing slip for each order, as a file.
+//!
+//! `cargo run --example custom_fulfiller -- FOLDER` takes its configuration from the environment, as
+//! `fulfillment-worker run` does: with nothing set, queue and store are embedded in ./fulfillment.db.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use fulfillment_worker::config::{self, environment::Environment};
+use fulfillment_worker::fulfiller::{Fulfiller, Outcome};
+use fulfillment_worker::logging::{self, LogFormat};
+use fulfillment_worker::order::{IdempotencyKey, Order};
+use fulfillment_worker::service::Service;
+use fulfillment_worker::shutdown;
+
+struct PackingSlips {
+    folder: PathBuf,
+}
+
+#[async_trait]
+impl Fulfiller for PackingSlips {
+    /// Named by the key, which is the same on every attempt: however often it is called, an order has one slip.
+    async fn fulfil(&self, order: &Order, key: &IdempotencyKey) -> Outcome {
+        let text = format!("order {}: {} x {}\n", order.id, order.quantity, order.product.as_deref().unwrap_or("?"));
+        match tokio::fs::write(self.folder.join(format!("{key}.txt")), text).await {
+            Ok(()) => Outcome::Fulfilled { reference: Some(format!("{key}.txt")) },
+            Err(error) => Outcome::Retry { reason: format!("the slip can't be written: {error}"), after: None },
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "slips".to_owned()));
+    std::fs::create_dir_all(&folder)?;
+    let (settings, log) = config::from_environment(&Environment::of_process())?;
+    logging::init(LogFormat::detect(), Some(&log.filter))?;
+    let drain = shutdown::on_signals()?;
+    Service::new(settings).fulfiller(PackingSlips { folder }).run(drain).await?;
+    Ok(())
+}
