@@ -1,6 +1,11 @@
 //! The worker as a library: the example with a fulfiller of its own, run as a program.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first thing that isn't as it should be")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test ends at the first thing that isn't as it should be"
+)]
 
 #[expect(dead_code, reason = "shared with the end-to-end tests, which use all of it")]
 mod support;
