@@ -20,6 +20,7 @@ mod output;
 mod run;
 mod status;
 mod submit;
+mod warehouse;
 
 use failure::Failure;
 
@@ -68,6 +69,7 @@ enum Command {
     Migrate(migrate::Arguments),
     Config(config::Arguments),
     Healthcheck(healthcheck::Arguments),
+    Warehouse(warehouse::Arguments),
     Completions(completions::Arguments),
 }
 
@@ -108,6 +110,7 @@ fn execute(invocation: Invocation, environment: &Environment) -> Result<(), Fail
         Command::Status(arguments) => block_on(status::status(arguments, &origins)),
         Command::Migrate(arguments) => block_on(migrate::migrate(arguments, &origins)),
         Command::Healthcheck(arguments) => block_on(healthcheck::healthcheck(arguments)),
+        Command::Warehouse(arguments) => block_on(warehouse::warehouse(arguments)),
         Command::Config(arguments) => config::config(arguments, &matches, &origins, environment),
         Command::Completions(arguments) => completions::completions(&arguments, Cli::command()),
     }

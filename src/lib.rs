@@ -23,6 +23,7 @@ pub mod service;
 pub mod shutdown;
 pub mod sqlite;
 pub mod store;
+pub mod warehouse;
 pub mod worker;
 
 use std::fmt;

@@ -27,6 +27,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("store::sqlite", &["store", "order", "message", "sqlite"]),
     ("fulfiller::simulated", &["fulfiller", "order", "config"]),
     ("fulfiller::http", &["fulfiller", "order", "config", "event", "retry"]),
+    // The counterpart: knows the contract, never the worker.
+    ("warehouse", &["config"]),
     // The engine: knows traits, never backends.
     ("in_hand", ENGINE),
     ("engine", ENGINE),
