@@ -1,4 +1,4 @@
-//! The least HTTP client that a test needs: one GET, with a limit on every wait.
+//! The least HTTP client that a test needs: one request a connection, with a limit on every wait.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -21,17 +21,47 @@ impl Answer {
     }
 }
 
-/// GETs `path`, with headers of one's own. Asks by HTTP/1.0, so that the body comes in one piece.
+/// GETs `path`, with headers of one's own.
 pub(crate) fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> io::Result<Answer> {
+    send(address, "GET", path, headers, b"")
+}
+
+/// Sends a request and reads its answer. Asks by HTTP/1.0, so that the body comes in one piece.
+pub(crate) fn send(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> io::Result<Answer> {
+    let mut stream = open(address, method, path, headers, body)?;
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes)?;
+    if bytes.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed without an answer"));
+    }
+    parse(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not an HTTP answer"))
+}
+
+/// Sends a request, and leaves its answer where it is.
+pub(crate) fn open(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> io::Result<TcpStream> {
     let limit = Duration::from_secs(5);
     let mut stream = TcpStream::connect_timeout(&address, limit)?;
     stream.set_read_timeout(Some(limit))?;
     stream.set_write_timeout(Some(limit))?;
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n{headers}\r\n").as_bytes())?;
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes)?;
-    parse(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not an HTTP answer"))
+    let mut head: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    if !body.is_empty() {
+        head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+    }
+    stream.write_all(format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\n{head}\r\n").as_bytes())?;
+    stream.write_all(body)?;
+    Ok(stream)
 }
 
 fn parse(bytes: &[u8]) -> Option<Answer> {
