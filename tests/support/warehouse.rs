@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -28,7 +29,22 @@ impl WarehouseProcess {
     /// Starts one in this folder.
     pub(crate) async fn start_in(folder: TempDir, options: &[&str]) -> Self {
         let mut command = binary(&["warehouse", "--listen", "127.0.0.1:0"]);
-        command.args(options).current_dir(folder.path());
+        command.args(options);
+        Self::launch(folder, command).await
+    }
+
+    /// Starts one whose files can't grow over 1 KiB, as on a disk that is full.
+    pub(crate) async fn start_with_little_room(options: &[&str]) -> Self {
+        let mut command = Command::new("bash");
+        let program = env!("CARGO_BIN_EXE_fulfillment-worker");
+        // Without the trap the system would end the process at the limit.
+        let script = "trap '' XFSZ; ulimit -f 1; exec \"$0\" warehouse --listen 127.0.0.1:0 \"$@\"";
+        command.args(["-c", script, program]).args(options);
+        Self::launch(tempfile::tempdir().expect("a folder for the warehouse"), command).await
+    }
+
+    async fn launch(folder: TempDir, mut command: Command) -> Self {
+        command.current_dir(folder.path());
         let output = tempfile::NamedTempFile::new_in(folder.path()).expect("a file for the output");
         let (_, output) = output.keep().expect("a file for the output");
         let mut process = Process::start("fulfillment-worker warehouse", command, output);
