@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use crate::order::{IdempotencyKey, Order};
 
+pub mod http;
 pub mod simulated;
 
 /// How a call to the fulfiller ended. Reasons are for people, and go into the order's timeline.

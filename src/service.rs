@@ -11,6 +11,7 @@ use crate::config::{FulfillerTarget, Settings};
 use crate::engine::{Engine, EngineOptions};
 use crate::event::{Dependency, Event, Observer, Observers};
 use crate::fulfiller::Fulfiller;
+use crate::fulfiller::http::HttpFulfiller;
 use crate::fulfiller::simulated::SimulatedFulfiller;
 use crate::health::Health;
 use crate::http;
@@ -80,11 +81,12 @@ impl Service {
     }
 }
 
-fn open_fulfiller(target: &FulfillerTarget, _observers: &Observers) -> Result<Arc<dyn Fulfiller>, StartError> {
+fn open_fulfiller(target: &FulfillerTarget, observers: &Observers) -> Result<Arc<dyn Fulfiller>, StartError> {
     Ok(match target {
         FulfillerTarget::Simulated(simulation) => Arc::new(SimulatedFulfiller::new(simulation.clone())),
-        FulfillerTarget::Http(_) => {
-            return Err(StartError::Fulfiller("fulfilling over HTTP is not available yet".to_owned()));
+        FulfillerTarget::Http(target) => {
+            let fulfiller = HttpFulfiller::new(target, observers.clone());
+            Arc::new(fulfiller.map_err(|error| StartError::Fulfiller(error.to_string()))?)
         }
     })
 }

@@ -1,0 +1,186 @@
+//! What an answer means for its order: pure, from status, headers and the beginning of the body.
+
+use std::time::{Duration, SystemTime};
+
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
+use url::Url;
+
+/// The longest reference that is kept, in characters.
+const LONGEST_REFERENCE: usize = 200;
+/// The longest part of a body that is quoted, in characters.
+const LONGEST_EXCERPT: usize = 300;
+
+/// Which request was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// The order itself, with `POST`.
+    Order,
+    /// How an accepted order is getting on, with `GET`.
+    Status,
+}
+
+/// What an answer says about the order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Meaning {
+    /// Done.
+    Fulfilled {
+        /// The warehouse's own name for what it did.
+        reference: Option<String>,
+    },
+    /// Taken, not done yet; to be asked about at this URL, which has the origin of the request's.
+    Accepted(Url),
+    /// Being worked on; the same request is to be made again later.
+    InProgress(String),
+    /// The warehouse can't now. It has not acted.
+    Unavailable(String),
+    /// It did not work this time.
+    Failed(String),
+    /// It did not work, or did and the answer got lost behind it.
+    Ambiguous(String),
+    /// It will never work.
+    Rejected(String),
+}
+
+impl Meaning {
+    /// What was said, where the order is not done.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Fulfilled { .. } | Self::Accepted(_) => None,
+            Self::InProgress(reason)
+            | Self::Unavailable(reason)
+            | Self::Failed(reason)
+            | Self::Ambiguous(reason)
+            | Self::Rejected(reason) => Some(reason),
+        }
+    }
+}
+
+/// An answer, read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// What it says about the order.
+    pub meaning: Meaning,
+    /// From `Retry-After`: how long the warehouse wants to be left alone.
+    pub retry_after: Option<Duration>,
+    /// Whether the next order may well be answered the same way: what the circuit breaker counts as a failure.
+    pub speaks_of_the_warehouse: bool,
+}
+
+/// Reads an answer.
+///
+/// `url` is what was asked, `body` the beginning of the answer's body after decompression, empty if it could not be
+/// read, and `now` the time that a `Retry-After` date counts from.
+pub fn read(asked: Asked, url: &Url, status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Answer {
+    let meaning = meaning(asked, url, status, headers, body);
+    let refuses_the_worker =
+        matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED);
+    let speaks_of_the_warehouse = match meaning {
+        Meaning::Unavailable(_) | Meaning::Ambiguous(_) => true,
+        Meaning::Failed(_) => status.is_redirection(),
+        Meaning::Rejected(_) => refuses_the_worker,
+        Meaning::Fulfilled { .. } | Meaning::Accepted(_) | Meaning::InProgress(_) => false,
+    };
+    Answer { meaning, retry_after: retry_after(headers, now), speaks_of_the_warehouse }
+}
+
+fn meaning(asked: Asked, url: &Url, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Meaning {
+    match (status.as_u16(), asked) {
+        (202, Asked::Order) => match status_url(url, headers) {
+            Some(status_url) => Meaning::Accepted(status_url),
+            None => Meaning::InProgress(said(status, body)),
+        },
+        (202, Asked::Status) => Meaning::Accepted(url.clone()),
+        // The order was taken; who may ask about it, or where, says nothing about it.
+        (401 | 403 | 404 | 405, Asked::Status) => Meaning::InProgress(said(status, body)),
+        (409, _) => Meaning::InProgress(said(status, body)),
+        (200..=299, _) => Meaning::Fulfilled { reference: reference(body) },
+        (429 | 503, _) => Meaning::Unavailable(said(status, body)),
+        (408 | 425, _) => Meaning::Failed(said(status, body)),
+        (300..=399, _) => Meaning::Failed(format!("{}; redirects are not followed", said(status, body))),
+        (400..=499, _) => Meaning::Rejected(said(status, body)),
+        _ => Meaning::Ambiguous(said(status, body)),
+    }
+}
+
+/// Where to ask about an accepted order: at the origin of `url` or nowhere, for the request carries credentials.
+fn status_url(url: &Url, headers: &HeaderMap) -> Option<Url> {
+    let location = url.join(headers.get(LOCATION)?.to_str().ok()?).ok()?;
+    let trusted = location.origin() == url.origin() && location.username().is_empty() && location.password().is_none();
+    trusted.then_some(location)
+}
+
+/// Seconds, or the time until an HTTP date; a date that is over asks for no pause.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // Too many digits are longer than anybody waits.
+        return Some(Duration::from_secs(value.parse().unwrap_or(u64::from(u32::MAX))));
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+fn reference(body: &[u8]) -> Option<String> {
+    let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let reference = match body.get("reference")? {
+        serde_json::Value::String(text) => clean(text, LONGEST_REFERENCE),
+        serde_json::Value::Number(number) => clean(&number.to_string(), LONGEST_REFERENCE),
+        _ => return None,
+    };
+    (!reference.is_empty()).then_some(reference)
+}
+
+fn said(status: StatusCode, body: &[u8]) -> String {
+    let mut said = format!("the warehouse answered {}", status.as_u16());
+    if let Some(reason) = status.canonical_reason() {
+        said.push(' ');
+        said.push_str(reason);
+    }
+    let excerpt = clean(&String::from_utf8_lossy(body), LONGEST_EXCERPT);
+    if !excerpt.is_empty() {
+        said.push_str(": ");
+        said.push_str(&excerpt);
+    }
+    said
+}
+
+/// Text of others, made fit for a log line and a table: one line, no control or formatting characters, `longest`
+/// characters at most.
+pub(super) fn clean(text: &str, longest: usize) -> String {
+    let mut cleaned = String::new();
+    let (mut length, mut space) = (0, false);
+    for character in text.chars() {
+        if character.is_whitespace() || character.is_control() {
+            space = length > 0;
+            continue;
+        }
+        if is_formatting(character) {
+            continue;
+        }
+        let needed = 1 + usize::from(space);
+        if length + needed > longest {
+            // The last character makes room for the sign that there was more.
+            if length == longest {
+                cleaned.pop();
+            }
+            cleaned.push('…');
+            break;
+        }
+        if std::mem::take(&mut space) {
+            cleaned.push(' ');
+        }
+        cleaned.push(character);
+        length += needed;
+    }
+    cleaned
+}
+
+/// Characters that show nothing and change how the text around them is shown, such as its direction.
+fn is_formatting(character: char) -> bool {
+    matches!(character,
+        '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,219 @@
+//! The circuit breaker: when calls keep failing, stop calling, and ask once in a while whether it is over.
+//!
+//! A state machine without a clock of its own: every step is told what time it is.
+
+use std::time::{Duration, Instant};
+
+/// How far back calls are counted, in seconds.
+const WINDOW_SECONDS: usize = 10;
+/// So few calls within the window say nothing about a share.
+const FEWEST_CALLS: u64 = 20;
+/// This many failures in a row open the breaker, however few calls there are.
+const FAILURES_IN_A_ROW: u32 = 10;
+/// From opening to the probe, and from one probe's failure to the next probe.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause that an answer's `Retry-After` can ask for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Leave to make one call. To be handed back with the call's result, or [abandoned](Breaker::abandon).
+#[derive(Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// Which time of being closed or open the call was admitted in.
+    era: u64,
+    probe: bool,
+}
+
+/// A call that must not be made now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// When it is worth asking again.
+    pub retry_in: Duration,
+    /// Why the breaker is open: its last failure.
+    pub reason: String,
+}
+
+impl Admission {
+    /// Whether the call is the one that finds out whether it is over.
+    pub fn is_probe(&self) -> bool {
+        self.probe
+    }
+}
+
+/// How many calls may be begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// Any number: closed.
+    Free,
+    /// One, the probe.
+    Probe,
+    /// None for this long. While a probe is under way nobody knows, and it says when to look again.
+    None(Duration),
+}
+
+/// What a call's result made of the breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It opened, or a probe failed and it stays open.
+    Opened {
+        /// Until the next probe.
+        retry_in: Duration,
+    },
+    /// The probe succeeded.
+    Closed,
+}
+
+#[derive(Debug)]
+enum State {
+    Closed,
+    Open { until: Instant, reason: String },
+    Probing { reason: String },
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Second {
+    number: u64,
+    calls: u64,
+    failures: u64,
+}
+
+/// Closed → open → one probe → closed, or open again.
+///
+/// It opens when at least half of at least 20 calls of the last 10 s failed, or 10 in a row. One second later, or as
+/// long after as the answer that opened it asked for (at most a minute), one call goes out as a probe.
+#[derive(Debug)]
+pub struct Breaker {
+    state: State,
+    era: u64,
+    origin: Instant,
+    window: [Second; WINDOW_SECONDS],
+    failures_in_a_row: u32,
+}
+
+impl Breaker {
+    /// Closed.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            state: State::Closed,
+            era: 0,
+            origin: now,
+            window: [Second::default(); WINDOW_SECONDS],
+            failures_in_a_row: 0,
+        }
+    }
+
+    /// Why calls are being refused; `None` if they are not.
+    pub fn reason(&self) -> Option<&str> {
+        match &self.state {
+            State::Closed => None,
+            State::Open { reason, .. } | State::Probing { reason } => Some(reason),
+        }
+    }
+
+    /// What may be begun now.
+    pub fn room(&self, now: Instant) -> Room {
+        match &self.state {
+            State::Closed => Room::Free,
+            State::Open { until, .. } if *until <= now => Room::Probe,
+            State::Open { until, .. } => Room::None(*until - now),
+            State::Probing { .. } => Room::None(PAUSE),
+        }
+    }
+
+    /// Asks for leave to make one call.
+    ///
+    /// # Errors
+    /// While open: nothing may be sent.
+    pub fn admit(&mut self, now: Instant) -> Result<Admission, Refused> {
+        let room = self.room(now);
+        let refuse = |reason: &str, retry_in| Err(Refused { retry_in, reason: reason.to_owned() });
+        match (&mut self.state, room) {
+            (State::Open { reason, .. }, Room::Probe) => {
+                self.state = State::Probing { reason: std::mem::take(reason) };
+                Ok(Admission { era: self.era, probe: true })
+            }
+            (State::Open { reason, .. } | State::Probing { reason }, Room::None(wait)) => refuse(reason, wait),
+            _ => Ok(Admission { era: self.era, probe: false }),
+        }
+    }
+
+    /// The call was answered as by a warehouse that works.
+    pub fn succeed(&mut self, now: Instant, admission: Admission) -> Option<Change> {
+        if admission.era != self.era {
+            return None;
+        }
+        if admission.probe {
+            self.enter(State::Closed);
+            return Some(Change::Closed);
+        }
+        self.failures_in_a_row = 0;
+        self.second(now).calls += 1;
+        None
+    }
+
+    /// The call failed for a reason that the next one may meet too.
+    pub fn fail(
+        &mut self,
+        now: Instant,
+        admission: Admission,
+        reason: &str,
+        retry_after: Option<Duration>,
+    ) -> Option<Change> {
+        // Begun before the breaker opened, or before it closed again: it knows nothing about now.
+        if admission.era != self.era {
+            return None;
+        }
+        if !admission.probe {
+            self.failures_in_a_row += 1;
+            let second = self.second(now);
+            second.calls += 1;
+            second.failures += 1;
+            if !self.has_failed_enough(now) {
+                return None;
+            }
+        }
+        let retry_in = retry_after.unwrap_or(PAUSE).clamp(PAUSE, LONGEST_PAUSE);
+        self.enter(State::Open { until: now + retry_in, reason: reason.to_owned() });
+        Some(Change::Opened { retry_in })
+    }
+
+    /// The call was dropped before it had a result. A dropped probe is followed by another one a pause later.
+    pub fn abandon(&mut self, now: Instant, admission: Admission) -> Option<Change> {
+        let State::Probing { reason } = &mut self.state else { return None };
+        if !admission.probe || admission.era != self.era {
+            return None;
+        }
+        let reason = std::mem::take(reason);
+        self.enter(State::Open { until: now + PAUSE, reason });
+        Some(Change::Opened { retry_in: PAUSE })
+    }
+
+    fn enter(&mut self, state: State) {
+        self.state = state;
+        self.era += 1;
+        self.window = [Second::default(); WINDOW_SECONDS];
+        self.failures_in_a_row = 0;
+    }
+
+    fn has_failed_enough(&self, now: Instant) -> bool {
+        let oldest = (self.number(now) + 1).saturating_sub(WINDOW_SECONDS as u64);
+        let counted = self.window.iter().filter(|second| second.number >= oldest);
+        let (calls, failures) = counted.fold((0, 0), |(c, f), second| (c + second.calls, f + second.failures));
+        self.failures_in_a_row >= FAILURES_IN_A_ROW || (calls >= FEWEST_CALLS && failures * 2 >= calls)
+    }
+
+    fn number(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.origin).as_secs()
+    }
+
+    fn second(&mut self, now: Instant) -> &mut Second {
+        let number = self.number(now);
+        let second = &mut self.window[(number % WINDOW_SECONDS as u64) as usize];
+        if second.number != number {
+            *second = Second { number, ..Second::default() };
+        }
+        second
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! The HTTP client: connections that are kept and verified, and nothing that is done behind the worker's back.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::{Client, redirect};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+
+use super::address::{self, CheckedResolver, Forbidden};
+use crate::config::{ClientCertificate, HttpTarget};
+
+/// How long a connection is kept that nobody uses: shorter than servers and what is in between keep theirs, so that
+/// an order seldom goes out on a connection that is being closed.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// The longest time for name, connection and TLS handshake.
+const LONGEST_CONNECT: Duration = Duration::from_secs(5);
+
+/// Why a warehouse can't be called as it is configured. Never holds a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpFulfillerError {
+    /// The URL names an address that is refused.
+    #[error("{0}: --fulfiller-link-local on allows it")]
+    Forbidden(#[from] Forbidden),
+    /// A signing secret is not one.
+    #[error("--fulfiller-secret: {0}")]
+    Secret(#[from] super::signature::SecretError),
+    /// The token can't be sent.
+    #[error("--fulfiller-token: holds characters that no HTTP header takes")]
+    Token,
+    /// A PEM file can't be used.
+    #[error("{option} {}: {problem}", path.display())]
+    File {
+        /// Which option named it.
+        option: &'static str,
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Nobody is trusted.
+    #[error("the system has no trusted authorities: install its CA certificates, or name some with --fulfiller-ca")]
+    NobodyTrusted,
+    /// The client itself can't be made.
+    #[error("the HTTP client can't be set up: {0}")]
+    Client(String),
+}
+
+/// Makes the client. Nothing is contacted yet.
+pub(super) fn build(target: &HttpTarget) -> Result<Client, HttpFulfillerError> {
+    let mut builder = Client::builder()
+        .tls_backend_preconfigured(tls(target)?)
+        .user_agent(concat!("fulfillment-worker/", env!("CARGO_PKG_VERSION")))
+        // A redirect would make a GET of the order, or carry it and its credentials elsewhere.
+        .redirect(redirect::Policy::none())
+        .referer(false)
+        // Whether to send an order again is not the client's to decide.
+        .retry(reqwest::retry::never())
+        .no_proxy()
+        .http1_only()
+        .tcp_nodelay(true)
+        .pool_idle_timeout(IDLE)
+        .connect_timeout(LONGEST_CONNECT.min(target.deadline / 4));
+    if !target.allow_link_local {
+        address::check_literal(target.url.expose())?;
+        builder = builder.dns_resolver(CheckedResolver);
+    }
+    builder.build().map_err(|error| HttpFulfillerError::Client(super::exchange::told(error)))
+}
+
+fn tls(target: &HttpTarget) -> Result<ClientConfig, HttpFulfillerError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let unusable = |error: rustls::Error| HttpFulfillerError::Client(error.to_string());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(unusable)?
+        .with_root_certificates(roots(target)?);
+    let mut config = match &target.client_certificate {
+        Some(certificate) => {
+            let (chain, key) = identity(certificate)?;
+            let option = "--fulfiller-certificate";
+            let path = &certificate.certificate;
+            config.with_client_auth_cert(chain, key).map_err(|error| unusable_file(option, path, error))?
+        }
+        None => config.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// The authorities of the file alone where one is given, the system's otherwise.
+fn roots(target: &HttpTarget) -> Result<RootCertStore, HttpFulfillerError> {
+    let mut roots = RootCertStore::empty();
+    match &target.ca {
+        Some(path) => {
+            let option = "--fulfiller-ca";
+            for certificate in certificates(option, path)? {
+                roots.add(certificate).map_err(|error| unusable_file(option, path, error))?;
+            }
+        }
+        None if target.url.expose().scheme() == "https" => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            if roots.is_empty() {
+                return Err(HttpFulfillerError::NobodyTrusted);
+            }
+        }
+        None => {}
+    }
+    Ok(roots)
+}
+
+type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+fn identity(certificate: &ClientCertificate) -> Result<Identity, HttpFulfillerError> {
+    let chain = certificates("--fulfiller-certificate", &certificate.certificate)?;
+    let key = PrivateKeyDer::from_pem_file(&certificate.key);
+    let key = key.map_err(|error| unreadable("--fulfiller-key", &certificate.key, error, "private key"))?;
+    Ok((chain, key))
+}
+
+fn certificates(option: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, HttpFulfillerError> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    match read {
+        Ok(certificates) if certificates.is_empty() => {
+            Err(unreadable(option, path, pem::Error::NoItemsFound, "certificate"))
+        }
+        Ok(certificates) => Ok(certificates),
+        Err(error) => Err(unreadable(option, path, error, "certificate")),
+    }
+}
+
+/// What the parser says of broken PEM quotes it, keys too: so that is left out.
+fn unreadable(option: &'static str, path: &Path, error: pem::Error, wanted: &str) -> HttpFulfillerError {
+    let problem = match error {
+        pem::Error::Io(error) => error.to_string(),
+        pem::Error::NoItemsFound => format!("holds no {wanted} in PEM form"),
+        _ => "is not well-formed PEM".to_owned(),
+    };
+    HttpFulfillerError::File { option, path: path.to_owned(), problem }
+}
+
+fn unusable_file(option: &'static str, path: &Path, error: rustls::Error) -> HttpFulfillerError {
+    HttpFulfillerError::File { option, path: path.to_owned(), problem: error.to_string() }
+}

@@ -1,0 +1,146 @@
+//! One request and its answer, and what is known when there is none: above all, whether anything was sent.
+
+use std::error::Error;
+use std::io;
+use std::time::{Instant, SystemTime};
+
+use reqwest::{Request, Response, StatusCode};
+use rustls::AlertDescription;
+
+use super::answer::{self, Answer, Asked, Meaning};
+use super::request::Requests;
+use crate::event::RequestClass;
+
+/// As much of an answer's body as is read, in bytes, decompressed.
+const MOST_BODY: usize = 64 * 1024;
+
+/// The longest error of the client that is kept, in characters.
+const LONGEST_ERROR: usize = 300;
+
+/// A request that has ended.
+pub(super) struct Exchange {
+    pub(super) class: RequestClass,
+    pub(super) answer: Answer,
+}
+
+impl Exchange {
+    fn without_answer(class: RequestClass, meaning: Meaning) -> Self {
+        Self { class, answer: Answer { meaning, retry_after: None, speaks_of_the_warehouse: true } }
+    }
+
+    /// Whether the warehouse has seen the request, or may have.
+    pub(super) fn was_sent(&self) -> bool {
+        self.class != RequestClass::Unreachable
+    }
+
+    /// Whether there is an answer.
+    pub(super) fn was_answered(&self) -> bool {
+        !matches!(self.class, RequestClass::Unreachable | RequestClass::Timeout | RequestClass::ConnectionLost)
+    }
+}
+
+/// Makes one request, and reads the answer until `deadline`.
+pub(super) async fn exchange(requests: &Requests, asked: Asked, request: Request, deadline: Instant) -> Exchange {
+    let url = request.url().clone();
+    let began = Instant::now();
+    let sending = requests.client().execute(request);
+    match tokio::time::timeout_at(deadline.into(), sending).await {
+        Ok(Ok(mut response)) => {
+            let body = requests.redacted(beginning_of_body(&mut response, deadline).await);
+            let status = response.status();
+            let answer = answer::read(asked, &url, status, response.headers(), &body, SystemTime::now());
+            Exchange { class: class(status), answer }
+        }
+        Ok(Err(error)) if !may_have_been_sent(&error) => {
+            let why = format!("the warehouse can't be reached: {}", told(error));
+            Exchange::without_answer(RequestClass::Unreachable, Meaning::Unavailable(why))
+        }
+        Ok(Err(error)) => {
+            let why = format!("sent, and no answer: {}", told(error));
+            Exchange::without_answer(RequestClass::ConnectionLost, Meaning::Ambiguous(why))
+        }
+        // Connecting has a limit of its own, well before this one.
+        Err(_) => {
+            let why = format!("sent, and no answer within {:.3} s", began.elapsed().as_secs_f64());
+            Exchange::without_answer(RequestClass::Timeout, Meaning::Ambiguous(why))
+        }
+    }
+}
+
+/// What could be read of the body: the status has decided already.
+async fn beginning_of_body(response: &mut Response, deadline: Instant) -> Vec<u8> {
+    let mut body = Vec::new();
+    while body.len() < MOST_BODY {
+        match tokio::time::timeout_at(deadline.into(), response.chunk()).await {
+            Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk[..chunk.len().min(MOST_BODY - body.len())]),
+            Ok(Ok(None) | Err(_)) | Err(_) => break,
+        }
+    }
+    body
+}
+
+fn class(status: StatusCode) -> RequestClass {
+    match status.as_u16() {
+        202 => RequestClass::Accepted,
+        200..=299 => RequestClass::Done,
+        300..=399 => RequestClass::Redirect,
+        409 => RequestClass::InProgress,
+        429 | 503 => RequestClass::Unavailable,
+        408 | 425 => RequestClass::TryAgain,
+        400..=499 => RequestClass::Rejected,
+        _ => RequestClass::ServerError,
+    }
+}
+
+/// Whether the warehouse may have got the request. When in doubt, yes.
+fn may_have_been_sent(error: &reqwest::Error) -> bool {
+    !(error.is_builder() || error.is_connect() || causes(error).any(says_that_nothing_was_sent))
+}
+
+fn says_that_nothing_was_sent(error: &(dyn Error + 'static)) -> bool {
+    // A connection that was closed before the request was written to it.
+    let unwritten = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled);
+    // In TLS 1.3 a server refuses the client's certificate after the client has begun to send, and without reading.
+    let inside = error.downcast_ref::<io::Error>().and_then(|error| error.get_ref());
+    let refused = match inside.and_then(|error| error.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::AlertReceived(alert)) => refuses_the_client(*alert),
+        _ => false,
+    };
+    unwritten || refused
+}
+
+fn refuses_the_client(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::CertificateRequired
+            | AlertDescription::NoCertificate
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied
+            | AlertDescription::DecryptError
+            | AlertDescription::HandshakeFailure
+    )
+}
+
+/// An error with its causes, without the URL, which may hold a key.
+pub(super) fn told(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut told = String::new();
+    for cause in causes(&error) {
+        let cause = cause.to_string();
+        // Some errors say what their causes say.
+        if !told.contains(&cause) {
+            told.push_str(if told.is_empty() { "" } else { ": " });
+            told.push_str(&cause);
+        }
+    }
+    answer::clean(&told, LONGEST_ERROR)
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (**error).source())
+}

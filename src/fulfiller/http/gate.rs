@@ -1,0 +1,110 @@
+//! The circuit breaker at work: shared by all calls, with a clock, and telling who watches.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::breaker::{Admission, Breaker, Change, Refused, Room};
+use crate::event::{BreakerState, Dependency, Event, Observers};
+
+/// Lets calls through while the breaker does.
+pub(super) struct Gate {
+    breaker: Mutex<Breaker>,
+    /// Moves with the breaker, for those who wait for room.
+    changes: watch::Sender<()>,
+    observers: Observers,
+}
+
+impl Gate {
+    pub(super) fn new(observers: Observers) -> Self {
+        Self { breaker: Mutex::new(Breaker::new(Instant::now())), changes: watch::Sender::new(()), observers }
+    }
+
+    /// Leave to make one call now.
+    pub(super) fn enter(&self) -> Result<Pass<'_>, Refused> {
+        let mut breaker = self.breaker();
+        let admission = breaker.admit(Instant::now())?;
+        if admission.is_probe() {
+            self.observers.emit(Event::BreakerMoved(BreakerState::HalfOpen));
+        }
+        Ok(Pass { gate: self, admission: Some(admission) })
+    }
+
+    /// Waits until a call would be let through, and says how many would.
+    pub(super) async fn room(&self) -> usize {
+        let mut changes = self.changes.subscribe();
+        loop {
+            let room = self.breaker().room(Instant::now());
+            match room {
+                Room::Free => return usize::MAX,
+                Room::Probe => return 1,
+                // Over early, when a probe succeeds. The sender lives as long as `self`.
+                Room::None(wait) => drop(tokio::time::timeout(wait, changes.changed()).await),
+            }
+        }
+    }
+
+    /// Takes note of a change and tells it, in the order in which changes happen: so the breaker is held meanwhile.
+    fn tell(&self, breaker: &Breaker, change: Option<Change>) {
+        match change {
+            Some(Change::Opened { retry_in }) => {
+                let error = breaker.reason().unwrap_or_default();
+                self.observers.emit(Event::BreakerMoved(BreakerState::Open));
+                let dependency = Dependency::Fulfiller;
+                self.observers.emit(Event::DependencyDown { dependency, error, retry_in });
+            }
+            Some(Change::Closed) => {
+                self.observers.emit(Event::BreakerMoved(BreakerState::Closed));
+                self.observers.emit(Event::DependencyUp(Dependency::Fulfiller));
+            }
+            None => return,
+        }
+        self.changes.send_replace(());
+    }
+
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One call that was let through. Dropped without a result, it was broken off.
+pub(super) struct Pass<'a> {
+    gate: &'a Gate,
+    admission: Option<Admission>,
+}
+
+impl Pass<'_> {
+    /// The warehouse works.
+    pub(super) fn succeed(mut self) {
+        if let Some(admission) = self.admission.take() {
+            let mut breaker = self.gate.breaker();
+            let change = breaker.succeed(Instant::now(), admission);
+            self.gate.tell(&breaker, change);
+        }
+    }
+
+    /// The warehouse fails. Says how long calls are refused from now on; `None` if they are not.
+    pub(super) fn fail(mut self, reason: &str, retry_after: Option<Duration>) -> Option<Duration> {
+        let admission = self.admission.take()?;
+        let now = Instant::now();
+        let mut breaker = self.gate.breaker();
+        let change = breaker.fail(now, admission, reason, retry_after);
+        self.gate.tell(&breaker, change);
+        match breaker.room(now) {
+            Room::Free => None,
+            Room::Probe => Some(Duration::ZERO),
+            Room::None(wait) => Some(wait),
+        }
+    }
+}
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        if let Some(admission) = self.admission.take() {
+            let mut breaker = self.gate.breaker();
+            let change = breaker.abandon(Instant::now(), admission);
+            self.gate.tell(&breaker, change);
+        }
+    }
+}

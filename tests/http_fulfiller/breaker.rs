@@ -1,0 +1,174 @@
+//! A warehouse that is down is asked once a second, and nobody's attempts are spent on it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use fulfillment_worker::config::HttpTarget;
+use fulfillment_worker::event::BreakerState;
+use fulfillment_worker::fulfiller::{Fulfiller, Outcome};
+
+use crate::peer::{Peer, Reply, answer, ok};
+use crate::rig::{Rig, Told, fulfilled, order, target};
+
+const DOWN: &str = "500 Internal Server Error";
+
+/// Fails until told otherwise.
+async fn switched(down: &'static str, headers: &'static str) -> (Peer, Arc<AtomicBool>) {
+    let works = Arc::new(AtomicBool::new(false));
+    let switch = works.clone();
+    let peer = Peer::start(
+        move |_| {
+            if switch.load(Ordering::SeqCst) { ok() } else { Reply::Bytes(answer(down, headers, "")) }
+        },
+    )
+    .await;
+    (peer, works)
+}
+
+/// Ten failures in a row.
+async fn open(rig: &Rig) -> Outcome {
+    for id in 1..10 {
+        assert!(matches!(rig.call(&order(id)).await, Outcome::Ambiguous { .. }));
+    }
+    rig.call(&order(10)).await
+}
+
+#[tokio::test]
+async fn the_failure_that_opens_it_spends_no_attempt_and_names_the_time_of_the_probe() {
+    let (peer, _) = switched(DOWN, "").await;
+    let rig = Rig::new(&target(&peer.url()));
+    let outcome = open(&rig).await;
+    // Not `Unavailable`, which says that nothing was done.
+    let Outcome::InProgress { reason, after: Some(after) } = &outcome else { panic!("{outcome:?}") };
+    assert_eq!(reason, "ambiguous: the warehouse answered 500 Internal Server Error");
+    assert!(*after >= Duration::from_millis(900), "{after:?}");
+}
+
+#[tokio::test]
+async fn refusals_of_the_worker_reject_single_orders_and_then_none() {
+    let peer = Peer::start(|_| Reply::Bytes(answer("401 Unauthorized", "", ""))).await;
+    let rig = Rig::new(&target(&peer.url()));
+    for id in 1..10 {
+        assert!(matches!(rig.call(&order(id)).await, Outcome::Rejected { .. }));
+    }
+    for id in 10..20 {
+        assert!(matches!(rig.call(&order(id)).await, Outcome::Unavailable { .. }));
+    }
+    assert_eq!(peer.requests().len(), 10);
+}
+
+#[tokio::test]
+async fn rejections_of_orders_never_open_it() {
+    let peer = Peer::start(|_| Reply::Bytes(answer("422 Unprocessable Entity", "", ""))).await;
+    let rig = Rig::new(&target(&peer.url()));
+    for id in 1..=40 {
+        assert!(matches!(rig.call(&order(id)).await, Outcome::Rejected { .. }));
+    }
+    assert_eq!(rig.fulfiller.capacity().await, usize::MAX);
+}
+
+#[tokio::test]
+async fn while_it_is_open_nothing_is_sent_and_the_reason_is_told() {
+    let (peer, _) = switched("503 Service Unavailable", "Retry-After: 30\r\n").await;
+    let rig = Rig::new(&target(&peer.url()));
+    for id in 1..=10 {
+        rig.call(&order(id)).await;
+    }
+    let outcome = rig.call(&order(11)).await;
+    let Outcome::Unavailable { reason, after: Some(after) } = &outcome else { panic!("{outcome:?}") };
+    assert_eq!(reason, "circuit breaker open: the warehouse answered 503 Service Unavailable");
+    assert!((20..=30).contains(&after.as_secs()), "for as long as the warehouse asked: {after:?}");
+    assert_eq!(peer.requests().len(), 10);
+    let down = Told::Down("the warehouse answered 503 Service Unavailable".to_owned(), Duration::from_secs(30));
+    assert!(rig.told().contains(&down), "{:?}", rig.told());
+}
+
+/// Callers as eager as can be, over three seconds of an outage.
+///
+/// Caught, when seeded: a failed probe that was followed at once by another one.
+#[tokio::test]
+async fn while_it_is_open_the_warehouse_sees_one_probe_a_second_at_most() {
+    let (peer, works) = switched(DOWN, "").await;
+    let rig = Rig::new(&target(&peer.url()));
+    open(&rig).await;
+    let opened = Instant::now();
+    while opened.elapsed() < Duration::from_millis(3_500) {
+        let calls: Vec<_> = (0..50).map(|id| rig.begin(id)).collect();
+        for call in calls {
+            let outcome = call.await.unwrap();
+            assert!(matches!(outcome, Outcome::Unavailable { .. } | Outcome::InProgress { .. }), "{outcome:?}");
+        }
+        tokio::task::yield_now().await;
+    }
+    let requests = peer.requests();
+    let probes: Vec<Instant> = requests[9..].iter().map(|request| request.at).collect();
+    assert!((3..=4).contains(&probes.len()), "{} in 3.5 s, with the one that opened it", probes.len());
+    for pair in probes.windows(2) {
+        // A millisecond is how exactly arrivals are known.
+        assert!(pair[1] - pair[0] >= Duration::from_millis(999), "{:?}", pair[1] - pair[0]);
+    }
+    works.store(true, Ordering::SeqCst);
+    drop(rig);
+}
+
+/// Caught, when seeded: room for all as soon as a probe was due.
+#[tokio::test]
+async fn claims_wait_for_the_probe_and_are_free_once_it_succeeded() {
+    let (peer, works) = switched(DOWN, "").await;
+    let rig = Rig::new(&target(&peer.url()));
+    assert_eq!(rig.fulfiller.capacity().await, usize::MAX);
+    open(&rig).await;
+    let opened = Instant::now();
+    assert_eq!(rig.fulfiller.capacity().await, 1, "the probe");
+    assert!(opened.elapsed() >= Duration::from_millis(900), "{:?}", opened.elapsed());
+    works.store(true, Ordering::SeqCst);
+    assert_eq!(rig.call(&order(11)).await, fulfilled(Some("WH-1")));
+    assert_eq!(rig.fulfiller.capacity().await, usize::MAX);
+    let moves: Vec<Told> =
+        rig.told().into_iter().filter(|told| matches!(told, Told::Breaker(_) | Told::Down(..) | Told::Up)).collect();
+    let reason = "the warehouse answered 500 Internal Server Error".to_owned();
+    assert_eq!(
+        moves,
+        [
+            Told::Breaker(BreakerState::Open),
+            Told::Down(reason, Duration::from_secs(1)),
+            Told::Breaker(BreakerState::HalfOpen),
+            Told::Breaker(BreakerState::Closed),
+            Told::Up
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_probe_that_is_dropped_leaves_room_for_another_one() {
+    let peer = Peer::start(|received| match received.nth {
+        0..10 => Reply::Bytes(answer(DOWN, "", "")),
+        10 => Reply::Hang(Vec::new()),
+        _ => ok(),
+    })
+    .await;
+    let rig = Rig::new(&target(&peer.url()));
+    open(&rig).await;
+    assert_eq!(rig.fulfiller.capacity().await, 1);
+    let probe = rig.begin(11);
+    crate::support::eventually(crate::support::LONG, "the probe is under way", async || {
+        crate::support::expect_equal(peer.requests().len(), 11)
+    })
+    .await;
+    assert!(matches!(rig.call(&order(12)).await, Outcome::Unavailable { .. }), "one at a time");
+    probe.abort();
+    assert!(probe.await.unwrap_err().is_cancelled());
+    assert_eq!(rig.fulfiller.capacity().await, 1);
+    assert_eq!(rig.call(&order(12)).await, fulfilled(Some("WH-1")));
+}
+
+#[tokio::test]
+async fn a_warehouse_that_can_not_be_reached_opens_it_too() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let rig = Rig::new(&HttpTarget { deadline: Duration::from_secs(10), ..target(&format!("http://{closed}/")) });
+    for id in 1..=11 {
+        assert!(matches!(rig.call(&order(id)).await, Outcome::Unavailable { .. }));
+    }
+    assert_eq!(rig.classes().len(), 10);
+}

@@ -1,0 +1,95 @@
+//! How much a warehouse gets at once.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fulfillment_worker::config::HttpTarget;
+use fulfillment_worker::event::Limiter;
+use fulfillment_worker::fulfiller::Outcome;
+use tokio::sync::Semaphore;
+
+use crate::peer::{Peer, Reply, answer, ok};
+use crate::rig::{Rig, Told, fulfilled, order, target};
+use crate::support::{LONG, eventually, expect_equal};
+
+/// Caught, when seeded: a place given back before the call was over.
+#[tokio::test]
+async fn no_more_calls_are_under_way_than_the_limit() {
+    let permits = Arc::new(Semaphore::new(0));
+    let held = permits.clone();
+    let peer = Peer::start(move |_| Reply::When(held.clone(), answer("200 OK", "", ""))).await;
+    let rig = Rig::new(&HttpTarget { concurrency: NonZeroUsize::new(3), ..target(&peer.url()) });
+    let calls: Vec<_> = (1..=20).map(|id| rig.begin(id)).collect();
+    eventually(LONG, "three calls reach the peer", async || expect_equal(peer.under_way(), 3)).await;
+    permits.add_permits(20);
+    for call in calls {
+        assert_eq!(call.await.unwrap(), fulfilled(None));
+    }
+    assert_eq!((peer.requests().len(), peer.most_under_way()), (20, 3));
+    assert!(rig.told().contains(&Told::Waited(Limiter::Concurrency)));
+}
+
+#[tokio::test]
+async fn no_more_requests_are_sent_in_a_second_than_the_rate_allows() {
+    let peer = Peer::start(|_| ok()).await;
+    let rig = Rig::new(&HttpTarget { rate: NonZeroU32::new(100), ..target(&peer.url()) });
+    let calls: Vec<_> = (1..=150).map(|id| rig.begin(id)).collect();
+    for call in calls {
+        assert_eq!(call.await.unwrap(), fulfilled(Some("WH-1")));
+    }
+    let requests = peer.requests();
+    let took = requests[149].at - requests[0].at;
+    // A twentieth of a second's requests may go at once; a millisecond is how exactly they arrive.
+    assert!(took >= Duration::from_millis(1_440), "150 requests in {took:?}");
+    assert!(rig.told().contains(&Told::Waited(Limiter::Rate)));
+}
+
+#[tokio::test]
+async fn a_call_that_finds_no_room_for_half_of_its_time_is_not_made() {
+    let peer = Peer::start(|_| Reply::Hang(Vec::new())).await;
+    let limited = HttpTarget { concurrency: NonZeroUsize::new(1), ..target(&peer.url()) };
+    let rig = Rig::new(&HttpTarget { deadline: Duration::from_secs(2), ..limited });
+    let first = rig.begin(1);
+    eventually(LONG, "the first call is under way", async || expect_equal(peer.under_way(), 1)).await;
+    let outcome = rig.call(&order(2)).await;
+    let Outcome::Unavailable { reason, after: None } = &outcome else { panic!("{outcome:?}") };
+    assert!(reason.contains("nothing was sent: --fulfiller-concurrency"), "{reason}");
+    assert!(matches!(first.await.unwrap(), Outcome::Ambiguous { .. }));
+    assert_eq!(peer.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_call_that_the_rate_puts_off_for_half_of_its_time_is_not_made() {
+    let peer = Peer::start(|_| ok()).await;
+    let limited = HttpTarget { rate: NonZeroU32::new(1), ..target(&peer.url()) };
+    let rig = Rig::new(&HttpTarget { deadline: Duration::from_millis(200), ..limited });
+    assert_eq!(rig.call(&order(1)).await, fulfilled(Some("WH-1")));
+    let outcome = rig.call(&order(2)).await;
+    assert!(
+        matches!(&outcome, Outcome::Unavailable { reason, .. } if reason.contains("--fulfiller-rate")),
+        "{outcome:?}"
+    );
+    assert_eq!(peer.requests().len(), 1);
+}
+
+/// Caught, when seeded: failures that drew nothing.
+#[tokio::test]
+async fn repeats_beyond_the_budget_are_put_off() {
+    // One call in three fails, so that the breaker stays closed.
+    let peer = Peer::start(|received| match received.nth % 3 {
+        0 => Reply::Bytes(answer("500 Internal Server Error", "", "")),
+        _ => ok(),
+    })
+    .await;
+    let rig = Rig::new(&HttpTarget { retry_budget: 0.0, ..target(&peer.url()) });
+    let mut longest = Duration::ZERO;
+    for id in 0..90 {
+        if let Outcome::Ambiguous { after: Some(after), .. } = rig.call(&order(id)).await {
+            longest = longest.max(after);
+        }
+    }
+    // 30 repeats at ten a second, of which the calls themselves took some time.
+    assert!((Duration::from_millis(500)..=Duration::from_secs(3)).contains(&longest), "{longest:?}");
+    assert!(rig.told().contains(&Told::PutOff(longest)));
+}

@@ -1,0 +1,88 @@
+//! Warehouses that take an order and say later how it went.
+
+use std::time::Duration;
+
+use fulfillment_worker::config::HttpTarget;
+use fulfillment_worker::event::RequestClass;
+use fulfillment_worker::fulfiller::Outcome;
+
+use crate::peer::{Peer, Received, Reply, answer, ok};
+use crate::rig::{Rig, TOKEN, fulfilled, order, target, with_secrets};
+
+/// Answers the order with 202, and what comes after with `later`.
+async fn accepting(later: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Peer {
+    Peer::start(move |received| match received.nth {
+        0 => Reply::Bytes(answer("202 Accepted", "Location: /orders/41?of=1\r\nRetry-After: 0\r\n", "")),
+        _ => later(received),
+    })
+    .await
+}
+
+fn not_yet() -> Reply {
+    Reply::Bytes(answer("202 Accepted", "Retry-After: 0\r\n", ""))
+}
+
+#[tokio::test]
+async fn an_accepted_order_is_asked_about_until_it_is_done() {
+    let peer = accepting(|received| if received.nth < 4 { not_yet() } else { ok() }).await;
+    let rig = Rig::new(&with_secrets(target(&peer.url())));
+    assert_eq!(rig.call(&order(41)).await, fulfilled(Some("WH-1")));
+    let requests = peer.requests();
+    assert_eq!(requests.len(), 5);
+    for poll in &requests[1..] {
+        assert_eq!(poll.line, "GET /orders/41?of=1 HTTP/1.1");
+        assert!(poll.body.is_empty());
+        assert_eq!(poll.header("idempotency-key"), Some("order-41-1291192260000001"));
+        assert_eq!(poll.header("authorization"), Some(format!("Bearer {TOKEN}").as_str()));
+        assert_eq!(poll.header("content-type"), None);
+    }
+    assert_eq!(rig.classes()[3..], [RequestClass::Accepted, RequestClass::Done]);
+    assert_eq!(peer.connections(), 1);
+}
+
+#[tokio::test]
+async fn without_a_hint_a_second_passes_before_the_first_question() {
+    let peer = Peer::start(|received| match received.nth {
+        0 => Reply::Bytes(answer("202 Accepted", "Location: /orders/41\r\n", "")),
+        _ => ok(),
+    })
+    .await;
+    assert_eq!(Rig::new(&target(&peer.url())).call(&order(41)).await, fulfilled(Some("WH-1")));
+    let requests = peer.requests();
+    let apart = requests[1].at - requests[0].at;
+    assert!((Duration::from_millis(990)..Duration::from_secs(30)).contains(&apart), "{apart:?}");
+}
+
+#[tokio::test]
+async fn an_order_that_is_not_done_by_the_deadline_is_in_progress() {
+    let peer = accepting(|_| Reply::Bytes(answer("202 Accepted", "Retry-After: 20\r\n", ""))).await;
+    let rig = Rig::new(&HttpTarget { deadline: Duration::from_secs(10), ..target(&peer.url()) });
+    let after = Some(Duration::from_secs(20));
+    let reason = "the warehouse accepted the order and is not done yet".to_owned();
+    assert_eq!(rig.call(&order(41)).await, Outcome::InProgress { reason, after });
+    assert_eq!(peer.requests().len(), 2, "no question that the answer can't come in time for");
+}
+
+#[tokio::test]
+async fn who_may_not_ask_or_is_not_answered_knows_that_the_order_was_taken() {
+    for status in ["401 Unauthorized", "403 Forbidden", "404 Not Found", "405 Not Allowed", "503 Service Unavailable"] {
+        let peer = accepting(move |_| Reply::Bytes(answer(status, "", ""))).await;
+        let outcome = Rig::new(&target(&peer.url())).call(&order(41)).await;
+        assert!(matches!(outcome, Outcome::InProgress { .. }), "{status}: {outcome:?}");
+    }
+    let peer = accepting(|_| Reply::Close(Vec::new())).await;
+    let outcome = Rig::new(&target(&peer.url())).call(&order(41)).await;
+    assert!(matches!(outcome, Outcome::InProgress { .. }), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn an_accepted_order_can_be_rejected_or_fail_later() {
+    let rejecting = accepting(|_| Reply::Bytes(answer("422 Unprocessable Entity", "", "sold out"))).await;
+    let reason = "the warehouse answered 422 Unprocessable Entity: sold out".to_owned();
+    assert_eq!(Rig::new(&target(&rejecting.url())).call(&order(41)).await, Outcome::Rejected { reason });
+    for status in ["500 Internal Server Error", "302 Found"] {
+        let failing = accepting(move |_| Reply::Bytes(answer(status, "", ""))).await;
+        let outcome = Rig::new(&target(&failing.url())).call(&order(41)).await;
+        assert!(matches!(outcome, Outcome::Ambiguous { .. }), "{status}: {outcome:?}");
+    }
+}
