@@ -1,9 +1,9 @@
 # `make` alone lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint fmt bench clean
+.PHONY: help demo run test lint fmt bench storm outage clean
 
-# Options for `make demo`, `make run` and `make bench`, for example: make demo ARGS="--orders 200"
+# Options for `make demo` and `make run`, for example: make demo ARGS="--orders 200"
 ARGS ?=
 
 help: ## List these targets
@@ -30,7 +30,15 @@ fmt: ## Format the code
 
 bench: ## Measure the speed against real servers (docs/BENCHMARKS.md)
 	scripts/install-packages.sh
-	scripts/with-servers.sh cargo bench --locked --bench throughput $(if $(ARGS),-- $(ARGS))
+	scripts/with-servers.sh cargo bench --locked --bench throughput --bench warehouse
+
+storm: ## 20,000 orders, 30 % of the answers lost, a worker killed each second (docs/BENCHMARKS.md)
+	scripts/install-packages.sh
+	STORM_ORDERS=20000 scripts/with-servers.sh cargo test --locked --release --test warehouse_faults storm -- --nocapture
+
+outage: ## A warehouse that is out of order for a minute (docs/BENCHMARKS.md)
+	scripts/install-packages.sh
+	OUTAGE_SECONDS=60 scripts/with-servers.sh cargo test --locked --release --test warehouse_faults outage -- --nocapture --test-threads 1
 
 clean: ## Remove what was built
 	cargo clean

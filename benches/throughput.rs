@@ -43,7 +43,7 @@ async fn main() {
     let ratios: Vec<f64> = rates.iter().zip(&ceilings).map(|(rate, ceiling)| rate / ceiling).collect();
     let (ceiling, servers, ratio) = (median(&ceilings), median(&rates), median(&ratios));
     let embedded = drain_queue(&load::embedded(&folder.path().join("bench.db")), orders).await;
-    let given = load::given_work(orders.min(40_000)).await;
+    let given = load::worker_process("bench_given", &["--concurrency", "5000"], orders.min(40_000)).await;
 
     println!("| what | orders/s | ratio to the ceiling | target |");
     println!("|---|---|---|---|");

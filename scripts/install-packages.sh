@@ -24,6 +24,7 @@ need python3 command -v python3
 need python3-venv python3 -c 'import ensurepip, venv'
 need util-linux command -v setpriv
 need procps type -P kill
+need wrk command -v wrk
 need build-essential command -v cc
 
 if [ "${#missing[@]}" -eq 0 ]; then exit 0; fi

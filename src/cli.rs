@@ -84,6 +84,9 @@ struct Invocation {
 pub fn main() -> ExitCode {
     // Before anything can open a TLS connection. An error says that there is one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    // The usual soft limit of 1,024 is for programs that use select(2); every call under way has a connection. Where it
+    // can't be raised, calls beyond it fail as unavailable.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let environment = Environment::of_process();
     match parse(&arguments, &environment).and_then(|invocation| execute(invocation, &environment)) {

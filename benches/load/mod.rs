@@ -15,32 +15,28 @@ use tokio_postgres::{Client, NoTls};
 
 const GIVEN_SCHEMA: &str = include_str!("../../tests/data/given_schema.sql");
 
-pub(crate) struct GivenWork {
+/// How a worker process worked off its orders.
+pub(crate) struct Worked {
+    /// Orders per second between a quarter and three quarters: the ramp at either end is left out.
     pub(crate) rate: f64,
     pub(crate) idle_mb: f64,
     pub(crate) busy_mb: f64,
 }
 
-/// The work as it is given, by the real process: 500 ms to 2 s per order, 5,000 at once.
-pub(crate) async fn given_work(orders: usize) -> GivenWork {
-    let backends = on_servers("bench_given").await;
+/// The real process on Redis and Postgres, as `name` and with `options`.
+pub(crate) async fn worker_process(name: &str, options: &[&str], orders: usize) -> Worked {
+    let backends = on_servers(name).await;
     let opened = app::open(&backends, &WorkerId::fresh()).unwrap();
     app::wait_ready(&opened, true, Some(Duration::from_secs(30)), |_| ()).await.unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let worker = Command::new(env!("CARGO_BIN_EXE_fulfillment-worker"))
-        .args(["run", "--concurrency", "5000", "--queue-key", &backends.queue_key])
-        .args(["--listen", &format!("127.0.0.1:{port}")])
-        .env("REDIS_URL", redis_url())
-        .env("DATABASE_URL", database_url("bench_given"))
-        .stderr(Stdio::null())
-        .spawn()
-        .map(Running)
-        .unwrap();
+    let port = free_port();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fulfillment-worker"));
+    command.args(["run", "--queue-key", &backends.queue_key, "--listen", &format!("127.0.0.1:{port}")]).args(options);
+    command.env("REDIS_URL", redis_url()).env("DATABASE_URL", database_url(name)).stderr(Stdio::null());
+    let worker = Running::start(command);
     let scrape = |name: &str| metric(port, name);
     poll_until("the worker is up", || scrape("service_healthy") == Some(1.0)).await;
     let idle = scrape("process_resident_memory_bytes").unwrap();
     submit(&opened, orders).await;
-    // The ramp at either end is left out: the rate counts what is done between a quarter and three quarters.
     let fulfilled = || scrape("orders_processed_total{status=\"success\"}").unwrap_or(0.0);
     poll_until("a quarter is done", || fulfilled() >= orders as f64 * 0.25).await;
     let (began, from) = (Instant::now(), fulfilled());
@@ -48,11 +44,21 @@ pub(crate) async fn given_work(orders: usize) -> GivenWork {
     let rate = (fulfilled() - from) / began.elapsed().as_secs_f64();
     let busy = scrape("process_resident_memory_bytes").unwrap();
     drop(worker);
-    GivenWork { rate, idle_mb: idle / 1e6, busy_mb: busy / 1e6 }
+    Worked { rate, idle_mb: idle / 1e6, busy_mb: busy / 1e6 }
 }
 
-struct Running(Child);
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
 
+/// A process that ends with this value.
+pub(crate) struct Running(Child);
+
+impl Running {
+    pub(crate) fn start(mut command: Command) -> Self {
+        Self(command.spawn().unwrap())
+    }
+}
 impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.0.kill();
@@ -60,7 +66,7 @@ impl Drop for Running {
     }
 }
 
-async fn poll_until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) async fn poll_until(what: &str, mut condition: impl FnMut() -> bool) {
     let limit = Instant::now() + Duration::from_secs(120);
     while !condition() {
         assert!(Instant::now() < limit, "gave up waiting until {what}");
