@@ -1,11 +1,14 @@
 //! `demo`: everything in one process, with nothing installed.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use super::failure::Failure;
 use super::{output, run};
@@ -13,11 +16,12 @@ use crate::WorkerId;
 use crate::app::{self, Opened, StartError};
 use crate::config::values::{self, Latency};
 use crate::config::{
-    Backends, FulfillerTarget, LogFormat, LogSettings, QueueTarget, Settings, Simulation, StoreTarget,
+    Backends, FulfillerTarget, HttpTarget, LogFormat, LogSettings, QueueTarget, SecretUrl, Settings, StoreTarget,
 };
 use crate::retry::{RetryPolicy, WhenAmbiguous};
 use crate::service::Service;
 use crate::shutdown;
+use crate::warehouse::{self, Behaviour, Stats, Warehouse};
 
 mod feed;
 mod progress;
@@ -29,7 +33,8 @@ use tally::Tally;
 /// Watch real orders flow, with nothing installed
 ///
 /// Store and queue are embedded in a temporary folder that is removed at the end. Real orders of a gift shop are
-/// submitted at a steady rate and worked off; a few percent of the calls fail, so that retries can be seen. Ctrl-C
+/// submitted at a steady rate and posted to a reference warehouse in the same process. A few percent of the calls go
+/// wrong, half of them after the warehouse has shipped, so that retries can be seen, and that none ships twice. Ctrl-C
 /// drains and prints a summary.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -57,11 +62,11 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     concurrency: u32,
 
-    /// How long a call takes, each value equally likely: LOW..HIGH, or 0 for no time
+    /// How long the warehouse takes for an order, each value equally likely: LOW..HIGH, or 0 for no time
     #[arg(long, value_name = "LOW..HIGH", default_value = "500ms..2s", value_parser = values::latency)]
     simulate_latency: Latency,
 
-    /// Share of calls that fail, from 0 to 1
+    /// Share of calls that go wrong, from 0 to 1: half of them fail, and half are carried out but lose their answer
     #[arg(long, value_name = "SHARE", default_value = "0.05", value_parser = values::share)]
     simulate_failures: f64,
 
@@ -76,7 +81,10 @@ pub(super) async fn demo(arguments: Arguments) -> Result<(), Failure> {
         .prefix("fulfillment-demo-")
         .tempdir()
         .map_err(|error| Failure::Work(format!("no temporary folder could be made: {error}")))?;
-    let settings = settings(&arguments, &folder.path().join("demo.db"));
+    let stop_warehouse = CancellationToken::new();
+    let _stopped_in_the_end = stop_warehouse.clone().drop_guard();
+    let (warehouse, url) = open_warehouse(&arguments, stop_warehouse).await?;
+    let settings = settings(&arguments, &folder.path().join("demo.db"), url);
     let backends = settings.backends.clone();
     let tally = Arc::new(Tally::default());
     let drain = shutdown::on_signals().map_err(|error| Failure::Work(error.to_string()))?;
@@ -110,26 +118,47 @@ pub(super) async fn demo(arguments: Arguments) -> Result<(), Failure> {
     finished(engine.await)?;
     progress.end().await;
     fed?;
-    output::print(&tally.summary(took))
+    output::print(&format!("{}\n{}", tally.summary(took), warehouse_summary(&warehouse.stats())))
 }
 
-fn settings(arguments: &Arguments, database: &std::path::Path) -> Settings {
+/// A warehouse in this process, on a free port of the loopback interface, and where it takes orders.
+async fn open_warehouse(
+    arguments: &Arguments,
+    stop: CancellationToken,
+) -> Result<(Arc<Warehouse>, SecretUrl), Failure> {
+    let half = arguments.simulate_failures / 2.0;
+    let behaviour =
+        Behaviour { latency: arguments.simulate_latency, errors: half, cut_after: half, ..Behaviour::default() };
+    let warehouse = Arc::new(Warehouse::open(warehouse::Settings { behaviour, ..warehouse::Settings::default() })?);
+    let no_port = |error| Failure::Work(format!("no port for the demo's warehouse: {error}"));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(no_port)?;
+    let address = listener.local_addr().map_err(no_port)?;
+    let url = Url::parse(&format!("http://{address}/shipments")).map_err(|error| Failure::Work(error.to_string()))?;
+    tokio::spawn(warehouse.clone().serve(listener, stop));
+    Ok((warehouse, SecretUrl::new(url)))
+}
+
+fn warehouse_summary(stats: &Stats) -> String {
+    let twice = match stats.double_effects {
+        0 => "none".to_owned(),
+        orders => orders.to_string(),
+    };
+    format!("The warehouse had {} calls and shipped {} orders, {twice} of them twice.", stats.calls, stats.effects)
+}
+
+fn settings(arguments: &Arguments, database: &Path, warehouse: SecretUrl) -> Settings {
+    let call_timeout = arguments.simulate_latency.longest + Duration::from_secs(10);
     Settings {
         backends: Backends {
             queue: QueueTarget::Sqlite(database.to_owned()),
             queue_key: "fulfillment_queue".to_owned(),
             store: StoreTarget::Sqlite(database.to_owned()),
             store_connections: 4,
-            lease: Duration::from_secs(15),
+            lease: call_timeout + Duration::from_secs(5),
             events: true,
         },
-        fulfiller: FulfillerTarget::Simulated(Simulation {
-            shortest: arguments.simulate_latency.shortest,
-            longest: arguments.simulate_latency.longest,
-            failures: arguments.simulate_failures,
-            seed: None,
-        }),
-        call_timeout: arguments.simulate_latency.longest + Duration::from_secs(10),
+        fulfiller: FulfillerTarget::Http(HttpTarget::new(warehouse, call_timeout)),
+        call_timeout,
         listen: arguments.listen,
         concurrency: usize::try_from(arguments.concurrency).unwrap_or(usize::MAX),
         retry: RetryPolicy {

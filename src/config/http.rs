@@ -15,9 +15,6 @@ use super::{ConfigError, target};
 /// The largest file that is read for a secret, in bytes.
 const MAX_SECRET_FILE: u64 = 64 * 1024;
 
-/// How much earlier than the engine's own time limit the fulfiller's comes, so that it can tell what it knows.
-const DEADLINE_SHARE: f64 = 0.95;
-
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Fulfiller over HTTP")]
 pub(super) struct HttpOptions {
@@ -104,7 +101,6 @@ impl HttpOptions {
             (None, Some(_)) => return Err(origins.error("fulfiller-key", "needs --fulfiller-certificate".to_owned())),
         };
         Ok(HttpTarget {
-            url: SecretUrl::new(url),
             token,
             signing_secrets,
             ca: self.fulfiller_ca,
@@ -113,7 +109,7 @@ impl HttpOptions {
             rate: self.fulfiller_rate.and_then(NonZeroU32::new),
             retry_budget: self.fulfiller_retry_budget,
             allow_link_local: self.fulfiller_link_local == Switch::On,
-            deadline: call_timeout.mul_f64(DEADLINE_SHARE),
+            ..HttpTarget::new(SecretUrl::new(url), call_timeout)
         })
     }
 }

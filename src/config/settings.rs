@@ -136,6 +136,27 @@ pub struct HttpTarget {
     pub deadline: Duration,
 }
 
+/// How much earlier than the engine's own time limit for a call its deadline comes, so that what is known is told.
+const DEADLINE_SHARE: f64 = 0.95;
+
+impl HttpTarget {
+    /// A warehouse with neither secrets nor limits, and a call's deadline a little shorter than `call_timeout`.
+    pub fn new(url: SecretUrl, call_timeout: Duration) -> Self {
+        Self {
+            url,
+            token: None,
+            signing_secrets: Vec::new(),
+            ca: None,
+            client_certificate: None,
+            concurrency: None,
+            rate: None,
+            retry_budget: 0.2,
+            allow_link_local: false,
+            deadline: call_timeout.mul_f64(DEADLINE_SHARE),
+        }
+    }
+}
+
 /// PEM files of a client certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCertificate {
