@@ -28,7 +28,12 @@ impl WarehouseProcess {
 
     /// Starts one in this folder.
     pub(crate) async fn start_in(folder: TempDir, options: &[&str]) -> Self {
-        let mut command = binary(&["warehouse", "--listen", "127.0.0.1:0"]);
+        Self::start_at("127.0.0.1:0", folder, options).await
+    }
+
+    /// Starts one in this folder and at this address.
+    pub(crate) async fn start_at(address: &str, folder: TempDir, options: &[&str]) -> Self {
+        let mut command = binary(&["warehouse", "--listen", address]);
         command.args(options);
         Self::launch(folder, command).await
     }
@@ -61,6 +66,11 @@ impl WarehouseProcess {
     /// Where it serves.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// For `--fulfiller`.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/shipments", self.address)
     }
 
     /// Its folder, with the record if it has a relative path.
@@ -97,6 +107,12 @@ impl WarehouseProcess {
     /// `GET /stats`.
     pub(crate) fn stats(&self) -> Value {
         body(&self.ask("GET", "/stats", &[], b""))
+    }
+
+    /// One of the numbers in `GET /stats`.
+    pub(crate) fn stat(&self, name: &str) -> u64 {
+        let stats = self.stats();
+        stats[name].as_u64().unwrap_or_else(|| panic!("no number {name} in {stats}"))
     }
 
     /// The lines of a record in its folder.

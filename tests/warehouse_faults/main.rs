@@ -1,0 +1,29 @@
+//! Workers and a warehouse as real processes, on Redis and Postgres, while things go wrong. `make storm` and
+//! `make outage` run the same tests at full size, and print the figures that docs/BENCHMARKS.md keeps.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a test that can't go on has failed; the figures are for whoever runs it at full size"
+)]
+
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "shared with the end-to-end tests, which use all of it")]
+mod support;
+#[path = "../support/warehouse.rs"]
+#[expect(dead_code, reason = "shared with the tests of the warehouse itself, which use all of it")]
+mod warehouse;
+
+mod outage;
+mod secrets;
+mod storm;
+
+/// A number from the environment, for running a test at another size.
+fn size(variable: &str, unless_set: u64) -> u64 {
+    match std::env::var(variable) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} is not a whole number: {text}")),
+        Err(_) => unless_set,
+    }
+}
