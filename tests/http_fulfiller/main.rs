@@ -24,4 +24,7 @@ mod polling;
 mod requests;
 mod rig;
 mod tls;
+mod warehouse;
+#[path = "../support/warehouse.rs"]
+mod warehouse_process;
 mod wire;

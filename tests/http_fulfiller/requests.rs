@@ -98,12 +98,13 @@ async fn the_producers_trace_goes_on_at_the_warehouse() {
 async fn nothing_of_an_order_becomes_a_header_of_its_own() {
     let evil = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0\r\nX-Evil: 1";
     let later = "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x\r\nX-Evil: 1\r\n\r\nPOST / HTTP/1.1";
-    for traceparent in [evil, later] {
+    let known = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    for (traceparent, goes_out) in [(evil, None), (later, known)] {
         let text = || Some("a\r\nX-Evil: 1\r\n\r\n".to_owned());
         let evil =
             Order { product: text(), correlation_id: text(), traceparent: Some(traceparent.to_owned()), ..order(41) };
         let received = received(&evil, |target| target).await;
-        assert_eq!(received.header("x-evil"), None);
+        assert_eq!((received.header("x-evil"), received.header("traceparent")), (None, goes_out));
         assert_eq!(received.json()["correlation_id"], "a\r\nX-Evil: 1\r\n\r\n");
     }
 }
@@ -127,7 +128,7 @@ Webhook(given['secret']).verify(given['body'].encode(), given['headers'])
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
-/// Caught, when seeded: a signature without the dot before the body.
+/// Caught, when seeded: a signature of another body.
 #[tokio::test]
 async fn the_official_python_package_accepts_the_signature_of_each_secret() {
     let order = Order { product: Some("RÉTRO \u{1f56f} LANTERN".to_owned()), ..order(41) };
@@ -148,7 +149,7 @@ async fn the_official_python_package_refuses_another_secret_and_another_body() {
     assert!(error.contains("No matching signature found"), "{error}");
 }
 
-/// Caught, when seeded: an excerpt of a body that quotes the request.
+/// Caught, when seeded: excerpts as they came.
 #[tokio::test]
 async fn no_outcome_holds_a_secret_even_when_the_warehouse_quotes_it() {
     let echo = |received: &Received| format!("{:?}", received.headers);

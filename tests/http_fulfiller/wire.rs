@@ -134,6 +134,7 @@ async fn a_body_that_swells_when_decompressed_is_cut_off_after_decompression() {
     assert!(grown < 100 << 20, "{grown} bytes");
 }
 
+/// Caught, when seeded: a client that keeps no connection.
 #[tokio::test]
 async fn calls_one_after_the_other_share_one_connection() {
     let peer = Peer::start(|received| match received.nth % 3 {
