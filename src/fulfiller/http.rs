@@ -41,6 +41,8 @@ const REPEATS_FLOOR: f64 = 10.0;
 /// From an acceptance to the first question how the order is getting on, unless the warehouse names a time; doubled
 /// with each question.
 const FIRST_POLL: Duration = Duration::from_secs(1);
+/// The shortest time between two questions, whatever the warehouse names.
+const FASTEST_POLL: Duration = Duration::from_millis(100);
 /// The longest time between two questions, unless the warehouse names a longer one.
 const SLOWEST_POLL: Duration = Duration::from_secs(5);
 
@@ -88,7 +90,7 @@ impl HttpFulfiller {
     /// Makes one request as soon as rate and breaker allow, which has to be before `send_by`.
     async fn step(&self, asked: Asked, request: Request, send_by: Instant, deadline: Instant) -> Step {
         if !self.limits.turn(send_by).await {
-            return withheld_by_limit("--fulfiller-rate");
+            return Step::Withheld { reason: no_room("--fulfiller-rate"), after: None };
         }
         // Last, so that a probe waits for nothing.
         let pass = match self.gate.enter() {
@@ -125,8 +127,8 @@ impl HttpFulfiller {
     ) -> Outcome {
         let mut pause = FIRST_POLL;
         loop {
-            let wait = asked_pause.unwrap_or(pause);
-            if Instant::now() + wait >= deadline {
+            let wait = asked_pause.unwrap_or(pause).max(FASTEST_POLL);
+            if wait >= deadline.saturating_duration_since(Instant::now()) {
                 let reason = "the warehouse accepted the order and is not done yet".to_owned();
                 return Outcome::InProgress { reason, after: Some(wait) };
             }
@@ -153,7 +155,7 @@ impl HttpFulfiller {
         match (meaning, refused_for) {
             (Meaning::Fulfilled { reference }, _) => Outcome::Fulfilled { reference },
             (Meaning::InProgress(reason), _) => Outcome::InProgress { reason, after },
-            // Only when the warehouse sends an answer to a question that was not asked; it has the order.
+            // Followed before it comes to this.
             (Meaning::Accepted(_), _) => {
                 let reason = "the warehouse accepted the order and is not done yet".to_owned();
                 Outcome::InProgress { reason, after }
@@ -204,20 +206,15 @@ impl Fulfiller for HttpFulfiller {
         let deadline = began + self.deadline;
         // What goes out later has too little time to be answered.
         let send_by = began + self.deadline / 2;
-        let unavailable = |step| match step {
-            Step::Withheld { reason, after } => Outcome::Unavailable { reason, after },
-            Step::Made { exchange, refused_for } => self.outcome(exchange, refused_for),
-        };
         let Some(_place) = self.limits.place(send_by).await else {
-            return unavailable(withheld_by_limit("--fulfiller-concurrency"));
+            return Outcome::Unavailable { reason: no_room("--fulfiller-concurrency"), after: None };
         };
-        let step = self.step(Asked::Order, self.requests.order(order, key), send_by, deadline).await;
-        match step {
-            Step::Made {
-                exchange: Exchange { answer: Answer { meaning: Meaning::Accepted(url), retry_after, .. }, .. },
-                ..
-            } => self.follow(order, key, url, retry_after, deadline).await,
-            step => unavailable(step),
+        match self.step(Asked::Order, self.requests.order(order, key), send_by, deadline).await {
+            Step::Withheld { reason, after } => Outcome::Unavailable { reason, after },
+            Step::Made { exchange, refused_for } => match exchange.answer.meaning {
+                Meaning::Accepted(url) => self.follow(order, key, url, exchange.answer.retry_after, deadline).await,
+                _ => self.outcome(exchange, refused_for),
+            },
         }
     }
 
@@ -226,8 +223,8 @@ impl Fulfiller for HttpFulfiller {
     }
 }
 
-fn withheld_by_limit(option: &str) -> Step {
-    Step::Withheld { reason: format!("nothing was sent: {option} left no room for half of the time"), after: None }
+fn no_room(option: &str) -> String {
+    format!("nothing was sent: {option} left no room for half of the time")
 }
 
 /// What an answer about an accepted order makes of it: the warehouse has the order, so nothing says that it was not

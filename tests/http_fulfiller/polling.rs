@@ -64,6 +64,14 @@ async fn an_order_that_is_not_done_by_the_deadline_is_in_progress() {
 }
 
 #[tokio::test]
+async fn an_order_is_not_asked_about_faster_than_ten_times_a_second() {
+    let peer = accepting(|_| not_yet()).await;
+    let rig = Rig::new(&HttpTarget { deadline: Duration::from_secs(1), ..target(&peer.url()) });
+    assert!(matches!(rig.call(&order(41)).await, Outcome::InProgress { .. }));
+    assert!((2..=11).contains(&peer.requests().len()), "{} requests in a second", peer.requests().len());
+}
+
+#[tokio::test]
 async fn who_may_not_ask_or_is_not_answered_knows_that_the_order_was_taken() {
     for status in ["401 Unauthorized", "403 Forbidden", "404 Not Found", "405 Not Allowed", "503 Service Unavailable"] {
         let peer = accepting(move |_| Reply::Bytes(answer(status, "", ""))).await;

@@ -11,6 +11,9 @@ const LONGEST_REFERENCE: usize = 200;
 /// The longest part of a body that is quoted, in characters.
 const LONGEST_EXCERPT: usize = 300;
 
+/// The longest pause that is understood; longer ones are taken for this. Clocks can add it without overflow.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3_600);
+
 /// Which request was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
@@ -110,15 +113,15 @@ fn status_url(url: &Url, headers: &HeaderMap) -> Option<Url> {
     trusted.then_some(location)
 }
 
-/// Seconds, or the time until an HTTP date; a date that is over asks for no pause.
+/// Seconds, or the time until an HTTP date, a day at most; a date that is over asks for no pause.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // Too many digits are longer than anybody waits.
-        return Some(Duration::from_secs(value.parse().unwrap_or(u64::from(u32::MAX))));
+        // More digits than fit are longer than anybody waits.
+        return Some(value.parse().map_or(LONGEST_RETRY_AFTER, Duration::from_secs).min(LONGEST_RETRY_AFTER));
     }
     let date = httpdate::parse_http_date(value).ok()?;
-    Some(date.duration_since(now).unwrap_or_default())
+    Some(date.duration_since(now).unwrap_or_default().min(LONGEST_RETRY_AFTER))
 }
 
 fn reference(body: &[u8]) -> Option<String> {
