@@ -68,11 +68,6 @@ impl WarehouseProcess {
         self.address
     }
 
-    /// For `--fulfiller`.
-    pub(crate) fn url(&self) -> String {
-        format!("http://{}/shipments", self.address)
-    }
-
     /// Its folder, with the record if it has a relative path.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
@@ -107,12 +102,6 @@ impl WarehouseProcess {
     /// `GET /stats`.
     pub(crate) fn stats(&self) -> Value {
         body(&self.ask("GET", "/stats", &[], b""))
-    }
-
-    /// One of the numbers in `GET /stats`.
-    pub(crate) fn stat(&self, name: &str) -> u64 {
-        let stats = self.stats();
-        stats[name].as_u64().unwrap_or_else(|| panic!("no number {name} in {stats}"))
     }
 
     /// The lines of a record in its folder.

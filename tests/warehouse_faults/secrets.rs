@@ -56,7 +56,7 @@ async fn a_worker_at_work_shows_no_secret_whatever_the_warehouse_answers() {
     let secrets = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(secrets.path(), format!("{}\n", signing_secret())).expect("a file of secrets");
     let warehouse = WarehouseProcess::start(&["--token", &token(), "--secret", &signing_secret()]).await;
-    let url = format!("{}?key={MARK}", warehouse.url());
+    let url = format!("http://{}/shipments?key={MARK}", warehouse.address());
     let secrets = secrets.path().to_str().expect("a path");
     let options = [
         "--fulfiller",

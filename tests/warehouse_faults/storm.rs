@@ -50,10 +50,11 @@ async fn every_order_is_shipped_once_although_answers_are_lost_and_workers_kille
     let took = began.elapsed();
 
     assert_eq!(not_fulfilled_exactly_once(&database).await, 0, "orders without exactly one `fulfilled` event");
-    assert_eq!(warehouse.stat("effects"), orders, "shipments");
-    assert_eq!(warehouse.stat("double_effects"), 0, "orders shipped twice");
+    let stats = warehouse.stats();
+    assert_eq!(stats["effects"], orders, "shipments");
+    assert_eq!(stats["double_effects"], 0, "orders shipped twice");
     assert!(kills >= 2, "the storm was over after {kills} kills");
-    let calls = warehouse.stat("calls");
+    let calls = stats["calls"].as_u64().expect("a number of calls");
     println!(
         "{orders} orders, {WORKERS} workers, {kills} killed in {:.0} s: {calls} calls, {:.3} per order; each shipped once",
         took.as_secs_f64(),
@@ -63,7 +64,7 @@ async fn every_order_is_shipped_once_although_answers_are_lost_and_workers_kille
 
 /// Kills a worker each second, in turn, and starts another one, until every order is fulfilled and Redis is empty.
 async fn storm(redis: &RedisServer, database: &TestDatabase, warehouse: &WarehouseProcess, orders: u64) -> usize {
-    let url = warehouse.url();
+    let url = format!("http://{}/shipments", warehouse.address());
     let options: Vec<&str> = ["--fulfiller", &url].into_iter().chain(WORKER).collect();
     let mut workers = Vec::new();
     for _ in 0..WORKERS {
