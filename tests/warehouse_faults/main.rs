@@ -16,6 +16,7 @@ mod support;
 mod warehouse;
 
 mod outage;
+mod retry_budget;
 mod secrets;
 mod storm;
 
