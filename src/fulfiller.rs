@@ -51,6 +51,8 @@ pub enum Outcome {
         reason: String,
         /// As in [`Outcome::Retry`].
         after: Option<Duration>,
+        /// Whether it counts as an attempt: not when every call fails now, which says nothing about this order.
+        spent: bool,
     },
 }
 

@@ -296,7 +296,12 @@ impl Context {
                 let ending = self.unspent(attempt, RetryReason::FulfillerInProgress, &reason, after);
                 Called { outcome: CallOutcome::InProgress, ending }
             }
-            Outcome::Ambiguous { reason, after } => {
+            Outcome::Ambiguous { reason, after, spent: false } if !self.parks_ambiguous() => {
+                let error = format!("ambiguous: {reason}");
+                let ending = self.unspent(attempt, RetryReason::FulfillerUnavailable, &error, after);
+                Called { outcome: CallOutcome::Ambiguous, ending }
+            }
+            Outcome::Ambiguous { reason, after, .. } => {
                 self.ambiguous(attempt, RetryReason::FulfillerAmbiguous, &reason, after)
             }
         }

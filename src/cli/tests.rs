@@ -247,7 +247,10 @@ fn no_password_is_shown_in_help_errors_or_debug_output() {
 #[test]
 fn the_command_line_offers_nothing_that_does_not_exist_yet() {
     let names: Vec<String> = Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
-    assert_eq!(names, ["run", "demo", "submit", "status", "migrate", "config", "healthcheck", "completions"]);
+    assert_eq!(
+        names,
+        ["run", "demo", "submit", "status", "migrate", "config", "healthcheck", "warehouse", "completions"]
+    );
 }
 
 #[test]

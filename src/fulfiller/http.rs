@@ -167,12 +167,10 @@ impl HttpFulfiller {
             (Meaning::Failed(reason) | Meaning::Rejected(reason), Some(refused_for)) => {
                 Outcome::Unavailable { reason, after: after.max(Some(refused_for)) }
             }
-            // It may have been done all the same, which must not be forgotten where calls are made once at most.
-            (Meaning::Ambiguous(reason), Some(refused_for)) => {
-                Outcome::InProgress { reason: format!("ambiguous: {reason}"), after: after.max(Some(refused_for)) }
-            }
             (Meaning::Failed(reason), None) => Outcome::Retry { reason, after },
-            (Meaning::Ambiguous(reason), None) => Outcome::Ambiguous { reason, after },
+            (Meaning::Ambiguous(reason), refused_for) => {
+                Outcome::Ambiguous { reason, after: after.max(refused_for), spent: refused_for.is_none() }
+            }
             (Meaning::Rejected(reason), None) => Outcome::Rejected { reason },
         }
     }
@@ -232,8 +230,8 @@ fn no_room(option: &str) -> String {
 fn since_accepted(outcome: Outcome, answered: bool) -> Outcome {
     match outcome {
         Outcome::Unavailable { reason, after } => Outcome::InProgress { reason, after },
-        Outcome::Ambiguous { reason, after } if !answered => Outcome::InProgress { reason, after },
-        Outcome::Retry { reason, after } => Outcome::Ambiguous { reason, after },
+        Outcome::Ambiguous { reason, after, .. } if !answered => Outcome::InProgress { reason, after },
+        Outcome::Retry { reason, after } => Outcome::Ambiguous { reason, after, spent: true },
         other => other,
     }
 }

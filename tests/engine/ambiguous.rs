@@ -23,7 +23,12 @@ fn parking() -> EngineOptions {
 }
 
 fn cut() -> Outcome {
-    Outcome::Ambiguous { reason: "the connection was lost".to_owned(), after: None }
+    Outcome::Ambiguous { reason: "the connection was lost".to_owned(), after: None, spent: true }
+}
+
+/// Cut, when every call is: that says nothing about the order.
+fn cut_like_all() -> Outcome {
+    Outcome::Ambiguous { reason: "the connection was lost".to_owned(), after: None, spent: false }
 }
 
 async fn assert_parked(place: &Place, id: OrderId, detail: &str) {
@@ -45,6 +50,31 @@ async fn an_ambiguous_call_is_repeated_and_marked_in_the_timeline() {
     assert_eq!(told[0], "call 1 ambiguous");
     assert_eq!(place.timeline(id).await, ["processing@1", "pending@1", "processing@2", "fulfilled@2"]);
     assert_eq!(place.notes(id).await[1], "ambiguous: the connection was lost");
+}
+
+#[tokio::test]
+async fn an_ambiguous_call_costs_no_attempt_when_every_call_fails() {
+    let place = Place::new();
+    let id = place.submit(1).await[0];
+    let calls = std::sync::atomic::AtomicUsize::new(0);
+    let mut engine = place.start(options(), move |_| {
+        let first = calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0;
+        Box::pin(async move { if first { cut_like_all() } else { fulfilled() } })
+    });
+    let told = engine.until("fulfilled 1").await;
+    assert_eq!(told[0], "call 1 ambiguous");
+    assert_eq!(place.timeline(id).await, ["processing@1", "pending@1", "processing@1", "fulfilled@1"]);
+    assert_eq!(place.notes(id).await[1], "ambiguous: the connection was lost");
+}
+
+#[tokio::test]
+async fn with_parking_an_ambiguous_call_is_not_repeated_even_when_every_call_fails() {
+    let place = Place::new();
+    let id = place.submit(1).await[0];
+    let mut engine = place.start(parking(), |_| Box::pin(async { cut_like_all() }));
+    engine.until("dead 1 ambiguous").await;
+    assert_eq!(engine.stop().await, 0);
+    assert_parked(&place, id, "ambiguous: the connection was lost").await;
 }
 
 #[tokio::test]

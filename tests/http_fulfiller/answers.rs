@@ -94,7 +94,7 @@ async fn redirects_are_failures_and_never_followed() {
 async fn other_errors_of_the_warehouse_are_ambiguous() {
     for status in ["500 Internal Server Error", "502 Bad Gateway", "504 Gateway Timeout"] {
         let reason = said(status);
-        let expected = (Outcome::Ambiguous { reason, after: None }, RequestClass::ServerError);
+        let expected = (Outcome::Ambiguous { reason, after: None, spent: true }, RequestClass::ServerError);
         assert_eq!(outcome(status, "", "").await, expected);
     }
 }

@@ -56,7 +56,7 @@ async fn a_connection_that_is_lost_after_sending_is_ambiguous() {
         let peer = Peer::start(move |_| Reply::Close(sent.as_bytes().to_vec())).await;
         let rig = Rig::new(&target(&peer.url()));
         let outcome = rig.call(&order(41)).await;
-        let Outcome::Ambiguous { reason, after: None } = &outcome else { panic!("{sent:?}: {outcome:?}") };
+        let Outcome::Ambiguous { reason, after: None, spent: true } = &outcome else { panic!("{sent:?}: {outcome:?}") };
         assert!(reason.starts_with("sent, and no answer: "), "{reason}");
         assert_eq!(rig.classes(), [RequestClass::ConnectionLost]);
         assert_eq!(peer.requests().len(), 1, "sent once");
@@ -69,7 +69,7 @@ async fn an_answer_that_does_not_come_in_time_is_ambiguous() {
     let rig = Rig::new(&HttpTarget { deadline: SHORT, ..target(&peer.url()) });
     let began = Instant::now();
     let outcome = rig.call(&order(41)).await;
-    let Outcome::Ambiguous { reason, after: None } = &outcome else { panic!("{outcome:?}") };
+    let Outcome::Ambiguous { reason, after: None, spent: true } = &outcome else { panic!("{outcome:?}") };
     assert!(reason.starts_with("sent, and no answer within "), "{reason}");
     assert!(began.elapsed() >= SHORT, "{:?}", began.elapsed());
     assert_eq!(rig.classes(), [RequestClass::Timeout]);

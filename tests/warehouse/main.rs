@@ -9,7 +9,6 @@ mod python;
 #[expect(dead_code, reason = "shared with the end-to-end tests, which use all of it")]
 mod support;
 #[path = "../support/warehouse.rs"]
-#[expect(dead_code, reason = "shared with tests of workers, which use the rest of it")]
 mod warehouse;
 
 mod access;
