@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fulfillment_worker::event::{Dependency, Event, Observers, RetryReason, Stage, Subject};
+use fulfillment_worker::event::{CallOutcome, Dependency, Event, Observers, RetryReason, Stage, Subject};
 use fulfillment_worker::health::Health;
 use fulfillment_worker::http::{Routes, bind, serve};
 use fulfillment_worker::metrics::Metrics;
@@ -34,8 +34,7 @@ async fn main() -> anyhow::Result<()> {
 /// A worker's day, ten times a second.
 async fn make_up(observers: Observers, down: bool) {
     observers.emit(Event::Started { worker: "example", concurrency: 500 });
-    observers.emit(Event::DependencyUp(Dependency::Queue));
-    observers.emit(Event::DependencyUp(Dependency::Store));
+    Dependency::ALL.into_iter().for_each(|dependency| observers.emit(Event::DependencyUp(dependency)));
     for tick in 0_u64.. {
         let busy = 30 + tick % 50;
         if !down || tick < 100 {
@@ -60,6 +59,8 @@ fn end_one(observers: &Observers, order: u64) {
     let subject = Subject { order_id: Some(OrderId(order as i64)), correlation_id: None, attempt: 1 };
     let took = Duration::from_millis(500) + jittered(Duration::from_millis(1_500));
     observers.emit(Event::AttemptStarted { subject, takeover: false });
+    let outcome = if order % 40 == 7 { CallOutcome::Ambiguous } else { CallOutcome::Fulfilled };
+    observers.emit(Event::CallEnded { subject, outcome, took, detail: None });
     if order % 40 == 7 {
         observers.emit(Event::AttemptFailed { subject, took, error: "no stock" });
         let reason = if order.is_multiple_of(3) { RetryReason::FulfillerTimeout } else { RetryReason::FulfillerFailed };
