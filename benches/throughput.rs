@@ -115,7 +115,7 @@ async fn drain_queue(backends: &Backends, orders: usize) -> f64 {
     };
     let fulfiller = Arc::new(SimulatedFulfiller::new(simulation));
     let observers = Observers::new(vec![metrics, tally.clone()]);
-    let engine = Engine::new(opened.queue, opened.store, fulfiller, observers, options);
+    let engine = Engine::new(opened.queue, opened.store, fulfiller, observers, options).unwrap();
     let stop = CancellationToken::new();
     let began = Instant::now();
     let running = tokio::spawn(engine.run(stop.clone()));

@@ -40,6 +40,9 @@ pub enum StartError {
     /// The fulfiller can't be used as it is configured.
     #[error("--fulfiller: {0}")]
     Fulfiller(String),
+    /// The threads that call the fulfiller can't be started.
+    #[error("the threads that call the fulfiller can't be started: {0}")]
+    Threads(#[from] std::io::Error),
     /// The address to listen on can't be had.
     #[error(transparent)]
     Listen(#[from] http::BindError),

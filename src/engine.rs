@@ -7,6 +7,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::{self, Handle, Runtime};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -66,32 +67,42 @@ pub(crate) struct Context {
     pub(crate) observers: Observers,
     pub(crate) options: EngineOptions,
     pub(crate) shutdown: Shutdown,
+    /// Where calls to the fulfiller run: one that blocks its thread must not hold up claims, commits and, above all, the
+    /// renewal of leases.
+    pub(crate) calls: Handle,
     in_flight: Mutex<usize>,
 }
 
 /// Takes messages, has their orders fulfilled and settles them until told to stop.
 pub struct Engine {
     context: Arc<Context>,
+    calls: Runtime,
 }
 
 impl Engine {
     /// Puts the parts together; nothing happens before [`Engine::run`].
+    ///
+    /// # Errors
+    /// When the threads for the calls can't be started.
     pub fn new(
         queue: Arc<dyn Queue>,
         store: Arc<dyn OrderStore>,
         fulfiller: Arc<dyn Fulfiller>,
         observers: Observers,
         options: EngineOptions,
-    ) -> Self {
+    ) -> std::io::Result<Self> {
+        let runtime = runtime::Builder::new_multi_thread().thread_name("fulfiller").enable_all().build()?;
+        let calls = runtime.handle().clone();
         let shutdown = Shutdown::default();
         let in_flight = Mutex::new(0);
-        Self { context: Arc::new(Context { queue, store, fulfiller, observers, options, shutdown, in_flight }) }
+        let context = Context { queue, store, fulfiller, observers, options, shutdown, calls, in_flight };
+        Ok(Self { context: Arc::new(context), calls: runtime })
     }
 
     /// Works until `drain` is cancelled, then finishes what is in hand, hands back what takes too long and returns
     /// within the drain timeout. Returns how many orders could not be settled in time; their leases bring them back.
     pub async fn run(self, drain: CancellationToken) -> usize {
-        let context = self.context;
+        let Self { context, calls } = self;
         let permits = Arc::new(Semaphore::new(context.options.concurrency));
         let (finished, to_complete) = mpsc::channel(context.options.concurrency);
         let keeper = LeaseKeeper::new(Arc::clone(&context));
@@ -114,6 +125,8 @@ impl Engine {
             }
             task.abort();
         }
+        // Without waiting for calls that block their threads.
+        calls.shutdown_background();
         left
     }
 }

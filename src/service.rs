@@ -123,7 +123,7 @@ async fn work(
         retry: settings.retry,
         drain_timeout: drain_of_orders(settings),
     };
-    Engine::new(opened.queue, opened.store, fulfiller, observers.clone(), options).run(drain).await;
+    Engine::new(opened.queue, opened.store, fulfiller, observers.clone(), options)?.run(drain).await;
     polling.abort();
     Ok(())
 }

@@ -178,7 +178,7 @@ impl Worker {
                     let worker = self.clone();
                     let traceparent = in_hand.message.as_ref().and_then(|message| message.traceparent.clone());
                     let order = Order { traceparent, ..order };
-                    tokio::spawn(async move { worker.fulfil(in_hand, order).await });
+                    self.context.calls.spawn(async move { worker.fulfil(in_hand, order).await });
                     return;
                 }
                 // Counted at the claim: all of its attempts began and none came to an end.

@@ -19,6 +19,7 @@ use fulfillment_worker::queue::Depth;
 use fulfillment_worker::store::{BeginRequest, Begun};
 use rig::{Place, fulfilled, options, try_again};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 #[tokio::test]
 async fn a_panic_costs_an_attempt_and_the_order_is_tried_again() {
@@ -143,6 +144,49 @@ async fn the_message_of_a_call_longer_than_its_lease_is_not_delivered_again() {
     }
     finish.notify_one();
     engine.until("fulfilled 1").await;
+}
+
+/// Caught an engine whose calls ran on the threads that renew the leases.
+#[tokio::test]
+async fn calls_that_block_every_thread_do_not_cost_their_leases() {
+    let place = Place::new();
+    let ids = place.submit(6).await;
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&calls);
+    let options = EngineOptions { lease: Duration::from_millis(400), ..options() };
+    let mut engine = place.start(options, move |_| {
+        let count = Arc::clone(&count);
+        Box::pin(async move {
+            count.fetch_add(1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_secs(1));
+            fulfilled()
+        })
+    });
+    let all_in_hand = Depth { in_flight: 6, ..Depth::default() };
+    while place.depth().await != all_in_hand {
+        tokio::task::yield_now().await;
+    }
+    // Another process, as it were: whatever this test's thread does, it would take what is left to expire.
+    let other = place.queue(options.lease);
+    let done = CancellationToken::new();
+    let until = done.clone();
+    let taken = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut taken = 0;
+            while !until.is_cancelled() {
+                taken += other.claim(1).await.unwrap().claims.len();
+                other.wait(Duration::from_millis(20)).await;
+            }
+            taken
+        })
+    });
+    for _ in &ids {
+        engine.until("fulfilled").await;
+    }
+    done.cancel();
+    assert_eq!(taken.join().unwrap(), 0, "leases ran out");
+    assert_eq!(calls.load(Ordering::SeqCst), 6, "each order was called for once");
 }
 
 /// Found by two workers that were run by hand: one counted a lost lease, and none was lost.

@@ -133,7 +133,7 @@ impl Place {
     ) -> Running {
         let (told, events) = mpsc::unbounded_channel();
         let observers = Observers::new(vec![Arc::new(Watch(told))]);
-        let engine = Engine::new(queue, store, fulfiller, observers, options);
+        let engine = Engine::new(queue, store, fulfiller, observers, options).unwrap();
         let drain = CancellationToken::new();
         Running { events, task: tokio::spawn(engine.run(drain.clone())), drain }
     }
