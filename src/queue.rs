@@ -133,4 +133,9 @@ pub trait Queue: Send + Sync {
 
     /// Counts what is in the queue.
     async fn depth(&self) -> Result<Depth, QueueError>;
+
+    /// Says what about the server's settings may cost messages, if anything does.
+    async fn concern(&self) -> Result<Option<String>, QueueError> {
+        Ok(None)
+    }
 }

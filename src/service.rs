@@ -112,6 +112,11 @@ async fn work(
         None => return Ok(()),
     }
 
+    match opened.queue.concern().await {
+        Ok(None) => {}
+        Ok(Some(concern)) => tracing::warn!("{concern}"),
+        Err(error) => tracing::warn!(%error, "whether the queue's server keeps its messages could not be found out"),
+    }
     observers.emit(Event::Started { worker: worker.as_str(), concurrency: settings.concurrency });
     // Until a call shows otherwise.
     observers.emit(Event::DependencyUp(Dependency::Fulfiller));

@@ -14,6 +14,7 @@ use super::{Claimed, Depth, Disposition, Held, Queue, QueueError, Receipt, Settl
 use crate::WorkerId;
 use crate::config::SecretUrl;
 
+mod advice;
 mod connection;
 mod error;
 mod keys;
@@ -283,6 +284,15 @@ impl Queue for RedisQueue {
     async fn depth(&self) -> Result<Depth, QueueError> {
         let command = evalsha(&self.scripts.depth, &[&self.keys.list, &self.keys.leases, &self.keys.retries]);
         reply::depth(self.run(&self.scripts.depth, &command).await?)
+    }
+
+    async fn concern(&self) -> Result<Option<String>, QueueError> {
+        let mut command = ::redis::cmd("INFO");
+        command.arg("memory");
+        match self.connection.query(&command).await {
+            Ok(memory) => Ok(advice::eviction(&self.server, &reply::text(memory)?)),
+            Err(error) => Err(self.explain(&error).await),
+        }
     }
 }
 

@@ -82,8 +82,20 @@ async fn missing_rights_are_refused_with_the_rights_that_are_needed() {
     let server = Server::start().await;
     server.ask::<()>(&format!("ACL SETUSER reader on >{PASSWORD} ~* +@read +script"));
     let queue = queue(&format!("redis://reader:{PASSWORD}@127.0.0.1:{}", server.port), KEY, LONG).unwrap();
-    assert_refused(push(&queue, &["one"]).await, &["NOPERM", "rights", "EVALSHA"]);
-    assert_refused(queue.claim(1).await, &["NOPERM", "rights", "EVALSHA"]);
+    assert_refused(push(&queue, &["one"]).await, &["NOPERM", "rights", "docs/REDIS.md"]);
+    assert_refused(queue.claim(1).await, &["NOPERM", "rights", "docs/REDIS.md"]);
+}
+
+/// Caught, when seeded: a concern that is looked for in the wrong section of INFO.
+#[tokio::test]
+async fn a_policy_that_deletes_messages_is_a_concern_until_it_is_changed() {
+    let server = Server::start().await;
+    let queue = server.queue(LONG);
+    server.ask::<()>("CONFIG SET maxmemory-policy allkeys-lru");
+    let concern = queue.concern().await.unwrap().expect("a concern");
+    assert!(concern.contains("allkeys-lru") && concern.contains("noeviction"), "{concern}");
+    server.ask::<()>("CONFIG SET maxmemory-policy noeviction");
+    assert_eq!(queue.concern().await.unwrap(), None);
 }
 
 #[tokio::test]

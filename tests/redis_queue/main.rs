@@ -9,6 +9,7 @@
 #[expect(dead_code, reason = "shared with the end-to-end tests, which use all of it")]
 mod support;
 
+mod access;
 mod configuration;
 mod keys;
 mod lost_answers;

@@ -51,8 +51,7 @@ pub(super) fn classify(server: &str, error: &RedisError) -> QueueError {
     } else if has_code(error, "NOAUTH") {
         "the server wants a password: put it in the Redis URL, as in redis://:PASSWORD@HOST"
     } else if has_code(error, "NOPERM") {
-        "the user needs the rights for EVALSHA, SCRIPT LOAD, BLMOVE, TYPE and for list, hash and sorted set commands on the \
-         queue's keys"
+        "the user needs more rights on the queue's keys: docs/REDIS.md has the line that gives them all"
     } else if has_code(error, "MOVED") || has_code(error, "ASK") {
         "this node of a Redis Cluster does not hold the queue's key: put the address of the one that does in the Redis URL"
     } else if matches!(error.kind(), ErrorKind::InvalidClientConfig | ErrorKind::Client) {

@@ -56,6 +56,11 @@ pub(super) fn cursor(answer: Value) -> Result<u64, QueueError> {
     Ok(cursor)
 }
 
+/// What `INFO` returns.
+pub(super) fn text(answer: Value) -> Result<String, QueueError> {
+    FromRedisValue::from_redis_value(answer).map_err(|_| unexpected("INFO"))
+}
+
 /// What `depth.lua` returns.
 pub(super) fn depth(answer: Value) -> Result<Depth, QueueError> {
     let (waiting, in_flight, retrying) =
