@@ -16,6 +16,7 @@ mod demo;
 mod failure;
 mod healthcheck;
 mod migrate;
+mod order;
 mod output;
 mod run;
 mod status;
@@ -40,6 +41,7 @@ First steps:
   fulfillment-worker submit orders.csv       put orders in, here into ./fulfillment.db
   fulfillment-worker run                     work them off
   fulfillment-worker status                  see where they are
+  fulfillment-worker order 7                 see what became of one
 
 Configuration:
   Every option of `run` can also be set as FULFILLMENT_<OPTION> in the environment (--max-attempts as
@@ -66,6 +68,7 @@ enum Command {
     Demo(demo::Arguments),
     Submit(submit::Arguments),
     Status(status::Arguments),
+    Order(order::Arguments),
     Migrate(migrate::Arguments),
     Config(config::Arguments),
     Healthcheck(healthcheck::Arguments),
@@ -111,6 +114,7 @@ fn execute(invocation: Invocation, environment: &Environment) -> Result<(), Fail
         Command::Demo(arguments) => block_on(demo::demo(arguments)),
         Command::Submit(arguments) => block_on(submit::submit(arguments, &origins)),
         Command::Status(arguments) => block_on(status::status(arguments, &origins)),
+        Command::Order(arguments) => block_on(order::order(arguments, &origins)),
         Command::Migrate(arguments) => block_on(migrate::migrate(arguments, &origins)),
         Command::Healthcheck(arguments) => block_on(healthcheck::healthcheck(arguments)),
         Command::Warehouse(arguments) => block_on(warehouse::warehouse(arguments)),

@@ -180,10 +180,7 @@ impl Order {
     /// The same for every attempt, worker, redrive and reconciliation, as it depends on nothing but the row's `id`
     /// and `created_at`; the latter keeps keys apart when a database is rebuilt and counts from 1 again.
     pub fn idempotency_key(&self) -> IdempotencyKey {
-        IdempotencyKey(match self.created_at_micros {
-            Some(created_at) => format!("order-{}-{created_at}", self.id),
-            None => format!("order-{}", self.id),
-        })
+        IdempotencyKey::of(self.id, self.created_at_micros)
     }
 }
 
@@ -191,10 +188,27 @@ impl Order {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey(String);
 
+impl IdempotencyKey {
+    /// The key of the order whose row has this `id` and `created_at`.
+    pub fn of(id: OrderId, created_at_micros: Option<i64>) -> Self {
+        Self(match created_at_micros {
+            Some(created_at) => format!("order-{id}-{created_at}"),
+            None => format!("order-{id}"),
+        })
+    }
+}
+
 impl fmt::Display for IdempotencyKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// A time of the database, in microseconds since 1970-01-01 00:00 on its own clock, as ISO 8601 with microseconds. As the
+/// column has no zone, neither has this. `None` outside the years that it can say.
+pub fn iso_8601(micros: i64) -> Option<String> {
+    let at = jiff::tz::Offset::UTC.to_datetime(jiff::Timestamp::from_microsecond(micros).ok()?);
+    Some(at.strftime("%Y-%m-%dT%H:%M:%S%.6f").to_string())
 }
 
 #[cfg(test)]

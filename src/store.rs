@@ -219,6 +219,29 @@ pub struct TimelineEntry {
     pub note: Option<String>,
 }
 
+/// An order as its row has it, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderReport {
+    /// Key of the row.
+    pub id: OrderId,
+    /// The row's status.
+    pub state: State,
+    /// Key of the product in `products`.
+    pub product_id: i64,
+    /// The product's name. `None` where the product can't be found.
+    pub product: Option<String>,
+    /// Pieces ordered.
+    pub quantity: i64,
+    /// The row's `created_at` in microseconds since 1970-01-01 00:00, as the column has no zone.
+    pub created_at_micros: Option<i64>,
+    /// How long ago that was, by the database's clock.
+    pub age: Option<Duration>,
+    /// The row's `updated_at`, likewise.
+    pub updated_at_micros: Option<i64>,
+    /// How long ago that was, by the database's clock.
+    pub idle: Option<Duration>,
+}
+
 /// An order as an order API would insert it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewOrder {
@@ -294,6 +317,9 @@ pub trait OrderStore: Send + Sync {
 
     /// Counts and ages. Reads the whole status index: for people and slow polls, not for every second.
     async fn summary(&self) -> Result<Summary, StoreError>;
+
+    /// An order as its row has it; `None` if there is no such row.
+    async fn order(&self, order_id: OrderId) -> Result<Option<OrderReport>, StoreError>;
 
     /// An order's transitions, oldest first.
     async fn timeline(&self, order_id: OrderId) -> Result<Vec<TimelineEntry>, StoreError>;

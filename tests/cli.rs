@@ -190,7 +190,7 @@ fn completions_name_every_command() {
     for shell in ["bash", "zsh", "fish"] {
         let ended = Workplace::new().run(&["completions", shell]);
         assert_eq!(ended.code, Some(0));
-        for command in ["run", "demo", "submit", "status", "migrate", "config", "healthcheck"] {
+        for command in ["run", "demo", "submit", "status", "order", "migrate", "config", "healthcheck"] {
             assert!(ended.stdout.contains(command), "{shell}: {command}");
         }
     }
@@ -314,6 +314,24 @@ fn inputs_that_cannot_be_used_are_named_with_the_way_out() {
         .run(&["submit", "orders.csv", "--skip-invalid", "--rejects", "./orders.csv"])
         .failed(2, "--rejects: ./orders.csv is also an input");
     assert_eq!(place.read("orders.csv"), "product,quantity\nCup,1\n");
+}
+
+#[test]
+fn an_order_is_shown_with_its_timeline_or_said_not_to_be_there() {
+    let place = Workplace::new();
+    place.write("orders.csv", "product,quantity\nCup,3\n");
+    place.run(&["submit", "orders.csv"]);
+    let shown = place.run(&["order", "1", "--json"]);
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+    let order: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap();
+    assert_eq!((&order["state"], &order["product"], &order["quantity"]), (&"pending".into(), &"Cup".into(), &3.into()));
+    assert_eq!(order["timeline"], serde_json::json!([]));
+    assert!(order["idempotency_key"].as_str().unwrap().starts_with("order-1-"), "{order}");
+    assert!(place.run(&["order", "1"]).stdout.starts_with("order     1   pending\n"));
+
+    place.run(&["order", "2"]).failed(1, "there is no order 2 in sqlite:");
+    assert_eq!(place.run(&["order", "0"]).code, Some(2));
+    Workplace::new().run(&["order", "1"]).failed(1, "embedded database fulfillment.db does not exist");
 }
 
 #[test]

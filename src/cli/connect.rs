@@ -1,6 +1,7 @@
 //! Queue and store for commands that are no service.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::failure::Failure;
@@ -8,6 +9,8 @@ use super::output;
 use crate::WorkerId;
 use crate::app::{self, Opened};
 use crate::config::{Backends, QueueTarget, StoreTarget};
+use crate::retry;
+use crate::store::OrderStore;
 
 /// How often it is said that something keeps us waiting.
 const SAY_AGAIN_AFTER: Duration = Duration::from_secs(5);
@@ -20,6 +23,31 @@ pub(super) async fn connect(backends: &Backends, migrate: bool, wait: Option<Dur
     let opened = app::open(backends, &WorkerId::fresh())?;
     app::wait_ready(&opened, migrate, wait, patient_notes()).await?;
     Ok(opened)
+}
+
+/// Opens the store alone, for a command that only looks at it, and waits for `wait` until it answers.
+pub(super) async fn store(backends: &Backends, wait: Option<Duration>) -> Result<Arc<dyn OrderStore>, Failure> {
+    if let StoreTarget::Sqlite(path) = &backends.store {
+        file_must_exist("store", path)?;
+    }
+    let store = app::open_store(backends, &WorkerId::fresh())?;
+    let began = Instant::now();
+    let mut say = patient_notes();
+    let mut failures = 0;
+    loop {
+        let error = match store.check().await {
+            Ok(()) => return Ok(store),
+            Err(error) => error,
+        };
+        failures += 1;
+        match retry::dependency_pause(failures, began.elapsed(), wait) {
+            Some(pause) if error.is_transient() => {
+                say(&error.to_string());
+                tokio::time::sleep(pause).await;
+            }
+            _ => return Err(Failure::Work(error.to_string())),
+        }
+    }
 }
 
 /// When only one of queue and store is embedded, one of two variables was most likely forgotten.
@@ -50,20 +78,21 @@ pub(super) fn patient_notes() -> impl FnMut(&str) {
 
 /// For commands that only look: an embedded database that isn't there would be made by opening it.
 pub(super) fn must_exist(backends: &Backends) -> Result<(), Failure> {
-    let check = |option: &str, path: &Path| {
-        if path.exists() {
-            return Ok(());
-        }
-        Err(Failure::Work(format!(
-            "embedded database {} does not exist; name another with --{option}, or make it with `run` or `submit`",
-            path.display()
-        )))
-    };
     if let StoreTarget::Sqlite(path) = &backends.store {
-        check("store", path)?;
+        file_must_exist("store", path)?;
     }
     if let QueueTarget::Sqlite(path) = &backends.queue {
-        check("queue", path)?;
+        file_must_exist("queue", path)?;
     }
     Ok(())
+}
+
+fn file_must_exist(option: &str, path: &Path) -> Result<(), Failure> {
+    if path.exists() {
+        return Ok(());
+    }
+    Err(Failure::Work(format!(
+        "embedded database {} does not exist; name another with --{option}, or make it with `run` or `submit`",
+        path.display()
+    )))
 }

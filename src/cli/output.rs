@@ -1,6 +1,7 @@
 //! Standard output for results, standard error for everything said on the way.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use super::failure::Failure;
 
@@ -24,4 +25,20 @@ pub(super) fn note(text: &str) {
 /// Says what went wrong, in one line.
 pub(super) fn error(text: &str) {
     note(&format!("error: {}", text.replace(['\n', '\r'], " ")));
+}
+
+/// An age to the second, as nobody reads more.
+pub(super) fn rounded(age: Duration) -> String {
+    if age < Duration::from_secs(1) {
+        return "under 1s".to_owned();
+    }
+    humantime::format_duration(Duration::from_secs(age.as_secs())).to_string()
+}
+
+/// A text of somebody else's, safe for a terminal: control characters are escaped.
+pub(super) fn in_one_line(text: &str) -> String {
+    let escaped = |character: char| {
+        if character.is_control() { character.escape_default().collect() } else { character.to_string() }
+    };
+    text.chars().map(escaped).collect()
 }

@@ -134,19 +134,11 @@ fn table(report: &Report, backends: &Backends) -> String {
             "processing" => report.summary.oldest_processing,
             _ => None,
         };
-        let oldest = oldest.map(|age| format!("   oldest {}", rounded(age))).unwrap_or_default();
+        let oldest = oldest.map(|age| format!("   oldest {}", output::rounded(age))).unwrap_or_default();
         lines.push(format!("  {state:<14}{count:>10}{oldest}"));
     }
     lines.push(format!("dead letters    {:>10}", report.dead_letters));
     lines.join("\n")
-}
-
-/// To the second, as nobody reads more.
-fn rounded(age: Duration) -> String {
-    if age < Duration::from_secs(1) {
-        return "under 1s".to_owned();
-    }
-    humantime::format_duration(Duration::from_secs(age.as_secs())).to_string()
 }
 
 #[cfg(test)]

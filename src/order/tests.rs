@@ -105,3 +105,10 @@ fn the_key_depends_on_nothing_but_the_row() {
     assert_eq!(first.idempotency_key(), later.idempotency_key());
     assert_eq!(first.idempotency_key().to_string(), "order-7-1700000000000000");
 }
+
+#[test]
+fn times_are_iso_8601_with_microseconds_and_without_a_zone() {
+    assert_eq!(iso_8601(1_700_000_000_000_001).as_deref(), Some("2023-11-14T22:13:20.000001"));
+    assert_eq!(iso_8601(-1).as_deref(), Some("1969-12-31T23:59:59.999999"));
+    assert_eq!(iso_8601(i64::MAX), None);
+}

@@ -14,8 +14,8 @@ use tokio_postgres::types::FromSql;
 use self::connection::Connections;
 use self::errors::Failure;
 use super::{
-    BeginRequest, Begun, BuriedLetter, Conclusion, DeadLetter, Inserted, NewOrder, OrderStore, Renewal, StoreError,
-    Summary, TimelineEntry, Verdict,
+    BeginRequest, Begun, BuriedLetter, Conclusion, DeadLetter, Inserted, NewOrder, OrderReport, OrderStore, Renewal,
+    StoreError, Summary, TimelineEntry, Verdict,
 };
 use crate::WorkerId;
 use crate::config::SecretUrl;
@@ -113,6 +113,10 @@ impl OrderStore for PostgresStore {
 
     async fn summary(&self) -> Result<Summary, StoreError> {
         self.explain(reports::summary(self).await).await
+    }
+
+    async fn order(&self, order_id: OrderId) -> Result<Option<OrderReport>, StoreError> {
+        self.explain(reports::order(self, order_id).await).await
     }
 
     async fn timeline(&self, order_id: OrderId) -> Result<Vec<TimelineEntry>, StoreError> {

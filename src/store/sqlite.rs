@@ -11,8 +11,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    BeginRequest, Begun, BuriedLetter, Conclusion, DeadLetter, Inserted, NewOrder, OrderStore, Renewal, StoreError,
-    Summary, TimelineEntry, Verdict,
+    BeginRequest, Begun, BuriedLetter, Conclusion, DeadLetter, Inserted, NewOrder, OrderReport, OrderStore, Renewal,
+    StoreError, Summary, TimelineEntry, Verdict,
 };
 use crate::WorkerId;
 use crate::order::{Fence, OrderId};
@@ -99,6 +99,10 @@ impl OrderStore for SqliteStore {
 
     async fn summary(&self) -> Result<Summary, StoreError> {
         Ok(self.database.read(reading::summary).await?)
+    }
+
+    async fn order(&self, order_id: OrderId) -> Result<Option<OrderReport>, StoreError> {
+        Ok(self.database.read(move |connection| reading::order(connection, order_id)).await?)
     }
 
     async fn timeline(&self, order_id: OrderId) -> Result<Vec<TimelineEntry>, StoreError> {

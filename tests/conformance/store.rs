@@ -108,6 +108,8 @@ macro_rules! conformance {
                 reporting::the_timeline_has_an_entry_per_transition,
                 reporting::a_refused_step_leaves_no_entry,
                 reporting::with_events_off_there_is_no_timeline,
+                reporting::an_order_is_reported_as_its_row_has_it,
+                reporting::an_order_that_is_not_there_is_not_reported,
                 reporting::an_empty_database_is_summed_up_as_such,
                 reporting::the_summary_counts_orders_by_state_and_finds_the_oldest,
                 inserting::orders_are_answered_by_position,

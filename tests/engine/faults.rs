@@ -6,8 +6,8 @@ use std::time::Duration;
 use fulfillment_worker::order::{Fence, OrderId};
 use fulfillment_worker::queue::{Claimed, Depth, Held, Queue, QueueError, Receipt, Settlement};
 use fulfillment_worker::store::{
-    BeginRequest, Begun, BuriedLetter, Conclusion, DeadLetter, Inserted, NewOrder, OrderStore, Renewal, StoreError,
-    Summary, TimelineEntry, Verdict,
+    BeginRequest, Begun, BuriedLetter, Conclusion, DeadLetter, Inserted, NewOrder, OrderReport, OrderStore, Renewal,
+    StoreError, Summary, TimelineEntry, Verdict,
 };
 use tokio::sync::Notify;
 
@@ -81,6 +81,10 @@ impl OrderStore for LosesRows {
 
     async fn summary(&self) -> Result<Summary, StoreError> {
         self.store.summary().await
+    }
+
+    async fn order(&self, order_id: OrderId) -> Result<Option<OrderReport>, StoreError> {
+        self.store.order(order_id).await
     }
 
     async fn timeline(&self, order_id: OrderId) -> Result<Vec<TimelineEntry>, StoreError> {

@@ -12,7 +12,7 @@ use url::Url;
 use super::client::HttpFulfillerError;
 use super::signature::Signer;
 use crate::config::HttpTarget;
-use crate::order::{IdempotencyKey, Order};
+use crate::order::{IdempotencyKey, Order, iso_8601};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -153,12 +153,6 @@ fn body(order: &Order) -> Vec<u8> {
     serde_json::to_vec(&body).unwrap_or_default()
 }
 
-/// As the column has no zone, neither has this.
-fn iso_8601(micros: i64) -> Option<String> {
-    let at = jiff::tz::Offset::UTC.to_datetime(jiff::Timestamp::from_microsecond(micros).ok()?);
-    Some(at.strftime("%Y-%m-%dT%H:%M:%S%.6f").to_string())
-}
-
 /// The part that every version of Trace Context shares, as version 00; nothing if there is anything else in it.
 fn traceparent(text: &str) -> Option<HeaderValue> {
     let shared = text.get(..TRACEPARENT_LENGTH)?;
@@ -173,13 +167,6 @@ fn traceparent(text: &str) -> Option<HeaderValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_iso_8601_with_microseconds_and_without_a_zone() {
-        assert_eq!(iso_8601(1_700_000_000_000_001).as_deref(), Some("2023-11-14T22:13:20.000001"));
-        assert_eq!(iso_8601(-1).as_deref(), Some("1969-12-31T23:59:59.999999"));
-        assert_eq!(iso_8601(i64::MAX), None);
-    }
 
     #[test]
     fn a_trace_context_goes_out_as_version_00_or_not_at_all() {

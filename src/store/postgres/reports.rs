@@ -9,7 +9,7 @@ use super::errors::Failure;
 use super::timestamp::{elapsed, micros};
 use super::{PostgresStore, column};
 use crate::order::{Fence, OrderId, State};
-use crate::store::{BuriedLetter, DeadLetter, Summary, TimelineEntry};
+use crate::store::{BuriedLetter, DeadLetter, OrderReport, Summary, TimelineEntry};
 
 /// States that a summary shows even where they have no orders.
 const OWN_STATES: [State; 4] = [State::Pending, State::Processing, State::Fulfilled, State::Failed];
@@ -63,6 +63,26 @@ pub(super) async fn summary(store: &PostgresStore) -> Result<Summary, Failure> {
         }
     }
     Ok(summary)
+}
+
+/// An order as its row has it.
+pub(super) async fn order(store: &PostgresStore, order_id: OrderId) -> Result<Option<OrderReport>, Failure> {
+    let rows = store.connections.query(include_str!("order.sql"), &[(&order_id.0, Type::INT8)]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let read_at = column::<SystemTime>(row, "read_at")?;
+    let created_at = column::<Option<SystemTime>>(row, "created_at")?;
+    let updated_at = column::<Option<SystemTime>>(row, "updated_at")?;
+    Ok(Some(OrderReport {
+        id: order_id,
+        state: State::from(column::<&str>(row, "status")?),
+        product_id: column(row, "product_id")?,
+        product: column(row, "product")?,
+        quantity: column(row, "quantity")?,
+        created_at_micros: created_at.map(micros),
+        age: created_at.map(|created_at| elapsed(created_at, read_at)),
+        updated_at_micros: updated_at.map(micros),
+        idle: updated_at.map(|updated_at| elapsed(updated_at, read_at)),
+    }))
 }
 
 /// An order's transitions, oldest first.

@@ -2,14 +2,15 @@
 
 use std::collections::HashSet;
 
-use rusqlite::{Connection, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use crate::order::{Fence, OrderId, State};
 use crate::sqlite::{elapsed, now_micros};
-use crate::store::{BuriedLetter, Summary, TimelineEntry};
+use crate::store::{BuriedLetter, OrderReport, Summary, TimelineEntry};
 
 const COUNT_BY_STATUS: &str = include_str!("count_by_status.sql");
 const OLDEST: &str = include_str!("oldest.sql");
+const ORDER: &str = include_str!("order.sql");
 const TIMELINE: &str = include_str!("timeline.sql");
 const DEAD_LETTERS: &str = include_str!("dead_letters.sql");
 const COLUMNS: &str = include_str!("columns.sql");
@@ -49,6 +50,27 @@ pub(super) fn summary(connection: &Connection) -> rusqlite::Result<Summary> {
             dead_letters: row.get::<_, i64>(2)?.unsigned_abs(),
         })
     })
+}
+
+pub(super) fn order(connection: &Connection, order_id: OrderId) -> rusqlite::Result<Option<OrderReport>> {
+    let now = now_micros();
+    let ago = |at: Option<i64>| at.map(|at| elapsed(at, now));
+    let mut find = connection.prepare_cached(ORDER)?;
+    let report = find.query_row([order_id.0], |row| {
+        let (status, created_at, updated_at): (String, _, _) = (row.get(0)?, row.get(4)?, row.get(5)?);
+        Ok(OrderReport {
+            id: order_id,
+            state: State::from(status.as_str()),
+            product_id: row.get(1)?,
+            product: row.get(2)?,
+            quantity: row.get(3)?,
+            created_at_micros: created_at,
+            age: ago(created_at),
+            updated_at_micros: updated_at,
+            idle: ago(updated_at),
+        })
+    });
+    report.optional()
 }
 
 pub(super) fn timeline(connection: &Connection, order_id: OrderId) -> rusqlite::Result<Vec<TimelineEntry>> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fulfillment_worker::order::State;
+use fulfillment_worker::order::{OrderId, State};
 use fulfillment_worker::store::{BeginRequest, Begun, Conclusion};
 
 use super::{
@@ -66,6 +66,31 @@ pub(crate) async fn with_events_off_there_is_no_timeline<F: StoreFixture>() {
     assert!(is_done(&conclude(&worker, conclusion(order_id, fence, failed("claim 1"))).await));
     assert_eq!(worker.store.timeline(order_id).await.unwrap(), vec![]);
     assert_eq!(worker.store.dead_letters(0, 10).await.unwrap().len(), 1, "dead letters are kept all the same");
+}
+
+pub(crate) async fn an_order_is_reported_as_its_row_has_it<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE, true).await;
+    for status in ["pending", "processing", "fulfilled", "failed", "cancelled"] {
+        let order_id = fixture.put(status, Duration::from_secs(1_000)).await;
+        let report = worker.store.order(order_id).await.unwrap().expect("it is there");
+        assert_eq!((report.id, report.state.as_str()), (order_id, status));
+        assert_eq!((report.product_id, report.product.as_deref(), report.quantity), (1, Some("hand warmer"), 1));
+        assert_eq!(report.updated_at_micros, Some(fixture.row(order_id).await.fence.0));
+        assert_eq!(report.created_at_micros, report.updated_at_micros);
+        for age in [report.age, report.idle] {
+            let age = age.expect("both times are set").as_secs();
+            assert!((1_000..1_300).contains(&age), "{age} s");
+        }
+    }
+}
+
+pub(crate) async fn an_order_that_is_not_there_is_not_reported<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE, true).await;
+    for order_id in [1, i64::MAX] {
+        assert_eq!(worker.store.order(OrderId(order_id)).await.unwrap(), None);
+    }
 }
 
 pub(crate) async fn an_empty_database_is_summed_up_as_such<F: StoreFixture>() {

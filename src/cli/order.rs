@@ -1,0 +1,230 @@
+//! `order`: one order, from its row and its timeline.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::failure::Failure;
+use super::{connect, output};
+use crate::config::layers::Origins;
+use crate::config::options::BackendOptions;
+use crate::config::values::{self, Patience};
+use crate::order::{IdempotencyKey, OrderId, iso_8601};
+use crate::store::{OrderReport, OrderStore, StoreError, TimelineEntry};
+
+/// Show one order: its row, and every step that it took
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  fulfillment-worker order 7
+  fulfillment-worker order 7 --json | jq -r '.timeline[] | [.at, .state, .note] | @tsv'
+
+Times are the database's own, without a zone as its columns have none; ages are by its clock.
+
+JSON: order_id, state, product_id, product, quantity, created_at, age_seconds, updated_at, idle_seconds,
+idempotency_key, timeline[].{at,state,attempt,worker,correlation_id,note}.")]
+pub(super) struct Arguments {
+    /// Key of the order's row
+    #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
+    id: i64,
+
+    /// Print one line of JSON
+    #[arg(long)]
+    json: bool,
+
+    /// How long to wait for the store: a duration, or `forever`
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::patience)]
+    wait: Patience,
+
+    #[command(flatten)]
+    backends: BackendOptions,
+}
+
+pub(super) async fn order(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
+    let backends = arguments.backends.resolve(origins)?;
+    let store = connect::store(&backends, arguments.wait.limit()).await?;
+    let history =
+        History::of(&*store, OrderId(arguments.id)).await.map_err(|error| Failure::Work(error.to_string()))?;
+    let Some(history) = history else {
+        return Err(Failure::Work(format!("there is no order {} in {}", arguments.id, backends.store)));
+    };
+    if arguments.json { output::print_json(&history.json()) } else { output::print(&history.text()) }
+}
+
+/// All there is to know of an order.
+struct History {
+    order: OrderReport,
+    timeline: Vec<TimelineEntry>,
+}
+
+impl History {
+    async fn of(store: &dyn OrderStore, id: OrderId) -> Result<Option<Self>, StoreError> {
+        let Some(order) = store.order(id).await? else { return Ok(None) };
+        Ok(Some(Self { order, timeline: store.timeline(id).await? }))
+    }
+
+    fn key(&self) -> String {
+        IdempotencyKey::of(self.order.id, self.order.created_at_micros).to_string()
+    }
+
+    fn json(&self) -> Json<'_> {
+        let order = &self.order;
+        Json {
+            order_id: order.id.0,
+            state: order.state.as_str(),
+            product_id: order.product_id,
+            product: order.product.as_deref(),
+            quantity: order.quantity,
+            created_at: order.created_at_micros.and_then(iso_8601),
+            age_seconds: order.age.map(|age| age.as_secs_f64()),
+            updated_at: order.updated_at_micros.and_then(iso_8601),
+            idle_seconds: order.idle.map(|idle| idle.as_secs_f64()),
+            idempotency_key: self.key(),
+            timeline: self.timeline.iter().map(JsonEntry::of).collect(),
+        }
+    }
+
+    fn text(&self) -> String {
+        let order = &self.order;
+        let mut lines = vec![
+            format!("order     {}   {}", order.id, order.state.as_str()),
+            format!("product   {}   {}", order.product_id, order.product.as_deref().unwrap_or("(not in products)")),
+            format!("quantity  {}", order.quantity),
+            format!("created   {}", when(order.created_at_micros, order.age)),
+            format!("updated   {}", when(order.updated_at_micros, order.idle)),
+            format!("key       {}", self.key()),
+            "timeline".to_owned(),
+        ];
+        lines.extend(self.timeline.iter().map(entry_in_words));
+        if self.timeline.is_empty() {
+            lines.push("  nothing is kept of it".to_owned());
+        }
+        lines.join("\n")
+    }
+}
+
+fn when(at: Option<i64>, ago: Option<Duration>) -> String {
+    match (at.and_then(iso_8601), ago) {
+        (Some(at), Some(ago)) => format!("{at}   {} ago", output::rounded(ago)),
+        _ => "unknown".to_owned(),
+    }
+}
+
+fn entry_in_words(entry: &TimelineEntry) -> String {
+    let at = iso_8601(entry.at.0).unwrap_or_default();
+    let mut line = format!("  {at}  {:<10}  attempt {}  worker {}", entry.state.as_str(), entry.attempt, entry.worker);
+    if let Some(correlation_id) = &entry.correlation_id {
+        line.push_str(&format!("  correlation {}", output::in_one_line(correlation_id)));
+    }
+    if let Some(note) = &entry.note {
+        line.push_str(&format!("  {}", output::in_one_line(note)));
+    }
+    line
+}
+
+#[derive(Debug, Serialize)]
+struct Json<'a> {
+    order_id: i64,
+    state: &'a str,
+    product_id: i64,
+    product: Option<&'a str>,
+    quantity: i64,
+    created_at: Option<String>,
+    age_seconds: Option<f64>,
+    updated_at: Option<String>,
+    idle_seconds: Option<f64>,
+    idempotency_key: String,
+    timeline: Vec<JsonEntry<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct JsonEntry<'a> {
+    at: Option<String>,
+    state: &'a str,
+    attempt: u32,
+    worker: &'a str,
+    correlation_id: Option<&'a str>,
+    note: Option<&'a str>,
+}
+
+impl<'a> JsonEntry<'a> {
+    fn of(entry: &'a TimelineEntry) -> Self {
+        Self {
+            at: iso_8601(entry.at.0),
+            state: entry.state.as_str(),
+            attempt: entry.attempt,
+            worker: &entry.worker,
+            correlation_id: entry.correlation_id.as_deref(),
+            note: entry.note.as_deref(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::order::{Fence, State};
+
+    fn history() -> History {
+        let entry = |at, state, note: &str| TimelineEntry {
+            at: Fence(at),
+            state,
+            attempt: 1,
+            worker: "00ff".to_owned(),
+            correlation_id: Some("536365".to_owned()),
+            note: Some(note.to_owned()).filter(|note| !note.is_empty()),
+        };
+        History {
+            order: OrderReport {
+                id: OrderId(7),
+                state: State::Failed,
+                product_id: 3,
+                product: Some("HAND WARMER".to_owned()),
+                quantity: 6,
+                created_at_micros: Some(1_700_000_000_000_001),
+                age: Some(Duration::from_millis(90_400)),
+                updated_at_micros: None,
+                idle: None,
+            },
+            timeline: vec![
+                entry(1_700_000_001_000_000, State::Processing, ""),
+                entry(1_700_000_002_000_000, State::Failed, "422: no\n\u{1b}[2Jsuch colour"),
+            ],
+        }
+    }
+
+    #[test]
+    fn the_text_has_a_line_for_each_step_and_no_control_characters() {
+        assert_eq!(
+            history().text(),
+            "\
+order     7   failed
+product   3   HAND WARMER
+quantity  6
+created   2023-11-14T22:13:20.000001   1m 30s ago
+updated   unknown
+key       order-7-1700000000000001
+timeline
+  2023-11-14T22:13:21.000000  processing  attempt 1  worker 00ff  correlation 536365
+  2023-11-14T22:13:22.000000  failed      attempt 1  worker 00ff  correlation 536365  422: no\\n\\u{1b}[2Jsuch colour"
+        );
+    }
+
+    #[test]
+    fn json_has_the_names_that_help_promises() {
+        let json = serde_json::to_value(history().json()).unwrap();
+        let expected = serde_json::json!({
+            "order_id": 7, "state": "failed", "product_id": 3, "product": "HAND WARMER", "quantity": 6,
+            "created_at": "2023-11-14T22:13:20.000001", "age_seconds": 90.4, "updated_at": null, "idle_seconds": null,
+            "idempotency_key": "order-7-1700000000000001",
+            "timeline": [
+                {"at": "2023-11-14T22:13:21.000000", "state": "processing", "attempt": 1, "worker": "00ff",
+                 "correlation_id": "536365", "note": null},
+                {"at": "2023-11-14T22:13:22.000000", "state": "failed", "attempt": 1, "worker": "00ff",
+                 "correlation_id": "536365", "note": "422: no\n\u{1b}[2Jsuch colour"},
+            ],
+        });
+        assert_eq!(json, expected);
+    }
+}
