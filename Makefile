@@ -1,7 +1,7 @@
 # `make` alone lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint fmt bench storm outage clean
+.PHONY: help demo run test lint fmt bench storm outage chaos clean
 
 # Options for `make demo` and `make run`, for example: make demo ARGS="--orders 200"
 ARGS ?=
@@ -39,6 +39,15 @@ storm: ## 20,000 orders, 30 % of the answers lost, a worker killed each second (
 outage: ## A warehouse that is out of order for a minute (docs/BENCHMARKS.md)
 	scripts/install-packages.sh
 	OUTAGE_SECONDS=60 scripts/with-servers.sh cargo test --locked --release --test warehouse_faults outage -- --nocapture --test-threads 1
+
+# What `make chaos` draws its faults from, and how long it brings them about.
+SEED ?= 1
+MINUTES ?= 5
+
+chaos: ## Orders while 30 kinds of things go wrong: SEED=1 MINUTES=5 JSON=figures.json (docs/RELIABILITY.md)
+	scripts/install-packages.sh
+	CHAOS_SEED=$(SEED) CHAOS_SECONDS=$$(($(MINUTES) * 60)) $(if $(JSON),CHAOS_JSON=$(abspath $(JSON))) \
+	  cargo test --locked --release --test chaos -- --nocapture
 
 clean: ## Remove what was built
 	cargo clean

@@ -14,6 +14,8 @@ pub(crate) enum Signal {
     Int,
     Quit,
     Kill,
+    Stop,
+    Continue,
 }
 
 impl Signal {
@@ -23,6 +25,8 @@ impl Signal {
             Self::Int => "INT",
             Self::Quit => "QUIT",
             Self::Kill => "KILL",
+            Self::Stop => "STOP",
+            Self::Continue => "CONT",
         }
     }
 }

@@ -1,0 +1,80 @@
+//! What can be seen from outside once all is quiet: rows, timelines, dead letters, and the warehouse's record.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use crate::world::World;
+
+/// An order's row.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) product: i32,
+    /// See the producer.
+    pub(crate) request: i32,
+    pub(crate) status: String,
+    pub(crate) created_micros: i64,
+    pub(crate) updated_micros: i64,
+}
+
+/// One line of an order's timeline.
+#[derive(Debug)]
+pub(crate) struct Event {
+    pub(crate) at_micros: i64,
+    pub(crate) state: String,
+    pub(crate) worker: String,
+}
+
+/// See the module.
+pub(crate) struct Evidence {
+    pub(crate) rows: HashMap<i64, Row>,
+    /// By order, oldest first.
+    pub(crate) timelines: HashMap<i64, Vec<Event>>,
+    /// Reasons of the dead letters, and their orders.
+    pub(crate) dead_letters: Vec<(String, Option<i64>)>,
+    pub(crate) calls: Vec<Value>,
+}
+
+const ROWS: &str = "SELECT id::int8, product_id, quantity, status::text, \
+    (extract(epoch FROM created_at AT TIME ZONE current_setting('TimeZone')) * 1000000)::int8, \
+    (extract(epoch FROM updated_at AT TIME ZONE current_setting('TimeZone')) * 1000000)::int8 FROM orders";
+const EVENTS: &str = "SELECT order_id, \
+    (extract(epoch FROM at AT TIME ZONE current_setting('TimeZone')) * 1000000)::int8, state, worker \
+    FROM fulfillment.events ORDER BY order_id, at";
+const DEAD_LETTERS: &str = "SELECT reason, order_id FROM fulfillment.dead_letters";
+
+impl Evidence {
+    /// Reads everything.
+    pub(crate) async fn collect(world: &World) -> Self {
+        let query = async |sql| world.query(sql).await.expect("an answer of Postgres, as nothing is wrong any more");
+        let row = |row: &tokio_postgres::Row| Row {
+            product: row.get(1),
+            request: row.get(2),
+            status: row.get(3),
+            created_micros: row.get(4),
+            updated_micros: row.get(5),
+        };
+        let rows = query(ROWS).await.iter().map(|found| (found.get(0), row(found))).collect();
+        let mut timelines: HashMap<i64, Vec<Event>> = HashMap::new();
+        for event in query(EVENTS).await {
+            let entry = Event { at_micros: event.get(1), state: event.get(2), worker: event.get(3) };
+            timelines.entry(event.get(0)).or_default().push(entry);
+        }
+        let dead_letters = query(DEAD_LETTERS).await.iter().map(|letter| (letter.get(0), letter.get(1))).collect();
+        Self { rows, timelines, dead_letters, calls: world.warehouse_record().await }
+    }
+
+    /// An order's timeline, empty if there is none.
+    pub(crate) fn timeline(&self, order: i64) -> &[Event] {
+        self.timelines.get(&order).map_or(&[], Vec::as_slice)
+    }
+
+    /// An order's timeline in one line.
+    pub(crate) fn story(&self, order: i64) -> String {
+        let lines = self.timeline(order).iter().map(|event| {
+            let Event { at_micros, state, worker } = event;
+            format!("{state} at {at_micros} by {worker}")
+        });
+        format!("order {order} ({:?}): {}", self.rows.get(&order), lines.collect::<Vec<_>>().join(", "))
+    }
+}

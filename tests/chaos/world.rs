@@ -1,0 +1,227 @@
+//! Everything that runs: servers, links, workers, warehouse; and what became of the workers.
+
+use std::net::SocketAddr;
+use std::sync::{Mutex as BlockingMutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use redis::aio::MultiplexedConnection;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+use tokio_postgres::{Client, NoTls, Row};
+
+use crate::plan::Link;
+use crate::proxy::FaultProxy;
+use crate::support::postgres::PostgresServer;
+use crate::support::process::Signal;
+use crate::support::redis::RedisServer;
+use crate::support::worker::WorkerProcess;
+use crate::support::{LONG, free_port};
+use crate::warehouse::WarehouseProcess;
+
+/// How many workers there are.
+pub(crate) const WORKERS: usize = 4;
+/// As short as it goes, so that much happens in little time.
+pub(crate) const LEASE: Duration = Duration::from_secs(2);
+/// The product that the warehouse doesn't ship.
+pub(crate) const REJECTED_PRODUCT: i32 = 13;
+
+/// Attempts are lost to kills and answers that don't come, so that the usual five would not do for every order.
+const WORKER: [&str; 18] = [
+    "--lease",
+    "2s",
+    "--call-timeout",
+    "1s",
+    "--retry-base",
+    "100ms",
+    "--retry-cap",
+    "2s",
+    "--max-attempts",
+    "1000",
+    "--concurrency",
+    "64",
+    "--fulfiller-retry-budget",
+    "0.5",
+    "--drain-timeout",
+    "5s",
+    "--log",
+    "info",
+];
+
+/// See the module. Each part behind a lock that a fault holds as long as it lasts.
+pub(crate) struct World {
+    pub(crate) redis: Mutex<RedisServer>,
+    pub(crate) postgres: Mutex<PostgresServer>,
+    pub(crate) warehouse: Mutex<Option<WarehouseProcess>>,
+    pub(crate) workers: Vec<Mutex<WorkerProcess>>,
+    redis_url: String,
+    postgres_url: String,
+    redis_link: FaultProxy,
+    postgres_link: FaultProxy,
+    warehouse_link: FaultProxy,
+    killed: BlockingMutex<Vec<Killed>>,
+}
+
+/// A worker that got no chance to finish.
+#[derive(Debug, Clone)]
+pub(crate) struct Killed {
+    /// As in the timeline.
+    pub(crate) worker: String,
+    pub(crate) at_micros: i64,
+    /// Nothing else went wrong until its orders were taken over.
+    pub(crate) alone: bool,
+}
+
+impl World {
+    /// Starts everything, and waits until the workers are ready.
+    pub(crate) async fn start() -> Self {
+        let (redis, postgres) = (RedisServer::start().await, PostgresServer::start().await);
+        let database = postgres.database().await;
+        let seeded = "INSERT INTO products (id, name, price) VALUES (1, 'HAND WARMER UNION JACK', 1.85), \
+                      (13, 'RETURNED AND NOT SOLD ANY MORE', 1)";
+        database.query(seeded, &[]).await;
+        let folder = tempfile::tempdir().expect("a folder for the warehouse");
+        let warehouse = warehouse(&format!("127.0.0.1:{}", free_port()), folder).await;
+        let port = |url: &str| url::Url::parse(url).expect("a URL").port().expect("a port");
+        let link = async |port: u16| FaultProxy::start(SocketAddr::from(([127, 0, 0, 1], port))).await;
+        let mut world = Self {
+            redis_link: link(port(&redis.url())).await,
+            postgres_link: link(port(database.url())).await,
+            warehouse_link: FaultProxy::start(warehouse.address()).await,
+            redis_url: redis.url(),
+            postgres_url: database.url().to_owned(),
+            redis: Mutex::new(redis),
+            postgres: Mutex::new(postgres),
+            warehouse: Mutex::new(Some(warehouse)),
+            workers: Vec::new(),
+            killed: BlockingMutex::default(),
+        };
+        for _ in 0..WORKERS {
+            let mut worker = world.new_worker();
+            worker.wait_until_ready().await;
+            world.workers.push(Mutex::new(worker));
+        }
+        world
+    }
+
+    /// Starts a worker on the links, and doesn't wait for it.
+    pub(crate) fn new_worker(&self) -> WorkerProcess {
+        let through = |url: &str, link: Link| {
+            let mut url = url::Url::parse(url).expect("a URL");
+            url.set_port(Some(self.link(link).address().port())).expect("a URL that can have a port");
+            url.to_string()
+        };
+        let fulfiller = format!("http://{}/shipments", self.link(Link::Warehouse).address());
+        let options: Vec<&str> = ["--fulfiller", &fulfiller].into_iter().chain(WORKER).collect();
+        let queue = through(&self.redis_url, Link::Redis);
+        WorkerProcess::start(&queue, &through(&self.postgres_url, Link::Postgres), &options)
+    }
+
+    /// Kills a worker, and starts another one in its place.
+    pub(crate) async fn replace(&self, worker: &mut WorkerProcess, alone: bool) {
+        let killed = identity(worker).map(|worker| Killed { worker, at_micros: now_micros(), alone });
+        worker.kill().await;
+        self.killed_workers().extend(killed);
+        *worker = self.new_worker();
+    }
+
+    /// Who was killed so far.
+    pub(crate) fn killed_workers(&self) -> MutexGuard<'_, Vec<Killed>> {
+        self.killed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The link to a dependency, which all workers share.
+    pub(crate) fn link(&self, link: Link) -> &FaultProxy {
+        match link {
+            Link::Redis => &self.redis_link,
+            Link::Postgres => &self.postgres_link,
+            Link::Warehouse => &self.warehouse_link,
+        }
+    }
+
+    /// A connection to Postgres past the link, with the reason if there is none to be had now.
+    pub(crate) async fn connect(&self) -> Result<Client, String> {
+        let connecting = tokio::time::timeout(LONG, tokio_postgres::connect(&self.postgres_url, NoTls)).await;
+        let (client, connection) = connecting.map_err(|_| "no connection".to_owned())?.map_err(|e| format!("{e:?}"))?;
+        // Ends when the client is dropped; the client's own calls report its errors.
+        tokio::spawn(connection);
+        Ok(client)
+    }
+
+    /// Runs one query past the link.
+    pub(crate) async fn query(&self, sql: &str) -> Result<Vec<Row>, String> {
+        self.connect().await?.query(sql, &[]).await.map_err(|error| format!("{sql}: {error:?}"))
+    }
+
+    /// A connection to Redis past the link.
+    pub(crate) async fn connect_redis(&self) -> redis::RedisResult<MultiplexedConnection> {
+        redis::Client::open(self.redis_url.as_str())?.get_multiplexed_async_connection().await
+    }
+
+    /// Kills the warehouse, and starts it again with its record after a time.
+    pub(crate) async fn restart_warehouse(&self, after: Duration) {
+        let mut slot = self.warehouse.lock().await;
+        if let Some(running) = slot.take() {
+            let address = running.address().to_string();
+            let folder = running.kill().await;
+            tokio::time::sleep(after).await;
+            *slot = Some(warehouse(&address, folder).await);
+        }
+    }
+
+    /// Lets the warehouse misbehave for a time; what it rejects it always rejects.
+    pub(crate) async fn misbehave(&self, mut behaviour: Value, time: Duration) {
+        let slot = self.warehouse.lock().await;
+        if let Some(warehouse) = &*slot {
+            behaviour["reject_products"] = json!([REJECTED_PRODUCT]);
+            behaviour["latency"] = json!(LATENCY);
+            warehouse.behave(&behaviour);
+            tokio::time::sleep(time).await;
+            warehouse.behave(&json!({"reject_products": [REJECTED_PRODUCT], "latency": LATENCY}));
+        }
+    }
+
+    /// Every line of the warehouse's record.
+    pub(crate) async fn warehouse_record(&self) -> Vec<Value> {
+        self.warehouse.lock().await.as_ref().expect("a running warehouse").record("calls.jsonl")
+    }
+
+    /// Stops Redis without warning, and starts it again after a time.
+    pub(crate) async fn restart_redis(&self, after: Duration, keep_file: bool) {
+        let mut redis = self.redis.lock().await;
+        redis.end(Signal::Kill).await;
+        tokio::time::sleep(after).await;
+        if !keep_file {
+            std::fs::remove_dir_all(redis.folder.path().join("appendonlydir")).expect("the file of Redis");
+        }
+        redis.restart().await;
+    }
+}
+
+/// Long enough that a worker that is killed has orders in hand.
+const LATENCY: &str = "20ms..400ms";
+
+async fn warehouse(address: &str, folder: tempfile::TempDir) -> WarehouseProcess {
+    let rejected = REJECTED_PRODUCT.to_string();
+    let options = ["--record", "calls.jsonl", "--latency", LATENCY, "--reject-product", &rejected];
+    WarehouseProcess::start_at(address, folder, &options).await
+}
+
+/// What a worker calls itself in the timeline; nothing before it has told.
+pub(crate) fn identity(worker: &WorkerProcess) -> Option<String> {
+    let output = worker.output();
+    let started = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    started.filter(|line| message(line) == Some("started")).find_map(|line| {
+        let fields = line.get("fields").unwrap_or(&line);
+        fields.get("worker").and_then(Value::as_str).map(str::to_owned)
+    })
+}
+
+fn message(line: &Value) -> Option<&str> {
+    line.get("message").or_else(|| line.get("fields")?.get("message")).and_then(Value::as_str)
+}
+
+/// Microseconds since 1970.
+pub(crate) fn now_micros() -> i64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+    i64::try_from(now.as_micros()).expect("before the year 294,247")
+}

@@ -1,0 +1,131 @@
+//! A TCP proxy that does to connections what networks do: cuts them, loses replies, falls silent, is slow.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// How late each piece of a slow link is.
+const LATE: Duration = Duration::from_millis(100);
+
+/// What becomes of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Behaviour {
+    /// They arrive.
+    Pass,
+    /// Requests arrive; a connection is cut at the first byte of a reply.
+    LoseReplies,
+    /// They vanish, and so does everything that follows on their connection, which nobody closes: half-open.
+    Vanish,
+    /// They arrive late.
+    Delay,
+}
+
+/// See the module. Listens on a free port of 127.0.0.1 until dropped.
+pub(crate) struct FaultProxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: JoinHandle<()>,
+}
+
+struct Shared {
+    to: SocketAddr,
+    now: Mutex<Now>,
+}
+
+struct Now {
+    behaviour: Behaviour,
+    /// Ends the connections of now.
+    cut: CancellationToken,
+}
+
+impl FaultProxy {
+    /// Leads to `to`, where nobody has to be yet.
+    pub(crate) async fn start(to: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port on 127.0.0.1");
+        let address = listener.local_addr().expect("the port's number");
+        let now = Mutex::new(Now { behaviour: Behaviour::Pass, cut: CancellationToken::new() });
+        let shared = Arc::new(Shared { to, now });
+        let accepting = tokio::spawn(Arc::clone(&shared).accept(listener));
+        Self { address, shared, accepting }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Holds from the next byte on, for old and new connections.
+    pub(crate) fn behave(&self, behaviour: Behaviour) {
+        self.shared.now().behaviour = behaviour;
+    }
+
+    /// Closes every connection, whatever is under way.
+    pub(crate) fn cut(&self) {
+        std::mem::take(&mut self.shared.now().cut).cancel();
+    }
+}
+
+impl Drop for FaultProxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.cut();
+    }
+}
+
+impl Shared {
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn accept(self: Arc<Self>, listener: TcpListener) {
+        loop {
+            // Fails for a connection that is gone already, or for want of file descriptors: the next one may do.
+            if let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(Arc::clone(&self).connect(client));
+            }
+        }
+    }
+
+    async fn connect(self: Arc<Self>, client: TcpStream) {
+        let cut = self.now().cut.clone();
+        // Refused: the client's connection is closed by being dropped.
+        let Ok(server) = TcpStream::connect(self.to).await else { return };
+        // Best effort: without it replies are merely later.
+        let _ = client.set_nodelay(true).and(server.set_nodelay(true));
+        let (from_client, to_client) = client.into_split();
+        let (from_server, to_server) = server.into_split();
+        // Whichever ends first, both connections are closed.
+        tokio::select! {
+            () = cut.cancelled() => {}
+            () = self.pass_on(from_client, to_server, false) => {}
+            () = self.pass_on(from_server, to_client, true) => {}
+        }
+    }
+
+    async fn pass_on(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, replies: bool) {
+        let mut buffer = vec![0; 16 * 1024];
+        while let Ok(length @ 1..) = from.read(&mut buffer).await {
+            let behaviour = self.now().behaviour;
+            match behaviour {
+                Behaviour::LoseReplies if replies => return,
+                Behaviour::Vanish => return swallow(&mut from, &mut buffer).await,
+                Behaviour::Delay => tokio::time::sleep(LATE).await,
+                Behaviour::Pass | Behaviour::LoseReplies => {}
+            }
+            if to.write_all(&buffer[..length]).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Reads until the sender gives up.
+async fn swallow(from: &mut OwnedReadHalf, buffer: &mut [u8]) {
+    while let Ok(1..) = from.read(buffer).await {}
+}
