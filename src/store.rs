@@ -7,8 +7,11 @@ use async_trait::async_trait;
 
 use crate::order::{Fence, Order, OrderId, State};
 
+mod letters;
 pub mod postgres;
 pub mod sqlite;
+
+pub use letters::{BuriedLetter, Decision, LetterCount, LetterFilter, Redriven, Resolution, Resolved, RetryStep};
 
 /// Asks to take an order into work.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -171,7 +174,8 @@ impl DeadReason {
 /// A message that was given up, with all that is needed to find out why and to try again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// The queue's name for the message ([`crate::queue::Receipt::claim_id`]): burying it twice keeps one row.
+    /// The queue's name for the message ([`crate::queue::Receipt::claim_id`]): burying it twice keeps one row,
+    /// unless the first one was resolved meanwhile.
     pub claim_id: String,
     /// The order, as far as the message named one.
     pub order_id: Option<OrderId>,
@@ -185,23 +189,6 @@ pub struct DeadLetter {
     pub attempts: u32,
 }
 
-/// A dead letter as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BuriedLetter {
-    /// Key of the row.
-    pub id: i64,
-    /// What was buried; `reason` as text in [`BuriedLetter::reason`].
-    pub order_id: Option<OrderId>,
-    /// The message's bytes.
-    pub payload: Vec<u8>,
-    /// A [`DeadReason`] as text.
-    pub reason: String,
-    /// Why, for a person.
-    pub detail: String,
-    /// How often it was tried.
-    pub attempts: u32,
-}
-
 /// One transition of an order, as the timeline keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimelineEntry {
@@ -209,7 +196,7 @@ pub struct TimelineEntry {
     pub at: Fence,
     /// The status entered.
     pub state: State,
-    /// Which attempt.
+    /// Which attempt; 0 for a redrive.
     pub attempt: u32,
     /// The worker's identity.
     pub worker: String,
@@ -271,7 +258,7 @@ pub struct Summary {
     pub oldest_pending: Option<Duration>,
     /// Age of the oldest order that is `processing`, since it was created.
     pub oldest_processing: Option<Duration>,
-    /// Rows in `dead_letters`.
+    /// Dead letters that nobody has retried or discarded.
     pub dead_letters: u64,
 }
 
@@ -309,7 +296,8 @@ pub trait OrderStore: Send + Sync {
     /// Ends attempts.
     async fn conclude(&self, conclusions: &[Conclusion]) -> Result<Vec<Verdict>, StoreError>;
 
-    /// Keeps dead letters of messages that no order's row speaks for. A letter with a known `claim_id` is kept once.
+    /// Keeps dead letters of messages that no order's row speaks for. A letter with the `claim_id` of one
+    /// that is not resolved is the same one.
     async fn bury(&self, letters: &[DeadLetter]) -> Result<(), StoreError>;
 
     /// Inserts orders, and the products that are missing, in one transaction. Answers by position.
@@ -325,7 +313,29 @@ pub trait OrderStore: Send + Sync {
     async fn timeline(&self, order_id: OrderId) -> Result<Vec<TimelineEntry>, StoreError>;
 
     /// Dead letters with an id above `after`, in order of id, at most `limit`.
-    async fn dead_letters(&self, after: i64, limit: usize) -> Result<Vec<BuriedLetter>, StoreError>;
+    async fn dead_letters(
+        &self,
+        filter: &LetterFilter,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<BuriedLetter>, StoreError>;
+
+    /// Counts dead letters.
+    async fn count_dead_letters(&self, filter: &LetterFilter) -> Result<LetterCount, StoreError>;
+
+    /// Puts the orders of dead letters back to `pending` and marks the letters as retried, in one transaction; decides
+    /// the same moment what is to be done with letters that no failed order stands behind, and leaves them as they are.
+    /// The messages are for the caller to push.
+    async fn redrive(&self, letters: &[i64], decision: &Decision) -> Result<Vec<Redriven>, StoreError>;
+
+    /// Marks dead letters and leaves their orders as they are. Answers whether each is marked by this call: one that is
+    /// resolved stays as it is, but one that was discarded can be marked as retried.
+    async fn resolve(
+        &self,
+        letters: &[i64],
+        resolution: Resolution,
+        decision: &Decision,
+    ) -> Result<Vec<bool>, StoreError>;
 
     /// Makes or updates the worker's own tables; safe to run by several workers at once. Returns what it applied.
     async fn migrate(&self) -> Result<Vec<String>, StoreError>;

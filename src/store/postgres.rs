@@ -14,8 +14,8 @@ use tokio_postgres::types::FromSql;
 use self::connection::Connections;
 use self::errors::Failure;
 use super::{
-    BeginRequest, Begun, BuriedLetter, Conclusion, DeadLetter, Inserted, NewOrder, OrderReport, OrderStore, Renewal,
-    StoreError, Summary, TimelineEntry, Verdict,
+    BeginRequest, Begun, BuriedLetter, Conclusion, DeadLetter, Decision, Inserted, LetterCount, LetterFilter, NewOrder,
+    OrderReport, OrderStore, Redriven, Renewal, Resolution, StoreError, Summary, TimelineEntry, Verdict,
 };
 use crate::WorkerId;
 use crate::config::SecretUrl;
@@ -27,6 +27,7 @@ mod conclude;
 mod connection;
 mod errors;
 mod insert;
+mod letters;
 mod reports;
 mod schema;
 mod timestamp;
@@ -123,8 +124,30 @@ impl OrderStore for PostgresStore {
         self.explain(reports::timeline(self, order_id).await).await
     }
 
-    async fn dead_letters(&self, after: i64, limit: usize) -> Result<Vec<BuriedLetter>, StoreError> {
-        self.explain(reports::dead_letters(self, after, limit).await).await
+    async fn dead_letters(
+        &self,
+        filter: &LetterFilter,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<BuriedLetter>, StoreError> {
+        self.explain(letters::dead_letters(self, filter, after, limit).await).await
+    }
+
+    async fn count_dead_letters(&self, filter: &LetterFilter) -> Result<LetterCount, StoreError> {
+        self.explain(letters::count_dead_letters(self, filter).await).await
+    }
+
+    async fn redrive(&self, letters: &[i64], decision: &Decision) -> Result<Vec<Redriven>, StoreError> {
+        self.explain(letters::redrive(self, letters, decision).await).await
+    }
+
+    async fn resolve(
+        &self,
+        letters: &[i64],
+        resolution: Resolution,
+        decision: &Decision,
+    ) -> Result<Vec<bool>, StoreError> {
+        self.explain(letters::resolve(self, letters, resolution, decision).await).await
     }
 
     async fn migrate(&self) -> Result<Vec<String>, StoreError> {

@@ -11,14 +11,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    BeginRequest, Begun, BuriedLetter, Conclusion, DeadLetter, Inserted, NewOrder, OrderReport, OrderStore, Renewal,
-    StoreError, Summary, TimelineEntry, Verdict,
+    BeginRequest, Begun, BuriedLetter, Conclusion, DeadLetter, Decision, Inserted, LetterCount, LetterFilter, NewOrder,
+    OrderReport, OrderStore, Redriven, Renewal, Resolution, StoreError, Summary, TimelineEntry, Verdict,
 };
 use crate::WorkerId;
 use crate::order::{Fence, OrderId};
 use crate::sqlite::{Database, DatabaseError};
 
 mod insertion;
+mod letters;
 mod reading;
 mod row_by_row;
 mod transition;
@@ -109,8 +110,34 @@ impl OrderStore for SqliteStore {
         Ok(self.database.read(move |connection| reading::timeline(connection, order_id)).await?)
     }
 
-    async fn dead_letters(&self, after: i64, limit: usize) -> Result<Vec<BuriedLetter>, StoreError> {
-        Ok(self.database.read(move |connection| reading::dead_letters(connection, after, limit)).await?)
+    async fn dead_letters(
+        &self,
+        filter: &LetterFilter,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<BuriedLetter>, StoreError> {
+        let filter = filter.clone();
+        Ok(self.database.read(move |connection| letters::dead_letters(connection, &filter, after, limit)).await?)
+    }
+
+    async fn count_dead_letters(&self, filter: &LetterFilter) -> Result<LetterCount, StoreError> {
+        let filter = filter.clone();
+        Ok(self.database.read(move |connection| letters::count_dead_letters(connection, &filter)).await?)
+    }
+
+    async fn redrive(&self, letters: &[i64], decision: &Decision) -> Result<Vec<Redriven>, StoreError> {
+        let (ids, decision, options) = (letters.to_vec(), decision.clone(), self.options.clone());
+        Ok(self.database.write(move |connection| letters::redrive(connection, &options, &ids, &decision)).await?)
+    }
+
+    async fn resolve(
+        &self,
+        letters: &[i64],
+        resolution: Resolution,
+        decision: &Decision,
+    ) -> Result<Vec<bool>, StoreError> {
+        let (ids, decision) = (letters.to_vec(), decision.clone());
+        Ok(self.database.write(move |connection| letters::resolve(connection, &ids, resolution, &decision)).await?)
     }
 
     /// Opening the file has made the tables already, unless somebody dropped them since: what that applied is part

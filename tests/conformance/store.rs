@@ -16,6 +16,7 @@ mod dead_letters;
 mod inserting;
 mod model;
 mod postgres_fixture;
+mod redriving;
 mod reporting;
 mod schema;
 mod sqlite_fixture;
@@ -105,6 +106,19 @@ macro_rules! conformance {
                 dead_letters::poison_is_kept_with_its_bytes_and_reason,
                 dead_letters::a_claim_id_is_buried_once,
                 dead_letters::letters_come_in_pages_in_order_of_id,
+                redriving::every_state_answers_a_redrive_as_the_model_does,
+                redriving::a_redrive_is_kept_with_actor_and_reason_and_the_letter_stays,
+                redriving::a_redriven_order_that_fails_again_has_another_letter,
+                redriving::a_letter_is_redriven_once_and_pushed_again_while_its_order_is_pending,
+                redriving::a_letter_of_before_does_not_redrive_an_order_that_failed_again,
+                redriving::two_letters_of_an_order_move_it_once,
+                redriving::a_letter_without_a_failed_order_is_left_to_be_pushed_first,
+                redriving::a_letter_that_is_not_there_is_unknown_among_its_neighbours,
+                redriving::a_discarded_letter_leaves_its_order_and_can_be_retried_with_both_decisions_kept,
+                redriving::an_order_that_the_database_refuses_to_redrive_does_not_harm_its_neighbours,
+                redriving::operators_at_once_redrive_each_order_once,
+                redriving::a_redrive_moves_the_fence_forward_from_a_clock_that_is_ahead,
+                redriving::letters_are_found_by_each_filter_and_by_all_of_them,
                 reporting::the_timeline_has_an_entry_per_transition,
                 reporting::a_refused_step_leaves_no_entry,
                 reporting::with_events_off_there_is_no_timeline,

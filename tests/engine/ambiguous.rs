@@ -8,7 +8,7 @@ use fulfillment_worker::fulfiller::Outcome;
 use fulfillment_worker::order::OrderId;
 use fulfillment_worker::queue::Depth;
 use fulfillment_worker::retry::WhenAmbiguous;
-use fulfillment_worker::store::{BeginRequest, Begun, TAKEN_OVER};
+use fulfillment_worker::store::{BeginRequest, Begun, LetterFilter, TAKEN_OVER};
 use tokio::sync::Notify;
 
 use crate::rig::{Place, fulfilled, options, try_again};
@@ -32,7 +32,7 @@ fn cut_like_all() -> Outcome {
 }
 
 async fn assert_parked(place: &Place, id: OrderId, detail: &str) {
-    let letters = place.store(Duration::from_secs(1)).dead_letters(0, 10).await.unwrap();
+    let letters = place.store(Duration::from_secs(1)).dead_letters(&LetterFilter::default(), 0, 10).await.unwrap();
     let parked: Vec<_> =
         letters.iter().map(|letter| (letter.order_id, letter.reason.as_str(), letter.detail.as_str())).collect();
     assert_eq!(parked, [(Some(id), "ambiguous", detail)]);

@@ -6,8 +6,8 @@ use std::time::Duration;
 use fulfillment_worker::order::{Fence, OrderId};
 use fulfillment_worker::queue::{Claimed, Depth, Held, Queue, QueueError, Receipt, Settlement};
 use fulfillment_worker::store::{
-    BeginRequest, Begun, BuriedLetter, Conclusion, DeadLetter, Inserted, NewOrder, OrderReport, OrderStore, Renewal,
-    StoreError, Summary, TimelineEntry, Verdict,
+    BeginRequest, Begun, BuriedLetter, Conclusion, DeadLetter, Decision, Inserted, LetterCount, LetterFilter, NewOrder,
+    OrderReport, OrderStore, Redriven, Renewal, Resolution, StoreError, Summary, TimelineEntry, Verdict,
 };
 use tokio::sync::Notify;
 
@@ -91,8 +91,30 @@ impl OrderStore for LosesRows {
         self.store.timeline(order_id).await
     }
 
-    async fn dead_letters(&self, after: i64, limit: usize) -> Result<Vec<BuriedLetter>, StoreError> {
-        self.store.dead_letters(after, limit).await
+    async fn dead_letters(
+        &self,
+        filter: &LetterFilter,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<BuriedLetter>, StoreError> {
+        self.store.dead_letters(filter, after, limit).await
+    }
+
+    async fn count_dead_letters(&self, filter: &LetterFilter) -> Result<LetterCount, StoreError> {
+        self.store.count_dead_letters(filter).await
+    }
+
+    async fn redrive(&self, letters: &[i64], decision: &Decision) -> Result<Vec<Redriven>, StoreError> {
+        self.store.redrive(letters, decision).await
+    }
+
+    async fn resolve(
+        &self,
+        letters: &[i64],
+        resolution: Resolution,
+        decision: &Decision,
+    ) -> Result<Vec<bool>, StoreError> {
+        self.store.resolve(letters, resolution, decision).await
     }
 
     async fn migrate(&self) -> Result<Vec<String>, StoreError> {

@@ -16,7 +16,7 @@ use faults::{LosesRows, SlowToSettle};
 use fulfillment_worker::engine::EngineOptions;
 use fulfillment_worker::fulfiller::Outcome;
 use fulfillment_worker::queue::Depth;
-use fulfillment_worker::store::{BeginRequest, Begun};
+use fulfillment_worker::store::{BeginRequest, Begun, LetterFilter};
 use rig::{Place, fulfilled, options, try_again};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -66,7 +66,7 @@ async fn the_last_failed_attempt_ends_in_the_dead_letters_with_its_reason() {
     assert_eq!(engine.stop().await, 0);
     assert_eq!(place.timeline(id).await.last().unwrap(), "failed@3");
     assert_eq!(place.depth().await, Depth::default());
-    let letters = place.store(Duration::from_secs(1)).dead_letters(0, 10).await.unwrap();
+    let letters = place.store(Duration::from_secs(1)).dead_letters(&LetterFilter::default(), 0, 10).await.unwrap();
     assert_eq!(letters.len(), 1);
     assert_eq!((letters[0].order_id, letters[0].attempts), (Some(id), 3));
 }

@@ -1,4 +1,5 @@
--- Keeps dead letters of messages that no order's row speaks for. A claim id that is known keeps its first letter.
+-- Keeps dead letters of messages that no order's row speaks for. A letter with the same claim id stays as
+-- it is, unless it is resolved: then there is another one.
 --
 -- By position: $1 claim ids, $2 order ids, $3 payloads, $4 reasons, $5 details, $6 attempts. $7 worker.
 INSERT INTO fulfillment.dead_letters (claim_id, order_id, payload, reason, detail, attempts, worker, at)

@@ -17,7 +17,9 @@ needed (relation, oid, relation_columns, privilege) AS (
         ('fulfillment.events', (SELECT oid FROM own WHERE relname = 'events'),
             '{order_id,at,state,attempt,worker,correlation_id,note}', 'INSERT'),
         ('fulfillment.dead_letters', (SELECT oid FROM own WHERE relname = 'dead_letters'),
-            '{claim_id,order_id,payload,reason,detail,attempts,worker,at}', 'INSERT')
+            '{claim_id,order_id,payload,reason,detail,attempts,worker,at}', 'INSERT'),
+        ('fulfillment.dead_letters', (SELECT oid FROM own WHERE relname = 'dead_letters'),
+            '{id,resolved_at,resolution,resolved_by,resolved_reason}', NULL)
 ),
 needed_columns AS (
     SELECT n.relation, n.oid, n.privilege, a.attnum, wanted.name

@@ -1,4 +1,4 @@
-//! What people ask: counts, timelines, dead letters. And the letters that no order's row speaks for.
+//! What people ask: counts, orders, timelines. And the letters that no order's row speaks for.
 
 use std::time::SystemTime;
 
@@ -9,7 +9,7 @@ use super::errors::Failure;
 use super::timestamp::{elapsed, micros};
 use super::{PostgresStore, column};
 use crate::order::{Fence, OrderId, State};
-use crate::store::{BuriedLetter, DeadLetter, OrderReport, Summary, TimelineEntry};
+use crate::store::{DeadLetter, OrderReport, Summary, TimelineEntry};
 
 /// States that a summary shows even where they have no orders.
 const OWN_STATES: [State; 4] = [State::Pending, State::Processing, State::Fulfilled, State::Failed];
@@ -102,35 +102,10 @@ pub(super) async fn timeline(store: &PostgresStore, order_id: OrderId) -> Result
         .collect()
 }
 
-/// A page of dead letters.
-pub(super) async fn dead_letters(
-    store: &PostgresStore,
-    after: i64,
-    limit: usize,
-) -> Result<Vec<BuriedLetter>, Failure> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = store
-        .connections
-        .query(include_str!("dead_letters.sql"), &[(&after, Type::INT8), (&limit, Type::INT8)])
-        .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(BuriedLetter {
-                id: column(row, "id")?,
-                order_id: column::<Option<i64>>(row, "order_id")?.map(OrderId),
-                payload: column(row, "payload")?,
-                reason: column(row, "reason")?,
-                detail: column(row, "detail")?,
-                attempts: attempts(column(row, "attempts")?),
-            })
-        })
-        .collect()
-}
-
-fn count(rows: i64) -> u64 {
+pub(super) fn count(rows: i64) -> u64 {
     u64::try_from(rows).unwrap_or(0)
 }
 
-fn attempts(number: i32) -> u32 {
+pub(super) fn attempts(number: i32) -> u32 {
     u32::try_from(number).unwrap_or(0)
 }

@@ -8,8 +8,10 @@ use super::errors::Failure;
 use crate::store::StoreError;
 
 /// Every migration, in order. One that was released is never changed: its checksum is in the history.
-const MIGRATIONS: [(&str, &str); 1] =
-    [("V1__events_and_dead_letters", include_str!("migrations/V1__events_and_dead_letters.sql"))];
+const MIGRATIONS: [(&str, &str); 2] = [
+    ("V1__events_and_dead_letters", include_str!("migrations/V1__events_and_dead_letters.sql")),
+    ("V2__resolved_dead_letters", include_str!("migrations/V2__resolved_dead_letters.sql")),
+];
 
 /// Where refinery notes what it has applied.
 const HISTORY: &str = "fulfillment.schema_history";

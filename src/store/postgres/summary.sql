@@ -1,10 +1,10 @@
 -- Number of orders by status, and when the oldest of each was created; the clock and the number of dead letters with
--- every row. One snapshot, and a row even where there are no orders.
+-- every row. Resolved letters don't count. One snapshot, and a row even where there are no orders.
 SELECT s.status,
        s.orders,
        s.oldest_created_at,
        clock_timestamp()::timestamp                          AS read_at,
-       (SELECT count(*) FROM fulfillment.dead_letters)       AS dead_letters
+       (SELECT count(*) FROM fulfillment.dead_letters WHERE resolved_at IS NULL) AS dead_letters
 FROM (SELECT 1) AS always (one)
 LEFT JOIN (
     SELECT coalesce(status::text, 'null') AS status,

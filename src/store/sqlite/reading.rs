@@ -2,17 +2,16 @@
 
 use std::collections::HashSet;
 
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::order::{Fence, OrderId, State};
 use crate::sqlite::{elapsed, now_micros};
-use crate::store::{BuriedLetter, OrderReport, Summary, TimelineEntry};
+use crate::store::{OrderReport, Summary, TimelineEntry};
 
 const COUNT_BY_STATUS: &str = include_str!("count_by_status.sql");
 const OLDEST: &str = include_str!("oldest.sql");
 const ORDER: &str = include_str!("order.sql");
 const TIMELINE: &str = include_str!("timeline.sql");
-const DEAD_LETTERS: &str = include_str!("dead_letters.sql");
 const COLUMNS: &str = include_str!("columns.sql");
 
 /// What the statements of this module and its neighbours name.
@@ -22,7 +21,21 @@ const NEEDED: [(&str, &[&str]); 5] = [
     ("fulfillment_events", &["order_id", "at", "state", "attempt", "worker", "correlation_id", "note"]),
     (
         "fulfillment_dead_letters",
-        &["id", "claim_id", "order_id", "payload", "reason", "detail", "attempts", "worker", "at"],
+        &[
+            "id",
+            "claim_id",
+            "order_id",
+            "payload",
+            "reason",
+            "detail",
+            "attempts",
+            "worker",
+            "at",
+            "resolved_at",
+            "resolution",
+            "resolved_by",
+            "resolved_reason",
+        ],
     ),
     ("fulfillment_queue", &["id", "payload", "pushed_at", "attempts", "token", "due_at"]),
 ];
@@ -87,23 +100,6 @@ fn timeline_entry(row: &Row<'_>) -> rusqlite::Result<TimelineEntry> {
         worker: row.get(3)?,
         correlation_id: row.get(4)?,
         note: row.get(5)?,
-    })
-}
-
-pub(super) fn dead_letters(connection: &Connection, after: i64, limit: usize) -> rusqlite::Result<Vec<BuriedLetter>> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut letters = connection.prepare_cached(DEAD_LETTERS)?;
-    letters.query_map(named_params! { ":after": after, ":limit": limit }, buried_letter)?.collect()
-}
-
-fn buried_letter(row: &Row<'_>) -> rusqlite::Result<BuriedLetter> {
-    Ok(BuriedLetter {
-        id: row.get(0)?,
-        order_id: row.get::<_, Option<i64>>(1)?.map(OrderId),
-        payload: row.get(2)?,
-        reason: row.get(3)?,
-        detail: row.get(4)?,
-        attempts: row.get(5)?,
     })
 }
 

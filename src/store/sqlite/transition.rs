@@ -118,8 +118,8 @@ fn was_applied(conclusion: &Conclusion, row: &RowView) -> bool {
 }
 
 /// A row of `orders`.
-struct OrderRow {
-    view: RowView,
+pub(super) struct OrderRow {
+    pub(super) view: RowView,
     product_id: i64,
     product: Option<String>,
     quantity: i64,
@@ -142,24 +142,24 @@ impl OrderRow {
 }
 
 /// The statements on `orders`, and the time at which all of a batch happens.
-struct Orders<'c> {
+pub(super) struct Orders<'c> {
     read: CachedStatement<'c>,
     enter: CachedStatement<'c>,
     now: i64,
 }
 
 impl<'c> Orders<'c> {
-    fn new(connection: &'c Connection) -> rusqlite::Result<Self> {
+    pub(super) fn new(connection: &'c Connection) -> rusqlite::Result<Self> {
         Ok(Self { read: connection.prepare_cached(ROW)?, enter: connection.prepare_cached(MOVE)?, now: now_micros() })
     }
 
-    fn read(&mut self, order_id: OrderId) -> rusqlite::Result<Option<OrderRow>> {
+    pub(super) fn read(&mut self, order_id: OrderId) -> rusqlite::Result<Option<OrderRow>> {
         let now = self.now;
         self.read.query_row([order_id.0], |row| read_order(row, now)).optional()
     }
 
     /// Writes the state and a fence that is larger than the one left, even if the clock was put back.
-    fn enter(&mut self, order_id: OrderId, state: &State, left: Fence) -> rusqlite::Result<Fence> {
+    pub(super) fn enter(&mut self, order_id: OrderId, state: &State, left: Fence) -> rusqlite::Result<Fence> {
         let fence = Fence(left.0.checked_add(1).map_or(self.now, |next| self.now.max(next)));
         let changed = self.enter.execute(named_params! {
             ":id": order_id.0, ":left": left.0, ":status": state.as_str(), ":fence": fence.0,
@@ -184,28 +184,28 @@ fn read_order(row: &Row<'_>, now: i64) -> rusqlite::Result<OrderRow> {
 }
 
 /// One row of the timeline, but for the worker.
-struct Entry<'a> {
-    order_id: OrderId,
-    at: Fence,
-    state: &'a State,
-    attempt: u32,
-    correlation_id: Option<&'a str>,
-    note: Option<&'a str>,
+pub(super) struct Entry<'a> {
+    pub(super) order_id: OrderId,
+    pub(super) at: Fence,
+    pub(super) state: &'a State,
+    pub(super) attempt: u32,
+    pub(super) correlation_id: Option<&'a str>,
+    pub(super) note: Option<&'a str>,
 }
 
 /// Writes the timeline, unless that is turned off.
-struct Timeline<'c> {
+pub(super) struct Timeline<'c> {
     insert: Option<CachedStatement<'c>>,
     worker: &'c str,
 }
 
 impl<'c> Timeline<'c> {
-    fn new(connection: &'c Connection, options: &'c SqliteStoreOptions) -> rusqlite::Result<Self> {
+    pub(super) fn new(connection: &'c Connection, options: &'c SqliteStoreOptions) -> rusqlite::Result<Self> {
         let insert = options.events.then(|| connection.prepare_cached(EVENT)).transpose()?;
         Ok(Self { insert, worker: options.worker.as_str() })
     }
 
-    fn note(&mut self, entry: &Entry<'_>) -> rusqlite::Result<()> {
+    pub(super) fn note(&mut self, entry: &Entry<'_>) -> rusqlite::Result<()> {
         let Some(insert) = &mut self.insert else {
             return Ok(());
         };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fulfillment_worker::order::{OrderId, State};
-use fulfillment_worker::store::{BeginRequest, Begun, Conclusion};
+use fulfillment_worker::store::{BeginRequest, Begun, Conclusion, LetterFilter};
 
 use super::{
     LEASE, StoreFixture, begin, conclude, conclusion, failed, fulfilled, is_done, letter, pending, pending_orders,
@@ -65,7 +65,11 @@ pub(crate) async fn with_events_off_there_is_no_timeline<F: StoreFixture>() {
     let (_, fence) = start(&worker, order_id).await;
     assert!(is_done(&conclude(&worker, conclusion(order_id, fence, failed("claim 1"))).await));
     assert_eq!(worker.store.timeline(order_id).await.unwrap(), vec![]);
-    assert_eq!(worker.store.dead_letters(0, 10).await.unwrap().len(), 1, "dead letters are kept all the same");
+    assert_eq!(
+        worker.store.dead_letters(&LetterFilter::default(), 0, 10).await.unwrap().len(),
+        1,
+        "dead letters are kept all the same"
+    );
 }
 
 pub(crate) async fn an_order_is_reported_as_its_row_has_it<F: StoreFixture>() {
