@@ -1,7 +1,7 @@
 # `make` alone lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint fmt bench storm outage chaos clean
+.PHONY: help demo run test lint fmt bench storm outage chaos model clean
 
 # Options for `make demo` and `make run`, for example: make demo ARGS="--orders 200"
 ARGS ?=
@@ -48,6 +48,9 @@ chaos: ## Orders while 30 kinds of things go wrong: SEED=1 MINUTES=5 JSON=figure
 	scripts/install-packages.sh
 	CHAOS_SEED=$(SEED) CHAOS_SECONDS=$$(($(MINUTES) * 60)) $(if $(JSON),CHAOS_JSON=$(abspath $(JSON))) \
 	  cargo test --locked --release --test chaos -- --nocapture
+
+model: ## Search the model of the protocol wider than the tests do (docs/MODEL.md)
+	MODEL_MESSAGES=2 MODEL_FAULTS=4 cargo test --locked --release --test model -- --nocapture --test-threads 1
 
 clean: ## Remove what was built
 	cargo clean
