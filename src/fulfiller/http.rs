@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures::FutureExt;
 use reqwest::Request;
 use url::Url;
 
@@ -79,7 +80,7 @@ impl HttpFulfiller {
         let allowance = Allowance { share: target.retry_budget, floor: REPEATS_FLOOR };
         Ok(Self {
             requests: Requests::new(client::build(target)?, target)?,
-            limits: Limits::new(target.concurrency, target.rate, observers.clone()),
+            limits: Limits::new(target.concurrency, target.rate, target.deadline / 2, observers.clone()),
             gate: Gate::new(observers.clone()),
             budget: Mutex::new(RetryBudget::new(allowance, Instant::now())),
             deadline: target.deadline,
@@ -217,7 +218,14 @@ impl Fulfiller for HttpFulfiller {
     }
 
     async fn capacity(&self) -> usize {
-        self.gate.room().await
+        loop {
+            self.gate.room().await;
+            let within_limits = self.limits.room().await;
+            // The breaker may have opened meanwhile.
+            if let Some(calls) = self.gate.room().now_or_never() {
+                return calls.min(within_limits);
+            }
+        }
     }
 }
 

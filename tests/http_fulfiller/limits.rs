@@ -2,11 +2,12 @@
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fulfillment_worker::config::HttpTarget;
 use fulfillment_worker::event::Limiter;
-use fulfillment_worker::fulfiller::Outcome;
+use fulfillment_worker::fulfiller::{Fulfiller, Outcome};
+use futures::FutureExt;
 use tokio::sync::Semaphore;
 
 use crate::peer::{Peer, Reply, answer, ok};
@@ -30,17 +31,85 @@ async fn no_more_calls_are_under_way_than_the_limit() {
     assert!(rig.told().contains(&Told::Waited(Limiter::Concurrency)));
 }
 
+/// Caught, when seeded: room that asked the breaker only.
+#[tokio::test]
+async fn there_is_room_for_as_many_orders_as_places_are_free() {
+    let permits = Arc::new(Semaphore::new(0));
+    let held = permits.clone();
+    let peer = Peer::start(move |_| Reply::When(held.clone(), answer("200 OK", "", ""))).await;
+    let rig = Rig::new(&HttpTarget { concurrency: NonZeroUsize::new(3), ..target(&peer.url()) });
+    assert_eq!(rig.fulfiller.capacity().await, 3);
+    let calls: Vec<_> = (1..=2).map(|id| rig.begin(id)).collect();
+    eventually(LONG, "two calls reach the peer", async || expect_equal(peer.under_way(), 2)).await;
+    assert_eq!(rig.fulfiller.capacity().await, 1);
+    let third = rig.begin(3);
+    eventually(LONG, "three calls reach the peer", async || expect_equal(peer.under_way(), 3)).await;
+    assert_eq!(rig.fulfiller.capacity().now_or_never(), None);
+
+    let fulfiller = rig.fulfiller.clone();
+    let dropped = tokio::spawn(async move { fulfiller.capacity().await });
+    tokio::task::yield_now().await;
+    dropped.abort();
+    assert!(dropped.await.unwrap_err().is_cancelled(), "there was no room");
+    let waiting = async {
+        let room = rig.fulfiller.capacity().await;
+        assert_eq!(room, 1, "as soon as one call is over");
+    };
+    let ending = async { permits.add_permits(1) };
+    tokio::join!(waiting, ending);
+    permits.add_permits(2);
+    for call in calls.into_iter().chain([third]) {
+        assert_eq!(call.await.unwrap(), fulfilled(None));
+    }
+    assert_eq!(rig.fulfiller.capacity().await, 3, "whoever only asked took nothing");
+}
+
+/// Caught, when seeded: room that asked the breaker only.
+#[tokio::test]
+async fn there_is_room_for_a_second_of_requests_to_wait_for_their_turn() {
+    let peer = Peer::start(|_| ok()).await;
+    let rig = Rig::new(&HttpTarget { rate: NonZeroU32::new(200), ..target(&peer.url()) });
+    assert_eq!(rig.fulfiller.capacity().await, 200);
+    let _calls: Vec<_> = (1..=600).map(|id| rig.begin(id)).collect();
+    eventually(
+        LONG,
+        "the first one is sent",
+        async || {
+            if peer.requests().is_empty() { Err("none came") } else { Ok(()) }
+        },
+    )
+    .await;
+    assert_eq!(rig.fulfiller.capacity().now_or_never(), None);
+    let room = rig.fulfiller.capacity().await;
+    assert!((1..=200).contains(&room), "{room}");
+    // 400 had their turn by then; the last ones are still on their way.
+    assert!(peer.requests().len() >= 300, "{} of 600 were sent", peer.requests().len());
+}
+
+/// Caught, when seeded: room that asked the limits only.
+#[tokio::test]
+async fn there_is_no_more_room_than_the_breaker_leaves() {
+    let peer = Peer::start(|_| Reply::Bytes(answer("503 Service Unavailable", "", ""))).await;
+    let rig = Rig::new(&HttpTarget { concurrency: NonZeroUsize::new(3), ..target(&peer.url()) });
+    for id in 1..=10 {
+        rig.call(&order(id)).await;
+    }
+    assert_eq!(rig.fulfiller.capacity().now_or_never(), None);
+    assert_eq!(rig.fulfiller.capacity().await, 1, "the probe");
+}
+
 #[tokio::test]
 async fn no_more_requests_are_sent_in_a_second_than_the_rate_allows() {
     let peer = Peer::start(|_| ok()).await;
     let rig = Rig::new(&HttpTarget { rate: NonZeroU32::new(100), ..target(&peer.url()) });
+    // No call can be earlier than this, however late requests arrive.
+    let began = Instant::now();
     let calls: Vec<_> = (1..=150).map(|id| rig.begin(id)).collect();
     for call in calls {
         assert_eq!(call.await.unwrap(), fulfilled(Some("WH-1")));
     }
-    let requests = peer.requests();
-    let took = requests[149].at - requests[0].at;
-    // A twentieth of a second's requests may go at once; a millisecond is how exactly they arrive.
+    let took = peer.requests()[149].at - began;
+    // A twentieth of a second's requests may go at once, the others after a hundredth each.
     assert!(took >= Duration::from_millis(1_440), "150 requests in {took:?}");
     assert!(rig.told().contains(&Told::Waited(Limiter::Rate)));
 }

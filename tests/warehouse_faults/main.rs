@@ -15,6 +15,7 @@ mod support;
 #[expect(dead_code, reason = "shared with the tests of the warehouse itself, which use all of it")]
 mod warehouse;
 
+mod limits;
 mod outage;
 mod retry_budget;
 mod secrets;
