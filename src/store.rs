@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use crate::order::{Fence, Order, OrderId, State};
 
 mod letters;
+pub mod audit;
 pub mod postgres;
 pub mod sqlite;
 

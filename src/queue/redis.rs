@@ -17,6 +17,7 @@ use crate::config::SecretUrl;
 mod advice;
 mod connection;
 mod error;
+mod inventory;
 mod keys;
 mod lost_claims;
 mod reply;
@@ -66,6 +67,7 @@ pub struct RedisQueue {
     /// Where the search for records without lease or retry goes on; see `recover.lua`.
     recovery_cursor: AtomicU64,
     lost_claims: LostClaims,
+    found_by_claims: inventory::FoundByClaims,
 }
 
 struct Scripts {
@@ -75,6 +77,9 @@ struct Scripts {
     recover: Script,
     hand_back: Script,
     depth: Script,
+    adopt: Script,
+    browse: Script,
+    prune: Script,
 }
 
 /// A script behind the functions that several share.
@@ -110,9 +115,13 @@ impl RedisQueue {
                 recover: script!("redis/recover.lua"),
                 hand_back: script!("redis/hand_back.lua"),
                 depth: script!("redis/depth.lua"),
+                adopt: script!("redis/adopt.lua"),
+                browse: script!("redis/browse.lua"),
+                prune: script!("redis/prune.lua"),
             },
             recovery_cursor: AtomicU64::new(0),
             lost_claims: LostClaims::default(),
+            found_by_claims: inventory::FoundByClaims::default(),
         })
     }
 
@@ -149,11 +158,9 @@ impl RedisQueue {
     /// Looks at a page of the in-flight hash for records that nothing would ever deliver again. One page a claim, so
     /// that no claim waits for a whole hash.
     async fn recover(&self) -> Result<(), QueueError> {
-        let cursor = self.recovery_cursor.load(Ordering::Relaxed);
-        let mut command = evalsha(&self.scripts.recover, &[&self.keys.inflight, &self.keys.leases, &self.keys.retries]);
-        command.arg(cursor).arg(self.lease_ms);
-        let answer = self.run(&self.scripts.recover, &command).await?;
-        self.recovery_cursor.store(reply::cursor(answer)?, Ordering::Relaxed);
+        let (cursor, found) = self.recover_page(self.recovery_cursor.load(Ordering::Relaxed), self.lease_ms).await?;
+        self.recovery_cursor.store(cursor, Ordering::Relaxed);
+        self.found_by_claims.add_messages(found);
         Ok(())
     }
 }
@@ -178,8 +185,9 @@ impl Queue for RedisQueue {
                 return Err(error);
             }
         };
-        let (claimed, unaccounted) = reply::claimed(answer, &token)?;
-        if unaccounted > 0 {
+        let (claimed, oddities) = reply::claimed(answer, &token)?;
+        self.found_by_claims.add_schedules(oddities.dropped.unsigned_abs());
+        if oddities.unaccounted > 0 {
             // What was claimed counts more than what may be found; the next claim looks again.
             if let Err(error) = self.recover().await {
                 tracing::warn!(%error, "messages without a lease could not be recovered yet");
@@ -247,7 +255,7 @@ impl Queue for RedisQueue {
         loop {
             let mut command = evalsha(&self.scripts.hand_back, &[&keys.inflight, &keys.leases, &keys.retries]);
             command.arg(cursor).arg(&tokens);
-            cursor = reply::cursor(self.run(&self.scripts.hand_back, &command).await?)?;
+            (cursor, _) = reply::page(self.run(&self.scripts.hand_back, &command).await?)?;
             // The server's cursor comes back to 0 once it has been through the hash, whatever is added meanwhile.
             if cursor == 0 {
                 self.lost_claims.forget(&tokens);

@@ -14,6 +14,8 @@ use super::{Claim, Claimed, Depth, Disposition, Held, Queue, QueueError, Receipt
 use crate::WorkerId;
 use crate::sqlite::{Database, DatabaseError, elapsed, micros, now_micros};
 
+mod inventory;
+
 const CLAIM: &str = include_str!("sqlite/claim.sql");
 const DEPTH: &str = include_str!("sqlite/depth.sql");
 const LEASE: &str = include_str!("sqlite/lease.sql");

@@ -9,11 +9,12 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::error::OpenError;
 
 /// Name and SQL, in order. One that was released is never changed: a new one follows it.
-const MIGRATIONS: [(&str, &str); 4] = [
+const MIGRATIONS: [(&str, &str); 5] = [
     ("V1__orders", include_str!("migrations/V1__orders.sql")),
     ("V2__timeline_and_dead_letters", include_str!("migrations/V2__timeline_and_dead_letters.sql")),
     ("V3__queue", include_str!("migrations/V3__queue.sql")),
     ("V4__resolved_dead_letters", include_str!("migrations/V4__resolved_dead_letters.sql")),
+    ("V5__reconciler", include_str!("migrations/V5__reconciler.sql")),
 ];
 
 /// Two processes that make a file at the same time both find tables missing; the later one fails, and finds them

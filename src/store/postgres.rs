@@ -21,6 +21,7 @@ use crate::WorkerId;
 use crate::config::SecretUrl;
 use crate::order::{Fence, OrderId};
 
+mod audit;
 mod begin;
 mod bisect;
 mod conclude;

@@ -18,6 +18,7 @@ use crate::WorkerId;
 use crate::order::{Fence, OrderId};
 use crate::sqlite::{Database, DatabaseError};
 
+mod audit;
 mod insertion;
 mod letters;
 mod reading;

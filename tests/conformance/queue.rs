@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fulfillment_worker::queue::inventory::Inventory;
 use fulfillment_worker::queue::{Claim, Disposition, Queue, Settlement};
 use tokio::time::Instant;
 
 mod claiming;
 mod fixtures;
+mod inventory;
 mod pushing;
 mod settling;
 mod waiting;
@@ -18,7 +20,7 @@ pub(crate) trait QueueFixture: Sized + Send + Sync {
     async fn fresh() -> Self;
 
     /// Opens it as a worker with an identity of its own, whose claims are leased for `lease`.
-    async fn worker(&self, lease: Duration) -> Arc<dyn Queue>;
+    async fn worker(&self, lease: Duration) -> Arc<dyn Inventory>;
 }
 
 /// Makes every case a test of this backend.
@@ -55,6 +57,16 @@ macro_rules! conformance {
                 pushing::pushing_nothing_is_no_error,
                 pushing::thousands_of_messages_are_pushed_in_order,
                 pushing::depth_counts_each_kind,
+                inventory::every_waiting_message_is_browsed,
+                inventory::every_claimed_message_is_browsed_whatever_it_waits_for,
+                inventory::browsing_takes_nothing,
+                inventory::an_adopted_message_is_claimed_at_once_as_the_first_attempt,
+                inventory::an_adopted_message_comes_before_new_ones,
+                inventory::adopting_twice_makes_one_message,
+                inventory::two_reconcilers_at_once_make_one_message,
+                inventory::a_settled_adoption_leaves_nothing_behind,
+                inventory::a_thousand_messages_are_adopted_in_one_call,
+                inventory::a_queue_in_use_has_no_strays,
                 waiting::a_wait_ends_when_another_worker_pushes,
                 waiting::a_wait_ends_at_once_when_there_is_something_to_claim,
                 waiting::a_wait_without_work_ends_in_time,
@@ -78,7 +90,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A fresh queue with one worker that holds on to what it claims.
-async fn fresh<F: QueueFixture>() -> (F, Arc<dyn Queue>) {
+async fn fresh<F: QueueFixture>() -> (F, Arc<dyn Inventory>) {
     let fixture = F::fresh().await;
     let queue = fixture.worker(LONG).await;
     (fixture, queue)

@@ -5,16 +5,19 @@ use std::time::Duration;
 
 use fulfillment_worker::WorkerId;
 use fulfillment_worker::order::{Fence, Order, OrderId};
+use fulfillment_worker::store::audit::Audit;
 use fulfillment_worker::store::{
-    BeginRequest, Begun, Conclusion, DeadLetter, DeadReason, OrderStore, Renewal, Target, Verdict,
+    BeginRequest, Begun, Conclusion, DeadLetter, DeadReason, Renewal, Target, Verdict,
 };
 
+mod auditing;
 mod beginning;
 mod concluding;
 mod contention;
 mod dead_letters;
 mod inserting;
 mod model;
+mod orphans;
 mod postgres_fixture;
 mod redriving;
 mod reporting;
@@ -38,6 +41,9 @@ pub(crate) trait StoreFixture: Sized + Send + Sync {
     /// Sets an order's `updated_at` this far ahead of the clock.
     async fn set_ahead(&self, order_id: OrderId, ahead: Duration);
 
+    /// Sets an order's status, as somebody who knows no rules.
+    async fn set_status(&self, order_id: OrderId, status: &str);
+
     /// What an order's row says.
     async fn row(&self, order_id: OrderId) -> Row;
 
@@ -51,7 +57,7 @@ pub(crate) trait StoreFixture: Sized + Send + Sync {
 /// A store opened by a worker.
 pub(crate) struct Worker {
     pub(crate) id: WorkerId,
-    pub(crate) store: Arc<dyn OrderStore>,
+    pub(crate) store: Arc<dyn Audit>,
 }
 
 /// What an order's row says.
@@ -132,6 +138,21 @@ macro_rules! conformance {
                 inserting::thousands_of_orders_are_inserted_in_one_call,
                 inserting::two_submitters_at_once_share_their_products,
                 inserting::inserting_nothing_is_no_error,
+                orphans::a_pending_order_left_alone_for_the_grace_is_one,
+                orphans::a_pending_order_touched_lately_is_none,
+                orphans::a_pending_order_that_nobody_has_passed_yet_is_none,
+                orphans::an_order_in_work_is_one_only_after_lease_and_grace,
+                orphans::orders_that_are_done_or_not_ours_are_none,
+                orphans::an_order_left_alone_for_too_long_is_counted_instead,
+                orphans::orphans_come_in_pages_in_order_of_id,
+                auditing::the_lead_is_held_by_one_worker_and_renewed_by_it,
+                auditing::the_lead_of_a_dead_worker_is_taken_after_its_term,
+                auditing::a_lead_that_was_given_up_is_free_at_once,
+                auditing::several_workers_at_once_get_one_leader,
+                auditing::every_row_is_judged,
+                auditing::an_audit_comes_in_pages,
+                auditing::an_order_fulfilled_twice_is_found,
+                auditing::states_are_answered_by_position,
                 schema::migrating_twice_applies_nothing_more,
                 schema::several_workers_may_migrate_at_once,
                 schema::check_passes_after_migrating,

@@ -22,6 +22,7 @@ mod clocks;
 mod connections;
 mod locks;
 mod plans;
+mod reconciling;
 mod rights;
 mod tls;
 

@@ -22,7 +22,8 @@ async fn grant_all_that_run_needs(client: &Client, role: &str) {
         "GRANT SELECT, UPDATE (status, updated_at) ON orders TO {role};
          GRANT SELECT ON products TO {role};
          GRANT USAGE ON SCHEMA fulfillment TO {role};
-         GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA fulfillment TO {role};"
+         GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA fulfillment TO {role};
+         GRANT UPDATE ON fulfillment.leadership TO {role};"
     );
     client.batch_execute(&sql).await.unwrap();
 }
@@ -47,8 +48,11 @@ async fn a_role_without_rights_is_told_each_one_that_is_missing() {
             "privilege USAGE on schema fulfillment",
             "privilege INSERT on fulfillment.dead_letters",
             "privilege INSERT on fulfillment.events",
+            "privilege INSERT on fulfillment.leadership",
+            "privilege SELECT on fulfillment.leadership",
             "privilege SELECT on orders",
             "privilege SELECT on products",
+            "privilege UPDATE on fulfillment.leadership",
             "privilege UPDATE on orders",
         ]
     );

@@ -4,7 +4,8 @@
 -- KEYS: list, in-flight hash, leases, retries.
 -- ARGV: token of this claim, limit (1 to 1000), lease in milliseconds.
 -- Returns a flat array: milliseconds until more can be claimed (0 at once, -1 when nothing is scheduled), records that
--- neither a lease nor a retry speaks for, then claim id, attempt and payload of each message.
+-- neither a lease nor a retry speaks for, leases and retries without a record, then claim id, attempt and payload of each
+-- message.
 --
 -- Guarantees
 -- * Every message is at any time in the list, or in the hash. It is written to the hash before it leaves the list.
@@ -30,7 +31,7 @@ local due = redis.call('ZRANGEBYSCORE', retries, '-inf', now, 'LIMIT', 0, limit 
 local waiting = redis.call('LLEN', list)
 redis.call('HLEN', inflight)
 
-local reply, claimed, bytes = { -1, 0 }, 0, 0
+local reply, claimed, bytes = { -1, 0, 0 }, 0, 0
 
 local function hand_out(id, attempt, payload)
   claimed = claimed + 1
@@ -43,6 +44,7 @@ local function redeliver(id, from)
   local envelope = redis.call('HGET', inflight, id)
   if not envelope then
     redis.call('ZREM', from, id)
+    reply[3] = reply[3] + 1
     return
   end
   local attempts, _, payload = unseal(envelope)

@@ -13,12 +13,23 @@ fn unexpected(script: &str) -> QueueError {
     ))
 }
 
-/// What `claim.lua` returns, and how many records neither a lease nor a retry speaks for.
-pub(super) fn claimed(answer: Value, token: &str) -> Result<(Claimed, i64), QueueError> {
+/// What `claim.lua` found beside the messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Oddities {
+    /// Records that neither a lease nor a retry speaks for.
+    pub(super) unaccounted: i64,
+    /// Leases and retries without a record, which it dropped.
+    pub(super) dropped: i64,
+}
+
+/// What `claim.lua` returns.
+pub(super) fn claimed(answer: Value, token: &str) -> Result<(Claimed, Oddities), QueueError> {
     let Value::Array(values) = answer else { return Err(unexpected("claim.lua")) };
-    let mut claims = Vec::with_capacity(values.len().saturating_sub(2) / 3);
+    let mut claims = Vec::with_capacity(values.len().saturating_sub(3) / 3);
     let mut values = values.into_iter();
-    let (Some(Value::Int(next_due)), Some(Value::Int(unaccounted))) = (values.next(), values.next()) else {
+    let (Some(Value::Int(next_due)), Some(Value::Int(unaccounted)), Some(Value::Int(dropped))) =
+        (values.next(), values.next(), values.next())
+    else {
         return Err(unexpected("claim.lua"));
     };
     while let Some(id) = values.next() {
@@ -38,7 +49,7 @@ pub(super) fn claimed(answer: Value, token: &str) -> Result<(Claimed, i64), Queu
     }
     // A negative number means that nothing is scheduled.
     let next_due = u64::try_from(next_due).ok().map(Duration::from_millis);
-    Ok((Claimed { claims, next_due }, unaccounted))
+    Ok((Claimed { claims, next_due }, Oddities { unaccounted, dropped }))
 }
 
 /// What `renew.lua` and `settle.lua` return.
@@ -50,10 +61,32 @@ pub(super) fn verdicts(answer: Value, expected: usize) -> Result<impl Iterator<I
     Ok(verdicts.into_iter().map(|held| if held { Held::Yes } else { Held::Lost }))
 }
 
-/// The next cursor that `recover.lua` and `hand_back.lua` return.
-pub(super) fn cursor(answer: Value) -> Result<u64, QueueError> {
-    let (cursor, _found): (u64, u64) = FromRedisValue::from_redis_value(answer).map_err(|_| unexpected("a script"))?;
-    Ok(cursor)
+/// What the scripts return that look at a page of records: the next cursor, and how many were found.
+pub(super) fn page(answer: Value) -> Result<(u64, u64), QueueError> {
+    FromRedisValue::from_redis_value(answer).map_err(|_| unexpected("a script"))
+}
+
+/// What `browse.lua` returns: the next cursor, and payloads.
+pub(super) fn browsed(answer: Value) -> Result<(u64, Vec<Vec<u8>>), QueueError> {
+    let mut values = payloads(answer)?;
+    let first = if values.is_empty() { Vec::new() } else { values.remove(0) };
+    let cursor = String::from_utf8(first).ok().and_then(|cursor| cursor.parse().ok());
+    Ok((cursor.ok_or_else(|| unexpected("browse.lua"))?, values))
+}
+
+/// What `LRANGE` returns.
+pub(super) fn payloads(answer: Value) -> Result<Vec<Vec<u8>>, QueueError> {
+    let Value::Array(values) = answer else { return Err(unexpected("a look at the queue")) };
+    let bytes = |value| match value {
+        Value::BulkString(bytes) => Ok(bytes),
+        _ => Err(unexpected("a look at the queue")),
+    };
+    values.into_iter().map(bytes).collect()
+}
+
+/// A number.
+pub(super) fn number(answer: Value) -> Result<usize, QueueError> {
+    FromRedisValue::from_redis_value(answer).map_err(|_| unexpected("a script"))
 }
 
 /// What `INFO` returns.

@@ -19,7 +19,10 @@ needed (relation, oid, relation_columns, privilege) AS (
         ('fulfillment.dead_letters', (SELECT oid FROM own WHERE relname = 'dead_letters'),
             '{claim_id,order_id,payload,reason,detail,attempts,worker,at}', 'INSERT'),
         ('fulfillment.dead_letters', (SELECT oid FROM own WHERE relname = 'dead_letters'),
-            '{id,resolved_at,resolution,resolved_by,resolved_reason}', NULL)
+            '{id,resolved_at,resolution,resolved_by,resolved_reason}', NULL),
+        ('fulfillment.leadership', (SELECT oid FROM own WHERE relname = 'leadership'), '{name,holder,until}', 'SELECT'),
+        ('fulfillment.leadership', (SELECT oid FROM own WHERE relname = 'leadership'), '{name,holder,until}', 'INSERT'),
+        ('fulfillment.leadership', (SELECT oid FROM own WHERE relname = 'leadership'), '{holder,until}', 'UPDATE')
 ),
 needed_columns AS (
     SELECT n.relation, n.oid, n.privilege, a.attnum, wanted.name

@@ -8,9 +8,10 @@ use super::errors::Failure;
 use crate::store::StoreError;
 
 /// Every migration, in order. One that was released is never changed: its checksum is in the history.
-const MIGRATIONS: [(&str, &str); 2] = [
+const MIGRATIONS: [(&str, &str); 3] = [
     ("V1__events_and_dead_letters", include_str!("migrations/V1__events_and_dead_letters.sql")),
     ("V2__resolved_dead_letters", include_str!("migrations/V2__resolved_dead_letters.sql")),
+    ("V3__leadership", include_str!("migrations/V3__leadership.sql")),
 ];
 
 /// Where refinery notes what it has applied.

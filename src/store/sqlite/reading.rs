@@ -15,7 +15,7 @@ const TIMELINE: &str = include_str!("timeline.sql");
 const COLUMNS: &str = include_str!("columns.sql");
 
 /// What the statements of this module and its neighbours name.
-const NEEDED: [(&str, &[&str]); 5] = [
+const NEEDED: [(&str, &[&str]); 6] = [
     ("products", &["id", "name", "price", "created_at"]),
     ("orders", &["id", "product_id", "quantity", "status", "created_at", "updated_at"]),
     ("fulfillment_events", &["order_id", "at", "state", "attempt", "worker", "correlation_id", "note"]),
@@ -37,7 +37,8 @@ const NEEDED: [(&str, &[&str]); 5] = [
             "resolved_reason",
         ],
     ),
-    ("fulfillment_queue", &["id", "payload", "pushed_at", "attempts", "token", "due_at"]),
+    ("fulfillment_queue", &["id", "payload", "pushed_at", "attempts", "token", "due_at", "adopted_as"]),
+    ("fulfillment_leadership", &["name", "holder", "until"]),
 ];
 
 pub(super) fn summary(connection: &Connection) -> rusqlite::Result<Summary> {

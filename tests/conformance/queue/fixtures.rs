@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fulfillment_worker::WorkerId;
 use fulfillment_worker::config::SecretUrl;
-use fulfillment_worker::queue::Queue;
+use fulfillment_worker::queue::inventory::Inventory;
 use fulfillment_worker::queue::redis::{RedisQueue, RedisQueueOptions};
 use fulfillment_worker::queue::sqlite::{SqliteQueue, SqliteQueueOptions};
 use fulfillment_worker::sqlite::Database;
@@ -24,7 +24,7 @@ impl QueueFixture for RedisFixture {
         Self { key: format!("conformance:{}", WorkerId::fresh()) }
     }
 
-    async fn worker(&self, lease: Duration) -> Arc<dyn Queue> {
+    async fn worker(&self, lease: Duration) -> Arc<dyn Inventory> {
         let url = SecretUrl::new(redis_url().parse().unwrap());
         let options = RedisQueueOptions { key: self.key.clone(), lease, worker: WorkerId::fresh() };
         Arc::new(RedisQueue::connect(&url, options).unwrap())
@@ -45,7 +45,7 @@ impl QueueFixture for SqliteFixture {
         Self { database, _folder: folder }
     }
 
-    async fn worker(&self, lease: Duration) -> Arc<dyn Queue> {
+    async fn worker(&self, lease: Duration) -> Arc<dyn Inventory> {
         Arc::new(SqliteQueue::new(self.database.clone(), SqliteQueueOptions { lease, worker: WorkerId::fresh() }))
     }
 }

@@ -52,6 +52,11 @@ impl StoreFixture for PostgresFixture {
         self.client.execute(sql, &[&order_id.0, &ahead.as_secs_f64()]).await.unwrap();
     }
 
+    async fn set_status(&self, order_id: OrderId, status: &str) {
+        let sql = "UPDATE orders SET status = $2 WHERE id::int8 = $1";
+        self.client.execute(sql, &[&order_id.0, &status]).await.unwrap();
+    }
+
     async fn row(&self, order_id: OrderId) -> Row {
         let sql = "SELECT status, (extract(epoch FROM updated_at) * 1000000)::int8 FROM orders WHERE id::int8 = $1";
         let row = self.client.query_one(sql, &[&order_id.0]).await.unwrap();

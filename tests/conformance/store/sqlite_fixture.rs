@@ -39,6 +39,7 @@ impl StoreFixture for SqliteFixture {
         let fixture = Self::fresh().await;
         fixture.worker(Duration::ZERO, true).await.store.migrate().await.unwrap();
         let sql = "DROP TABLE fulfillment_events; DROP TABLE fulfillment_dead_letters; DROP TABLE fulfillment_queue;
+                   DROP TABLE fulfillment_leadership;
                    DROP TABLE orders; DROP TABLE products; DROP TABLE refinery_schema_history;";
         fixture.connection().execute_batch(sql).unwrap();
         fixture
@@ -65,6 +66,10 @@ impl StoreFixture for SqliteFixture {
     async fn set_ahead(&self, order_id: OrderId, ahead: Duration) {
         let sql = "UPDATE orders SET updated_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER) + ?2 WHERE id = ?1";
         self.connection().execute(sql, (order_id.0, micros(ahead))).unwrap();
+    }
+
+    async fn set_status(&self, order_id: OrderId, status: &str) {
+        self.connection().execute("UPDATE orders SET status = ?2 WHERE id = ?1", (order_id.0, status)).unwrap();
     }
 
     async fn row(&self, order_id: OrderId) -> Row {

@@ -1,0 +1,3 @@
+-- Puts in a message for an order that has none, among the retries and due now. No row is added for a key that is in the
+-- queue already.
+INSERT OR IGNORE INTO fulfillment_queue (payload, pushed_at, due_at, adopted_as) VALUES (:payload, :now, :now, :key);

@@ -1,0 +1,38 @@
+-- Orders that may have lost their message, in order of id.
+--
+-- $1 the newest `created_at` that was claimed, null if nothing waits to be claimed; $2 whether `pending` orders are looked
+-- for; $3 grace, $4 lease, $5 greatest age, in seconds; $6 only ids above this; $7 at most so many.
+--
+-- Reads open orders alone, by the index on status: what is done is not looked at, however much it is. Materialized, as
+-- the planner would else walk the primary key in the hope of finding enough soon. No row is locked, so that the
+-- statement's own time is as good as any.
+WITH open AS MATERIALIZED (
+    SELECT o.id, o.product_id, o.quantity, o.status, o.created_at, o.updated_at
+    FROM orders o
+    WHERE o.status = 'pending'
+      AND $2::bool
+      AND (
+          o.created_at < least($1::timestamp, statement_timestamp()::timestamp) - $3::float8 * interval '1 second'
+          OR (o.created_at IS NULL AND $1::timestamp IS NULL)
+      )
+      AND (
+          o.updated_at IS NULL
+          OR o.updated_at < statement_timestamp()::timestamp - $3::float8 * interval '1 second'
+      )
+    UNION ALL
+    SELECT o.id, o.product_id, o.quantity, o.status, o.created_at, o.updated_at
+    FROM orders o
+    WHERE o.status = 'processing'
+      AND (
+          o.updated_at IS NULL
+          OR o.updated_at < statement_timestamp()::timestamp - ($3::float8 + $4::float8) * interval '1 second'
+      )
+)
+SELECT id::int8 AS order_id, product_id::int8 AS product_id, quantity::int8 AS quantity, status::text AS status, updated_at
+FROM open
+WHERE id > $6::int8
+  AND (
+      coalesce(updated_at, created_at) < statement_timestamp()::timestamp - $5::float8 * interval '1 second'
+  ) IS NOT TRUE
+ORDER BY id
+LIMIT $7::int8

@@ -1,0 +1,107 @@
+//! Which orders may have lost their message.
+
+use std::time::Duration;
+
+use fulfillment_worker::order::{OrderId, State};
+use fulfillment_worker::store::audit::{ClaimedUpTo, Orphan, OrphanSearch};
+
+use super::{StoreFixture, Worker};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_secs(600);
+
+/// Whatever was ever pushed has been claimed; a grace of ten minutes.
+fn search() -> OrphanSearch {
+    OrphanSearch {
+        claimed_up_to: ClaimedUpTo::Everything,
+        grace: 10 * MINUTE,
+        max_age: 10_000 * MINUTE,
+        after: OrderId(0),
+        limit: 10_000,
+    }
+}
+
+async fn found(worker: &Worker, search: OrphanSearch) -> Vec<OrderId> {
+    worker.store.orphans(&search).await.unwrap().iter().map(|orphan| orphan.order_id).collect()
+}
+
+pub(crate) async fn a_pending_order_left_alone_for_the_grace_is_one<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE, true).await;
+    let order_id = fixture.put("pending", 11 * MINUTE).await;
+    let fence = fixture.row(order_id).await.fence;
+    let expected = Orphan { order_id, product_id: 1, quantity: 1, state: State::Pending, fence };
+    assert_eq!(worker.store.orphans(&search()).await.unwrap(), [expected]);
+}
+
+/// Caught, when seeded: a search that looks at `created_at` alone.
+pub(crate) async fn a_pending_order_touched_lately_is_none<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE, true).await;
+    fixture.put("pending", 9 * MINUTE).await;
+    let released = fixture.put("pending", 90 * MINUTE).await;
+    fixture.set_ahead(released, Duration::ZERO).await;
+    assert_eq!(found(&worker, search()).await, []);
+}
+
+/// Caught, when seeded: a search without the watermark.
+pub(crate) async fn a_pending_order_that_nobody_has_passed_yet_is_none<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE, true).await;
+    let old = fixture.put("pending", 90 * MINUTE).await;
+    let claimed = fixture.put("fulfilled", 60 * MINUTE).await;
+    let young = fixture.put("pending", 30 * MINUTE).await;
+    let up_to = ClaimedUpTo::CreatedAt(fixture.row(claimed).await.fence.0);
+    assert_eq!(found(&worker, OrphanSearch { claimed_up_to: up_to, ..search() }).await, [old]);
+    assert_eq!(found(&worker, OrphanSearch { claimed_up_to: ClaimedUpTo::Unknown, ..search() }).await, []);
+    // Somebody's clock is a day ahead: what is younger than the grace is none all the same.
+    fixture.put("pending", MINUTE).await;
+    let ahead = ClaimedUpTo::CreatedAt(fixture.row(claimed).await.fence.0 + 86_400_000_000);
+    assert_eq!(found(&worker, OrphanSearch { claimed_up_to: ahead, ..search() }).await, [old, young]);
+}
+
+/// Caught, when seeded: a search that forgets the lease.
+pub(crate) async fn an_order_in_work_is_one_only_after_lease_and_grace<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE, true).await;
+    fixture.put("processing", 15 * MINUTE).await;
+    let abandoned = fixture.put("processing", 25 * MINUTE).await;
+    let unknown = OrphanSearch { claimed_up_to: ClaimedUpTo::Unknown, ..search() };
+    assert_eq!(found(&worker, unknown).await, [abandoned]);
+}
+
+pub(crate) async fn orders_that_are_done_or_not_ours_are_none<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE, true).await;
+    for status in ["fulfilled", "failed", "cancelled", ""] {
+        fixture.put(status, 90 * MINUTE).await;
+    }
+    assert_eq!(found(&worker, search()).await, []);
+}
+
+/// Caught, when seeded: an age that counts from `created_at`, which would leave an order alone that was put back to work
+/// a week after it came.
+pub(crate) async fn an_order_left_alone_for_too_long_is_counted_instead<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE, true).await;
+    let search = OrphanSearch { max_age: 1_000 * MINUTE, ..search() };
+    for status in ["pending", "processing", "fulfilled", "cancelled"] {
+        fixture.put(status, 1_010 * MINUTE).await;
+    }
+    let young = fixture.put("pending", 990 * MINUTE).await;
+    assert_eq!(found(&worker, search).await, [young]);
+    assert_eq!(worker.store.left_alone(search.max_age).await.unwrap(), 2);
+}
+
+pub(crate) async fn orphans_come_in_pages_in_order_of_id<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE, true).await;
+    let mut order_ids = Vec::new();
+    for number in 0..5 {
+        let status = if number % 2 == 0 { "pending" } else { "processing" };
+        order_ids.push(fixture.put(status, 90 * MINUTE).await);
+    }
+    let first = found(&worker, OrphanSearch { limit: 3, ..search() }).await;
+    assert_eq!(first, order_ids[..3]);
+    assert_eq!(found(&worker, OrphanSearch { limit: 3, after: first[2], ..search() }).await, order_ids[3..]);
+}
