@@ -7,22 +7,24 @@ use std::time::{Duration, Instant};
 use crate::WorkerId;
 use crate::config::{Backends, QueueTarget, StoreTarget};
 use crate::http;
+use crate::queue::QueueError;
+use crate::queue::inventory::Inventory;
 use crate::queue::redis::{RedisQueue, RedisQueueOptions};
 use crate::queue::sqlite::{SqliteQueue, SqliteQueueOptions};
-use crate::queue::{Queue, QueueError};
 use crate::retry;
 use crate::sqlite::{Database, OpenError};
+use crate::store::StoreError;
+use crate::store::audit::Audit;
 use crate::store::postgres::{PostgresStore, PostgresStoreOptions};
 use crate::store::sqlite::{SqliteStore, SqliteStoreOptions};
-use crate::store::{OrderStore, StoreError};
 
 /// The queue and the store, ready to be used; whether they answer is another matter ([`wait_ready`]).
 #[derive(Clone)]
 pub struct Opened {
     /// Where messages come from.
-    pub queue: Arc<dyn Queue>,
+    pub queue: Arc<dyn Inventory>,
     /// Where orders live.
-    pub store: Arc<dyn OrderStore>,
+    pub store: Arc<dyn Audit>,
 }
 
 /// Why a command could not start its work.
@@ -66,11 +68,15 @@ pub fn open(backends: &Backends, worker: &WorkerId) -> Result<Opened, StartError
 ///
 /// # Errors
 /// As [`open`].
-pub fn open_store(backends: &Backends, worker: &WorkerId) -> Result<Arc<dyn OrderStore>, StartError> {
+pub fn open_store(backends: &Backends, worker: &WorkerId) -> Result<Arc<dyn Audit>, StartError> {
     open_store_beside(backends, worker, &mut Embedded::default())
 }
 
-fn open_queue(backends: &Backends, worker: &WorkerId, embedded: &mut Embedded) -> Result<Arc<dyn Queue>, StartError> {
+fn open_queue(
+    backends: &Backends,
+    worker: &WorkerId,
+    embedded: &mut Embedded,
+) -> Result<Arc<dyn Inventory>, StartError> {
     let (worker, lease) = (worker.clone(), backends.lease);
     Ok(match &backends.queue {
         QueueTarget::Redis(url) => {
@@ -87,7 +93,7 @@ fn open_store_beside(
     backends: &Backends,
     worker: &WorkerId,
     embedded: &mut Embedded,
-) -> Result<Arc<dyn OrderStore>, StartError> {
+) -> Result<Arc<dyn Audit>, StartError> {
     let (worker, lease, events) = (worker.clone(), backends.lease, backends.events);
     Ok(match &backends.store {
         StoreTarget::Postgres(url) => {

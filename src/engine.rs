@@ -17,6 +17,7 @@ use crate::event::{Event, Loop, Observers, Stage};
 use crate::fulfiller::Fulfiller;
 use crate::lease::LeaseKeeper;
 use crate::queue::{Queue, QueueError};
+use crate::reconciler::Watermark;
 use crate::retry::{self, RetryPolicy};
 use crate::store::{OrderStore, StoreError};
 use crate::worker::Worker;
@@ -70,6 +71,8 @@ pub(crate) struct Context {
     /// Where calls to the fulfiller run: one that blocks its thread must not hold up claims, commits and, above all, the
     /// renewal of leases.
     pub(crate) calls: Handle,
+    /// What the reconciler goes by.
+    pub(crate) watermark: Arc<Watermark>,
     in_flight: Mutex<usize>,
 }
 
@@ -95,8 +98,14 @@ impl Engine {
         let calls = runtime.handle().clone();
         let shutdown = Shutdown::default();
         let in_flight = Mutex::new(0);
-        let context = Context { queue, store, fulfiller, observers, options, shutdown, calls, in_flight };
+        let watermark = Arc::default();
+        let context = Context { queue, store, fulfiller, observers, options, shutdown, calls, watermark, in_flight };
         Ok(Self { context: Arc::new(context), calls: runtime })
+    }
+
+    /// How far this engine has worked off the queue, for the [`crate::reconciler::Reconciler`] beside it.
+    pub fn watermark(&self) -> Arc<Watermark> {
+        Arc::clone(&self.context.watermark)
     }
 
     /// Works until `drain` is cancelled, then finishes what is in hand, hands back what takes too long and returns

@@ -1,6 +1,6 @@
 //! What happens in the engine, told to whoever wants to know. The one seam for metrics, health, logs and tests.
 //!
-//! Only `worker`, `completer`, `lease`, `service`'s background polls and the fulfiller over HTTP emit events. Observers match
+//! Only `worker`, `completer`, `lease`, `reconciler`, `service`'s background polls and the fulfiller over HTTP emit events. Observers match
 //! them without `_`, so that a new event can't be forgotten.
 
 use std::sync::Arc;
@@ -179,6 +179,35 @@ impl RetryReason {
     }
 }
 
+/// Something that should not be, and was put right. A closed set: it labels metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Drift {
+    /// An order that is `pending`, and no message spoke for it.
+    LostMessage,
+    /// An order that is `processing`, its worker silent for long, and no message spoke for it.
+    AbandonedOrder,
+    /// A claimed message without a lease: nothing would have delivered it again.
+    MessageWithoutLease,
+    /// A lease or a retry without a message.
+    LeaseWithoutMessage,
+}
+
+impl Drift {
+    /// Every kind, for metrics that show each from the start.
+    pub const ALL: [Self; 4] =
+        [Self::LostMessage, Self::AbandonedOrder, Self::MessageWithoutLease, Self::LeaseWithoutMessage];
+
+    /// As in labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LostMessage => "lost_message",
+            Self::AbandonedOrder => "abandoned_order",
+            Self::MessageWithoutLease => "message_without_lease",
+            Self::LeaseWithoutMessage => "lease_without_message",
+        }
+    }
+}
+
 /// A loop whose standing still would mean that the process is wedged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Loop {
@@ -341,6 +370,24 @@ pub enum Event<'a> {
         lease: Lease,
         /// Which order.
         subject: Subject<'a>,
+    },
+    /// The reconciler went round: whether this worker leads.
+    ReconcilerLeads(bool),
+    /// The reconciler put something right.
+    DriftFound {
+        /// What.
+        drift: Drift,
+        /// How many.
+        count: u64,
+        /// Some of the orders, where they are known.
+        first: &'a [OrderId],
+    },
+    /// Open orders too old for the reconciler, counted when it takes the lead.
+    LeftAlone {
+        /// How many.
+        orders: u64,
+        /// `--reconcile-max-age`.
+        max_age: Duration,
     },
     /// The queue was counted.
     DepthRead(Depth),

@@ -269,6 +269,9 @@ impl Observer for Health {
             | Event::Skipped { .. }
             | Event::Superseded { .. }
             | Event::LeaseLost { .. }
+            | Event::ReconcilerLeads(_)
+            | Event::DriftFound { .. }
+            | Event::LeftAlone { .. }
             | Event::DepthRead(_) => {}
         }
     }

@@ -18,6 +18,7 @@ pub mod message;
 pub mod metrics;
 pub mod order;
 pub mod queue;
+pub mod reconciler;
 pub mod retry;
 pub mod service;
 pub mod shutdown;

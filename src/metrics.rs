@@ -120,6 +120,14 @@ impl Observer for Metrics {
                 to.superseded.inc();
             }
             Event::LeaseLost { lease, .. } => to.leases_lost.with(lease, |count| count.inc()),
+            Event::ReconcilerLeads(leads) => {
+                to.reconciler_leads.set(u64::from(leads));
+                to.reconciled_at.set(seconds_since_1970());
+            }
+            Event::DriftFound { drift, count, .. } => to.drift.with(drift, |found| found.inc_by(count)),
+            Event::LeftAlone { orders, .. } => {
+                to.left_alone.set(orders);
+            }
             Event::DepthRead(depth) => {
                 to.queue_depth.set(depth.waiting);
                 to.queue_messages.with(MessageKind::Waiting, |gauge| gauge.set(depth.waiting));

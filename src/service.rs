@@ -17,9 +17,13 @@ use crate::health::Health;
 use crate::http;
 use crate::logging::EventLog;
 use crate::metrics::Metrics;
+use crate::reconciler::Reconciler;
 
 /// How often queue and store are asked how they are while nothing else asks.
 const POLL_EVERY: Duration = Duration::from_secs(2);
+
+/// How long giving up the reconciler's lead may hold up the exit.
+const RESIGN_LIMIT: Duration = Duration::from_millis(500);
 
 /// A worker with all that belongs to it, about to run.
 ///
@@ -128,8 +132,19 @@ async fn work(
         retry: settings.retry,
         drain_timeout: drain_of_orders(settings),
     };
-    Engine::new(opened.queue, opened.store, fulfiller, observers.clone(), options)?.run(drain).await;
+    let Opened { queue, store } = opened;
+    let engine = Engine::new(queue.clone(), store.clone(), fulfiller, observers.clone(), options)?;
+    let reconciling = settings.reconcile.map(|reconcile| {
+        let reconciler = Reconciler::new(queue, store, observers.clone(), engine.watermark(), reconcile);
+        tokio::spawn(reconciler.run(drain.clone()))
+    });
+    engine.run(drain).await;
     polling.abort();
+    if let Some(mut reconciling) = reconciling
+        && tokio::time::timeout(RESIGN_LIMIT, &mut reconciling).await.is_err()
+    {
+        reconciling.abort();
+    }
     Ok(())
 }
 

@@ -166,6 +166,7 @@ impl Worker {
         let attempt = in_hand.claim.attempt;
         let ending = match begun {
             Begun::Started { order, fence, takeover } => {
+                self.context.watermark.raise(order.created_at_micros);
                 in_hand.hold.keep_row(fence).await;
                 self.context.observers.emit(Event::AttemptStarted { subject: in_hand.subject(), takeover });
                 if self.context.shutdown.hand_back.is_cancelled() {

@@ -35,6 +35,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("worker", ENGINE),
     ("completer", ENGINE),
     ("lease", ENGINE),
+    ("reconciler", ENGINE),
     ("shutdown", &[]),
     // Who watches: knows what happened, never who made it happen.
     ("metrics", WATCHERS),
@@ -62,6 +63,7 @@ const ENGINE: &[&str] = &[
     "worker",
     "completer",
     "lease",
+    "reconciler",
 ];
 const WATCHERS: &[&str] =
     &["order", "message", "retry", "queue", "store", "event", "config", "metrics", "health", "http"];

@@ -167,6 +167,7 @@ fn settings(arguments: &Arguments, database: &Path, warehouse: SecretUrl) -> Set
             cap: Duration::from_secs(2),
             when_ambiguous: WhenAmbiguous::Retry,
         },
+        reconcile: None,
         drain_timeout: Duration::from_secs(10),
         migrate: true,
         wait: Some(Duration::from_secs(30)),

@@ -8,7 +8,9 @@ use clap::{ArgMatches, Args, Command};
 
 use super::http::HttpOptions;
 use super::layers::Origins;
-use super::settings::{Backends, FulfillerTarget, LogFormat, LogSettings, SecretUrl, Settings, Simulation};
+use super::settings::{
+    Backends, FulfillerTarget, LogFormat, LogSettings, ReconcileSettings, SecretUrl, Settings, Simulation,
+};
 use super::values::{Latency, Migrate, Opaque, Patience, Switch};
 use super::{ConfigError, target, values};
 use crate::retry::{RetryPolicy, WhenAmbiguous};
@@ -92,6 +94,18 @@ struct WorkOptions {
     /// park it in the dead letters, for a fulfiller that doesn't honour keys
     #[arg(long, value_enum, default_value_t = WhenAmbiguous::Retry)]
     ambiguous: WhenAmbiguous,
+
+    /// How often orders are looked for that have no message; 0 for never
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::duration(Duration::ZERO, HOUR))]
+    reconcile_interval: Duration,
+
+    /// How long an order must have been left as it is before its message counts as lost
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = values::duration(SECOND, 24 * HOUR))]
+    reconcile_grace: Duration,
+
+    /// Orders that nobody touched for longer are left alone
+    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = values::duration(HOUR, 87_600 * HOUR))]
+    reconcile_max_age: Duration,
 
     /// Keep each transition of an order in its timeline
     #[arg(long, value_enum, default_value_t = Switch::On)]
@@ -207,12 +221,23 @@ impl RunOptions {
                 cap: work.retry_cap,
                 when_ambiguous: work.ambiguous,
             },
+            reconcile: work.reconcile(),
             drain_timeout: process.drain_timeout,
             migrate: process.migrate == Migrate::Auto,
             wait: process.wait.limit(),
             service_name: process.service_name,
         };
         Ok((settings, LogSettings { format: process.log_format, filter: process.log }))
+    }
+}
+
+impl WorkOptions {
+    fn reconcile(&self) -> Option<ReconcileSettings> {
+        (!self.reconcile_interval.is_zero()).then_some(ReconcileSettings {
+            interval: self.reconcile_interval,
+            grace: self.reconcile_grace,
+            max_age: self.reconcile_max_age,
+        })
     }
 }
 

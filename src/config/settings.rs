@@ -196,6 +196,17 @@ pub struct Backends {
     pub events: bool,
 }
 
+/// How orders that lost their message are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReconcileSettings {
+    /// Time from one round to the next.
+    pub interval: Duration,
+    /// How long an order must have been left as it is before its message counts as lost.
+    pub grace: Duration,
+    /// Orders left as they are for longer than this are left alone.
+    pub max_age: Duration,
+}
+
 /// What `run` is built from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -211,6 +222,8 @@ pub struct Settings {
     pub concurrency: usize,
     /// How failed attempts are retried.
     pub retry: RetryPolicy,
+    /// How lost messages are made good; `None` if not at all.
+    pub reconcile: Option<ReconcileSettings>,
     /// From the signal to exit at most.
     pub drain_timeout: Duration,
     /// Whether `run` makes or updates the worker's own tables at start.

@@ -63,9 +63,15 @@ impl EventLog {
             Event::StageDone { .. }
             | Event::InFlight(_)
             | Event::DepthRead(_)
+            | Event::ReconcilerLeads(_)
             | Event::RequestEnded { .. }
             | Event::LimiterWaited { .. }
             | Event::RepeatPutOff { .. } => {}
+            Event::DriftFound { drift, count, first } => {
+                let first: Vec<i64> = first.iter().map(|id| id.0).collect();
+                warn!(drift = drift.as_str(), count, ?first, "put right: orders whose messages were lost, or the like");
+            }
+            Event::LeftAlone { orders, max_age } => left_alone(orders, max_age),
             Event::AttemptStarted { subject, takeover } => {
                 order(&subject, "attempt started", format_args!("takeover: {takeover}"));
             }
@@ -146,6 +152,13 @@ impl Observer for EventLog {
 fn order(subject: &Subject<'_>, what: &str, detail: fmt::Arguments<'_>) {
     let Subject { order_id, correlation_id, attempt } = *subject;
     debug!(order_id = order_id.map(|id| id.0), correlation_id, attempt, detail = %detail, "{what}");
+}
+
+fn left_alone(orders: u64, max_age: Duration) {
+    if orders > 0 {
+        let max_age = humantime::format_duration(max_age);
+        warn!(orders, %max_age, "open orders that nobody touched for longer than --reconcile-max-age are left alone");
+    }
 }
 
 fn millis(duration: Duration) -> u64 {

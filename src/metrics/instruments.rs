@@ -14,7 +14,7 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 use super::calls::Calls;
 use super::labelled::Labelled;
 use super::sample::{self, Description};
-use crate::event::{Dependency, Lease, RetryReason, Stage};
+use crate::event::{Dependency, Drift, Lease, RetryReason, Stage};
 use crate::store::DeadReason;
 
 /// A gauge of whole things.
@@ -147,6 +147,10 @@ pub(super) struct Instruments {
     pub(super) batch_size: Labelled<Stage, Histogram>,
     pub(super) stage_errors: Labelled<Stage, Counter>,
     pub(super) dependency_up: Labelled<Dependency, Count>,
+    pub(super) drift: Labelled<Drift, Counter>,
+    pub(super) left_alone: Count,
+    pub(super) reconciler_leads: Count,
+    pub(super) reconciled_at: Seconds,
     pub(super) draining: Count,
     pub(super) last_success: Seconds,
     pub(super) connections: ConnectionCount,
@@ -182,6 +186,10 @@ impl Instruments {
             batch_size: Labelled::new("stage", &Stage::ALL, Stage::as_str, || Histogram::new(BATCH_ITEMS)),
             stage_errors: Labelled::new("stage", &Stage::ALL, Stage::as_str, Counter::default),
             dependency_up: Labelled::new("dependency", &Dependency::ALL, Dependency::as_str, Count::default),
+            drift: Labelled::new("kind", &Drift::ALL, Drift::as_str, Counter::default),
+            left_alone: Count::default(),
+            reconciler_leads: Count::default(),
+            reconciled_at: Seconds::default(),
             draining: Count::default(),
             last_success: Seconds::default(),
             connections: ConnectionCount::default(),
@@ -191,6 +199,7 @@ impl Instruments {
         instruments.register_exceptions(registry);
         instruments.register_queue(registry);
         instruments.register_pipeline(registry);
+        instruments.register_reconciler(registry);
         instruments
     }
 
@@ -250,6 +259,16 @@ impl Instruments {
         let help = "When the queue was last counted, since 1970; 0 before the first time";
         seconds(registry, "fulfillment_queue_depth_read_timestamp", help, &self.depth_read_at);
         registry.register_collector(Box::new(self.depth_age.clone()));
+    }
+
+    fn register_reconciler(&self, registry: &mut Registry) {
+        plain(registry, "fulfillment_drift", "What should not be and was put right, by kind", &self.drift);
+        let help = "Open orders too old for the reconciler, counted when this worker took the lead";
+        plain(registry, "fulfillment_orders_left_alone", help, &self.left_alone);
+        let help = "Whether this worker looks for orders that lost their message; one of all workers does";
+        plain(registry, "fulfillment_reconciler_leads", help, &self.reconciler_leads);
+        let help = "When the reconciler last went round, since 1970; 0 before the first time";
+        seconds(registry, "fulfillment_reconciler_last_round_timestamp", help, &self.reconciled_at);
     }
 
     fn register_pipeline(&self, registry: &mut Registry) {

@@ -60,9 +60,13 @@ pub trait Inventory: Queue {
         Ok(Strays::default())
     }
 
-    /// Has stray messages delivered again after a full lease, and removes schedules of nothing. Returns what was put
-    /// right since the last call, by claims too.
+    /// Has stray messages delivered again after a full lease, and removes schedules of nothing. Returns what it put right.
     async fn repair(&self) -> Result<Strays, QueueError> {
         Ok(Strays::default())
+    }
+
+    /// What this worker's own claims came across and put right since the last call.
+    fn repaired_by_claims(&self) -> Strays {
+        Strays::default()
     }
 }

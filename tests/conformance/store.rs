@@ -6,9 +6,7 @@ use std::time::Duration;
 use fulfillment_worker::WorkerId;
 use fulfillment_worker::order::{Fence, Order, OrderId};
 use fulfillment_worker::store::audit::Audit;
-use fulfillment_worker::store::{
-    BeginRequest, Begun, Conclusion, DeadLetter, DeadReason, Renewal, Target, Verdict,
-};
+use fulfillment_worker::store::{BeginRequest, Begun, Conclusion, DeadLetter, DeadReason, Renewal, Target, Verdict};
 
 mod auditing;
 mod beginning;

@@ -5,6 +5,7 @@
 
 mod ambiguous;
 mod faults;
+mod reconciling;
 mod rig;
 mod unavailable;
 

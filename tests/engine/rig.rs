@@ -56,21 +56,48 @@ impl Place {
     }
 
     pub(crate) fn queue(&self, lease: Duration) -> Arc<dyn Queue> {
+        self.sqlite_queue(lease)
+    }
+
+    pub(crate) fn sqlite_queue(&self, lease: Duration) -> Arc<SqliteQueue> {
         Arc::new(SqliteQueue::new(self.database.clone(), SqliteQueueOptions { lease, worker: WorkerId::fresh() }))
     }
 
     pub(crate) fn store(&self, lease: Duration) -> Arc<dyn OrderStore> {
+        self.sqlite_store(lease)
+    }
+
+    pub(crate) fn sqlite_store(&self, lease: Duration) -> Arc<SqliteStore> {
         let options = SqliteStoreOptions { worker: WorkerId::fresh(), lease, events: true };
         Arc::new(SqliteStore::new(self.database.clone(), options))
     }
 
     /// Rows, then messages, as an order API does it.
     pub(crate) async fn submit(&self, orders: usize) -> Vec<OrderId> {
-        let new = NewOrder { product: "LANTERN".to_owned(), price_cents: 339, quantity: 6 };
-        let inserted = self.store(LIMIT).insert(&vec![new; orders]).await.unwrap();
-        let ids: Vec<OrderId> = inserted.iter().map(|row| row.order_id).collect();
+        let ids = self.insert(orders).await;
         self.push(&ids).await;
         ids
+    }
+
+    /// Rows, as an order API that dies before it has pushed.
+    pub(crate) async fn insert(&self, orders: usize) -> Vec<OrderId> {
+        let new = NewOrder { product: "LANTERN".to_owned(), price_cents: 339, quantity: 6 };
+        let inserted = self.store(LIMIT).insert(&vec![new; orders]).await.unwrap();
+        inserted.iter().map(|row| row.order_id).collect()
+    }
+
+    /// Makes orders look as if they had been created and left as they are so long ago.
+    pub(crate) fn age(&self, ids: &[OrderId], age: Duration) {
+        let mut connection = rusqlite::Connection::open(self.database.path()).unwrap();
+        connection.busy_timeout(LIMIT).unwrap();
+        let sql = "UPDATE orders SET created_at = at, updated_at = at
+                   FROM (SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER) - ?2 AS at) WHERE id = ?1";
+        let micros = i64::try_from(age.as_micros()).unwrap();
+        let transaction = connection.transaction().unwrap();
+        for id in ids {
+            transaction.execute(sql, (id.0, micros)).unwrap();
+        }
+        transaction.commit().unwrap();
     }
 
     pub(crate) async fn push(&self, ids: &[OrderId]) {
@@ -122,6 +149,15 @@ impl Place {
         F: Fn(Order) -> Call + Send + Sync + 'static,
     {
         self.start_with(queue, store, options, Arc::new(Scripted(fulfil)))
+    }
+
+    /// An engine that is not at work yet, and that nobody listens to.
+    pub(crate) fn engine<F>(&self, options: EngineOptions, fulfil: F) -> Engine
+    where
+        F: Fn(Order) -> Call + Send + Sync + 'static,
+    {
+        let (queue, store) = (self.queue(options.lease), self.store(options.lease));
+        Engine::new(queue, store, Arc::new(Scripted(fulfil)), Observers::default(), options).unwrap()
     }
 
     pub(crate) fn start_with(

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use fulfillment_worker::queue::{Held, Queue};
+use fulfillment_worker::queue::inventory::{Inventory, Strays};
+use fulfillment_worker::queue::{Depth, Held, Queue};
 
 use crate::server::{KEY, Server, acks, hand_backs, push, queue};
 use crate::support::LONG;
@@ -104,4 +105,40 @@ async fn a_message_whose_lease_was_deleted_is_delivered_again() {
     assert_eq!(again[0].payload, b"one");
     assert_eq!(again[0].attempt, 2);
     assert_eq!(again[0].receipt.claim_id, stranded[0].receipt.claim_id);
+}
+
+/// Caught, when seeded: a repair that compares the numbers of records and leases alone.
+#[tokio::test]
+async fn a_record_without_a_lease_and_a_lease_without_a_record_are_both_put_right_and_told() {
+    let server = Server::start().await;
+    let queue = server.queue(LONG);
+    push(&queue, &["one", "two"]).await.unwrap();
+    let claims = queue.claim(10).await.unwrap().claims;
+    server.ask::<()>(&format!("ZREM {{fulfillment_queue}}:leases {}", claims[0].receipt.claim_id));
+    server.ask::<()>("ZADD {fulfillment_queue}:retries 99999999999999 ghost");
+
+    let strays = Strays { messages: 1, schedules: 1 };
+    assert_eq!(queue.strays().await.unwrap(), strays);
+    assert_eq!(queue.strays().await.unwrap(), strays, "a look changes nothing");
+    assert_eq!(queue.repair().await.unwrap(), strays);
+    assert_eq!(queue.repair().await.unwrap(), Strays::default());
+    assert_eq!(queue.depth().await.unwrap(), Depth { waiting: 0, in_flight: 2, retrying: 0 });
+    assert_eq!(queue.settle(&acks(&claims)).await.unwrap(), [Held::Yes, Held::Yes]);
+    assert_eq!(server.keys(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_claims_put_right_is_told_too() {
+    let server = Server::start().await;
+    let queue = server.queue(LONG);
+    push(&queue, &["one"]).await.unwrap();
+    queue.claim(10).await.unwrap();
+    server.ask::<()>("DEL {fulfillment_queue}:leases");
+    server.ask::<()>("ZADD {fulfillment_queue}:retries 1 ghost 2 another");
+    // Drops the two, and finds the one.
+    assert_eq!(queue.claim(10).await.unwrap().claims, []);
+    assert_eq!(queue.claim(10).await.unwrap().claims, []);
+    assert_eq!(queue.repaired_by_claims(), Strays { messages: 1, schedules: 2 });
+    assert_eq!(queue.repaired_by_claims(), Strays::default(), "told once");
+    assert_eq!(queue.repair().await.unwrap(), Strays::default());
 }

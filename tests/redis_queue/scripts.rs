@@ -57,7 +57,8 @@ async fn a_claim_that_is_run_twice_with_one_token_loses_and_overwrites_nothing()
     ));
     let run = || -> Vec<String> {
         let mut connection = server.connect().expect("a connection to Redis");
-        let (_due, _unaccounted, id1, _attempt1, payload1, id2, _attempt2, payload2): (
+        let (_due, _unaccounted, _dropped, id1, _attempt1, payload1, id2, _attempt2, payload2): (
+            i64,
             i64,
             i64,
             String,

@@ -112,6 +112,9 @@ impl Observer for Tally {
             | Event::Skipped { .. }
             | Event::Superseded { .. }
             | Event::LeaseLost { .. }
+            | Event::ReconcilerLeads(_)
+            | Event::DriftFound { .. }
+            | Event::LeftAlone { .. }
             | Event::DepthRead(_)
             | Event::Draining { .. }
             | Event::Drained { .. } => {}

@@ -120,11 +120,10 @@ impl Inventory for RedisQueue {
     }
 
     async fn repair(&self) -> Result<Strays, QueueError> {
-        let found = self.look_through(true).await?;
-        let by_claims = self.found_by_claims.take();
-        Ok(Strays {
-            messages: found.messages + by_claims.messages,
-            schedules: found.schedules + by_claims.schedules,
-        })
+        self.look_through(true).await
+    }
+
+    fn repaired_by_claims(&self) -> Strays {
+        self.found_by_claims.take()
     }
 }

@@ -99,7 +99,8 @@ async fn left_alone(store: &PostgresStore, max_age: Duration) -> Result<u64, Fai
 
 async fn audit(store: &PostgresStore, after: OrderId, limit: usize) -> Result<AuditPage, Failure> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = store.connections.query(include_str!("audit.sql"), &[(&after.0, Type::INT8), (&limit, Type::INT8)]).await?;
+    let rows =
+        store.connections.query(include_str!("audit.sql"), &[(&after.0, Type::INT8), (&limit, Type::INT8)]).await?;
     let mut page = AuditPage::default();
     for row in rows {
         let last = column::<i64>(&row, "last")?;
