@@ -21,6 +21,7 @@ mod output;
 mod run;
 mod status;
 mod submit;
+mod verify;
 mod warehouse;
 
 use failure::Failure;
@@ -69,6 +70,7 @@ enum Command {
     Submit(submit::Arguments),
     Status(status::Arguments),
     Order(order::Arguments),
+    Verify(verify::Arguments),
     Migrate(migrate::Arguments),
     Config(config::Arguments),
     Healthcheck(healthcheck::Arguments),
@@ -115,6 +117,7 @@ fn execute(invocation: Invocation, environment: &Environment) -> Result<(), Fail
         Command::Submit(arguments) => block_on(submit::submit(arguments, &origins)),
         Command::Status(arguments) => block_on(status::status(arguments, &origins)),
         Command::Order(arguments) => block_on(order::order(arguments, &origins)),
+        Command::Verify(arguments) => block_on(verify::verify(arguments, &origins)),
         Command::Migrate(arguments) => block_on(migrate::migrate(arguments, &origins)),
         Command::Healthcheck(arguments) => block_on(healthcheck::healthcheck(arguments)),
         Command::Warehouse(arguments) => block_on(warehouse::warehouse(arguments)),

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 
 use crate::order::{Fence, Order, OrderId, State};
 
-mod letters;
 pub mod audit;
+mod letters;
 pub mod postgres;
 pub mod sqlite;
 

@@ -44,6 +44,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("http", WATCHERS),
     // Who puts it together.
     ("intake", &["order", "message", "retry", "queue", "store"]),
+    ("verification", &["order", "message", "queue", "store"]),
     ("app", EVERYTHING),
     ("service", EVERYTHING),
     ("cli", EVERYTHING),

@@ -39,7 +39,7 @@ fn file(text: &str) -> (tempfile::TempDir, String) {
 }
 
 /// Each option with a value that isn't its default.
-const SAMPLES: [(&str, &str); 34] = [
+const SAMPLES: [(&str, &str); 37] = [
     ("queue", "redis://queue/1"),
     ("queue-key", "orders"),
     ("store", "postgres://db/shop"),
@@ -52,6 +52,9 @@ const SAMPLES: [(&str, &str); 34] = [
     ("retry-base", "2s"),
     ("retry-cap", "10m"),
     ("ambiguous", "park"),
+    ("reconcile-interval", "10s"),
+    ("reconcile-grace", "2m"),
+    ("reconcile-max-age", "30d"),
     ("events", "off"),
     ("fulfiller-token", "hush"),
     ("fulfiller-token-file", "token"),

@@ -11,4 +11,5 @@ mod foreign_producer;
 mod outages;
 mod prometheus;
 mod real_orders;
+mod reconciliation;
 mod shutdown;

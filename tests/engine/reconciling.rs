@@ -59,7 +59,7 @@ impl Running {
     }
 
     async fn next(&mut self) -> String {
-        tokio::time::timeout(LIMIT, self.events.recv()).await.expect("an event").expect("a reconciler")
+        tokio::time::timeout(LIMIT, self.events.recv()).await.unwrap().unwrap()
     }
 
     /// Everything that three rounds from now find.

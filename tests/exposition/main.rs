@@ -12,7 +12,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use fulfillment_worker::event::{
-    BreakerState, CallOutcome, Dependency, Event, Lease, Limiter, Observer, RequestClass, RetryReason, Stage, Subject,
+    BreakerState, CallOutcome, Dependency, Drift, Event, Lease, Limiter, Observer, RequestClass, RetryReason, Stage,
+    Subject,
 };
 use fulfillment_worker::metrics::{Format, Metrics};
 use fulfillment_worker::order::OrderId;
@@ -58,6 +59,8 @@ fn tell_every_event(metrics: &Metrics) {
     events.extend(RetryReason::ALL.map(|reason| Event::Retried { subject: SUBJECT, reason, after: second }));
     events.extend(DeadReason::ALL.map(|reason| Event::DeadLettered { subject: SUBJECT, reason, detail: "x" }));
     events.extend(Lease::ALL.map(|lease| Event::LeaseLost { lease, subject: SUBJECT }));
+    events.extend(Drift::ALL.map(|drift| Event::DriftFound { drift, count: 3, first: &[] }));
+    events.extend([Event::ReconcilerLeads(true), Event::LeftAlone { orders: 17, max_age: second }]);
     events.extend(CallOutcome::ALL.map(|outcome| Event::CallEnded {
         subject: SUBJECT,
         outcome,
@@ -72,13 +75,14 @@ fn tell_every_event(metrics: &Metrics) {
 }
 
 /// Samples whose value depends on the machine, the moment or the build.
-const VARYING: [&str; 6] = [
+const VARYING: [&str; 7] = [
     "process_",
     "jemalloc_",
     "tokio_",
     "fulfillment_queue_depth_age_seconds",
     "fulfillment_queue_depth_read_timestamp_seconds",
     "fulfillment_last_success_timestamp_seconds",
+    "fulfillment_reconciler_last_round_timestamp_seconds",
 ];
 
 fn masked(text: &str) -> String {

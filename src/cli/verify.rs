@@ -1,0 +1,200 @@
+//! `verify`: audits queue against table.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::failure::Failure;
+use super::{connect, output};
+use crate::config::Backends;
+use crate::config::layers::Origins;
+use crate::config::options::BackendOptions;
+use crate::config::values::{self, Patience};
+use crate::order::OrderId;
+use crate::verification::{self, Findings};
+
+/// Orders named in a finding at most.
+const NAMED: usize = 10;
+
+/// Audit queue against table: is every order done, or does a message speak for it?
+///
+/// Looks only, and may be run beside workers: what seems to be missing is looked for twice again before it counts. Exit
+/// code 0 when every order is accounted for, 1 when not. What no message speaks for, a running worker finds and puts right
+/// by itself (--reconcile-interval, --reconcile-grace).
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  fulfillment-worker verify
+  fulfillment-worker verify --json | jq .without_message
+
+JSON: accounted_for, orders.{pending,…}, messages.{waiting,claimed,unreadable,of_settled_orders,of_unknown_orders},
+without_message, without_dead_letter and not_fulfilled_once, each .{count,first}, without_timeline,
+messages_without_lease, leases_without_message.")]
+pub(super) struct Arguments {
+    /// Print one line of JSON
+    #[arg(long)]
+    json: bool,
+
+    /// Pause before what seems to be missing is looked for again
+    #[arg(long, value_name = "DURATION", default_value = "5s",
+          value_parser = values::duration(Duration::ZERO, Duration::from_secs(3600)))]
+    pause: Duration,
+
+    /// How long to wait for queue and store: a duration, or `forever`
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::patience)]
+    wait: Patience,
+
+    #[command(flatten)]
+    backends: BackendOptions,
+}
+
+pub(super) async fn verify(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
+    let backends = arguments.backends.resolve(origins)?;
+    connect::must_exist(&backends)?;
+    let opened = connect::connect(&backends, false, arguments.wait.limit()).await?;
+    let findings = verification::verify(&*opened.queue, &*opened.store, arguments.pause)
+        .await
+        .map_err(|error| Failure::Work(error.to_string()))?;
+    if arguments.json {
+        output::print_json(&Json::from(&findings))?;
+    } else {
+        output::print(&text(&findings, &backends))?;
+    }
+    if findings.accounted_for() {
+        return Ok(());
+    }
+    Err(Failure::Work("not every order is accounted for".to_owned()))
+}
+
+#[derive(Debug, Serialize)]
+struct Json<'a> {
+    accounted_for: bool,
+    orders: &'a BTreeMap<String, u64>,
+    messages: Messages,
+    without_message: Named,
+    without_dead_letter: Named,
+    not_fulfilled_once: Named,
+    without_timeline: u64,
+    messages_without_lease: u64,
+    leases_without_message: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Messages {
+    waiting: u64,
+    claimed: u64,
+    unreadable: u64,
+    of_settled_orders: u64,
+    of_unknown_orders: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Named {
+    count: usize,
+    first: Vec<i64>,
+}
+
+impl Named {
+    fn of(order_ids: &[OrderId]) -> Self {
+        Self { count: order_ids.len(), first: order_ids.iter().take(NAMED).map(|id| id.0).collect() }
+    }
+}
+
+impl<'a> From<&'a Findings> for Json<'a> {
+    fn from(findings: &'a Findings) -> Self {
+        Self {
+            accounted_for: findings.accounted_for(),
+            orders: &findings.orders,
+            messages: Messages {
+                waiting: findings.waiting,
+                claimed: findings.claimed,
+                unreadable: findings.unreadable,
+                of_settled_orders: findings.of_settled_orders,
+                of_unknown_orders: findings.of_unknown_orders,
+            },
+            without_message: Named::of(&findings.without_message),
+            without_dead_letter: Named::of(&findings.without_dead_letter),
+            not_fulfilled_once: Named::of(&findings.not_fulfilled_once),
+            without_timeline: findings.without_timeline,
+            messages_without_lease: findings.strays.messages,
+            leases_without_message: findings.strays.schedules,
+        }
+    }
+}
+
+fn text(findings: &Findings, backends: &Backends) -> String {
+    let orders: u64 = findings.orders.values().sum();
+    let mut lines = vec![format!("orders    {orders:>10}   {}", backends.store)];
+    lines
+        .extend(findings.orders.iter().map(|(state, count)| format!("  {:<12}{count:>6}", output::in_one_line(state))));
+    lines.push(format!("messages  {:>10}   {}", findings.waiting + findings.claimed, backends.queue));
+    for (count, what) in [
+        (findings.of_settled_orders, "of orders that need none: dropped when their turn comes"),
+        (findings.of_unknown_orders, "of orders that are not in the table"),
+        (findings.unreadable, "that can't be read: they end in the dead letters"),
+        (findings.strays.messages, "without a lease: the next worker gives them one"),
+        (findings.strays.schedules, "leases without a message: the next worker removes them"),
+        (findings.without_timeline, "orders fulfilled without a timeline: by another program, or with --events off"),
+    ] {
+        if count > 0 {
+            lines.push(format!("note      {count:>10}   {what}"));
+        }
+    }
+    for (order_ids, what) in [
+        (&findings.without_message, "not done, and no message speaks for them"),
+        (&findings.without_dead_letter, "failed, and no dead letter says why"),
+        (&findings.not_fulfilled_once, "fulfilled, and the timeline doesn't say so exactly once"),
+    ] {
+        if !order_ids.is_empty() {
+            let Named { count, first } = Named::of(order_ids);
+            let first: Vec<String> = first.iter().map(i64::to_string).collect();
+            let more = if count > first.len() { ", …" } else { "" };
+            lines.push(format!("MISSING   {count:>10}   {what}: orders {}{more}", first.join(", ")));
+        }
+    }
+    if findings.accounted_for() {
+        lines.push("Every order is accounted for.".to_owned());
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::inventory::Strays;
+
+    fn findings() -> Findings {
+        Findings {
+            orders: [("pending".to_owned(), 12), ("fulfilled".to_owned(), 30)].into(),
+            waiting: 7,
+            claimed: 2,
+            of_settled_orders: 1,
+            strays: Strays { messages: 1, schedules: 0 },
+            without_message: (1..=12).map(OrderId).collect(),
+            ..Findings::default()
+        }
+    }
+
+    #[test]
+    fn json_has_the_names_that_help_promises() {
+        let json = serde_json::to_string(&Json::from(&findings())).unwrap();
+        assert_eq!(
+            json,
+            r#"{"accounted_for":false,"orders":{"fulfilled":30,"pending":12},"messages":{"waiting":7,"claimed":2,"unreadable":0,"of_settled_orders":1,"of_unknown_orders":0},"without_message":{"count":12,"first":[1,2,3,4,5,6,7,8,9,10]},"without_dead_letter":{"count":0,"first":[]},"not_fulfilled_once":{"count":0,"first":[]},"without_timeline":0,"messages_without_lease":1,"leases_without_message":0}"#
+        );
+    }
+
+    #[test]
+    fn only_orders_that_are_missing_make_the_difference() {
+        assert!(!findings().accounted_for());
+        assert!(Findings { without_message: Vec::new(), ..findings() }.accounted_for());
+        for missing in [
+            Findings { without_dead_letter: vec![OrderId(1)], ..Findings::default() },
+            Findings { not_fulfilled_once: vec![OrderId(1)], ..Findings::default() },
+        ] {
+            assert!(!missing.accounted_for());
+        }
+    }
+}
