@@ -252,7 +252,19 @@ fn the_command_line_offers_nothing_that_does_not_exist_yet() {
     let names: Vec<String> = Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
     assert_eq!(
         names,
-        ["run", "demo", "submit", "status", "order", "migrate", "config", "healthcheck", "warehouse", "completions"]
+        [
+            "run",
+            "demo",
+            "submit",
+            "status",
+            "order",
+            "verify",
+            "migrate",
+            "config",
+            "healthcheck",
+            "warehouse",
+            "completions"
+        ]
     );
 }
 

@@ -138,7 +138,7 @@ async fn a_lost_order_is_found_while_the_queue_never_runs_empty() {
                WHERE id = $1";
     database.query(sql, &[&lost]).await;
     eventually(LONG, "the lost order is fulfilled", async || {
-        expect_equal(crate::support::orders::status(&database, lost).await.as_str(), "fulfilled").map_err(|seen| seen)
+        expect_equal(crate::support::orders::status(&database, lost).await.as_str(), "fulfilled")
     })
     .await;
     let mut connection = redis.connect().expect("a connection");
