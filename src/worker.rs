@@ -27,7 +27,7 @@ const WAIT_LIMIT: Duration = Duration::from_secs(1);
 const BUSY: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(2);
 
 /// The longest time that a fulfiller can ask to be left alone for.
-const AFTER_LIMIT: Duration = Duration::from_secs(3_600);
+const AFTER_LIMIT: Duration = Duration::from_secs(24 * 3_600);
 
 /// Cheap to clone: every batch and every call has one.
 #[derive(Clone)]
@@ -169,11 +169,12 @@ impl Worker {
                 self.context.watermark.raise(order.created_at_micros);
                 in_hand.hold.keep_row(fence).await;
                 self.context.observers.emit(Event::AttemptStarted { subject: in_hand.subject(), takeover });
-                if self.context.shutdown.hand_back.is_cancelled() {
-                    return self.finish(in_hand, Ending::handed_back()).await;
-                }
+                // Before anything gives it back: the next worker would not know that it was taken over.
                 if takeover && self.context.parks_ambiguous() {
                     return self.finish(in_hand, parked(TAKEN_OVER)).await;
+                }
+                if self.context.shutdown.hand_back.is_cancelled() {
+                    return self.finish(in_hand, Ending::handed_back()).await;
                 }
                 if attempt <= self.context.options.retry.max_attempts {
                     let worker = self.clone();

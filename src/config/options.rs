@@ -201,7 +201,14 @@ impl RunOptions {
             return Err(origins.error("retry-base", format!("{base} is above --retry-cap {cap}")));
         }
         let fulfiller = match url {
-            Some(url) => FulfillerTarget::Http(http.resolve(url, work.call_timeout, work.lease, origins)?),
+            Some(url) => {
+                let mut target = http.resolve(url, work.call_timeout, work.lease, origins)?;
+                if work.ambiguous == WhenAmbiguous::Park {
+                    // It must not be posted again, and nobody else knows where to ask.
+                    target.patience = target.deadline;
+                }
+                FulfillerTarget::Http(target)
+            }
             None => FulfillerTarget::Simulated(Simulation {
                 shortest: simulation.simulate_latency.shortest,
                 longest: simulation.simulate_latency.longest,

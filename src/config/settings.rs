@@ -27,9 +27,11 @@ impl SecretUrl {
 impl fmt::Display for SecretUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = self.0.clone();
+        // A URL that has a user or a password can carry another one. A user alone may be a key, as some services have it.
         if shown.password().is_some() {
-            // A URL that has a password can carry another one.
             let _ = shown.set_password(Some("***"));
+        } else if !shown.username().is_empty() && shown.scheme().starts_with("http") {
+            let _ = shown.set_username("***");
         }
         shown.set_query(None);
         shown.fmt(f)
@@ -134,6 +136,8 @@ pub struct HttpTarget {
     pub allow_link_local: bool,
     /// How long a call may take from its start, waiting for limits and polling included.
     pub deadline: Duration,
+    /// How long a call asks about an order that the warehouse has accepted and not done, before it hands it back.
+    pub patience: Duration,
 }
 
 /// How much earlier than the engine's own time limit for a call its deadline comes, so that what is known is told.
@@ -153,6 +157,7 @@ impl HttpTarget {
             retry_budget: 0.2,
             allow_link_local: false,
             deadline: call_timeout.mul_f64(DEADLINE_SHARE),
+            patience: Duration::from_secs(2),
         }
     }
 }

@@ -15,11 +15,13 @@ use super::{Fulfiller, Outcome};
 use crate::config::HttpTarget;
 use crate::event::{Event, Observers};
 use crate::order::{IdempotencyKey, Order};
+use crate::retry;
 
 use answer::{Answer, Asked, Meaning};
 use exchange::Exchange;
-use gate::Gate;
+use gate::{Gate, Refusal};
 use limits::Limits;
+use memory::Memory;
 use request::Requests;
 use retry_budget::{Allowance, RetryBudget};
 
@@ -30,6 +32,8 @@ mod client;
 mod exchange;
 mod gate;
 mod limits;
+mod memory;
+mod redaction;
 mod request;
 pub mod retry_budget;
 pub mod signature;
@@ -46,6 +50,14 @@ const FIRST_POLL: Duration = Duration::from_secs(1);
 const FASTEST_POLL: Duration = Duration::from_millis(100);
 /// The longest time between two questions, unless the warehouse names a longer one.
 const SLOWEST_POLL: Duration = Duration::from_secs(5);
+/// The shortest time that an order is left alone which the warehouse says is in work; as much again by chance.
+const IN_PROGRESS: Duration = Duration::from_secs(3);
+/// How long an order stays away whose call failed as the first probe.
+const PROBE_ASIDE: Duration = Duration::from_secs(2);
+/// Failed probes that an order is not charged for.
+const FREE_PROBES: u32 = 3;
+/// The longest time that an order stays away which is not done yet, or has failed as a probe.
+const LONGEST_ASIDE: Duration = Duration::from_secs(300);
 
 /// Posts orders to a warehouse.
 ///
@@ -56,19 +68,28 @@ pub struct HttpFulfiller {
     limits: Limits,
     gate: Gate,
     budget: Mutex<RetryBudget>,
+    memory: Memory,
     deadline: Duration,
+    /// How long an accepted order is followed within a call.
+    patience: Duration,
     observers: Observers,
 }
 
 /// How one request of a call ended.
 enum Step {
     /// Not made: the limits or the breaker did not allow it.
-    Withheld { reason: String, after: Option<Duration> },
-    Made {
-        exchange: Exchange,
-        /// For how long the breaker now refuses calls, if this one failed and it does.
-        refused_for: Option<Duration>,
+    Withheld {
+        reason: String,
+        after: Option<Duration>,
     },
+    Made(Made),
+}
+
+/// A request that was made.
+struct Made {
+    exchange: Exchange,
+    /// What the breaker makes of it, if it failed and calls are refused now.
+    refusal: Option<Refusal>,
 }
 
 impl HttpFulfiller {
@@ -83,13 +104,16 @@ impl HttpFulfiller {
             limits: Limits::new(target.concurrency, target.rate, target.deadline / 2, observers.clone()),
             gate: Gate::new(observers.clone()),
             budget: Mutex::new(RetryBudget::new(allowance, Instant::now())),
+            memory: Memory::default(),
             deadline: target.deadline,
+            patience: target.patience,
             observers,
         })
     }
 
-    /// Makes one request as soon as rate and breaker allow, which has to be before `send_by`.
-    async fn step(&self, asked: Asked, request: Request, send_by: Instant, deadline: Instant) -> Step {
+    /// Makes one request as soon as rate and breaker allow, which has to be before `send_by`. It is built, and signed,
+    /// only then.
+    async fn step(&self, asked: Asked, build: impl FnOnce() -> Request, send_by: Instant, deadline: Instant) -> Step {
         if !self.limits.turn(send_by).await {
             return Step::Withheld { reason: no_room("--fulfiller-rate"), after: None };
         }
@@ -105,82 +129,127 @@ impl HttpFulfiller {
             self.budget().call(Instant::now());
         }
         let began = Instant::now();
-        let exchange = exchange::exchange(&self.requests, asked, request, deadline).await;
+        let exchange = exchange::exchange(&self.requests, asked, build(), deadline).await;
         self.observers.emit(Event::RequestEnded { class: exchange.class, took: began.elapsed() });
         let answer = &exchange.answer;
-        let refused_for = if answer.speaks_of_the_warehouse {
+        let refusal = if answer.speaks_of_the_warehouse {
             pass.fail(answer.meaning.reason().unwrap_or_default(), answer.retry_after)
         } else {
             pass.succeed();
             None
         };
-        Step::Made { exchange, refused_for }
+        Step::Made(Made { exchange, refusal })
     }
 
-    /// Asks at `url` until the order is done, or time is up.
+    /// Asks at `url` until the order is done, or patience is at its end.
     async fn follow(
         &self,
         order: &Order,
         key: &IdempotencyKey,
         url: Url,
         mut asked_pause: Option<Duration>,
-        deadline: Instant,
+        until: Instant,
     ) -> Outcome {
         let mut pause = FIRST_POLL;
         loop {
             let wait = asked_pause.unwrap_or(pause).max(FASTEST_POLL);
-            if wait >= deadline.saturating_duration_since(Instant::now()) {
-                let reason = "the warehouse accepted the order and is not done yet".to_owned();
-                return Outcome::InProgress { reason, after: Some(wait) };
+            if wait >= until.saturating_duration_since(Instant::now()) {
+                return self.not_done_yet(key, &url, asked_pause);
             }
             tokio::time::sleep(wait).await;
             pause = (pause * 2).min(SLOWEST_POLL);
-            let request = self.requests.status(&url, order, key);
-            match self.step(Asked::Status, request, deadline, deadline).await {
-                Step::Withheld { reason, after } => return Outcome::InProgress { reason, after },
-                Step::Made { exchange, .. } if matches!(exchange.answer.meaning, Meaning::Accepted(_)) => {
-                    asked_pause = exchange.answer.retry_after;
+            match self.step(Asked::Status, || self.requests.status(&url, order, key), until, until).await {
+                Step::Made(made) if matches!(made.exchange.answer.meaning, Meaning::Accepted(_)) => {
+                    asked_pause = made.exchange.answer.retry_after;
                 }
-                Step::Made { exchange, refused_for } => {
-                    let answered = exchange.was_answered();
-                    return since_accepted(self.outcome(exchange, refused_for), answered);
-                }
+                step => return self.since_accepted(key, step),
             }
         }
     }
 
-    fn outcome(&self, exchange: Exchange, refused_for: Option<Duration>) -> Outcome {
-        let put_off = self.put_off(&exchange);
-        let Answer { meaning, retry_after, .. } = exchange.answer;
+    /// Asks once about an order that was accepted at an earlier call.
+    async fn ask_again(&self, order: &Order, key: &IdempotencyKey, url: Url, by: Instant) -> Outcome {
+        match self.step(Asked::Status, || self.requests.status(&url, order, key), by, by).await {
+            Step::Made(made) if matches!(made.exchange.answer.meaning, Meaning::Accepted(_)) => {
+                self.not_done_yet(key, &url, made.exchange.answer.retry_after)
+            }
+            step => self.since_accepted(key, step),
+        }
+    }
+
+    /// The order goes back to the queue, for longer each time, so that orders that are not done don't crowd out new ones.
+    fn not_done_yet(&self, key: &IdempotencyKey, url: &Url, asked: Option<Duration>) -> Outcome {
+        let pause = doubled(FIRST_POLL, self.memory.accepted(key, url));
+        let reason = "the warehouse accepted the order and is not done yet".to_owned();
+        Outcome::InProgress { reason, after: asked.max(Some(pause)) }
+    }
+
+    /// What an answer about an accepted order makes of it: the warehouse has the order, so nothing says that it was not
+    /// done, unless the warehouse says so.
+    fn since_accepted(&self, key: &IdempotencyKey, step: Step) -> Outcome {
+        let made = match step {
+            Step::Withheld { reason, after } => return Outcome::InProgress { reason, after },
+            Step::Made(made) => made,
+        };
+        let answered = made.exchange.was_answered();
+        if matches!(made.exchange.answer.meaning, Meaning::InProgress(_) | Meaning::Rejected(_)) {
+            // Where the status can't be had there, the order is posted again.
+            self.memory.forget(key);
+        }
+        match self.outcome(key, made) {
+            Outcome::Unavailable { reason, after } => Outcome::InProgress { reason, after },
+            Outcome::Ambiguous { reason, after, .. } if !answered => Outcome::InProgress { reason, after },
+            other => other,
+        }
+    }
+
+    fn outcome(&self, key: &IdempotencyKey, made: Made) -> Outcome {
+        let put_off = self.put_off(&made.exchange);
+        let Made { exchange: Exchange { answer: Answer { meaning, retry_after, .. }, .. }, refusal } = made;
         let after = retry_after.max(put_off);
-        match (meaning, refused_for) {
-            (Meaning::Fulfilled { reference }, _) => Outcome::Fulfilled { reference },
-            (Meaning::InProgress(reason), _) => Outcome::InProgress { reason, after },
-            // Followed before it comes to this.
-            (Meaning::Accepted(_), _) => {
-                let reason = "the warehouse accepted the order and is not done yet".to_owned();
+        match (meaning, refusal) {
+            (Meaning::Fulfilled { reference }, _) => {
+                self.memory.forget(key);
+                Outcome::Fulfilled { reference }
+            }
+            // Accepted orders are followed before it comes to this.
+            (Meaning::InProgress(reason), _) => {
+                let after = if retry_after.is_some() { after } else { after.max(Some(in_progress())) };
                 Outcome::InProgress { reason, after }
             }
-            (Meaning::Unavailable(reason), refused_for) => {
-                Outcome::Unavailable { reason, after: after.max(refused_for) }
-            }
-            // All calls fail now: that says nothing about this order.
-            (Meaning::Failed(reason) | Meaning::Rejected(reason), Some(refused_for)) => {
-                Outcome::Unavailable { reason, after: after.max(Some(refused_for)) }
-            }
+            (Meaning::Accepted(url), _) => self.not_done_yet(key, &url, retry_after),
             (Meaning::Failed(reason), None) => Outcome::Retry { reason, after },
-            (Meaning::Ambiguous(reason), refused_for) => {
-                Outcome::Ambiguous { reason, after: after.max(refused_for), spent: refused_for.is_none() }
-            }
             (Meaning::Rejected(reason), None) => Outcome::Rejected { reason },
+            (Meaning::Unavailable(reason), None) => Outcome::Unavailable { reason, after },
+            (Meaning::Ambiguous(reason), None) => Outcome::Ambiguous { reason, after, spent: true },
+            // All calls fail now: that says nothing about this order.
+            (Meaning::Failed(reason) | Meaning::Rejected(reason) | Meaning::Unavailable(reason), Some(refusal)) => {
+                Outcome::Unavailable { reason, after: after.max(Some(self.put_aside(key, refusal).0)) }
+            }
+            (Meaning::Ambiguous(reason), Some(refusal)) => {
+                let (aside, spent) = self.put_aside(key, refusal);
+                Outcome::Ambiguous { reason, after: after.max(Some(aside)), spent }
+            }
         }
+    }
+
+    /// How long an order stays away whose call failed with all others, and whether it has to do with the order.
+    ///
+    /// An order whose probe failed makes room for another one, for longer each time: else a few that the warehouse
+    /// can't digest would be all it ever sees. And after [`FREE_PROBES`] they spend their attempts, so that it ends.
+    fn put_aside(&self, key: &IdempotencyKey, refusal: Refusal) -> (Duration, bool) {
+        if !refusal.of_a_probe {
+            return (refusal.wait, false);
+        }
+        let before = self.memory.failed_as_probe(key);
+        (refusal.wait.max(doubled(PROBE_ASIDE, before)), before >= FREE_PROBES)
     }
 
     /// Draws on the retry budget for a request that the warehouse saw and that will be repeated.
     fn put_off(&self, exchange: &Exchange) -> Option<Duration> {
         let Answer { meaning, retry_after, .. } = &exchange.answer;
-        let failed = matches!(meaning, Meaning::Unavailable(_) | Meaning::Failed(_) | Meaning::Ambiguous(_));
-        if !failed || !exchange.was_sent() {
+        let repeated = !matches!(meaning, Meaning::Fulfilled { .. } | Meaning::Accepted(_) | Meaning::Rejected(_));
+        if !repeated || !exchange.was_sent() {
             return None;
         }
         let put_off = self.budget().put_off(Instant::now());
@@ -208,11 +277,17 @@ impl Fulfiller for HttpFulfiller {
         let Some(_place) = self.limits.place(send_by).await else {
             return Outcome::Unavailable { reason: no_room("--fulfiller-concurrency"), after: None };
         };
-        match self.step(Asked::Order, self.requests.order(order, key), send_by, deadline).await {
+        if let Some(url) = self.memory.status_url(key) {
+            return self.ask_again(order, key, url, deadline).await;
+        }
+        match self.step(Asked::Order, || self.requests.order(order, key), send_by, deadline).await {
             Step::Withheld { reason, after } => Outcome::Unavailable { reason, after },
-            Step::Made { exchange, refused_for } => match exchange.answer.meaning {
-                Meaning::Accepted(url) => self.follow(order, key, url, exchange.answer.retry_after, deadline).await,
-                _ => self.outcome(exchange, refused_for),
+            Step::Made(made) => match made.exchange.answer.meaning {
+                Meaning::Accepted(url) => {
+                    let until = deadline.min(Instant::now() + self.patience);
+                    self.follow(order, key, url, made.exchange.answer.retry_after, until).await
+                }
+                _ => self.outcome(key, made),
             },
         }
     }
@@ -233,13 +308,12 @@ fn no_room(option: &str) -> String {
     format!("nothing was sent: {option} left no room for half of the time")
 }
 
-/// What an answer about an accepted order makes of it: the warehouse has the order, so nothing says that it was not
-/// done, unless the warehouse says so.
-fn since_accepted(outcome: Outcome, answered: bool) -> Outcome {
-    match outcome {
-        Outcome::Unavailable { reason, after } => Outcome::InProgress { reason, after },
-        Outcome::Ambiguous { reason, after, .. } if !answered => Outcome::InProgress { reason, after },
-        Outcome::Retry { reason, after } => Outcome::Ambiguous { reason, after, spent: true },
-        other => other,
-    }
+/// `first` doubled `times` times, at most [`LONGEST_ASIDE`].
+fn doubled(first: Duration, times: u32) -> Duration {
+    first.saturating_mul(1 << times.min(16)).min(LONGEST_ASIDE)
+}
+
+/// How long an order that is in work already is left alone, unless the warehouse names a longer time.
+fn in_progress() -> Duration {
+    IN_PROGRESS + retry::jittered(IN_PROGRESS)
 }

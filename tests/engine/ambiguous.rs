@@ -11,6 +11,7 @@ use fulfillment_worker::retry::WhenAmbiguous;
 use fulfillment_worker::store::{BeginRequest, Begun, LetterFilter, TAKEN_OVER};
 use tokio::sync::Notify;
 
+use crate::faults::{HeldUp, Moment};
 use crate::rig::{Place, fulfilled, options, try_again};
 
 /// How long the row of a worker that died is left to it.
@@ -132,6 +133,48 @@ async fn with_parking_an_order_taken_from_a_dead_worker_is_not_called_for() {
     engine.until("dead 1 ambiguous").await;
     assert_eq!(engine.stop().await, 0);
     assert_parked(&place, id, TAKEN_OVER).await;
+}
+
+/// Tells when it is dropped, as a call is that a drain breaks off.
+struct Told(Arc<Notify>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+/// Found in a review: the drain handed the order back, and the next worker called.
+#[tokio::test]
+async fn with_parking_an_order_taken_over_while_a_drain_ends_is_parked_all_the_same() {
+    let place = Place::new();
+    place.submit(1).await;
+    let broken_off = Arc::new(Notify::new());
+    let signal = Arc::clone(&broken_off);
+    let options = EngineOptions { drain_timeout: Duration::from_secs(2), ..parking() };
+    // Somebody who thinks that leases are over at once.
+    let store = HeldUp::new(place.store(Duration::ZERO), Moment::Begun);
+    let mut engine = place.start_on(place.queue(options.lease), store.clone(), options, move |order| {
+        assert_eq!(order.id, OrderId(1), "the one that is taken over must not be called for");
+        let told = Told(Arc::clone(&signal));
+        Box::pin(async move {
+            let _told = told;
+            std::future::pending().await
+        })
+    });
+    store.reached.notified().await;
+    store.answer.notify_one();
+
+    let new = place.insert(1).await[0];
+    begun_by_a_worker_that_died(&place, new).await;
+    place.push(&[new]).await;
+    store.reached.notified().await;
+    engine.begin_to_stop();
+    broken_off.notified().await;
+    store.answer.notify_one();
+    engine.until("dead 2 ambiguous").await;
+    assert_eq!(engine.stop().await, 0);
+    assert_eq!(place.notes(new).await.last().unwrap(), TAKEN_OVER);
 }
 
 /// Caught a drain that handed back orders whose calls were under way.

@@ -48,23 +48,53 @@ impl Queue for SlowToSettle {
     }
 }
 
-/// A store that takes its time over a renewal, and then says that every row is lost.
-pub(crate) struct LosesRows {
+/// A store that answers only when it is told to, at one of two places.
+pub(crate) struct HeldUp {
     pub(crate) store: Arc<dyn OrderStore>,
-    pub(crate) renewing: Notify,
+    pub(crate) at: Moment,
+    /// Told when it got there.
+    pub(crate) reached: Notify,
     pub(crate) answer: Notify,
 }
 
+/// Where a [`HeldUp`] store takes its time.
+#[derive(PartialEq)]
+pub(crate) enum Moment {
+    /// Orders are begun, and nobody has been told.
+    Begun,
+    /// A renewal, which then says that every row is lost.
+    RowsLost,
+}
+
+impl HeldUp {
+    pub(crate) fn new(store: Arc<dyn OrderStore>, at: Moment) -> Arc<Self> {
+        Arc::new(Self { store, at, reached: Notify::new(), answer: Notify::new() })
+    }
+
+    async fn hold_up(&self, at: Moment) -> bool {
+        let held_up = self.at == at;
+        if held_up {
+            self.reached.notify_one();
+            self.answer.notified().await;
+        }
+        held_up
+    }
+}
+
 #[async_trait::async_trait]
-impl OrderStore for LosesRows {
+impl OrderStore for HeldUp {
     async fn renew(&self, renewals: &[Renewal]) -> Result<Vec<Option<Fence>>, StoreError> {
-        self.renewing.notify_one();
-        self.answer.notified().await;
-        Ok(vec![None; renewals.len()])
+        if self.hold_up(Moment::RowsLost).await {
+            Ok(vec![None; renewals.len()])
+        } else {
+            self.store.renew(renewals).await
+        }
     }
 
     async fn begin(&self, requests: &[BeginRequest]) -> Result<Vec<Begun>, StoreError> {
-        self.store.begin(requests).await
+        let begun = self.store.begin(requests).await;
+        self.hold_up(Moment::Begun).await;
+        begun
     }
 
     async fn conclude(&self, conclusions: &[Conclusion]) -> Result<Vec<Verdict>, StoreError> {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use faults::{LosesRows, SlowToSettle};
+use faults::{HeldUp, Moment, SlowToSettle};
 use fulfillment_worker::engine::EngineOptions;
 use fulfillment_worker::fulfiller::Outcome;
 use fulfillment_worker::queue::Depth;
@@ -207,8 +207,7 @@ async fn a_call_that_ends_while_its_row_is_being_lost_is_not_acknowledged() {
     let place = Place::new();
     place.submit(1).await;
     let options = EngineOptions { lease: Duration::from_millis(600), ..options() };
-    let store = LosesRows { store: place.store(options.lease), renewing: Notify::new(), answer: Notify::new() };
-    let store = Arc::new(store);
+    let store = HeldUp::new(place.store(options.lease), Moment::RowsLost);
     let (finish, finished) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (gate, signal) = (Arc::clone(&finish), Arc::clone(&finished));
     let queue = place.queue(options.lease);
@@ -220,7 +219,7 @@ async fn a_call_that_ends_while_its_row_is_being_lost_is_not_acknowledged() {
             fulfilled()
         })
     });
-    store.renewing.notified().await;
+    store.reached.notified().await;
     finish.notify_one();
     finished.notified().await;
     store.answer.notify_one();

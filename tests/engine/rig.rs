@@ -213,6 +213,11 @@ impl Running {
         tokio::time::timeout(LIMIT, search).await.unwrap_or_else(|_| panic!("no {beginning:?} came"))
     }
 
+    /// Begins the drain.
+    pub(crate) fn begin_to_stop(&self) {
+        self.drain.cancel();
+    }
+
     /// Drains, and returns how many orders were left unsettled.
     pub(crate) async fn stop(self) -> usize {
         self.drain.cancel();

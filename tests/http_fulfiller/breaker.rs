@@ -112,6 +112,22 @@ async fn while_it_is_open_the_warehouse_sees_one_probe_a_second_at_most() {
     drop(rig);
 }
 
+/// Found in a review: a few orders that the warehouse could not digest were all that it ever saw.
+///
+/// Caught, when seeded: probes that never spend an attempt.
+#[tokio::test]
+async fn an_order_that_fails_as_a_probe_stays_away_for_longer_each_time_and_pays_for_it_in_the_end() {
+    let (_peer, _) = switched(DOWN, "").await;
+    let rig = Rig::new(&target(&_peer.url()));
+    open(&rig).await;
+    for (seconds, charged) in [(2, false), (4, false), (8, false), (16, true)] {
+        assert_eq!(rig.fulfiller.capacity().await, 1, "the probe");
+        let outcome = rig.call(&order(99)).await;
+        let Outcome::Ambiguous { after: Some(after), spent, .. } = outcome else { panic!("{outcome:?}") };
+        assert_eq!((after.as_secs(), spent), (seconds, charged));
+    }
+}
+
 /// Caught, when seeded: room for all as soon as a probe was due.
 #[tokio::test]
 async fn claims_wait_for_the_probe_and_are_free_once_it_succeeded() {

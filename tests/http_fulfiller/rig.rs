@@ -26,6 +26,7 @@ pub(crate) fn target(url: &str) -> HttpTarget {
         retry_budget: 0.2,
         allow_link_local: false,
         deadline: Duration::from_secs(60),
+        patience: Duration::from_secs(60),
     }
 }
 

@@ -104,6 +104,9 @@ fn the_configuration_and_its_errors_show_no_secret() {
     assert!(right.contains("warehouse.example") && right.contains("***"), "{right}");
     assert_clean("`config`", &right);
 
+    let user_alone = config(&[("FULFILLMENT_FULFILLER", &format!("https://sk-{MARK}@warehouse.example/"))]);
+    assert_clean("a key as the user", &user_alone);
+
     let with_blank = format!("{token} {MARK}");
     for (variable, value) in [
         ("FULFILLMENT_FULFILLER", url.replace("https", "ftp")),

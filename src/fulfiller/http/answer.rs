@@ -94,13 +94,17 @@ fn meaning(asked: Asked, url: &Url, status: StatusCode, headers: &HeaderMap, bod
             None => Meaning::InProgress(said(status, body)),
         },
         (202, Asked::Status) => Meaning::Accepted(url.clone()),
-        // The order was taken; who may ask about it, or where, says nothing about it.
-        (401 | 403 | 404 | 405, Asked::Status) => Meaning::InProgress(said(status, body)),
+        (422, Asked::Status) => Meaning::Rejected(said(status, body)),
+        // The order was taken; who may ask about it, where and how, says nothing about it.
+        (300..=499, Asked::Status) if status != StatusCode::TOO_MANY_REQUESTS => {
+            Meaning::InProgress(said(status, body))
+        }
         (409, _) => Meaning::InProgress(said(status, body)),
         (200..=299, _) => Meaning::Fulfilled { reference: reference(body) },
         (429 | 503, _) => Meaning::Unavailable(said(status, body)),
         (408 | 425, _) => Meaning::Failed(said(status, body)),
-        (300..=399, _) => Meaning::Failed(format!("{}; redirects are not followed", said(status, body))),
+        // 303 after a POST says that it was done.
+        (300..=399, _) => Meaning::Ambiguous(format!("{}; redirects are not followed", said(status, body))),
         (400..=499, _) => Meaning::Rejected(said(status, body)),
         _ => Meaning::Ambiguous(said(status, body)),
     }

@@ -14,6 +14,10 @@ const FAILURES_IN_A_ROW: u32 = 10;
 const PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause that an answer's `Retry-After` can ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How long a probe has to be answered before another one goes out: it may be lost in a warehouse that is back by now.
+const PROBE_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a probe may be due without a call that could be it. Nobody knows then how the warehouse is.
+const UNTRIED: Duration = Duration::from_secs(30);
 
 /// Leave to make one call. To be handed back with the call's result, or [abandoned](Breaker::abandon).
 #[derive(Debug, PartialEq, Eq)]
@@ -66,7 +70,7 @@ pub enum Change {
 enum State {
     Closed,
     Open { until: Instant, reason: String },
-    Probing { reason: String },
+    Probing { until: Instant, reason: String },
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -79,7 +83,8 @@ struct Second {
 /// Closed → open → one probe → closed, or open again.
 ///
 /// It opens when at least half of at least 20 calls of the last 10 s failed, or 10 in a row. One second later, or as
-/// long after as the answer that opened it asked for (at most a minute), one call goes out as a probe.
+/// long after as the answer that opened it asked for (at most a minute), one call goes out as a probe; another one
+/// follows two seconds later if that has not been answered.
 #[derive(Debug)]
 pub struct Breaker {
     state: State,
@@ -105,7 +110,7 @@ impl Breaker {
     pub fn reason(&self) -> Option<&str> {
         match &self.state {
             State::Closed => None,
-            State::Open { reason, .. } | State::Probing { reason } => Some(reason),
+            State::Open { reason, .. } | State::Probing { reason, .. } => Some(reason),
         }
     }
 
@@ -115,7 +120,8 @@ impl Breaker {
             State::Closed => Room::Free,
             State::Open { until, .. } if *until <= now => Room::Probe,
             State::Open { until, .. } => Room::None(*until - now),
-            State::Probing { .. } => Room::None(PAUSE),
+            State::Probing { until, .. } if *until <= now => Room::Probe,
+            State::Probing { until, .. } => Room::None(*until - now),
         }
     }
 
@@ -127,12 +133,26 @@ impl Breaker {
         let room = self.room(now);
         let refuse = |reason: &str, retry_in| Err(Refused { retry_in, reason: reason.to_owned() });
         match (&mut self.state, room) {
-            (State::Open { reason, .. }, Room::Probe) => {
-                self.state = State::Probing { reason: std::mem::take(reason) };
+            (State::Open { reason, .. } | State::Probing { reason, .. }, Room::Probe) => {
+                let reason = std::mem::take(reason);
+                // A probe that was out of patience is no longer waited for.
+                self.enter(State::Probing { until: now + PROBE_PATIENCE, reason });
                 Ok(Admission { era: self.era, probe: true })
             }
-            (State::Open { reason, .. } | State::Probing { reason }, Room::None(wait)) => refuse(reason, wait),
+            (State::Open { reason, .. } | State::Probing { reason, .. }, Room::None(wait)) => refuse(reason, wait),
             _ => Ok(Admission { era: self.era, probe: false }),
+        }
+    }
+
+    /// Closes when a probe has been due for half a minute and no call came that could be it: how the warehouse is
+    /// nobody knows then, and an alarm without an order that waits helps nobody.
+    pub fn rest(&mut self, now: Instant) -> Option<Change> {
+        match self.state {
+            State::Open { until, .. } | State::Probing { until, .. } if until + UNTRIED <= now => {
+                self.enter(State::Closed);
+                Some(Change::Closed)
+            }
+            _ => None,
         }
     }
 
@@ -178,7 +198,7 @@ impl Breaker {
 
     /// The call was dropped before it had a result. A dropped probe is followed by another one a pause later.
     pub fn abandon(&mut self, now: Instant, admission: Admission) -> Option<Change> {
-        let State::Probing { reason } = &mut self.state else { return None };
+        let State::Probing { reason, .. } = &mut self.state else { return None };
         if !admission.probe || admission.era != self.era {
             return None;
         }

@@ -46,7 +46,7 @@ pub(super) async fn exchange(requests: &Requests, asked: Asked, request: Request
     let sending = requests.client().execute(request);
     match tokio::time::timeout_at(deadline.into(), sending).await {
         Ok(Ok(mut response)) => {
-            let body = requests.redacted(beginning_of_body(&mut response, deadline).await);
+            let body = requests.redaction().apply(beginning_of_body(&mut response, deadline).await);
             let status = response.status();
             let answer = answer::read(asked, &url, status, response.headers(), &body, SystemTime::now());
             Exchange { class: class(status), answer }

@@ -8,6 +8,14 @@ use tokio::sync::watch;
 use super::breaker::{Admission, Breaker, Change, Refused, Room};
 use crate::event::{BreakerState, Dependency, Event, Observers};
 
+/// Calls are refused from now on, as one has failed.
+pub(super) struct Refusal {
+    /// For how long.
+    pub(super) wait: Duration,
+    /// Whether the one that failed was a probe.
+    pub(super) of_a_probe: bool,
+}
+
 /// Lets calls through while the breaker does.
 pub(super) struct Gate {
     breaker: Mutex<Breaker>,
@@ -35,7 +43,13 @@ impl Gate {
     pub(super) async fn room(&self) -> usize {
         let mut changes = self.changes.subscribe();
         loop {
-            let room = self.breaker().room(Instant::now());
+            let room = {
+                let mut breaker = self.breaker();
+                let now = Instant::now();
+                let change = breaker.rest(now);
+                self.tell(&breaker, change);
+                breaker.room(now)
+            };
             match room {
                 Room::Free => return usize::MAX,
                 Room::Probe => return 1,
@@ -84,18 +98,20 @@ impl Pass<'_> {
         }
     }
 
-    /// The warehouse fails. Says how long calls are refused from now on; `None` if they are not.
-    pub(super) fn fail(mut self, reason: &str, retry_after: Option<Duration>) -> Option<Duration> {
+    /// The warehouse fails. `None` if calls are let through all the same.
+    pub(super) fn fail(mut self, reason: &str, retry_after: Option<Duration>) -> Option<Refusal> {
         let admission = self.admission.take()?;
+        let of_a_probe = admission.is_probe();
         let now = Instant::now();
         let mut breaker = self.gate.breaker();
         let change = breaker.fail(now, admission, reason, retry_after);
         self.gate.tell(&breaker, change);
-        match breaker.room(now) {
-            Room::Free => None,
-            Room::Probe => Some(Duration::ZERO),
-            Room::None(wait) => Some(wait),
-        }
+        let wait = match breaker.room(now) {
+            Room::Free => return None,
+            Room::Probe => Duration::ZERO,
+            Room::None(wait) => wait,
+        };
+        Some(Refusal { wait, of_a_probe })
     }
 }
 

@@ -2,14 +2,13 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Request};
 use serde::Serialize;
 use url::Url;
 
 use super::client::HttpFulfillerError;
+use super::redaction::Redaction;
 use super::signature::Signer;
 use crate::config::HttpTarget;
 use crate::order::{IdempotencyKey, Order, iso_8601};
@@ -42,8 +41,7 @@ pub(super) struct Requests {
     url: Url,
     authorization: Option<HeaderValue>,
     signer: Option<Signer>,
-    /// What an answer must not bring into a log or table, should it quote the request.
-    secrets: Vec<String>,
+    redaction: Redaction,
 }
 
 impl Requests {
@@ -52,8 +50,6 @@ impl Requests {
         let template = client.post(target.url.expose().clone()).build();
         let template = template.map_err(|error| HttpFulfillerError::Client(super::exchange::told(error)))?;
         let url = template.url().clone();
-        let mut secrets: Vec<String> =
-            target.signing_secrets.iter().chain(&target.token).map(|secret| secret.expose().to_owned()).collect();
         let authorization = match &target.token {
             Some(token) => {
                 let bearer = HeaderValue::try_from(format!("Bearer {}", token.expose()));
@@ -61,13 +57,7 @@ impl Requests {
             }
             None => template.headers().get(AUTHORIZATION).cloned(),
         };
-        let basic = authorization.as_ref().and_then(|value| value.to_str().ok()?.strip_prefix("Basic "));
-        if let Some(basic) = basic {
-            let password = STANDARD.decode(basic).ok().and_then(|pair| String::from_utf8(pair).ok());
-            let password = password.and_then(|pair| Some(pair.split_once(':')?.1.to_owned()));
-            secrets.extend(password.into_iter().chain([basic.to_owned()]));
-        }
-        secrets.retain(|secret| !secret.is_empty());
+        let redaction = Redaction::new(target, authorization.as_ref());
         let authorization = authorization.map(|mut value| {
             value.set_sensitive(true);
             value
@@ -76,7 +66,7 @@ impl Requests {
             [] => None,
             secrets => Some(Signer::new(secrets.iter().map(|secret| secret.expose()))?),
         };
-        Ok(Self { client, url, authorization, signer, secrets })
+        Ok(Self { client, url, authorization, signer, redaction })
     }
 
     /// The request that asks for an order to be fulfilled.
@@ -100,17 +90,9 @@ impl Requests {
         &self.client
     }
 
-    /// Takes out of an answer what it may have quoted of the request's credentials.
-    pub(super) fn redacted(&self, body: Vec<u8>) -> Vec<u8> {
-        let holds = |secret: &String| body.windows(secret.len()).any(|window| window == secret.as_bytes());
-        if !self.secrets.iter().any(holds) {
-            return body;
-        }
-        let mut text = String::from_utf8_lossy(&body).into_owned();
-        for secret in &self.secrets {
-            text = text.replace(secret.as_str(), "***");
-        }
-        text.into_bytes()
+    /// What an answer must not bring into a log or table, should it quote the request.
+    pub(super) fn redaction(&self) -> &Redaction {
+        &self.redaction
     }
 
     fn identify(&self, headers: &mut HeaderMap, order: &Order, key: &IdempotencyKey, body: &[u8]) {

@@ -38,7 +38,7 @@ fn every_status_has_its_meaning() {
     let expected = |status: u16| match status {
         202 => ("accepted", false),
         200..=299 => ("fulfilled", false),
-        300..=399 => ("failed", true),
+        300..=399 => ("ambiguous", true),
         408 | 425 => ("failed", false),
         409 => ("in progress", false),
         429 | 503 => ("unavailable", true),
@@ -55,7 +55,9 @@ fn every_status_has_its_meaning() {
 fn answers_about_a_status_differ_where_only_the_asking_went_wrong() {
     for status in 200..=999 {
         let expected = match status {
-            401 | 403 | 404 | 405 => ("in progress", false),
+            422 => ("rejected", false),
+            429 => ("unavailable", true),
+            300..=499 => ("in progress", false),
             status => class(Asked::Order, status),
         };
         assert_eq!(class(Asked::Status, status), expected, "{status}");
@@ -159,7 +161,7 @@ fn a_status_without_a_name_is_its_number() {
 
 #[test]
 fn a_redirect_says_that_it_was_not_followed() {
-    let Meaning::Failed(reason) = meaning_of(302, "") else { panic!("a redirect is a failure") };
+    let Meaning::Ambiguous(reason) = meaning_of(302, "") else { panic!("303 may well mean that it was done") };
     assert_eq!(reason, "the warehouse answered 302 Found; redirects are not followed");
 }
 

@@ -119,9 +119,31 @@ fn nothing_is_admitted_until_a_second_has_passed_and_the_reason_is_told() {
 fn one_probe_goes_out_and_no_second_one_beside_it() {
     let mut rig = Rig::opened_at(0, None);
     let _probe = rig.admit(1_000).unwrap();
-    let refused = rig.admit(60_000).unwrap_err();
+    let refused = rig.admit(2_999).unwrap_err();
     assert_eq!(refused.reason, "503 from the warehouse");
-    assert_eq!(rig.breaker.room(rig.at(60_000)), Room::None(PAUSE));
+    assert_eq!(rig.breaker.room(rig.at(2_900)), Room::None(Duration::from_millis(100)));
+}
+
+/// Found in a review: a warehouse that was back had to wait for a probe that hung.
+#[test]
+fn a_probe_that_hangs_is_followed_by_another_one_two_seconds_later() {
+    let mut rig = Rig::opened_at(0, None);
+    let lost = rig.admit(1_000).unwrap();
+    let second = rig.admit(3_000).unwrap();
+    let now = rig.at(3_100);
+    assert_eq!(rig.breaker.succeed(now, lost), None, "it is no longer waited for");
+    assert_eq!(rig.breaker.succeed(now, second), Some(Change::Closed));
+}
+
+/// Found in a review: a worker without orders said all night that its warehouse was down.
+#[test]
+fn without_a_call_to_probe_with_it_closes_half_a_minute_after_one_was_due() {
+    let mut rig = Rig::opened_at(0, None);
+    let (early, late) = (rig.at(30_999), rig.at(31_000));
+    assert_eq!(rig.breaker.rest(early), None);
+    assert_eq!(rig.breaker.rest(late), Some(Change::Closed));
+    assert_eq!(rig.breaker.room(late), Room::Free);
+    assert_eq!(rig.breaker.rest(late), None);
 }
 
 #[test]
@@ -165,7 +187,7 @@ fn a_dropped_call_that_is_no_probe_changes_nothing() {
     }
     let _probe = rig.admit(1_000).unwrap();
     rig.breaker.abandon(rig.start, before);
-    assert_eq!(rig.breaker.room(rig.at(5_000)), Room::None(PAUSE), "the probe is still under way");
+    assert_eq!(rig.breaker.room(rig.at(1_000)), Room::None(PROBE_PATIENCE), "the probe is still under way");
 }
 
 #[test]
