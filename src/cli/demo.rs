@@ -157,7 +157,7 @@ fn settings(arguments: &Arguments, database: &Path, warehouse: SecretUrl) -> Set
             lease: call_timeout + Duration::from_secs(5),
             events: true,
         },
-        fulfiller: FulfillerTarget::Http(HttpTarget::new(warehouse, call_timeout)),
+        fulfiller: FulfillerTarget::Http(Box::new(HttpTarget::new(warehouse, call_timeout))),
         call_timeout,
         listen: arguments.listen,
         concurrency: usize::try_from(arguments.concurrency).unwrap_or(usize::MAX),

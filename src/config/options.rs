@@ -207,7 +207,7 @@ impl RunOptions {
                     // It must not be posted again, and nobody else knows where to ask.
                     target.patience = target.deadline;
                 }
-                FulfillerTarget::Http(target)
+                FulfillerTarget::Http(Box::new(target))
             }
             None => FulfillerTarget::Simulated(Simulation {
                 shortest: simulation.simulate_latency.shortest,

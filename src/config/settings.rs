@@ -110,7 +110,7 @@ pub enum FulfillerTarget {
     /// Waits, and fails now and then.
     Simulated(Simulation),
     /// Calls a warehouse.
-    Http(HttpTarget),
+    Http(Box<HttpTarget>),
 }
 
 /// A warehouse, and how it is called.
