@@ -39,6 +39,9 @@ pub(crate) trait StoreFixture: Sized + Send + Sync {
     /// Sets an order's `updated_at` this far ahead of the clock.
     async fn set_ahead(&self, order_id: OrderId, ahead: Duration);
 
+    /// Makes an order look as if it had been left as it is for so long, however old it is.
+    async fn set_idle(&self, order_id: OrderId, idle: Duration);
+
     /// Sets an order's status, as somebody who knows no rules.
     async fn set_status(&self, order_id: OrderId, status: &str);
 

@@ -40,7 +40,7 @@ pub(crate) async fn a_pending_order_touched_lately_is_none<F: StoreFixture>() {
     let worker = fixture.worker(LEASE, true).await;
     fixture.put("pending", 9 * MINUTE).await;
     let released = fixture.put("pending", 90 * MINUTE).await;
-    fixture.set_ahead(released, Duration::ZERO).await;
+    fixture.set_idle(released, MINUTE).await;
     assert_eq!(found(&worker, search()).await, []);
 }
 
@@ -89,7 +89,9 @@ pub(crate) async fn an_order_left_alone_for_too_long_is_counted_instead<F: Store
         fixture.put(status, 1_010 * MINUTE).await;
     }
     let young = fixture.put("pending", 990 * MINUTE).await;
-    assert_eq!(found(&worker, search).await, [young]);
+    let put_back = fixture.put("pending", 1_010 * MINUTE).await;
+    fixture.set_idle(put_back, 20 * MINUTE).await;
+    assert_eq!(found(&worker, search).await, [young, put_back]);
     assert_eq!(worker.store.left_alone(search.max_age).await.unwrap(), 2);
 }
 

@@ -52,6 +52,11 @@ impl StoreFixture for PostgresFixture {
         self.client.execute(sql, &[&order_id.0, &ahead.as_secs_f64()]).await.unwrap();
     }
 
+    async fn set_idle(&self, order_id: OrderId, idle: Duration) {
+        let sql = "UPDATE orders SET updated_at = now()::timestamp - $2 * interval '1 second' WHERE id::int8 = $1";
+        self.client.execute(sql, &[&order_id.0, &idle.as_secs_f64()]).await.unwrap();
+    }
+
     async fn set_status(&self, order_id: OrderId, status: &str) {
         let sql = "UPDATE orders SET status = $2 WHERE id::int8 = $1";
         self.client.execute(sql, &[&order_id.0, &status]).await.unwrap();

@@ -68,6 +68,11 @@ impl StoreFixture for SqliteFixture {
         self.connection().execute(sql, (order_id.0, micros(ahead))).unwrap();
     }
 
+    async fn set_idle(&self, order_id: OrderId, idle: Duration) {
+        let sql = "UPDATE orders SET updated_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER) - ?2 WHERE id = ?1";
+        self.connection().execute(sql, (order_id.0, micros(idle))).unwrap();
+    }
+
     async fn set_status(&self, order_id: OrderId, status: &str) {
         self.connection().execute("UPDATE orders SET status = ?2 WHERE id = ?1", (order_id.0, status)).unwrap();
     }
