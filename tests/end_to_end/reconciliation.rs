@@ -67,7 +67,6 @@ async fn migrated() -> TestDatabase {
     database
 }
 
-/// Caught, when seeded: a service that starts no reconciler.
 #[tokio::test]
 async fn orders_whose_producer_died_between_insert_and_push_are_fulfilled() {
     let (redis, database) = (RedisServer::start().await, migrated().await);
@@ -123,7 +122,6 @@ async fn messages_of_finished_orders_that_an_old_snapshot_brings_back_are_droppe
     assert_eq!(worker.metrics().value("fulfillment_already_final_total"), f64::from(ORDERS));
 }
 
-/// Caught, when seeded: a watermark that is never raised.
 #[tokio::test]
 async fn a_lost_order_is_found_while_the_queue_never_runs_empty() {
     let (redis, database) = (RedisServer::start().await, migrated().await);
@@ -166,7 +164,7 @@ async fn leads(worker: &WorkerProcess) {
 }
 
 /// Beside workers under load orders and messages are on their way at any moment, and nothing is missing.
-/// Caught, when seeded: an audit that reads messages before rows, or looks only once.
+/// Caught, when seeded: an audit that looks only once.
 #[tokio::test]
 async fn an_audit_beside_busy_workers_misses_nothing() {
     let (redis, database) = (RedisServer::start().await, migrated().await);

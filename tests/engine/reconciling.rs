@@ -76,13 +76,17 @@ impl Running {
         found
     }
 
+    /// Waits for an event that begins so. Rounds go on for ever, so that the wait as a whole needs a limit.
     async fn until(&mut self, beginning: &str) -> String {
-        loop {
-            let event = self.next().await;
-            if event.starts_with(beginning) {
-                return event;
+        let search = async {
+            loop {
+                let event = self.next().await;
+                if event.starts_with(beginning) {
+                    return event;
+                }
             }
-        }
+        };
+        tokio::time::timeout(LIMIT, search).await.unwrap_or_else(|_| panic!("no {beginning:?} came"))
     }
 
     async fn stop(self) {
@@ -95,7 +99,6 @@ fn unknown() -> Arc<Watermark> {
     Arc::default()
 }
 
-/// Caught, when seeded: a reconciler that adopts and tells nobody, one that adopts nothing.
 #[tokio::test]
 async fn an_order_whose_message_never_came_is_fulfilled() {
     let place = Place::new();
@@ -163,7 +166,7 @@ async fn an_order_in_work_whose_worker_and_message_are_gone_is_adopted_after_lea
     assert_eq!(place.depth().await.retrying, 1);
 }
 
-/// Caught, when seeded: a watermark that is ignored, and one that is never raised.
+/// Caught, when seeded: a watermark that is never raised.
 #[tokio::test]
 async fn while_the_queue_never_runs_empty_only_what_was_passed_is_adopted() {
     let place = Place::new();
@@ -191,7 +194,7 @@ async fn while_the_queue_never_runs_empty_only_what_was_passed_is_adopted() {
     task.await.unwrap();
 }
 
-/// Caught, when seeded: a search without an end.
+/// Caught, when seeded: a search that knows no greatest age.
 #[tokio::test]
 async fn orders_older_than_the_greatest_age_are_counted_and_left_alone() {
     let place = Place::new();
@@ -204,7 +207,7 @@ async fn orders_older_than_the_greatest_age_are_counted_and_left_alone() {
     assert_eq!(reconciler.three_rounds().await, Vec::<String>::new());
 }
 
-/// Caught, when seeded: a round without a limit, and a limit after which the rest is forgotten.
+/// Caught, when seeded: a round without a limit.
 #[tokio::test]
 async fn a_first_start_on_an_old_table_adopts_so_many_a_round_and_all_in_the_end() {
     let place = Place::new();

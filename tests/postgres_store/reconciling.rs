@@ -37,7 +37,6 @@ fn assert_by_status(plan: &str) {
     assert!(!plan.contains("Seq Scan on orders") && !plan.contains("orders_pkey"), "{plan}");
 }
 
-/// Caught, when written: `ORDER BY id LIMIT` in the same query, which the planner answers by walking the primary key.
 #[tokio::test]
 async fn orphans_among_a_million_orders_are_found_without_reading_what_is_done() {
     let database = TestDatabase::create().await;

@@ -44,7 +44,6 @@ pub(crate) async fn a_pending_order_touched_lately_is_none<F: StoreFixture>() {
     assert_eq!(found(&worker, search()).await, []);
 }
 
-/// Caught, when seeded: a search without the watermark.
 pub(crate) async fn a_pending_order_that_nobody_has_passed_yet_is_none<F: StoreFixture>() {
     let fixture = F::fresh().await;
     let worker = fixture.worker(LEASE, true).await;
