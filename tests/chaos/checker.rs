@@ -113,6 +113,11 @@ impl Verdict {
                 }
                 state = &event.state;
             }
+            let taken_from_its_holder =
+                |pair: &[Event]| pair[1].state != "processing" && pair[0].worker != pair[1].worker;
+            if timeline.windows(2).any(|pair| pair[0].state == "processing" && taken_from_its_holder(pair)) {
+                self.violation("only who holds an order ends its attempt", evidence.story(order));
+            }
             if timeline.last().is_some_and(|last| last.at_micros != row.updated_micros || last.state != row.status) {
                 self.violation("the timeline ends as the row does", evidence.story(order));
             }

@@ -48,6 +48,7 @@ const SECONDS: u64 = 21;
 /// Orders a second.
 const RATE: u64 = 100;
 
+/// Caught, when seeded: a key per attempt, a conclusion without the fence, an acknowledgement without a commit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 async fn nothing_is_lost_and_nothing_done_twice_whatever_goes_wrong() {
     let (seed, seconds, rate) = (size("CHAOS_SEED", 1), size("CHAOS_SECONDS", SECONDS), size("CHAOS_RATE", RATE));
@@ -62,6 +63,9 @@ async fn nothing_is_lost_and_nothing_done_twice_whatever_goes_wrong() {
     for phase in plan::draw(seed, Duration::from_secs(seconds)) {
         faults.extend(injector.carry_out(&phase).await);
         rests.push(rest::until_all_are_final(&world).await);
+        if rest::is_too_long(rests.last()) {
+            break;
+        }
     }
     stop.cancel();
     let journal = producer.await.expect("the producer's journal");

@@ -10,7 +10,7 @@ use crate::world::{World, identity};
 /// Longest time from the last fault until every order that was accepted before it is final.
 const FINAL_WITHIN: Duration = Duration::from_secs(60);
 /// When even a failing soak gives up.
-const GIVE_UP: Duration = Duration::from_secs(180);
+const GIVE_UP: Duration = Duration::from_secs(90);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Waits until every order that is there now is final, while others are placed. Returns how long that took; those who
@@ -31,9 +31,14 @@ pub(crate) async fn until_all_are_final(world: &World) -> Duration {
     began.elapsed()
 }
 
+/// Whether there is no sense in going on.
+pub(crate) fn is_too_long(rest: Option<&Duration>) -> bool {
+    rest.is_some_and(|rest| *rest > FINAL_WITHIN)
+}
+
 /// The rests in microseconds; those that took too long are noted.
 pub(crate) fn in_time(rests: Vec<Duration>, verdict: &mut Verdict) -> Vec<i64> {
-    for (number, rest) in rests.iter().enumerate().filter(|(_, rest)| **rest > FINAL_WITHIN) {
+    for (number, rest) in rests.iter().enumerate().filter(|(_, rest)| is_too_long(Some(rest))) {
         verdict.violation("all is final soon after the last fault", format!("phase {number}: {rest:?}"));
     }
     rests.iter().map(|rest| i64::try_from(rest.as_micros()).unwrap_or(i64::MAX)).collect()
