@@ -57,6 +57,7 @@ impl Injector {
             Fault::WorkerTerminated => self.terminate_worker(worker).await,
             Fault::RedisKilled => world.restart_redis(lasts, true).await,
             Fault::RedisEmptied => world.restart_redis(lasts, false).await,
+            Fault::RedisSetBack => world.set_redis_back(lasts).await,
             Fault::RedisFlushed => self.tell_redis(redis::cmd("FLUSHALL")).await,
             Fault::ScriptsFlushed => self.tell_redis(redis::cmd("SCRIPT").arg("FLUSH").clone()).await,
             Fault::PostgresCrashed => {

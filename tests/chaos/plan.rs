@@ -41,6 +41,8 @@ pub(crate) enum Fault {
     RedisFlushed,
     /// SIGKILL, and it is started again without its file.
     RedisEmptied,
+    /// SIGKILL, and it is started again with its file as it was some time ago.
+    RedisSetBack,
     /// SCRIPT FLUSH.
     ScriptsFlushed,
     /// Immediate shutdown, and it is started again.
@@ -94,13 +96,14 @@ enum Part {
 use Fault::*;
 
 /// Every fault, once.
-const ALL: [Fault; 32] = [
+const ALL: [Fault; 33] = [
     WorkerKilled,
     WorkerStopped,
     WorkerTerminated,
     RedisKilled,
     RedisFlushed,
     RedisEmptied,
+    RedisSetBack,
     ScriptsFlushed,
     PostgresCrashed,
     BackendsTerminated,
@@ -146,7 +149,7 @@ impl Fault {
 
     /// Loses messages that only something else can bring back.
     pub(crate) fn loses_messages(self) -> bool {
-        matches!(self, RedisFlushed | RedisEmptied | ProducerDies)
+        matches!(self, RedisFlushed | RedisEmptied | RedisSetBack | ProducerDies)
     }
 
     /// Lies in what is sent, not in what breaks: there is nothing to recover from.
@@ -157,7 +160,7 @@ impl Fault {
     fn part(self, worker: usize) -> Part {
         match self {
             WorkerKilled | WorkerStopped | WorkerTerminated => Part::Worker(worker),
-            RedisKilled | RedisFlushed | RedisEmptied | ScriptsFlushed => Part::Redis,
+            RedisKilled | RedisFlushed | RedisEmptied | RedisSetBack | ScriptsFlushed => Part::Redis,
             PostgresCrashed | BackendsTerminated | SlotsExhausted | RowLocked => Part::Postgres,
             HorizonPinned => Part::Horizon,
             Cut(link) | RepliesLost(link) | HalfOpen(link) | Slow(link) => Part::Link(link),
@@ -173,7 +176,7 @@ impl Fault {
             WorkerStopped => lease + 500..lease + 2_500,
             RedisKilled | RedisEmptied | PostgresCrashed | WarehouseKilled => 100..2_000,
             BackendsTerminated | SlotsExhausted | HalfOpen(_) | WarehouseRefuses => 500..3_000,
-            RowLocked | Slow(_) | AnswersCut | WarehouseHangs => 1_000..4_000,
+            RedisSetBack | RowLocked | Slow(_) | AnswersCut | WarehouseHangs => 1_000..4_000,
             RepliesLost(_) => 200..1_500,
             HorizonPinned => 10_000..25_000,
             WorkerKilled | WorkerTerminated | RedisFlushed | ScriptsFlushed | Cut(_) | Poison | Duplicates | Flood

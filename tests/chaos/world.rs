@@ -1,6 +1,7 @@
 //! Everything that runs: servers, links, workers, warehouse; and what became of the workers.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Mutex as BlockingMutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -191,10 +192,32 @@ impl World {
         redis.end(Signal::Kill).await;
         tokio::time::sleep(after).await;
         if !keep_file {
-            std::fs::remove_dir_all(redis.folder.path().join("appendonlydir")).expect("the file of Redis");
+            std::fs::remove_dir_all(redis.folder.path().join(REDIS_FILES)).expect("the files of Redis");
         }
         redis.restart().await;
     }
+
+    /// Stops Redis without warning, and starts it again with the files that it had so long before.
+    pub(crate) async fn set_redis_back(&self, by: Duration) {
+        let mut redis = self.redis.lock().await;
+        let files = redis.folder.path().join(REDIS_FILES);
+        let earlier = tempfile::tempdir().expect("a folder for the files of Redis");
+        copy_files(&files, earlier.path()).expect("a copy of the files of Redis");
+        tokio::time::sleep(by).await;
+        redis.end(Signal::Kill).await;
+        copy_files(earlier.path(), &files).expect("the files of Redis, put back");
+        redis.restart().await;
+    }
+}
+
+const REDIS_FILES: &str = "appendonlydir";
+
+fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
+    for file in std::fs::read_dir(from)? {
+        let file = file?;
+        std::fs::copy(file.path(), to.join(file.file_name()))?;
+    }
+    Ok(())
 }
 
 /// Long enough that a worker that is killed has orders in hand.
