@@ -44,7 +44,7 @@ outage: ## A warehouse that is out of order for a minute (docs/BENCHMARKS.md)
 SEED ?= 1
 MINUTES ?= 5
 
-chaos: ## Orders while 30 kinds of things go wrong: SEED=1 MINUTES=5 JSON=figures.json (docs/RELIABILITY.md)
+chaos: ## Orders while 33 kinds of things go wrong: SEED=1 MINUTES=5 JSON=figures.json (docs/RELIABILITY.md)
 	scripts/install-packages.sh
 	CHAOS_SEED=$(SEED) CHAOS_SECONDS=$$(($(MINUTES) * 60)) $(if $(JSON),CHAOS_JSON=$(abspath $(JSON))) \
 	  cargo test --locked --release --test chaos -- --nocapture

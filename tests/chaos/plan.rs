@@ -9,10 +9,6 @@ use rand::{RngExt, SeedableRng};
 
 use crate::world::{LEASE, WORKERS};
 
-/// Whether something brings back messages that Redis has lost, and those that a producer never pushed. Without it, these
-/// faults are left out, and the producer pushes until it is told that it has.
-pub(crate) const RECONCILES: bool = false;
-
 const KILLS_LAST: Duration = Duration::from_secs(8);
 const MIXTURE_LASTS: Duration = Duration::from_secs(30);
 const KILL_EVERY: Duration = Duration::from_secs(1);
@@ -147,11 +143,6 @@ impl Fault {
         name
     }
 
-    /// Loses messages that only something else can bring back.
-    pub(crate) fn loses_messages(self) -> bool {
-        matches!(self, RedisFlushed | RedisEmptied | RedisSetBack | ProducerDies)
-    }
-
     /// Lies in what is sent, not in what breaks: there is nothing to recover from.
     pub(crate) fn is_input(self) -> bool {
         matches!(self, Poison | Duplicates | Flood | ProducerDies)
@@ -241,7 +232,7 @@ fn mixture(random: &mut StdRng, bag: &mut Vec<Fault>, length: Duration) -> Phase
         let worker = random.random_range(0..WORKERS);
         let is_free = |fault: &Fault| busy.get(&fault.part(worker)).is_none_or(|until| *until <= at);
         if !bag.iter().any(is_free) {
-            bag.extend(ALL.into_iter().filter(|fault| RECONCILES || !fault.loses_messages()));
+            bag.extend(ALL);
         }
         let free: Vec<usize> = (0..bag.len()).filter(|&index| is_free(&bag[index])).collect();
         if let Some(&index) = free.get(random.random_range(0..free.len().max(1))) {

@@ -14,7 +14,6 @@ use tokio::sync::mpsc;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
-use crate::plan::RECONCILES;
 use crate::support::redis::QUEUE_KEY;
 use crate::world::{REJECTED_PRODUCT, World};
 
@@ -102,11 +101,13 @@ impl Producer {
     async fn place(&mut self, count: i32, dies: bool) {
         let requests = self.next_request..=self.next_request + count - 1;
         self.next_request += count;
-        let (inserted, mut orders) = self.insert(&requests).await;
-        if inserted == Told::Unknown && !RECONCILES {
-            orders = self.look_up(&requests).await;
-        }
-        let pushed = if dies || orders.is_empty() { Told::NotAsked } else { self.push_as_needed(&orders).await };
+        let (inserted, orders) = self.insert(&requests).await;
+        // Nothing is asked for twice: an order whose message is lost is the reconciler's.
+        let pushed = if dies || orders.is_empty() {
+            Told::NotAsked
+        } else {
+            self.push(&orders).await.map_or(Told::Unknown, |()| Told::Done)
+        };
         if dies {
             (self.store, self.queue) = (None, None);
         }
@@ -131,27 +132,6 @@ impl Producer {
                 (Told::Done, rows.iter().map(|row| row.get(0)).collect())
             }
             Err(_) => (Told::Unknown, Vec::new()),
-        }
-    }
-
-    /// Finds out which orders came of requests that were not answered.
-    async fn look_up(&self, requests: &RangeInclusive<i32>) -> Vec<i32> {
-        let sql = format!("SELECT id FROM orders WHERE quantity BETWEEN {} AND {}", requests.start(), requests.end());
-        loop {
-            match self.world.query(&sql).await {
-                Ok(rows) => return rows.iter().map(|row| row.get(0)).collect(),
-                Err(_) => tokio::time::sleep(EVERY).await,
-            }
-        }
-    }
-
-    async fn push_as_needed(&mut self, orders: &[i32]) -> Told {
-        loop {
-            match self.push(orders).await {
-                Err(_) if !RECONCILES => tokio::time::sleep(EVERY).await,
-                Err(_) => return Told::Unknown,
-                Ok(()) => return Told::Done,
-            }
         }
     }
 

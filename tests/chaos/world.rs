@@ -27,7 +27,7 @@ pub(crate) const LEASE: Duration = Duration::from_secs(2);
 pub(crate) const REJECTED_PRODUCT: i32 = 13;
 
 /// Attempts are lost to kills and answers that don't come, so that the usual five would not do for every order.
-const WORKER: [&str; 18] = [
+const WORKER: [&str; 22] = [
     "--lease",
     "2s",
     "--call-timeout",
@@ -42,6 +42,10 @@ const WORKER: [&str; 18] = [
     "64",
     "--fulfiller-retry-budget",
     "0.5",
+    "--reconcile-interval",
+    "1s",
+    "--reconcile-grace",
+    "3s",
     "--drain-timeout",
     "5s",
     "--log",
