@@ -37,7 +37,7 @@ const WORKER: [&str; 16] = [
     "warn",
 ];
 
-/// Caught, when seeded: a key per attempt, and an acknowledgement before the commit.
+/// Caught, when seeded: a key per attempt.
 #[tokio::test]
 async fn every_order_is_shipped_once_although_answers_are_lost_and_workers_killed() {
     let orders = size("STORM_ORDERS", 1_500);
