@@ -1,7 +1,7 @@
 # `make` alone lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint fmt bench storm outage chaos model clean
+.PHONY: help demo run test lint fmt bench storm outage chaos model fuzz clean
 
 # Options for `make demo` and `make run`, for example: make demo ARGS="--orders 200"
 ARGS ?=
@@ -51,6 +51,11 @@ chaos: ## Orders while 33 kinds of things go wrong: SEED=1 MINUTES=5 JSON=figure
 
 model: ## Search the model of the protocol wider than the tests do (docs/MODEL.md)
 	MODEL_MESSAGES=2 MODEL_FAULTS=4 cargo test --locked --release --test model -- --nocapture --test-threads 1
+
+# Executions of each of the seven targets, and what they are drawn from.
+EXECUTIONS ?= 1500000
+fuzz: ## Feed whatever reads bytes of others with bytes nobody would send: EXECUTIONS=1500000 SEED=1
+	FUZZ_EXECUTIONS=$(EXECUTIONS) FUZZ_SEED=$(SEED) cargo test --locked --test fuzz -- --nocapture
 
 clean: ## Remove what was built
 	cargo clean

@@ -4,7 +4,7 @@
 //! [`Settings`], which [`crate::app`] is built from.
 
 pub mod environment;
-mod file;
+pub mod file;
 mod http;
 pub mod layers;
 pub mod options;

@@ -13,7 +13,7 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// The values of a configuration file, as text, with their lines.
 #[derive(Debug, Default)]
-pub(super) struct ConfigFile {
+pub struct ConfigFile {
     pub(super) path: PathBuf,
     values: BTreeMap<String, (String, usize)>,
 }
@@ -31,7 +31,12 @@ impl ConfigFile {
         Self::parse(path, &text, options)
     }
 
-    fn parse(path: &Path, text: &str, options: &[String]) -> Result<Self, ConfigError> {
+    /// Reads a file's text; `path` is what its errors name.
+    ///
+    /// # Errors
+    /// The line that is not TOML, or whose key or value is not one of an option's. Never quotes a value, which may be a
+    /// secret, and never panics, whatever the text.
+    pub fn parse(path: &Path, text: &str, options: &[String]) -> Result<Self, ConfigError> {
         let line_of = |offset: usize| text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1;
         let failed = |line, problem| ConfigError::Line { path: path.to_owned(), line, problem };
         // The error's own Display quotes the line, which may hold a password.
@@ -56,7 +61,7 @@ impl ConfigFile {
     }
 
     /// The text of an option's value, and its line.
-    pub(super) fn get(&self, option: &str) -> Option<&(String, usize)> {
+    pub fn get(&self, option: &str) -> Option<&(String, usize)> {
         self.values.get(option)
     }
 }

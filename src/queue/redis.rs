@@ -20,7 +20,7 @@ mod error;
 mod inventory;
 mod keys;
 mod lost_claims;
-mod reply;
+pub mod reply;
 
 use connection::{BlockingConnection, SharedConnection};
 use keys::Keys;

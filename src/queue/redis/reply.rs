@@ -1,4 +1,5 @@
-//! Reads the scripts' answers, moving payloads instead of copying them.
+//! Reads the scripts' answers, moving payloads instead of copying them. Never panics, whatever the answer: between
+//! worker and Redis there may be a proxy, or something that only resembles Redis.
 
 use std::time::Duration;
 
@@ -15,15 +16,18 @@ fn unexpected(script: &str) -> QueueError {
 
 /// What `claim.lua` found beside the messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Oddities {
+pub struct Oddities {
     /// Records that neither a lease nor a retry speaks for.
-    pub(super) unaccounted: i64,
+    pub unaccounted: i64,
     /// Leases and retries without a record, which it dropped.
-    pub(super) dropped: i64,
+    pub dropped: i64,
 }
 
 /// What `claim.lua` returns.
-pub(super) fn claimed(answer: Value, token: &str) -> Result<(Claimed, Oddities), QueueError> {
+///
+/// # Errors
+/// [`QueueError::Refused`] for an answer that the server doesn't give.
+pub fn claimed(answer: Value, token: &str) -> Result<(Claimed, Oddities), QueueError> {
     let Value::Array(values) = answer else { return Err(unexpected("claim.lua")) };
     let mut claims = Vec::with_capacity(values.len().saturating_sub(3) / 3);
     let mut values = values.into_iter();
@@ -53,7 +57,10 @@ pub(super) fn claimed(answer: Value, token: &str) -> Result<(Claimed, Oddities),
 }
 
 /// What `renew.lua` and `settle.lua` return.
-pub(super) fn verdicts(answer: Value, expected: usize) -> Result<impl Iterator<Item = Held>, QueueError> {
+///
+/// # Errors
+/// [`QueueError::Refused`] for an answer that the script doesn't give, or one with another number of verdicts.
+pub fn verdicts(answer: Value, expected: usize) -> Result<impl Iterator<Item = Held>, QueueError> {
     let verdicts: Vec<bool> = FromRedisValue::from_redis_value(answer).map_err(|_| unexpected("a script"))?;
     if verdicts.len() != expected {
         return Err(unexpected("a script"));
@@ -62,12 +69,18 @@ pub(super) fn verdicts(answer: Value, expected: usize) -> Result<impl Iterator<I
 }
 
 /// What the scripts return that look at a page of records: the next cursor, and how many were found.
-pub(super) fn page(answer: Value) -> Result<(u64, u64), QueueError> {
+///
+/// # Errors
+/// [`QueueError::Refused`] for an answer that the server doesn't give.
+pub fn page(answer: Value) -> Result<(u64, u64), QueueError> {
     FromRedisValue::from_redis_value(answer).map_err(|_| unexpected("a script"))
 }
 
 /// What `browse.lua` returns: the next cursor, and payloads.
-pub(super) fn browsed(answer: Value) -> Result<(u64, Vec<Vec<u8>>), QueueError> {
+///
+/// # Errors
+/// [`QueueError::Refused`] for an answer that the server doesn't give.
+pub fn browsed(answer: Value) -> Result<(u64, Vec<Vec<u8>>), QueueError> {
     let mut values = payloads(answer)?;
     let first = if values.is_empty() { Vec::new() } else { values.remove(0) };
     let cursor = String::from_utf8(first).ok().and_then(|cursor| cursor.parse().ok());
@@ -75,7 +88,10 @@ pub(super) fn browsed(answer: Value) -> Result<(u64, Vec<Vec<u8>>), QueueError> 
 }
 
 /// What `LRANGE` returns.
-pub(super) fn payloads(answer: Value) -> Result<Vec<Vec<u8>>, QueueError> {
+///
+/// # Errors
+/// [`QueueError::Refused`] for an answer that the server doesn't give.
+pub fn payloads(answer: Value) -> Result<Vec<Vec<u8>>, QueueError> {
     let Value::Array(values) = answer else { return Err(unexpected("a look at the queue")) };
     let bytes = |value| match value {
         Value::BulkString(bytes) => Ok(bytes),
@@ -85,17 +101,26 @@ pub(super) fn payloads(answer: Value) -> Result<Vec<Vec<u8>>, QueueError> {
 }
 
 /// A number.
-pub(super) fn number(answer: Value) -> Result<usize, QueueError> {
+///
+/// # Errors
+/// [`QueueError::Refused`] for an answer that the server doesn't give.
+pub fn number(answer: Value) -> Result<usize, QueueError> {
     FromRedisValue::from_redis_value(answer).map_err(|_| unexpected("a script"))
 }
 
 /// What `INFO` returns.
-pub(super) fn text(answer: Value) -> Result<String, QueueError> {
+///
+/// # Errors
+/// [`QueueError::Refused`] for an answer that the server doesn't give.
+pub fn text(answer: Value) -> Result<String, QueueError> {
     FromRedisValue::from_redis_value(answer).map_err(|_| unexpected("INFO"))
 }
 
 /// What `depth.lua` returns.
-pub(super) fn depth(answer: Value) -> Result<Depth, QueueError> {
+///
+/// # Errors
+/// [`QueueError::Refused`] for an answer that the script doesn't give.
+pub fn depth(answer: Value) -> Result<Depth, QueueError> {
     let (waiting, in_flight, retrying) =
         FromRedisValue::from_redis_value(answer).map_err(|_| unexpected("depth.lua"))?;
     Ok(Depth { waiting, in_flight, retrying })
