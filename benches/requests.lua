@@ -16,7 +16,9 @@ function request()
   local headers = {
     ["Content-Type"] = "application/json",
     ["Idempotency-Key"] = key,
-    ["User-Agent"] = "fulfillment-worker",
+    ["Accept"] = "*/*",
+    ["Accept-Encoding"] = "gzip",
+    ["User-Agent"] = "fulfillment-worker/0.1.0",
   }
   return wrk.format("POST", "/shipments", headers, body)
 end

@@ -53,7 +53,7 @@ impl Access {
         Err(Problem::of(StatusCode::UNAUTHORIZED, "Authorization", "there must be the right token, as `Bearer TOKEN`"))
     }
 
-    /// Whether one of the secrets signed the body, at most five minutes ago, for this key.
+    /// Whether one of the secrets signed the body, which may be empty, at most five minutes ago, for this key.
     pub(super) fn check_signature(&self, headers: &HeaderMap, key: &str, body: &[u8]) -> Result<(), Problem> {
         if self.secrets.is_empty() {
             return Ok(());
@@ -68,7 +68,7 @@ impl Access {
         let refuse = |field, detail: String| Err(Problem::of(StatusCode::UNAUTHORIZED, field, detail));
         match last {
             Ok(()) if headers.get(WEBHOOK_ID).is_some_and(|id| id == key) => Ok(()),
-            Ok(()) => refuse(WEBHOOK_ID, "must be the same as Idempotency-Key".to_owned()),
+            Ok(()) => refuse(WEBHOOK_ID, "must be the order's key".to_owned()),
             Err(
                 error @ (WebhookError::InvalidTimestamp
                 | WebhookError::TimestampTooOldError

@@ -44,7 +44,8 @@ async fn ship(State(warehouse): State<Arc<Warehouse>>, request: Request) -> Resp
 }
 
 async fn status(State(warehouse): State<Arc<Warehouse>>, Path(key): Path<String>, headers: HeaderMap) -> Reply {
-    if let Err(problem) = warehouse.access.check_token(&headers) {
+    let access = &warehouse.access;
+    if let Err(problem) = access.check_token(&headers).and_then(|()| access.check_signature(&headers, &key, b"")) {
         return Reply::problem(&problem);
     }
     let standing = warehouse.ledger().standing(&key);

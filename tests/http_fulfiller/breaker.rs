@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use fulfillment_worker::config::HttpTarget;
 use fulfillment_worker::event::BreakerState;
 use fulfillment_worker::fulfiller::{Fulfiller, Outcome};
+use tokio::sync::Semaphore;
 
 use crate::peer::{Peer, Reply, answer, ok};
 use crate::rig::{Rig, Told, fulfilled, order, target};
+use crate::support::{LONG, eventually, expect_equal};
 
 const DOWN: &str = "500 Internal Server Error";
 
@@ -42,7 +44,7 @@ async fn the_failure_that_opens_it_spends_no_attempt_and_names_the_time_of_the_p
     // Not `Unavailable`, which says that nothing was done.
     let Outcome::Ambiguous { reason, after: Some(after), spent: false } = &outcome else { panic!("{outcome:?}") };
     assert_eq!(reason, "the warehouse answered 500 Internal Server Error");
-    assert!(*after >= Duration::from_millis(900), "{after:?}");
+    assert!(*after >= Duration::from_secs(1), "{after:?}");
 }
 
 #[tokio::test]
@@ -84,16 +86,17 @@ async fn while_it_is_open_nothing_is_sent_and_the_reason_is_told() {
     assert!(rig.told().contains(&down), "{:?}", rig.told());
 }
 
-/// Callers as eager as can be, over three seconds of an outage.
+/// Callers as eager as can be, until three probes went out.
 ///
 /// Caught, when seeded: a failed probe that was followed at once by another one.
 #[tokio::test]
 async fn while_it_is_open_the_warehouse_sees_one_probe_a_second_at_most() {
-    let (peer, works) = switched(DOWN, "").await;
+    let (peer, _) = switched(DOWN, "").await;
     let rig = Rig::new(&target(&peer.url()));
     open(&rig).await;
     let opened = Instant::now();
-    while opened.elapsed() < Duration::from_millis(3_500) {
+    while peer.requests().len() < 13 {
+        assert!(opened.elapsed() < LONG, "{} requests", peer.requests().len());
         let calls: Vec<_> = (0..50).map(|id| rig.begin(id)).collect();
         for call in calls {
             let outcome = call.await.unwrap();
@@ -101,15 +104,11 @@ async fn while_it_is_open_the_warehouse_sees_one_probe_a_second_at_most() {
         }
         tokio::task::yield_now().await;
     }
-    let requests = peer.requests();
-    let probes: Vec<Instant> = requests[9..].iter().map(|request| request.at).collect();
-    assert!((3..=4).contains(&probes.len()), "{} in 3.5 s, with the one that opened it", probes.len());
-    for pair in probes.windows(2) {
-        // A millisecond is how exactly arrivals are known.
-        assert!(pair[1] - pair[0] >= Duration::from_millis(999), "{:?}", pair[1] - pair[0]);
+    // The one that opened it and the probes. Each is known to have failed after it arrived, so that a slow machine makes
+    // pauses longer only.
+    for pair in peer.requests()[9..].windows(2) {
+        assert!(pair[1].at - pair[0].at >= Duration::from_secs(1), "{:?}", pair[1].at - pair[0].at);
     }
-    works.store(true, Ordering::SeqCst);
-    drop(rig);
 }
 
 /// Found in a review: a few orders that the warehouse could not digest were all that it ever saw.
@@ -134,10 +133,10 @@ async fn claims_wait_for_the_probe_and_are_free_once_it_succeeded() {
     let (peer, works) = switched(DOWN, "").await;
     let rig = Rig::new(&target(&peer.url()));
     assert_eq!(rig.fulfiller.capacity().await, usize::MAX);
+    let before = Instant::now();
     open(&rig).await;
-    let opened = Instant::now();
     assert_eq!(rig.fulfiller.capacity().await, 1, "the probe");
-    assert!(opened.elapsed() >= Duration::from_millis(900), "{:?}", opened.elapsed());
+    assert!(before.elapsed() >= Duration::from_secs(1), "{:?}", before.elapsed());
     works.store(true, Ordering::SeqCst);
     assert_eq!(rig.call(&order(11)).await, fulfilled(Some("WH-1")));
     assert_eq!(rig.fulfiller.capacity().await, usize::MAX);
@@ -168,15 +167,40 @@ async fn a_probe_that_is_dropped_leaves_room_for_another_one() {
     open(&rig).await;
     assert_eq!(rig.fulfiller.capacity().await, 1);
     let probe = rig.begin(11);
-    crate::support::eventually(crate::support::LONG, "the probe is under way", async || {
-        crate::support::expect_equal(peer.requests().len(), 11)
-    })
-    .await;
+    eventually(LONG, "the probe is under way", async || expect_equal(peer.requests().len(), 11)).await;
     assert!(matches!(rig.call(&order(12)).await, Outcome::Unavailable { .. }), "one at a time");
     probe.abort();
     assert!(probe.await.unwrap_err().is_cancelled());
     assert_eq!(rig.fulfiller.capacity().await, 1);
     assert_eq!(rig.call(&order(12)).await, fulfilled(Some("WH-1")));
+}
+
+/// Caught, when seeded: a breaker that closed without a word to those who waited, who looked again a second later.
+#[tokio::test]
+async fn claims_that_wait_for_the_end_of_a_probe_go_on_at_once_when_it_succeeded() {
+    let mut waits = Vec::new();
+    // A slow machine may make one of them long, not all.
+    for _ in 0..3 {
+        let permits = Arc::new(Semaphore::new(0));
+        let held = permits.clone();
+        let peer = Peer::start(move |received| match received.nth {
+            0..10 => Reply::Bytes(answer(DOWN, "", "")),
+            _ => Reply::When(held.clone(), answer("200 OK", "", "")),
+        })
+        .await;
+        let rig = Rig::new(&target(&peer.url()));
+        open(&rig).await;
+        assert_eq!(rig.fulfiller.capacity().await, 1, "the probe");
+        let probe = rig.begin(11);
+        eventually(LONG, "the probe is under way", async || expect_equal(peer.under_way(), 1)).await;
+        let began = Instant::now();
+        let ending = async { permits.add_permits(1) };
+        let (capacity, ()) = tokio::join!(rig.fulfiller.capacity(), ending);
+        waits.push(began.elapsed());
+        assert_eq!(capacity, usize::MAX);
+        assert_eq!(probe.await.unwrap(), fulfilled(None));
+    }
+    assert!(waits.iter().any(|wait| *wait < Duration::from_millis(900)), "{waits:?}");
 }
 
 #[tokio::test]

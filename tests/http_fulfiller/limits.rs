@@ -142,6 +142,40 @@ async fn a_call_that_the_rate_puts_off_for_half_of_its_time_is_not_made() {
     assert_eq!(peer.requests().len(), 1);
 }
 
+/// Caught, when seeded: a deadline counted from the place on.
+#[tokio::test]
+async fn the_time_that_a_call_waited_for_its_place_is_part_of_its_deadline() {
+    let peer = Peer::start(|received| match received.nth {
+        // Keeps its place for a second.
+        0 => Reply::Bytes(answer("202 Accepted", "Location: /orders/1\r\nRetry-After: 1\r\n", "")),
+        1 => ok(),
+        _ => Reply::Hang(Vec::new()),
+    })
+    .await;
+    let limited = HttpTarget { concurrency: NonZeroUsize::new(1), ..target(&peer.url()) };
+    let rig = Rig::new(&HttpTarget { deadline: Duration::from_secs(4), ..limited });
+    let first = rig.begin(1);
+    eventually(LONG, "the first call has the place", async || expect_equal(peer.requests().len(), 1)).await;
+    let second = rig.call(&order(2)).await;
+    assert_eq!(first.await.unwrap(), fulfilled(Some("WH-1")));
+    let Outcome::Ambiguous { reason, .. } = &second else { panic!("{second:?}") };
+    let seconds = reason.strip_prefix("sent, and no answer within ").and_then(|rest| rest.strip_suffix(" s"));
+    let seconds: f64 = seconds.unwrap_or_else(|| panic!("{reason}")).parse().unwrap();
+    assert!(seconds < 3.8, "{seconds} s of four, of which nearly one was over");
+}
+
+/// Caught, when seeded: a budget that was drawn on for them.
+#[tokio::test]
+async fn calls_that_never_reached_the_warehouse_cost_nothing_of_the_budget() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let rig = Rig::new(&HttpTarget { retry_budget: 0.0, ..target(&format!("http://{closed}/")) });
+    // One less than opens the breaker.
+    for id in 1..10 {
+        let outcome = rig.call(&order(id)).await;
+        assert!(matches!(outcome, Outcome::Unavailable { after: None, .. }), "{outcome:?}");
+    }
+}
+
 /// Caught, when seeded: failures that drew nothing.
 #[tokio::test]
 async fn repeats_beyond_the_budget_are_put_off() {

@@ -8,6 +8,7 @@ use fulfillment_worker::fulfiller::Outcome;
 
 use crate::peer::{Peer, Received, Reply, answer, ok};
 use crate::rig::{Rig, TOKEN, fulfilled, order, target, with_secrets};
+use crate::support::{LONG, eventually, expect_equal};
 
 /// Answers the order with 202, and what comes after with `later`.
 async fn accepting(later: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Peer {
@@ -108,4 +109,26 @@ async fn an_order_that_is_not_done_is_handed_back_for_longer_each_time_and_asked
     let lines: Vec<String> = peer.requests().into_iter().map(|request| request.line).collect();
     let methods: Vec<&str> = lines.iter().filter_map(|line| line.split(' ').next()).collect();
     assert_eq!(methods, ["POST", "GET", "GET"]);
+}
+
+/// Caught, when seeded: a question that the breaker withheld taken for an order that was never sent.
+#[tokio::test]
+async fn an_order_whose_question_the_breaker_withholds_was_taken_all_the_same() {
+    let peer = Peer::start(|received| match received.nth {
+        0 => Reply::Bytes(answer("202 Accepted", "Location: /orders/41\r\nRetry-After: 1\r\n", "")),
+        _ => Reply::Bytes(answer("503 Service Unavailable", "Retry-After: 60\r\n", "")),
+    })
+    .await;
+    let rig = Rig::new(&target(&peer.url()));
+    let accepted = rig.begin(41);
+    eventually(LONG, "the order is taken", async || expect_equal(peer.requests().len(), 1)).await;
+    let others: Vec<_> = (1..=10).map(|id| rig.begin(id)).collect();
+    for other in others {
+        assert!(matches!(other.await.unwrap(), Outcome::Unavailable { .. }));
+    }
+    let outcome = accepted.await.unwrap();
+    let Outcome::InProgress { reason, after: Some(after) } = &outcome else { panic!("{outcome:?}") };
+    assert!(reason.contains("circuit breaker open"), "{reason}");
+    assert!(*after > Duration::from_secs(5), "{after:?}");
+    assert!(peer.requests().iter().all(|request| request.line.starts_with("POST ")));
 }

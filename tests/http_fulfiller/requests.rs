@@ -38,6 +38,7 @@ async fn an_order_is_posted_as_json_under_its_key() {
     assert_eq!(received.header("idempotency-key"), Some(KEY));
     assert_eq!(received.header("content-type"), Some("application/json"));
     assert_eq!(received.header("user-agent"), Some(agent.as_str()));
+    assert_eq!((received.header("accept"), received.header("accept-encoding")), (Some("*/*"), Some("gzip")));
     let expected =
         ["accept", "accept-encoding", "content-length", "content-type", "host", "idempotency-key", "user-agent"];
     assert_eq!(names(&received), expected, "and nothing else");

@@ -44,6 +44,7 @@ async fn a_warehouse_that_checks_token_and_signature_takes_the_order() {
     }
 }
 
+/// Caught, when seeded: a question with the signature of another body.
 #[tokio::test]
 async fn a_status_that_is_asked_for_is_signed_too() {
     let options = ["--token", TOKEN, "--secret", SECRETS[0], "--finish-after", "100ms"];

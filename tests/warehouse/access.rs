@@ -70,6 +70,23 @@ async fn only_what_one_of_the_secrets_signed_now_and_for_this_key_is_shipped() {
     assert_eq!(post(&key, now, &both, &text).status, 201);
 }
 
+/// Caught, when seeded: a status that was told to whoever had the token.
+#[tokio::test]
+async fn only_a_signed_question_is_answered() {
+    let warehouse = WarehouseProcess::start(&["--secret", SECRET]).await;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock past 1970").as_secs();
+    let key = key(1);
+    let ask = |signature: &str| {
+        let signed = [("webhook-id", key.as_str()), ("webhook-timestamp", &now.to_string()), ("webhook-signature", signature)];
+        warehouse.ask("GET", &format!("/shipments/{key}"), &signed, b"")
+    };
+    let unsigned = warehouse.ask("GET", &format!("/shipments/{key}"), &[], b"");
+    for refused in [unsigned, ask(&signature(SECRET, &key, now, "a body"))] {
+        assert_eq!((refused.status, &body(&refused)["field"]), (401, &json!("webhook-signature")));
+    }
+    assert_eq!(ask(&signature(SECRET, &key, now, "")).status, 404, "no such order, as is told to those who may ask");
+}
+
 #[test]
 fn a_secret_that_is_none_is_a_usage_error_that_does_not_show_it() {
     let output = run_to_end(&["warehouse", "--listen", "127.0.0.1:0", "--secret", "hush"]);
