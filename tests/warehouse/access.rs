@@ -77,7 +77,8 @@ async fn only_a_signed_question_is_answered() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock past 1970").as_secs();
     let key = key(1);
     let ask = |signature: &str| {
-        let signed = [("webhook-id", key.as_str()), ("webhook-timestamp", &now.to_string()), ("webhook-signature", signature)];
+        let signed =
+            [("webhook-id", key.as_str()), ("webhook-timestamp", &now.to_string()), ("webhook-signature", signature)];
         warehouse.ask("GET", &format!("/shipments/{key}"), &signed, b"")
     };
     let unsigned = warehouse.ask("GET", &format!("/shipments/{key}"), &[], b"");

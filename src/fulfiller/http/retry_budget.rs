@@ -10,6 +10,13 @@ use std::time::{Duration, Instant};
 /// Over how long the rate of calls is measured, and for how long repeats can be saved up.
 const MEASURED: Duration = Duration::from_secs(1);
 
+/// The longest time that a repeat is put off.
+const HORIZON: Duration = Duration::from_secs(60);
+
+/// When calls went out for so long and none failed, the trouble is over. Longer than most calls may take, as one that
+/// hangs fails only then.
+const OVER_AFTER: Duration = Duration::from_secs(10);
+
 /// How many repeats there may be.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Allowance {
@@ -19,7 +26,15 @@ pub struct Allowance {
     pub floor: f64,
 }
 
-/// Is told of every call, and says how long the repeat of a failed one is to be put off.
+/// Is told of every call, and says how long the repeat of a failed one is to be put off: a minute at most.
+///
+/// So the allowance is kept while the timetable is shorter than a minute. When more calls fail than the allowance has
+/// repeats for, the timetable grows by what is beyond it, a second in each second if it is twice as many; once it is a
+/// minute long, further repeats come a minute after their failures, as many as there were failures. The circuit breaker
+/// is what stops a warehouse from seeing all of them: it opens when half of the calls fail.
+///
+/// After 10 s of calls without a failure the timetable is forgotten and begins anew, so that a single failure is not put
+/// off for an outage that is over. Repeats that were put off before come at their times, beside the new ones.
 #[derive(Debug)]
 pub struct RetryBudget {
     allowance: Allowance,
@@ -30,27 +45,35 @@ pub struct RetryBudget {
     /// Calls in the [`MEASURED`] before `counted_from`.
     calls_before: u64,
     counted_from: Instant,
+    /// When the first call went out after the last failure.
+    untroubled_since: Option<Instant>,
 }
 
 impl RetryBudget {
     /// Starts with nothing saved up.
     pub fn new(allowance: Allowance, now: Instant) -> Self {
-        Self { allowance, next_slot: now, calls: 0, calls_before: 0, counted_from: now }
+        Self { allowance, next_slot: now, calls: 0, calls_before: 0, counted_from: now, untroubled_since: None }
     }
 
     /// A call goes out, be it a repeat or not.
     pub fn call(&mut self, now: Instant) {
         self.turn(now);
         self.calls += 1;
+        self.untroubled_since.get_or_insert(now);
     }
 
     /// A call failed and will be repeated: not before this long from now.
     pub fn put_off(&mut self, now: Instant) -> Duration {
         self.turn(now);
+        let untroubled = self.untroubled_since.take().map(|since| now.saturating_duration_since(since));
+        if untroubled.is_some_and(|time| time >= OVER_AFTER) {
+            self.next_slot = self.next_slot.min(now);
+        }
         let slot = match now.checked_sub(MEASURED) {
             Some(earliest) => self.next_slot.max(earliest),
             None => self.next_slot,
         };
+        let slot = slot.min(now + HORIZON);
         self.next_slot = slot + Duration::from_secs_f64(1.0 / self.earned_each_second(now));
         slot.saturating_duration_since(now)
     }
@@ -134,14 +157,66 @@ mod tests {
         assert!(undelayed <= 12, "{undelayed}");
     }
 
-    /// A second of calls: how many begin, and how many of ten fail.
+    /// Caught, when seeded: a timetable without an end.
+    #[test]
+    fn no_repeat_is_put_off_for_more_than_a_minute() {
+        let start = Instant::now();
+        let mut budget = RetryBudget::new(ALLOWANCE, start);
+        let waits: Vec<Duration> = (0..10_000).map(|_| budget.put_off(start)).collect();
+        assert_eq!(waits[599], millis(59_900));
+        assert!(waits[601..].iter().all(|wait| *wait == HORIZON));
+        // Those at the end of it did not make it longer.
+        assert_eq!(budget.put_off(start + millis(30_000)), millis(30_100));
+    }
+
+    /// A budget with a timetable of 50 seconds.
+    fn after_an_outage(start: Instant) -> RetryBudget {
+        let mut budget = RetryBudget::new(ALLOWANCE, start);
+        for _ in 0..500 {
+            budget.put_off(start);
+        }
+        budget
+    }
+
+    /// Caught, when seeded: a timetable that outlived its outage.
+    #[test]
+    fn after_ten_seconds_of_calls_that_work_a_failure_is_repeated_at_once() {
+        let start = Instant::now();
+        let mut budget = after_an_outage(start);
+        (0..=100).for_each(|nth| budget.call(start + millis(1_000 + nth * 100)));
+        assert_eq!(budget.put_off(start + millis(11_000)), Duration::ZERO);
+    }
+
+    /// Caught, when seeded: a timetable forgotten 10 s after it was made.
+    #[test]
+    fn while_calls_fail_now_and_then_the_timetable_is_kept() {
+        let start = Instant::now();
+        let mut budget = after_an_outage(start);
+        for second in 1..=20 {
+            budget.call(start + millis(second * 1_000));
+            let wait = budget.put_off(start + millis(second * 1_000)) + millis(second * 1_000);
+            assert!(wait >= millis(50_000), "{wait:?} from the beginning");
+        }
+    }
+
+    /// Caught, when seeded: a timetable forgotten because there was no failure, where there was no call.
+    #[test]
+    fn a_pause_without_calls_shows_nothing_and_the_timetable_is_kept() {
+        let start = Instant::now();
+        let mut budget = after_an_outage(start);
+        budget.call(start + millis(30_000));
+        assert_eq!(budget.put_off(start + millis(30_000)), millis(20_000));
+    }
+
+    /// A second of calls: how many begin, and how many of ten fail. The first call of each fails, so that nothing is
+    /// forgotten.
     fn seconds() -> impl Strategy<Value = Vec<(u64, u64)>> {
-        prop::collection::vec((0_u64..300, 0_u64..=10), 1..30)
+        prop::collection::vec((1_u64..300, 1_u64..=10), 1..30)
     }
 
     proptest! {
-        /// Whatever the traffic does, any stretch of time sees at most what its length and one second more earn at
-        /// the highest rate of calls there was.
+        /// Whatever the traffic does while calls fail, any stretch of time sees at most what its length and one second
+        /// more earn at the highest rate of calls there was; but for those that were put off for a minute.
         ///
         /// Caught, when seeded: a timetable that failures did not use up.
         #[test]
@@ -154,7 +229,11 @@ mod tests {
                     let now = start + millis(second as u64 * 1_000 + nth * 1_000 / calls);
                     budget.call(now);
                     if nth % 10 < *failing {
-                        due.push((now + budget.put_off(now) - start).as_secs_f64());
+                        let wait = budget.put_off(now);
+                        prop_assert!(wait <= HORIZON);
+                        if wait < HORIZON {
+                            due.push((now + wait - start).as_secs_f64());
+                        }
                     }
                 }
             }
@@ -169,7 +248,7 @@ mod tests {
             }
         }
 
-        /// The loop closed: repeats are calls, and fail too.
+        /// The loop closed: repeats are calls, and fail too. For 20 seconds, in which no timetable of a minute ends.
         ///
         /// Caught, when seeded: the same.
         #[test]
