@@ -12,6 +12,7 @@ use crate::config::layers::{self, LayerError, Origins};
 mod completions;
 mod config;
 mod connect;
+mod dead;
 mod demo;
 mod failure;
 mod healthcheck;
@@ -71,6 +72,7 @@ enum Command {
     Status(status::Arguments),
     Order(order::Arguments),
     Verify(verify::Arguments),
+    Dead(dead::Arguments),
     Migrate(migrate::Arguments),
     Config(config::Arguments),
     Healthcheck(healthcheck::Arguments),
@@ -118,6 +120,7 @@ fn execute(invocation: Invocation, environment: &Environment) -> Result<(), Fail
         Command::Status(arguments) => block_on(status::status(arguments, &origins)),
         Command::Order(arguments) => block_on(order::order(arguments, &origins)),
         Command::Verify(arguments) => block_on(verify::verify(arguments, &origins)),
+        Command::Dead(arguments) => block_on(dead::dead(arguments, &origins, environment)),
         Command::Migrate(arguments) => block_on(migrate::migrate(arguments, &origins)),
         Command::Healthcheck(arguments) => block_on(healthcheck::healthcheck(arguments)),
         Command::Warehouse(arguments) => block_on(warehouse::warehouse(arguments)),

@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod order;
 pub mod queue;
 pub mod reconciler;
+pub mod redrive;
 pub mod retry;
 pub mod service;
 pub mod shutdown;

@@ -45,6 +45,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     // Who puts it together.
     ("intake", &["order", "message", "retry", "queue", "store"]),
     ("verification", &["order", "message", "queue", "store"]),
+    ("redrive", &["retry", "queue", "store"]),
     ("app", EVERYTHING),
     ("service", EVERYTHING),
     ("cli", EVERYTHING),

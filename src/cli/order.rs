@@ -5,13 +5,14 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
+use super::dead::letter;
 use super::failure::Failure;
 use super::{connect, output};
 use crate::config::layers::Origins;
 use crate::config::options::BackendOptions;
 use crate::config::values::{self, Patience};
 use crate::order::{IdempotencyKey, OrderId, iso_8601};
-use crate::store::{OrderReport, OrderStore, StoreError, TimelineEntry};
+use crate::store::{BuriedLetter, LetterFilter, OrderReport, OrderStore, StoreError, TimelineEntry};
 
 /// Show one order: its row, and every step that it took
 #[derive(Debug, Args)]
@@ -23,7 +24,7 @@ Examples:
 Times are the database's own, without a zone as its columns have none; ages are by its clock.
 
 JSON: order_id, state, product_id, product, quantity, created_at, age_seconds, updated_at, idle_seconds,
-idempotency_key, timeline[].{at,state,attempt,worker,correlation_id,note}.")]
+idempotency_key, timeline[].{at,state,attempt,worker,correlation_id,note}, dead_letters[] as of `dead list`.")]
 pub(super) struct Arguments {
     /// Key of the order's row
     #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
@@ -52,16 +53,22 @@ pub(super) async fn order(arguments: Arguments, origins: &Origins) -> Result<(),
     if arguments.json { output::print_json(&history.json()) } else { output::print(&history.text()) }
 }
 
+/// Dead letters shown of an order, the oldest ones. It has as many as it failed after redrives.
+const MOST_LETTERS: usize = 1_000;
+
 /// All there is to know of an order.
 struct History {
     order: OrderReport,
     timeline: Vec<TimelineEntry>,
+    letters: Vec<BuriedLetter>,
 }
 
 impl History {
     async fn of(store: &dyn OrderStore, id: OrderId) -> Result<Option<Self>, StoreError> {
         let Some(order) = store.order(id).await? else { return Ok(None) };
-        Ok(Some(Self { order, timeline: store.timeline(id).await? }))
+        let of_order = LetterFilter { order_id: Some(id), ..LetterFilter::default() };
+        let letters = store.dead_letters(&of_order, 0, MOST_LETTERS).await?;
+        Ok(Some(Self { order, timeline: store.timeline(id).await?, letters }))
     }
 
     fn key(&self) -> String {
@@ -82,6 +89,7 @@ impl History {
             idle_seconds: order.idle.map(|idle| idle.as_secs_f64()),
             idempotency_key: self.key(),
             timeline: self.timeline.iter().map(JsonEntry::of).collect(),
+            dead_letters: self.letters.iter().map(letter::Json::of).collect(),
         }
     }
 
@@ -100,6 +108,10 @@ impl History {
         if self.timeline.is_empty() {
             lines.push("  nothing is kept of it".to_owned());
         }
+        if !self.letters.is_empty() {
+            lines.push("dead letters".to_owned());
+            lines.extend(self.letters.iter().map(letter::line));
+        }
         lines.join("\n")
     }
 }
@@ -113,7 +125,8 @@ fn when(at: Option<i64>, ago: Option<Duration>) -> String {
 
 fn entry_in_words(entry: &TimelineEntry) -> String {
     let at = iso_8601(entry.at.0).unwrap_or_default();
-    let mut line = format!("  {at}  {:<10}  attempt {}  worker {}", entry.state.as_str(), entry.attempt, entry.worker);
+    let attempt = if entry.attempt == 0 { "by hand  ".to_owned() } else { format!("attempt {}", entry.attempt) };
+    let mut line = format!("  {at}  {:<10}  {attempt}  worker {}", entry.state.as_str(), entry.worker);
     if let Some(correlation_id) = &entry.correlation_id {
         line.push_str(&format!("  correlation {}", output::in_one_line(correlation_id)));
     }
@@ -136,6 +149,7 @@ struct Json<'a> {
     idle_seconds: Option<f64>,
     idempotency_key: String,
     timeline: Vec<JsonEntry<'a>>,
+    dead_letters: Vec<letter::Json<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -191,6 +205,7 @@ mod tests {
                 entry(1_700_000_001_000_000, State::Processing, ""),
                 entry(1_700_000_002_000_000, State::Failed, "422: no\n\u{1b}[2Jsuch colour"),
             ],
+            letters: Vec::new(),
         }
     }
 
@@ -224,6 +239,7 @@ timeline
                 {"at": "2023-11-14T22:13:22.000000", "state": "failed", "attempt": 1, "worker": "00ff",
                  "correlation_id": "536365", "note": "422: no\n\u{1b}[2Jsuch colour"},
             ],
+            "dead_letters": [],
         });
         assert_eq!(json, expected);
     }

@@ -259,6 +259,7 @@ fn the_command_line_offers_nothing_that_does_not_exist_yet() {
             "status",
             "order",
             "verify",
+            "dead",
             "migrate",
             "config",
             "healthcheck",

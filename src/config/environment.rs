@@ -46,6 +46,15 @@ impl Environment {
         if option == "store" { self.postgres_url() } else { Ok(None) }
     }
 
+    /// The name of whoever is logged in, as the shell has it, if it can be shown.
+    pub fn login(&self) -> Option<String> {
+        let showable = |name: &&str| name.chars().count() <= 100 && !name.chars().any(char::is_control);
+        ["LOGNAME", "USER"]
+            .into_iter()
+            .find_map(|name| self.get(name).ok().flatten().filter(showable))
+            .map(str::to_owned)
+    }
+
     /// Variables that look like ours and are no option: most likely misspelt.
     pub fn unknown<'a>(&'a self, options: &'a [String]) -> impl Iterator<Item = &'a str> {
         let known: Vec<String> = options.iter().map(|option| variable(option)).collect();

@@ -42,8 +42,8 @@ pub enum LayerError {
     Config(#[from] ConfigError),
 }
 
-/// Parses `arguments` (the program's name first) with `command`, whose subcommands all hang directly below it, and
-/// fills in options that the chosen subcommand has and the command line does not set.
+/// Parses `arguments` (the program's name first) with `command`, where nothing but the names of subcommands may stand before
+/// an option, and fills in options that the chosen subcommand has and the command line does not set.
 ///
 /// # Errors
 /// [`LayerError`].
@@ -53,9 +53,15 @@ pub fn parse(
     environment: &Environment,
 ) -> Result<(ArgMatches, Origins), LayerError> {
     let typed = command.clone().try_get_matches_from(arguments).map_err(|error| refused(error, &Origins::default()))?;
-    let Some((name, chosen)) = typed.subcommand() else { return Ok((typed, Origins::default())) };
-    let offered: Vec<String> = command
-        .find_subcommand(name)
+    let Some((mut name, mut chosen)) = typed.subcommand() else { return Ok((typed, Origins::default())) };
+    let mut offering = command.find_subcommand(name);
+    let mut words = 2;
+    while let Some((deeper, matches)) = chosen.subcommand() {
+        (name, chosen) = (deeper, matches);
+        offering = offering.and_then(|command| command.find_subcommand(name));
+        words += 1;
+    }
+    let offered: Vec<String> = offering
         .into_iter()
         .flat_map(Command::get_arguments)
         .filter_map(|argument| argument.get_long().map(str::to_owned))
@@ -78,7 +84,7 @@ pub fn parse(
         }
     }
     // Right behind the subcommand, so that no `--` of the user's comes before.
-    let (head, tail) = arguments.split_at(2.min(arguments.len()));
+    let (head, tail) = arguments.split_at(words.min(arguments.len()));
     let complete = head.iter().chain(&filled_in).chain(tail);
     let matches = command.clone().try_get_matches_from(complete).map_err(|error| refused(error, &origins))?;
     Ok((matches, origins))

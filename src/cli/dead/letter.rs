@@ -1,0 +1,173 @@
+//! How a dead letter is shown.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::Serialize;
+
+use crate::cli::output::{in_one_line, rounded};
+use crate::order::iso_8601;
+use crate::store::{BuriedLetter, Resolved};
+
+/// A letter as JSON, without its message.
+#[derive(Debug, Serialize)]
+pub(in crate::cli) struct Json<'a> {
+    id: i64,
+    order_id: Option<i64>,
+    order_state: Option<&'a str>,
+    reason: &'a str,
+    detail: &'a str,
+    attempts: u32,
+    worker: &'a str,
+    at: Option<String>,
+    age_seconds: f64,
+    resolution: Option<&'static str>,
+    resolved_at: Option<String>,
+    resolved_by: Option<&'a str>,
+    resolved_reason: Option<&'a str>,
+}
+
+impl<'a> Json<'a> {
+    pub(in crate::cli) fn of(letter: &'a BuriedLetter) -> Self {
+        let resolved = letter.resolved.as_ref();
+        Self {
+            id: letter.id,
+            order_id: letter.order_id.map(|order_id| order_id.0),
+            order_state: letter.order_state.as_ref().map(|state| state.as_str()),
+            reason: &letter.reason,
+            detail: &letter.detail,
+            attempts: letter.attempts,
+            worker: &letter.worker,
+            at: iso_8601(letter.at_micros),
+            age_seconds: letter.age.as_secs_f64(),
+            resolution: resolved.map(|resolved| resolved.resolution.as_str()),
+            resolved_at: resolved.and_then(|resolved| iso_8601(resolved.at_micros)),
+            resolved_by: resolved.map(|resolved| resolved.by.as_str()),
+            resolved_reason: resolved.map(|resolved| resolved.reason.as_str()),
+        }
+    }
+}
+
+/// A letter as JSON, with its message: as text where it is UTF-8, else in base64.
+#[derive(Debug, Serialize)]
+pub(super) struct WholeJson<'a> {
+    #[serde(flatten)]
+    letter: Json<'a>,
+    payload: Option<&'a str>,
+    payload_base64: Option<String>,
+}
+
+impl<'a> WholeJson<'a> {
+    pub(super) fn of(letter: &'a BuriedLetter) -> Self {
+        let payload = std::str::from_utf8(&letter.payload).ok();
+        let payload_base64 = payload.is_none().then(|| BASE64_STANDARD.encode(&letter.payload));
+        Self { letter: Json::of(letter), payload, payload_base64 }
+    }
+}
+
+/// A letter in one line.
+pub(in crate::cli) fn line(letter: &BuriedLetter) -> String {
+    let (id, age, reason) = (letter.id, rounded(letter.age), &letter.reason);
+    let mut line = format!("{id:>6}  {age:<16}  {reason:<18}  {:<22}  {}", order(letter), in_one_line(&letter.detail));
+    if let Some(resolved) = &letter.resolved {
+        line.push_str(&format!("  [{}]", decision(resolved)));
+    }
+    line
+}
+
+/// A letter in full.
+pub(super) fn whole(letter: &BuriedLetter) -> String {
+    let at = iso_8601(letter.at_micros).unwrap_or_default();
+    let message = match std::str::from_utf8(&letter.payload) {
+        Ok(text) => in_one_line(text),
+        Err(_) => letter.payload.escape_ascii().to_string(),
+    };
+    [
+        format!("letter    {}   {}", letter.id, letter.reason),
+        format!("detail    {}", in_one_line(&letter.detail)),
+        format!("order     {}", order(letter)),
+        format!("attempts  {}", letter.attempts),
+        format!("buried    {at}   {} ago   by worker {}", rounded(letter.age), letter.worker),
+        format!("decided   {}", letter.resolved.as_ref().map_or("nothing yet".to_owned(), decision)),
+        format!("message   {} bytes", letter.payload.len()),
+        message,
+    ]
+    .join("\n")
+}
+
+fn order(letter: &BuriedLetter) -> String {
+    match (letter.order_id, &letter.order_state) {
+        (None, _) => "names no order".to_owned(),
+        (Some(id), None) => format!("order {id} without a row"),
+        (Some(id), Some(state)) => format!("order {id} {}", in_one_line(state.as_str())),
+    }
+}
+
+fn decision(resolved: &Resolved) -> String {
+    let at = iso_8601(resolved.at_micros).unwrap_or_default();
+    let (by, reason) = (in_one_line(&resolved.by), in_one_line(&resolved.reason));
+    format!("{} by {by} at {at}: {reason}", resolved.resolution.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::order::{OrderId, State};
+    use crate::store::Resolution;
+
+    fn letter(payload: &[u8]) -> BuriedLetter {
+        BuriedLetter {
+            id: 7,
+            order_id: Some(OrderId(12)),
+            order_state: Some(State::Failed),
+            payload: payload.to_vec(),
+            reason: "rejected".to_owned(),
+            detail: "422: no such\ncolour".to_owned(),
+            attempts: 1,
+            worker: "00ff".to_owned(),
+            at_micros: 1_700_000_000_000_000,
+            age: Duration::from_secs(90),
+            resolved: None,
+        }
+    }
+
+    fn retried() -> Option<Resolved> {
+        let (by, reason) = ("anna".to_owned(), "back in stock".to_owned());
+        Some(Resolved { resolution: Resolution::Retried, at_micros: 1_700_000_060_000_000, by, reason })
+    }
+
+    #[test]
+    fn a_letter_takes_one_line_whatever_the_fulfiller_said() {
+        let expected = "     7  1m 30s            rejected            order 12 failed         422: no such\\ncolour";
+        assert_eq!(line(&letter(b"")), expected);
+        let decided = BuriedLetter { resolved: retried(), ..letter(b"") };
+        assert_eq!(
+            line(&decided),
+            format!("{expected}  [retried by anna at 2023-11-14T22:14:20.000000: back in stock]")
+        );
+    }
+
+    #[test]
+    fn a_message_is_shown_as_text_or_as_escaped_bytes() {
+        assert_eq!(whole(&letter("{\"a\":\u{1b}\"ä\"}".as_bytes())).lines().last(), Some("{\"a\":\\u{1b}\"ä\"}"));
+        assert_eq!(whole(&letter(b"\xff\x00{")).lines().last(), Some("\\xff\\x00{"));
+    }
+
+    #[test]
+    fn json_has_the_names_that_help_promises() {
+        let whole = BuriedLetter { resolved: retried(), ..letter(b"{}") };
+        let mut expected = serde_json::json!({
+            "id": 7, "order_id": 12, "order_state": "failed", "reason": "rejected", "detail": "422: no such\ncolour",
+            "attempts": 1, "worker": "00ff", "at": "2023-11-14T22:13:20.000000", "age_seconds": 90.0,
+            "resolution": "retried", "resolved_at": "2023-11-14T22:14:20.000000", "resolved_by": "anna",
+            "resolved_reason": "back in stock",
+        });
+        assert_eq!(serde_json::to_value(Json::of(&whole)).unwrap(), expected);
+        expected["payload"] = "{}".into();
+        expected["payload_base64"] = serde_json::Value::Null;
+        assert_eq!(serde_json::to_value(WholeJson::of(&whole)).unwrap(), expected);
+        let bytes = serde_json::to_value(WholeJson::of(&letter(b"\xff"))).unwrap();
+        assert_eq!((&bytes["payload"], &bytes["payload_base64"]), (&serde_json::Value::Null, &"/w==".into()));
+    }
+}

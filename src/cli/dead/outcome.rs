@@ -1,0 +1,101 @@
+//! What became of the letters that a command was about.
+
+use std::collections::HashSet;
+
+use serde::Serialize;
+
+use crate::cli::failure::Failure;
+use crate::cli::output;
+use crate::store::RetryStep;
+
+/// Letters named one by one on standard error, when it wasn't the user who named them.
+const MOST_NAMED: usize = 20;
+
+/// Counts by what was done, or what would be.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Outcome {
+    pub(super) redriven: u64,
+    pub(super) pushed: u64,
+    pub(super) pushed_again: u64,
+    pub(super) discarded: u64,
+    pub(super) skipped: u64,
+    pub(super) refused: u64,
+    missing: Vec<i64>,
+    pub(super) dry_run: bool,
+    #[serde(skip)]
+    seen: HashSet<i64>,
+    #[serde(skip)]
+    named: usize,
+    #[serde(skip)]
+    asked: Vec<i64>,
+}
+
+impl Outcome {
+    /// `asked` are the ids that the user named, if any.
+    pub(super) fn new(asked: &[i64], dry_run: bool) -> Self {
+        Self { asked: asked.to_vec(), dry_run, ..Self::default() }
+    }
+
+    /// A letter that is there.
+    pub(super) fn saw(&mut self, letter_id: i64) {
+        if !self.asked.is_empty() {
+            self.seen.insert(letter_id);
+        }
+    }
+
+    pub(super) fn count(&mut self, letter_id: i64, order_id: Option<i64>, step: &RetryStep) {
+        let order = order_id.map(|id| format!("order {id}")).unwrap_or_default();
+        match step {
+            RetryStep::Redrive => self.redriven += 1,
+            RetryStep::Push => self.pushed += 1,
+            RetryStep::PushAgain => self.pushed_again += 1,
+            RetryStep::Retried => self.skip(letter_id, "it was retried before"),
+            RetryStep::OrderIs(state) => self.skip(letter_id, &format!("{order} is {}", state.as_str())),
+        }
+    }
+
+    pub(super) fn skip(&mut self, letter_id: i64, why: &str) {
+        self.skipped += 1;
+        self.name(&format!("letter {letter_id} is skipped: {}", output::in_one_line(why)));
+    }
+
+    pub(super) fn refuse(&mut self, letter_id: i64, why: &str) {
+        self.refused += 1;
+        self.name(&format!("letter {letter_id} is refused by the database: {}", output::in_one_line(why)));
+    }
+
+    fn name(&mut self, line: &str) {
+        self.named += 1;
+        if self.named <= MOST_NAMED.max(self.asked.len()) {
+            output::note(line);
+        }
+    }
+
+    /// Prints the summary. Letters that aren't there or that the database refused make it a failure.
+    pub(super) fn report(mut self, json: bool, in_words: impl Fn(&Self) -> String) -> Result<(), Failure> {
+        self.missing = self.asked.iter().copied().filter(|id| !self.seen.contains(id)).collect();
+        let unnamed = self.named.saturating_sub(MOST_NAMED.max(self.asked.len()));
+        if unnamed > 0 {
+            output::note(&format!("… and {unnamed} more"));
+        }
+        if json {
+            output::print_json(&self)?;
+        } else {
+            let dry = if self.dry_run { "dry run, nothing was changed: " } else { "" };
+            output::print(&format!("{dry}{}", in_words(&self)))?;
+        }
+        if !self.missing.is_empty() {
+            let ids: Vec<String> = self.missing.iter().map(ToString::to_string).collect();
+            return Err(Failure::Work(format!("there is no dead letter {}", ids.join(", "))));
+        }
+        if self.refused > 0 {
+            return Err(Failure::Work(format!("the database refused {} of the letters", self.refused)));
+        }
+        Ok(())
+    }
+}
+
+/// `1 order`, `2 orders`.
+pub(super) fn plural(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}

@@ -1,0 +1,165 @@
+//! `dead retry`: puts the orders of dead letters back to work.
+
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use super::outcome::{Outcome, plural};
+use super::selection::{DecisionOptions, Selection};
+use crate::cli::connect;
+use crate::cli::failure::Failure;
+use crate::config::environment::Environment;
+use crate::config::layers::Origins;
+use crate::config::options::BackendOptions;
+use crate::config::values::{self, Patience};
+use crate::redrive;
+use crate::shutdown;
+use crate::store::{LetterFilter, Redriven, RetryStep};
+
+/// Letters decided about in one transaction at most.
+const BATCH: u32 = 100;
+
+/// Put the orders of dead letters back to work
+///
+/// An order goes back from `failed` to `pending`, keeps its idempotency key and its timeline, and its attempts start anew.
+/// The message of a letter without an order's row is pushed as it was. An order that is not `failed` any more is skipped.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  fulfillment-worker dead retry 7 8 --why 'the colour is back in stock'
+  fulfillment-worker dead retry --reason attempts_exhausted --newer-than 8h --why 'warehouse is up again' --dry-run
+  fulfillment-worker dead retry --all --rate 50 --why 'after the outage'      50 a second, so that nobody is flooded
+
+If it ends between the commit and the push, orders are `pending` without a message: the same command with the letters'
+ids pushes them again, and so does the reconciler of any worker.
+
+JSON: redriven (orders put back), pushed (messages without a failed order), pushed_again (retried before, still pending),
+skipped, refused, missing (ids that are not there), dry_run.")]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    selection: Selection,
+
+    #[command(flatten)]
+    decision: DecisionOptions,
+
+    /// Letters a second at most
+    #[arg(long, value_name = "N", value_parser = rate)]
+    rate: Option<NonZeroU32>,
+
+    /// Say what would be done, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Print the summary as one line of JSON
+    #[arg(long)]
+    json: bool,
+
+    /// How long to wait for queue and store: a duration, or `forever`
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::patience)]
+    wait: Patience,
+
+    #[command(flatten)]
+    backends: BackendOptions,
+}
+
+fn rate(text: &str) -> Result<NonZeroU32, String> {
+    match text.parse() {
+        Ok(rate) if rate <= NonZeroU32::MIN.saturating_add(9_999) => Ok(rate),
+        _ => Err("must be a whole number from 1 to 10000".to_owned()),
+    }
+}
+
+pub(super) async fn retry(arguments: Arguments, origins: &Origins, environment: &Environment) -> Result<(), Failure> {
+    let backends = arguments.backends.resolve(origins)?;
+    connect::must_exist(&backends)?;
+    let opened = connect::connect(&backends, false, arguments.wait.limit()).await?;
+    let stop = shutdown::on_signals().map_err(|error| Failure::Work(error.to_string()))?;
+    let command = Retry {
+        redrive: redrive::Redrive {
+            queue: opened.queue,
+            store: opened.store,
+            decision: arguments.decision.decision(environment),
+            wait: arguments.wait.limit(),
+        },
+        rate: arguments.rate,
+        stop,
+    };
+    let mut outcome = Outcome::new(&arguments.selection.ids, arguments.dry_run);
+    match command.run(arguments.selection.filter(), &mut outcome).await {
+        Ok(()) => outcome.report(arguments.json, in_words),
+        Err(problem) => Err(Failure::Work(format!("{problem}; before that: {}", in_words(&outcome)))),
+    }
+}
+
+struct Retry {
+    redrive: redrive::Redrive,
+    rate: Option<NonZeroU32>,
+    stop: CancellationToken,
+}
+
+impl Retry {
+    async fn run(&self, mut filter: LetterFilter, outcome: &mut Outcome) -> Result<(), String> {
+        let store = &*self.redrive.store;
+        // What fails again while this runs has a new letter, and is not retried over and over.
+        filter.up_to = Some(store.count_dead_letters(&filter).await.map_err(|error| error.to_string())?.last_id);
+        let limit = self.rate.map_or(BATCH, |rate| (rate.get() / 10).clamp(1, BATCH));
+        let mut after = 0;
+        let mut next = Instant::now();
+        loop {
+            if self.stop.is_cancelled() {
+                return Err("interrupted".to_owned());
+            }
+            let page = store.dead_letters(&filter, after, usize::try_from(limit).unwrap_or(1)).await;
+            let page = page.map_err(|error| error.to_string())?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = last.id;
+            page.iter().for_each(|letter| outcome.saw(letter.id));
+            if outcome.dry_run {
+                for letter in &page {
+                    let resolution = letter.resolved.as_ref().map(|resolved| resolved.resolution);
+                    let step = RetryStep::of(&letter.reason, resolution, letter.order_state.as_ref());
+                    outcome.count(letter.id, letter.order_id.map(|order_id| order_id.0), &step);
+                }
+                continue;
+            }
+            let ids: Vec<i64> = page.iter().map(|letter| letter.id).collect();
+            self.pause(&mut next, ids.len()).await;
+            let (answers, pushed) = self.redrive.batch(&ids).await.map_err(|error| error.to_string())?;
+            for (id, answer) in ids.into_iter().zip(&answers) {
+                tell(outcome, id, answer);
+            }
+            pushed.map_err(|error| error.to_string())?;
+        }
+    }
+
+    /// Until the next batch of `letters` is due. Ends early when told to stop.
+    async fn pause(&self, next: &mut Instant, letters: usize) {
+        let Some(rate) = self.rate else { return };
+        let due = (*next).max(Instant::now());
+        self.stop.run_until_cancelled(tokio::time::sleep_until(due.into())).await;
+        let letters = u32::try_from(letters).unwrap_or(u32::MAX);
+        *next = due + Duration::from_secs(1).saturating_mul(letters) / rate.get();
+    }
+}
+
+fn tell(outcome: &mut Outcome, letter_id: i64, answer: &Redriven) {
+    match answer {
+        Redriven::Decided { step, order_id, .. } => outcome.count(letter_id, order_id.map(|id| id.0), step),
+        Redriven::Unknown => outcome.skip(letter_id, "it is gone"),
+        Redriven::Refused(why) => outcome.refuse(letter_id, why),
+    }
+}
+
+fn in_words(outcome: &Outcome) -> String {
+    let mut parts = vec![format!("{} put back to pending", plural(outcome.redriven, "order"))];
+    if outcome.pushed > 0 {
+        parts.push(format!("{} pushed", plural(outcome.pushed, "message")));
+    }
+    if outcome.pushed_again > 0 {
+        parts.push(format!("{} pushed again", plural(outcome.pushed_again, "message")));
+    }
+    parts.push(format!("{} skipped", outcome.skipped));
+    parts.join(", ")
+}
