@@ -125,12 +125,13 @@ impl HttpFulfiller {
                 return Step::Withheld { reason, after: Some(refused.retry_in) };
             }
         };
-        if asked == Asked::Order {
-            self.budget().call(Instant::now());
-        }
         let began = Instant::now();
         let exchange = exchange::exchange(&self.requests, asked, build(), deadline).await;
         self.observers.emit(Event::RequestEnded { class: exchange.class, took: began.elapsed() });
+        if asked == Asked::Order && exchange.was_sent() {
+            // Now, and not when it was sent: calls that hang for long earn their repeats, too.
+            self.budget().call(Instant::now());
+        }
         let answer = &exchange.answer;
         let refusal = if answer.speaks_of_the_warehouse {
             pass.fail(answer.meaning.reason().unwrap_or_default(), answer.retry_after)

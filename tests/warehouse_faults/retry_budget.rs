@@ -18,7 +18,7 @@ const FLOOR_PER_SECOND: f64 = 10.0;
 
 /// Caught, when seeded: a budget of everything, which made for 1,143 repeats where 1,076 were allowed.
 #[tokio::test]
-async fn of_the_calls_that_a_failing_warehouse_sees_a_fifth_are_repeats_at_most() {
+async fn the_repeats_that_a_failing_warehouse_sees_stay_within_what_the_budget_earns() {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
     // Too few failures for the circuit breaker, and more than the budget has repeats for.
     let warehouse = WarehouseProcess::start(&["--errors", "0.3"]).await;
