@@ -191,6 +191,10 @@ impl Verdict {
                 continue;
             }
             let Some(kill) = kills.get(worker.as_str()) else { continue };
+            // The worker had lost this one before: it was not in hand any more.
+            if next.at_micros < kill.at_micros {
+                continue;
+            }
             let took = next.at_micros - kill.at_micros.max(*at_micros);
             self.takeovers_micros.push(took);
             if kill.alone {
