@@ -15,19 +15,9 @@ pub(crate) const SECRETS: [&str; 2] =
 
 /// Without token and secrets, and with all the time that a test takes.
 pub(crate) fn target(url: &str) -> HttpTarget {
-    HttpTarget {
-        url: SecretUrl::new(url.parse().unwrap()),
-        token: None,
-        signing_secrets: Vec::new(),
-        ca: None,
-        client_certificate: None,
-        concurrency: None,
-        rate: None,
-        retry_budget: 0.2,
-        allow_link_local: false,
-        deadline: Duration::from_secs(60),
-        patience: Duration::from_secs(60),
-    }
+    let minute = Duration::from_secs(60);
+    let url = SecretUrl::new(url.parse().unwrap());
+    HttpTarget { deadline: minute, patience: minute, ..HttpTarget::new(url, minute) }
 }
 
 pub(crate) fn with_secrets(target: HttpTarget) -> HttpTarget {
