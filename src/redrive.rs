@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::queue::{Queue, QueueError};
 use crate::retry;
 use crate::store::{Decision, OrderStore, Redriven, Resolution, RetryStep, StoreError};
@@ -43,6 +45,8 @@ pub struct Redrive {
     pub decision: Decision,
     /// How long a server that doesn't answer is tried again (`None`: for ever).
     pub wait: Option<Duration>,
+    /// Ends the waiting, with what the server said last.
+    pub stop: CancellationToken,
 }
 
 impl Redrive {
@@ -94,7 +98,7 @@ impl Redrive {
         self.patiently(StoreError::is_transient, mark).await.map(drop).map_err(RedriveError::NotMarked)
     }
 
-    /// Repeats a call while the server is away, for `wait` at most.
+    /// Repeats a call while the server is away, for `wait` at most and not once told to stop.
     async fn patiently<T, E, F>(&self, is_transient: impl Fn(&E) -> bool, call: impl Fn() -> F) -> Result<T, E>
     where
         F: Future<Output = Result<T, E>>,
@@ -108,7 +112,11 @@ impl Redrive {
             };
             failures += 1;
             match retry::dependency_pause(failures, began.elapsed(), self.wait) {
-                Some(pause) if is_transient(&error) => tokio::time::sleep(pause).await,
+                Some(pause) if is_transient(&error) => {
+                    if self.stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                        return Err(error);
+                    }
+                }
                 _ => return Err(error),
             }
         }

@@ -82,6 +82,7 @@ pub(super) async fn retry(arguments: Arguments, origins: &Origins, environment: 
             store: opened.store,
             decision: arguments.decision.decision(environment),
             wait: arguments.wait.limit(),
+            stop: stop.clone(),
         },
         rate: arguments.rate,
         stop,
