@@ -43,10 +43,12 @@ outage: ## A warehouse that is out of order for a minute (docs/BENCHMARKS.md)
 # What `make chaos` draws its faults from, and how long it brings them about.
 SEED ?= 1
 MINUTES ?= 5
+# Orders a second.
+RATE ?= 150
 
-chaos: ## Orders while 33 kinds of things go wrong: SEED=1 MINUTES=5 JSON=figures.json (docs/RELIABILITY.md)
+chaos: ## Orders while 36 kinds of things go wrong: SEED=1 MINUTES=5 RATE=150 JSON=figures.json (docs/RELIABILITY.md)
 	scripts/install-packages.sh
-	CHAOS_SEED=$(SEED) CHAOS_SECONDS=$$(($(MINUTES) * 60)) $(if $(JSON),CHAOS_JSON=$(abspath $(JSON))) \
+	CHAOS_SEED=$(SEED) CHAOS_SECONDS=$$(($(MINUTES) * 60)) CHAOS_RATE=$(RATE) $(if $(JSON),CHAOS_JSON=$(abspath $(JSON))) \
 	  cargo test --locked --release --test chaos -- --nocapture
 
 model: ## Search the model of the protocol wider than the tests do (docs/MODEL.md)

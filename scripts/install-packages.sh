@@ -24,6 +24,7 @@ need python3 command -v python3
 need python3-venv python3 -c 'import ensurepip, venv'
 need util-linux command -v setpriv
 need procps type -P kill
+need libfaketime compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1'
 need wrk command -v wrk
 need build-essential command -v cc
 

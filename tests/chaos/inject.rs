@@ -12,7 +12,8 @@ use crate::proxy::Behaviour;
 use crate::support::LONG;
 use crate::support::process::Signal;
 use crate::support::redis::QUEUE_KEY;
-use crate::world::{World, now_micros};
+use crate::support::small_disk::SmallDisk;
+use crate::world::{Clock, World, now_micros};
 
 /// Between two times that connections are terminated.
 const TERMINATED_EVERY: Duration = Duration::from_millis(200);
@@ -54,7 +55,8 @@ impl Injector {
         match fault {
             Fault::WorkerKilled => world.replace(&mut *world.workers[worker].lock().await, alone).await,
             Fault::WorkerStopped => self.stop_worker(worker, lasts).await,
-            Fault::WorkerTerminated => self.terminate_worker(worker).await,
+            Fault::WorkerTerminated => self.terminate_worker(worker, Clock::Right).await,
+            Fault::WorkerClockOff => self.terminate_worker(worker, Clock::off(worker)).await,
             Fault::RedisKilled => world.restart_redis(lasts, true).await,
             Fault::RedisEmptied => world.restart_redis(lasts, false).await,
             Fault::RedisSetBack => world.set_redis_back(lasts).await,
@@ -66,6 +68,8 @@ impl Injector {
                 tokio::time::sleep(lasts).await;
                 postgres.restart().await;
             }
+            Fault::RedisDiskFull => self.fill_disk_of_redis(lasts).await,
+            Fault::PostgresDiskFull => self.fill_disk_of_postgres(lasts).await,
             Fault::BackendsTerminated => self.terminate_backends(lasts).await,
             Fault::SlotsExhausted => self.exhaust_slots(lasts).await,
             Fault::RowLocked => {
@@ -105,11 +109,32 @@ impl Injector {
         worker.signal(Signal::Continue);
     }
 
-    async fn terminate_worker(&self, worker: usize) {
+    async fn terminate_worker(&self, worker: usize, next: Clock) {
         let mut worker = self.world.workers[worker].lock().await;
         worker.signal(Signal::Term);
         worker.ended(LONG).await;
-        *worker = self.world.new_worker();
+        *worker = self.world.new_worker_with(next);
+    }
+
+    /// Redis refuses to write then; with `appendfsync always` it would end itself, as it does when it is killed.
+    async fn fill_disk_of_redis(&self, lasts: Duration) {
+        let mut redis = self.world.redis.lock().await;
+        let fsync = |when| redis::cmd("CONFIG").arg("SET").arg("appendfsync").arg(when).clone();
+        self.tell_redis(fsync("everysec")).await;
+        let ballast = redis.disk.as_ref().map(SmallDisk::fill);
+        tokio::time::sleep(lasts).await;
+        drop(ballast);
+        redis.restart_if_ended().await;
+        self.tell_redis(fsync("always")).await;
+    }
+
+    /// Postgres refuses to write, or gives up if there is no room for its log.
+    async fn fill_disk_of_postgres(&self, lasts: Duration) {
+        let mut postgres = self.world.postgres.lock().await;
+        let ballast = postgres.disk.as_ref().map(SmallDisk::fill);
+        tokio::time::sleep(lasts).await;
+        drop(ballast);
+        postgres.restart_if_ended().await;
     }
 
     /// Best effort: a server that is down at the time is a fault already.

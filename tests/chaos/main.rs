@@ -39,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 use checker::Verdict;
 use evidence::Evidence;
 use inject::{Injector, Over};
+use plan::Fault;
 use producer::{Entry, Producer, Told};
 use report::{Report, Spread, Zero};
 use world::{LEASE, WORKERS, World};
@@ -59,9 +60,10 @@ async fn nothing_is_lost_and_nothing_done_twice_whatever_goes_wrong() {
     let rate = u32::try_from(rate).expect("a rate of this world");
     let producer = tokio::spawn(Producer::new(Arc::clone(&world)).run(rate, surprised, stop.clone()));
 
+    let left_out = world.impossible().await;
     let injector = Injector { world: Arc::clone(&world), producer: surprises };
     let (mut faults, mut rests) = (Vec::new(), Vec::new());
-    for phase in plan::draw(seed, Duration::from_secs(seconds)) {
+    for phase in plan::draw(seed, Duration::from_secs(seconds), &left_out) {
         faults.extend(injector.carry_out(&phase).await);
         rests.push(rest::until_all_are_final(&world).await);
         if rest::is_too_long(rests.last()) {
@@ -77,7 +79,7 @@ async fn nothing_is_lost_and_nothing_done_twice_whatever_goes_wrong() {
     let mut verdict = Verdict::reach(&evidence, &journal, &killed, &faults);
     rest::check(&world, &evidence, &mut verdict).await;
     let rests = rest::in_time(rests, &mut verdict);
-    let report = report(seed, seconds, &journal, &faults, rests, verdict);
+    let report = report(seed, seconds, &left_out, &journal, &faults, rests, verdict);
     println!("{report}");
     if let Ok(path) = std::env::var("CHAOS_JSON") {
         let json = serde_json::to_string_pretty(&report).expect("figures are JSON");
@@ -86,7 +88,15 @@ async fn nothing_is_lost_and_nothing_done_twice_whatever_goes_wrong() {
     assert!(report.violations.is_empty(), "{} promises were broken; see above", report.violations.len());
 }
 
-fn report(seed: u64, seconds: u64, journal: &[Entry], faults: &[Over], rests: Vec<i64>, verdict: Verdict) -> Report {
+fn report(
+    seed: u64,
+    seconds: u64,
+    left_out: &[Fault],
+    journal: &[Entry],
+    faults: &[Over],
+    rests: Vec<i64>,
+    verdict: Verdict,
+) -> Report {
     let told = |of: fn(&Entry) -> Told| {
         let mut told: BTreeMap<String, usize> = BTreeMap::new();
         for entry in journal {
@@ -110,6 +120,7 @@ fn report(seed: u64, seconds: u64, journal: &[Entry], faults: &[Over], rests: Ve
         pushed: told(|entry| entry.pushed),
         faults: faults.len(),
         faults_by_kind,
+        left_out: left_out.iter().map(|fault| fault.name()).collect(),
         lost: Zero::new(verdict.lost, orders),
         double_in_table: Zero::new(verdict.double_in_table, orders),
         double_at_warehouse: Zero::new(verdict.double_at_warehouse, verdict.keys),

@@ -31,6 +31,8 @@ pub(crate) enum Fault {
     WorkerStopped,
     /// SIGTERM, and another one is started.
     WorkerTerminated,
+    /// SIGTERM, and another one is started whose clock is an hour off.
+    WorkerClockOff,
     /// SIGKILL, and it is started again with its file.
     RedisKilled,
     /// FLUSHALL.
@@ -41,8 +43,12 @@ pub(crate) enum Fault {
     RedisSetBack,
     /// SCRIPT FLUSH.
     ScriptsFlushed,
+    /// No byte is free on its disk.
+    RedisDiskFull,
     /// Immediate shutdown, and it is started again.
     PostgresCrashed,
+    /// No byte is free on its disk.
+    PostgresDiskFull,
     /// `pg_terminate_backend` for each of the workers' connections, again and again.
     BackendsTerminated,
     /// Somebody takes every connection that is left, after the workers' were terminated.
@@ -92,16 +98,19 @@ enum Part {
 use Fault::*;
 
 /// Every fault, once.
-const ALL: [Fault; 33] = [
+const ALL: [Fault; 36] = [
     WorkerKilled,
     WorkerStopped,
     WorkerTerminated,
+    WorkerClockOff,
     RedisKilled,
     RedisFlushed,
     RedisEmptied,
     RedisSetBack,
     ScriptsFlushed,
+    RedisDiskFull,
     PostgresCrashed,
+    PostgresDiskFull,
     BackendsTerminated,
     SlotsExhausted,
     RowLocked,
@@ -150,9 +159,9 @@ impl Fault {
 
     fn part(self, worker: usize) -> Part {
         match self {
-            WorkerKilled | WorkerStopped | WorkerTerminated => Part::Worker(worker),
-            RedisKilled | RedisFlushed | RedisEmptied | RedisSetBack | ScriptsFlushed => Part::Redis,
-            PostgresCrashed | BackendsTerminated | SlotsExhausted | RowLocked => Part::Postgres,
+            WorkerKilled | WorkerStopped | WorkerTerminated | WorkerClockOff => Part::Worker(worker),
+            RedisKilled | RedisFlushed | RedisEmptied | RedisSetBack | ScriptsFlushed | RedisDiskFull => Part::Redis,
+            PostgresCrashed | PostgresDiskFull | BackendsTerminated | SlotsExhausted | RowLocked => Part::Postgres,
             HorizonPinned => Part::Horizon,
             Cut(link) | RepliesLost(link) | HalfOpen(link) | Slow(link) => Part::Link(link),
             AnswersCut | WarehouseHangs | WarehouseRefuses | WarehouseKilled => Part::Warehouse,
@@ -167,11 +176,13 @@ impl Fault {
             WorkerStopped => lease + 500..lease + 2_500,
             RedisKilled | RedisEmptied | PostgresCrashed | WarehouseKilled => 100..2_000,
             BackendsTerminated | SlotsExhausted | HalfOpen(_) | WarehouseRefuses => 500..3_000,
-            RedisSetBack | RowLocked | Slow(_) | AnswersCut | WarehouseHangs => 1_000..4_000,
+            RedisSetBack | RedisDiskFull | PostgresDiskFull | RowLocked | Slow(_) | AnswersCut | WarehouseHangs => {
+                1_000..4_000
+            }
             RepliesLost(_) => 200..1_500,
             HorizonPinned => 10_000..25_000,
-            WorkerKilled | WorkerTerminated | RedisFlushed | ScriptsFlushed | Cut(_) | Poison | Duplicates | Flood
-            | ProducerDies => 0..1,
+            WorkerKilled | WorkerTerminated | WorkerClockOff | RedisFlushed | ScriptsFlushed | Cut(_) | Poison
+            | Duplicates | Flood | ProducerDies => 0..1,
         }
     }
 }
@@ -196,7 +207,9 @@ pub(crate) struct Phase {
 }
 
 /// Phases that last so long together, not counting the rests between them. A short plan is one of kills and one mixture.
-pub(crate) fn draw(seed: u64, length: Duration) -> Vec<Phase> {
+/// `left_out` are faults that can't be brought about here.
+pub(crate) fn draw(seed: u64, length: Duration, left_out: &[Fault]) -> Vec<Phase> {
+    let kinds: Vec<Fault> = ALL.into_iter().filter(|fault| !left_out.contains(fault)).collect();
     let mut random = StdRng::seed_from_u64(seed);
     let mut bag = Vec::new();
     let mut phases = Vec::new();
@@ -206,7 +219,7 @@ pub(crate) fn draw(seed: u64, length: Duration) -> Vec<Phase> {
         phases.push(self::kills(&mut random, kills));
         left -= kills;
         let mixture = MIXTURE_LASTS.min(left);
-        phases.push(self::mixture(&mut random, &mut bag, mixture));
+        phases.push(self::mixture(&mut random, &kinds, &mut bag, mixture));
         left -= mixture;
     }
     phases
@@ -224,7 +237,7 @@ fn kills(random: &mut StdRng, length: Duration) -> Phase {
 }
 
 /// Takes each fault as often as any other, in an order of its own each time.
-fn mixture(random: &mut StdRng, bag: &mut Vec<Fault>, length: Duration) -> Phase {
+fn mixture(random: &mut StdRng, kinds: &[Fault], bag: &mut Vec<Fault>, length: Duration) -> Phase {
     let mut faults = Vec::new();
     let mut busy: HashMap<Part, Duration> = HashMap::new();
     let mut at = Duration::ZERO;
@@ -232,7 +245,7 @@ fn mixture(random: &mut StdRng, bag: &mut Vec<Fault>, length: Duration) -> Phase
         let worker = random.random_range(0..WORKERS);
         let is_free = |fault: &Fault| busy.get(&fault.part(worker)).is_none_or(|until| *until <= at);
         if !bag.iter().any(is_free) {
-            bag.extend(ALL);
+            bag.extend(kinds);
         }
         let free: Vec<usize> = (0..bag.len()).filter(|&index| is_free(&bag[index])).collect();
         if let Some(&index) = free.get(random.random_range(0..free.len().max(1))) {

@@ -19,6 +19,8 @@ pub(crate) struct Report {
     pub(crate) pushed: BTreeMap<String, usize>,
     pub(crate) faults: usize,
     pub(crate) faults_by_kind: BTreeMap<String, usize>,
+    /// Kinds of faults that can't be brought about on this machine.
+    pub(crate) left_out: Vec<String>,
     pub(crate) lost: Zero,
     pub(crate) double_in_table: Zero,
     pub(crate) double_at_warehouse: Zero,
@@ -102,6 +104,9 @@ impl fmt::Display for Report {
         writeln!(f, "faults                     {} of {} kinds", self.faults, self.faults_by_kind.len())?;
         for (kind, count) in &self.faults_by_kind {
             writeln!(f, "  {kind:<24} {count}")?;
+        }
+        if !self.left_out.is_empty() {
+            writeln!(f, "LEFT OUT                   {}: no right to mount a disk here", self.left_out.join(", "))?;
         }
         writeln!(f, "lost                       {}", self.lost)?;
         writeln!(f, "fulfilled twice (table)    {}", self.double_in_table)?;

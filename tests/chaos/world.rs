@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio_postgres::{Client, NoTls, Row};
 
-use crate::plan::Link;
+use crate::plan::{Fault, Link};
 use crate::proxy::FaultProxy;
 use crate::support::postgres::PostgresServer;
 use crate::support::process::Signal;
@@ -52,6 +52,34 @@ const WORKER: [&str; 22] = [
     "info",
 ];
 
+/// What a worker believes the time to be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Clock {
+    Right,
+    HourAhead,
+    HourBehind,
+}
+
+impl Clock {
+    /// One that is off: ahead for some workers, behind for others.
+    pub(crate) fn off(worker: usize) -> Self {
+        if worker.is_multiple_of(2) { Self::HourAhead } else { Self::HourBehind }
+    }
+
+    /// The offset as libfaketime takes it.
+    fn offset(self) -> Option<&'static str> {
+        match self {
+            Self::Right => None,
+            Self::HourAhead => Some("+3600"),
+            Self::HourBehind => Some("-3600"),
+        }
+    }
+}
+
+/// Enough for what a soak writes, and soon filled.
+const REDIS_DISK_MEBIBYTES: u32 = 256;
+const POSTGRES_DISK_MEBIBYTES: u32 = 1024;
+
 /// See the module. Each part behind a lock that a fault holds as long as it lasts.
 pub(crate) struct World {
     pub(crate) redis: Mutex<RedisServer>,
@@ -79,7 +107,8 @@ pub(crate) struct Killed {
 impl World {
     /// Starts everything, and waits until the workers are ready.
     pub(crate) async fn start() -> Self {
-        let (redis, postgres) = (RedisServer::start().await, PostgresServer::start().await);
+        let redis = RedisServer::start_on_small_disk(REDIS_DISK_MEBIBYTES).await;
+        let postgres = PostgresServer::start_on_small_disk(POSTGRES_DISK_MEBIBYTES).await;
         let database = postgres.database().await;
         let seeded = "INSERT INTO products (id, name, price) VALUES (1, 'HAND WARMER UNION JACK', 1.85), \
                       (13, 'RETURNED AND NOT SOLD ANY MORE', 1)";
@@ -108,8 +137,20 @@ impl World {
         world
     }
 
+    /// Faults that can't be brought about here.
+    pub(crate) async fn impossible(&self) -> Vec<Fault> {
+        let (redis, postgres) = (self.redis.lock().await, self.postgres.lock().await);
+        let disks = [(Fault::RedisDiskFull, redis.disk.is_some()), (Fault::PostgresDiskFull, postgres.disk.is_some())];
+        disks.into_iter().filter(|(_, is_possible)| !is_possible).map(|(fault, _)| fault).collect()
+    }
+
     /// Starts a worker on the links, and doesn't wait for it.
     pub(crate) fn new_worker(&self) -> WorkerProcess {
+        self.new_worker_with(Clock::Right)
+    }
+
+    /// The same with a clock that may be off. What it measures times with, the monotonic clock, never is.
+    pub(crate) fn new_worker_with(&self, clock: Clock) -> WorkerProcess {
         let through = |url: &str, link: Link| {
             let mut url = url::Url::parse(url).expect("a URL");
             url.set_port(Some(self.link(link).address().port())).expect("a URL that can have a port");
@@ -118,7 +159,12 @@ impl World {
         let fulfiller = format!("http://{}/shipments", self.link(Link::Warehouse).address());
         let options: Vec<&str> = ["--fulfiller", &fulfiller].into_iter().chain(WORKER).collect();
         let queue = through(&self.redis_url, Link::Redis);
-        WorkerProcess::start(&queue, &through(&self.postgres_url, Link::Postgres), &options)
+        let library = libfaketime();
+        let environment: &[(&str, &str)] = match clock.offset() {
+            Some(offset) => &[("LD_PRELOAD", &library), ("FAKETIME", offset), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")],
+            None => &[],
+        };
+        WorkerProcess::start_with(&queue, &through(&self.postgres_url, Link::Postgres), &options, environment)
     }
 
     /// Kills a worker, and starts another one in its place.
@@ -212,6 +258,17 @@ impl World {
         copy_files(earlier.path(), &files).expect("the files of Redis, put back");
         redis.restart().await;
     }
+}
+
+/// Where Debian's package `libfaketime` puts the library.
+fn libfaketime() -> String {
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    folders
+        .map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"))
+        .find(|file| file.exists())
+        .expect("libfaketime below /usr/lib; run scripts/install-packages.sh")
+        .display()
+        .to_string()
 }
 
 const REDIS_FILES: &str = "appendonlydir";

@@ -15,6 +15,7 @@ pub(crate) mod orders;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod redis;
+pub(crate) mod small_disk;
 pub(crate) mod worker;
 
 /// Longer than anything a test waits for takes, even on a busy machine: only a failing test gets there.

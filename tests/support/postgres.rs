@@ -8,6 +8,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{NoTls, Row};
 
 use super::process::{Process, Signal};
+use super::small_disk::SmallDisk;
 use super::{LONG, eventually, free_port};
 
 /// The order API's tables.
@@ -88,6 +89,8 @@ async fn try_connect(url: &str) -> Result<tokio_postgres::Client, tokio_postgres
 
 /// A Postgres server for one test, on a port of its own, that can be stopped and started again.
 pub(crate) struct PostgresServer {
+    /// What the folder is on, if it is one that can be filled.
+    pub(crate) disk: Option<SmallDisk>,
     folder: TempDir,
     port: u16,
     process: Option<Process>,
@@ -97,11 +100,22 @@ impl PostgresServer {
     /// Makes a cluster and starts it; returns once it answers.
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder for Postgres");
+        Self::start_in(folder, None).await
+    }
+
+    /// The same on a small disk, where one can be had.
+    pub(crate) async fn start_on_small_disk(mebibytes: u32) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for Postgres");
+        let disk = SmallDisk::mount(folder.path(), mebibytes).ok();
+        Self::start_in(folder, disk).await
+    }
+
+    async fn start_in(folder: TempDir, disk: Option<SmallDisk>) -> Self {
         if is_root() {
             let owned = Command::new("chown").arg("postgres:").arg(folder.path()).status();
             assert!(owned.expect("chown").success(), "the folder can't be given to the user `postgres`");
         }
-        let mut server = Self { folder, port: free_port(), process: None };
+        let mut server = Self { disk, folder, port: free_port(), process: None };
         let made = server
             .program("initdb")
             .args(["-U", "postgres", "-A", "trust", "--no-sync"])
@@ -130,10 +144,22 @@ impl PostgresServer {
     pub(crate) async fn restart(&mut self) {
         let mut command = self.program("postgres");
         let socket_folder = format!("unix_socket_directories={}", self.folder.path().display());
-        command
-            .args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", &socket_folder])
-            .args(["-c", "max_connections=100"]);
+        command.args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", &socket_folder]).args([
+            "-c",
+            "max_connections=100",
+            "-c",
+            "max_wal_size=128MB",
+        ]);
         self.process = Some(Process::start("postgres", command, self.folder.path().join("output.log")));
+        let url = self.url();
+        eventually(LONG, "Postgres answers", async || try_connect(&url).await.map(drop)).await;
+    }
+
+    /// Starts it again if it has given up, and returns once it answers.
+    pub(crate) async fn restart_if_ended(&mut self) {
+        if self.process.as_mut().is_none_or(|process| process.status().is_some()) {
+            self.restart().await;
+        }
         let url = self.url();
         eventually(LONG, "Postgres answers", async || try_connect(&url).await.map(drop)).await;
     }

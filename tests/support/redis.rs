@@ -6,6 +6,7 @@ use redis::Commands;
 use tempfile::TempDir;
 
 use super::process::{Process, Signal};
+use super::small_disk::SmallDisk;
 use super::{LONG, eventually, free_port};
 
 /// The list that producers push to.
@@ -13,6 +14,8 @@ pub(crate) const QUEUE_KEY: &str = "fulfillment_queue";
 
 /// See the module. Keeps an append-only file, so that neither a stop nor a kill loses what was answered.
 pub(crate) struct RedisServer {
+    /// What the folder is on, if it is one that can be filled.
+    pub(crate) disk: Option<SmallDisk>,
     pub(crate) folder: TempDir,
     pub(crate) port: u16,
     options: Vec<String>,
@@ -27,14 +30,34 @@ impl RedisServer {
 
     /// Starts a server with further options, and returns once it answers.
     pub(crate) async fn start_with(options: &[&str]) -> Self {
-        let mut server = Self {
+        let mut server = Self::stopped(options);
+        server.restart().await;
+        server
+    }
+
+    /// Starts a server on a small disk, where one can be had.
+    pub(crate) async fn start_on_small_disk(mebibytes: u32) -> Self {
+        let mut server = Self::stopped(&[]);
+        server.disk = SmallDisk::mount(server.folder.path(), mebibytes).ok();
+        server.restart().await;
+        server
+    }
+
+    fn stopped(options: &[&str]) -> Self {
+        Self {
+            disk: None,
             folder: tempfile::tempdir().expect("a folder for Redis"),
             port: free_port(),
             options: options.iter().map(|&option| option.to_owned()).collect(),
             process: None,
-        };
-        server.restart().await;
-        server
+        }
+    }
+
+    /// Starts it again if it has given up.
+    pub(crate) async fn restart_if_ended(&mut self) {
+        if self.process.as_mut().is_none_or(|process| process.status().is_some()) {
+            self.restart().await;
+        }
     }
 
     /// For `--queue` and `redis-cli -u`.

@@ -35,11 +35,17 @@ pub(crate) struct WorkerProcess {
 impl WorkerProcess {
     /// Starts a worker on a free port; `options` are added to the command line. Returns at once.
     pub(crate) fn start(queue: &str, store: &str, options: &[&str]) -> Self {
+        Self::start_with(queue, store, options, &[])
+    }
+
+    /// Starts one with variables in its environment.
+    pub(crate) fn start_with(queue: &str, store: &str, options: &[&str], environment: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the worker");
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let listen = address.to_string();
         let mut command = binary(&["run", "--queue", queue, "--store", store, "--listen", &listen]);
         command.args(["--log-format", "json"]).args(options).current_dir(folder.path());
+        command.envs(environment.iter().copied());
         let process = Process::start("fulfillment-worker", command, folder.path().join("output.log"));
         Self { process, address, _folder: folder }
     }
