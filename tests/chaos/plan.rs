@@ -11,6 +11,9 @@ use crate::world::{LEASE, WORKERS};
 
 const KILLS_LAST: Duration = Duration::from_secs(8);
 const MIXTURE_LASTS: Duration = Duration::from_secs(30);
+/// How long an idle transaction pins the horizon in a plan that has the time for it, and how long such a plan is.
+const PINNED_LASTS: Duration = Duration::from_secs(120);
+const PINNED_FROM: Duration = Duration::from_secs(180);
 const KILL_EVERY: Duration = Duration::from_secs(1);
 const GAP_MS: Range<u64> = 150..850;
 
@@ -206,7 +209,8 @@ pub(crate) struct Phase {
     pub(crate) faults: Vec<Planned>,
 }
 
-/// Phases that last so long together, not counting the rests between them. A short plan is one of kills and one mixture.
+/// Phases that last so long together, not counting the rests between them. A short plan is one of kills and one mixture;
+/// a long one begins with minutes in which Postgres never crashes, as that would end a transaction that is to stay idle.
 /// `left_out` are faults that can't be brought about here.
 pub(crate) fn draw(seed: u64, length: Duration, left_out: &[Fault]) -> Vec<Phase> {
     let kinds: Vec<Fault> = ALL.into_iter().filter(|fault| !left_out.contains(fault)).collect();
@@ -214,6 +218,10 @@ pub(crate) fn draw(seed: u64, length: Duration, left_out: &[Fault]) -> Vec<Phase
     let mut bag = Vec::new();
     let mut phases = Vec::new();
     let mut left = length;
+    if length >= PINNED_FROM {
+        phases.push(pinned(&mut random, &kinds));
+        left -= PINNED_LASTS;
+    }
     while !left.is_zero() {
         let kills = KILLS_LAST.min(left / 3).max(Duration::from_secs(3)).min(left);
         phases.push(self::kills(&mut random, kills));
@@ -234,6 +242,15 @@ fn kills(random: &mut StdRng, length: Duration) -> Phase {
         at += KILL_EVERY;
     }
     Phase { only_kills: true, faults }
+}
+
+/// A mixture without what ends an idle transaction, and such a transaction all the while.
+fn pinned(random: &mut StdRng, kinds: &[Fault]) -> Phase {
+    let ends_it = |fault: &Fault| matches!(fault, HorizonPinned | PostgresCrashed | PostgresDiskFull);
+    let kinds: Vec<Fault> = kinds.iter().copied().filter(|fault| !ends_it(fault)).collect();
+    let mut phase = mixture(random, &kinds, &mut Vec::new(), PINNED_LASTS);
+    phase.faults.push(Planned { fault: HorizonPinned, at: Duration::ZERO, lasts: PINNED_LASTS, worker: 0 });
+    phase
 }
 
 /// Takes each fault as often as any other, in an order of its own each time.

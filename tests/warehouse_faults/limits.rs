@@ -7,7 +7,7 @@ use crate::support::worker::WorkerProcess;
 use crate::support::{LONG, eventually, expect_equal};
 use crate::warehouse::WarehouseProcess;
 
-const ORDERS: i32 = 300;
+const ORDERS: i32 = 600;
 
 /// Fulfils all orders, and checks that each was claimed when there was room for it and not before: one attempt, and
 /// nothing in its timeline but beginning and end.
@@ -17,7 +17,7 @@ async fn each_at_its_first_attempt(limit: &[&str]) {
     place(&database, &redis, ORDERS).await;
     let url = format!("http://{}/shipments", warehouse.address());
     // For a place and a turn a call waits for half of the time at most: far less than all of the orders take.
-    let options = [&["--fulfiller", &url, "--call-timeout", "2s"], limit].concat();
+    let options = [&["--fulfiller", &url, "--call-timeout", "5s"], limit].concat();
     let worker = WorkerProcess::ready(&redis.url(), database.url(), &options).await;
     eventually(LONG, "every order is fulfilled", async || {
         expect_equal(in_state(&database, "fulfilled").await, i64::from(ORDERS))
