@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::sleep;
 
 use crate::engine::{BATCH, BATCHES_AT_ONCE, Context};
 use crate::event::{Event, Loop, RetryReason, Stage, Subject};
@@ -17,10 +18,16 @@ use crate::store::{Conclusion, DeadLetter, DeadReason, Verdict};
 /// How long a superseded order is left to whoever holds it now before its message is looked at again.
 const SUPERSEDED_PAUSE: Duration = Duration::from_secs(1);
 
+/// How soon a conclusion is tried again whose row somebody has locked. Far below any lease: when the lock ends, the worker
+/// that knows how the attempt ended should be there first.
+const LOCKED_PAUSE: Duration = Duration::from_millis(200);
+
 /// Ends what the worker began.
 pub(crate) struct Completer {
     context: Arc<Context>,
     slots: Arc<Semaphore>,
+    /// The way back to its own channel.
+    again: mpsc::Sender<Finished>,
 }
 
 /// A message whose row is written: `verdict` is what the store said, or `None` if there was nothing to write.
@@ -30,11 +37,12 @@ struct Concluded {
 }
 
 impl Completer {
-    pub(crate) fn new(context: Arc<Context>) -> Self {
-        Self { context, slots: Arc::new(Semaphore::new(BATCHES_AT_ONCE)) }
+    /// `again` leads to the receiver of [`Completer::run`].
+    pub(crate) fn new(context: Arc<Context>, again: mpsc::Sender<Finished>) -> Self {
+        Self { context, slots: Arc::new(Semaphore::new(BATCHES_AT_ONCE)), again }
     }
 
-    /// Works until the channel is closed or the task is aborted.
+    /// Works until the task is aborted.
     pub(crate) async fn run(self, mut finished: mpsc::Receiver<Finished>) {
         loop {
             let slot = self.context.beating(Loop::Completer, Arc::clone(&self.slots).acquire_owned()).await;
@@ -43,21 +51,22 @@ impl Completer {
             if received == 0 {
                 return;
             }
-            let context = Arc::clone(&self.context);
+            let (context, again) = (Arc::clone(&self.context), self.again.clone());
             tokio::spawn(async move {
-                context.complete(batch).await;
+                let locked = context.complete(batch).await;
                 drop(slot);
+                context.put_off(locked, &again).await;
             });
         }
     }
 }
 
 impl Context {
-    /// One batch, from its endings to its events. Ends early, leaving the rest to the leases, when told to abandon.
-    async fn complete(&self, batch: Vec<Finished>) {
-        let count = batch.len();
-        let done = self.conclude(batch).await;
-        if let Some(concluded) = done
+    /// One batch, from its endings to its events; returns what could not be concluded yet. Ends early, leaving the rest to
+    /// the leases, when told to abandon.
+    async fn complete(&self, batch: Vec<Finished>) -> Vec<Finished> {
+        let Some((concluded, locked)) = self.conclude(batch).await else { return Vec::new() };
+        if !concluded.is_empty()
             && self.bury(&concluded).await.is_some()
             && let Some(settled) = self.settle(&concluded).await
         {
@@ -65,26 +74,46 @@ impl Context {
                 self.report(concluded, held);
             }
             // Before the permits are back: whoever waits for the last one finds nothing in flight.
-            self.count_in_flight(0, count);
+            self.count_in_flight(0, concluded.len());
+        }
+        locked
+    }
+
+    /// Has another try at conclusions whose rows are locked, in one of the next batches. Meanwhile their messages' leases
+    /// are kept and nobody can take their rows over. Each holds its permit, so that there is always room for them.
+    async fn put_off(&self, locked: Vec<Finished>, again: &mpsc::Sender<Finished>) {
+        if locked.is_empty() || self.shutdown.abandon.run_until_cancelled(sleep(LOCKED_PAUSE)).await.is_none() {
+            return;
+        }
+        for finished in locked {
+            // Fails only when the completer is gone: leases bring the order back.
+            let _ = again.send(finished).await;
         }
     }
 
-    async fn conclude(&self, batch: Vec<Finished>) -> Option<Vec<Concluded>> {
+    /// What the store wrote, or would not write, and what it passed over.
+    async fn conclude(&self, batch: Vec<Finished>) -> Option<(Vec<Concluded>, Vec<Finished>)> {
         let asked: Vec<Option<Conclusion>> = batch.iter().map(Finished::conclusion).collect();
         let mut conclusions: Vec<Conclusion> = asked.iter().flatten().cloned().collect();
         let verdicts = self.conclude_all(&mut conclusions).await?;
-        let mut verdicts = verdicts.into_iter();
-        Some(
-            batch
-                .into_iter()
-                .zip(asked)
-                .map(|(mut finished, asked)| {
-                    let verdict = asked.and_then(|_| verdicts.next());
+        let mut verdicts = conclusions.into_iter().zip(verdicts);
+        let (mut concluded, mut locked, mut locked_ids) = (Vec::with_capacity(batch.len()), Vec::new(), Vec::new());
+        for (mut finished, asked) in batch.into_iter().zip(asked) {
+            match asked.and_then(|_| verdicts.next()) {
+                Some((conclusion, Verdict::Locked)) => {
+                    locked_ids.push(conclusion.order_id);
+                    finished.maybe_applied = conclusion.maybe_applied;
+                    locked.push(finished);
+                }
+                answered => {
+                    let verdict = answered.map(|(_, verdict)| verdict);
                     self.revise(&mut finished, verdict.as_ref());
-                    Concluded { finished, verdict }
-                })
-                .collect(),
-        )
+                    concluded.push(Concluded { finished, verdict });
+                }
+            }
+        }
+        self.tell_locked(Stage::Conclude, &locked_ids);
+        Some((concluded, locked))
     }
 
     async fn conclude_all(&self, conclusions: &mut [Conclusion]) -> Option<Vec<Verdict>> {
@@ -112,7 +141,8 @@ impl Context {
     /// What the store's verdict makes of the intended ending.
     fn revise(&self, finished: &mut Finished, verdict: Option<&Verdict>) {
         match verdict {
-            None | Some(Verdict::Done { .. }) => {}
+            // One that is locked has not come to its end.
+            None | Some(Verdict::Done { .. } | Verdict::Locked) => {}
             Some(Verdict::Superseded(state)) => {
                 finished.ending = if state.as_ref().is_some_and(State::is_final) {
                     Ending::AlreadyFinal

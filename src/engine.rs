@@ -16,6 +16,7 @@ use crate::completer::Completer;
 use crate::event::{Event, Loop, Observers, Stage};
 use crate::fulfiller::Fulfiller;
 use crate::lease::LeaseKeeper;
+use crate::order::OrderId;
 use crate::queue::{Queue, QueueError};
 use crate::reconciler::Watermark;
 use crate::retry::{self, RetryPolicy};
@@ -116,7 +117,7 @@ impl Engine {
         let (finished, to_complete) = mpsc::channel(context.options.concurrency);
         let keeper = LeaseKeeper::new(Arc::clone(&context));
         let keeping = tokio::spawn(Arc::clone(&keeper).run());
-        let completing = tokio::spawn(Completer::new(Arc::clone(&context)).run(to_complete));
+        let completing = tokio::spawn(Completer::new(Arc::clone(&context), finished.clone()).run(to_complete));
         let worker = Worker::new(Arc::clone(&context), Arc::clone(&permits), Arc::clone(&keeper), finished);
         let working = tokio::spawn(worker.run());
 
@@ -170,6 +171,13 @@ impl Context {
         let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
         *in_flight = (*in_flight + claimed).saturating_sub(settled);
         self.observers.emit(Event::InFlight(*in_flight));
+    }
+
+    /// Tells which rows were passed over, if any.
+    pub(crate) fn tell_locked(&self, stage: Stage, order_ids: &[OrderId]) {
+        if !order_ids.is_empty() {
+            self.observers.emit(Event::RowsLocked { stage, order_ids });
+        }
     }
 
     /// Waits for `future` while showing that loop `name` is alive.

@@ -49,6 +49,9 @@ impl Stage {
     pub const ALL: [Self; 7] =
         [Self::Claim, Self::Begin, Self::Conclude, Self::Bury, Self::Settle, Self::RenewQueue, Self::RenewStore];
 
+    /// The stages that meet rows which others have locked, and pass them over.
+    pub const PASSING_OVER: [Self; 3] = [Self::Begin, Self::Conclude, Self::RenewStore];
+
     /// As in labels.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -139,6 +142,8 @@ pub enum RetryReason {
     StoreRefused,
     /// Another worker holds the order. No attempt is spent.
     Busy,
+    /// Another transaction has locked the order's row. No attempt is spent.
+    RowLocked,
     /// The row's lease was lost while the work went on. No attempt is spent.
     LeaseLost,
     /// Handed back by a drain. No attempt is spent.
@@ -147,7 +152,7 @@ pub enum RetryReason {
 
 impl RetryReason {
     /// Every reason, for metrics that show each from the start.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::FulfillerFailed,
         Self::FulfillerTimeout,
         Self::FulfillerPanicked,
@@ -157,6 +162,7 @@ impl RetryReason {
         Self::UnknownOrder,
         Self::StoreRefused,
         Self::Busy,
+        Self::RowLocked,
         Self::LeaseLost,
         Self::HandedBack,
     ];
@@ -173,6 +179,7 @@ impl RetryReason {
             Self::UnknownOrder => "unknown_order",
             Self::StoreRefused => "store_refused",
             Self::Busy => "busy",
+            Self::RowLocked => "row_locked",
             Self::LeaseLost => "lease_lost",
             Self::HandedBack => "handed_back",
         }
@@ -363,6 +370,13 @@ pub enum Event<'a> {
     Superseded {
         /// Whose.
         subject: Subject<'a>,
+    },
+    /// Rows were passed over, as another transaction has locked them. They are tried again until it ends.
+    RowsLocked {
+        /// By which step: [`Stage::Begin`], [`Stage::Conclude`] or [`Stage::RenewStore`].
+        stage: Stage,
+        /// Whose they are; at least one.
+        order_ids: &'a [OrderId],
     },
     /// A lease was lost.
     LeaseLost {

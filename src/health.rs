@@ -268,6 +268,7 @@ impl Observer for Health {
             | Event::AlreadyFinal { .. }
             | Event::Skipped { .. }
             | Event::Superseded { .. }
+            | Event::RowsLocked { .. }
             | Event::LeaseLost { .. }
             | Event::ReconcilerLeads(_)
             | Event::DriftFound { .. }

@@ -90,6 +90,8 @@ pub(crate) struct Finished {
     /// The fence held, if the order's row is ours.
     pub(crate) fence: Option<Fence>,
     pub(crate) ending: Ending,
+    /// See [`Conclusion::maybe_applied`].
+    pub(crate) maybe_applied: bool,
 }
 
 impl Finished {
@@ -107,7 +109,7 @@ impl Finished {
             attempt: self.in_hand.claim.attempt,
             correlation_id: self.in_hand.correlation_id().map(str::to_owned),
             to,
-            maybe_applied: false,
+            maybe_applied: self.maybe_applied,
         })
     }
 }

@@ -13,7 +13,7 @@ use crate::engine::{BATCH, Context};
 use crate::event::{Event, Lease, Loop, Stage, Subject};
 use crate::order::{Fence, OrderId};
 use crate::queue::{Held, Receipt};
-use crate::store::Renewal;
+use crate::store::{Renewal, Renewed};
 
 /// What is kept alive of one message in hand. Ends when dropped.
 pub(crate) struct Hold {
@@ -134,17 +134,18 @@ impl LeaseKeeper {
             self.context.beating(Loop::LeaseKeeper, tokio::time::sleep(every)).await;
             for batch in self.due(lease).chunks(BATCH) {
                 let now = self.now_ms();
-                if self.context.beating(Loop::LeaseKeeper, self.renew(lease, batch)).await {
-                    for hold in batch {
-                        hold.renewed_ms(lease).store(now, Ordering::Relaxed);
-                    }
+                let renewed = self.context.beating(Loop::LeaseKeeper, self.renew(lease, batch)).await;
+                let Some(locked) = renewed else { continue };
+                // What is locked stays due: its lease runs on.
+                for hold in batch.iter().filter(|hold| hold.order_id.is_none_or(|id| !locked.contains(&id))) {
+                    hold.renewed_ms(lease).store(now, Ordering::Relaxed);
                 }
             }
         }
     }
 
-    /// Returns whether it was answered.
-    async fn renew(&self, lease: Lease, batch: &[Arc<Hold>]) -> bool {
+    /// Returns the orders whose rows others have locked, or `None` if there was no answer.
+    async fn renew(&self, lease: Lease, batch: &[Arc<Hold>]) -> Option<Vec<OrderId>> {
         match lease {
             Lease::Message => self.renew_messages(batch).await,
             Lease::Row => self.renew_rows(batch).await,
@@ -174,10 +175,10 @@ impl LeaseKeeper {
         due
     }
 
-    async fn renew_messages(&self, batch: &[Arc<Hold>]) -> bool {
+    async fn renew_messages(&self, batch: &[Arc<Hold>]) -> Option<Vec<OrderId>> {
         let kept: Vec<&Arc<Hold>> = batch.iter().filter(|hold| !hold.queue_lost.load(Ordering::Relaxed)).collect();
         if kept.is_empty() {
-            return true;
+            return Some(Vec::new());
         }
         let receipts: Vec<Receipt> = kept.iter().map(|hold| hold.receipt.clone()).collect();
         match self.context.call(Stage::RenewQueue, Vec::len, self.context.queue.renew(&receipts)).await {
@@ -189,13 +190,16 @@ impl LeaseKeeper {
                         self.report_loss(Lease::Message, hold);
                     }
                 }
-                true
+                Some(Vec::new())
             }
-            Err(error) => self.report_down(Stage::RenewQueue, &error),
+            Err(error) => {
+                self.report_down(Stage::RenewQueue, &error);
+                None
+            }
         }
     }
 
-    async fn renew_rows(&self, batch: &[Arc<Hold>]) -> bool {
+    async fn renew_rows(&self, batch: &[Arc<Hold>]) -> Option<Vec<OrderId>> {
         let mut renewals = Vec::new();
         let mut kept: Vec<(&Arc<Hold>, OwnedMutexGuard<Option<Fence>>)> = Vec::new();
         for hold in batch {
@@ -208,23 +212,33 @@ impl LeaseKeeper {
             }
         }
         if renewals.is_empty() {
-            return true;
+            return Some(Vec::new());
         }
         match self.context.call(Stage::RenewStore, Vec::len, self.context.store.renew(&renewals)).await {
-            Ok(fences) => {
-                for ((hold, mut guard), fence) in kept.into_iter().zip(fences) {
-                    *guard = fence;
-                    if fence.is_none() {
-                        // Before the lock is given back: whoever takes it must not mistake the loss for no row.
-                        hold.lose_row();
-                        self.report_loss(Lease::Row, hold);
+            Ok(answers) => {
+                let mut locked = Vec::new();
+                for (((hold, mut guard), renewal), answer) in kept.into_iter().zip(&renewals).zip(answers) {
+                    match answer {
+                        Renewed::Kept(fence) => *guard = Some(fence),
+                        // Whoever has locked it may be about to take the row over. Then the next look finds it lost.
+                        Renewed::Locked => locked.push(renewal.order_id),
+                        Renewed::Lost => {
+                            *guard = None;
+                            // Before the lock is given back: whoever takes it must not mistake the loss for no row.
+                            hold.lose_row();
+                            self.report_loss(Lease::Row, hold);
+                        }
                     }
                 }
-                true
+                self.context.tell_locked(Stage::RenewStore, &locked);
+                Some(locked)
             }
             // The fence may have moved without our learning it. The next renewal or conclusion then finds the row
             // superseded: the order is done again with the same key, after its lease. Nothing is lost.
-            Err(error) => self.report_down(Stage::RenewStore, &error),
+            Err(error) => {
+                self.report_down(Stage::RenewStore, &error);
+                None
+            }
         }
     }
 
@@ -233,10 +247,9 @@ impl LeaseKeeper {
         self.context.observers.emit(Event::LeaseLost { lease, subject });
     }
 
-    fn report_down(&self, stage: Stage, error: &dyn std::error::Error) -> bool {
+    fn report_down(&self, stage: Stage, error: &dyn std::error::Error) {
         let retry_in = self.context.options.lease / 6;
         let dependency = stage.dependency();
         self.context.observers.emit(Event::DependencyDown { dependency, error: &error.to_string(), retry_in });
-        false
     }
 }

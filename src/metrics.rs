@@ -119,6 +119,9 @@ impl Observer for Metrics {
             Event::Superseded { .. } => {
                 to.superseded.inc();
             }
+            Event::RowsLocked { stage, order_ids } => {
+                to.rows_locked.with(stage, |count| count.inc_by(order_ids.len() as u64));
+            }
             Event::LeaseLost { lease, .. } => to.leases_lost.with(lease, |count| count.inc()),
             Event::ReconcilerLeads(leads) => {
                 to.reconciler_leads.set(u64::from(leads));

@@ -221,9 +221,13 @@ fn adoption(orphan: &Orphan) -> Adoption {
         order_id: orphan.order_id.0,
         product_id: orphan.product_id,
         quantity: orphan.quantity,
-        correlation_id: None,
+        correlation_id: orphan.correlation_id.clone(),
         traceparent: None,
         timestamp: None,
     };
-    Adoption { key: format!("adopted-{}-{}", orphan.order_id, orphan.fence.0), payload: message.encode() }
+    Adoption {
+        key: format!("adopted-{}-{}", orphan.order_id, orphan.fence.0),
+        payload: message.encode(),
+        attempts: orphan.attempts,
+    }
 }

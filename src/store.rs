@@ -45,6 +45,8 @@ pub enum Begun {
     /// Another worker holds it for at most this much longer. Also the answer to the second request for the same
     /// order within a batch.
     Busy(Duration),
+    /// Another transaction has locked the row, nobody knows for how long or what for. It was not waited for.
+    Locked,
     /// No such row. It may be about to appear: a producer's commit can come after its push.
     Unknown,
     /// The status is somebody else's: drop the message, leave the row.
@@ -60,6 +62,18 @@ pub struct Renewal {
     pub order_id: OrderId,
     /// The fence held.
     pub fence: Fence,
+}
+
+/// The answer to a [`Renewal`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewed {
+    /// Ours for another lease, under this fence.
+    Kept(Fence),
+    /// The row had moved on, is gone, or is one that the database refuses to write.
+    Lost,
+    /// Another transaction has locked the row. It was not waited for: the fence held is as good as it was before, and
+    /// the lease runs on.
+    Locked,
 }
 
 /// How an attempt ended.
@@ -127,6 +141,8 @@ pub enum Verdict {
     },
     /// The row had moved on, or is gone; nothing was changed. Carries the state found.
     Superseded(Option<State>),
+    /// Another transaction has locked the row. It was not waited for, and nothing was changed: ask again.
+    Locked,
     /// The database refused this row and took its neighbours.
     Refused(String),
 }
@@ -285,14 +301,15 @@ impl StoreError {
 }
 
 /// The orders' table. Every method may be called from several tasks at once. Batches hold 1 to 1,000 items, answers
-/// come by position, and one bad row never fails its neighbours.
+/// come by position, and one bad row never fails its neighbours. `begin`, `renew` and `conclude` never wait for a row
+/// that somebody else has locked.
 #[async_trait]
 pub trait OrderStore: Send + Sync {
     /// Takes orders into work.
     async fn begin(&self, requests: &[BeginRequest]) -> Result<Vec<Begun>, StoreError>;
 
-    /// Keeps row leases: the new fence, or `None` where the row had moved on.
-    async fn renew(&self, renewals: &[Renewal]) -> Result<Vec<Option<Fence>>, StoreError>;
+    /// Keeps row leases.
+    async fn renew(&self, renewals: &[Renewal]) -> Result<Vec<Renewed>, StoreError>;
 
     /// Ends attempts.
     async fn conclude(&self, conclusions: &[Conclusion]) -> Result<Vec<Verdict>, StoreError>;

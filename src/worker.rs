@@ -26,6 +26,10 @@ const WAIT_LIMIT: Duration = Duration::from_secs(1);
 /// How soon a message is looked at again whose order another worker holds: not in a tight loop, not much too late.
 const BUSY: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(2);
 
+/// How soon a message is looked at again whose order's row somebody has locked: for that, attempts cost nothing, and
+/// a migration may have locked thousands.
+const LOCKED_PAUSE: Duration = Duration::from_secs(1);
+
 /// The longest time that a fulfiller can ask to be left alone for.
 const AFTER_LIMIT: Duration = Duration::from_secs(24 * 3_600);
 
@@ -143,6 +147,8 @@ impl Worker {
         let begun = self.context.persist(Stage::Begin, requests.len(), until, |_| store.begin(&requests)).await;
         match begun {
             Some(answers) => {
+                let locked = answers.iter().zip(&requests).filter(|(answer, _)| **answer == Begun::Locked);
+                self.context.tell_locked(Stage::Begin, &locked.map(|(_, request)| request.order_id).collect::<Vec<_>>());
                 for (in_hand, answer) in orders.into_iter().zip(answers) {
                     self.start(in_hand, answer).await;
                 }
@@ -193,6 +199,10 @@ impl Worker {
                 let after = remaining.clamp(*BUSY.start(), *BUSY.end());
                 Ending::unspent(RetryReason::Busy, after, "another worker holds the order")
             }
+            Begun::Locked => {
+                let why = "another transaction has locked the order's row";
+                Ending::unspent(RetryReason::RowLocked, retry::jittered(LOCKED_PAUSE), why)
+            }
             Begun::Unknown => {
                 let error = "no such order in the table".to_owned();
                 self.context.failed(attempt, RetryReason::UnknownOrder, error, DeadReason::UnknownOrder, None)
@@ -224,7 +234,7 @@ impl Worker {
         // Without its row nothing can be concluded, however the call ended: the message must not be acknowledged.
         let ending = if fence.is_none() && in_hand.hold.has_lost_row() { lease_lost() } else { ending };
         // Fails only when the completer is gone, which is after the drain: leases bring the order back.
-        let _ = self.finished.send(Finished { in_hand, fence, ending }).await;
+        let _ = self.finished.send(Finished { in_hand, fence, ending, maybe_applied: false }).await;
     }
 }
 

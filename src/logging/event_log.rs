@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
 use super::rate_limit::RateLimit;
-use crate::event::{Dependency, Event, Observer, Subject};
+use crate::event::{Dependency, Event, Observer, Stage, Subject};
+use crate::order::OrderId;
 
 /// Lines about failed orders in a second at most; the others are counted in a line of their own.
 const FAILURES_PER_SECOND: u32 = 100;
-/// How often a dependency that stays down is told again.
+/// How often a dependency that stays down, or a row that stays locked, is told again.
 const REMINDER: Duration = Duration::from_secs(10);
 
 /// Writes what happens to the log.
@@ -19,6 +20,7 @@ const REMINDER: Duration = Duration::from_secs(10);
 pub struct EventLog {
     service_name: String,
     failures: RateLimit,
+    locked: RateLimit,
     dependencies: [(Dependency, Mutex<Told>); 3],
 }
 
@@ -35,6 +37,7 @@ impl EventLog {
         Self {
             service_name: service_name.to_owned(),
             failures: RateLimit::new(FAILURES_PER_SECOND, Duration::from_secs(1)),
+            locked: RateLimit::new(1, REMINDER),
             dependencies: Dependency::ALL.map(|dependency| (dependency, Mutex::default())),
         }
     }
@@ -89,6 +92,7 @@ impl EventLog {
             Event::AlreadyFinal { subject } => order(&subject, "dropped", format_args!("fulfilled or failed already")),
             Event::Skipped { subject, status } => order(&subject, "skipped", format_args!("status {status:?}")),
             Event::Superseded { subject } => order(&subject, "superseded", format_args!("the row had moved on")),
+            Event::RowsLocked { stage, order_ids } => self.rows_locked(stage, order_ids, now),
             Event::LeaseLost { subject, lease } => {
                 order(&subject, "lease lost", format_args!("on the {}", lease.as_str()));
             }
@@ -100,6 +104,19 @@ impl EventLog {
             let Subject { order_id, correlation_id, attempt } = *subject;
             let order_id = order_id.map(|id| id.0);
             warn!(order_id, correlation_id, attempt, took_ms = millis(took), error, "attempt failed");
+        }
+    }
+
+    /// Tried several times a second, so that it is told as seldom as a dependency that is down.
+    fn rows_locked(&self, stage: Stage, order_ids: &[OrderId], now: Instant) {
+        if self.locked.admit(now) {
+            let (stage, first) = (stage.as_str(), order_ids.first().map(|id| id.0));
+            warn!(
+                stage,
+                order_id = first,
+                rows = order_ids.len(),
+                "rows are locked by a transaction that is not ours: their orders wait for it, and no others;                  pg_stat_activity and pg_locks show whose it is"
+            );
         }
     }
 

@@ -142,6 +142,7 @@ pub(super) struct Instruments {
     pub(super) superseded: Counter,
     pub(super) takeovers: Counter,
     pub(super) leases_lost: Labelled<Lease, Counter>,
+    pub(super) rows_locked: Labelled<Stage, Counter>,
     pub(super) order_age: Histogram,
     pub(super) stage_duration: Labelled<Stage, Histogram>,
     pub(super) batch_size: Labelled<Stage, Histogram>,
@@ -181,6 +182,7 @@ impl Instruments {
             superseded: Counter::default(),
             takeovers: Counter::default(),
             leases_lost: Labelled::new("lease", &Lease::ALL, Lease::as_str, Counter::default),
+            rows_locked: Labelled::new("stage", &Stage::PASSING_OVER, Stage::as_str, Counter::default),
             order_age: Histogram::new(AGE_SECONDS),
             stage_duration: Labelled::new("stage", &Stage::ALL, Stage::as_str, || Histogram::new(STAGE_SECONDS)),
             batch_size: Labelled::new("stage", &Stage::ALL, Stage::as_str, || Histogram::new(BATCH_ITEMS)),
@@ -249,6 +251,8 @@ impl Instruments {
         plain(registry, "fulfillment_takeovers", help, &self.takeovers);
         let help = "Leases lost while the order was in work, by what they were held on";
         plain(registry, "fulfillment_leases_lost", help, &self.leases_lost);
+        let help = "Times that a row was passed over, as another transaction had locked it";
+        plain(registry, "fulfillment_rows_locked", help, &self.rows_locked);
     }
 
     fn register_queue(&self, registry: &mut Registry) {

@@ -31,6 +31,8 @@ pub struct Adoption {
     pub key: String,
     /// The message's bytes.
     pub payload: Vec<u8>,
+    /// How many attempts are spent already: the first claim is the one after.
+    pub attempts: u32,
 }
 
 /// What no call of ours leaves behind, but an operator, an eviction or a restored snapshot may.

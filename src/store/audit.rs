@@ -48,6 +48,24 @@ pub struct Orphan {
     pub state: State,
     /// The row's `updated_at`; 0 where that is null.
     pub fence: Fence,
+    /// How many of its attempts are spent, as far as the timeline tells.
+    pub attempts: u32,
+    /// The newest one that the timeline has.
+    pub correlation_id: Option<String>,
+}
+
+/// How many attempts are spent of an order in `state` whose timeline ends with `last`.
+///
+/// An attempt that began and did not end is spent, as it would be had its message not been lost: a message that kills its
+/// worker, and whatever loses messages, must not go on for ever. One that ended with the order back at `pending` may have
+/// been handed back unspent, which the timeline doesn't tell: it is given back, as an outage must cost nothing. A timeline
+/// that doesn't end with the state that the row is in has missed something, such as a person's decision: that starts anew.
+pub(crate) fn attempts_spent(state: &State, last: Option<(State, u32)>) -> u32 {
+    match (state, last) {
+        (State::Processing, Some((State::Processing, attempt))) => attempt,
+        (State::Pending, Some((State::Pending, attempt))) => attempt.saturating_sub(1),
+        _ => 0,
+    }
 }
 
 /// What an audit found among some rows, in order of id.
@@ -115,5 +133,24 @@ impl AuditPage {
         for order_ids in [&mut self.open, &mut self.failed_without_letter, &mut self.not_fulfilled_once] {
             order_ids.sort_unstable();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_is_spent_if_it_began_and_did_not_end() {
+        let spent = |state: &str, last: Option<(&str, u32)>| {
+            attempts_spent(&State::from(state), last.map(|(state, attempt)| (State::from(state), attempt)))
+        };
+        assert_eq!(spent("processing", Some(("processing", 3))), 3);
+        assert_eq!(spent("pending", Some(("pending", 3))), 2, "perhaps handed back");
+        assert_eq!(spent("pending", Some(("pending", 0))), 0, "redriven");
+        assert_eq!(spent("pending", Some(("processing", 3))), 0, "put back by a person");
+        assert_eq!(spent("pending", Some(("failed", 5))), 0, "put back by a person, or redriven without a timeline");
+        assert_eq!(spent("processing", Some(("pending", 2))), 0, "begun without a timeline");
+        assert_eq!(spent("pending", None), 0);
     }
 }

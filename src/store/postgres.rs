@@ -1,8 +1,8 @@
 //! Orders in Postgres, in the order API's own tables.
 //!
-//! Every transition is one statement over arrays: it locks its rows in order of id, repeats state and fence in the
-//! `WHERE` of the row it writes, and writes timeline and dead letters along. The SQL is in files of its own beside this
-//! one; each says what it guarantees.
+//! Every transition is one statement over arrays: it locks its rows, passes over those that others have locked, repeats
+//! state and fence in the `WHERE` of the row it writes, and writes timeline and dead letters along. The SQL is in files of
+//! its own beside this one; each says what it guarantees.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -15,11 +15,11 @@ use self::connection::Connections;
 use self::errors::Failure;
 use super::{
     BeginRequest, Begun, BuriedLetter, Conclusion, DeadLetter, Decision, Inserted, LetterCount, LetterFilter, NewOrder,
-    OrderReport, OrderStore, Redriven, Renewal, Resolution, StoreError, Summary, TimelineEntry, Verdict,
+    OrderReport, OrderStore, Redriven, Renewal, Renewed, Resolution, StoreError, Summary, TimelineEntry, Verdict,
 };
 use crate::WorkerId;
 use crate::config::SecretUrl;
-use crate::order::{Fence, OrderId};
+use crate::order::OrderId;
 
 mod audit;
 mod begin;
@@ -97,7 +97,7 @@ impl OrderStore for PostgresStore {
         self.explain(begin::begin(self, requests).await).await
     }
 
-    async fn renew(&self, renewals: &[Renewal]) -> Result<Vec<Option<Fence>>, StoreError> {
+    async fn renew(&self, renewals: &[Renewal]) -> Result<Vec<Renewed>, StoreError> {
         self.explain(conclude::renew(self, renewals).await).await
     }
 
@@ -163,6 +163,27 @@ impl OrderStore for PostgresStore {
 /// Reads a column; one that has another type than the given schema's is named in the error.
 fn column<'a, T: FromSql<'a>>(row: &'a Row, name: &str) -> Result<T, Failure> {
     row.try_get(name).map_err(|error| Failure::Refused(format!("column `{name}` has an unexpected type: {error}")))
+}
+
+/// What a transition's statement met where an order's row should be.
+enum Presence {
+    /// The row, which is ours to write until the statement ends.
+    Found,
+    /// A row that somebody else's transaction has locked.
+    Locked,
+    /// Nothing.
+    Missing,
+}
+
+impl Presence {
+    fn of(row: &Row) -> Result<Self, Failure> {
+        match column(row, "presence")? {
+            "found" => Ok(Self::Found),
+            "locked" => Ok(Self::Locked),
+            "missing" => Ok(Self::Missing),
+            other => Err(Failure::Refused(format!("a statement of this program says that a row is {other:?}"))),
+        }
+    }
 }
 
 /// A count as an `integer` column takes it.

@@ -12,10 +12,10 @@ use async_trait::async_trait;
 
 use super::{
     BeginRequest, Begun, BuriedLetter, Conclusion, DeadLetter, Decision, Inserted, LetterCount, LetterFilter, NewOrder,
-    OrderReport, OrderStore, Redriven, Renewal, Resolution, StoreError, Summary, TimelineEntry, Verdict,
+    OrderReport, OrderStore, Redriven, Renewal, Renewed, Resolution, StoreError, Summary, TimelineEntry, Verdict,
 };
 use crate::WorkerId;
-use crate::order::{Fence, OrderId};
+use crate::order::OrderId;
 use crate::sqlite::{Database, DatabaseError};
 
 mod audit;
@@ -67,7 +67,7 @@ impl OrderStore for SqliteStore {
         Ok(self.database.write(move |connection| transition::begin(connection, &options, &requests)).await?)
     }
 
-    async fn renew(&self, renewals: &[Renewal]) -> Result<Vec<Option<Fence>>, StoreError> {
+    async fn renew(&self, renewals: &[Renewal]) -> Result<Vec<Renewed>, StoreError> {
         if renewals.is_empty() {
             return Ok(Vec::new());
         }

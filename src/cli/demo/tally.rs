@@ -111,6 +111,7 @@ impl Observer for Tally {
             | Event::AlreadyFinal { .. }
             | Event::Skipped { .. }
             | Event::Superseded { .. }
+            | Event::RowsLocked { .. }
             | Event::LeaseLost { .. }
             | Event::ReconcilerLeads(_)
             | Event::DriftFound { .. }
@@ -134,6 +135,7 @@ fn is_failure(reason: RetryReason) -> bool {
         RetryReason::FulfillerUnavailable
         | RetryReason::FulfillerInProgress
         | RetryReason::Busy
+        | RetryReason::RowLocked
         | RetryReason::LeaseLost
         | RetryReason::HandedBack => false,
     }

@@ -107,8 +107,8 @@ impl Inventory for RedisQueue {
         for batch in adoptions.chunks(LARGEST_BATCH) {
             let keys = &self.keys;
             let mut command = evalsha(&self.scripts.adopt, &[&keys.inflight, &keys.leases, &keys.retries]);
-            for Adoption { key, payload } in batch {
-                command.arg(key).arg(payload);
+            for Adoption { key, payload, attempts } in batch {
+                command.arg(key).arg(*attempts).arg(payload);
             }
             adopted += reply::number(self.run(&self.scripts.adopt, &command).await?)?;
         }

@@ -48,8 +48,10 @@ fn adopt(connection: &Connection, adoptions: &[Adoption]) -> rusqlite::Result<us
     let now = now_micros();
     let mut adopt = connection.prepare_cached(ADOPT)?;
     let mut adopted = 0;
-    for Adoption { key, payload } in adoptions {
-        adopted += adopt.execute(named_params! { ":payload": payload, ":now": now, ":key": key })?;
+    for Adoption { key, payload, attempts } in adoptions {
+        adopted += adopt.execute(named_params! {
+            ":payload": payload, ":now": now, ":attempts": attempts, ":key": key,
+        })?;
     }
     Ok(adopted)
 }

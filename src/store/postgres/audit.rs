@@ -7,11 +7,12 @@ use async_trait::async_trait;
 use tokio_postgres::types::Type;
 
 use super::errors::Failure;
+use super::reports::attempts;
 use super::timestamp::{micros, timestamp};
 use super::{PostgresStore, column};
 use crate::order::{Fence, OrderId, State};
 use crate::store::StoreError;
-use crate::store::audit::{Audit, AuditPage, ClaimedUpTo, Orphan, OrphanSearch, RECONCILER};
+use crate::store::audit::{Audit, AuditPage, ClaimedUpTo, Orphan, OrphanSearch, RECONCILER, attempts_spent};
 
 #[async_trait]
 impl Audit for PostgresStore {
@@ -80,12 +81,17 @@ async fn orphans(store: &PostgresStore, search: &OrphanSearch) -> Result<Vec<Orp
         .await?;
     rows.iter()
         .map(|row| {
+            let state = State::from(column::<&str>(row, "status")?);
+            let last = column::<Option<&str>>(row, "last_state")?.map(State::from);
+            let last_attempt = column::<Option<i32>>(row, "last_attempt")?.map_or(0, attempts);
             Ok(Orphan {
                 order_id: OrderId(column(row, "order_id")?),
                 product_id: column(row, "product_id")?,
                 quantity: column(row, "quantity")?,
-                state: State::from(column::<&str>(row, "status")?),
                 fence: Fence(column::<Option<SystemTime>>(row, "updated_at")?.map_or(0, micros)),
+                attempts: attempts_spent(&state, last.map(|last| (last, last_attempt))),
+                correlation_id: column(row, "correlation_id")?,
+                state,
             })
         })
         .collect()

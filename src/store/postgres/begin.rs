@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::errors::Failure;
-use super::{PostgresStore, bisect, column, small, without_nul};
+use super::{PostgresStore, Presence, bisect, column, small, without_nul};
 use crate::order::{Fence, Order, State};
 use crate::store::{BeginRequest, Begun, TAKEN_OVER};
 
@@ -21,7 +21,7 @@ const PASSES: usize = 5;
 enum Found {
     /// The answer.
     Answer(Begun),
-    /// The row became free while the statement waited for it, too late for its snapshot.
+    /// The row became free while the statement ran, too late for its snapshot.
     BecameFree,
 }
 
@@ -101,6 +101,11 @@ async fn run(store: &PostgresStore, requests: &[&BeginRequest]) -> Result<Vec<Fo
 
 /// Reads what the statement says about one row.
 fn read(row: &Row, request: &BeginRequest, lease: Duration) -> Result<Found, Failure> {
+    match Presence::of(row)? {
+        Presence::Found => {}
+        Presence::Locked => return Ok(Found::Answer(Begun::Locked)),
+        Presence::Missing => return Ok(Found::Answer(Begun::Unknown)),
+    }
     // A null status is nobody's, so it isn't ours.
     let status = column::<Option<String>>(row, "found_status")?.unwrap_or_else(|| "null".to_owned());
     let found = State::from(status.as_str());

@@ -3,14 +3,17 @@
 -- $1 order ids (each once), $2 attempts, $3 correlation ids, by position; $4 lease in seconds, $5 worker,
 -- $6 whether transitions are kept in the timeline, $7 what it notes of an order that is taken over.
 --
--- Guarantees: one transaction; rows are locked in order of id, so that overlapping batches wait for each other and
--- never deadlock; the guard is repeated on the row that is written, which is re-checked after a wait for its lock;
--- the fence moves strictly forward by the database's clock. A row that isn't there is not in the answer.
+-- Guarantees: one transaction; a row that somebody else has locked is passed over and said to be locked, so that nobody's
+-- open transaction holds up the other rows, and nothing deadlocks; the guard is repeated on the row that is written, and
+-- re-checked on its newest version, which is ours to write by then; the fence moves strictly forward by the database's
+-- clock. Every order is in the answer once.
 --
 -- Why it is written this way:
 --   `(SELECT $1)` hides the length of the array: the planner assumes a few rows and stays with the primary key.
 --   CASE instead of `status = ...` keeps it from the index on status, whose statistics are stale in a busy queue.
 --   FOR NO KEY UPDATE is the lock that the UPDATE takes anyway, and lets foreign keys on `orders` be checked.
+--   Whether a row that was not found is locked or not there is asked for such rows alone, in a subquery that can't become
+--   a scan of the table, as EXISTS could.
 WITH request AS MATERIALIZED (
     SELECT r.order_id, r.attempt, r.correlation_id
     FROM unnest((SELECT $1::int8[]), (SELECT $2::int4[]), (SELECT $3::text[])) AS r (order_id, attempt, correlation_id)
@@ -20,7 +23,7 @@ found AS MATERIALIZED (
     FROM request r
     JOIN orders o ON o.id = r.order_id
     ORDER BY o.id
-    FOR NO KEY UPDATE OF o
+    FOR NO KEY UPDATE OF o SKIP LOCKED
 ),
 started AS (
     UPDATE orders o
@@ -49,7 +52,12 @@ event AS (
     WHERE $6::bool
     ON CONFLICT DO NOTHING
 )
-SELECT f.id::int8                     AS order_id,
+SELECT r.order_id                     AS order_id,
+       CASE
+           WHEN f.id IS NOT NULL THEN 'found'
+           WHEN (SELECT true FROM orders o WHERE o.id = r.order_id) THEN 'locked'
+           ELSE 'missing'
+       END                            AS presence,
        f.status::text                 AS found_status,
        f.updated_at                   AS found_at,
        clock_timestamp()::timestamp   AS read_at,
@@ -58,5 +66,6 @@ SELECT f.id::int8                     AS order_id,
        (SELECT p.name::text FROM products p WHERE p.id = s.product_id) AS product,
        s.quantity::int8               AS quantity,
        s.created_at                   AS created_at
-FROM found f
-LEFT JOIN started s ON s.id = f.id
+FROM request r
+LEFT JOIN found f ON f.id = r.order_id
+LEFT JOIN started s ON s.id = r.order_id

@@ -9,9 +9,9 @@ use tokio_postgres::types::Type;
 
 use super::errors::Failure;
 use super::timestamp::{elapsed, micros, timestamp};
-use super::{PostgresStore, bisect, column, detail, small, without_nul};
+use super::{PostgresStore, Presence, bisect, column, detail, small, without_nul};
 use crate::order::{Fence, OrderId, State};
-use crate::store::{Conclusion, DeadLetter, Renewal, Target, Verdict};
+use crate::store::{Conclusion, DeadLetter, Renewal, Renewed, Target, Verdict};
 
 /// Answers by position.
 pub(super) async fn conclude(store: &PostgresStore, conclusions: &[Conclusion]) -> Result<Vec<Verdict>, Failure> {
@@ -29,19 +29,19 @@ pub(super) async fn conclude(store: &PostgresStore, conclusions: &[Conclusion]) 
 }
 
 /// Answers by position.
-pub(super) async fn renew(store: &PostgresStore, renewals: &[Renewal]) -> Result<Vec<Option<Fence>>, Failure> {
-    let mut fences = vec![None; renewals.len()];
+pub(super) async fn renew(store: &PostgresStore, renewals: &[Renewal]) -> Result<Vec<Renewed>, Failure> {
+    let mut renewed = vec![Renewed::Lost; renewals.len()];
     for round in rounds(renewals, |renewal| renewal.order_id) {
         let batch: Vec<Renewal> = round.iter().filter_map(|&position| renewals.get(position).copied()).collect();
         let answers = bisect::run(&batch, |part| run_renew(store, part).boxed()).await?;
         for (position, answer) in round.into_iter().zip(answers) {
-            if let Some(fence) = fences.get_mut(position) {
+            if let Some(renewed) = renewed.get_mut(position) {
                 // A row that the database won't write keeps no lease.
-                *fence = answer.unwrap_or(None);
+                *renewed = answer.unwrap_or(Renewed::Lost);
             }
         }
     }
-    Ok(fences)
+    Ok(renewed)
 }
 
 /// Positions in rounds that name each order once, in order of id: items for the same order take effect in turn, and
@@ -109,6 +109,11 @@ async fn run_conclude(store: &PostgresStore, conclusions: &[&Conclusion]) -> Res
 
 /// Reads what the statement says about one row.
 fn judge(row: &Row, conclusion: &Conclusion) -> Result<Verdict, Failure> {
+    match Presence::of(row)? {
+        Presence::Found => {}
+        Presence::Locked => return Ok(Verdict::Locked),
+        Presence::Missing => return Ok(Verdict::Superseded(None)),
+    }
     let status = column::<Option<String>>(row, "found_status")?.unwrap_or_else(|| "null".to_owned());
     let found = State::from(status.as_str());
     let found_at = column::<Option<SystemTime>>(row, "found_at")?.map(micros);
@@ -128,18 +133,24 @@ fn judge(row: &Row, conclusion: &Conclusion) -> Result<Verdict, Failure> {
 }
 
 /// Runs the statement once, for orders that are all different.
-async fn run_renew(store: &PostgresStore, renewals: &[Renewal]) -> Result<Vec<Option<Fence>>, Failure> {
+async fn run_renew(store: &PostgresStore, renewals: &[Renewal]) -> Result<Vec<Renewed>, Failure> {
     let ids: Vec<i64> = renewals.iter().map(|renewal| renewal.order_id.0).collect();
     let held: Vec<SystemTime> = renewals.iter().map(|renewal| timestamp(renewal.fence.0)).collect();
     let rows = store
         .connections
         .query(include_str!("renew.sql"), &[(&ids, Type::INT8_ARRAY), (&held, Type::TIMESTAMP_ARRAY)])
         .await?;
-    let mut fences = HashMap::with_capacity(rows.len());
+    let mut answers = HashMap::with_capacity(rows.len());
     for row in rows {
-        fences.insert(column::<i64>(&row, "order_id")?, Fence(micros(column(&row, "fence")?)));
+        let fence = column::<Option<SystemTime>>(&row, "fence")?.map(|fence| Fence(micros(fence)));
+        let renewed = match (Presence::of(&row)?, fence) {
+            (Presence::Locked, _) => Renewed::Locked,
+            (_, Some(fence)) => Renewed::Kept(fence),
+            (_, None) => Renewed::Lost,
+        };
+        answers.insert(column::<i64>(&row, "order_id")?, renewed);
     }
-    Ok(renewals.iter().map(|renewal| fences.get(&renewal.order_id.0).copied()).collect())
+    Ok(renewals.iter().map(|renewal| answers.get(&renewal.order_id.0).copied().unwrap_or(Renewed::Lost)).collect())
 }
 
 /// Dead letters as the statements take them: a column each.

@@ -6,7 +6,7 @@
 -- $12 reasons, $13 details, $14 attempts.
 --
 -- Guarantees: as `begin.sql`, whose header also tells why it is written this way. A dead letter is written if and only
--- if its order's transition is. A row that isn't there is not in the answer.
+-- if its order's transition is.
 WITH request AS MATERIALIZED (
     SELECT r.order_id, r.fence, r.state, r.attempt, r.correlation_id, r.note
     FROM unnest(
@@ -19,7 +19,7 @@ found AS MATERIALIZED (
     FROM request r
     JOIN orders o ON o.id = r.order_id
     ORDER BY o.id
-    FOR NO KEY UPDATE OF o
+    FOR NO KEY UPDATE OF o SKIP LOCKED
 ),
 concluded AS (
     UPDATE orders o
@@ -47,11 +47,17 @@ letter AS (
     JOIN concluded c ON c.id = l.order_id
     ON CONFLICT DO NOTHING
 )
-SELECT f.id::int8                   AS order_id,
+SELECT r.order_id                   AS order_id,
+       CASE
+           WHEN f.id IS NOT NULL THEN 'found'
+           WHEN (SELECT true FROM orders o WHERE o.id = r.order_id) THEN 'locked'
+           ELSE 'missing'
+       END                          AS presence,
        f.status::text               AS found_status,
        f.updated_at                 AS found_at,
        f.created_at                 AS created_at,
        clock_timestamp()::timestamp AS read_at,
        c.updated_at                 AS fence
-FROM found f
-LEFT JOIN concluded c ON c.id = f.id
+FROM request r
+LEFT JOIN found f ON f.id = r.order_id
+LEFT JOIN concluded c ON c.id = r.order_id

@@ -9,7 +9,7 @@ use super::SqliteStore;
 use crate::order::{Fence, OrderId, State};
 use crate::sqlite::{micros, now_micros};
 use crate::store::StoreError;
-use crate::store::audit::{Audit, AuditPage, ClaimedUpTo, Orphan, OrphanSearch, RECONCILER};
+use crate::store::audit::{Audit, AuditPage, ClaimedUpTo, Orphan, OrphanSearch, RECONCILER, attempts_spent};
 
 const AUDIT: &str = include_str!("audit.sql");
 const LEAD: &str = include_str!("lead.sql");
@@ -86,13 +86,17 @@ fn orphans(connection: &Connection, search: &OrphanSearch, lease: Duration) -> r
             ":limit": i64::try_from(search.limit).unwrap_or(i64::MAX),
         },
         |row| {
-            let status: String = row.get(3)?;
+            let state = State::from(row.get::<_, String>(3)?.as_str());
+            let last = row.get::<_, Option<String>>(5)?.map(|last| State::from(last.as_str()));
+            let last_attempt = row.get::<_, Option<u32>>(6)?.unwrap_or(0);
             Ok(Orphan {
                 order_id: OrderId(row.get(0)?),
                 product_id: row.get(1)?,
                 quantity: row.get(2)?,
-                state: State::from(status.as_str()),
                 fence: Fence(row.get(4)?),
+                attempts: attempts_spent(&state, last.map(|last| (last, last_attempt))),
+                correlation_id: row.get(7)?,
+                state,
             })
         },
     )?;

@@ -1,18 +1,34 @@
 -- Orders that may have lost their message, in order of id: `pending` ones created before :created_before (null: none is
 -- looked for) and left as they are since :idle_since, `processing` ones left so since :silent_since; none that was left so
 -- since before :oldest. Those without `created_at` count when :everything is 1. The condition on 'fulfilled' lets the
--- index of open orders be used.
-SELECT id, product_id, quantity, status, coalesce(updated_at, 0)
-FROM orders
-WHERE status IS NOT 'fulfilled'
-  AND status IN ('pending', 'processing')
-  AND CASE status
-          WHEN 'pending' THEN
-              (created_at < :created_before OR (created_at IS NULL AND :everything))
-              AND coalesce(updated_at, 0) < :idle_since
-          ELSE coalesce(updated_at, 0) < :silent_since
-      END
-  AND (coalesce(updated_at, created_at) < :oldest) IS NOT TRUE
-  AND id > :after
-ORDER BY id
-LIMIT :limit;
+-- index of open orders be used. With each order comes what the timeline says of it: the last step, and the newest
+-- correlation id; nulls where there is no timeline.
+WITH page AS MATERIALIZED (
+    SELECT id, product_id, quantity, status, coalesce(updated_at, 0) AS fence
+    FROM orders
+    WHERE status IS NOT 'fulfilled'
+      AND status IN ('pending', 'processing')
+      AND CASE status
+              WHEN 'pending' THEN
+                  (created_at < :created_before OR (created_at IS NULL AND :everything))
+                  AND coalesce(updated_at, 0) < :idle_since
+              ELSE coalesce(updated_at, 0) < :silent_since
+          END
+      AND (coalesce(updated_at, created_at) < :oldest) IS NOT TRUE
+      AND id > :after
+    ORDER BY id
+    LIMIT :limit
+)
+SELECT p.id, p.product_id, p.quantity, p.status, p.fence, last.state, last.attempt,
+       (
+           SELECT e.correlation_id
+           FROM fulfillment_events e
+           WHERE e.order_id = p.id AND e.correlation_id IS NOT NULL
+           ORDER BY e.at DESC
+           LIMIT 1
+       )
+FROM page p
+LEFT JOIN fulfillment_events last
+    ON last.order_id = p.id
+   AND last.at = (SELECT max(e.at) FROM fulfillment_events e WHERE e.order_id = p.id)
+ORDER BY p.id;

@@ -7,7 +7,7 @@ use super::insertion::{Cemetery, for_a_person};
 use super::row_by_row::row_by_row;
 use crate::order::{Fence, Order, OrderId, Refusal, RowView, State, Step, admit};
 use crate::sqlite::{elapsed, now_micros};
-use crate::store::{BeginRequest, Begun, Conclusion, Renewal, TAKEN_OVER, Target, Verdict};
+use crate::store::{BeginRequest, Begun, Conclusion, Renewal, Renewed, TAKEN_OVER, Target, Verdict};
 
 const ROW: &str = include_str!("row.sql");
 const MOVE: &str = include_str!("move.sql");
@@ -51,19 +51,19 @@ fn not_begun(state: State, refusal: Refusal) -> Begun {
 }
 
 /// A row that the database refuses keeps its lease no longer, which the holder learns as a row that has moved on.
-pub(super) fn renew(connection: &Connection, renewals: &[Renewal]) -> rusqlite::Result<Vec<Option<Fence>>> {
+pub(super) fn renew(connection: &Connection, renewals: &[Renewal]) -> rusqlite::Result<Vec<Renewed>> {
     let mut orders = Orders::new(connection)?;
     row_by_row(
         connection,
         renewals,
-        |_| None,
+        |_| Renewed::Lost,
         |renewal| {
             let Some(row) = orders.read(renewal.order_id)? else {
-                return Ok(None);
+                return Ok(Renewed::Lost);
             };
             match admit(&row.view, Step::Renew(renewal.fence)) {
-                Ok(state) => orders.enter(renewal.order_id, &state, row.view.fence).map(Some),
-                Err(_) => Ok(None),
+                Ok(state) => orders.enter(renewal.order_id, &state, row.view.fence).map(Renewed::Kept),
+                Err(_) => Ok(Renewed::Lost),
             }
         },
     )
