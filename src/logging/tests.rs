@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::*;
-use crate::event::{Dependency, Event, Lease, Observer, RetryReason, Subject};
+use crate::event::{Dependency, Event, Lease, Observer, RetryReason, Stage, Subject};
 use crate::order::OrderId;
 use crate::store::DeadReason;
 
@@ -103,6 +103,19 @@ fn a_dependency_is_told_when_it_goes_down_and_when_it_is_back() {
     let told: Vec<&str> = lines.iter().map(|line| line["level"].as_str().unwrap()).collect();
     assert_eq!(told, ["INFO", "WARN", "INFO"]);
     assert_eq!(lines[1]["error"], "refused");
+}
+
+#[test]
+fn a_row_that_stays_locked_does_not_fill_the_log() {
+    let lines = json("info", || {
+        let log = EventLog::new("shop");
+        for _ in 0..50 {
+            log.observe(&Event::RowsLocked { stage: Stage::Conclude, order_ids: &[OrderId(42), OrderId(43)] });
+        }
+    });
+    let [line] = lines.as_slice() else { panic!("{lines:?}") };
+    assert_eq!((&line["level"], &line["stage"]), (&Value::from("WARN"), &Value::from("conclude")));
+    assert_eq!((&line["order_id"], &line["rows"]), (&Value::from(42), &Value::from(2)));
 }
 
 #[test]

@@ -6,7 +6,9 @@ use std::time::Duration;
 use fulfillment_worker::WorkerId;
 use fulfillment_worker::order::{Fence, Order, OrderId};
 use fulfillment_worker::store::audit::Audit;
-use fulfillment_worker::store::{BeginRequest, Begun, Conclusion, DeadLetter, DeadReason, Renewal, Target, Verdict};
+use fulfillment_worker::store::{
+    BeginRequest, Begun, Conclusion, DeadLetter, DeadReason, Renewal, Renewed, Target, Verdict,
+};
 
 mod auditing;
 mod beginning;
@@ -146,6 +148,8 @@ macro_rules! conformance {
                 orphans::orders_that_are_done_or_not_ours_are_none,
                 orphans::an_order_left_alone_for_too_long_is_counted_instead,
                 orphans::orphans_come_in_pages_in_order_of_id,
+                orphans::an_orphan_has_the_newest_correlation_id_of_its_timeline,
+                orphans::the_attempts_of_an_orphan_that_were_not_ended_are_spent,
                 auditing::the_lead_is_held_by_one_worker_and_renewed_by_it,
                 auditing::the_lead_of_a_dead_worker_is_taken_after_its_term,
                 auditing::a_lead_that_was_given_up_is_free_at_once,
@@ -240,11 +244,14 @@ async fn conclude(worker: &Worker, conclusion: Conclusion) -> Verdict {
     verdicts.remove(0)
 }
 
-/// Renews one lease.
+/// Renews one lease, and answers the new fence if it is still ours.
 async fn renew(worker: &Worker, order_id: OrderId, fence: Fence) -> Option<Fence> {
-    let fences = worker.store.renew(&[Renewal { order_id, fence }]).await.unwrap();
-    assert_eq!(fences.len(), 1);
-    fences[0]
+    let answers = worker.store.renew(&[Renewal { order_id, fence }]).await.unwrap();
+    match answers.as_slice() {
+        [Renewed::Kept(fence)] => Some(*fence),
+        [Renewed::Lost] => None,
+        other => panic!("nobody has locked order {order_id}: {other:?}"),
+    }
 }
 
 fn is_started(answer: &Begun) -> bool {

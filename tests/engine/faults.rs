@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fulfillment_worker::order::{Fence, OrderId};
+use fulfillment_worker::order::OrderId;
 use fulfillment_worker::queue::{Claimed, Depth, Held, Queue, QueueError, Receipt, Settlement};
 use fulfillment_worker::store::{
     BeginRequest, Begun, BuriedLetter, Conclusion, DeadLetter, Decision, Inserted, LetterCount, LetterFilter, NewOrder,
-    OrderReport, OrderStore, Redriven, Renewal, Resolution, StoreError, Summary, TimelineEntry, Verdict,
+    OrderReport, OrderStore, Redriven, Renewal, Renewed, Resolution, StoreError, Summary, TimelineEntry, Verdict,
 };
 use tokio::sync::Notify;
 
@@ -83,9 +83,9 @@ impl HeldUp {
 
 #[async_trait::async_trait]
 impl OrderStore for HeldUp {
-    async fn renew(&self, renewals: &[Renewal]) -> Result<Vec<Option<Fence>>, StoreError> {
+    async fn renew(&self, renewals: &[Renewal]) -> Result<Vec<Renewed>, StoreError> {
         if self.hold_up(Moment::RowsLost).await {
-            Ok(vec![None; renewals.len()])
+            Ok(vec![Renewed::Lost; renewals.len()])
         } else {
             self.store.renew(renewals).await
         }

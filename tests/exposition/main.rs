@@ -58,6 +58,7 @@ fn tell_every_event(metrics: &Metrics) {
     events.push(Event::StageDone { stage: Stage::Claim, items: 0, took: Duration::ZERO, ok: true });
     events.extend(RetryReason::ALL.map(|reason| Event::Retried { subject: SUBJECT, reason, after: second }));
     events.extend(DeadReason::ALL.map(|reason| Event::DeadLettered { subject: SUBJECT, reason, detail: "x" }));
+    events.extend(Stage::PASSING_OVER.map(|stage| Event::RowsLocked { stage, order_ids: &[OrderId(1), OrderId(2)] }));
     events.extend(Lease::ALL.map(|lease| Event::LeaseLost { lease, subject: SUBJECT }));
     events.extend(Drift::ALL.map(|drift| Event::DriftFound { drift, count: 3, first: &[] }));
     events.extend([Event::ReconcilerLeads(true), Event::LeftAlone { orders: 17, max_age: second }]);

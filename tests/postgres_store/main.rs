@@ -18,12 +18,15 @@ use fulfillment_worker::store::postgres::{PostgresStore, PostgresStoreOptions};
 use fulfillment_worker::store::{BeginRequest, Begun, Conclusion, OrderStore, Target};
 use tokio_postgres::Client;
 
+use support::{LONG, eventually, expect_equal};
+
 mod clocks;
 mod connections;
 mod locks;
 mod plans;
 mod reconciling;
 mod rights;
+mod snapshots;
 mod tls;
 
 #[expect(dead_code, reason = "made for the end-to-end tests, too")]
@@ -46,6 +49,14 @@ async fn migrated(database: &support::postgres::TestDatabase) -> (PostgresStore,
     let client = database.connect().await;
     client.batch_execute("INSERT INTO products (id, name, price) VALUES (1, 'hand warmer', 1.85)").await.unwrap();
     (store, client)
+}
+
+/// Returns once a statement of a worker waits for a lock in this database.
+async fn until_waiting(database: &support::postgres::TestDatabase) {
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'
+                     AND application_name LIKE 'fulfillment-worker %'";
+    eventually(LONG, "the worker waits for the lock", async || expect_equal(database.number(waiting).await, 1)).await;
 }
 
 /// Inserts an order; `columns` and `values` are SQL.

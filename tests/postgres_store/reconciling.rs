@@ -1,4 +1,5 @@
-//! The plan that the search for orphans gets. It runs twice a minute, beside everything else.
+//! The plans that the search for orphans, and the count of what is too old for it, get. The search runs twice a minute,
+//! beside everything else.
 
 use fulfillment_worker::order::OrderId;
 use fulfillment_worker::store::audit::{Audit, ClaimedUpTo, OrphanSearch};
@@ -8,7 +9,7 @@ use tokio_postgres::types::{ToSql, Type};
 use crate::migrated;
 use crate::support::postgres::TestDatabase;
 
-async fn plan(client: &Client) -> String {
+async fn plan_of_search(client: &Client) -> String {
     let parameters: &[(&(dyn ToSql + Sync), Type)] = &[
         (&None::<std::time::SystemTime>, Type::TIMESTAMP),
         (&true, Type::BOOL),
@@ -18,8 +19,15 @@ async fn plan(client: &Client) -> String {
         (&0_i64, Type::INT8),
         (&10_000_i64, Type::INT8),
     ];
-    let sql = format!("EXPLAIN {}", include_str!("../../src/store/postgres/orphans.sql"));
-    let rows = client.query_typed(&sql, parameters).await.unwrap();
+    plan(client, include_str!("../../src/store/postgres/orphans.sql"), parameters).await
+}
+
+async fn plan_of_count(client: &Client) -> String {
+    plan(client, include_str!("../../src/store/postgres/left_alone.sql"), &[(&604_800.0, Type::FLOAT8)]).await
+}
+
+async fn plan(client: &Client, statement: &str, parameters: &[(&(dyn ToSql + Sync), Type)]) -> String {
+    let rows = client.query_typed(&format!("EXPLAIN {statement}"), parameters).await.unwrap();
     let lines: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
     lines.join("\n")
 }
@@ -31,10 +39,16 @@ async fn fill(client: &Client, status: &str, count: i32) {
     client.execute(sql, &[&status, &count]).await.unwrap();
 }
 
-/// Open orders are found by the given index on status, and nothing else of the table is read.
-fn assert_by_status(plan: &str) {
-    assert!(plan.matches("idx_orders_status").count() >= 2, "{plan}");
-    assert!(!plan.contains("Seq Scan on orders") && !plan.contains("orders_pkey"), "{plan}");
+/// Open orders are found by the given index on status, and nothing else of the table is read; their timelines by key.
+async fn assert_by_status(client: &Client) {
+    let search = plan_of_search(client).await;
+    assert!(search.matches("idx_orders_status").count() >= 2, "{search}");
+    assert!(search.contains("events_pkey") && !search.contains("Seq Scan on events"), "{search}");
+    let count = plan_of_count(client).await;
+    assert!(count.contains("idx_orders_status"), "{count}");
+    for plan in [search, count] {
+        assert!(!plan.contains("Seq Scan on orders") && !plan.contains("orders_pkey"), "{plan}");
+    }
 }
 
 #[tokio::test]
@@ -43,13 +57,16 @@ async fn orphans_among_a_million_orders_are_found_without_reading_what_is_done()
     let (store, client) = migrated(&database).await;
     client.batch_execute("ALTER TABLE orders SET (autovacuum_enabled = off)").await.unwrap();
     fill(&client, "fulfilled", 1_000_000).await;
-    assert_by_status(&plan(&client).await);
+    let timeline = "INSERT INTO fulfillment.events (order_id, at, state, attempt, worker)
+                    SELECT id, updated_at, 'fulfilled', 1, 'w' FROM orders WHERE id % 10 = 0";
+    client.batch_execute(timeline).await.unwrap();
+    assert_by_status(&client).await;
     client.batch_execute("ANALYZE orders").await.unwrap();
     // More than the statistics know of, and then as many as they say.
     fill(&client, "pending", 20_000).await;
-    assert_by_status(&plan(&client).await);
+    assert_by_status(&client).await;
     client.batch_execute("ANALYZE orders").await.unwrap();
-    assert_by_status(&plan(&client).await);
+    assert_by_status(&client).await;
 
     let search = OrphanSearch {
         claimed_up_to: ClaimedUpTo::Everything,

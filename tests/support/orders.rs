@@ -8,13 +8,18 @@ use super::redis::{QUEUE_KEY, RedisServer};
 /// Inserts `count` orders of one product, each with its message; returns their ids, ascending.
 pub(crate) async fn place(database: &TestDatabase, redis: &RedisServer, count: i32) -> Vec<i32> {
     let ids = insert(database, count).await;
+    push(redis, &ids);
+    ids
+}
+
+/// Pushes the messages of orders.
+pub(crate) fn push(redis: &RedisServer, ids: &[i32]) {
     let mut connection = redis.connect().expect("a connection to Redis");
     let mut pipeline = redis::pipe();
-    for id in &ids {
+    for id in ids {
         pipeline.lpush(QUEUE_KEY, json!({"order_id": id, "product_id": 1, "quantity": 1}).to_string()).ignore();
     }
     pipeline.exec(&mut connection).expect("an answer to LPUSH");
-    ids
 }
 
 /// Inserts `count` orders of one product, without messages; returns their ids, ascending.

@@ -16,6 +16,7 @@ mod support;
 mod warehouse;
 
 mod limits;
+mod locked_rows;
 mod outage;
 mod retry_budget;
 mod secrets;

@@ -20,7 +20,7 @@ async fn browse(queue: &dyn Inventory, part: Part) -> Vec<String> {
 }
 
 fn adoption(key: &str, payload: &str) -> Adoption {
-    Adoption { key: key.to_owned(), payload: payload.as_bytes().to_vec() }
+    Adoption { key: key.to_owned(), payload: payload.as_bytes().to_vec(), attempts: 0 }
 }
 
 /// `many` payloads that sort as they are numbered.
@@ -72,6 +72,17 @@ pub(crate) async fn an_adopted_message_is_claimed_at_once_as_the_first_attempt<F
     assert_eq!(queue.adopt(&[adoption("adopted-7-1", "seven")]).await.unwrap(), 1);
     let claimed = claim_one(&*queue).await;
     assert_eq!((claimed.payload.as_slice(), claimed.attempt), (b"seven".as_slice(), 1));
+}
+
+/// Caught, when seeded: an adoption that knows of no attempts.
+pub(crate) async fn the_attempts_of_an_adopted_message_go_on_from_those_that_are_spent<F: QueueFixture>() {
+    let (_fixture, queue) = fresh::<F>().await;
+    let adopted = Adoption { attempts: 4, ..adoption("adopted-7-1", "seven") };
+    assert_eq!(queue.adopt(&[adopted, adoption("adopted-8-1", "eight")]).await.unwrap(), 2);
+    let claims = claim(&*queue).await;
+    let mut attempts: Vec<_> = claims.iter().map(|claim| (claim.payload.as_slice(), claim.attempt)).collect();
+    attempts.sort();
+    assert_eq!(attempts, [(b"eight".as_slice(), 1), (b"seven".as_slice(), 5)]);
 }
 
 pub(crate) async fn an_adopted_message_comes_before_new_ones<F: QueueFixture>() {

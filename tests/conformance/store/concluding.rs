@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fulfillment_worker::order::{Fence, OrderId, State};
-use fulfillment_worker::store::{Begun, Conclusion, LetterFilter, Renewal, Verdict};
+use fulfillment_worker::store::{Begun, Conclusion, LetterFilter, Renewal, Renewed, Verdict};
 
 use super::{
     LEASE, StoreFixture, begin, conclude, conclusion, failed, fulfilled, is_done, pending, pending_orders, renew, start,
@@ -255,8 +255,8 @@ pub(crate) async fn renewals_are_answered_by_position<F: StoreFixture>() {
         Renewal { order_id: order_ids[1], fence: second },
     ];
     let fences = worker.store.renew(&batch).await.unwrap();
-    assert_eq!(fences[0], Some(fixture.row(order_ids[1]).await.fence));
-    assert_eq!(fences[1..], [None, None, None]);
+    assert_eq!(fences[0], Renewed::Kept(fixture.row(order_ids[1]).await.fence));
+    assert_eq!(fences[1..], [Renewed::Lost; 3]);
     assert_eq!(fixture.row(order_ids[0]).await.fence, first);
 }
 

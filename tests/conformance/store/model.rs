@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fulfillment_worker::order::{Fence, OrderId, Refusal, RowView, State, Step, admit};
-use fulfillment_worker::store::{Begun, Conclusion, Renewal, Target, Verdict};
+use fulfillment_worker::store::{Begun, Conclusion, Renewal, Renewed, Target, Verdict};
 
 use super::{LEASE, Row, StoreFixture, conclusion, failed, fulfilled, pending, requests};
 
@@ -89,13 +89,13 @@ pub(crate) async fn every_state_answers_a_renewal_as_the_model_does<F: StoreFixt
         for ((renewal, view), fence) in renewals.into_iter().zip(views).zip(fences) {
             let expected = admit(&view, Step::Renew(renewal.fence));
             let after = fixture.row(renewal.order_id).await;
-            assert_eq!(fence.is_some(), expected.is_ok(), "{view:?}: the model says {expected:?}");
-            match fence {
-                Some(fence) => {
+            match (&expected, fence) {
+                (Ok(_), Renewed::Kept(fence)) => {
                     assert!(fence > view.fence, "{view:?}");
                     assert_eq!(after, Row { status: "processing".to_owned(), fence });
                 }
-                None => assert_untouched(&view, &after),
+                (Err(_), Renewed::Lost) => assert_untouched(&view, &after),
+                _ => panic!("{view:?}: the model says {expected:?}, the store {fence:?}"),
             }
         }
     }

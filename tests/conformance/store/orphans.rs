@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use fulfillment_worker::order::{OrderId, State};
+use fulfillment_worker::order::{Fence, OrderId, State};
 use fulfillment_worker::store::audit::{ClaimedUpTo, Orphan, OrphanSearch};
+use fulfillment_worker::store::{BeginRequest, Begun, Conclusion};
 
-use super::{StoreFixture, Worker};
+use super::{StoreFixture, Worker, conclude, conclusion, is_done, pending};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const LEASE: Duration = Duration::from_secs(600);
@@ -30,7 +31,9 @@ pub(crate) async fn a_pending_order_left_alone_for_the_grace_is_one<F: StoreFixt
     let worker = fixture.worker(LEASE, true).await;
     let order_id = fixture.put("pending", 11 * MINUTE).await;
     let fence = fixture.row(order_id).await.fence;
-    let expected = Orphan { order_id, product_id: 1, quantity: 1, state: State::Pending, fence };
+    let (attempts, correlation_id) = (0, None);
+    let expected =
+        Orphan { order_id, product_id: 1, quantity: 1, state: State::Pending, fence, attempts, correlation_id };
     assert_eq!(worker.store.orphans(&search()).await.unwrap(), [expected]);
 }
 
@@ -105,4 +108,55 @@ pub(crate) async fn orphans_come_in_pages_in_order_of_id<F: StoreFixture>() {
     let first = found(&worker, OrphanSearch { limit: 3, ..search() }).await;
     assert_eq!(first, order_ids[..3]);
     assert_eq!(found(&worker, OrphanSearch { limit: 3, after: first[2], ..search() }).await, order_ids[3..]);
+}
+
+/// Begins an attempt, with whatever correlation id its message has.
+async fn begin(worker: &Worker, order_id: OrderId, attempt: u32, correlation_id: Option<&str>) -> Fence {
+    let request = BeginRequest { order_id, attempt, correlation_id: correlation_id.map(str::to_owned) };
+    match worker.store.begin(&[request]).await.unwrap().as_slice() {
+        [Begun::Started { fence, .. }] => *fence,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn put_back(worker: &Worker, order_id: OrderId, fence: Fence, attempt: u32) {
+    assert!(is_done(&conclude(worker, Conclusion { attempt, ..conclusion(order_id, fence, pending()) }).await));
+}
+
+/// Makes an order an orphan, and answers what is found of it.
+async fn lose<F: StoreFixture>(fixture: &F, worker: &Worker, order_id: OrderId) -> Orphan {
+    fixture.set_idle(order_id, 90 * MINUTE).await;
+    let mut orphans = worker.store.orphans(&search()).await.unwrap();
+    orphans.retain(|orphan| orphan.order_id == order_id);
+    orphans.remove(0)
+}
+
+pub(crate) async fn an_orphan_has_the_newest_correlation_id_of_its_timeline<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE, true).await;
+    let order_id = fixture.put("pending", 90 * MINUTE).await;
+    for correlation_id in [Some("basket 7"), Some("basket 8"), None] {
+        let fence = begin(&worker, order_id, 1, correlation_id).await;
+        put_back(&worker, order_id, fence, 1).await;
+    }
+    assert_eq!(lose(&fixture, &worker, order_id).await.correlation_id.as_deref(), Some("basket 8"));
+
+    let silent = fixture.worker(LEASE, false).await;
+    let unknown = fixture.put("pending", 90 * MINUTE).await;
+    begin(&silent, unknown, 1, Some("basket 9")).await;
+    assert_eq!(lose(&fixture, &silent, unknown).await.correlation_id, None, "there is no timeline");
+}
+
+pub(crate) async fn the_attempts_of_an_orphan_that_were_not_ended_are_spent<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE, true).await;
+    let order_id = fixture.put("pending", 90 * MINUTE).await;
+    assert_eq!(lose(&fixture, &worker, order_id).await.attempts, 0);
+    let fence = begin(&worker, order_id, 3, None).await;
+    put_back(&worker, order_id, fence, 3).await;
+    assert_eq!(lose(&fixture, &worker, order_id).await.attempts, 2, "it was put back, perhaps unspent");
+    begin(&worker, order_id, 3, None).await;
+    assert_eq!(lose(&fixture, &worker, order_id).await.attempts, 3, "its worker is gone");
+    fixture.set_status(order_id, "pending").await;
+    assert_eq!(lose(&fixture, &worker, order_id).await.attempts, 0, "a person starts it anew");
 }
