@@ -148,7 +148,8 @@ impl Worker {
         match begun {
             Some(answers) => {
                 let locked = answers.iter().zip(&requests).filter(|(answer, _)| **answer == Begun::Locked);
-                self.context.tell_locked(Stage::Begin, &locked.map(|(_, request)| request.order_id).collect::<Vec<_>>());
+                self.context
+                    .tell_locked(Stage::Begin, &locked.map(|(_, request)| request.order_id).collect::<Vec<_>>());
                 for (in_hand, answer) in orders.into_iter().zip(answers) {
                     self.start(in_hand, answer).await;
                 }

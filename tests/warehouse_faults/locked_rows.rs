@@ -14,9 +14,9 @@ use crate::support::{LONG, eventually, expect_equal};
 use crate::warehouse::WarehouseProcess;
 
 /// A lease that a lock of seconds outlives.
-const LEASE: [&str; 2] = ["--lease", "2s"];
+const LEASE: [&str; 4] = ["--lease", "6s", "--call-timeout", "5500ms"];
 
-/// Longer than a lease, so that each call needs its row renewed.
+/// Longer than a third of a lease, so that each call needs its row renewed.
 const LONG_CALLS: [&str; 2] = ["--latency", "3s"];
 
 /// Locks a row until the connection commits or is dropped.
@@ -27,26 +27,32 @@ async fn lock(database: &TestDatabase, order_id: i32) -> Client {
     client
 }
 
-/// Returns once the oldest transaction of somebody else is older than two leases.
-async fn until_locked_for_two_leases(database: &TestDatabase) {
+/// Returns once the oldest transaction of somebody else is a good deal older than a lease.
+async fn until_locked_for_longer_than_a_lease(database: &TestDatabase) {
     let age = "SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::int8 FROM pg_stat_activity \
                WHERE datname = current_database() AND state = 'idle in transaction'";
-    eventually(LONG, "the row has been locked for two leases", async || match database.number(age).await {
-        seconds if seconds > 4 => Ok(()),
+    eventually(LONG, "the row has been locked for more than a lease", async || match database.number(age).await {
+        seconds if seconds > 8 => Ok(()),
         seconds => Err(format!("{seconds} s")),
     })
     .await;
 }
 
 async fn fulfilled(database: &TestDatabase, orders: i64) {
-    eventually(LONG, "orders are fulfilled", async || expect_equal(in_state(database, "fulfilled").await, orders)).await;
+    eventually(LONG, "orders are fulfilled", async || expect_equal(in_state(database, "fulfilled").await, orders))
+        .await;
 }
 
 async fn in_work(database: &TestDatabase, orders: i64) {
     eventually(LONG, "orders are in work", async || expect_equal(in_state(database, "processing").await, orders)).await;
 }
 
-async fn worker(redis: &RedisServer, database: &TestDatabase, warehouse: &WarehouseProcess, more: &[&str]) -> WorkerProcess {
+async fn worker(
+    redis: &RedisServer,
+    database: &TestDatabase,
+    warehouse: &WarehouseProcess,
+    more: &[&str],
+) -> WorkerProcess {
     let address = format!("http://{}/shipments", warehouse.address());
     let mut options = vec!["--fulfiller", &address];
     options.extend(LEASE);
@@ -55,7 +61,12 @@ async fn worker(redis: &RedisServer, database: &TestDatabase, warehouse: &Wareho
 }
 
 /// Every order was called for once, in its first attempt, and nobody lost a lease over it.
-async fn assert_undisturbed(database: &TestDatabase, warehouse: &WarehouseProcess, worker: &WorkerProcess, orders: i32) {
+async fn assert_undisturbed(
+    database: &TestDatabase,
+    warehouse: &WarehouseProcess,
+    worker: &WorkerProcess,
+    orders: i32,
+) {
     assert_eq!(not_fulfilled_exactly_once(database).await, 0, "orders without exactly one `fulfilled` event");
     let steps = database.number("SELECT count(*) FROM fulfillment.events").await;
     assert_eq!(steps, i64::from(orders) * 2, "each was begun once and ended once");
@@ -64,7 +75,8 @@ async fn assert_undisturbed(database: &TestDatabase, warehouse: &WarehouseProces
     let stats = warehouse.stats();
     assert_eq!((&stats["calls"], &stats["effects"]), (&orders.into(), &orders.into()), "{stats}");
     let metrics = worker.metrics();
-    for lost in ["fulfillment_takeovers_total", "fulfillment_leases_lost_total{lease=\"row\"}", "fulfillment_superseded_total"]
+    for lost in
+        ["fulfillment_takeovers_total", "fulfillment_leases_lost_total{lease=\"row\"}", "fulfillment_superseded_total"]
     {
         assert_eq!(metrics.value(lost), 0.0, "{lost}");
     }
@@ -83,7 +95,7 @@ async fn an_order_that_somebody_has_locked_holds_up_no_other_and_is_fulfilled_af
     let worker = worker(&redis, &database, &warehouse, &["--concurrency", "32"]).await;
 
     fulfilled(&database, i64::from(OTHERS / 2)).await;
-    until_locked_for_two_leases(&database).await;
+    until_locked_for_longer_than_a_lease(&database).await;
     place(&database, &redis, OTHERS / 2).await;
     fulfilled(&database, i64::from(OTHERS)).await;
     assert_eq!(status(&database, locked).await, "pending");
@@ -112,13 +124,15 @@ async fn a_row_that_is_locked_during_its_call_costs_no_neighbour_its_lease_and_i
     fulfilled(&database, i64::from(ORDERS / 2 - 1)).await;
     place(&database, &redis, ORDERS / 2).await;
     fulfilled(&database, i64::from(ORDERS - 1)).await;
-    until_locked_for_two_leases(&database).await;
+    until_locked_for_longer_than_a_lease(&database).await;
     assert_eq!(warehouse.stats()["effects"], ORDERS, "it is shipped already");
     assert_eq!(status(&database, ids[0]).await, "processing");
     assert_ne!(redis.keys(), Vec::<String>::new(), "a message was acknowledged before its order's row was written");
     for stage in ["renew_store", "conclude"] {
-        let (locked, errors) =
-            (format!("fulfillment_rows_locked_total{{stage=\"{stage}\"}}"), format!("fulfillment_stage_errors_total{{stage=\"{stage}\"}}"));
+        let (locked, errors) = (
+            format!("fulfillment_rows_locked_total{{stage=\"{stage}\"}}"),
+            format!("fulfillment_stage_errors_total{{stage=\"{stage}\"}}"),
+        );
         assert_ne!(worker.metrics().value(&locked), 0.0, "{locked}");
         assert_eq!(worker.metrics().value(&errors), 0.0, "{errors}");
     }
@@ -150,7 +164,7 @@ async fn a_drain_with_a_locked_row_ends_in_time_and_loses_nothing() {
     assert_eq!(status(&database, ids[0]).await, "processing");
 
     let _second = worker(&redis, &database, &warehouse, &[]).await;
-    until_locked_for_two_leases(&database).await;
+    until_locked_for_longer_than_a_lease(&database).await;
     somebody.batch_execute("COMMIT").await.expect("the end of the lock");
     fulfilled(&database, i64::from(ORDERS)).await;
     assert_eq!(not_fulfilled_exactly_once(&database).await, 0, "orders without exactly one `fulfilled` event");
