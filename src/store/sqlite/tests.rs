@@ -4,7 +4,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
-use crate::order::State;
+use crate::order::{Fence, State};
 use crate::store::Target;
 
 const LEASE: Duration = Duration::from_secs(3_600);
