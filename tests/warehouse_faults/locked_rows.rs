@@ -143,7 +143,7 @@ async fn a_row_that_is_locked_during_its_call_costs_no_neighbour_its_lease_and_i
     assert_undisturbed(&database, &warehouse, &worker, ORDERS).await;
 }
 
-/// Caught, when seeded: conclusions of locked rows that are tried again whatever the drain says.
+/// Caught, when seeded: a locked conclusion that is acknowledged.
 #[tokio::test]
 async fn a_drain_with_a_locked_row_ends_in_time_and_loses_nothing() {
     const ORDERS: i32 = 8;
