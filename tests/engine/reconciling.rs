@@ -271,3 +271,33 @@ async fn an_order_that_loses_its_message_twice_is_adopted_twice() {
     assert_ne!(keys[0], keys[1]);
     assert_eq!(ids, [OrderId(1)]);
 }
+
+/// A claim by a worker that begins its order and dies, and whose message is lost with it.
+async fn begin_and_lose(place: &Place, id: OrderId) -> u32 {
+    let queue = place.sqlite_queue(LEASE);
+    let claim = queue.claim(10).await.unwrap().claims.remove(0);
+    let request = BeginRequest { order_id: id, attempt: claim.attempt, correlation_id: None };
+    let begun = place.sqlite_store(LEASE).begin(&[request]).await.unwrap();
+    assert!(matches!(begun[0], fulfillment_worker::store::Begun::Started { .. }), "{begun:?}");
+    queue.settle(&[Settlement { receipt: claim.receipt, disposition: Disposition::Ack }]).await.unwrap();
+    claim.attempt
+}
+
+/// Caught, when seeded: a message that starts anew at its first attempt.
+#[tokio::test]
+async fn an_order_that_kills_its_workers_and_loses_its_message_each_time_ends_in_the_dead_letters() {
+    let place = Place::new();
+    let ids = place.insert(1).await;
+    for attempt in 1..=options().retry.max_attempts {
+        place.age(&ids, Duration::from_secs(80));
+        let mut reconciler = Running::start(&place, unknown(), settings());
+        reconciler.until(if attempt == 1 { "lost_message 1" } else { "abandoned_order 1" }).await;
+        reconciler.stop().await;
+        assert_eq!(begin_and_lose(&place, ids[0]).await, attempt);
+    }
+    place.age(&ids, Duration::from_secs(80));
+    let mut reconciler = Running::start(&place, unknown(), settings());
+    reconciler.until("abandoned_order 1").await;
+    let mut engine = place.start(options(), |_| Box::pin(async { panic!("must not be called") }));
+    engine.until("dead 1 attempts_exhausted: 3 attempts began").await;
+}
