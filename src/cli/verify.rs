@@ -22,7 +22,7 @@ const NAMED: usize = 10;
 ///
 /// Looks only, and may be run beside workers: what seems to be missing is looked for twice again before it counts. Exit
 /// code 0 when every order is accounted for, 1 when not. What no message speaks for, a running worker finds and puts right
-/// by itself (--reconcile-interval, --reconcile-grace).
+/// by itself (--reconcile-interval, --reconcile-grace), unless nobody touched the order for longer than --reconcile-max-age.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
