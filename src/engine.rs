@@ -1,7 +1,8 @@
 //! The pipeline as a whole: what its stages share, how it starts and how it drains.
 //!
-//! `worker` (permit → claim → begin → fulfil) → `completer` (conclude → settle), with `lease` keeping alive whatever
-//! takes long. Back-pressure is one number: an order holds a permit from before its claim until after its settlement.
+//! `admission` (permit) → `worker` (claim → begin → fulfil) → `completer` (conclude → settle), with `lease` keeping alive
+//! whatever takes long. An order holds a permit from before its claim until after its settlement; while queue or store
+//! are slow, `pressure` lets fewer orders wait for them.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +18,7 @@ use crate::event::{Event, Loop, Observers, Stage};
 use crate::fulfiller::Fulfiller;
 use crate::lease::LeaseKeeper;
 use crate::order::OrderId;
+use crate::pressure::Pressure;
 use crate::queue::{Queue, QueueError};
 use crate::reconciler::Watermark;
 use crate::retry::{self, RetryPolicy};
@@ -74,6 +76,8 @@ pub(crate) struct Context {
     pub(crate) calls: Handle,
     /// What the reconciler goes by.
     pub(crate) watermark: Arc<Watermark>,
+    /// How much more queue and store can do with.
+    pub(crate) pressure: Arc<Pressure>,
     in_flight: Mutex<usize>,
 }
 
@@ -100,7 +104,9 @@ impl Engine {
         let shutdown = Shutdown::default();
         let in_flight = Mutex::new(0);
         let watermark = Arc::default();
-        let context = Context { queue, store, fulfiller, observers, options, shutdown, calls, watermark, in_flight };
+        let pressure = Arc::new(Pressure::new(options.concurrency, options.lease));
+        let context =
+            Context { queue, store, fulfiller, observers, options, shutdown, calls, watermark, pressure, in_flight };
         Ok(Self { context: Arc::new(context), calls: runtime })
     }
 
@@ -199,10 +205,12 @@ impl Context {
         call: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
         let began = Instant::now();
+        let (pressure, under_way) = (self.pressure.call(stage), self.observers.under_way(stage.dependency()));
         let result = match tokio::time::timeout(CALL_LIMIT, call).await {
             Ok(result) => result,
             Err(_) => Err(E::no_answer(CALL_LIMIT)),
         };
+        drop((pressure, under_way));
         let items = result.as_ref().map_or(0, count);
         self.observers.emit(Event::StageDone { stage, items, took: began.elapsed(), ok: result.is_ok() });
         if result.is_ok() {

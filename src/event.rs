@@ -11,8 +11,10 @@ use crate::queue::Depth;
 use crate::store::DeadReason;
 
 mod call;
+mod stage;
 
-pub use call::{BreakerState, CallOutcome, Limiter, RequestClass};
+pub use call::{BreakerState, CallId, CallOutcome, HeldBack, Limiter, RequestClass, UnderWay};
+pub use stage::{Dependency, Stage};
 
 /// Which order an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,80 +25,6 @@ pub struct Subject<'a> {
     pub correlation_id: Option<&'a str>,
     /// Which attempt, from 1.
     pub attempt: u32,
-}
-
-/// A step of the pipeline that calls a dependency with a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Stage {
-    /// Queue: take messages under a lease.
-    Claim,
-    /// Store: take orders into work.
-    Begin,
-    /// Store: end attempts.
-    Conclude,
-    /// Store: keep dead letters.
-    Bury,
-    /// Queue: ack or retry.
-    Settle,
-    /// Queue: extend leases.
-    RenewQueue,
-    /// Store: extend leases.
-    RenewStore,
-}
-
-impl Stage {
-    /// Every stage, for metrics that show each from the start.
-    pub const ALL: [Self; 7] =
-        [Self::Claim, Self::Begin, Self::Conclude, Self::Bury, Self::Settle, Self::RenewQueue, Self::RenewStore];
-
-    /// The stages that meet rows which others have locked, and pass them over.
-    pub const PASSING_OVER: [Self; 3] = [Self::Begin, Self::Conclude, Self::RenewStore];
-
-    /// As in labels.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Claim => "claim",
-            Self::Begin => "begin",
-            Self::Conclude => "conclude",
-            Self::Bury => "bury",
-            Self::Settle => "settle",
-            Self::RenewQueue => "renew_queue",
-            Self::RenewStore => "renew_store",
-        }
-    }
-
-    /// Whom the stage calls.
-    pub fn dependency(self) -> Dependency {
-        match self {
-            Self::Claim | Self::Settle | Self::RenewQueue => Dependency::Queue,
-            Self::Begin | Self::Conclude | Self::Bury | Self::RenewStore => Dependency::Store,
-        }
-    }
-}
-
-/// What the worker can't do without.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Dependency {
-    /// Redis, or its embedded counterpart.
-    Queue,
-    /// Postgres, or its embedded counterpart.
-    Store,
-    /// Who does the work. Counts as up until its circuit breaker opens.
-    Fulfiller,
-}
-
-impl Dependency {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Queue, Self::Store, Self::Fulfiller];
-
-    /// As in labels.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Queue => "queue",
-            Self::Store => "store",
-            Self::Fulfiller => "fulfiller",
-        }
-    }
 }
 
 /// What a lease is held on.
@@ -252,6 +180,28 @@ pub enum Event<'a> {
     },
     /// A loop went round. Emitted at least every few seconds by a loop that is well, busy or idle.
     Beat(Loop),
+    /// A call to a dependency began, a poll of it or an order's call to the fulfiller included. A
+    /// [`Event::CallOver`] with the same `call` follows, whatever becomes of it.
+    CallBegan {
+        /// Which call.
+        call: CallId,
+        /// Whom it asks.
+        to: Dependency,
+    },
+    /// A call to a dependency is over: answered, failed or dropped.
+    CallOver {
+        /// Which call.
+        call: CallId,
+        /// Whom it asked.
+        to: Dependency,
+    },
+    /// More could have been claimed, and nothing was. Told at least once a second while it lasts.
+    ClaimsHeldBack {
+        /// Why.
+        by: HeldBack,
+        /// For how long since it was told last.
+        took: Duration,
+    },
     /// A call to a dependency ended.
     StageDone {
         /// Which.
@@ -431,6 +381,11 @@ impl Observers {
     /// Everyone who will be told.
     pub fn new(observers: Vec<Arc<dyn Observer>>) -> Self {
         Self(observers)
+    }
+
+    /// Tells them that a call begins, and that it is over when what is returned is dropped.
+    pub fn under_way(&self, to: Dependency) -> UnderWay<'_> {
+        UnderWay::begin(self, to)
     }
 
     /// Tells them all.

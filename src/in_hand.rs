@@ -9,6 +9,7 @@ use crate::event::{RetryReason, Subject};
 use crate::lease::Hold;
 use crate::message::Message;
 use crate::order::{Fence, OrderId};
+use crate::pressure::Waiting;
 use crate::queue::{Claim, Disposition, Receipt};
 use crate::store::{Conclusion, DeadLetter, DeadReason, Target};
 
@@ -22,6 +23,8 @@ pub(crate) struct InHand {
     pub(crate) message: Option<Message>,
     pub(crate) claimed_at: Instant,
     pub(crate) hold: Arc<Hold>,
+    /// While it waits for a backend, and not while the fulfiller has it.
+    pub(crate) waiting: Option<Waiting>,
     /// Given back when this is dropped, which lets the next order in.
     pub(crate) _permit: OwnedSemaphorePermit,
 }

@@ -1,7 +1,9 @@
 //! The fulfillment worker as a library. Start with [`order`] (what may happen to an order), then follow one order
 //! through [`worker`], [`completer`] and back; ARCHITECTURE.md has the map.
 
+mod admission;
 pub mod app;
+mod call_times;
 pub mod cli;
 pub mod completer;
 pub mod config;
@@ -17,6 +19,7 @@ pub mod logging;
 pub mod message;
 pub mod metrics;
 pub mod order;
+mod pressure;
 pub mod queue;
 pub mod reconciler;
 pub mod redrive;

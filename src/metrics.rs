@@ -22,6 +22,7 @@ mod labelled;
 mod process;
 mod runtime;
 mod sample;
+mod under_way;
 
 pub use exposition::Format;
 use instruments::{AttemptStatus, Instruments, MessageKind};
@@ -83,6 +84,11 @@ impl Observer for Metrics {
                 to.in_flight_limit.set(concurrency as u64);
             }
             Event::Beat(_) => {}
+            Event::CallBegan { call, to: dependency } => to.under_way.begin(call, dependency),
+            Event::CallOver { call, to: dependency } => to.under_way.end(call, dependency),
+            Event::ClaimsHeldBack { by, took } => {
+                to.held_back.with(by, |seconds| seconds.inc_by(took.as_secs_f64()));
+            }
             Event::StageDone { stage, items, took, ok } => to.stage_done(stage, items, took, ok),
             Event::DependencyDown { dependency, .. } => to.dependency_up.with(dependency, |up| up.set(0)),
             Event::DependencyUp(dependency) => to.dependency_up.with(dependency, |up| up.set(1)),

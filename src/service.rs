@@ -60,7 +60,7 @@ impl Service {
         // Before anything opens a TLS connection. An error says that there is one already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let metrics = Arc::new(Metrics::new(tokio::runtime::Handle::current(), &settings.service_name));
-        let health = Arc::new(Health::default());
+        let health = Arc::new(Health::default().expecting(settings.backends.lease, settings.call_timeout));
         let mut observers: Vec<Arc<dyn Observer>> =
             vec![metrics.clone(), health.clone(), Arc::new(EventLog::new(&settings.service_name))];
         observers.extend(extra);
@@ -148,23 +148,38 @@ async fn work(
     Ok(())
 }
 
-/// Asks queue and store how they are, so that readiness and depth are right while no order comes by. Until aborted.
+/// Asks queue and store how they are, so that readiness and depth are right while no order comes by. Until aborted. One
+/// that doesn't answer doesn't hold up the other.
 async fn poll(opened: Opened, observers: Observers) {
     let down = |dependency, error: &dyn std::error::Error| {
         observers.emit(Event::DependencyDown { dependency, error: &error.to_string(), retry_in: POLL_EVERY });
     };
-    loop {
-        match opened.queue.depth().await {
-            Ok(depth) => {
-                observers.emit(Event::DependencyUp(Dependency::Queue));
-                observers.emit(Event::DepthRead(depth));
+    let queue = async {
+        loop {
+            let under_way = observers.under_way(Dependency::Queue);
+            let answer = opened.queue.depth().await;
+            drop(under_way);
+            match answer {
+                Ok(depth) => {
+                    observers.emit(Event::DependencyUp(Dependency::Queue));
+                    observers.emit(Event::DepthRead(depth));
+                }
+                Err(error) => down(Dependency::Queue, &error),
             }
-            Err(error) => down(Dependency::Queue, &error),
+            tokio::time::sleep(POLL_EVERY).await;
         }
-        match opened.store.check().await {
-            Ok(()) => observers.emit(Event::DependencyUp(Dependency::Store)),
-            Err(error) => down(Dependency::Store, &error),
+    };
+    let store = async {
+        loop {
+            let under_way = observers.under_way(Dependency::Store);
+            let answer = opened.store.check().await;
+            drop(under_way);
+            match answer {
+                Ok(()) => observers.emit(Event::DependencyUp(Dependency::Store)),
+                Err(error) => down(Dependency::Store, &error),
+            }
+            tokio::time::sleep(POLL_EVERY).await;
         }
-        tokio::time::sleep(POLL_EVERY).await;
-    }
+    };
+    tokio::join!(queue, store);
 }

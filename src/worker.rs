@@ -1,4 +1,4 @@
-//! Permit → claim → begin → fulfil: takes messages, takes their orders into work, and has the work done.
+//! Claim → begin → fulfil: takes messages as admission allows, takes their orders into work, and has the work done.
 //!
 //! A batch forms by itself: while one is being begun, permits come back and the next claim takes that many more.
 
@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::engine::{BATCH, BATCHES_AT_ONCE, Context};
-use crate::event::{CallOutcome, Event, Loop, RetryReason, Stage, Subject};
+use crate::admission::{Admission, Gatekeeper};
+use crate::engine::Context;
+use crate::event::{CallOutcome, Dependency, Event, Loop, RetryReason, Stage, Subject};
 use crate::fulfiller::Outcome;
 use crate::in_hand::{Ending, Finished, InHand};
 use crate::lease::LeaseKeeper;
@@ -37,8 +38,7 @@ const AFTER_LIMIT: Duration = Duration::from_secs(24 * 3_600);
 #[derive(Clone)]
 pub(crate) struct Worker {
     context: Arc<Context>,
-    permits: Arc<Semaphore>,
-    begin_slots: Arc<Semaphore>,
+    gatekeeper: Gatekeeper,
     keeper: Arc<LeaseKeeper>,
     finished: mpsc::Sender<Finished>,
 }
@@ -50,8 +50,8 @@ impl Worker {
         keeper: Arc<LeaseKeeper>,
         finished: mpsc::Sender<Finished>,
     ) -> Self {
-        let begin_slots = Arc::new(Semaphore::new(BATCHES_AT_ONCE));
-        Self { context, permits, begin_slots, keeper, finished }
+        let gatekeeper = Gatekeeper::new(Arc::clone(&context), permits);
+        Self { context, gatekeeper, keeper, finished }
     }
 
     /// Claims until the drain begins, and leaves nothing claimed that nobody knows of.
@@ -66,8 +66,8 @@ impl Worker {
         let drain = self.context.shutdown.drain.clone();
         let mut failures = 0;
         loop {
-            let room = self.context.beating(Loop::Worker, self.room());
-            let Some(Some((slot, permits))) = drain.run_until_cancelled(room).await else { return };
+            let admitted = self.context.beating(Loop::Worker, self.gatekeeper.admit());
+            let Some(Some(Admission { slot, permits })) = drain.run_until_cancelled(admitted).await else { return };
             // Not to be dropped half way: what it took would have to wait for its lease.
             let claim = self.context.queue.claim(permits.num_permits());
             match self.context.call(Stage::Claim, |claimed: &Claimed| claimed.claims.len(), claim).await {
@@ -95,19 +95,6 @@ impl Worker {
         }
     }
 
-    /// Waits until a batch may be begun, at least one order may fly and the fulfiller takes work; takes as many permits
-    /// as there are, and no more than the fulfiller has room for.
-    async fn room(&self) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
-        let slot = Arc::clone(&self.begin_slots).acquire_owned().await.ok()?;
-        let mut permits = Arc::clone(&self.permits).acquire_owned().await.ok()?;
-        let capacity = self.context.fulfiller.capacity().await;
-        let more = self.permits.available_permits().min(BATCH - 1).min(capacity.saturating_sub(1));
-        if let Ok(more) = Arc::clone(&self.permits).try_acquire_many_owned(u32::try_from(more).unwrap_or(0)) {
-            permits.merge(more);
-        }
-        Some((slot, permits))
-    }
-
     fn take_in_hand(&self, claims: Vec<Claim>, mut permits: OwnedSemaphorePermit) -> Vec<InHand> {
         self.context.count_in_flight(claims.len(), 0);
         let claimed_at = Instant::now();
@@ -119,7 +106,8 @@ impl Worker {
                 let message = message::decode(&claim.payload).ok();
                 let order_id = message.as_ref().map(message::Message::order_id);
                 let hold = self.keeper.hold(claim.receipt.clone(), claim.attempt, order_id);
-                Some(InHand { claim, message, claimed_at, hold, _permit: permit })
+                let waiting = Some(self.context.pressure.wait());
+                Some(InHand { claim, message, claimed_at, hold, waiting, _permit: permit })
             })
             .collect()
     }
@@ -169,7 +157,7 @@ impl Worker {
         }
     }
 
-    async fn start(&self, in_hand: InHand, begun: Begun) {
+    async fn start(&self, mut in_hand: InHand, begun: Begun) {
         let attempt = in_hand.claim.attempt;
         let ending = match begun {
             Begun::Started { order, fence, takeover } => {
@@ -187,6 +175,7 @@ impl Worker {
                     let worker = self.clone();
                     let traceparent = in_hand.message.as_ref().and_then(|message| message.traceparent.clone());
                     let order = Order { traceparent, ..order };
+                    in_hand.waiting = None;
                     self.context.calls.spawn(async move { worker.fulfil(in_hand, order).await });
                     return;
                 }
@@ -218,6 +207,7 @@ impl Worker {
     /// One call to the fulfiller, from start to finish.
     async fn fulfil(&self, in_hand: InHand, order: Order) {
         let began = Instant::now();
+        let under_way = self.context.observers.under_way(Dependency::Fulfiller);
         // An answer that is there counts, whatever else has happened by then.
         let called = tokio::select! {
             biased;
@@ -225,12 +215,14 @@ impl Worker {
             () = in_hand.hold.row_lost() => Called::broken_off(lease_lost()),
             () = self.context.shutdown.hand_back.cancelled() => Called::broken_off(self.context.broken_off_by_drain()),
         };
+        drop(under_way);
         let Called { outcome, ending } = called;
         self.context.report_call(in_hand.subject(), outcome, began.elapsed(), &ending);
         self.finish(in_hand, ending).await;
     }
 
-    async fn finish(&self, in_hand: InHand, ending: Ending) {
+    async fn finish(&self, mut in_hand: InHand, ending: Ending) {
+        in_hand.waiting.get_or_insert_with(|| self.context.pressure.wait());
         let fence = in_hand.hold.release_row().await;
         // Without its row nothing can be concluded, however the call ended: the message must not be acknowledged.
         let ending = if fence.is_none() && in_hand.hold.has_lost_row() { lease_lost() } else { ending };

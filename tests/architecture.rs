@@ -19,6 +19,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("fulfiller", &["order", "retry"]),
     ("event", &["order", "queue", "store"]),
     ("config", &["order", "message", "retry"]),
+    // How long calls take, for who watches and for who claims.
+    ("call_times", &[]),
     // Who answers. No backend knows another one, nor who watches.
     ("sqlite", &["order", "retry"]),
     ("queue::redis", &["queue", "retry", "config"]),
@@ -30,6 +32,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     // The counterpart: knows the contract, never the worker.
     ("warehouse", &["config"]),
     // The engine: knows traits, never backends.
+    ("admission", ENGINE),
+    ("pressure", ENGINE),
     ("in_hand", ENGINE),
     ("engine", ENGINE),
     ("worker", ENGINE),
@@ -60,6 +64,9 @@ const ENGINE: &[&str] = &[
     "event",
     "config",
     "shutdown",
+    "call_times",
+    "pressure",
+    "admission",
     "in_hand",
     "engine",
     "worker",
@@ -68,7 +75,7 @@ const ENGINE: &[&str] = &[
     "reconciler",
 ];
 const WATCHERS: &[&str] =
-    &["order", "message", "retry", "queue", "store", "event", "config", "metrics", "health", "http"];
+    &["order", "message", "retry", "queue", "store", "event", "config", "call_times", "metrics", "health", "http"];
 const EVERYTHING: &[&str] = &["*"];
 
 /// Longer than this, a file is read by nobody.

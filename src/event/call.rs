@@ -1,4 +1,8 @@
-//! What happens on the way to the fulfiller and back.
+//! What happens on the way to the fulfiller and back, and which calls are under way.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Dependency, Event, Observers};
 
 /// How one call to the fulfiller ended. A closed set: it labels metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -150,6 +154,68 @@ impl Limiter {
         match self {
             Self::Concurrency => "concurrency",
             Self::Rate => "rate",
+        }
+    }
+}
+
+/// Tells one call from every other one of this process. A later call has a greater one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(u64);
+
+impl CallId {
+    /// One that no other call has.
+    pub fn fresh() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// A call to a dependency, told as under way until this is dropped.
+#[must_use]
+pub struct UnderWay<'a> {
+    observers: &'a Observers,
+    call: CallId,
+    to: Dependency,
+}
+
+impl<'a> UnderWay<'a> {
+    pub(super) fn begin(observers: &'a Observers, to: Dependency) -> Self {
+        let call = CallId::fresh();
+        observers.emit(Event::CallBegan { call, to });
+        Self { observers, call, to }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.observers.emit(Event::CallOver { call: self.call, to: self.to });
+    }
+}
+
+/// What claims wait for. A closed set: it labels metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HeldBack {
+    /// Orders in flight are as many as there may be.
+    Concurrency,
+    /// Batches that were claimed before are not begun yet.
+    Begin,
+    /// Queue or store are slow, and as many orders wait for them in our hands as is right then.
+    SlowBackend,
+    /// The fulfiller takes no work.
+    Fulfiller,
+}
+
+impl HeldBack {
+    /// Every reason, for metrics that show each from the start.
+    pub const ALL: [Self; 4] = [Self::Concurrency, Self::Begin, Self::SlowBackend, Self::Fulfiller];
+
+    /// As in labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Concurrency => "concurrency",
+            Self::Begin => "begin",
+            Self::SlowBackend => "slow_backend",
+            Self::Fulfiller => "fulfiller",
         }
     }
 }

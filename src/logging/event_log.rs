@@ -64,6 +64,9 @@ impl EventLog {
                 }
             }
             Event::StageDone { .. }
+            | Event::CallBegan { .. }
+            | Event::CallOver { .. }
+            | Event::ClaimsHeldBack { .. }
             | Event::InFlight(_)
             | Event::DepthRead(_)
             | Event::ReconcilerLeads(_)

@@ -14,7 +14,8 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 use super::calls::Calls;
 use super::labelled::Labelled;
 use super::sample::{self, Description};
-use crate::event::{Dependency, Drift, Lease, RetryReason, Stage};
+use super::under_way::UnderWay;
+use crate::event::{Dependency, Drift, HeldBack, Lease, RetryReason, Stage};
 use crate::store::DeadReason;
 
 /// A gauge of whole things.
@@ -148,6 +149,8 @@ pub(super) struct Instruments {
     pub(super) batch_size: Labelled<Stage, Histogram>,
     pub(super) stage_errors: Labelled<Stage, Counter>,
     pub(super) dependency_up: Labelled<Dependency, Count>,
+    pub(super) under_way: UnderWay,
+    pub(super) held_back: Labelled<HeldBack, Counter<f64, AtomicU64>>,
     pub(super) drift: Labelled<Drift, Counter>,
     pub(super) left_alone: Count,
     pub(super) reconciler_leads: Count,
@@ -188,6 +191,8 @@ impl Instruments {
             batch_size: Labelled::new("stage", &Stage::ALL, Stage::as_str, || Histogram::new(BATCH_ITEMS)),
             stage_errors: Labelled::new("stage", &Stage::ALL, Stage::as_str, Counter::default),
             dependency_up: Labelled::new("dependency", &Dependency::ALL, Dependency::as_str, Count::default),
+            under_way: UnderWay::default(),
+            held_back: Labelled::new("by", &HeldBack::ALL, HeldBack::as_str, Counter::default),
             drift: Labelled::new("kind", &Drift::ALL, Drift::as_str, Counter::default),
             left_alone: Count::default(),
             reconciler_leads: Count::default(),
@@ -284,6 +289,9 @@ impl Instruments {
         plain(registry, "fulfillment_stage_errors", help, &self.stage_errors);
         let help = "Whether the last call to the dependency was answered";
         plain(registry, "fulfillment_dependency_up", help, &self.dependency_up);
+        registry.register_collector(Box::new(self.under_way.clone()));
+        let help = "Time in which nothing was claimed although the loop could have, by what it waited for";
+        seconds(registry, "fulfillment_claims_held_back", help, &self.held_back);
         let help = "Whether the worker is ready: started, its dependencies up, making progress, not draining";
         plain(registry, "service_healthy", help, &self.healthy);
         plain(registry, "fulfillment_draining", "Whether shutdown has begun", &self.draining);

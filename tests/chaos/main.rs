@@ -12,6 +12,7 @@
 )]
 
 #[path = "../support/fault_proxy.rs"]
+#[expect(dead_code, reason = "shared with the tests of back-pressure, which make servers slow")]
 mod proxy;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "shared with the end-to-end tests, which use the rest")]

@@ -24,6 +24,8 @@ pub(crate) enum Behaviour {
     Vanish,
     /// They arrive late.
     Delay,
+    /// Replies arrive so much later, as those of a server that takes its time.
+    Late(Duration),
 }
 
 /// See the module. Listens on a free port of 127.0.0.1 until dropped.
@@ -109,14 +111,16 @@ impl Shared {
     }
 
     async fn pass_on(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, replies: bool) {
-        let mut buffer = vec![0; 16 * 1024];
+        // As much as a reply has, so that one that is late is so once.
+        let mut buffer = vec![0; 128 * 1024];
         while let Ok(length @ 1..) = from.read(&mut buffer).await {
             let behaviour = self.now().behaviour;
             match behaviour {
                 Behaviour::LoseReplies if replies => return,
                 Behaviour::Vanish => return swallow(&mut from, &mut buffer).await,
                 Behaviour::Delay => tokio::time::sleep(LATE).await,
-                Behaviour::Pass | Behaviour::LoseReplies => {}
+                Behaviour::Late(by) if replies => tokio::time::sleep(by).await,
+                Behaviour::Pass | Behaviour::LoseReplies | Behaviour::Late(_) => {}
             }
             if to.write_all(&buffer[..length]).await.is_err() {
                 return;

@@ -99,6 +99,9 @@ impl Observer for Tally {
             Event::Retried { .. }
             | Event::Beat(_)
             | Event::StageDone { .. }
+            | Event::CallBegan { .. }
+            | Event::CallOver { .. }
+            | Event::ClaimsHeldBack { .. }
             | Event::DependencyDown { .. }
             | Event::DependencyUp(_)
             | Event::AttemptStarted { .. }

@@ -1,0 +1,49 @@
+//! Connections on which nothing arrives any more and that nobody closes.
+
+use crate::place::Place;
+use crate::proxy::Behaviour;
+use crate::support::{LONG, eventually};
+
+const ORDERS: i32 = 1_000;
+const OPTIONS: [&str; 10] = [
+    "--lease",
+    "3s",
+    "--concurrency",
+    "16",
+    "--fulfiller",
+    "simulated",
+    "--simulate-latency",
+    "50ms..100ms",
+    "--simulate-failures",
+    "0",
+];
+
+/// An error comes after 30 s only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_store_that_hangs_without_an_error_shows_in_readyz_long_before_a_call_to_it_fails() {
+    let place = Place::new().await;
+    let worker = place.worker(&OPTIONS).await;
+    place.fill(ORDERS).await;
+    eventually(LONG, "the work goes on", async || {
+        if worker.metrics().processed("success") > 50.0 { Ok(()) } else { Err("not yet") }
+    })
+    .await;
+    place.store.behave(Behaviour::Vanish);
+    let checks = eventually(LONG, "readiness tells", async || {
+        let answer = worker.get("/readyz", &[]);
+        if answer.status == 503 { Ok(answer.text()) } else { Err(answer.text()) }
+    })
+    .await;
+    assert!(checks.contains("too slow to keep leases: a call has had no answer for"), "{checks}");
+    let metrics = worker.metrics();
+    let oldest = metrics.value(r#"fulfillment_dependency_oldest_call_seconds{dependency="store"}"#);
+    assert!((1.0..15.0).contains(&oldest), "{oldest} s");
+    assert!(metrics.value(r#"fulfillment_dependency_calls_under_way{dependency="store"}"#) >= 1.0);
+    assert_eq!(metrics.value("service_healthy"), 0.0);
+    for path in ["/health", "/livez"] {
+        worker.answers(path, 200).expect("a restart would not help");
+    }
+    place.mend();
+    eventually(LONG, "readiness tells that it is over", async || worker.answers("/readyz", 200)).await;
+    place.all_are_fulfilled_at_once(ORDERS).await;
+}

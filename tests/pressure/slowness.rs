@@ -1,0 +1,93 @@
+//! One worker, and a backend that becomes slow and fast again.
+
+use std::time::Duration;
+
+use crate::place::Place;
+use crate::proxy::Behaviour;
+use crate::size;
+use crate::support::{LONG, eventually};
+use crate::watch::{self, watch};
+
+/// A third of it is what a backend may take.
+const LEASE: &str = "3s";
+/// Too slow for that, and not so slow that calls fail.
+const TOO_SLOW: Duration = Duration::from_millis(1_300);
+const CONCURRENCY: f64 = 64.0;
+const OPTIONS: [&str; 10] = [
+    "--lease",
+    LEASE,
+    "--concurrency",
+    "64",
+    "--fulfiller",
+    "simulated",
+    "--simulate-latency",
+    "100ms..200ms",
+    "--simulate-failures",
+    "0",
+];
+
+/// What is made slow.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Slow {
+    Store,
+    Queue,
+}
+
+/// Makes a backend slow under load, and checks what the worker makes of it, then and afterwards.
+async fn it_claims_less_and_loses_nothing(slow: Slow) {
+    let orders = i32::try_from(size("PRESSURE_ORDERS", 3_000)).expect("a queue of this world");
+    let time = Duration::from_secs(size("PRESSURE_SECONDS", 6));
+    let place = Place::new().await;
+    place.fill(orders).await;
+    let worker = place.worker(&OPTIONS).await;
+    let well = watch(&worker, Duration::from_secs(2)).await;
+
+    match slow {
+        Slow::Store => place.store.behave(Behaviour::Late(TOO_SLOW)),
+        Slow::Queue => place.queue.behave(Behaviour::Late(TOO_SLOW)),
+    }
+    let name = format!("{slow:?}").to_lowercase();
+    eventually(LONG, "readiness tells", async || {
+        let checks = worker.get("/readyz", &[]).text();
+        let tells = checks.contains(&format!(r#"{{"name":"{name}","ok":false,"detail":"too slow to keep leases"#));
+        if tells { Ok(()) } else { Err(checks) }
+    })
+    .await;
+    // What was in hand before is worked off meanwhile.
+    let first = watch(&worker, time / 2).await;
+    let during = watch(&worker, time / 2).await;
+    place.mend();
+    eventually(LONG, "readiness tells that it is over", async || worker.answers("/readyz", 200)).await;
+    let over = watch(&worker, Duration::from_secs(2)).await;
+    watch::print(&[("all well", &well), ("at first", &first), (&format!("slow {name}"), &during), ("over", &over)]);
+
+    assert!(during.most_in_flight() <= CONCURRENCY / 4.0, "{} in hand while it is slow", during.most_in_flight());
+    assert!(during.healthy.iter().all(|healthy| *healthy), "a restart would not help");
+    assert!(during.peak_resident_mib() <= well.peak_resident_mib() + 24.0, "memory grows");
+    if orders > 10_000 {
+        return;
+    }
+    place.all_are_fulfilled_at_once(orders).await;
+    let metrics = worker.metrics();
+    for lost in [
+        r#"fulfillment_leases_lost_total{lease="row"}"#,
+        r#"fulfillment_leases_lost_total{lease="queue"}"#,
+        "fulfillment_superseded_total",
+        "fulfillment_takeovers_total",
+        r#"orders_processed_total{status="error"}"#,
+    ] {
+        assert_eq!(metrics.value(lost), 0.0, "{lost}");
+    }
+    let held_back = metrics.value(r#"fulfillment_claims_held_back_seconds_total{by="slow_backend"}"#);
+    assert!(held_back > 1.0, "claims were held back for {held_back} s");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_store_too_slow_to_keep_leases_is_claimed_for_one_order_at_a_time_and_readiness_tells() {
+    it_claims_less_and_loses_nothing(Slow::Store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_queue_too_slow_to_keep_leases_is_claimed_from_one_order_at_a_time_and_readiness_tells() {
+    it_claims_less_and_loses_nothing(Slow::Queue).await;
+}
