@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(most_waiting(1, LEASE, Duration::from_secs(2)), 1, "never none");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn room_comes_back_when_an_order_waits_no_more() {
         let pressure = Arc::new(Pressure::new(2, LEASE));
         let (first, _second) = (pressure.wait(), pressure.wait());

@@ -130,3 +130,70 @@ fn a_draining_worker_is_not_ready() {
 fn a_wedged_worker_is_not_ready() {
     assert_eq!(failed(&ready().readiness_at(long_after())), ["progress"]);
 }
+
+/// A call to a dependency that takes so long.
+fn call(health: &Health, to: Dependency, took: Duration) {
+    let call = CallId::fresh();
+    let began = Instant::now();
+    health.seen(to, |seen| {
+        seen.times.begin(call, began);
+        seen.times.end(call, began + took);
+    });
+}
+
+fn detail(readiness: &Readiness, name: &str) -> String {
+    readiness.checks.iter().find(|check| check.name == name).unwrap().detail.clone()
+}
+
+/// Caught, when seeded: readiness that knows up and down only.
+#[test]
+fn a_backend_that_takes_a_third_of_a_lease_to_answer_is_too_slow_to_be_ready() {
+    for backend in [Dependency::Queue, Dependency::Store] {
+        let health = ready();
+        call(&health, backend, Duration::from_millis(4_900));
+        assert_eq!(detail(&health.ready(), backend.as_str()), "answers within 4900 ms");
+        assert!(health.ready().ready);
+        call(&health, backend, Duration::from_millis(5_100));
+        assert_eq!(failed(&health.ready()), [backend.as_str()]);
+        let expected = "too slow to keep leases: took 5.1 s to answer, slow from 5.0 s";
+        assert_eq!(detail(&health.ready(), backend.as_str()), expected);
+        assert!(health.readiness_at(Instant::now() + Duration::from_secs(16)).ready, "it is forgotten");
+    }
+}
+
+/// Caught, when seeded: the same.
+#[test]
+fn a_call_that_hangs_without_an_error_shows_before_it_fails() {
+    let health = ready();
+    let call = CallId::fresh();
+    health.observe(&Event::CallBegan { call, to: Dependency::Store });
+    let later = health.readiness_at(Instant::now() + Duration::from_secs(7));
+    assert_eq!(failed(&later), ["store"]);
+    let detail = detail(&later, "store");
+    assert!(detail.starts_with("too slow to keep leases: a call has had no answer for 7.0 s"), "{detail}");
+    let calls = later.checks.iter().find(|check| check.name == "store").unwrap().calls.unwrap();
+    assert_eq!((calls.under_way, calls.slow_from_ms), (1, 5_000));
+    assert!(health.live().is_ok());
+    health.observe(&Event::CallOver { call, to: Dependency::Store });
+    assert!(health.ready().ready);
+}
+
+#[test]
+fn a_slow_fulfiller_is_told_and_left_to_its_circuit_breaker() {
+    let health = ready();
+    call(&health, Dependency::Fulfiller, Duration::from_secs(6));
+    assert!(health.ready().ready);
+    assert_eq!(detail(&health.ready(), "fulfiller"), "slow: took 6.0 s to answer, slow from 5.0 s");
+}
+
+#[test]
+fn what_is_slow_follows_lease_and_call_timeout() {
+    let health = Health::default().expecting(Duration::from_secs(3), Duration::from_secs(60));
+    for to in [Dependency::Store, Dependency::Fulfiller] {
+        health.observe(&Event::DependencyUp(to));
+        call(&health, to, Duration::from_millis(1_100));
+    }
+    let readiness = health.ready();
+    assert!(detail(&readiness, "store").starts_with("too slow to keep leases"), "{readiness:?}");
+    assert_eq!(detail(&readiness, "fulfiller"), "answers within 1100 ms");
+}

@@ -292,7 +292,8 @@ impl Instruments {
         registry.register_collector(Box::new(self.under_way.clone()));
         let help = "Time in which nothing was claimed although the loop could have, by what it waited for";
         seconds(registry, "fulfillment_claims_held_back", help, &self.held_back);
-        let help = "Whether the worker is ready: started, its dependencies up, making progress, not draining";
+        let help =
+            "Whether the worker is ready: started, its dependencies up and fast enough, making progress, not draining";
         plain(registry, "service_healthy", help, &self.healthy);
         plain(registry, "fulfillment_draining", "Whether shutdown has begun", &self.draining);
         plain(registry, "fulfillment_http_connections", "Connections open to this server", &self.connections.0);

@@ -12,8 +12,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use fulfillment_worker::event::{
-    BreakerState, CallOutcome, Dependency, Drift, Event, Lease, Limiter, Observer, RequestClass, RetryReason, Stage,
-    Subject,
+    BreakerState, CallId, CallOutcome, Dependency, Drift, Event, HeldBack, Lease, Limiter, Observer, RequestClass,
+    RetryReason, Stage, Subject,
 };
 use fulfillment_worker::metrics::{Format, Metrics};
 use fulfillment_worker::order::OrderId;
@@ -72,15 +72,20 @@ fn tell_every_event(metrics: &Metrics) {
     events.extend([BreakerState::Open, BreakerState::HalfOpen].map(Event::BreakerMoved));
     events.extend(Limiter::ALL.map(|limiter| Event::LimiterWaited { limiter, took: second / 100 }));
     events.push(Event::RepeatPutOff { after: second });
+    events.extend(HeldBack::ALL.map(|by| Event::ClaimsHeldBack { by, took: second }));
+    let (over, under_way) = (CallId::fresh(), CallId::fresh());
+    events.extend([over, under_way].map(|call| Event::CallBegan { call, to: Dependency::Store }));
+    events.push(Event::CallOver { call: over, to: Dependency::Store });
     events.iter().for_each(|event| metrics.observe(event));
 }
 
 /// Samples whose value depends on the machine, the moment or the build.
-const VARYING: [&str; 7] = [
+const VARYING: [&str; 8] = [
     "process_",
     "jemalloc_",
     "tokio_",
     "fulfillment_queue_depth_age_seconds",
+    "fulfillment_dependency_oldest_call_seconds",
     "fulfillment_queue_depth_read_timestamp_seconds",
     "fulfillment_last_success_timestamp_seconds",
     "fulfillment_reconciler_last_round_timestamp_seconds",

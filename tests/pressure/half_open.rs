@@ -44,6 +44,8 @@ async fn a_store_that_hangs_without_an_error_shows_in_readyz_long_before_a_call_
         worker.answers(path, 200).expect("a restart would not help");
     }
     place.mend();
+    // Else the connections that are half-open would stay so for 30 s.
+    place.store.cut();
     eventually(LONG, "readiness tells that it is over", async || worker.answers("/readyz", 200)).await;
     place.all_are_fulfilled_at_once(ORDERS).await;
 }

@@ -32,7 +32,7 @@ async fn slow_with_a_queue_of(orders: i32) -> Figures {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn memory_does_not_follow_the_length_of_the_queue_while_the_store_is_slow() {
-    let long = i32::try_from(size("PRESSURE_ORDERS", 30_000)).expect("a queue of this world");
+    let long = i32::try_from(size("PRESSURE_ORDERS", 20_000)).expect("a queue of this world");
     let short = slow_with_a_queue_of(long / 10).await;
     let long = slow_with_a_queue_of(long).await;
     watch::print(&[("short queue", &short), ("ten times as long", &long)]);

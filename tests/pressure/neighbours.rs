@@ -7,7 +7,7 @@ use crate::proxy::Behaviour;
 use crate::support::{LONG, eventually};
 use crate::watch::{self, watch};
 
-const ORDERS: i32 = 4_000;
+const ORDERS: i32 = 3_000;
 const CONCURRENCY: f64 = 64.0;
 const OPTIONS: [&str; 10] = [
     "--lease",

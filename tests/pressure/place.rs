@@ -44,11 +44,10 @@ impl Place {
         WorkerProcess::ready(&self.redis.url(), self.database.url(), options).await
     }
 
-    /// Everything passes again, on new connections where the old ones are of no more use.
+    /// Everything passes again.
     pub(crate) fn mend(&self) {
         for link in [&self.queue, &self.store] {
             link.behave(Behaviour::Pass);
-            link.cut();
         }
     }
 
