@@ -1,7 +1,7 @@
 # `make` alone lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint fmt bench storm outage chaos model fuzz clean
+.PHONY: help demo run test lint fmt bench storm outage chaos model fuzz pressure clean
 
 # Options for `make demo` and `make run`, for example: make demo ARGS="--orders 200"
 ARGS ?=
@@ -58,6 +58,11 @@ model: ## Search the model of the protocol wider than the tests do (docs/MODEL.m
 EXECUTIONS ?= 1500000
 fuzz: ## Feed whatever reads bytes of others with bytes nobody would send: EXECUTIONS=1500000 SEED=1
 	FUZZ_EXECUTIONS=$(EXECUTIONS) FUZZ_SEED=$(SEED) cargo test --locked --test fuzz -- --nocapture
+
+pressure: ## Slow servers and floods of poison at full size, with tables (docs/RELIABILITY.md)
+	scripts/install-packages.sh
+	PRESSURE_ORDERS=100000 PRESSURE_SECONDS=20 PRESSURE_POISON=20000 \
+	  scripts/with-servers.sh cargo test --locked --test pressure -- --nocapture --test-threads 1
 
 clean: ## Remove what was built
 	cargo clean

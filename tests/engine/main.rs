@@ -5,6 +5,7 @@
 
 mod ambiguous;
 mod faults;
+mod hanging;
 mod reconciling;
 mod rig;
 mod unavailable;

@@ -19,6 +19,8 @@ const OPTIONS: [&str; 10] = [
 ];
 
 /// An error comes after 30 s only.
+///
+/// Caught, when seeded: readiness that knows up and down only.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_store_that_hangs_without_an_error_shows_in_readyz_long_before_a_call_to_it_fails() {
     let place = Place::new().await;

@@ -24,6 +24,7 @@ const OPTIONS: [&str; 10] = [
 /// Fast enough to keep leases, and slow enough to be felt.
 const SLOW: Duration = Duration::from_millis(700);
 
+/// Caught, when seeded: claims that don't mind how slow the store is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_worker_behind_a_slow_link_leaves_the_orders_to_its_neighbour() {
     let place = Place::new().await;

@@ -12,6 +12,8 @@ use crate::watch::{self, watch};
 const LEASE: &str = "3s";
 /// Too slow for that, and not so slow that calls fail.
 const TOO_SLOW: Duration = Duration::from_millis(1_300);
+/// More than is done while all is well.
+const ORDERS: i32 = 2_500;
 const CONCURRENCY: f64 = 64.0;
 const OPTIONS: [&str; 10] = [
     "--lease",
@@ -35,10 +37,9 @@ enum Slow {
 
 /// Makes a backend slow under load, and checks what the worker makes of it, then and afterwards.
 async fn it_claims_less_and_loses_nothing(slow: Slow) {
-    let orders = i32::try_from(size("PRESSURE_SLOW_ORDERS", 2_500)).expect("a queue of this world");
     let time = Duration::from_secs(size("PRESSURE_SECONDS", 6));
     let place = Place::new().await;
-    place.fill(orders).await;
+    place.fill(ORDERS).await;
     let worker = place.worker(&OPTIONS).await;
     let well = watch(&worker, Duration::from_secs(2)).await;
 
@@ -68,10 +69,7 @@ async fn it_claims_less_and_loses_nothing(slow: Slow) {
     assert!(most <= in_hand + 1.0, "{most} in hand while it is slow, {in_hand} at the beginning");
     assert!(during.healthy.iter().all(|healthy| *healthy), "a restart would not help");
     assert!(during.peak_resident_mib() <= well.peak_resident_mib() + 24.0, "memory grows");
-    if orders > 10_000 {
-        return;
-    }
-    place.all_are_fulfilled_at_once(orders).await;
+    place.all_are_fulfilled_at_once(ORDERS).await;
     let metrics = worker.metrics();
     for lost in [
         r#"fulfillment_leases_lost_total{lease="row"}"#,
@@ -86,11 +84,14 @@ async fn it_claims_less_and_loses_nothing(slow: Slow) {
     assert!(held_back > 1.0, "claims were held back for {held_back} s");
 }
 
+/// Caught, when seeded: claims that don't mind how slow the store is, which kept 64 orders in hand; readiness that knows
+/// up and down only.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_store_too_slow_to_keep_leases_is_claimed_for_one_order_at_a_time_and_readiness_tells() {
     it_claims_less_and_loses_nothing(Slow::Store).await;
 }
 
+/// Caught, when seeded: the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_queue_too_slow_to_keep_leases_is_claimed_from_one_order_at_a_time_and_readiness_tells() {
     it_claims_less_and_loses_nothing(Slow::Queue).await;
