@@ -6,6 +6,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
+    clippy::print_stdout,
     reason = "a test that can't go on has failed; the figures are for whoever runs it at full size"
 )]
 
