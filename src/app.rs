@@ -42,8 +42,8 @@ pub enum StartError {
     /// The fulfiller can't be used as it is configured.
     #[error("--fulfiller: {0}")]
     Fulfiller(String),
-    /// The threads that call the fulfiller can't be started.
-    #[error("the threads that call the fulfiller can't be started: {0}")]
+    /// The threads that call the fulfiller and renew leases can't be started.
+    #[error("the threads that call the fulfiller and renew leases can't be started: {0}")]
     Threads(#[from] std::io::Error),
     /// The address to listen on can't be had.
     #[error(transparent)]
@@ -62,6 +62,29 @@ pub fn open(backends: &Backends, worker: &WorkerId) -> Result<Opened, StartError
     let queue = open_queue(backends, worker, &mut embedded)?;
     let store = open_store_beside(backends, worker, &mut embedded)?;
     Ok(Opened { queue, store })
+}
+
+/// Makes the backends of a worker, and those that it renews its leases through: with connections of their own to the
+/// servers, one of the store's among them, and the same where queue or store is embedded, as those have their own threads.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with_leases(backends: &Backends, worker: &WorkerId) -> Result<(Opened, Opened), StartError> {
+    let opened = open(
+        &Backends { store_connections: backends.store_connections.saturating_sub(1), ..backends.clone() },
+        worker,
+    )?;
+    let backends = Backends { store_connections: 1, ..backends.clone() };
+    let mut embedded = Embedded::default();
+    let queue = match backends.queue {
+        QueueTarget::Redis(_) => open_queue(&backends, worker, &mut embedded)?,
+        QueueTarget::Sqlite(_) => Arc::clone(&opened.queue),
+    };
+    let store = match backends.store {
+        StoreTarget::Postgres(_) => open_store_beside(&backends, worker, &mut embedded)?,
+        StoreTarget::Sqlite(_) => Arc::clone(&opened.store),
+    };
+    Ok((opened, Opened { queue, store }))
 }
 
 /// Makes the store alone, for commands that need no queue.

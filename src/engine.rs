@@ -5,6 +5,7 @@
 //! are slow, `pressure` lets fewer orders wait for them.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,8 +35,12 @@ pub(crate) const BATCHES_AT_ONCE: usize = 2;
 /// No call to a backend takes longer; the backends' own limits are shorter and tell more.
 const CALL_LIMIT: Duration = Duration::from_secs(60);
 
-/// How often a loop that has nothing to do shows that it is alive.
+/// How often a loop that has nothing to do shows that it is alive; once a lease, where that is shorter.
 const BEAT_EVERY: Duration = Duration::from_secs(5);
+
+/// Leases are renewed by a thread that nothing else can hold up. So that it doesn't hold the orders of a worker that is
+/// wedged for good, it lets go after so many leases in which nothing was concluded, nor could have been.
+const LEASES_WITHOUT_PROGRESS: u32 = 4;
 
 /// How the engine works.
 #[derive(Debug, Clone, Copy)]
@@ -79,19 +84,25 @@ pub(crate) struct Context {
     /// How much more queue and store can do with.
     pub(crate) pressure: Arc<Pressure>,
     in_flight: Mutex<usize>,
+    epoch: Instant,
+    /// When the completer last went round, in milliseconds since the epoch.
+    completer_beat_ms: AtomicU64,
 }
 
 /// Takes messages, has their orders fulfilled and settles them until told to stop.
 pub struct Engine {
     context: Arc<Context>,
     calls: Runtime,
+    keeping: Runtime,
+    /// What leases are renewed through.
+    leases: (Arc<dyn Queue>, Arc<dyn OrderStore>),
 }
 
 impl Engine {
     /// Puts the parts together; nothing happens before [`Engine::run`].
     ///
     /// # Errors
-    /// When the threads for the calls can't be started.
+    /// When the threads for the calls and for the leases can't be started.
     pub fn new(
         queue: Arc<dyn Queue>,
         store: Arc<dyn OrderStore>,
@@ -99,15 +110,33 @@ impl Engine {
         observers: Observers,
         options: EngineOptions,
     ) -> std::io::Result<Self> {
-        let runtime = runtime::Builder::new_multi_thread().thread_name("fulfiller").enable_all().build()?;
-        let calls = runtime.handle().clone();
-        let shutdown = Shutdown::default();
-        let in_flight = Mutex::new(0);
-        let watermark = Arc::default();
-        let pressure = Arc::new(Pressure::new(options.concurrency, options.lease));
-        let context =
-            Context { queue, store, fulfiller, observers, options, shutdown, calls, watermark, pressure, in_flight };
-        Ok(Self { context: Arc::new(context), calls: runtime })
+        let calls = runtime::Builder::new_multi_thread().thread_name("fulfiller").enable_all().build()?;
+        let keeping =
+            runtime::Builder::new_multi_thread().worker_threads(1).thread_name("lease-keeper").enable_all().build()?;
+        let leases = (Arc::clone(&queue), Arc::clone(&store));
+        let context = Context {
+            queue,
+            store,
+            fulfiller,
+            observers,
+            options,
+            shutdown: Shutdown::default(),
+            calls: calls.handle().clone(),
+            watermark: Arc::default(),
+            pressure: Arc::new(Pressure::new(options.concurrency, options.lease)),
+            in_flight: Mutex::new(0),
+            epoch: Instant::now(),
+            completer_beat_ms: AtomicU64::new(0),
+        };
+        Ok(Self { context: Arc::new(context), calls, keeping, leases })
+    }
+
+    /// Has leases renewed through these, which are of the same worker and the same servers.
+    ///
+    /// A connection is driven by the runtime that made it. With connections of their own, leases are renewed whatever
+    /// holds up the runtime that [`Engine::run`] is called on, and need not wait for others to give a connection back.
+    pub fn keep_leases_through(self, queue: Arc<dyn Queue>, store: Arc<dyn OrderStore>) -> Self {
+        Self { leases: (queue, store), ..self }
     }
 
     /// How far this engine has worked off the queue, for the [`crate::reconciler::Reconciler`] beside it.
@@ -118,11 +147,11 @@ impl Engine {
     /// Works until `drain` is cancelled, then finishes what is in hand, hands back what takes too long and returns
     /// within the drain timeout. Returns how many orders could not be settled in time; their leases bring them back.
     pub async fn run(self, drain: CancellationToken) -> usize {
-        let Self { context, calls } = self;
+        let Self { context, calls, keeping: keeper_thread, leases } = self;
         let permits = Arc::new(Semaphore::new(context.options.concurrency));
         let (finished, to_complete) = mpsc::channel(context.options.concurrency);
-        let keeper = LeaseKeeper::new(Arc::clone(&context));
-        let keeping = tokio::spawn(Arc::clone(&keeper).run());
+        let keeper = LeaseKeeper::new(Arc::clone(&context), leases);
+        let keeping = keeper_thread.spawn(Arc::clone(&keeper).run());
         let completing = tokio::spawn(Completer::new(Arc::clone(&context), finished.clone()).run(to_complete));
         let worker = Worker::new(Arc::clone(&context), Arc::clone(&permits), Arc::clone(&keeper), finished);
         let working = tokio::spawn(worker.run());
@@ -143,6 +172,7 @@ impl Engine {
         }
         // Without waiting for calls that block their threads.
         calls.shutdown_background();
+        keeper_thread.shutdown_background();
         left
     }
 }
@@ -191,10 +221,24 @@ impl Context {
         tokio::pin!(future);
         loop {
             self.observers.emit(Event::Beat(name));
-            if let Ok(output) = tokio::time::timeout(BEAT_EVERY, &mut future).await {
+            if name == Loop::Completer {
+                self.completer_beat_ms.store(self.now_ms(), Ordering::Relaxed);
+            }
+            if let Ok(output) = tokio::time::timeout(BEAT_EVERY.min(self.options.lease), &mut future).await {
                 return output;
             }
         }
+    }
+
+    /// Milliseconds since the epoch.
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether nothing could be concluded for so long that others had better take the orders over.
+    pub(crate) fn is_wedged(&self) -> bool {
+        let limit = u64::try_from((self.options.lease * LEASES_WITHOUT_PROGRESS).as_millis()).unwrap_or(u64::MAX);
+        self.now_ms().saturating_sub(self.completer_beat_ms.load(Ordering::Relaxed)) > limit
     }
 
     /// Makes one call to a backend and tells the observers how it went. `count` says how many items it was about.

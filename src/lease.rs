@@ -1,5 +1,5 @@
 //! Keeps what is in hand alive: both leases, the message's in the queue and the row's in the store, are renewed
-//! while a call, a slow backend or a drain takes its time.
+//! while a call, a slow backend or a drain takes its time. On a thread of its own, see `docs/adr/0009-lease-thread.md`.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use crate::engine::{BATCH, Context};
 use crate::event::{Event, Lease, Loop, Stage, Subject};
 use crate::order::{Fence, OrderId};
-use crate::queue::{Held, Receipt};
-use crate::store::{Renewal, Renewed};
+use crate::queue::{Held, Queue, Receipt};
+use crate::store::{OrderStore, Renewal, Renewed};
 
 /// What is kept alive of one message in hand. Ends when dropped.
 pub(crate) struct Hold {
@@ -91,15 +91,18 @@ impl Drop for Hold {
 /// Renews in the background whatever is held for longer than a third of its lease.
 pub(crate) struct LeaseKeeper {
     context: Arc<Context>,
+    queue: Arc<dyn Queue>,
+    store: Arc<dyn OrderStore>,
     epoch: Instant,
     next_key: AtomicU64,
     held: Mutex<HashMap<u64, Weak<Hold>>>,
 }
 
 impl LeaseKeeper {
-    pub(crate) fn new(context: Arc<Context>) -> Arc<Self> {
+    /// Renews through these backends.
+    pub(crate) fn new(context: Arc<Context>, (queue, store): (Arc<dyn Queue>, Arc<dyn OrderStore>)) -> Arc<Self> {
         let (next_key, held) = (AtomicU64::new(0), Mutex::new(HashMap::new()));
-        Arc::new(Self { context, epoch: Instant::now(), next_key, held })
+        Arc::new(Self { context, queue, store, epoch: Instant::now(), next_key, held })
     }
 
     /// Keeps the lease of a message that was claimed just now.
@@ -130,8 +133,19 @@ impl LeaseKeeper {
 
     async fn keep(&self, lease: Lease) {
         let every = (self.context.options.lease / 6).max(Duration::from_millis(10));
+        let mut let_go = false;
         loop {
             self.context.beating(Loop::LeaseKeeper, tokio::time::sleep(every)).await;
+            if self.context.is_wedged() {
+                if !std::mem::replace(&mut let_go, true) {
+                    tracing::error!(
+                        lease = lease.as_str(),
+                        "the worker is wedged: its leases are left to run out, so that others take over its orders"
+                    );
+                }
+                continue;
+            }
+            let_go = false;
             for batch in self.due(lease).chunks(BATCH) {
                 let now = self.now_ms();
                 let renewed = self.context.beating(Loop::LeaseKeeper, self.renew(lease, batch)).await;
@@ -181,7 +195,7 @@ impl LeaseKeeper {
             return Some(Vec::new());
         }
         let receipts: Vec<Receipt> = kept.iter().map(|hold| hold.receipt.clone()).collect();
-        match self.context.call(Stage::RenewQueue, Vec::len, self.context.queue.renew(&receipts)).await {
+        match self.context.call(Stage::RenewQueue, Vec::len, self.queue.renew(&receipts)).await {
             Ok(verdicts) => {
                 for (hold, verdict) in kept.iter().zip(verdicts) {
                     // The work goes on: the row decides, and nobody else can begin it while its lease is kept.
@@ -214,7 +228,7 @@ impl LeaseKeeper {
         if renewals.is_empty() {
             return Some(Vec::new());
         }
-        match self.context.call(Stage::RenewStore, Vec::len, self.context.store.renew(&renewals)).await {
+        match self.context.call(Stage::RenewStore, Vec::len, self.store.renew(&renewals)).await {
             Ok(answers) => {
                 let mut locked = Vec::new();
                 for (((hold, mut guard), renewal), answer) in kept.into_iter().zip(&renewals).zip(answers) {

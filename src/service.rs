@@ -107,7 +107,7 @@ async fn work(
     drain: CancellationToken,
 ) -> Result<(), StartError> {
     let worker = WorkerId::fresh();
-    let opened = app::open(&settings.backends, &worker)?;
+    let (opened, leases) = app::open_with_leases(&settings.backends, &worker)?;
     let ready = app::wait_ready(&opened, settings.migrate, settings.wait, |problem| {
         tracing::warn!("waiting for servers: {problem}");
     });
@@ -133,7 +133,8 @@ async fn work(
         drain_timeout: drain_of_orders(settings),
     };
     let Opened { queue, store } = opened;
-    let engine = Engine::new(queue.clone(), store.clone(), fulfiller, observers.clone(), options)?;
+    let engine = Engine::new(queue.clone(), store.clone(), fulfiller, observers.clone(), options)?
+        .keep_leases_through(leases.queue, leases.store);
     let reconciling = settings.reconcile.map(|reconcile| {
         let reconciler = Reconciler::new(queue, store, observers.clone(), engine.watermark(), reconcile);
         tokio::spawn(reconciler.run(drain.clone()))

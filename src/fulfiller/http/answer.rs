@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use reqwest::StatusCode;
-use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, LOCATION, RETRY_AFTER};
 use url::Url;
 
 /// The longest reference that is kept, in characters.
@@ -73,7 +73,7 @@ pub struct Answer {
 /// Reads an answer.
 ///
 /// `url` is what was asked, `body` the beginning of the answer's body after decompression, empty if it could not be
-/// read, and `now` the time that a `Retry-After` date counts from.
+/// read, and `now` the time that a `Retry-After` date counts from where the answer has no `Date`.
 pub fn read(asked: Asked, url: &Url, status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Answer {
     let meaning = meaning(asked, url, status, headers, body);
     let refuses_the_worker =
@@ -117,7 +117,8 @@ fn status_url(url: &Url, headers: &HeaderMap) -> Option<Url> {
     trusted.then_some(location)
 }
 
-/// Seconds, or the time until an HTTP date, a day at most; a date that is over asks for no pause.
+/// Seconds, or the time until an HTTP date, a day at most; a date that is over asks for no pause. By the warehouse's own
+/// clock where it tells the time: ours may be off.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -125,6 +126,8 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
         return Some(value.parse().map_or(LONGEST_RETRY_AFTER, Duration::from_secs).min(LONGEST_RETRY_AFTER));
     }
     let date = httpdate::parse_http_date(value).ok()?;
+    let told = headers.get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?.trim()).ok());
+    let now = told.unwrap_or(now);
     Some(date.duration_since(now).unwrap_or_default().min(LONGEST_RETRY_AFTER))
 }
 

@@ -108,6 +108,18 @@ fn retry_after_is_seconds_or_a_date() {
     }
 }
 
+/// Caught: it counted from the worker's clock, and an hour's difference put a retry off by an hour.
+#[test]
+fn a_date_counts_from_the_time_that_the_warehouse_tells() {
+    let asked = |date: &str| {
+        let headers = [(RETRY_AFTER, "Wed, 21 Oct 2026 08:29:30 GMT"), (DATE, date)];
+        read_with(Asked::Order, 503, &headers, "").retry_after
+    };
+    assert_eq!(asked("Wed, 21 Oct 2026 08:28:00 GMT"), Some(Duration::from_secs(90)));
+    assert_eq!(asked("Wed, 21 Oct 2026 09:28:00 GMT"), Some(Duration::ZERO));
+    assert_eq!(asked("yesterday"), Some(Duration::from_secs(3_690)), "by our own clock");
+}
+
 #[test]
 fn the_reference_is_a_string_or_a_number_of_the_body() {
     let reference = |body: &str| match meaning_of(200, body) {
