@@ -1,5 +1,5 @@
 //! Keeps what is in hand alive: both leases, the message's in the queue and the row's in the store, are renewed
-//! while a call, a slow backend or a drain takes its time. On a thread of its own, see `docs/adr/0009-lease-thread.md`.
+//! while a call, a slow backend or a drain takes its time. On a thread of its own, see `docs/adr/0010-lease-thread.md`.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -35,7 +35,7 @@ pub struct BackendOptions {
     #[arg(long, value_name = "URL", default_value = "sqlite:fulfillment.db")]
     pub store: Opaque,
 
-    /// Connections to Postgres at most
+    /// Connections to Postgres at most, one of which renews leases
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(4..=500))]
     pub store_connections: u16,
 

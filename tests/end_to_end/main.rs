@@ -6,6 +6,11 @@
 #[expect(dead_code, reason = "shared with the soak, which stops processes, too")]
 mod support;
 
+#[path = "../support/warehouse.rs"]
+#[expect(dead_code, reason = "shared with the tests of the warehouse itself, which use all of it")]
+mod warehouse;
+
+mod clocks;
 mod demo;
 mod foreign_producer;
 mod outages;
@@ -13,3 +18,4 @@ mod prometheus;
 mod real_orders;
 mod reconciliation;
 mod shutdown;
+mod stopped;

@@ -191,6 +191,41 @@ async fn calls_that_block_every_thread_do_not_cost_their_leases() {
     assert_eq!(calls.load(Ordering::SeqCst), 6, "each order was called for once");
 }
 
+/// This test's thread is the one that the engine runs on. While it is held up, leases are kept, but not for ever.
+///
+/// Caught, when seeded: a keeper on the engine's thread; a keeper that never lets go.
+#[tokio::test]
+async fn a_worker_that_is_wedged_keeps_its_orders_for_some_leases_and_no_longer() {
+    let place = Place::new();
+    place.submit(1).await;
+    let started = Arc::new(Notify::new());
+    let signal = Arc::clone(&started);
+    let options = EngineOptions { lease: Duration::from_millis(500), ..options() };
+    let mut engine = place.start(options, move |_| {
+        let signal = Arc::clone(&signal);
+        Box::pin(async move {
+            signal.notify_one();
+            std::future::pending::<Outcome>().await
+        })
+    });
+    started.notified().await;
+    let other = place.queue(options.lease);
+    let taken_after = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let began = std::time::Instant::now();
+            while other.claim(1).await.unwrap().claims.is_empty() {
+                assert!(began.elapsed() < Duration::from_secs(30), "it is kept for ever");
+                other.wait(Duration::from_millis(20)).await;
+            }
+            began.elapsed()
+        })
+    });
+    let taken_after = taken_after.join().unwrap();
+    assert!(taken_after > options.lease * 3, "lost after {taken_after:?} already");
+    engine.until("lost queue 1").await;
+}
+
 /// Found by two workers that were run by hand: one counted a lost lease, and none was lost.
 #[tokio::test]
 async fn a_renewal_that_comes_after_the_settlement_is_not_a_lost_lease() {

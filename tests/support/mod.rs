@@ -9,6 +9,7 @@ use std::net::TcpListener;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+pub(crate) mod clock;
 pub(crate) mod http;
 pub(crate) mod metrics;
 pub(crate) mod orders;

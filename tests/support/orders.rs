@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::postgres::TestDatabase;
 use super::redis::{QUEUE_KEY, RedisServer};
+use super::{LONG, eventually, expect_equal};
 
 /// Inserts `count` orders of one product, each with its message; returns their ids, ascending.
 pub(crate) async fn place(database: &TestDatabase, redis: &RedisServer, count: i32) -> Vec<i32> {
@@ -51,4 +52,25 @@ pub(crate) async fn not_fulfilled_exactly_once(database: &TestDatabase) -> i64 {
              (SELECT count(*) FROM fulfillment.events e WHERE e.order_id = o.id AND e.state = 'fulfilled')",
         )
         .await
+}
+
+/// Waits until every order of the table is fulfilled, and checks that each was once and that Redis has nothing left.
+pub(crate) async fn all_fulfilled_once(database: &TestDatabase, redis: &RedisServer) {
+    eventually(LONG, "every order is fulfilled", async || {
+        expect_equal(database.number("SELECT count(*) FROM orders WHERE status <> 'fulfilled'").await, 0)
+    })
+    .await;
+    assert_eq!(not_fulfilled_exactly_once(database).await, 0, "orders without exactly one `fulfilled` event");
+    eventually(LONG, "nothing is left in Redis", async || expect_equal(redis.keys(), Vec::new())).await;
+}
+
+/// Waits until so many orders are in work.
+pub(crate) async fn in_work(database: &TestDatabase, orders: i32) {
+    let what = format!("{orders} orders are in work");
+    eventually(LONG, &what, async || expect_equal(in_state(database, "processing").await, i64::from(orders))).await;
+}
+
+/// How often orders were taken into work, all attempts of all orders together.
+pub(crate) async fn attempts_begun(database: &TestDatabase) -> i64 {
+    database.number("SELECT count(*) FROM fulfillment.events WHERE state = 'processing'").await
 }
