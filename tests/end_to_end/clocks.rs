@@ -16,7 +16,7 @@ const HOUR_S: i64 = 3_600;
 /// How far a clock may seem to be from where it is: readings are seconds old, and the machine may be busy.
 const TOLERANCE_S: i64 = 60;
 
-/// Orders for each of the two workers.
+/// Orders for each of the three workers.
 const ORDERS: i32 = 5;
 /// For what fails at first, by the warehouse's `Retry-After`.
 const BACKOFF: &str = "12";
@@ -44,9 +44,9 @@ fn logged_offset_s(worker: &WorkerProcess) -> i64 {
     time.as_second() - jiff::Timestamp::now().as_second()
 }
 
-/// Two workers, one with the clock. The other one is at work on long calls, which the first must not take for abandoned;
-/// orders of its own fail at first, and must come back neither sooner nor much later than they should. Meanwhile the
-/// clock jumps, if it is to.
+/// Three workers, two of them with the clock. One with the right time is at work on long calls, which the others must not
+/// take for abandoned. One with the clock is, too, and must keep them. The calls of the third fail at first, and must come
+/// back neither sooner nor much later than they should. Meanwhile the clock jumps, if it is to.
 async fn nothing_changes(clock: HostClock, offset_s: i64, jumps: &[(&str, i64)]) {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
     let busy = ["--errors", "1", "--error-status", "425", "--error-retry-after-seconds", BACKOFF];
@@ -59,11 +59,16 @@ async fn nothing_changes(clock: HostClock, offset_s: i64, jumps: &[(&str, i64)])
     place(&database, &redis, ORDERS).await;
     in_work(&database, ORDERS).await;
 
-    let calling = [&same[..], &["--fulfiller", &url, "--call-timeout", "3s"]].concat();
-    let mut wrong = WorkerProcess::start_in(&clock.environment(), &redis.url(), database.url(), &calling);
+    let mut wrong = WorkerProcess::start_in(&clock.environment(), &redis.url(), database.url(), &slow);
     wrong.wait_until_ready().await;
     assert!((logged_offset_s(&wrong) - offset_s).abs() < TOLERANCE_S, "the clock has no effect: {}", wrong.output());
-    clock_is_off_by(&wrong, offset_s).await;
+    place(&database, &redis, ORDERS).await;
+    in_work(&database, 2 * ORDERS).await;
+
+    let calling = [&same[..], &["--fulfiller", &url, "--call-timeout", "3s"]].concat();
+    let mut calling = WorkerProcess::start_in(&clock.environment(), &redis.url(), database.url(), &calling);
+    calling.wait_until_ready().await;
+    clock_is_off_by(&calling, offset_s).await;
     place(&database, &redis, ORDERS).await;
     eventually(LONG, "every first call has failed", async || {
         let failed = "SELECT count(*) FROM fulfillment.events WHERE state = 'pending' AND attempt = 1";
@@ -74,10 +79,11 @@ async fn nothing_changes(clock: HostClock, offset_s: i64, jumps: &[(&str, i64)])
     for (offset, seconds) in jumps {
         clock.jump_to(offset);
         clock_is_off_by(&wrong, *seconds).await;
+        clock_is_off_by(&calling, *seconds).await;
     }
 
     all_fulfilled_once(&database, &redis).await;
-    assert_eq!(attempts_begun(&database).await, i64::from(ORDERS + 2 * ORDERS), "a second attempt of what failed");
+    assert_eq!(attempts_begun(&database).await, i64::from(2 * ORDERS + 2 * ORDERS), "a second attempt of what failed");
     // Not before their time. Nor an hour after it: whoever is free looks at least once a second, on an idle machine.
     let on_time = "SELECT count(*) FROM fulfillment.events AS failed JOIN fulfillment.events AS next USING (order_id) \
                    WHERE failed.state = 'pending' AND next.state = 'processing' AND next.attempt = 2 \
@@ -86,7 +92,7 @@ async fn nothing_changes(clock: HostClock, offset_s: i64, jumps: &[(&str, i64)])
     let elsewhen = "SELECT count(*) FROM fulfillment.events WHERE at NOT BETWEEN \
                     clock_timestamp()::timestamp - interval '10 min' AND clock_timestamp()::timestamp";
     assert_eq!(database.number(elsewhen).await, 0, "transitions are noted with the database's time");
-    for worker in [&right, &wrong] {
+    for worker in [&right, &wrong, &calling] {
         assert_undisturbed(worker).await;
     }
     wrong.signal(Signal::Term);

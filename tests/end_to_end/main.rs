@@ -3,7 +3,6 @@
 #![expect(clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a test that can't go on has failed")]
 
 #[path = "../support/mod.rs"]
-#[expect(dead_code, reason = "shared with the soak, which stops processes, too")]
 mod support;
 
 #[path = "../support/warehouse.rs"]
