@@ -95,8 +95,10 @@ async fn nothing_changes(clock: HostClock, offset_s: i64, jumps: &[(&str, i64)])
     for worker in [&right, &wrong, &calling] {
         assert_undisturbed(worker).await;
     }
-    wrong.signal(Signal::Term);
-    assert!(wrong.ended(LONG).await.success());
+    for mut worker in [wrong, calling] {
+        worker.signal(Signal::Term);
+        assert!(worker.ended(LONG).await.success());
+    }
 }
 
 /// Nothing was taken over or adopted, and every age is one that this test can have brought about.
