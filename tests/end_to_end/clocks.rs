@@ -59,14 +59,14 @@ async fn nothing_changes(clock: HostClock, offset_s: i64, jumps: &[(&str, i64)])
     place(&database, &redis, ORDERS).await;
     in_work(&database, ORDERS).await;
 
-    let mut wrong = WorkerProcess::start_in(&clock.environment(), &redis.url(), database.url(), &slow);
+    let mut wrong = WorkerProcess::start_with(&redis.url(), database.url(), &slow, &clock.environment());
     wrong.wait_until_ready().await;
     assert!((logged_offset_s(&wrong) - offset_s).abs() < TOLERANCE_S, "the clock has no effect: {}", wrong.output());
     place(&database, &redis, ORDERS).await;
     in_work(&database, 2 * ORDERS).await;
 
     let calling = [&same[..], &["--fulfiller", &url, "--call-timeout", "3s"]].concat();
-    let mut calling = WorkerProcess::start_in(&clock.environment(), &redis.url(), database.url(), &calling);
+    let mut calling = WorkerProcess::start_with(&redis.url(), database.url(), &calling, &clock.environment());
     calling.wait_until_ready().await;
     clock_is_off_by(&calling, offset_s).await;
     place(&database, &redis, ORDERS).await;
