@@ -127,19 +127,19 @@ async fn assert_undisturbed(worker: &WorkerProcess) {
     assert!((0.0..60.0).contains(&read), "the queue was counted {read} s ago");
 }
 
-/// Caught, when seeded: a takeover by the worker's own clock.
+/// Caught, when seeded: claims that take leases and retries for due by the worker's own clock.
 #[tokio::test]
 async fn a_clock_that_is_an_hour_ahead_changes_nothing() {
     nothing_changes(HostClock::off_by("+1h"), HOUR_S, &[]).await;
 }
 
-/// Caught, when seeded: retries that are put off by the worker's own clock.
+/// Caught, when seeded: claims that take leases and retries for due by the worker's own clock.
 #[tokio::test]
 async fn a_clock_that_is_an_hour_behind_changes_nothing() {
     nothing_changes(HostClock::off_by("-1h"), -HOUR_S, &[]).await;
 }
 
-/// Caught, when seeded: a keeper that goes by the wall clock.
+/// Caught, when seeded: claims by the worker's own clock; a keeper that goes by the wall clock.
 #[tokio::test]
 async fn a_clock_that_jumps_ahead_and_back_changes_nothing() {
     nothing_changes(HostClock::off_by("+0"), 0, &[("+1h", HOUR_S), ("-1h", -HOUR_S)]).await;

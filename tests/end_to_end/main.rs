@@ -3,8 +3,8 @@
 #![expect(clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a test that can't go on has failed")]
 
 #[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "shared with the soak, which fills disks, too")]
 mod support;
-
 #[path = "../support/warehouse.rs"]
 #[expect(dead_code, reason = "shared with the tests of the warehouse itself, which use all of it")]
 mod warehouse;

@@ -87,7 +87,7 @@ async fn a_worker_that_stood_still_breaks_off_what_others_have_done_and_goes_on(
 
 /// The warehouse has shipped, and keeps its answers to itself. By the time that the worker is awake its calls are over.
 ///
-/// Caught, when seeded: a conclusion without the fence.
+/// Caught, when seeded: a key per attempt.
 #[tokio::test]
 async fn a_worker_that_stood_still_until_its_calls_were_over_concludes_nothing_and_ships_nothing_twice() {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
