@@ -47,7 +47,7 @@ fn adoption(orphan: &Orphan) -> Adoption {
         traceparent: None,
         timestamp: None,
     };
-    Adoption { key: format!("adopted-{}-{}", orphan.order_id, orphan.fence.0), payload: message.encode() }
+    Adoption { key: format!("adopted-{}-{}", orphan.order_id, orphan.fence.0), attempts: 0, payload: message.encode() }
 }
 
 /// [river #1302](https://github.com/riverqueue/river/issues/1302): the rescuer read which jobs were stuck, and later
