@@ -193,7 +193,7 @@ async fn calls_that_block_every_thread_do_not_cost_their_leases() {
 
 /// This test's thread is the one that the engine runs on. While it is held up, leases are kept, but not for ever.
 ///
-/// Caught, when seeded: a keeper on the engine's thread; a keeper that never lets go.
+/// Caught, when seeded: a keeper that never lets go.
 #[tokio::test]
 async fn a_worker_that_is_wedged_keeps_its_orders_for_some_leases_and_no_longer() {
     let place = Place::new();
