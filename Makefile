@@ -1,7 +1,7 @@
 # `make` alone lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint fmt bench storm outage chaos model fuzz pressure clean
+.PHONY: help demo run test lint fmt bench storm outage chaos model properties fuzz pressure clean
 
 # Options for `make demo` and `make run`, for example: make demo ARGS="--orders 200"
 ARGS ?=
@@ -40,7 +40,7 @@ outage: ## A warehouse that is out of order for a minute (docs/BENCHMARKS.md)
 	scripts/install-packages.sh
 	OUTAGE_SECONDS=60 scripts/with-servers.sh cargo test --locked --release --test warehouse_faults outage -- --nocapture --test-threads 1
 
-# What `make chaos` draws its faults from, and how long it brings them about.
+# What `make chaos`, `make properties` and `make fuzz` draw from, and how long the first brings faults about.
 SEED ?= 1
 MINUTES ?= 5
 # Orders a second.
@@ -54,10 +54,17 @@ chaos: ## Orders while 36 kinds of things go wrong: SEED=1 MINUTES=5 RATE=150 JS
 model: ## Search the model of the protocol wider than the tests do (docs/MODEL.md)
 	MODEL_MESSAGES=2 MODEL_FAULTS=4 cargo test --locked --release --test model -- --nocapture --test-threads 1
 
-# Executions of each of the seven targets, and what they are drawn from.
-EXECUTIONS ?= 1500000
-fuzz: ## Feed whatever reads bytes of others with bytes nobody would send: EXECUTIONS=1500000 SEED=1
-	FUZZ_EXECUTIONS=$(EXECUTIONS) FUZZ_SEED=$(SEED) cargo test --locked --test fuzz -- --nocapture
+# Sequences for each backend; SEED draws them.
+CASES ?= 10000
+properties: ## Random sequences of steps at both backends and in a model: CASES=10000 SEED=1 (docs/RELIABILITY.md)
+	scripts/install-packages.sh
+	PROPERTY_CASES=$(CASES) PROPERTY_SEED=$(SEED) scripts/with-servers.sh \
+	  cargo test --locked --test conformance state_machine -- --nocapture
+
+# Of all targets together.
+EXECUTIONS ?= 10000000
+fuzz: ## Search for bytes that break a reader, guided by coverage: EXECUTIONS=10000000 SEED=1 (docs/RELIABILITY.md)
+	scripts/fuzz.sh $(EXECUTIONS) $(SEED)
 
 pressure: ## Slow servers and floods of poison at full size, with tables (docs/RELIABILITY.md)
 	scripts/install-packages.sh

@@ -347,7 +347,8 @@ pub trait OrderStore: Send + Sync {
     async fn redrive(&self, letters: &[i64], decision: &Decision) -> Result<Vec<Redriven>, StoreError>;
 
     /// Marks dead letters and leaves their orders as they are. Answers whether each is marked by this call: one that is
-    /// resolved stays as it is, but one that was discarded can be marked as retried.
+    /// resolved stays as it is, but one that was discarded can be marked as retried. Of one that is named twice,
+    /// the second is answered as if it came later.
     async fn resolve(
         &self,
         letters: &[i64],

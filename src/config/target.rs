@@ -2,6 +2,7 @@
 //! password.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as BASE64;
@@ -84,6 +85,24 @@ fn sqlite_path(text: &str) -> Option<Result<PathBuf, String>> {
         ":memory:" => Err("an embedded database in memory can't be shared by queue and store; name a file".to_owned()),
         path => Ok(PathBuf::from(path)),
     })
+}
+
+/// As `--queue` takes it. The error says what would be right.
+impl FromStr for QueueTarget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        queue(text)
+    }
+}
+
+/// As `--store` takes it. The error says what would be right.
+impl FromStr for StoreTarget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        store(text)
+    }
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ macro_rules! cases {
 
 mod queue;
 mod servers;
+mod state_machine;
 mod store;
 
 #[expect(dead_code, reason = "made for the end-to-end tests, too")]

@@ -18,11 +18,11 @@ mod dead_letters;
 mod inserting;
 mod model;
 mod orphans;
-mod postgres_fixture;
+pub(crate) mod postgres_fixture;
 mod redriving;
 mod reporting;
 mod schema;
-mod sqlite_fixture;
+pub(crate) mod sqlite_fixture;
 
 /// One database of a backend, fresh and used by nobody else, with the means to bring it into any situation.
 pub(crate) trait StoreFixture: Sized + Send + Sync {
@@ -52,6 +52,9 @@ pub(crate) trait StoreFixture: Sized + Send + Sync {
 
     /// Makes the database fail every update of this order.
     async fn refuse(&self, order_id: OrderId);
+
+    /// Removes every order, and whatever is kept of orders.
+    async fn empty(&self);
 
     /// Removes the table of dead letters.
     async fn lose_dead_letters(&self);
@@ -124,6 +127,7 @@ macro_rules! conformance {
                 redriving::a_letter_without_a_failed_order_is_left_to_be_pushed_first,
                 redriving::a_letter_that_is_not_there_is_unknown_among_its_neighbours,
                 redriving::a_discarded_letter_leaves_its_order_and_can_be_retried_with_both_decisions_kept,
+                redriving::the_same_letter_twice_in_a_batch_is_marked_once,
                 redriving::an_order_that_the_database_refuses_to_redrive_does_not_harm_its_neighbours,
                 redriving::operators_at_once_redrive_each_order_once,
                 redriving::a_redrive_moves_the_fence_forward_from_a_clock_that_is_ahead,

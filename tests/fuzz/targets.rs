@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use fulfillment_worker::config::ConfigError;
 use fulfillment_worker::config::file::ConfigFile;
+use fulfillment_worker::config::{ConfigError, QueueTarget, SecretUrl, StoreTarget, redact};
 use fulfillment_worker::fulfiller::http::answer::{self, Asked, Meaning};
 use fulfillment_worker::intake::{Columns, Entry, Format, MAX_LINE_BYTES, Orders};
 use fulfillment_worker::message;
@@ -68,6 +68,35 @@ pub(crate) fn config(bytes: &[u8]) {
         }
         Err(ConfigError::Line { line, .. }) => assert!((1..=lines).contains(&line), "line {line} of {lines}"),
         Err(error) => panic!("an error of another kind: {error}"),
+    }
+}
+
+/// As `--queue` and `--store`. A `*` stands for the secret, so that it may be anywhere.
+pub(crate) fn server_url(bytes: &[u8]) {
+    const SECRET: &str = "Hu_sh";
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let text = text.replace('*', SECRET);
+    match text.parse::<QueueTarget>() {
+        Ok(QueueTarget::Redis(url)) => shown_without(SECRET, &url),
+        Ok(QueueTarget::Sqlite(path)) => assert!(!path.as_os_str().is_empty()),
+        Err(problem) => assert!(!problem.contains(SECRET), "{problem}"),
+    }
+    match text.parse::<StoreTarget>() {
+        Ok(StoreTarget::Postgres(url)) => shown_without(SECRET, &url),
+        Ok(StoreTarget::Sqlite(path)) => assert!(!path.as_os_str().is_empty()),
+        Err(problem) => assert!(!problem.contains(SECRET), "{problem}"),
+    }
+    let _ = redact::user_info(&text);
+}
+
+/// Whatever stands where a password may stand is hidden.
+fn shown_without(secret: &str, url: &SecretUrl) {
+    let exposed = url.expose();
+    let hidden = [exposed.password(), exposed.query()];
+    let open = [exposed.host_str(), Some(exposed.username()), Some(exposed.path()), exposed.fragment()];
+    let holds = |parts: &[Option<&str>]| parts.iter().flatten().any(|part| part.contains(secret));
+    if holds(&hidden) && !holds(&open) {
+        assert!(!url.to_string().contains(secret) && !format!("{url:?}").contains(secret), "{url}");
     }
 }
 

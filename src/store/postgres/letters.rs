@@ -166,6 +166,7 @@ pub(super) async fn resolve(
             ],
         )
         .await?;
-    let marked = rows.iter().map(|row| column(row, "id")).collect::<Result<HashSet<i64>, Failure>>()?;
-    Ok(letters.iter().map(|id| marked.contains(id)).collect())
+    let mut marked = rows.iter().map(|row| column(row, "id")).collect::<Result<HashSet<i64>, Failure>>()?;
+    // Named twice, it is marked once.
+    Ok(letters.iter().map(|id| marked.remove(id)).collect())
 }

@@ -83,6 +83,11 @@ impl StoreFixture for PostgresFixture {
         self.client.execute("INSERT INTO refused VALUES ($1)", &[&order_id.0]).await.unwrap();
     }
 
+    async fn empty(&self) {
+        let sql = "DELETE FROM fulfillment.events; DELETE FROM fulfillment.dead_letters; DELETE FROM orders";
+        self.client.batch_execute(sql).await.unwrap();
+    }
+
     async fn lose_dead_letters(&self) {
         self.client.batch_execute("DROP TABLE fulfillment.dead_letters").await.unwrap();
     }

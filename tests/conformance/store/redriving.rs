@@ -242,6 +242,17 @@ pub(crate) async fn a_discarded_letter_leaves_its_order_and_can_be_retried_with_
     assert_eq!(resolved.reason, "the colour is back in stock (before: discarded by ben: tidying up)");
 }
 
+/// Found by the state machine: Postgres said of both that they were marked.
+pub(crate) async fn the_same_letter_twice_in_a_batch_is_marked_once<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE, true).await;
+    let letter_id = bury(&worker, DeadReason::InvalidMessage, None).await;
+    for (resolution, marked) in [(Resolution::Discarded, [true, false]), (Resolution::Retried, [true, false])] {
+        let answers = worker.store.resolve(&[letter_id, letter_id], resolution, &decision()).await.unwrap();
+        assert_eq!(answers, marked, "{resolution:?}");
+    }
+}
+
 pub(crate) async fn an_order_that_the_database_refuses_to_redrive_does_not_harm_its_neighbours<F: StoreFixture>() {
     let fixture = F::fresh().await;
     let worker = fixture.worker(LEASE, true).await;

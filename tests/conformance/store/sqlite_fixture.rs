@@ -20,6 +20,10 @@ pub(crate) struct SqliteFixture {
 }
 
 impl SqliteFixture {
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
+    }
+
     fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap()
     }
@@ -89,6 +93,11 @@ impl StoreFixture for SqliteFixture {
              BEGIN SELECT RAISE(ABORT, 'order {order_id} is under audit'); END"
         );
         self.connection().execute_batch(&sql).unwrap();
+    }
+
+    async fn empty(&self) {
+        let sql = "DELETE FROM fulfillment_events; DELETE FROM fulfillment_dead_letters; DELETE FROM orders";
+        self.connection().execute_batch(sql).unwrap();
     }
 
     async fn lose_dead_letters(&self) {

@@ -1,0 +1,386 @@
+//! Takes the steps of a sequence at a real queue and a real store, and compares both with the model after each.
+
+mod comparison;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fulfillment_worker::order::{Fence, OrderId, State};
+use fulfillment_worker::queue::inventory::{Adoption, Inventory};
+use fulfillment_worker::queue::{self, Disposition, Held, Settlement};
+use fulfillment_worker::store::{
+    BeginRequest, Begun as StoreBegun, Conclusion, DeadLetter, DeadReason, Decision, Redriven, Renewal, Renewed,
+    Resolution, RetryStep, Target, Verdict,
+};
+
+use super::backends::Backend;
+use super::steps::{End, Settling, Step};
+use super::world::{
+    ALL, Answer, Begun, Concluded, Decided, Next, ORDERS, Place, Reason, Retry, Status, WORKERS, World,
+    spent_before_adoption,
+};
+use crate::store::{Row, StoreFixture, Worker};
+
+/// How long a worker may leave its row as it is.
+const ROW_LEASE: Duration = Duration::from_secs(600);
+const LONGER_THAN_ROW_LEASE: Duration = Duration::from_secs(900);
+/// When a retry comes that doesn't come at once: not before a step says so.
+const LATER: Duration = Duration::from_secs(3_600);
+/// An order that has no row.
+const NO_ROW: OrderId = OrderId(2_000_000_000);
+
+/// What went otherwise than the model says.
+pub(super) type Difference = String;
+
+/// A sequence under way.
+pub(super) struct Replay<'a, B: Backend> {
+    backend: &'a mut B,
+    order_ids: Vec<OrderId>,
+    queues: Vec<Arc<dyn Inventory>>,
+    stores: &'a [Worker],
+    receipts: Vec<queue::Receipt>,
+    fences: Vec<Fence>,
+    /// What each row had last, by the model and by the store.
+    rows: Vec<(u32, Row)>,
+    /// Ids of dead letters, by their number in the model.
+    letters: Vec<i64>,
+    /// The rank that each message that is due was given.
+    ranks: BTreeMap<u32, u32>,
+}
+
+/// The store as each worker opens it, for all sequences.
+pub(super) async fn stores<B: Backend>(backend: &B) -> Vec<Worker> {
+    let mut stores = Vec::new();
+    for _ in 0..WORKERS {
+        stores.push(backend.store().worker(ROW_LEASE, true).await);
+    }
+    stores
+}
+
+impl<'a, B: Backend> Replay<'a, B> {
+    pub(super) async fn new(backend: &'a mut B, stores: &'a [Worker]) -> Self {
+        backend.empty().await;
+        backend.store().empty().await;
+        let (mut queues, mut order_ids, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..WORKERS {
+            queues.push(backend.queue().await);
+        }
+        for _ in 0..ORDERS {
+            let order_id = backend.store().put("pending", Duration::from_secs(60)).await;
+            rows.push((0, backend.store().row(order_id).await));
+            order_ids.push(order_id);
+        }
+        order_ids.push(NO_ROW);
+        Self {
+            backend,
+            order_ids,
+            queues,
+            stores,
+            receipts: Vec::new(),
+            fences: Vec::new(),
+            rows,
+            letters: Vec::new(),
+            ranks: BTreeMap::new(),
+        }
+    }
+
+    /// Takes a step that has led to `world`.
+    pub(super) async fn take(&mut self, step: &Step, world: &World) -> Result<(), Difference> {
+        let answer = self.carry_out(step, world).await?;
+        if answer != world.answer {
+            return Err(format!("answered {answer:?}, and the model {:?}", world.answer));
+        }
+        self.compare_rows(world).await?;
+        self.compare_letters(world).await?;
+        self.compare_messages(world).await
+    }
+
+    async fn carry_out(&mut self, step: &Step, world: &World) -> Result<Answer, Difference> {
+        let failed = |error: &dyn std::fmt::Display| format!("failed: {error}");
+        match step {
+            Step::Push { orders } => {
+                let first = world.last_message() + 1 - u32::try_from(orders.len()).unwrap();
+                let payloads: Vec<Vec<u8>> =
+                    (first..).zip(orders).map(|(number, order)| self.payload(number, *order)).collect();
+                self.queues[0].push(&payloads).await.map_err(|error| failed(&error))?;
+                Ok(Answer::Nothing)
+            }
+            Step::Claim { worker, limit } => self.claim(*worker, *limit, world).await,
+            Step::LoseClaim { worker, limit } => {
+                // Connected, so that the claim's answer is the next one.
+                self.queues[*worker].depth().await.map_err(|error| failed(&error))?;
+                self.backend.lose_answers(true);
+                let answer = self.queues[*worker].claim(*limit).await;
+                self.backend.lose_answers(false);
+                match answer {
+                    Err(error) if error.is_transient() => Ok(Answer::Lost),
+                    other => Err(format!("a claim whose answer got lost came to {other:?}")),
+                }
+            }
+            Step::HandBack { worker } => {
+                self.queues[*worker].release_unanswered().await.map_err(|error| failed(&error))?;
+                Ok(Answer::Nothing)
+            }
+            Step::MessageComesDue { message } => {
+                let order = world.messages[message].order;
+                self.backend.set_due(&self.payload(*message, order), due(world, *message).unwrap()).await;
+                Ok(Answer::Nothing)
+            }
+            Step::Begin { worker, receipts } => self.begin(*worker, receipts, world).await,
+            Step::RenewRows { worker, held } => self.renew_rows(*worker, held, world).await,
+            Step::RenewMessages { worker, receipts } => {
+                let receipts: Vec<_> = receipts.iter().map(|&number| self.receipts[number].clone()).collect();
+                let verdicts = self.queues[*worker].renew(&receipts).await.map_err(|error| failed(&error))?;
+                Ok(Answer::Held(verdicts.into_iter().map(|held| held == Held::Yes).collect()))
+            }
+            Step::Conclude { worker, ends } => self.conclude(*worker, ends, world).await,
+            Step::Settle { worker, settlings } => {
+                let settlements: Vec<Settlement> = settlings.iter().map(|settling| self.settlement(settling)).collect();
+                let verdicts = self.queues[*worker].settle(&settlements).await.map_err(|error| failed(&error))?;
+                Ok(Answer::Held(verdicts.into_iter().map(|held| held == Held::Yes).collect()))
+            }
+            Step::RowLeaseEnds { order } => {
+                self.end_row_lease(*order, world).await;
+                Ok(Answer::Nothing)
+            }
+            Step::Cancel { order } | Step::Reinstate { order } => {
+                let status = world.rows[*order].status.as_str();
+                self.backend.store().set_status(self.order_ids[*order], status).await;
+                Ok(Answer::Nothing)
+            }
+            Step::Adopt { orders } => {
+                let adoption = |&order: &usize| {
+                    let number = world.adopted_message(order).expect("it is adopted now");
+                    Adoption {
+                        key: world.adoption_key(order),
+                        payload: self.payload(number, order),
+                        attempts: spent_before_adoption(order),
+                    }
+                };
+                let adoptions: Vec<Adoption> = orders.iter().map(adoption).collect();
+                Ok(Answer::Adopted(self.queues[0].adopt(&adoptions).await.map_err(|error| failed(&error))?))
+            }
+            Step::Bury { worker, receipts, reason } => {
+                let letters: Vec<DeadLetter> =
+                    receipts.iter().map(|&receipt| self.letter(receipt, *reason, world)).collect();
+                self.stores[*worker].store.bury(&letters).await.map_err(|error| failed(&error))?;
+                Ok(Answer::Nothing)
+            }
+            Step::Redrive { letters } => self.redrive(letters).await,
+            Step::Mark { letters, decided } => {
+                let ids: Vec<i64> = letters.iter().map(|&letter| self.letters[letter]).collect();
+                let resolution = match decided {
+                    Decided::Retried => Resolution::Retried,
+                    Decided::Discarded => Resolution::Discarded,
+                };
+                let marked = self.stores[0].store.resolve(&ids, resolution, &decision()).await;
+                Ok(Answer::Marked(marked.map_err(|error| failed(&error))?))
+            }
+        }
+    }
+
+    /// Different for each message, so that it is recognised wherever it is.
+    fn payload(&self, message: u32, order: usize) -> Vec<u8> {
+        let order_id = self.order_ids[order];
+        format!(r#"{{"order_id":{order_id},"product_id":1,"quantity":1,"message":{message}}}"#).into_bytes()
+    }
+
+    async fn claim(&mut self, worker: usize, limit: usize, world: &World) -> Result<Answer, Difference> {
+        let found = self.queues[worker].claim(limit).await.map_err(|error| format!("failed: {error}"))?;
+        let next = match found.next_due {
+            None => Next::Never,
+            Some(Duration::ZERO) => Next::Now,
+            Some(_) => Next::Later,
+        };
+        let mut claimed: Vec<(u32, u32)> =
+            found.claims.iter().map(|claim| (number(&claim.payload), claim.attempt)).collect();
+        let Answer::Claimed(expected, _) = &world.answer else { return Err("no claim was expected".to_owned()) };
+        // What is handed back within the claim comes in any order, and then all of it comes.
+        if limit == ALL && B::LOSES_ANSWERS && sorted(&claimed) == sorted(expected) {
+            claimed.clone_from(expected);
+        }
+        for (message, _) in expected {
+            let claim = found.claims.iter().find(|claim| number(&claim.payload) == *message);
+            self.receipts.extend(claim.map(|claim| claim.receipt.clone()));
+        }
+        Ok(Answer::Claimed(claimed, next))
+    }
+
+    async fn begin(&mut self, worker: usize, receipts: &[usize], world: &World) -> Result<Answer, Difference> {
+        let requests: Vec<BeginRequest> = receipts
+            .iter()
+            .map(|&receipt| {
+                let receipt = world.receipts[receipt];
+                let order_id = self.order_ids[receipt.order];
+                BeginRequest { order_id, attempt: receipt.attempt, correlation_id: None }
+            })
+            .collect();
+        let answers = self.stores[worker].store.begin(&requests).await.map_err(|error| format!("failed: {error}"))?;
+        let mut begun = Vec::new();
+        for (request, answer) in requests.iter().zip(answers) {
+            begun.push(match answer {
+                StoreBegun::Started { order, fence, takeover } => {
+                    if (order.id, order.attempt) != (request.order_id, request.attempt) {
+                        return Err(format!("asked for {request:?}, started {order:?}"));
+                    }
+                    self.fences.push(fence);
+                    Begun::Started { takeover }
+                }
+                StoreBegun::AlreadyFinal(state) => Begun::Final(status(&state)?),
+                StoreBegun::Busy(left) if left > Duration::ZERO && left <= ROW_LEASE => Begun::Busy,
+                StoreBegun::Unknown => Begun::Unknown,
+                StoreBegun::NotOurs(status) if status == "cancelled" => Begun::NotOurs,
+                other => return Err(format!("asked for {request:?}, answered {other:?}")),
+            });
+        }
+        Ok(Answer::Begun(begun))
+    }
+
+    async fn renew_rows(&mut self, worker: usize, held: &[usize], world: &World) -> Result<Answer, Difference> {
+        let renewals: Vec<Renewal> = held
+            .iter()
+            .map(|&held| Renewal { order_id: self.order_ids[world.held[held].order], fence: self.fences[held] })
+            .collect();
+        let answers = self.stores[worker].store.renew(&renewals).await.map_err(|error| format!("failed: {error}"))?;
+        let mut renewed = Vec::new();
+        for answer in answers {
+            renewed.push(match answer {
+                Renewed::Kept(fence) => {
+                    self.fences.push(fence);
+                    true
+                }
+                Renewed::Lost => false,
+                Renewed::Locked => return Err("a row is locked, and there is nobody to lock it".to_owned()),
+            });
+        }
+        Ok(Answer::Renewed(renewed))
+    }
+
+    async fn conclude(&mut self, worker: usize, ends: &[End], world: &World) -> Result<Answer, Difference> {
+        let conclusion = |end: &End| {
+            let held = world.held[end.held];
+            let to = match end.to {
+                Status::Fulfilled => Target::Fulfilled { reference: None },
+                Status::Failed => Target::Failed(self.letter(held.receipt, Reason::Rejected, world)),
+                _ => Target::Pending { reason: "to be tried again".to_owned() },
+            };
+            Conclusion {
+                order_id: self.order_ids[held.order],
+                fence: self.fences[end.held],
+                attempt: world.receipts[held.receipt].attempt,
+                correlation_id: None,
+                to,
+                maybe_applied: end.maybe_applied,
+            }
+        };
+        let conclusions: Vec<Conclusion> = ends.iter().map(conclusion).collect();
+        let verdicts =
+            self.stores[worker].store.conclude(&conclusions).await.map_err(|error| format!("failed: {error}"))?;
+        let mut concluded = Vec::new();
+        for verdict in verdicts {
+            concluded.push(match verdict {
+                Verdict::Done { age: Some(_) } => Concluded::Done,
+                Verdict::Superseded(Some(state)) => Concluded::Superseded(status(&state)?),
+                other => return Err(format!("answered {other:?}")),
+            });
+        }
+        Ok(Answer::Concluded(concluded))
+    }
+
+    fn settlement(&self, (receipt, settling): &(usize, Settling)) -> Settlement {
+        let disposition = match *settling {
+            Settling::Ack => Disposition::Ack,
+            Settling::Retry { at_once, spent } => {
+                Disposition::Retry { after: if at_once { Duration::ZERO } else { LATER }, spent }
+            }
+        };
+        Settlement { receipt: self.receipts[*receipt].clone(), disposition }
+    }
+
+    fn letter(&self, receipt: usize, why: Reason, world: &World) -> DeadLetter {
+        let known = world.receipts[receipt];
+        DeadLetter {
+            claim_id: self.receipts[receipt].claim_id.clone(),
+            order_id: Some(self.order_ids[known.order]),
+            payload: self.payload(known.message, known.order),
+            reason: dead_reason(why),
+            detail: "as the sequence has it".to_owned(),
+            attempts: known.attempt,
+        }
+    }
+
+    async fn redrive(&mut self, letters: &[usize]) -> Result<Answer, Difference> {
+        let ids: Vec<i64> = letters.iter().map(|&letter| self.letters[letter]).collect();
+        let answers =
+            self.stores[0].store.redrive(&ids, &decision()).await.map_err(|error| format!("failed: {error}"))?;
+        let mut steps = Vec::new();
+        for answer in answers {
+            let Redriven::Decided { step, .. } = answer else { return Err(format!("answered {answer:?}")) };
+            steps.push(match step {
+                RetryStep::Redrive => Retry::Redrive,
+                RetryStep::Push => Retry::Push,
+                RetryStep::PushAgain => Retry::PushAgain,
+                RetryStep::Retried => Retry::Retried,
+                RetryStep::OrderIs(state) => Retry::OrderIs(status(&state)?),
+            });
+        }
+        Ok(Answer::Redriven(steps))
+    }
+
+    /// As if the row had been written that much earlier: whoever holds it holds that earlier time.
+    async fn end_row_lease(&mut self, order: usize, world: &World) {
+        let order_id = self.order_ids[order];
+        let before = self.backend.store().row(order_id).await.fence;
+        self.backend.store().set_idle(order_id, LONGER_THAN_ROW_LEASE).await;
+        let row = self.backend.store().row(order_id).await;
+        for (held, fence) in world.held.iter().zip(&mut self.fences) {
+            if held.order == order && *fence == before {
+                *fence = row.fence;
+            }
+        }
+        self.rows[order].1 = row;
+    }
+}
+
+fn due(world: &World, message: u32) -> Option<u32> {
+    match world.messages[&message].place {
+        Place::Leased { due } | Place::Retrying { due } => due,
+        Place::Waiting => None,
+    }
+}
+
+fn sorted<T: Ord + Clone>(items: &[T]) -> Vec<T> {
+    let mut items = items.to_vec();
+    items.sort_unstable();
+    items
+}
+
+/// The message's number, from its bytes.
+fn number(payload: &[u8]) -> u32 {
+    let text = std::str::from_utf8(payload).expect("a payload of ours");
+    text.rsplit(':').next().and_then(|rest| rest.trim_end_matches('}').parse().ok()).expect("its number")
+}
+
+fn status(state: &State) -> Result<Status, Difference> {
+    Ok(match state {
+        State::Pending => Status::Pending,
+        State::Processing => Status::Processing,
+        State::Fulfilled => Status::Fulfilled,
+        State::Failed => Status::Failed,
+        State::Foreign(status) if status == "cancelled" => Status::Cancelled,
+        State::Foreign(status) => return Err(format!("a status `{status}` that nobody wrote")),
+    })
+}
+
+fn dead_reason(reason: Reason) -> DeadReason {
+    match reason {
+        Reason::Rejected => DeadReason::Rejected,
+        Reason::UnknownOrder => DeadReason::UnknownOrder,
+        Reason::StoreRefused => DeadReason::StoreRefused,
+    }
+}
+
+fn decision() -> Decision {
+    Decision { by: "anna".to_owned(), reason: "as the sequence has it".to_owned() }
+}

@@ -1,0 +1,225 @@
+//! What may happen next, and how likely a sequence takes it.
+
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::strategy::Union;
+
+use super::world::{ALL, Decided, ORDERS, Place, Reason, Status, WORKERS, World};
+
+/// Items in one call at most.
+const LARGEST_BATCH: usize = 4;
+/// Messages in the queue at a time, so that a sequence meets the same ones again.
+const MOST_MESSAGES: usize = 8;
+/// How much rather what is still worth something is used than what is not.
+const PREFERENCE: usize = 4;
+
+/// One step. Numbers as in [`World`].
+#[derive(Debug, Clone)]
+pub(super) enum Step {
+    /// The order API, or a person who retries a dead letter. An order named twice gets two messages.
+    Push {
+        orders: Vec<usize>,
+    },
+    Claim {
+        worker: usize,
+        limit: usize,
+    },
+    /// The queue hands out, and the answer gets lost.
+    LoseClaim {
+        worker: usize,
+        limit: usize,
+    },
+    /// A worker that claims no more gives back what it was never told of.
+    HandBack {
+        worker: usize,
+    },
+    /// A lease is over, or a retry's time has come.
+    MessageComesDue {
+        message: u32,
+    },
+    Begin {
+        worker: usize,
+        receipts: Vec<usize>,
+    },
+    RenewRows {
+        worker: usize,
+        held: Vec<usize>,
+    },
+    RenewMessages {
+        worker: usize,
+        receipts: Vec<usize>,
+    },
+    Conclude {
+        worker: usize,
+        ends: Vec<End>,
+    },
+    Settle {
+        worker: usize,
+        settlings: Vec<(usize, Settling)>,
+    },
+    RowLeaseEnds {
+        order: usize,
+    },
+    /// Somebody else writes a status of their own.
+    Cancel {
+        order: usize,
+    },
+    /// Somebody else writes `pending`.
+    Reinstate {
+        order: usize,
+    },
+    /// A reconciler puts in messages for orders, rightly or not.
+    Adopt {
+        orders: Vec<usize>,
+    },
+    Bury {
+        worker: usize,
+        receipts: Vec<usize>,
+        reason: Reason,
+    },
+    Redrive {
+        letters: Vec<usize>,
+    },
+    Mark {
+        letters: Vec<usize>,
+        decided: Decided,
+    },
+}
+
+/// How an attempt ends: for whom, and where to.
+#[derive(Debug, Clone)]
+pub(super) struct End {
+    pub(super) held: usize,
+    pub(super) to: Status,
+    pub(super) maybe_applied: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Settling {
+    Ack,
+    Retry { at_once: bool, spent: bool },
+}
+
+impl World {
+    /// Every step that makes sense here.
+    pub(super) fn steps(&self) -> BoxedStrategy<Step> {
+        let mut steps: Vec<(u32, BoxedStrategy<Step>)> = vec![
+            (
+                8,
+                (0..WORKERS, select(vec![1, 2, ALL])).prop_map(|(worker, limit)| Step::Claim { worker, limit }).boxed(),
+            ),
+            (1, (0..ORDERS).prop_map(|order| Step::Cancel { order }).boxed()),
+            (1, (0..ORDERS).prop_map(|order| Step::Reinstate { order }).boxed()),
+            (3, (0..ORDERS).prop_map(|order| Step::RowLeaseEnds { order }).boxed()),
+        ];
+        if self.messages.len() < MOST_MESSAGES {
+            let orders = |last: usize| batch((0..last).collect());
+            steps.push((6, orders(ORDERS + 1).prop_map(|orders| Step::Push { orders }).boxed()));
+            steps.push((2, orders(ORDERS).prop_map(|orders| Step::Adopt { orders }).boxed()));
+        }
+        if self.loses_answers {
+            let lose = (0..WORKERS, select(vec![1, ALL])).prop_map(|(worker, limit)| Step::LoseClaim { worker, limit });
+            steps.push((1, lose.boxed()));
+        }
+        if !self.unanswered.is_empty() {
+            steps.push((3, (0..WORKERS).prop_map(|worker| Step::HandBack { worker }).boxed()));
+        }
+        let scheduled: Vec<u32> =
+            self.messages.keys().copied().filter(|message| self.waits_for_its_time(*message)).collect();
+        if !scheduled.is_empty() {
+            steps.push((6, select(scheduled).prop_map(|message| Step::MessageComesDue { message }).boxed()));
+        }
+        for worker in 0..WORKERS {
+            self.add_steps_of(worker, &mut steps);
+        }
+        if !self.letters.is_empty() {
+            let letters = || batch((0..self.letters.len()).collect());
+            let decided = select(vec![Decided::Retried, Decided::Discarded]);
+            steps.push((2, letters().prop_map(|letters| Step::Redrive { letters }).boxed()));
+            steps
+                .push((2, (letters(), decided).prop_map(|(letters, decided)| Step::Mark { letters, decided }).boxed()));
+        }
+        Union::new_weighted(steps).boxed()
+    }
+
+    fn add_steps_of(&self, worker: usize, steps: &mut Vec<(u32, BoxedStrategy<Step>)>) {
+        let of_worker = |number: &usize| self.receipts[*number].worker == worker;
+        let receipts: Vec<usize> = (0..self.receipts.len()).filter(of_worker).collect();
+        if receipts.is_empty() {
+            return;
+        }
+        let receipts = preferring(receipts, |number| self.is_current(&self.receipts[*number]));
+        let some = || batch(receipts.clone());
+        let settling = prop_oneof![
+            Just(Settling::Ack),
+            (any::<bool>(), any::<bool>()).prop_map(|(at_once, spent)| Settling::Retry { at_once, spent }),
+        ];
+        let settlings = prop::collection::vec((select(receipts.clone()), settling), 1..=LARGEST_BATCH);
+        let reason = select(vec![Reason::UnknownOrder, Reason::StoreRefused]);
+        steps.extend([
+            (6, some().prop_map(move |receipts| Step::Begin { worker, receipts }).boxed()),
+            (2, some().prop_map(move |receipts| Step::RenewMessages { worker, receipts }).boxed()),
+            (4, settlings.prop_map(move |settlings| Step::Settle { worker, settlings }).boxed()),
+            (1, (some(), reason).prop_map(move |(receipts, reason)| Step::Bury { worker, receipts, reason }).boxed()),
+        ]);
+        let held: Vec<usize> = (0..self.held.len()).filter(|number| self.held[*number].worker == worker).collect();
+        if held.is_empty() {
+            return;
+        }
+        let held = preferring(held, |number| self.is_held(&self.held[*number]));
+        let to = select(vec![Status::Fulfilled, Status::Pending, Status::Failed, Status::Failed]);
+        let end = (select(held.clone()), to, prop::bool::weighted(0.2));
+        let end = end.prop_map(|(held, to, maybe_applied)| End { held, to, maybe_applied });
+        let ends = prop::collection::vec(end, 1..=LARGEST_BATCH);
+        steps.extend([
+            (2, batch(held).prop_map(move |held| Step::RenewRows { worker, held }).boxed()),
+            (6, ends.prop_map(move |ends| Step::Conclude { worker, ends }).boxed()),
+        ]);
+    }
+
+    /// Whether a step makes sense here: what it names is there, and is its worker's.
+    pub(super) fn admits(&self, step: &Step) -> bool {
+        let own_receipt = |worker: &usize, number: &usize| {
+            self.receipts.get(*number).is_some_and(|receipt| receipt.worker == *worker)
+        };
+        let own_row =
+            |worker: &usize, number: &usize| self.held.get(*number).is_some_and(|held| held.worker == *worker);
+        match step {
+            Step::Push { .. } | Step::Adopt { .. } => self.messages.len() < MOST_MESSAGES,
+            // What comes back then comes in any order.
+            Step::Claim { worker, limit } => {
+                *limit == ALL || !self.unanswered.iter().any(|(claimed_by, _)| claimed_by == worker)
+            }
+            Step::LoseClaim { worker, .. } => !self.unanswered.iter().any(|(claimed_by, _)| claimed_by == worker),
+            Step::HandBack { worker } => self.unanswered.iter().any(|(claimed_by, _)| claimed_by == worker),
+            Step::MessageComesDue { message } => self.waits_for_its_time(*message),
+            Step::Begin { worker, receipts }
+            | Step::RenewMessages { worker, receipts }
+            | Step::Bury { worker, receipts, .. } => receipts.iter().all(|number| own_receipt(worker, number)),
+            Step::Settle { worker, settlings } => settlings.iter().all(|(number, _)| own_receipt(worker, number)),
+            Step::RenewRows { worker, held } => held.iter().all(|number| own_row(worker, number)),
+            Step::Conclude { worker, ends } => ends.iter().all(|end| own_row(worker, &end.held)),
+            Step::RowLeaseEnds { order } => self.rows[*order].status == Status::Processing && !self.rows[*order].lapsed,
+            Step::Cancel { order } => matches!(self.rows[*order].status, Status::Pending | Status::Processing),
+            Step::Reinstate { order } => self.rows[*order].status == Status::Cancelled,
+            Step::Redrive { letters } | Step::Mark { letters, .. } => {
+                letters.iter().all(|letter| *letter < self.letters.len())
+            }
+        }
+    }
+
+    fn waits_for_its_time(&self, message: u32) -> bool {
+        let place = self.messages.get(&message).map(|message| message.place);
+        matches!(place, Some(Place::Leased { due: None } | Place::Retrying { due: None }))
+    }
+}
+
+/// Some of these, repetitions among them.
+fn batch(of: Vec<usize>) -> impl Strategy<Value = Vec<usize>> {
+    prop::collection::vec(select(of), 1..=LARGEST_BATCH)
+}
+
+fn preferring(all: Vec<usize>, preferred: impl Fn(&usize) -> bool) -> Vec<usize> {
+    let repeated: Vec<usize> = all.iter().copied().filter(preferred).collect();
+    all.into_iter().chain(repeated.repeat(PREFERENCE)).collect()
+}
