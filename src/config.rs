@@ -9,6 +9,7 @@ mod http;
 pub mod layers;
 pub mod options;
 pub mod redact;
+pub mod redis_url;
 mod settings;
 mod target;
 pub mod values;

@@ -8,11 +8,9 @@ use clap::{ArgMatches, Args, Command};
 
 use super::http::HttpOptions;
 use super::layers::Origins;
-use super::settings::{
-    Backends, FulfillerTarget, LogFormat, LogSettings, ReconcileSettings, SecretUrl, Settings, Simulation,
-};
+use super::settings::{Backends, FulfillerTarget, LogFormat, LogSettings, ReconcileSettings, Settings, Simulation};
 use super::values::{Latency, Migrate, Opaque, Patience, Switch};
-use super::{ConfigError, target, values};
+use super::{ConfigError, redact, redis_url, target, values};
 use crate::retry::{RetryPolicy, WhenAmbiguous};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -23,7 +21,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Queue and store")]
 pub struct BackendOptions {
-    /// Where messages come from: redis://…, rediss://… (TLS) or sqlite:PATH
+    /// Where messages come from: redis://HOST/DB, redis-sentinel://HOST,HOST/DB?sentinelServiceName=NAME,
+    /// redis-cluster://HOST,HOST, one of these with rediss for TLS, or sqlite:PATH
     #[arg(long, value_name = "URL", default_value = "sqlite:fulfillment.db")]
     pub queue: Opaque,
 
@@ -255,8 +254,9 @@ pub fn shown_value(option: &str, matches: &ArgMatches) -> Option<String> {
     }
     let raw = matches.get_raw(&option.replace('-', "_"))?.next()?.to_string_lossy().into_owned();
     let is_opaque = ["queue", "store", "fulfiller"].contains(&option);
-    match url::Url::parse(&raw) {
-        Ok(url) if is_opaque && url.has_host() => Some(SecretUrl::new(url).to_string()),
+    match redis_url::parse(&raw) {
+        Ok(url) if is_opaque && url.expose().has_host() => Some(url.to_string()),
+        _ if is_opaque => Some(redact::user_info(&raw)),
         _ => Some(raw),
     }
 }

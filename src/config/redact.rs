@@ -1,10 +1,35 @@
 //! Takes passwords out of text that is about to be shown.
 
-/// Replaces the user info of every URL in `text` by `***`: for messages that quote what somebody typed.
+/// Replaces the user info of every URL in `text`, and what follows a parameter for a password, by `***`: for messages
+/// that quote what somebody typed.
 ///
-/// Goes up to the last `@` of a word, so that a password with `/` or `@` in it that nobody percent-encoded stays
-/// hidden too.
+/// Goes up to the last `@` of a word, or to its end, so that a password with `/`, `@` or `&` in it that nobody
+/// percent-encoded stays hidden too.
 pub fn user_info(text: &str) -> String {
+    password_parameters(&before_hosts(text))
+}
+
+/// `…password=`, whatever the case: the sentinels' password is a parameter.
+fn password_parameters(text: &str) -> String {
+    const NAME: &str = "password=";
+    let lower = text.to_ascii_lowercase();
+    let mut shown = String::with_capacity(text.len());
+    let mut done = 0;
+    while let Some(start) = lower.get(done..).and_then(|rest| rest.find(NAME)).map(|at| done + at + NAME.len()) {
+        shown.push_str(text.get(done..start).unwrap_or_default());
+        shown.push_str("***");
+        let after = text.get(start..).unwrap_or_default();
+        done = start + after.find(ends_word).unwrap_or(after.len());
+    }
+    shown.push_str(text.get(done..).unwrap_or_default());
+    shown
+}
+
+fn ends_word(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\'' | '"' | '`')
+}
+
+fn before_hosts(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("://") {
@@ -38,6 +63,14 @@ mod tests {
     #[test]
     fn a_password_with_slashes_and_at_signs_is_hidden() {
         assert_eq!(user_info("redis://:a/b@c?d@host and redis://:x@y"), "redis://***@host and redis://***@y");
+    }
+
+    #[test]
+    fn a_password_that_is_a_parameter_is_hidden() {
+        assert_eq!(
+            user_info("`redis-sentinel://a:1,b/0?sentinelServiceName=m&sentinelPassword=h&ush` and ?PASSWORD=hush 1"),
+            "`redis-sentinel://a:1,b/0?sentinelServiceName=m&sentinelPassword=***` and ?PASSWORD=*** 1"
+        );
     }
 
     #[test]

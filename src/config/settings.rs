@@ -6,6 +6,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::redis_url;
 use crate::retry::RetryPolicy;
 
 /// A URL that may hold a password: shows itself only redacted.
@@ -26,6 +27,9 @@ impl SecretUrl {
 
 impl fmt::Display for SecretUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if redis_url::show(&self.0, f)? {
+            return Ok(());
+        }
         let mut shown = self.0.clone();
         // A URL that has a user or a password can carry another one. A user alone may be a key, as some services have it.
         if shown.password().is_some() {
@@ -47,7 +51,7 @@ impl fmt::Debug for SecretUrl {
 /// Where messages come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum QueueTarget {
-    /// `redis://` or `rediss://`.
+    /// `redis://`, `redis-sentinel://` or `redis-cluster://`, or with TLS `rediss…`; see [`redis_url::parse`].
     Redis(SecretUrl),
     /// A file of the embedded database.
     Sqlite(PathBuf),

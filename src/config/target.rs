@@ -8,9 +8,13 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use url::Url;
 
+use super::redis_url::{self, RedisServers};
 use super::settings::{QueueTarget, Secret, SecretUrl, StoreTarget};
 
-const QUEUE_FORMS: &str = "expected redis://HOST:PORT/DB, rediss://HOST:PORT/DB or sqlite:PATH";
+const QUEUE_FORMS: &str = "expected redis://HOST:PORT/DB, redis-sentinel://HOST:PORT,HOST:PORT/DB?sentinelServiceName=NAME, \
+                           redis-cluster://HOST:PORT,HOST:PORT, one of these with rediss for TLS, or sqlite:PATH";
+const QUEUE_SCHEMES: &[&str] =
+    &["redis", "rediss", "redis-sentinel", "rediss-sentinel", "redis-cluster", "rediss-cluster"];
 const FULFILLER_FORMS: &str = "expected simulated, http://HOST/PATH or https://HOST/PATH";
 const SIGNING_KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 const STORE_FORMS: &str = "expected postgres://USER:PASSWORD@HOST:PORT/DB or sqlite:PATH";
@@ -19,7 +23,8 @@ pub(super) fn queue(text: &str) -> Result<QueueTarget, String> {
     if let Some(path) = sqlite_path(text) {
         return path.map(QueueTarget::Sqlite);
     }
-    let url = url(text, &["redis", "rediss"], QUEUE_FORMS)?;
+    let url = redis_url::parse(text).map_err(|error| not_a_url(error, QUEUE_FORMS))?;
+    let url = checked(url.expose().clone(), text, QUEUE_SCHEMES, QUEUE_FORMS)?;
     if url.host_str().is_none_or(str::is_empty) {
         return Err(format!("the URL has no host; {QUEUE_FORMS}"));
     }
@@ -27,6 +32,7 @@ pub(super) fn queue(text: &str) -> Result<QueueTarget, String> {
     if !database.is_empty() && database.parse::<u32>().is_err() {
         return Err("the database after the host must be a number, as in redis://HOST:PORT/0".to_owned());
     }
+    RedisServers::of(&SecretUrl::new(url.clone()))?;
     Ok(QueueTarget::Redis(SecretUrl::new(url)))
 }
 
@@ -65,7 +71,14 @@ pub(super) fn signing_secrets(secrets: &[Secret]) -> Result<(), String> {
 }
 
 fn url(text: &str, schemes: &[&str], forms: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("not a URL ({error}); {forms}"))?;
+    checked(Url::parse(text).map_err(|error| not_a_url(error, forms))?, text, schemes, forms)
+}
+
+fn not_a_url(error: url::ParseError, forms: &str) -> String {
+    format!("not a URL ({error}); {forms}")
+}
+
+fn checked(url: Url, text: &str, schemes: &[&str], forms: &str) -> Result<Url, String> {
     if !schemes.contains(&url.scheme()) {
         return Err(format!("the scheme `{}:` is not known here; {forms}", url.scheme()));
     }
@@ -113,6 +126,8 @@ mod tests {
     fn queues_are_redis_or_embedded() {
         assert!(matches!(queue("redis://host"), Ok(QueueTarget::Redis(_))));
         assert!(matches!(queue("rediss://user:p%40ss@host:6380/3?protocol=resp3"), Ok(QueueTarget::Redis(_))));
+        assert!(matches!(queue("rediss-sentinel://:p@a,b/3?sentinelServiceName=m"), Ok(QueueTarget::Redis(_))));
+        assert!(matches!(queue("redis-cluster://:p@a:7001,b:7001"), Ok(QueueTarget::Redis(_))));
         assert_eq!(queue("sqlite:a b.db"), Ok(QueueTarget::Sqlite("a b.db".into())));
         assert_eq!(queue("sqlite:///tmp/a.db"), Ok(QueueTarget::Sqlite("/tmp/a.db".into())));
     }
@@ -139,6 +154,13 @@ mod tests {
             "sqlite:",
             "sqlite::memory:",
             "redis://:hush",
+            "redis-sentinel://:hush@host,other/0",
+            "redis-sentinel://:hush@host/hush?sentinelServiceName=m",
+            "redis-sentinel://:hush@host:1?sentinelServiceName=m&sentinelPasword=hush",
+            "redis-cluster://:hush@host,hush:hush",
+            "redis-cluster://:hush@host/1",
+            "redis-cluster:hush,hush",
+            "redis-cluster://,hush",
         ] {
             let problem = queue(wrong).expect_err(wrong);
             assert!(!problem.contains("hush"), "{wrong}: {problem}");
