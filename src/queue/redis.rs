@@ -4,6 +4,7 @@
 //! time either in the list or in the in-flight hash, whatever happens to the worker, the connection or the reply.
 //! All times are the server's. Nothing is left of messages that were acknowledged, and an empty queue has no keys.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -13,18 +14,24 @@ use async_trait::async_trait;
 use super::{Claimed, Depth, Disposition, Held, Queue, QueueError, Receipt, Settlement};
 use crate::WorkerId;
 use crate::config::SecretUrl;
+use crate::config::redis_url::RedisServers;
 
+mod address;
 mod advice;
+mod cluster;
 mod connection;
 mod error;
 mod inventory;
 mod keys;
 mod lost_claims;
 pub mod reply;
+mod sentinel;
+mod servers;
 
 use connection::{BlockingConnection, SharedConnection};
 use keys::Keys;
 use lost_claims::LostClaims;
+use servers::Servers;
 
 /// Most messages in one call of a script, which the scripts insist on too.
 const LARGEST_BATCH: usize = 1_000;
@@ -93,21 +100,24 @@ impl RedisQueue {
     /// Prepares the queue. Connects with the first call, so a server that is down is no error here.
     ///
     /// # Errors
-    /// [`QueueError::Refused`] for a URL that names no Redis server, a key that can't be used, or a lease below 1 ms.
+    /// [`QueueError::Refused`] for a URL that leads to no Redis server, a key that can't be used, or a lease below 1 ms.
     pub fn connect(url: &SecretUrl, options: RedisQueueOptions) -> Result<Self, QueueError> {
         let server = url.to_string();
-        let client = connection::client(url).map_err(|error| error::classify(&server, &error))?;
+        let found = RedisServers::of(url).map_err(|problem| QueueError::Refused(format!("{server}: {problem}")))?;
         let lease_ms = u64::try_from(options.lease.as_millis()).unwrap_or(u64::MAX);
         if lease_ms == 0 {
             return Err(QueueError::Refused("a lease must be 1 ms or longer".to_owned()));
         }
+        let keys = Keys::new(&options.key)?;
+        let servers = Servers::new(&found, &keys.list).map_err(|error| error::classify(&server, &error))?;
+        let servers = Arc::new(servers);
         Ok(Self {
             server,
-            keys: Keys::new(&options.key)?,
+            keys,
             lease_ms: lease_ms.min(duration_ms(LONGEST_RETRY)),
             worker: options.worker,
-            connection: SharedConnection::new(client.clone()),
-            wake_up: BlockingConnection::new(client, LONGEST_WAIT),
+            connection: SharedConnection::new(Arc::clone(&servers)),
+            wake_up: BlockingConnection::new(servers, LONGEST_WAIT),
             scripts: Scripts {
                 claim: script!("redis/claim.lua"),
                 renew: script!("redis/renew.lua"),

@@ -1,40 +1,30 @@
-//! Connections to Redis that are made when they are needed, and made anew when they are of no more use.
+//! Connections to Redis that are made when they are needed, and made anew when they are of no more use. Where to,
+//! [`Servers`] finds out each time.
 //!
 //! Not redis-rs's `ConnectionManager`: it hands a connection attempt that the server answered (`LOADING`, a wrong
 //! password) to every later caller without ever trying again, keeps a connection to a primary that became a replica,
 //! and retries by itself where the engine does so already, with jitter and in sight of readiness.
 
-use std::sync::Mutex as BlockingMutex;
+use std::sync::{Arc, Mutex as BlockingMutex};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use redis::{AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, RedisError, RedisResult, Script, Value};
+use redis::{AsyncConnectionConfig, Cmd, RedisError, RedisResult, Script, Value};
 use tokio::sync::Mutex;
 
-use super::error::needs_new_connection;
-use crate::config::SecretUrl;
+use super::error::{self, needs_new_connection};
+use super::servers::{CONNECT_TIMEOUT, Servers};
 
-/// Longest time from the first packet to the answer to the password.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest time that the server may take for an ordinary answer.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A peer that is gone without a word is noticed after this much silence and three probes, 5 s apart; the same for
-/// bytes that nobody acknowledges.
-const SILENCE: Duration = Duration::from_secs(10);
-
-/// Checks the URL and sets what every connection has in common. Connects to nothing.
-pub(super) fn client(url: &SecretUrl) -> RedisResult<Client> {
-    let keepalive = TcpKeepalive::new().with_time(SILENCE).with_interval(Duration::from_secs(5)).with_retries(3);
-    let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
-    #[cfg(target_os = "linux")]
-    let tcp = tcp.set_user_timeout(SILENCE);
-    Client::open(url.expose().clone().into_connection_info()?.set_tcp_settings(tcp))
-}
+/// How old a connection may get whose server may be replaced without a word; see [`Servers::may_change_unnoticed`].
+const RENEW_AFTER: Duration = Duration::from_secs(10);
 
 /// The connection for ordinary calls, shared by all of them.
-pub(super) struct SharedConnection {
-    client: Client,
+pub(super) struct SharedConnection(Arc<Shared>);
+
+struct Shared {
+    servers: Arc<Servers>,
     config: AsyncConnectionConfig,
     state: Mutex<State>,
 }
@@ -42,18 +32,32 @@ pub(super) struct SharedConnection {
 enum State {
     /// Nobody has asked yet, or the last connection was dropped.
     Idle,
-    /// Usable, as far as we know. The number tells one connection from the next.
-    Up(u64, MultiplexedConnection),
+    /// Usable, as far as we know.
+    Up(Up),
     /// The last attempt ended at this time with this error.
     Failed(Instant, RedisError),
 }
 
+struct Up {
+    /// Tells one connection from the next.
+    number: u64,
+    connection: MultiplexedConnection,
+    /// When it was made, or a newer one last tried for.
+    since: Instant,
+}
+
+impl Up {
+    fn now(connection: MultiplexedConnection) -> Self {
+        Self { number: rand::random(), connection, since: Instant::now() }
+    }
+}
+
 impl SharedConnection {
-    pub(super) fn new(client: Client) -> Self {
+    pub(super) fn new(servers: Arc<Servers>) -> Self {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT));
-        Self { client, config, state: Mutex::new(State::Idle) }
+        Self(Arc::new(Shared { servers, config, state: Mutex::new(State::Idle) }))
     }
 
     /// Sends a command.
@@ -91,16 +95,25 @@ impl SharedConnection {
     /// that none waits longer than for one attempt.
     async fn get(&self) -> RedisResult<(u64, MultiplexedConnection)> {
         let asked = Instant::now();
-        let mut state = self.state.lock().await;
-        match &*state {
-            State::Up(number, connection) => return Ok((*number, connection.clone())),
+        let shared = &self.0;
+        let mut state = shared.state.lock().await;
+        match &mut *state {
+            State::Up(up) => {
+                if shared.servers.may_change_unnoticed() && up.since.elapsed() >= RENEW_AFTER {
+                    up.since = Instant::now();
+                    // Ends with its one attempt, which has a limit.
+                    tokio::spawn(renew(Arc::clone(shared), up.number));
+                }
+                return Ok((up.number, up.connection.clone()));
+            }
             State::Failed(at, error) if *at >= asked => return Err(error.clone()),
             State::Idle | State::Failed(..) => {}
         }
-        match self.client.get_multiplexed_async_connection_with_config(&self.config).await {
+        match shared.servers.connect(&shared.config).await {
             Ok(connection) => {
-                let number = rand::random();
-                *state = State::Up(number, connection.clone());
+                let up = Up::now(connection.clone());
+                let number = up.number;
+                *state = State::Up(up);
                 Ok((number, connection))
             }
             Err(error) => {
@@ -113,28 +126,44 @@ impl SharedConnection {
     /// Drops the connection after an error that it won't recover from, unless it was replaced meanwhile.
     async fn note<T>(&self, number: u64, answer: &RedisResult<T>) {
         if matches!(answer, Err(error) if needs_new_connection(error)) {
-            let mut state = self.state.lock().await;
-            if matches!(&*state, State::Up(current, _) if *current == number) {
+            let mut state = self.0.state.lock().await;
+            if matches!(&*state, State::Up(up) if up.number == number) {
                 *state = State::Idle;
             }
         }
     }
 }
 
+/// Makes a connection to whatever is the server now, and puts it in the place of the old one: calls go on meanwhile. Where
+/// that fails, the old one is as good as it was.
+async fn renew(shared: Arc<Shared>, number: u64) {
+    match shared.servers.connect(&shared.config).await {
+        Ok(connection) => {
+            let mut state = shared.state.lock().await;
+            if matches!(&*state, State::Up(up) if up.number == number) {
+                *state = State::Up(Up::now(connection));
+            }
+        }
+        Err(error) => {
+            tracing::warn!(error = error::text(&error), "nobody says who is the Redis master; keeping to the last one");
+        }
+    }
+}
+
 /// The connection for calls that block at the server, which would hold up all others on a shared one.
 pub(super) struct BlockingConnection {
-    client: Client,
+    servers: Arc<Servers>,
     config: AsyncConnectionConfig,
-    idle: BlockingMutex<Option<MultiplexedConnection>>,
+    idle: BlockingMutex<Option<Up>>,
 }
 
 impl BlockingConnection {
     /// `longest` is how long a call may block.
-    pub(super) fn new(client: Client, longest: Duration) -> Self {
+    pub(super) fn new(servers: Arc<Servers>, longest: Duration) -> Self {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(longest + RESPONSE_TIMEOUT));
-        Self { client, config, idle: BlockingMutex::new(None) }
+        Self { servers, config, idle: BlockingMutex::new(None) }
     }
 
     /// Sends a command that may block.
@@ -143,13 +172,13 @@ impl BlockingConnection {
     /// with it, and with it the command at the server. A second caller at the same time gets a connection of its own.
     pub(super) async fn query(&self, command: &Cmd) -> RedisResult<Value> {
         let idle = self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
-        let mut connection = match idle {
-            Some(connection) => connection,
-            None => self.client.get_multiplexed_async_connection_with_config(&self.config).await?,
+        let mut up = match idle {
+            Some(up) if !(self.servers.may_change_unnoticed() && up.since.elapsed() >= RENEW_AFTER) => up,
+            _ => Up::now(self.servers.connect(&self.config).await?),
         };
-        let answer = command.query_async(&mut connection).await;
+        let answer = command.query_async(&mut up.connection).await;
         if !matches!(&answer, Err(error) if needs_new_connection(error)) {
-            *self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(connection);
+            *self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(up);
         }
         answer
     }

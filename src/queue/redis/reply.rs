@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use redis::{FromRedisValue, Value};
+use redis::{ErrorKind, FromRedisValue, RedisError, RedisResult, Value};
 
+pub use super::address::Address;
 use crate::queue::{Claim, Claimed, Depth, Held, QueueError, Receipt};
 
 /// An answer that no script of ours gives: a proxy or a server that only resembles Redis.
@@ -124,4 +125,53 @@ pub fn depth(answer: Value) -> Result<Depth, QueueError> {
     let (waiting, in_flight, retrying) =
         FromRedisValue::from_redis_value(answer).map_err(|_| unexpected("depth.lua"))?;
     Ok(Depth { waiting, in_flight, retrying })
+}
+
+/// What `SENTINEL GET-MASTER-ADDR-BY-NAME` returns: the master's address, or nothing for a name that is unknown.
+///
+/// # Errors
+/// For an answer that no sentinel gives.
+pub fn master(answer: Value) -> RedisResult<Option<Address>> {
+    if answer == Value::Nil {
+        return Ok(None);
+    }
+    let (host, port): (String, u16) = FromRedisValue::from_redis_value(answer)?;
+    match Address::known(&host, port, "") {
+        Some(address) => Ok(Some(address)),
+        None => Err(RedisError::from((ErrorKind::UnexpectedReturnType, "a master without an address"))),
+    }
+}
+
+/// Most nodes of a Cluster that are remembered.
+pub const MOST_NODES: usize = 200;
+
+/// What `CLUSTER SLOTS` returns: the addresses of nodes that hold slots or replicate them, each once. One without a host
+/// of its own is at `here`, where the answer came from.
+///
+/// # Errors
+/// For an answer that isn't a list.
+pub fn nodes(answer: Value, here: &str) -> RedisResult<Vec<Address>> {
+    let ranges: Vec<Value> = FromRedisValue::from_redis_value(answer)?;
+    let mut found = Vec::new();
+    // A range is its first slot, its last one, and nodes: host, port, and more that doesn't matter here.
+    for range in ranges {
+        let Value::Array(range) = range else { continue };
+        for node in range.into_iter().skip(2) {
+            let Value::Array(node) = node else { continue };
+            let host = match node.first() {
+                Some(Value::BulkString(host)) => String::from_utf8_lossy(host).into_owned(),
+                Some(Value::Nil) => String::new(),
+                _ => continue,
+            };
+            let Some(Value::Int(port)) = node.get(1) else { continue };
+            let address = u16::try_from(*port).ok().and_then(|port| Address::known(&host, port, here));
+            if let Some(address) = address.filter(|address| !found.contains(address)) {
+                found.push(address);
+            }
+            if found.len() >= MOST_NODES {
+                return Ok(found);
+            }
+        }
+    }
+    Ok(found)
 }

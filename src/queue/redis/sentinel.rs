@@ -1,0 +1,99 @@
+//! Asks sentinels for the master.
+//!
+//! Not by redis-rs's `Sentinel`: it can't tell a name that no sentinel knows from a master that is down, and asks
+//! another connection for its role than the one that is used then. See docs/adr/0009.
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, ConnectionInfo, ErrorKind, RedisError, RedisResult, Role, Value};
+use tokio::task::JoinSet;
+
+use super::address::Address;
+use super::error::{Credentials, said_by};
+use super::reply;
+use super::servers::{CONNECT_TIMEOUT, at, open};
+
+/// Sentinels, and what to ask them for.
+pub(super) struct Sentinels {
+    sentinels: Vec<ConnectionInfo>,
+    /// The name that they know the master by.
+    master: String,
+    /// How to speak to the master, wherever it is.
+    server: ConnectionInfo,
+}
+
+impl Sentinels {
+    pub(super) fn new(sentinels: Vec<ConnectionInfo>, master: String, server: ConnectionInfo) -> Self {
+        Self { sentinels, master, server }
+    }
+
+    /// A connection to whatever a sentinel calls the master, if it is one.
+    ///
+    /// All are asked at once. The first answer is tried, and the others only if they differ: a sentinel that was cut
+    /// off, or is slow, may name a server that was demoted.
+    pub(super) async fn connect(&self, config: &AsyncConnectionConfig) -> RedisResult<MultiplexedConnection> {
+        // Tasks, so that they go on while an answer is being tried. They end with the set.
+        let mut asked = JoinSet::new();
+        for sentinel in self.sentinels.iter().cloned() {
+            asked.spawn(ask(sentinel, self.master.clone()));
+        }
+        let mut tried = Vec::new();
+        let mut of_master = None;
+        let mut of_sentinel = None;
+        let mut nobody_knows_it = false;
+        while let Some(answer) = asked.join_next().await {
+            match answer.unwrap_or_else(|died| Err(std::io::Error::other(died).into())) {
+                Ok(Some(address)) if !tried.contains(&address) => {
+                    match self.connect_to(&address, config).await {
+                        Ok(connection) => return Ok(connection),
+                        Err(error) => of_master = Some(error),
+                    }
+                    tried.push(address);
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => nobody_knows_it = true,
+                Err(error) => of_sentinel = Some(error),
+            }
+        }
+        let unknown = || {
+            let problem = format!(
+                "the sentinels know no master named `{}`: check sentinelServiceName in the Redis URL",
+                self.master
+            );
+            RedisError::from((ErrorKind::Client, "refused", problem))
+        };
+        Err(of_master.or_else(|| nobody_knows_it.then(unknown)).or(of_sentinel).unwrap_or_else(unknown))
+    }
+
+    async fn connect_to(
+        &self,
+        address: &Address,
+        config: &AsyncConnectionConfig,
+    ) -> RedisResult<MultiplexedConnection> {
+        let who = format!("{address}, the master `{}` by its sentinels", self.master);
+        let explained = |error: RedisError| said_by(&who, &error, Credentials::Server);
+        let mut connection = open(at(&self.server, address), config).await.map_err(explained)?;
+        let role: Role = redis::cmd("ROLE").query_async(&mut connection).await.map_err(explained)?;
+        match role {
+            Role::Primary { .. } => Ok(connection),
+            _ => Err(std::io::Error::other(format!("{who}: is none; a failover may be under way")).into()),
+        }
+    }
+}
+
+async fn ask(sentinel: ConnectionInfo, master: String) -> RedisResult<Option<Address>> {
+    let who = match Address::of(&sentinel) {
+        Some(address) => format!("sentinel {address}"),
+        None => "sentinel".to_owned(),
+    };
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+        .set_response_timeout(Some(CONNECT_TIMEOUT));
+    let answer = async {
+        let mut connection = open(sentinel, &config).await?;
+        let mut command = redis::cmd("SENTINEL");
+        command.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
+        let answer: Value = command.query_async(&mut connection).await?;
+        reply::master(answer)
+    };
+    answer.await.map_err(|error| said_by(&who, &error, Credentials::Sentinel))
+}
