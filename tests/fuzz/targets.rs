@@ -119,7 +119,18 @@ pub(crate) fn redis_reply(bytes: &[u8]) {
     if let (Ok((_cursor, browsed)), Ok(payloads)) = (reply::browsed(answer.clone()), reply::payloads(answer.clone())) {
         assert_eq!(browsed.len() + 1, payloads.len(), "the cursor, and every payload");
     }
+    if let Ok(Some(master)) = reply::master(answer.clone()) {
+        assert!(is_usable(&master), "{master:?}");
+    }
+    if let Ok(nodes) = reply::nodes(answer.clone(), "here") {
+        assert!(nodes.len() <= reply::MOST_NODES && nodes.iter().all(is_usable), "{nodes:?}");
+        assert_eq!(nodes.iter().map(ToString::to_string).collect::<BTreeSet<_>>().len(), nodes.len(), "a node twice");
+    }
     let _ = reply::depth(answer);
+}
+
+fn is_usable(address: &reply::Address) -> bool {
+    !address.host.is_empty() && address.host != "?" && address.port != 0
 }
 
 fn value(bytes: &mut impl Iterator<Item = u8>, depth: u8) -> Value {

@@ -10,7 +10,7 @@ use crate::support::LONG;
 
 /// A Cluster of one node, which refuses a script whose keys are in several slots.
 async fn cluster() -> Server {
-    let server = Server::start_with(&["--cluster-enabled", "yes"]).await;
+    let server = crate::nodes::node(&[]).await;
     server.ask::<()>("CLUSTER ADDSLOTSRANGE 0 16383");
     crate::support::eventually(LONG, "the Cluster is up", async || {
         let info: String = server.ask("CLUSTER INFO");

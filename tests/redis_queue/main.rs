@@ -10,10 +10,15 @@
 mod support;
 
 mod access;
+mod cluster;
 mod configuration;
 mod keys;
 mod lost_answers;
+mod nodes;
 mod outages;
+mod replication;
 mod scripts;
+mod sentinel;
 mod server;
 mod tls;
+mod valkey;

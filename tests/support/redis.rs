@@ -12,6 +12,11 @@ use super::{LONG, eventually, free_port};
 /// The list that producers push to.
 pub(crate) const QUEUE_KEY: &str = "fulfillment_queue";
 
+/// `redis-server`, or what TEST_REDIS_SERVER names instead, such as a Valkey.
+pub(crate) fn server_command() -> Command {
+    Command::new(std::env::var_os("TEST_REDIS_SERVER").unwrap_or_else(|| "redis-server".into()))
+}
+
 /// See the module. Keeps an append-only file, so that neither a stop nor a kill loses what was answered.
 pub(crate) struct RedisServer {
     /// What the folder is on, if it is one that can be filled.
@@ -77,9 +82,14 @@ impl RedisServer {
         process.ended(LONG).await;
     }
 
+    /// Sends it a signal, and goes on at once.
+    pub(crate) fn signal(&mut self, signal: Signal) {
+        self.process.as_mut().expect("a running Redis").signal(signal);
+    }
+
     /// Starts it again, on the same port and with what it held.
     pub(crate) async fn restart(&mut self) {
-        let mut command = Command::new("redis-server");
+        let mut command = server_command();
         command
             .current_dir(self.folder.path())
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"])

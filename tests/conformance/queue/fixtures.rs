@@ -12,7 +12,7 @@ use fulfillment_worker::sqlite::Database;
 use tempfile::TempDir;
 
 use super::QueueFixture;
-use crate::servers::redis_url;
+use crate::servers::{redis_url, valkey_url};
 
 /// A key of its own on the shared server.
 pub(crate) struct RedisFixture {
@@ -25,10 +25,29 @@ impl QueueFixture for RedisFixture {
     }
 
     async fn worker(&self, lease: Duration) -> Arc<dyn Inventory> {
-        let url = SecretUrl::new(redis_url().parse().unwrap());
-        let options = RedisQueueOptions { key: self.key.clone(), lease, worker: WorkerId::fresh() };
-        Arc::new(RedisQueue::connect(&url, options).unwrap())
+        redis_queue(&redis_url(), &self.key, lease)
     }
+}
+
+/// A key of its own on the shared Valkey.
+pub(crate) struct ValkeyFixture {
+    key: String,
+}
+
+impl QueueFixture for ValkeyFixture {
+    async fn fresh() -> Self {
+        Self { key: format!("conformance:{}", WorkerId::fresh()) }
+    }
+
+    async fn worker(&self, lease: Duration) -> Arc<dyn Inventory> {
+        redis_queue(&valkey_url(), &self.key, lease)
+    }
+}
+
+fn redis_queue(url: &str, key: &str, lease: Duration) -> Arc<dyn Inventory> {
+    let url = SecretUrl::new(url.parse().unwrap());
+    let options = RedisQueueOptions { key: key.to_owned(), lease, worker: WorkerId::fresh() };
+    Arc::new(RedisQueue::connect(&url, options).unwrap())
 }
 
 /// A file of its own.
