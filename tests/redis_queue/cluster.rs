@@ -70,8 +70,8 @@ async fn work(queue: &RedisQueue, wanted: usize, moved: &AtomicBool) -> Vec<Stri
 
 /// Caught, when seeded: an owner that is kept although it answers MOVED.
 #[tokio::test]
-async fn everything_is_delivered_once_while_the_slot_moves_to_another_node_and_back() {
-    const MESSAGES: usize = 200;
+async fn everything_is_delivered_once_while_the_slot_moves_to_another_node_and_back_and_there_again() {
+    const MESSAGES: usize = 210;
     let cluster = Nodes::start().await;
     let home = cluster.owner(KEY);
     let away = (home + 1) % 3;
@@ -79,8 +79,8 @@ async fn everything_is_delivered_once_while_the_slot_moves_to_another_node_and_b
     let moved = AtomicBool::new(false);
     let (delivered, ()) = tokio::join!(work(&worker, MESSAGES, &moved), async {
         let mut number = 0;
-        for (from, to) in [(home, away), (away, home), (home, away), (away, home)] {
-            for _ in 0..MESSAGES / 4 {
+        for (from, to) in [(home, away), (away, home), (home, away)] {
+            for _ in 0..MESSAGES / 3 {
                 cluster_push(&cluster.nodes[away], KEY, &format!("{number:03}"));
                 number += 1;
                 tokio::task::yield_now().await;
@@ -159,9 +159,7 @@ async fn when_the_owner_is_killed_the_queue_goes_on_at_its_replica() {
     .await;
 
     cluster.nodes[owner].end(Signal::Kill).await;
-    let killed = Instant::now();
-    let claims = claim_when_due(&queue).await;
-    assert!(killed.elapsed() < SOON, "{:?}", killed.elapsed());
+    let claims = tokio::time::timeout(SOON, claim_when_due(&queue)).await.expect("a claim at the replica");
     assert_eq!(claims.iter().map(|claim| claim.payload.as_slice()).collect::<Vec<_>>(), [b"waiting"]);
     let settled = queue.settle(&acks(&[in_hand, claims].concat())).await;
     assert_eq!(settled.unwrap(), [Held::Yes, Held::Yes]);

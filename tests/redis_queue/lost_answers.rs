@@ -1,7 +1,7 @@
 //! A connection that is cut after the server did what it was asked, and before it could say so.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::time::Duration;
 
 use fulfillment_worker::queue::{Depth, Disposition, Held, Queue, Settlement};
@@ -12,23 +12,30 @@ use crate::server::{KEY, Server, acks, push, queue};
 use crate::support::LONG;
 
 /// Stands before a server, and swallows the next answer on demand.
-struct Proxy {
-    port: u16,
+pub(crate) struct Proxy {
+    pub(crate) port: u16,
+    server_port: Arc<AtomicU16>,
     swallow: Arc<AtomicBool>,
 }
 
 impl Proxy {
-    async fn start(server_port: u16) -> Self {
+    pub(crate) async fn start(server_port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port for the proxy");
         let port = listener.local_addr().expect("its address").port();
         let swallow = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&swallow);
+        let server_port = Arc::new(AtomicU16::new(server_port));
+        let (flag, target) = (Arc::clone(&swallow), Arc::clone(&server_port));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(forward(client, server_port, Arc::clone(&flag)));
+                tokio::spawn(forward(client, target.load(Ordering::SeqCst), Arc::clone(&flag)));
             }
         });
-        Self { port, swallow }
+        Self { port, server_port, swallow }
+    }
+
+    /// Leads new connections to another server, as the name of a service does after a failover.
+    pub(crate) fn lead_to(&self, server_port: u16) {
+        self.server_port.store(server_port, Ordering::SeqCst);
     }
 
     fn swallow_the_next_answer(&self) {

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use fulfillment_worker::queue::{Depth, Held, Queue, QueueError};
 
-use crate::server::{Server, acks, claim_when_due, hand_backs, push, queue};
+use crate::lost_answers::Proxy;
+use crate::server::{KEY, Server, acks, claim_when_due, hand_backs, push, queue};
 use crate::support::{LONG, eventually, free_port};
 
 fn assert_unavailable<T: std::fmt::Debug>(answer: Result<T, QueueError>, says: &str) {
@@ -95,6 +96,27 @@ async fn a_primary_that_became_a_replica_is_unavailable_until_it_is_a_primary_ag
 
     server.ask::<()>("REPLICAOF NO ONE");
     assert_eq!(queue.claim(1).await.unwrap().claims.len(), 1);
+}
+
+/// Caught, when it was found: a claim that found nothing wrote nothing, so a replica didn't refuse it, and an idle worker
+/// looked at an old and empty queue for ever.
+#[tokio::test]
+async fn an_idle_worker_leaves_a_demoted_server_when_its_address_leads_to_another_one() {
+    let (old, new) = (Server::start().await, Server::start().await);
+    let service = Proxy::start(old.port).await;
+    let worker = queue(&format!("redis://127.0.0.1:{}", service.port), KEY, LONG).unwrap();
+    assert_eq!(worker.claim(1).await.unwrap().claims, []);
+
+    // Of a primary that isn't there: it never hears of anything.
+    old.ask::<()>(&format!("REPLICAOF 127.0.0.1 {}", free_port()));
+    service.lead_to(new.port);
+    push(&new.queue(LONG), &["one"]).await.unwrap();
+    eventually(LONG, "the message is claimed", async || {
+        worker.wait(Duration::from_millis(20)).await;
+        let claims = worker.claim(1).await.map_err(|error| error.to_string())?.claims;
+        if claims.is_empty() { Err("nothing to claim".to_owned()) } else { Ok(()) }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -129,10 +129,23 @@ impl Replicated {
             for sentinel in &self.sentinels {
                 expect_equal(sentinel.knows("port"), server.port.to_string())?;
             }
-            let role: String = server.ask("INFO replication");
-            if role.contains("role:master") { Ok(()) } else { Err(role) }
+            let mut connection = server.connect().map_err(|error| error.to_string())?;
+            let info: redis::RedisResult<String> = redis::cmd("INFO").arg("replication").query(&mut connection);
+            let info = info.map_err(|error| error.to_string())?;
+            if info.contains("role:master") { Ok(()) } else { Err(info) }
         })
         .await;
+    }
+
+    /// Makes the replica the primary, as sentinels do that can't reach the old one: it is not told, and keeps its clients.
+    pub(crate) fn promote_behind_its_back(&self) {
+        for sentinel in &self.sentinels {
+            sentinel.ask::<()>(&format!("SENTINEL REMOVE {MASTER}"));
+        }
+        self.replica.ask::<()>("REPLICAOF NO ONE");
+        for sentinel in &self.sentinels {
+            sentinel.ask::<()>(&format!("SENTINEL MONITOR {MASTER} 127.0.0.1 {} 2", self.replica.port));
+        }
     }
 
     /// Kills the primary without a warning.

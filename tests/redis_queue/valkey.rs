@@ -33,7 +33,7 @@ fn outages_of_a_valkey_are_survived() {
 fn sentinels_and_clusters_of_valkey_are_followed() {
     on_valkey(&[
         "sentinel::when_the_primary_is_killed_claims_and_settlements_go_on_at_the_replica",
-        "cluster::everything_is_delivered_once_while_the_slot_moves_to_another_node_and_back",
+        "cluster::everything_is_delivered_once_while_the_slot_moves_to_another_node_and_back_and_there_again",
     ]);
 }
 

@@ -13,6 +13,7 @@
 -- * Run twice with the same token (a Cluster client replays), it takes further messages under further claim ids and
 --   overwrites nothing; the first run's messages come back when their lease is over.
 -- * A lease or retry without a record is dropped. It can't happen unless somebody else wrote to the keys.
+-- * A server that takes no writes is an error, also when there is nothing to claim.
 -- * At most 16 MiB of payload and one message more are taken at once.
 
 local list, inflight, leases, retries = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -56,9 +57,9 @@ local function redeliver(id, from)
   hand_out(id, attempts + 1, payload)
 end
 
-if #expired > 0 or #due > 0 or waiting > 0 then
-  begin_writing(leases)
-end
+-- Even when there is nothing to claim: a replica then says what it is, instead of showing what may be an old and empty
+-- queue for ever.
+begin_writing(leases)
 
 for _, id in ipairs(expired) do
   if bytes >= MAX_BYTES then
