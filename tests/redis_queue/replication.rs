@@ -123,20 +123,6 @@ impl Replicated {
         assert_eq!(replicas, 1, "the replica is behind");
     }
 
-    /// Returns once a server takes writes, and the sentinels call it the primary.
-    pub(crate) async fn promoted(&self, server: &Server) {
-        eventually(LONG, "the sentinels name the new primary", async || {
-            for sentinel in &self.sentinels {
-                expect_equal(sentinel.knows("port"), server.port.to_string())?;
-            }
-            let mut connection = server.connect().map_err(|error| error.to_string())?;
-            let info: redis::RedisResult<String> = redis::cmd("INFO").arg("replication").query(&mut connection);
-            let info = info.map_err(|error| error.to_string())?;
-            if info.contains("role:master") { Ok(()) } else { Err(info) }
-        })
-        .await;
-    }
-
     /// Makes the replica the primary, as sentinels do that can't reach the old one: it is not told, and keeps its clients.
     pub(crate) fn promote_behind_its_back(&self) {
         for sentinel in &self.sentinels {

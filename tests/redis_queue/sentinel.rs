@@ -58,27 +58,6 @@ async fn when_the_primary_is_killed_claims_and_settlements_go_on_at_the_replica(
     assert_eq!(servers.replica.keys(), Vec::<String>::new());
 }
 
-/// Caught, when seeded: sentinels that are asked once and not again.
-#[tokio::test]
-async fn a_primary_that_was_demoted_and_lives_on_is_left_for_the_new_one() {
-    let servers = Replicated::start().await;
-    let worker = servers.queue();
-    push(&worker, &["before"]).await.unwrap();
-    let before = worker.claim(1).await.unwrap().claims;
-    // Has a connection of its own.
-    worker.wait(Duration::from_millis(1)).await;
-    servers.replicated();
-
-    servers.sentinels[0].ask::<()>(&format!("SENTINEL FAILOVER {MASTER}"));
-    servers.promoted(&servers.replica).await;
-    demoted(&servers.primary).await;
-    servers.replica.ask::<()>(&format!("LPUSH {KEY} after"));
-    let claims = claim_when_due(&worker).await;
-    assert_eq!(payloads(&claims), BTreeSet::from(["after".to_owned()]));
-    assert_eq!(worker.settle(&acks(&[before, claims].concat())).await.unwrap(), [Held::Yes, Held::Yes]);
-    assert_eq!(servers.replica.keys(), Vec::<String>::new());
-}
-
 /// Caught, when seeded: no limit for the answer of a server.
 #[tokio::test]
 async fn a_primary_that_hangs_is_left_and_its_return_changes_nothing() {

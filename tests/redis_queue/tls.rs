@@ -87,7 +87,8 @@ impl Certificates {
 
     /// The queue refuses its server as long as nobody trusts the authority, and works where the system does.
     async fn assert_verified(&self, url: &str) {
-        let error = queue(url, KEY, LONG).unwrap().depth().await.expect_err("an untrusted certificate");
+        let untrusting = queue(url, KEY, LONG).expect("a queue");
+        let error = untrusting.depth().await.expect_err("an untrusted certificate");
         assert!(error.to_string().contains("certificate"), "{error}");
 
         // The system's trust is read from the environment, which a test must not change for its neighbours.
