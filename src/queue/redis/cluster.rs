@@ -1,7 +1,7 @@
 //! Finds the node of a Cluster that holds the slot of the queue's keys, by asking nodes for one of them.
 //!
 //! All keys share a slot, so one node is all that is needed, and the slot's number is not: `MOVED` names its owner. Why
-//! redis-rs's client for Clusters isn't used is in docs/adr/0009.
+//! redis-rs's client for Clusters isn't used is in docs/adr/0011.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,7 +1,7 @@
 //! Asks sentinels for the master.
 //!
 //! Not by redis-rs's `Sentinel`: it can't tell a name that no sentinel knows from a master that is down, and asks
-//! another connection for its role than the one that is used then. See docs/adr/0009.
+//! another connection for its role than the one that is used then. See docs/adr/0011.
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ConnectionInfo, ErrorKind, RedisError, RedisResult, Role, Value};
