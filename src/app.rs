@@ -33,6 +33,10 @@ pub enum StartError {
     /// The embedded database can't be opened.
     #[error(transparent)]
     Embedded(#[from] OpenError),
+    /// The failpoint that was asked for can't be had.
+    #[cfg(feature = "faults")]
+    #[error(transparent)]
+    Failpoint(#[from] crate::failpoint::Unusable),
     /// The queue can't be used.
     #[error(transparent)]
     Queue(#[from] QueueError),
@@ -61,6 +65,8 @@ pub fn open(backends: &Backends, worker: &WorkerId) -> Result<Opened, StartError
     let mut embedded = Embedded::default();
     let queue = open_queue(backends, worker, &mut embedded)?;
     let store = open_store_beside(backends, worker, &mut embedded)?;
+    #[cfg(feature = "faults")]
+    let (queue, store) = crate::failpoint::before_backends(queue, store)?;
     Ok(Opened { queue, store })
 }
 

@@ -9,6 +9,8 @@ pub mod completer;
 pub mod config;
 pub mod engine;
 pub mod event;
+#[cfg(feature = "faults")]
+pub mod failpoint;
 pub mod fulfiller;
 pub mod health;
 pub mod http;

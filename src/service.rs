@@ -69,6 +69,8 @@ impl Service {
             Some(fulfiller) => fulfiller,
             None => open_fulfiller(&settings.fulfiller, &observers)?,
         };
+        #[cfg(feature = "faults")]
+        let fulfiller = crate::failpoint::before_fulfiller(fulfiller)?;
 
         // Before anything is consumed: a port that is taken must not cost a message its lease.
         let listener = http::bind(settings.listen).await?;

@@ -11,6 +11,10 @@
     reason = "a test that can't go on has failed; the figures are for whoever runs it at full length"
 )]
 
+#[path = "../support/evidence.rs"]
+mod evidence;
+#[path = "../support/promises.rs"]
+mod promises;
 #[path = "../support/fault_proxy.rs"]
 #[expect(dead_code, reason = "shared with the tests of back-pressure, which make servers slow")]
 mod proxy;
@@ -22,7 +26,6 @@ mod support;
 mod warehouse;
 
 mod checker;
-mod evidence;
 mod inject;
 mod plan;
 mod producer;
@@ -75,7 +78,8 @@ async fn nothing_is_lost_and_nothing_done_twice_whatever_goes_wrong() {
     let journal = producer.await.expect("the producer's journal");
     rests.push(rest::until_all_are_final(&world).await);
 
-    let evidence = Evidence::collect(&world).await;
+    let store = world.connect().await.expect("a connection to Postgres, as nothing is wrong any more");
+    let evidence = Evidence::collect(&store, world.warehouse_record().await).await.expect("answers of Postgres");
     let killed = world.killed_workers().clone();
     let mut verdict = Verdict::reach(&evidence, &journal, &killed, &faults);
     rest::check(&world, &evidence, &mut verdict).await;
@@ -109,8 +113,9 @@ fn report(
     for over in faults {
         *faults_by_kind.entry(over.fault.name()).or_default() += 1;
     }
-    let orders = verdict.by_status.values().sum();
-    let violations = verdict.violations();
+    let findings = verdict.findings;
+    let orders = findings.by_status.values().sum();
+    let violations = findings.violations();
     Report {
         seed,
         seconds,
@@ -122,18 +127,18 @@ fn report(
         faults: faults.len(),
         faults_by_kind,
         left_out: left_out.iter().map(|fault| fault.name()).collect(),
-        lost: Zero::new(verdict.lost, orders),
-        double_in_table: Zero::new(verdict.double_in_table, orders),
-        double_at_warehouse: Zero::new(verdict.double_at_warehouse, verdict.keys),
-        calls: verdict.calls,
-        deliveries_per_effect: verdict.calls as f64 / verdict.effects.max(1) as f64,
-        poison_kept: verdict.poison_kept,
+        lost: Zero::new(findings.lost, orders),
+        double_in_table: Zero::new(findings.double_in_table, orders),
+        double_at_warehouse: Zero::new(findings.double_at_warehouse, findings.keys),
+        calls: findings.calls,
+        deliveries_per_effect: findings.calls as f64 / findings.effects.max(1) as f64,
+        poison_kept: findings.poison_kept,
         first_fulfilment: Spread::new(verdict.first_fulfilments_micros),
         all_final: Spread::new(rests),
         takeover: Spread::new(verdict.undisturbed_takeovers_micros),
         takeover_among_other_faults: Spread::new(verdict.takeovers_micros),
         age: Spread::new(verdict.ages_micros),
-        by_status: verdict.by_status,
+        by_status: findings.by_status,
         violations,
     }
 }

@@ -14,8 +14,9 @@ use tokio::sync::mpsc;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
+use crate::evidence::REJECTED_PRODUCT;
 use crate::support::redis::QUEUE_KEY;
-use crate::world::{REJECTED_PRODUCT, World};
+use crate::world::World;
 
 const EVERY: Duration = Duration::from_millis(50);
 const FLOOD: i32 = 1_000;

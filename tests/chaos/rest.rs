@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::checker::Verdict;
 use crate::evidence::Evidence;
-use crate::support::worker::WorkerProcess;
-use crate::world::{World, identity};
+use crate::promises::plausible;
+use crate::world::World;
 
 /// Longest time from the last fault until every order that was accepted before it is final.
 const FINAL_WITHIN: Duration = Duration::from_secs(60);
@@ -59,37 +59,6 @@ pub(crate) async fn check(world: &World, evidence: &Evidence, verdict: &mut Verd
             verdict.violation("metrics agree with the rows", seen);
         }
     }
-}
-
-fn plausible(worker: &WorkerProcess, evidence: &Evidence) -> Result<(), String> {
-    let name = identity(worker).ok_or("the worker has not started")?;
-    let metrics = worker.metrics();
-    for series in ["fulfillment_orders_in_flight", "fulfillment_queue_depth"] {
-        if metrics.value(series) != 0.0 {
-            return Err(format!("{name}: {series} is {} at rest", metrics.value(series)));
-        }
-    }
-    let (own, others) = fulfilled(evidence, &name);
-    let told = metrics.processed("success");
-    // An order that another worker fulfilled meanwhile counts here, too, if the answer to our own conclusion was lost:
-    // from the row nobody can tell whose it was.
-    if told >= own as f64 && told <= (own + others) as f64 {
-        return Ok(());
-    }
-    Err(format!("{name} fulfilled {own} orders, others {others} that it had begun, and it counts {told}"))
-}
-
-/// How many orders a worker fulfilled, and how many that it had begun were fulfilled by others.
-fn fulfilled(evidence: &Evidence, worker: &str) -> (usize, usize) {
-    let (mut own, mut others) = (0, 0);
-    for timeline in evidence.timelines.values() {
-        let begun = timeline.iter().any(|event| event.state == "processing" && event.worker == worker);
-        if let Some(last) = timeline.iter().find(|event| event.state == "fulfilled") {
-            own += usize::from(last.worker == worker);
-            others += usize::from(last.worker != worker && begun);
-        }
-    }
-    (own, others)
 }
 
 /// Waits for what is seen by looking now and then, such as a poll of the worker's own.

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio_postgres::{Client, NoTls, Row};
 
+use crate::evidence::REJECTED_PRODUCT;
 use crate::plan::{Fault, Link};
+use crate::promises::identity;
 use crate::proxy::FaultProxy;
 use crate::support::postgres::PostgresServer;
 use crate::support::process::Signal;
@@ -23,9 +25,6 @@ use crate::warehouse::WarehouseProcess;
 pub(crate) const WORKERS: usize = 4;
 /// As short as it goes, so that much happens in little time.
 pub(crate) const LEASE: Duration = Duration::from_secs(2);
-/// The product that the warehouse doesn't ship.
-pub(crate) const REJECTED_PRODUCT: i32 = 13;
-
 /// Attempts are lost to kills and answers that don't come, so that the usual five would not do for every order.
 const WORKER: [&str; 22] = [
     "--lease",
@@ -288,20 +287,6 @@ async fn warehouse(address: &str, folder: tempfile::TempDir) -> WarehouseProcess
     let rejected = REJECTED_PRODUCT.to_string();
     let options = ["--record", "calls.jsonl", "--latency", LATENCY, "--reject-product", &rejected];
     WarehouseProcess::start_at(address, folder, &options).await
-}
-
-/// What a worker calls itself in the timeline; nothing before it has told.
-pub(crate) fn identity(worker: &WorkerProcess) -> Option<String> {
-    let output = worker.output();
-    let started = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    started.filter(|line| message(line) == Some("started")).find_map(|line| {
-        let fields = line.get("fields").unwrap_or(&line);
-        fields.get("worker").and_then(Value::as_str).map(str::to_owned)
-    })
-}
-
-fn message(line: &Value) -> Option<&str> {
-    line.get("message").or_else(|| line.get("fields")?.get("message")).and_then(Value::as_str)
 }
 
 /// Microseconds since 1970.

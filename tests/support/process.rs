@@ -54,6 +54,11 @@ impl Process {
         read(&self.output)
     }
 
+    /// What the system calls it.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its exit status, once it has ended.
     pub(crate) fn status(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("a child that can be waited for")

@@ -93,6 +93,16 @@ impl WorkerProcess {
         Metrics::parse(&self.get("/metrics", &[]).text())
     }
 
+    /// What the system calls it.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Its exit status, once it has ended.
+    pub(crate) fn status(&mut self) -> Option<ExitStatus> {
+        self.process.status()
+    }
+
     /// Everything it has logged.
     pub(crate) fn output(&self) -> String {
         self.process.output()

@@ -3,14 +3,16 @@
 use std::collections::HashMap;
 
 use serde_json::Value;
+use tokio_postgres::Client;
 
-use crate::world::World;
+/// The product that the warehouse doesn't ship.
+pub(crate) const REJECTED_PRODUCT: i32 = 13;
 
 /// An order's row.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) product: i32,
-    /// See the producer.
+    /// The row's quantity, by which a soak's producer numbers its requests.
     pub(crate) request: i32,
     pub(crate) status: String,
     pub(crate) created_micros: i64,
@@ -44,9 +46,8 @@ const EVENTS: &str = "SELECT order_id, \
 const DEAD_LETTERS: &str = "SELECT reason, order_id FROM fulfillment.dead_letters";
 
 impl Evidence {
-    /// Reads everything.
-    pub(crate) async fn collect(world: &World) -> Self {
-        let query = async |sql| world.query(sql).await.expect("an answer of Postgres, as nothing is wrong any more");
+    /// Reads everything that Postgres holds; `calls` are the lines of the warehouse's record.
+    pub(crate) async fn collect(store: &Client, calls: Vec<Value>) -> Result<Self, tokio_postgres::Error> {
         let row = |row: &tokio_postgres::Row| Row {
             product: row.get(1),
             request: row.get(2),
@@ -54,14 +55,15 @@ impl Evidence {
             created_micros: row.get(4),
             updated_micros: row.get(5),
         };
-        let rows = query(ROWS).await.iter().map(|found| (found.get(0), row(found))).collect();
+        let rows = store.query(ROWS, &[]).await?.iter().map(|found| (found.get(0), row(found))).collect();
         let mut timelines: HashMap<i64, Vec<Event>> = HashMap::new();
-        for event in query(EVENTS).await {
+        for event in store.query(EVENTS, &[]).await? {
             let entry = Event { at_micros: event.get(1), state: event.get(2), worker: event.get(3) };
             timelines.entry(event.get(0)).or_default().push(entry);
         }
-        let dead_letters = query(DEAD_LETTERS).await.iter().map(|letter| (letter.get(0), letter.get(1))).collect();
-        Self { rows, timelines, dead_letters, calls: world.warehouse_record().await }
+        let dead_letters =
+            store.query(DEAD_LETTERS, &[]).await?.iter().map(|letter| (letter.get(0), letter.get(1))).collect();
+        Ok(Self { rows, timelines, dead_letters, calls })
     }
 
     /// An order's timeline, empty if there is none.

@@ -1,0 +1,77 @@
+//! Every case: where a failpoint is, what happens there, and what else goes wrong at the same moment.
+
+use std::fmt;
+
+use fulfillment_worker::failpoint::{Action, Place, Side, Step};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+
+/// What the worker works with, and what happens to it while the worker is at its failpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Setting {
+    /// Redis and Postgres, and nothing else goes wrong.
+    Alone,
+    /// Redis is killed and comes back empty.
+    RedisEmptied,
+    /// Postgres crashes and comes back.
+    PostgresRestarted,
+    /// Queue and store in one SQLite file.
+    Embedded,
+}
+
+impl Setting {
+    pub(crate) const ALL: [Self; 4] = [Self::Alone, Self::RedisEmptied, Self::PostgresRestarted, Self::Embedded];
+
+    /// As in a case's name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Alone => "alone",
+            Self::RedisEmptied => "redis-emptied",
+            Self::PostgresRestarted => "postgres-restarted",
+            Self::Embedded => "embedded",
+        }
+    }
+}
+
+/// One cell of the matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Case {
+    pub(crate) place: Place,
+    pub(crate) setting: Setting,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.place, self.setting.name())
+    }
+}
+
+/// Each side of each step, as the table's rows.
+pub(crate) fn points() -> Vec<(Side, Step)> {
+    Step::ALL.into_iter().flat_map(|step| Side::ALL.map(|side| (side, step))).collect()
+}
+
+/// What can happen in a setting, as the table's columns.
+pub(crate) fn actions(setting: Setting) -> Vec<Action> {
+    // A process that is stopped keeps the lock of the file that it was writing, and no lease takes that from it: the
+    // others wait until it goes on.
+    let is_possible = |action: &Action| setting != Setting::Embedded || *action != Action::Stop;
+    Action::ALL.into_iter().filter(is_possible).collect()
+}
+
+/// The whole matrix.
+pub(crate) fn all() -> Vec<Case> {
+    let columns = Setting::ALL.into_iter().flat_map(|setting| actions(setting).into_iter().map(move |a| (setting, a)));
+    let cell = |(setting, action), (side, step)| Case { place: Place { side, step, action }, setting };
+    columns.flat_map(|column| points().into_iter().map(move |point| cell(column, point))).collect()
+}
+
+/// What every run of the tests has time for: a kill at each point, and some of the others, drawn by the seed.
+pub(crate) fn slice(seed: u64, others: usize) -> Vec<Case> {
+    let is_kill = |case: &Case| case.place.action == Action::Kill && case.setting == Setting::Alone;
+    let (mut slice, mut rest): (Vec<Case>, Vec<Case>) = all().into_iter().partition(is_kill);
+    rest.shuffle(&mut StdRng::seed_from_u64(seed));
+    slice.extend(rest.into_iter().take(others));
+    slice
+}
