@@ -1,13 +1,13 @@
 # `make` alone lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint fmt bench storm outage chaos model properties fuzz pressure clean
+.PHONY: help demo run test lint fmt bench storm outage chaos chaos-matrix model properties fuzz pressure clean
 
 # Options for `make demo` and `make run`, for example: make demo ARGS="--orders 200"
 ARGS ?=
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Watch real orders flow, with nothing installed but Rust; ARGS="--orders 200" ends by itself
 	cargo build --release --locked
@@ -21,6 +21,7 @@ test: ## Install what the tests need (apt, pip), start real servers, run every t
 	scripts/install-packages.sh
 	scripts/install-python.sh
 	scripts/with-servers.sh cargo test --locked
+	cargo test --locked --features faults --test matrix
 
 lint: ## Check format, clippy, dependencies, metrics and shell scripts
 	scripts/lint.sh
@@ -50,6 +51,11 @@ chaos: ## Orders while 36 kinds of things go wrong: SEED=1 MINUTES=5 RATE=150 JS
 	scripts/install-packages.sh
 	CHAOS_SEED=$(SEED) CHAOS_SECONDS=$$(($(MINUTES) * 60)) CHAOS_RATE=$(RATE) $(if $(JSON),CHAOS_JSON=$(abspath $(JSON))) \
 	  cargo test --locked --release --test chaos -- --nocapture
+
+chaos-matrix: ## A worker killed, stopped, failed or held up beside every step, in 420 cases: JSON=matrix.json (docs/RELIABILITY.md)
+	scripts/install-packages.sh
+	MATRIX=all $(if $(JSON),MATRIX_JSON=$(abspath $(JSON))) \
+	  cargo test --locked --features faults --test matrix -- --nocapture
 
 model: ## Search the model of the protocol wider than the tests do (docs/MODEL.md)
 	MODEL_MESSAGES=2 MODEL_FAULTS=4 cargo test --locked --release --test model -- --nocapture --test-threads 1

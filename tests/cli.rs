@@ -375,3 +375,23 @@ fn migrate_makes_the_tables_once_and_prints_their_sql() {
     assert_eq!(place.run(&["migrate"]).stdout, "nothing to do: every table is up to date\n");
     assert!(Path::new(&place.0.path().join("fulfillment.db")).exists());
 }
+
+/// Failpoints are for tests (`tests/matrix`), and what ships has none. With the feature `faults` this is about another
+/// binary.
+#[cfg(not(feature = "faults"))]
+#[test]
+fn what_ships_has_no_failpoints() {
+    let place = Workplace::new();
+    place.write("orders.jsonl", "{\"product\": \"HAND WARMER UNION JACK\", \"quantity\": 1}\n");
+    let mut command = place.command(&["submit", "orders.jsonl"]);
+    command.env("FULFILLMENT_FAILPOINT", "before-migrate=kill");
+    assert_eq!(Ended::from(command.output().unwrap()).code, Some(0));
+
+    let lines_with = |text: &str| {
+        let found = Command::new("grep").args(["-acF", text, env!("CARGO_BIN_EXE_fulfillment-worker")]).output();
+        String::from_utf8(found.expect("grep").stdout).unwrap().trim().parse::<u32>().unwrap()
+    };
+    assert!(lines_with("fulfillment_queue") > 0, "the binary is not read");
+    assert_eq!(lines_with("FULFILLMENT_FAILPOINT"), 0);
+    assert_eq!(lines_with("failpoint reached"), 0);
+}

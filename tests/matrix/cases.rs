@@ -47,6 +47,14 @@ impl fmt::Display for Case {
     }
 }
 
+impl Case {
+    /// Whether the workers reconcile, and one order has no message from the start. Elsewhere no message gets lost, and
+    /// nobody looks for lost ones, as that would hide a message that the worker itself lost.
+    pub(crate) fn reconciles(&self) -> bool {
+        self.setting == Setting::RedisEmptied || matches!(self.place.step, Step::Lead | Step::Adopt)
+    }
+}
+
 /// Each side of each step, as the table's rows.
 pub(crate) fn points() -> Vec<(Side, Step)> {
     Step::ALL.into_iter().flat_map(|step| Side::ALL.map(|side| (side, step))).collect()

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::cases::Setting;
 use crate::evidence::{Event, Evidence, REJECTED_PRODUCT, Row};
-use crate::ground::{Ground, messages, product, warehouse};
+use crate::ground::{Ground, product, warehouse};
 use crate::warehouse::WarehouseProcess;
 
 /// See the module.
@@ -66,7 +66,7 @@ impl Embedded {
         Ok(Evidence { rows, timelines, dead_letters, calls })
     }
 
-    fn insert(&self, ids: &Range<i32>) -> rusqlite::Result<()> {
+    fn insert(&self, ids: &Range<i32>, messages: Vec<String>) -> rusqlite::Result<()> {
         let mut connection = self.connect()?;
         let transaction = connection.transaction()?;
         transaction.execute(PRODUCTS, (1, "HAND WARMER UNION JACK"))?;
@@ -74,7 +74,7 @@ impl Embedded {
         for id in ids.clone() {
             transaction.execute(ORDER, (id, product(id, ids)))?;
         }
-        for message in messages(ids) {
+        for message in messages {
             transaction.execute(MESSAGE, [message.into_bytes()])?;
         }
         transaction.commit()
@@ -88,10 +88,10 @@ impl Ground for Embedded {
         Self { folder, file, warehouse: warehouse().await }
     }
 
-    async fn place(&mut self, ids: Range<i32>) {
+    async fn place(&mut self, ids: Range<i32>, messages: Vec<String>) {
         self.file = self.folder.path().join(format!("orders-{}.db", ids.start));
         Database::open(&self.file).expect("a new file");
-        self.insert(&ids).expect("orders in the file");
+        self.insert(&ids, messages).expect("orders in the file");
     }
 
     fn targets(&self) -> (String, String) {

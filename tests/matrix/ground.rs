@@ -13,7 +13,7 @@ use crate::support::process::Signal;
 use crate::support::redis::{QUEUE_KEY, RedisServer};
 use crate::warehouse::WarehouseProcess;
 
-/// Orders of a case, the first of them rejected, the last one without a message.
+/// Orders of a case. The first one is rejected.
 pub(crate) const ORDERS: i32 = 6;
 /// Not an order.
 pub(crate) const POISON: &str = "not json";
@@ -23,8 +23,8 @@ pub(crate) trait Ground: Sized {
     /// Starts what it takes.
     async fn start() -> Self;
 
-    /// Empties it, and places the orders with these ids: rows, then messages.
-    async fn place(&mut self, ids: Range<i32>);
+    /// Empties it, and places the orders with these ids, and messages beside them.
+    async fn place(&mut self, ids: Range<i32>, messages: Vec<String>);
 
     /// For `--queue` and `--store`.
     fn targets(&self) -> (String, String);
@@ -47,10 +47,10 @@ pub(crate) fn product(id: i32, ids: &Range<i32>) -> i32 {
     if id == ids.start { REJECTED_PRODUCT } else { 1 }
 }
 
-/// The messages of a case, oldest first.
-pub(crate) fn messages(ids: &Range<i32>) -> Vec<String> {
+/// The messages of a case, oldest first; with `one_is_lost` the last order has none.
+pub(crate) fn messages(ids: &Range<i32>, one_is_lost: bool) -> Vec<String> {
     let message = |id| json!({"order_id": id, "product_id": product(id, ids), "quantity": 1}).to_string();
-    let mut messages: Vec<String> = (ids.start..ids.end - 1).map(message).collect();
+    let mut messages: Vec<String> = (ids.start..ids.end - i32::from(one_is_lost)).map(message).collect();
     messages.push(POISON.to_owned());
     messages
 }
@@ -94,7 +94,7 @@ impl Ground for Servers {
         Self { redis, postgres, database, client: None, warehouse }
     }
 
-    async fn place(&mut self, ids: Range<i32>) {
+    async fn place(&mut self, ids: Range<i32>, messages: Vec<String>) {
         let products = format!(
             "INSERT INTO products (id, name, price) VALUES (1, 'HAND WARMER UNION JACK', 1.85), \
              ({REJECTED_PRODUCT}, 'RETURNED AND NOT SOLD ANY MORE', 1);"
@@ -106,7 +106,7 @@ impl Ground for Servers {
         self.client().await.batch_execute(&sql).await.expect("an empty database with orders");
         let mut redis = self.redis.connect().expect("a connection to Redis");
         redis::cmd("FLUSHALL").exec(&mut redis).expect("an empty Redis");
-        let _: i64 = redis.lpush(QUEUE_KEY, messages(&ids)).expect("an answer to LPUSH");
+        let _: i64 = redis.lpush(QUEUE_KEY, messages).expect("an answer to LPUSH");
     }
 
     fn targets(&self) -> (String, String) {

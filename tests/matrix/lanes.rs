@@ -16,6 +16,9 @@ use crate::run;
 /// No case takes so long, even one that fails.
 const CASE_LIMIT: Duration = Duration::from_secs(240);
 
+/// So many cases done are worth a line.
+const TELL_EVERY: usize = 50;
+
 /// What came of a case.
 #[derive(Debug)]
 pub(crate) struct Result {
@@ -58,11 +61,11 @@ async fn drain<G: Ground>(
     while let Some(case) = next() {
         let ids = first_id..first_id + ORDERS;
         first_id = ids.end;
-        let began = Instant::now();
         let mut on = match ground.take() {
             Some(ground) => ground,
             None => G::start().await,
         };
+        let began = Instant::now();
         let running = AssertUnwindSafe(run::run(case, ids, &mut on, mutant)).catch_unwind();
         let violations = match tokio::time::timeout(CASE_LIMIT, running).await {
             Ok(Ok(violations)) => {
@@ -77,7 +80,11 @@ async fn drain<G: Ground>(
         if !violations.is_empty() {
             eprintln!("{case} FAILED after {took:.1?}: {}", violations.join("; "));
         }
-        results.lock().expect("no lane panics while it writes").push(Result { case, took, violations });
+        let mut results = results.lock().expect("no lane panics while it writes");
+        results.push(Result { case, took, violations });
+        if results.len().is_multiple_of(TELL_EVERY) {
+            eprintln!("{} cases are done", results.len());
+        }
     }
 }
 

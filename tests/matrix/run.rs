@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::cases::{Case, Setting};
 use crate::evidence::{REJECTED_PRODUCT, Row};
-use crate::ground::{Ground, RECORD};
+use crate::ground::{Ground, RECORD, messages};
 use crate::promises::{Findings, identity, plausible};
 use crate::support::process::Signal;
 use crate::support::worker::WorkerProcess;
@@ -21,9 +21,11 @@ const LEASE: Duration = Duration::from_millis(1_500);
 /// How long a worker is held up at least: well over the lease, and the reconciler's lead.
 const HELD_UP: Duration = Duration::from_millis(2_200);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// A worker looks at the queue's depth every 2 s.
+const TOLD_WITHIN: Duration = Duration::from_secs(20);
 
 /// Attempts are lost to every fault, so that the usual five would say something about luck.
-const WORKER: [&str; 22] = [
+const WORKER: [&str; 20] = [
     "--lease",
     "1500ms",
     "--call-timeout",
@@ -38,8 +40,6 @@ const WORKER: [&str; 22] = [
     "64",
     "--fulfiller-retry-budget",
     "0.5",
-    "--reconcile-interval",
-    "500ms",
     "--reconcile-grace",
     "1s",
     "--drain-timeout",
@@ -50,12 +50,12 @@ const WORKER: [&str; 22] = [
 
 /// Carries out a case on a ground. Returns what is not as promised.
 pub(crate) async fn run(case: Case, ids: Range<i32>, ground: &mut impl Ground, mutant: Option<&str>) -> Vec<String> {
-    ground.place(ids.clone()).await;
+    ground.place(ids.clone(), messages(&ids, case.reconciles())).await;
     ground.warehouse().behave(&behaviour(Some(case.place.step)));
     let gate = tempfile::tempdir().expect("a folder for the gate");
     let path = gate.path().join("open");
     let (name, path_text) = (case.place.to_string(), path.display().to_string());
-    let mut failing = start(ground, mutant, &[(VARIABLE, &name), (GATE_VARIABLE, &path_text)]);
+    let mut failing = start(case, ground, mutant, &[(VARIABLE, &name), (GATE_VARIABLE, &path_text)]);
     reach(&mut failing, case.place.action).await;
     ground.warehouse().behave(&behaviour(None));
     let held = at_the_failpoint(&identity(&failing), ground).await;
@@ -65,7 +65,7 @@ pub(crate) async fn run(case: Case, ids: Range<i32>, ground: &mut impl Ground, m
     if case.place.action == Action::Error {
         open();
     }
-    let other = start(ground, mutant, &[]);
+    let other = start(case, ground, mutant, &[]);
     if matches!(case.place.action, Action::Stop | Action::Delay) {
         until_held_up(&held, &other, ground).await;
         failing.signal(Signal::Continue);
@@ -110,10 +110,12 @@ fn behaviour(until: Option<Step>) -> Value {
     })
 }
 
-fn start(ground: &impl Ground, mutant: Option<&str>, environment: &[(&str, &str)]) -> WorkerProcess {
+fn start(case: Case, ground: &impl Ground, mutant: Option<&str>, environment: &[(&str, &str)]) -> WorkerProcess {
     let (queue, store) = ground.targets();
     let fulfiller = format!("http://{}/shipments", ground.warehouse().address());
-    let options: Vec<&str> = ["--fulfiller", &fulfiller].into_iter().chain(WORKER).collect();
+    let reconcile = if case.reconciles() { "500ms" } else { "0s" };
+    let own = ["--fulfiller", &fulfiller, "--reconcile-interval", reconcile];
+    let options: Vec<&str> = own.into_iter().chain(WORKER).collect();
     let mut environment = environment.to_vec();
     environment.extend(mutant.map(|mutant| ("FULFILLMENT_MUTANT", mutant)));
     WorkerProcess::start_with(&queue, &store, &options, &environment)
@@ -230,7 +232,7 @@ async fn settle(
         }
         let began = Instant::now();
         while let Err(seen) = plausible(worker, &evidence) {
-            if began.elapsed() > LONG {
+            if began.elapsed() > TOLD_WITHIN {
                 findings.violation("metrics agree with the rows", seen);
                 break;
             }

@@ -165,27 +165,29 @@ pub(crate) fn plausible(worker: &WorkerProcess, evidence: &Evidence) -> Result<(
             return Err(format!("{name}: {series} is {} at rest", metrics.value(series)));
         }
     }
-    let (own, others) = fulfilled(evidence, &name);
+    let (own, taken_over) = fulfilled(evidence, &name);
     let told = metrics.processed("success");
-    // An order that another worker fulfilled meanwhile counts here, too, if the answer to our own conclusion was lost:
-    // from the row nobody can tell whose it was.
-    if told >= own as f64 && told <= (own + others) as f64 {
+    // An order that was taken over meanwhile may count here once more, if the answer to our own conclusion was lost: from
+    // the row nobody can tell whose it was.
+    if told >= own as f64 && told <= (own + taken_over) as f64 {
         return Ok(());
     }
-    Err(format!("{name} fulfilled {own} orders, others {others} that it had begun, and it counts {told}"))
+    Err(format!("{name} fulfilled {own} orders, lost {taken_over} that were fulfilled then, and it counts {told}"))
 }
 
-/// How many orders a worker fulfilled, and how many that it had begun were fulfilled by others.
+/// How many orders a worker fulfilled; and how many that it had begun were taken over, be it by itself, and fulfilled.
 fn fulfilled(evidence: &Evidence, worker: &str) -> (usize, usize) {
-    let (mut own, mut others) = (0, 0);
+    let (mut own, mut taken_over) = (0, 0);
     for timeline in evidence.timelines.values() {
-        let begun = timeline.iter().any(|event| event.state == "processing" && event.worker == worker);
+        let is_begun = |event: &Event| event.state == "processing" && event.worker == worker;
         if let Some(last) = timeline.iter().find(|event| event.state == "fulfilled") {
             own += usize::from(last.worker == worker);
-            others += usize::from(last.worker != worker && begun);
+            let from_itself = timeline.windows(2).any(|pair| is_begun(&pair[0]) && is_begun(&pair[1]));
+            let from_others = last.worker != worker && timeline.iter().any(is_begun);
+            taken_over += usize::from(from_itself || from_others);
         }
     }
-    (own, others)
+    (own, taken_over)
 }
 
 /// What a worker calls itself in the timeline; nothing before it has told.
