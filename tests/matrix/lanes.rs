@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -61,22 +62,17 @@ async fn drain<G: Ground>(
     while let Some(case) = next() {
         let ids = first_id..first_id + ORDERS;
         first_id = ids.end;
-        let mut on = match ground.take() {
-            Some(ground) => ground,
-            None => G::start().await,
-        };
         let began = Instant::now();
-        let running = AssertUnwindSafe(run::run(case, ids, &mut on, mutant)).catch_unwind();
-        let violations = match tokio::time::timeout(CASE_LIMIT, running).await {
-            Ok(Ok(violations)) => {
-                ground = Some(on);
-                violations
+        let running = AssertUnwindSafe(on_ground(case, ids, ground.take(), mutant)).catch_unwind();
+        let (took, violations) = match tokio::time::timeout(CASE_LIMIT, running).await {
+            Ok(Ok((used, took, violations))) => {
+                ground = Some(used);
+                (took, violations)
             }
             // The ground is left as nobody knows how: the next case gets a new one.
-            Ok(Err(panic)) => vec![message(&*panic)],
-            Err(_) => vec![format!("it took longer than {CASE_LIMIT:?}")],
+            Ok(Err(panic)) => (began.elapsed(), vec![message(&*panic)]),
+            Err(_) => (CASE_LIMIT, vec![format!("it took longer than {CASE_LIMIT:?}")]),
         };
-        let took = began.elapsed();
         if !violations.is_empty() {
             eprintln!("{case} FAILED after {took:.1?}: {}", violations.join("; "));
         }
@@ -86,6 +82,22 @@ async fn drain<G: Ground>(
             eprintln!("{} cases are done", results.len());
         }
     }
+}
+
+/// Starts a ground if there is none, whose time isn't the case's.
+async fn on_ground<G: Ground>(
+    case: Case,
+    ids: Range<i32>,
+    ground: Option<G>,
+    mutant: Option<&str>,
+) -> (G, Duration, Vec<String>) {
+    let mut ground = match ground {
+        Some(ground) => ground,
+        None => G::start().await,
+    };
+    let began = Instant::now();
+    let violations = run::run(case, ids, &mut ground, mutant).await;
+    (ground, began.elapsed(), violations)
 }
 
 fn message(panic: &(dyn Any + Send)) -> String {

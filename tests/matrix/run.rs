@@ -67,7 +67,7 @@ pub(crate) async fn run(case: Case, ids: Range<i32>, ground: &mut impl Ground, m
     }
     let other = start(case, ground, mutant, &[]);
     if matches!(case.place.action, Action::Stop | Action::Delay) {
-        until_held_up(&held, &other, ground).await;
+        until_held_up(case.place.action, &held, &other, ground).await;
         failing.signal(Signal::Continue);
         open();
     }
@@ -170,11 +170,15 @@ async fn at_the_failpoint(worker: &Option<String>, ground: &mut impl Ground) -> 
     held
 }
 
-/// Waits until a lease is well over and the other worker is in the middle of what was in hand here, so that whatever
-/// comes late comes at the worst moment.
-async fn until_held_up(held: &Held, other: &WorkerProcess, ground: &mut impl Ground) {
-    eventually(LONG, "the other worker has taken over", async || {
+/// Waits until a lease is well over. A worker that is stopped is then left until another one is in the middle of what it
+/// had in hand, so that whatever it does late it does at the worst moment; one that is only held up keeps its leases.
+async fn until_held_up(action: Action, held: &Held, other: &WorkerProcess, ground: &mut impl Ground) {
+    eventually(LONG, "the lease is over, and the other worker has taken over", async || {
         tokio::time::sleep(LOOK_EVERY).await;
+        let elapsed = held.since.elapsed();
+        if elapsed < LEASE || (action == Action::Delay && elapsed < HELD_UP) {
+            return Err("the lease may not be over".to_owned());
+        }
         let evidence = ground.evidence(Vec::new()).await?;
         let other = identity(other);
         let is_at_work = |id: &i64| {
@@ -186,10 +190,14 @@ async fn until_held_up(held: &Held, other: &WorkerProcess, ground: &mut impl Gro
         } else {
             held.orders.iter().any(is_at_work)
         };
-        let over = held.since.elapsed() >= HELD_UP;
-        if held.since.elapsed() >= LEASE && (taken_over || over) { Ok(()) } else { Err("not yet".to_owned()) }
+        let is_over = taken_over || action == Action::Delay || !evidence.rows.iter().any(is_open);
+        if is_over { Ok(()) } else { Err("nothing is taken over".to_owned()) }
     })
     .await;
+}
+
+fn is_open((_, row): (&i64, &Row)) -> bool {
+    !["fulfilled", "failed"].contains(&row.status.as_str())
 }
 
 /// Waits until nothing is left to do, and checks everything.
@@ -248,8 +256,7 @@ async fn is_unfinished(keeps_poison: bool, ground: &mut impl Ground) -> Option<S
         Ok(evidence) => evidence,
         Err(error) => return Some(error),
     };
-    let is_open = |(_, row): &(&i64, &Row)| !["fulfilled", "failed"].contains(&row.status.as_str());
-    if let Some((id, _)) = evidence.rows.iter().find(is_open) {
+    if let Some((id, _)) = evidence.rows.iter().find(|&row| is_open(row)) {
         return Some(evidence.story(*id));
     }
     if keeps_poison && evidence.dead_letters.iter().all(|(_, order)| order.is_some()) {

@@ -23,6 +23,7 @@ use support::{LONG, eventually, expect_equal};
 mod clocks;
 mod connections;
 mod locks;
+mod migrating;
 mod plans;
 mod reconciling;
 mod rights;

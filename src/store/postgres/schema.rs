@@ -35,7 +35,11 @@ pub(super) async fn migrate(connections: &Connections) -> Result<Vec<String>, Fa
     let mut session = connections.session().await?;
     let report = session
         .lend(async |client| {
-            // Ends with the connection, which is closed after use.
+            // Before the lock: a worker that stands still while it has it must hold up nobody whose tables are there.
+            if nothing_to_do(client, &migrations).await? {
+                return Ok(Vec::new());
+            }
+            // Ends with the connection at the latest, which is closed after use.
             client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await.map_err(Failure::from)?;
             if nothing_to_do(client, &migrations).await? {
                 return Ok(Vec::new());
@@ -48,6 +52,7 @@ pub(super) async fn migrate(connections: &Connections) -> Result<Vec<String>, Fa
             let mut runner = Runner::new(&migrations);
             runner.set_migration_table_name(HISTORY);
             let report = runner.run_async(client).await.map_err(migration_failure)?;
+            client.execute("SELECT pg_advisory_unlock($1)", &[&MIGRATION_LOCK]).await?;
             Ok::<_, Failure>(report.applied_migrations().iter().map(ToString::to_string).collect())
         })
         .await?;
