@@ -54,7 +54,7 @@ chaos: ## Orders while 36 kinds of things go wrong: SEED=1 MINUTES=5 RATE=150 JS
 
 chaos-matrix: ## A worker killed, stopped, failed or held up beside every step, in 420 cases: JSON=matrix.json (docs/RELIABILITY.md)
 	scripts/install-packages.sh
-	MATRIX=all $(if $(JSON),MATRIX_JSON=$(abspath $(JSON))) \
+	MATRIX=all MATRIX_LANES=10 $(if $(JSON),MATRIX_JSON=$(abspath $(JSON))) \
 	  cargo test --locked --features faults --test matrix -- --nocapture
 
 model: ## Search the model of the protocol wider than the tests do (docs/MODEL.md)

@@ -213,11 +213,10 @@ struct Failpoint {
     has_fulfilled: AtomicBool,
 }
 
+type Backends = (Arc<dyn Inventory>, Arc<dyn Audit>);
+
 /// Puts the failpoint of the environment, if there is one, before queue and store.
-pub(crate) fn before_backends(
-    queue: Arc<dyn Inventory>,
-    store: Arc<dyn Audit>,
-) -> Result<(Arc<dyn Inventory>, Arc<dyn Audit>), Unusable> {
+pub(crate) fn before_backends(queue: Arc<dyn Inventory>, store: Arc<dyn Audit>) -> Result<Backends, Unusable> {
     Ok(match Failpoint::of_process()? {
         Some(failpoint) => (
             Arc::new(queue::Failing { inner: queue, failpoint: Arc::clone(&failpoint) }),
