@@ -7,11 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{Failpoint, Step};
-use crate::order::{Fence, OrderId, State};
+use crate::order::{OrderId, State};
 use crate::store::audit::{Audit, AuditPage, Orphan, OrphanSearch};
 use crate::store::{
     BeginRequest, Begun, BuriedLetter, Conclusion, DeadLetter, Decision, Inserted, LetterCount, LetterFilter, NewOrder,
-    OrderReport, OrderStore, Redriven, Renewal, Resolution, StoreError, Summary, Target, TimelineEntry, Verdict,
+    OrderReport, OrderStore, Redriven, Renewal, Renewed, Resolution, StoreError, Summary, Target, TimelineEntry,
+    Verdict,
 };
 
 /// A store that may fail.
@@ -36,7 +37,7 @@ impl OrderStore for Failing {
         self.failpoint.around(&[Step::Begin], StoreError::Unavailable, self.inner.begin(requests), any).await
     }
 
-    async fn renew(&self, renewals: &[Renewal]) -> Result<Vec<Option<Fence>>, StoreError> {
+    async fn renew(&self, renewals: &[Renewal]) -> Result<Vec<Renewed>, StoreError> {
         self.failpoint.around(&[Step::RenewRow], StoreError::Unavailable, self.inner.renew(renewals), |_| true).await
     }
 
@@ -44,12 +45,15 @@ impl OrderStore for Failing {
         let steps = steps_of(conclusions);
         let call = async {
             let verdicts = self.inner.conclude(conclusions).await?;
-            if steps.contains(&Step::Conclude) {
+            let done =
+                |(step, verdict): (&Step, &Verdict)| *step == Step::Conclude && matches!(verdict, Verdict::Done { .. });
+            if steps.iter().zip(&verdicts).any(done) {
                 self.failpoint.has_fulfilled.store(true, Ordering::Relaxed);
             }
             Ok(verdicts)
         };
-        self.failpoint.around(&steps, StoreError::Unavailable, call, |_| true).await
+        let any = |verdicts: &Vec<Verdict>| verdicts.iter().any(|verdict| matches!(verdict, Verdict::Done { .. }));
+        self.failpoint.around(&steps, StoreError::Unavailable, call, any).await
     }
 
     async fn bury(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {

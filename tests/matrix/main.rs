@@ -7,7 +7,6 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
-    clippy::print_stdout,
     reason = "a test that can't go on has failed; the table is for whoever runs it at full length"
 )]
 
