@@ -311,25 +311,3 @@ fn signal_self(signal: Signal) {
         tracing::error!(%error, ?signal, "the failpoint can't signal its own process");
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_failpoint_is_read_back_from_its_name() {
-        for (side, step) in Side::ALL.into_iter().flat_map(|side| Step::ALL.map(|step| (side, step))) {
-            for action in Action::ALL {
-                let place = Place { side, step, action };
-                assert_eq!(place.to_string().parse(), Ok(place));
-            }
-        }
-    }
-
-    #[test]
-    fn a_name_that_is_no_failpoint_is_turned_away() {
-        for text in ["", "conclude=kill", "after-conclude", "after-concludes=kill", "after-conclude=kills"] {
-            assert_eq!(text.parse::<Place>(), Err(Unusable(text.to_owned())));
-        }
-    }
-}

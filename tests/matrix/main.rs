@@ -32,6 +32,7 @@ mod table;
 use std::time::Instant;
 
 use cases::Case;
+use fulfillment_worker::failpoint::Place;
 use table::Table;
 
 /// Cases of the slice beside a kill at each point.
@@ -76,7 +77,17 @@ fn whatever_befalls_a_worker_between_two_steps_no_order_is_lost_nor_done_twice()
 }
 
 #[test]
-fn each_case_has_a_name_of_its_own() {
+fn each_case_has_a_name_of_its_own_and_is_read_back_from_it() {
     let names: std::collections::HashSet<String> = cases::all().iter().map(Case::to_string).collect();
     assert_eq!(names.len(), 28 * (4 * 3 + 3));
+    for Case { place, .. } in cases::all() {
+        assert_eq!(place.to_string().parse(), Ok(place));
+    }
+}
+
+#[test]
+fn a_name_that_is_no_failpoint_is_turned_away() {
+    for text in ["", "conclude=kill", "after-conclude", "after-concludes=kill", "after-conclude=kills"] {
+        assert!(text.parse::<Place>().is_err(), "{text}");
+    }
 }
