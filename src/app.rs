@@ -65,8 +65,6 @@ pub fn open(backends: &Backends, worker: &WorkerId) -> Result<Opened, StartError
     let mut embedded = Embedded::default();
     let queue = open_queue(backends, worker, &mut embedded)?;
     let store = open_store_beside(backends, worker, &mut embedded)?;
-    #[cfg(feature = "faults")]
-    let (queue, store) = crate::failpoint::before_backends(queue, store)?;
     Ok(Opened { queue, store })
 }
 
@@ -107,7 +105,7 @@ fn open_queue(
     embedded: &mut Embedded,
 ) -> Result<Arc<dyn Inventory>, StartError> {
     let (worker, lease) = (worker.clone(), backends.lease);
-    Ok(match &backends.queue {
+    let queue: Arc<dyn Inventory> = match &backends.queue {
         QueueTarget::Redis(url) => {
             let key = backends.queue_key.clone();
             Arc::new(RedisQueue::connect(url, RedisQueueOptions { key, lease, worker })?)
@@ -115,7 +113,10 @@ fn open_queue(
         QueueTarget::Sqlite(path) => {
             Arc::new(SqliteQueue::new(embedded.open(path)?, SqliteQueueOptions { lease, worker }))
         }
-    })
+    };
+    #[cfg(feature = "faults")]
+    let queue = crate::failpoint::before_queue(queue)?;
+    Ok(queue)
 }
 
 fn open_store_beside(
@@ -124,7 +125,7 @@ fn open_store_beside(
     embedded: &mut Embedded,
 ) -> Result<Arc<dyn Audit>, StartError> {
     let (worker, lease, events) = (worker.clone(), backends.lease, backends.events);
-    Ok(match &backends.store {
+    let store: Arc<dyn Audit> = match &backends.store {
         StoreTarget::Postgres(url) => {
             let connections = backends.store_connections;
             Arc::new(PostgresStore::connect(url, PostgresStoreOptions { worker, lease, events, connections })?)
@@ -132,7 +133,10 @@ fn open_store_beside(
         StoreTarget::Sqlite(path) => {
             Arc::new(SqliteStore::new(embedded.open(path)?, SqliteStoreOptions { worker, lease, events }))
         }
-    })
+    };
+    #[cfg(feature = "faults")]
+    let store = crate::failpoint::before_store(store)?;
+    Ok(store)
 }
 
 /// The embedded database, opened once where queue and store share its file.

@@ -213,16 +213,19 @@ struct Failpoint {
     has_fulfilled: AtomicBool,
 }
 
-type Backends = (Arc<dyn Inventory>, Arc<dyn Audit>);
-
-/// Puts the failpoint of the environment, if there is one, before queue and store.
-pub(crate) fn before_backends(queue: Arc<dyn Inventory>, store: Arc<dyn Audit>) -> Result<Backends, Unusable> {
+/// Puts the failpoint of the environment, if there is one, before a queue.
+pub(crate) fn before_queue(inner: Arc<dyn Inventory>) -> Result<Arc<dyn Inventory>, Unusable> {
     Ok(match Failpoint::of_process()? {
-        Some(failpoint) => (
-            Arc::new(queue::Failing { inner: queue, failpoint: Arc::clone(&failpoint) }),
-            Arc::new(store::Failing { inner: store, failpoint }),
-        ),
-        None => (queue, store),
+        Some(failpoint) => Arc::new(queue::Failing { inner, failpoint }),
+        None => inner,
+    })
+}
+
+/// Puts the failpoint of the environment, if there is one, before a store.
+pub(crate) fn before_store(inner: Arc<dyn Audit>) -> Result<Arc<dyn Audit>, Unusable> {
+    Ok(match Failpoint::of_process()? {
+        Some(failpoint) => Arc::new(store::Failing { inner, failpoint }),
+        None => inner,
     })
 }
 
