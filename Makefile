@@ -1,7 +1,7 @@
 # `make` alone lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint fmt bench storm outage chaos chaos-matrix model properties fuzz pressure clean
+.PHONY: help demo run test lint fmt bench storm outage chaos chaos-matrix mutants model properties fuzz pressure clean
 
 # Options for `make demo` and `make run`, for example: make demo ARGS="--orders 200"
 ARGS ?=
@@ -21,7 +21,7 @@ test: ## Install what the tests need (apt, pip), start real servers, run every t
 	scripts/install-packages.sh
 	scripts/install-python.sh
 	scripts/with-servers.sh cargo test --locked
-	cargo test --locked --features faults --test matrix
+	RUST_TEST_THREADS=5 cargo test --locked --features faults --test matrix --test mutants
 
 lint: ## Check format, clippy, dependencies, metrics and shell scripts
 	scripts/lint.sh
@@ -56,6 +56,14 @@ chaos-matrix: ## A worker killed, stopped, failed or held up beside every step, 
 	scripts/install-packages.sh
 	MATRIX=all MATRIX_LANES=10 $(if $(JSON),MATRIX_JSON=$(abspath $(JSON))) \
 	  cargo test --locked --features faults --test matrix -- --nocapture
+
+# Where they say who noticed them.
+MUTANTS := $(abspath $(or $(CARGO_TARGET_DIR),target))/mutants.txt
+mutants: ## Bugs on purpose, each with a scene that it doesn't survive (docs/RELIABILITY.md)
+	scripts/install-packages.sh
+	@rm -f "$(MUTANTS)"
+	@RUST_TEST_THREADS=5 MUTANTS_TABLE="$(MUTANTS)" cargo test --locked --features faults --test mutants; code=$$?; \
+	  if [ -f "$(MUTANTS)" ]; then sort "$(MUTANTS)"; fi; exit $$code
 
 model: ## Search the model of the protocol wider than the tests do (docs/MODEL.md)
 	MODEL_MESSAGES=2 MODEL_FAULTS=4 cargo test --locked --release --test model -- --nocapture --test-threads 1

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use crate::engine::{BATCH, BATCHES_AT_ONCE, Context};
 use crate::event::{Event, Loop, RetryReason, Stage, Subject};
 use crate::in_hand::{Ending, Finished};
+use crate::mutant::is_mutant;
 use crate::order::State;
 use crate::queue::{Held, Settlement};
 use crate::store::{Conclusion, DeadLetter, DeadReason, Verdict};
@@ -65,10 +66,13 @@ impl Context {
     /// One batch, from its endings to its events; returns what could not be concluded yet. Ends early, leaving the rest to
     /// the leases, when told to abandon.
     async fn complete(&self, batch: Vec<Finished>) -> Vec<Finished> {
+        if is_mutant!(AckBeforeCommit) {
+            self.settle(batch.iter()).await;
+        }
         let Some((concluded, locked)) = self.conclude(batch).await else { return Vec::new() };
         if !concluded.is_empty()
             && self.bury(&concluded).await.is_some()
-            && let Some(settled) = self.settle(&concluded).await
+            && let Some(settled) = self.settle(concluded.iter().map(|concluded| &concluded.finished)).await
         {
             for (concluded, held) in concluded.iter().zip(settled) {
                 self.report(concluded, held);
@@ -174,10 +178,9 @@ impl Context {
         self.persist(Stage::Bury, letters.len(), &self.shutdown.abandon, |_| self.store.bury(&letters)).await
     }
 
-    async fn settle(&self, batch: &[Concluded]) -> Option<Vec<Held>> {
+    async fn settle<'a>(&self, batch: impl Iterator<Item = &'a Finished>) -> Option<Vec<Held>> {
         let settlements: Vec<Settlement> = batch
-            .iter()
-            .map(|Concluded { finished, .. }| {
+            .map(|finished| {
                 finished.in_hand.hold.settle();
                 Settlement { receipt: finished.in_hand.receipt().clone(), disposition: finished.ending.disposition() }
             })

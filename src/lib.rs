@@ -20,6 +20,7 @@ pub mod lease;
 pub mod logging;
 pub mod message;
 pub mod metrics;
+pub mod mutant;
 pub mod order;
 mod pressure;
 pub mod queue;

@@ -17,6 +17,7 @@ use crate::health::Health;
 use crate::http;
 use crate::logging::EventLog;
 use crate::metrics::Metrics;
+use crate::mutant::is_mutant;
 use crate::reconciler::Reconciler;
 
 /// How often queue and store are asked how they are while nothing else asks.
@@ -137,7 +138,7 @@ async fn work(
     let Opened { queue, store } = opened;
     let engine = Engine::new(queue.clone(), store.clone(), fulfiller, observers.clone(), options)?
         .keep_leases_through(leases.queue, leases.store);
-    let reconciling = settings.reconcile.map(|reconcile| {
+    let reconciling = settings.reconcile.filter(|_| !is_mutant!(NoReconciler)).map(|reconcile| {
         let reconciler = Reconciler::new(queue, store, observers.clone(), engine.watermark(), reconcile);
         tokio::spawn(reconciler.run(drain.clone()))
     });

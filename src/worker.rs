@@ -16,7 +16,8 @@ use crate::fulfiller::Outcome;
 use crate::in_hand::{Ending, Finished, InHand};
 use crate::lease::LeaseKeeper;
 use crate::message;
-use crate::order::Order;
+use crate::mutant::is_mutant;
+use crate::order::{IdempotencyKey, Order};
 use crate::queue::{Claim, Claimed};
 use crate::retry::{self, WhenAmbiguous};
 use crate::store::{BeginRequest, Begun, DeadReason, TAKEN_OVER};
@@ -260,7 +261,11 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
 impl Context {
     /// The call within its time limit, with its panics caught.
     async fn call_fulfiller(&self, order: &Order) -> Called {
-        let key = order.idempotency_key();
+        let key = if is_mutant!(KeyPerAttempt) {
+            IdempotencyKey::of(order.id, Some(order.attempt.into()))
+        } else {
+            order.idempotency_key()
+        };
         let limit = self.options.call_timeout;
         let call = AssertUnwindSafe(self.fulfiller.fulfil(order, &key)).catch_unwind();
         match tokio::time::timeout(limit, call).await {

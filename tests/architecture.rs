@@ -13,6 +13,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("order", &[]),
     ("message", &["order"]),
     ("retry", &[]),
+    // Bugs on purpose, in no release: whoever has one asks for it.
+    ("mutant", &[]),
     // What the engine asks of others.
     ("queue", &["order"]),
     ("store", &["order", "message"]),
@@ -23,9 +25,9 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("call_times", &[]),
     // Who answers. No backend knows another one, nor who watches.
     ("sqlite", &["order", "retry"]),
-    ("queue::redis", &["queue", "retry", "config"]),
+    ("queue::redis", &["queue", "retry", "config", "mutant"]),
     ("queue::sqlite", &["queue", "sqlite"]),
-    ("store::postgres", &["store", "order", "message", "retry", "config"]),
+    ("store::postgres", &["store", "order", "message", "retry", "config", "mutant"]),
     ("store::sqlite", &["store", "order", "message", "sqlite"]),
     ("fulfiller::simulated", &["fulfiller", "order", "config"]),
     ("fulfiller::http", &["fulfiller", "order", "config", "event", "retry"]),
@@ -60,6 +62,7 @@ const ENGINE: &[&str] = &[
     "order",
     "message",
     "retry",
+    "mutant",
     "queue",
     "store",
     "fulfiller",

@@ -22,6 +22,16 @@ const RETAIL_COLUMNS: [&str; 8] = [
     "correlation_id=InvoiceNo",
 ];
 
+/// Caught, when seeded: a build with the feature `faults`.
+#[cfg(not(feature = "faults"))]
+#[test]
+fn bugs_on_purpose_are_not_in_a_build_without_them() {
+    let program = std::fs::read(env!("CARGO_BIN_EXE_fulfillment-worker")).expect("the binary");
+    let program = String::from_utf8_lossy(&program);
+    assert!(program.contains("FULFILLMENT_"), "variables are looked for in the wrong place");
+    assert!(!program.contains("FULFILLMENT_MUTANT"), "the binary can be told to have a bug");
+}
+
 /// A folder to work in, and the binary started there with no configuration around it.
 struct Workplace(TempDir);
 

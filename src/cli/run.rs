@@ -34,6 +34,8 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
     let (settings, log) = arguments.options.resolve(origins)?;
     start_logging(&log)?;
+    #[cfg(feature = "faults")]
+    crate::mutant::announce();
     tracing::debug!(?settings, "configuration");
     if let Some(doubt) = connect::doubt(&settings.backends) {
         tracing::warn!("{doubt}");

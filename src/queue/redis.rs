@@ -15,6 +15,7 @@ use super::{Claimed, Depth, Disposition, Held, Queue, QueueError, Receipt, Settl
 use crate::WorkerId;
 use crate::config::SecretUrl;
 use crate::config::redis_url::RedisServers;
+use crate::mutant::source;
 
 mod address;
 mod advice;
@@ -92,7 +93,7 @@ struct Scripts {
 /// A script behind the functions that several share.
 macro_rules! script {
     ($file:literal) => {
-        Script::new(concat!(include_str!("redis/common.lua"), "\n", include_str!($file)))
+        Script::new(&format!("{}\n{}", include_str!("redis/common.lua"), source!($file)))
     };
 }
 

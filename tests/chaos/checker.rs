@@ -41,6 +41,14 @@ impl Verdict {
         verdict
     }
 
+    /// Checks what there is to check where no warehouse keeps a record.
+    pub(crate) fn without_warehouse(evidence: &Evidence, journal: &[Entry], killed: &[Killed]) -> Self {
+        let mut verdict = Self { findings: Findings::without_warehouse(evidence), ..Self::default() };
+        verdict.check_journal(evidence, journal);
+        verdict.check_takeovers(evidence, killed);
+        verdict
+    }
+
     fn check_journal(&mut self, evidence: &Evidence, journal: &[Entry]) {
         let requests: HashSet<i32> = evidence.rows.values().map(|row| row.request).collect();
         for entry in journal {

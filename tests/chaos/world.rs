@@ -1,5 +1,6 @@
 //! Everything that runs: servers, links, workers, warehouse; and what became of the workers.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Mutex as BlockingMutex, MutexGuard, PoisonError};
@@ -25,31 +26,35 @@ use crate::warehouse::WarehouseProcess;
 pub(crate) const WORKERS: usize = 4;
 /// As short as it goes, so that much happens in little time.
 pub(crate) const LEASE: Duration = Duration::from_secs(2);
-/// Attempts are lost to kills and answers that don't come, so that the usual five would not do for every order.
-const WORKER: [&str; 22] = [
-    "--lease",
-    "2s",
-    "--call-timeout",
-    "1s",
-    "--retry-base",
-    "100ms",
-    "--retry-cap",
-    "2s",
-    "--max-attempts",
-    "1000",
-    "--concurrency",
-    "64",
-    "--fulfiller-retry-budget",
-    "0.5",
-    "--reconcile-interval",
-    "1s",
-    "--reconcile-grace",
-    "3s",
-    "--drain-timeout",
-    "5s",
-    "--log",
-    "info",
-];
+
+/// How workers are started.
+#[derive(Debug, Clone)]
+pub(crate) struct Workers {
+    /// How many there are from the start.
+    pub(crate) count: usize,
+    pub(crate) options: BTreeMap<&'static str, &'static str>,
+    pub(crate) environment: BTreeMap<&'static str, String>,
+}
+
+impl Default for Workers {
+    /// Attempts are lost to kills and answers that don't come, so that the usual five would not do for every order.
+    fn default() -> Self {
+        let options = BTreeMap::from([
+            ("--lease", "2s"),
+            ("--call-timeout", "1s"),
+            ("--retry-base", "100ms"),
+            ("--retry-cap", "2s"),
+            ("--max-attempts", "1000"),
+            ("--concurrency", "64"),
+            ("--fulfiller-retry-budget", "0.5"),
+            ("--reconcile-interval", "1s"),
+            ("--reconcile-grace", "3s"),
+            ("--drain-timeout", "5s"),
+            ("--log", "info"),
+        ]);
+        Self { count: WORKERS, options, environment: BTreeMap::new() }
+    }
+}
 
 /// What a worker believes the time to be.
 #[derive(Debug, Clone, Copy)]
@@ -85,8 +90,10 @@ pub(crate) struct World {
     pub(crate) postgres: Mutex<PostgresServer>,
     pub(crate) warehouse: Mutex<Option<WarehouseProcess>>,
     pub(crate) workers: Vec<Mutex<WorkerProcess>>,
-    redis_url: String,
-    postgres_url: String,
+    /// How the next worker is started.
+    pub(crate) start: Workers,
+    pub(crate) redis_url: String,
+    pub(crate) postgres_url: String,
     redis_link: FaultProxy,
     postgres_link: FaultProxy,
     warehouse_link: FaultProxy,
@@ -105,7 +112,7 @@ pub(crate) struct Killed {
 
 impl World {
     /// Starts everything, and waits until the workers are ready.
-    pub(crate) async fn start() -> Self {
+    pub(crate) async fn start(workers: Workers) -> Self {
         let redis = RedisServer::start_on_small_disk(REDIS_DISK_MEBIBYTES).await;
         let postgres = PostgresServer::start_on_small_disk(POSTGRES_DISK_MEBIBYTES).await;
         let database = postgres.database().await;
@@ -126,9 +133,10 @@ impl World {
             postgres: Mutex::new(postgres),
             warehouse: Mutex::new(Some(warehouse)),
             workers: Vec::new(),
+            start: workers,
             killed: BlockingMutex::default(),
         };
-        for _ in 0..WORKERS {
+        for _ in 0..world.start.count {
             let mut worker = world.new_worker();
             worker.wait_until_ready().await;
             world.workers.push(Mutex::new(worker));
@@ -155,15 +163,24 @@ impl World {
             url.set_port(Some(self.link(link).address().port())).expect("a URL that can have a port");
             url.to_string()
         };
-        let fulfiller = format!("http://{}/shipments", self.link(Link::Warehouse).address());
-        let options: Vec<&str> = ["--fulfiller", &fulfiller].into_iter().chain(WORKER).collect();
-        let queue = through(&self.redis_url, Link::Redis);
         let library = libfaketime();
         let environment: &[(&str, &str)] = match clock.offset() {
             Some(offset) => &[("LD_PRELOAD", &library), ("FAKETIME", offset), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")],
             None => &[],
         };
-        WorkerProcess::start_with(&queue, &through(&self.postgres_url, Link::Postgres), &options, environment)
+        let (queue, store) = (through(&self.redis_url, Link::Redis), through(&self.postgres_url, Link::Postgres));
+        self.new_worker_at(&queue, &store, environment)
+    }
+
+    /// Starts a worker for this queue and store, and doesn't wait for it.
+    pub(crate) fn new_worker_at(&self, queue: &str, store: &str, environment: &[(&str, &str)]) -> WorkerProcess {
+        let warehouse = format!("http://{}/shipments", self.link(Link::Warehouse).address());
+        let mut options = BTreeMap::from([("--fulfiller", warehouse.as_str())]);
+        options.extend(self.start.options.iter().map(|(name, value)| (*name, *value)));
+        let options: Vec<&str> = options.into_iter().flat_map(|(name, value)| [name, value]).collect();
+        let own = self.start.environment.iter().map(|(name, value)| (*name, value.as_str()));
+        let environment: Vec<(&str, &str)> = own.chain(environment.iter().copied()).collect();
+        WorkerProcess::start_with(queue, store, &options, &environment)
     }
 
     /// Kills a worker, and starts another one in its place.

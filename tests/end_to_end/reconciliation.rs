@@ -67,6 +67,7 @@ async fn migrated() -> TestDatabase {
     database
 }
 
+/// Caught, when seeded: no reconciler.
 #[tokio::test]
 async fn orders_whose_producer_died_between_insert_and_push_are_fulfilled() {
     let (redis, database) = (RedisServer::start().await, migrated().await);
@@ -77,6 +78,7 @@ async fn orders_whose_producer_died_between_insert_and_push_are_fulfilled() {
     assert_eq!(worker.metrics().value("fulfillment_drift_total{kind=\"lost_message\"}"), f64::from(ORDERS));
 }
 
+/// Caught, when seeded: no reconciler, which leaves behind whatever was not in work.
 #[tokio::test]
 async fn a_redis_that_is_flushed_while_workers_run_loses_no_order() {
     let (redis, database) = (RedisServer::start().await, migrated().await);
@@ -88,7 +90,7 @@ async fn a_redis_that_is_flushed_while_workers_run_loses_no_order() {
     all_fulfilled_once(&redis, &database, ORDERS).await;
 }
 
-/// Caught, when seeded: a search for `pending` orders only, which leaves those in work behind.
+/// Caught, when seeded: no reconciler; a search for `pending` orders only, which leaves those in work behind.
 #[tokio::test]
 async fn a_redis_that_comes_back_empty_and_a_worker_that_does_not_lose_no_order() {
     let (mut redis, database) = (RedisServer::start().await, migrated().await);
@@ -106,6 +108,7 @@ async fn a_redis_that_comes_back_empty_and_a_worker_that_does_not_lose_no_order(
     assert_eq!(worker.metrics().value("fulfillment_drift_total{kind=\"abandoned_order\"}"), f64::from(ORDERS));
 }
 
+/// Caught, when seeded: a begin that takes finished orders, too.
 #[tokio::test]
 async fn messages_of_finished_orders_that_an_old_snapshot_brings_back_are_dropped() {
     let (redis, database) = (RedisServer::start().await, migrated().await);
@@ -122,6 +125,7 @@ async fn messages_of_finished_orders_that_an_old_snapshot_brings_back_are_droppe
     assert_eq!(worker.metrics().value("fulfillment_already_final_total"), f64::from(ORDERS));
 }
 
+/// Caught, when seeded: no reconciler.
 #[tokio::test]
 async fn a_lost_order_is_found_while_the_queue_never_runs_empty() {
     let (redis, database) = (RedisServer::start().await, migrated().await);
@@ -145,7 +149,7 @@ async fn a_lost_order_is_found_while_the_queue_never_runs_empty() {
     assert_eq!(worker.metrics().value("fulfillment_drift_total{kind=\"lost_message\"}"), 1.0);
 }
 
-/// Caught, when seeded: a lead that never ends.
+/// Caught, when seeded: no reconciler, a lead that never ends.
 #[tokio::test]
 async fn when_the_leading_worker_is_killed_another_one_takes_over() {
     let (redis, database) = (RedisServer::start().await, migrated().await);

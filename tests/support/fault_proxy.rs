@@ -1,12 +1,14 @@
-//! A TCP proxy that does to connections what networks do: cuts them, loses replies, falls silent, is slow.
+//! A TCP proxy that does to connections what networks do: cuts them, loses replies, falls silent, is slow, holds up.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +28,8 @@ pub(crate) enum Behaviour {
     Delay,
     /// Replies arrive so much later, as those of a server that takes its time.
     Late(Duration),
+    /// A request with this text in it, and what follows on its connection, waits until the proxy behaves otherwise.
+    HoldFrom(&'static str),
 }
 
 /// See the module. Listens on a free port of 127.0.0.1 until dropped.
@@ -37,13 +41,11 @@ pub(crate) struct FaultProxy {
 
 struct Shared {
     to: SocketAddr,
-    now: Mutex<Now>,
-}
-
-struct Now {
-    behaviour: Behaviour,
+    behaviour: watch::Sender<Behaviour>,
+    /// Connections with a request that waits.
+    holding: AtomicUsize,
     /// Ends the connections of now.
-    cut: CancellationToken,
+    cut: Mutex<CancellationToken>,
 }
 
 impl FaultProxy {
@@ -51,8 +53,8 @@ impl FaultProxy {
     pub(crate) async fn start(to: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port on 127.0.0.1");
         let address = listener.local_addr().expect("the port's number");
-        let now = Mutex::new(Now { behaviour: Behaviour::Pass, cut: CancellationToken::new() });
-        let shared = Arc::new(Shared { to, now });
+        let (behaviour, _) = watch::channel(Behaviour::Pass);
+        let shared = Arc::new(Shared { to, behaviour, holding: AtomicUsize::new(0), cut: Mutex::default() });
         let accepting = tokio::spawn(Arc::clone(&shared).accept(listener));
         Self { address, shared, accepting }
     }
@@ -64,12 +66,17 @@ impl FaultProxy {
 
     /// Holds from the next byte on, for old and new connections.
     pub(crate) fn behave(&self, behaviour: Behaviour) {
-        self.shared.now().behaviour = behaviour;
+        self.shared.behaviour.send_replace(behaviour);
+    }
+
+    /// How many connections have a request that waits; see [`Behaviour::HoldFrom`].
+    pub(crate) fn holding(&self) -> usize {
+        self.shared.holding.load(Ordering::Relaxed)
     }
 
     /// Closes every connection, whatever is under way.
     pub(crate) fn cut(&self) {
-        std::mem::take(&mut self.shared.now().cut).cancel();
+        std::mem::take(&mut *self.shared.cut()).cancel();
     }
 }
 
@@ -81,8 +88,8 @@ impl Drop for FaultProxy {
 }
 
 impl Shared {
-    fn now(&self) -> MutexGuard<'_, Now> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cut(&self) -> MutexGuard<'_, CancellationToken> {
+        self.cut.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn accept(self: Arc<Self>, listener: TcpListener) {
@@ -95,15 +102,16 @@ impl Shared {
     }
 
     async fn connect(self: Arc<Self>, client: TcpStream) {
-        let cut = self.now().cut.clone();
+        let cut = self.cut().clone();
         // Refused: the client's connection is closed by being dropped.
         let Ok(server) = TcpStream::connect(self.to).await else { return };
         // Best effort: without it replies are merely later.
         let _ = client.set_nodelay(true).and(server.set_nodelay(true));
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
-        // Whichever ends first, both connections are closed.
+        // Whichever ends first, both connections are closed. What is cut while it waits doesn't arrive.
         tokio::select! {
+            biased;
             () = cut.cancelled() => {}
             () = self.pass_on(from_client, to_server, false) => {}
             () = self.pass_on(from_server, to_client, true) => {}
@@ -114,22 +122,52 @@ impl Shared {
         // As much as a reply has, so that one that is late is so once.
         let mut buffer = vec![0; 128 * 1024];
         while let Ok(length @ 1..) = from.read(&mut buffer).await {
-            let behaviour = self.now().behaviour;
+            let behaviour = *self.behaviour.borrow();
             match behaviour {
                 Behaviour::LoseReplies if replies => return,
                 Behaviour::Vanish => return swallow(&mut from, &mut buffer).await,
                 Behaviour::Delay => tokio::time::sleep(LATE).await,
                 Behaviour::Late(by) if replies => tokio::time::sleep(by).await,
-                Behaviour::Pass | Behaviour::LoseReplies | Behaviour::Late(_) => {}
+                Behaviour::HoldFrom(text) if !replies && contains(&buffer[..length], text) => self.hold().await,
+                Behaviour::Pass | Behaviour::LoseReplies | Behaviour::Late(_) | Behaviour::HoldFrom(_) => {}
             }
             if to.write_all(&buffer[..length]).await.is_err() {
                 return;
             }
         }
     }
+
+    /// May be dropped, when the connection is cut.
+    async fn hold(&self) {
+        let _counted = Counted::new(&self.holding);
+        let mut behaviour = self.behaviour.subscribe();
+        // Fails only when the proxy is gone.
+        let _ = behaviour.wait_for(|behaviour| !matches!(behaviour, Behaviour::HoldFrom(_))).await;
+    }
+}
+
+/// Whether the text is in these bytes.
+fn contains(bytes: &[u8], text: &str) -> bool {
+    text.is_empty() || bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
 /// Reads until the sender gives up.
 async fn swallow(from: &mut OwnedReadHalf, buffer: &mut [u8]) {
     while let Ok(1..) = from.read(buffer).await {}
+}
+
+/// Counts one for as long as it lives.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }

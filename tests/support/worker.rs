@@ -12,10 +12,19 @@ use super::metrics::Metrics;
 use super::process::{Process, Signal};
 use super::{LONG, eventually, free_port};
 
+/// Names a bug that the binary is to have, so that any test can show that it would notice; see `tests/mutants`.
+const MUTANT: &str = "FULFILLMENT_MUTANT";
+
 /// The binary with `arguments`, free of any configuration in this environment.
 pub(crate) fn binary(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fulfillment-worker"));
     command.args(arguments).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    if let Some(mutant) = std::env::var_os(MUTANT) {
+        if cfg!(not(feature = "faults")) {
+            panic!("{MUTANT} is set: run this with --features faults");
+        }
+        command.env(MUTANT, mutant);
+    }
     command
 }
 

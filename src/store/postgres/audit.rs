@@ -10,6 +10,7 @@ use super::errors::Failure;
 use super::reports::attempts;
 use super::timestamp::{micros, timestamp};
 use super::{PostgresStore, column};
+use crate::mutant::source;
 use crate::order::{Fence, OrderId, State};
 use crate::store::StoreError;
 use crate::store::audit::{Audit, AuditPage, ClaimedUpTo, Orphan, OrphanSearch, RECONCILER, attempts_spent};
@@ -67,7 +68,7 @@ async fn orphans(store: &PostgresStore, search: &OrphanSearch) -> Result<Vec<Orp
     let rows = store
         .connections
         .query(
-            include_str!("orphans.sql"),
+            source!("orphans.sql"),
             &[
                 (&claimed, Type::TIMESTAMP),
                 (&pending_too, Type::BOOL),

@@ -9,6 +9,7 @@ use tokio_postgres::types::Type;
 
 use super::errors::Failure;
 use super::{PostgresStore, Presence, bisect, column, small, without_nul};
+use crate::mutant::source;
 use crate::order::{Fence, Order, State};
 use crate::store::{BeginRequest, Begun, TAKEN_OVER};
 
@@ -74,7 +75,7 @@ async fn run(store: &PostgresStore, requests: &[&BeginRequest]) -> Result<Vec<Fo
     let rows = store
         .connections
         .query(
-            include_str!("begin.sql"),
+            source!("begin.sql"),
             &[
                 (&ids, Type::INT8_ARRAY),
                 (&attempts, Type::INT4_ARRAY),

@@ -10,6 +10,7 @@ use tokio_postgres::types::Type;
 use super::errors::Failure;
 use super::timestamp::{elapsed, micros, timestamp};
 use super::{PostgresStore, Presence, bisect, column, detail, small, without_nul};
+use crate::mutant::source;
 use crate::order::{Fence, OrderId, State};
 use crate::store::{Conclusion, DeadLetter, Renewal, Renewed, Target, Verdict};
 
@@ -75,7 +76,7 @@ async fn run_conclude(store: &PostgresStore, conclusions: &[&Conclusion]) -> Res
     let rows = store
         .connections
         .query(
-            include_str!("conclude.sql"),
+            source!("conclude.sql"),
             &[
                 (&ids, Type::INT8_ARRAY),
                 (&fences, Type::TIMESTAMP_ARRAY),
@@ -138,7 +139,7 @@ async fn run_renew(store: &PostgresStore, renewals: &[Renewal]) -> Result<Vec<Re
     let held: Vec<SystemTime> = renewals.iter().map(|renewal| timestamp(renewal.fence.0)).collect();
     let rows = store
         .connections
-        .query(include_str!("renew.sql"), &[(&ids, Type::INT8_ARRAY), (&held, Type::TIMESTAMP_ARRAY)])
+        .query(source!("renew.sql"), &[(&ids, Type::INT8_ARRAY), (&held, Type::TIMESTAMP_ARRAY)])
         .await?;
     let mut answers = HashMap::with_capacity(rows.len());
     for row in rows {
