@@ -13,7 +13,7 @@ use crate::support::LONG;
 use crate::support::process::Signal;
 use crate::support::redis::QUEUE_KEY;
 use crate::support::small_disk::SmallDisk;
-use crate::world::{Clock, World, now_micros};
+use crate::world::{World, now_micros};
 
 /// Between two times that connections are terminated.
 const TERMINATED_EVERY: Duration = Duration::from_millis(200);
@@ -55,8 +55,11 @@ impl Injector {
         match fault {
             Fault::WorkerKilled => world.replace(&mut *world.workers[worker].lock().await, alone).await,
             Fault::WorkerStopped => self.stop_worker(worker, lasts).await,
-            Fault::WorkerTerminated => self.terminate_worker(worker, Clock::Right).await,
-            Fault::WorkerClockOff => self.terminate_worker(worker, Clock::off(worker)).await,
+            Fault::WorkerTerminated => self.terminate_worker(worker, &[]).await,
+            Fault::WorkerClockOff => {
+                let clock = &world.wrong_clocks[worker % world.wrong_clocks.len()];
+                self.terminate_worker(worker, &clock.environment()).await;
+            }
             Fault::RedisKilled => world.restart_redis(lasts, true).await,
             Fault::RedisEmptied => world.restart_redis(lasts, false).await,
             Fault::RedisSetBack => world.set_redis_back(lasts).await,
@@ -109,11 +112,12 @@ impl Injector {
         worker.signal(Signal::Continue);
     }
 
-    async fn terminate_worker(&self, worker: usize, next: Clock) {
+    /// `environment` is for the one that comes in its place.
+    async fn terminate_worker(&self, worker: usize, environment: &[(&str, &str)]) {
         let mut worker = self.world.workers[worker].lock().await;
         worker.signal(Signal::Term);
         worker.ended(LONG).await;
-        *worker = self.world.new_worker_with(next);
+        *worker = self.world.new_worker_with(environment);
     }
 
     /// Redis refuses to write then; with `appendfsync always` it would end itself, as it does when it is killed.

@@ -57,9 +57,8 @@ const SECONDS: u64 = 21;
 /// Orders a second.
 const RATE: u64 = 100;
 
-/// Caught, when seeded: a key per attempt, a conclusion without the fence; before there was a reconciler, also an
-/// acknowledgement without a commit. A bug that shows at one moment only is met by chance: `tests/mutants` doesn't wait
-/// for it.
+/// Caught, when seeded: a key per attempt, finished orders that are begun again, retries without a lease, no reconciler. A
+/// bug that shows at one moment only is met by chance: `tests/mutants` doesn't wait for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 async fn nothing_is_lost_and_nothing_done_twice_whatever_goes_wrong() {
     let (seed, seconds, rate) = (size("CHAOS_SEED", 1), size("CHAOS_SECONDS", SECONDS), size("CHAOS_RATE", RATE));

@@ -15,6 +15,7 @@ use crate::evidence::REJECTED_PRODUCT;
 use crate::plan::{Fault, Link};
 use crate::promises::identity;
 use crate::proxy::FaultProxy;
+use crate::support::clock::HostClock;
 use crate::support::postgres::PostgresServer;
 use crate::support::process::Signal;
 use crate::support::redis::RedisServer;
@@ -56,30 +57,6 @@ impl Default for Workers {
     }
 }
 
-/// What a worker believes the time to be.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Clock {
-    Right,
-    HourAhead,
-    HourBehind,
-}
-
-impl Clock {
-    /// One that is off: ahead for some workers, behind for others.
-    pub(crate) fn off(worker: usize) -> Self {
-        if worker.is_multiple_of(2) { Self::HourAhead } else { Self::HourBehind }
-    }
-
-    /// The offset as libfaketime takes it.
-    fn offset(self) -> Option<&'static str> {
-        match self {
-            Self::Right => None,
-            Self::HourAhead => Some("+3600"),
-            Self::HourBehind => Some("-3600"),
-        }
-    }
-}
-
 /// Enough for what a soak writes, and soon filled.
 const REDIS_DISK_MEBIBYTES: u32 = 256;
 const POSTGRES_DISK_MEBIBYTES: u32 = 1024;
@@ -90,6 +67,8 @@ pub(crate) struct World {
     pub(crate) postgres: Mutex<PostgresServer>,
     pub(crate) warehouse: Mutex<Option<WarehouseProcess>>,
     pub(crate) workers: Vec<Mutex<WorkerProcess>>,
+    /// An hour ahead, and an hour behind.
+    pub(crate) wrong_clocks: [HostClock; 2],
     /// How the next worker is started.
     pub(crate) start: Workers,
     pub(crate) redis_url: String,
@@ -133,6 +112,7 @@ impl World {
             postgres: Mutex::new(postgres),
             warehouse: Mutex::new(Some(warehouse)),
             workers: Vec::new(),
+            wrong_clocks: [HostClock::off_by("+1h"), HostClock::off_by("-1h")],
             start: workers,
             killed: BlockingMutex::default(),
         };
@@ -153,20 +133,15 @@ impl World {
 
     /// Starts a worker on the links, and doesn't wait for it.
     pub(crate) fn new_worker(&self) -> WorkerProcess {
-        self.new_worker_with(Clock::Right)
+        self.new_worker_with(&[])
     }
 
-    /// The same with a clock that may be off. What it measures times with, the monotonic clock, never is.
-    pub(crate) fn new_worker_with(&self, clock: Clock) -> WorkerProcess {
+    /// The same with further variables in its environment.
+    pub(crate) fn new_worker_with(&self, environment: &[(&str, &str)]) -> WorkerProcess {
         let through = |url: &str, link: Link| {
             let mut url = url::Url::parse(url).expect("a URL");
             url.set_port(Some(self.link(link).address().port())).expect("a URL that can have a port");
             url.to_string()
-        };
-        let library = libfaketime();
-        let environment: &[(&str, &str)] = match clock.offset() {
-            Some(offset) => &[("LD_PRELOAD", &library), ("FAKETIME", offset), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")],
-            None => &[],
         };
         let (queue, store) = (through(&self.redis_url, Link::Redis), through(&self.postgres_url, Link::Postgres));
         self.new_worker_at(&queue, &store, environment)
@@ -274,17 +249,6 @@ impl World {
         copy_files(earlier.path(), &files).expect("the files of Redis, put back");
         redis.restart().await;
     }
-}
-
-/// Where Debian's package `libfaketime` puts the library.
-fn libfaketime() -> String {
-    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
-    folders
-        .map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"))
-        .find(|file| file.exists())
-        .expect("libfaketime below /usr/lib; run scripts/install-packages.sh")
-        .display()
-        .to_string()
 }
 
 const REDIS_FILES: &str = "appendonlydir";

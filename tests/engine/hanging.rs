@@ -14,7 +14,7 @@ const OTHERS: usize = 16;
 /// The bound of docs/RELIABILITY.md: all attempts of the orders before, in as many places as there are, each for as long
 /// as a call may take. Retries come before new orders, so it is not less either.
 ///
-/// Caught, when seeded: a permit that a timeout doesn't give back.
+/// Caught, when seeded: calls that are given a hundred times their time.
 #[tokio::test]
 async fn orders_that_hang_or_panic_hold_up_the_others_for_no_longer_than_their_timeouts_take() {
     let place = Place::new();

@@ -46,8 +46,9 @@ const EVENTS: &str = "SELECT order_id, \
 const DEAD_LETTERS: &str = "SELECT reason, order_id FROM fulfillment.dead_letters";
 
 impl Evidence {
-    /// Reads everything that Postgres holds; `calls` are the lines of the warehouse's record.
+    /// Reads everything that Postgres holds, as it is at one moment; `calls` are the lines of the warehouse's record.
     pub(crate) async fn collect(store: &Client, calls: Vec<Value>) -> Result<Self, tokio_postgres::Error> {
+        store.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         let row = |row: &tokio_postgres::Row| Row {
             product: row.get(1),
             request: row.get(2),
@@ -63,6 +64,7 @@ impl Evidence {
         }
         let dead_letters =
             store.query(DEAD_LETTERS, &[]).await?.iter().map(|letter| (letter.get(0), letter.get(1))).collect();
+        store.batch_execute("COMMIT").await?;
         Ok(Self { rows, timelines, dead_letters, calls })
     }
 
