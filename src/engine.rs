@@ -32,7 +32,9 @@ pub const BATCH: usize = 500;
 /// Batches of one kind under way at once: one gathers while another commits.
 pub(crate) const BATCHES_AT_ONCE: usize = 2;
 
-/// No call to a backend takes longer; the backends' own limits are shorter and tell more.
+/// No call to a backend takes longer; the backends' own limits are shorter and tell more. The renewal of rows is given up
+/// after a quarter of a lease: it begins before half of the lease is over, so that one which hangs on a connection that leads
+/// nowhere leaves time for another one, on a new connection.
 const CALL_LIMIT: Duration = Duration::from_secs(60);
 
 /// How often a loop that has nothing to do shows that it is alive; once a lease, where that is shorter.
@@ -250,9 +252,10 @@ impl Context {
     ) -> Result<T, E> {
         let began = Instant::now();
         let (pressure, under_way) = (self.pressure.call(stage), self.observers.under_way(stage.dependency()));
-        let result = match tokio::time::timeout(CALL_LIMIT, call).await {
+        let limit = if stage == Stage::RenewStore { CALL_LIMIT.min(self.options.lease / 4) } else { CALL_LIMIT };
+        let result = match tokio::time::timeout(limit, call).await {
             Ok(result) => result,
-            Err(_) => Err(E::no_answer(CALL_LIMIT)),
+            Err(_) => Err(E::no_answer(limit)),
         };
         drop((pressure, under_way));
         let items = result.as_ref().map_or(0, count);

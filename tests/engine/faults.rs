@@ -1,6 +1,7 @@
 //! Real backends that answer at a bad moment.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use fulfillment_worker::order::OrderId;
@@ -48,10 +49,11 @@ impl Queue for SlowToSettle {
     }
 }
 
-/// A store that answers only when it is told to, at one of two places.
+/// A store that answers only when it is told to, at one place.
 pub(crate) struct HeldUp {
     pub(crate) store: Arc<dyn OrderStore>,
     pub(crate) at: Moment,
+    renewals: AtomicUsize,
     /// Told when it got there.
     pub(crate) reached: Notify,
     pub(crate) answer: Notify,
@@ -64,11 +66,13 @@ pub(crate) enum Moment {
     Begun,
     /// A renewal, which then says that every row is lost.
     RowsLost,
+    /// The first renewal, which doesn't arrive.
+    FirstRenewal,
 }
 
 impl HeldUp {
     pub(crate) fn new(store: Arc<dyn OrderStore>, at: Moment) -> Arc<Self> {
-        Arc::new(Self { store, at, reached: Notify::new(), answer: Notify::new() })
+        Arc::new(Self { store, at, renewals: AtomicUsize::new(0), reached: Notify::new(), answer: Notify::new() })
     }
 
     async fn hold_up(&self, at: Moment) -> bool {
@@ -84,6 +88,10 @@ impl HeldUp {
 #[async_trait::async_trait]
 impl OrderStore for HeldUp {
     async fn renew(&self, renewals: &[Renewal]) -> Result<Vec<Renewed>, StoreError> {
+        let is_first = self.renewals.fetch_add(1, Ordering::SeqCst) == 0;
+        if is_first {
+            self.hold_up(Moment::FirstRenewal).await;
+        }
         if self.hold_up(Moment::RowsLost).await {
             Ok(vec![Renewed::Lost; renewals.len()])
         } else {

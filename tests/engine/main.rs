@@ -121,6 +121,28 @@ async fn a_call_longer_than_its_lease_is_made_once_although_another_worker_is_wa
     assert_eq!(place.timeline(ids[0]).await, ["processing@1", "fulfilled@1"]);
 }
 
+/// Caught, when seeded: a renewal that is waited for as long as any other call.
+#[tokio::test]
+async fn a_renewal_that_hangs_is_given_up_in_time_for_another_one() {
+    let place = Place::new();
+    let ids = place.submit(1).await;
+    let options = EngineOptions { lease: Duration::from_secs(3), ..options() };
+    let store = HeldUp::new(place.store(options.lease), Moment::FirstRenewal);
+    let mut engine = place.start_on(place.queue(options.lease), store.clone(), options, |_| {
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_secs(6)).await;
+            fulfilled()
+        })
+    });
+    store.reached.notified().await;
+    // A second message for the same order gives another worker a reason to try a takeover all the while.
+    place.push(&ids).await;
+    let _other = place.start(options, |_| Box::pin(async { fulfilled() }));
+    let before = engine.until("fulfilled 1").await;
+    assert!(!before.iter().any(|event| event.starts_with("lost")), "{before:?}");
+    assert_eq!(place.timeline(ids[0]).await, ["processing@1", "fulfilled@1"]);
+}
+
 /// Caught a keeper that renewed the row's lease and not the message's.
 #[tokio::test]
 async fn the_message_of_a_call_longer_than_its_lease_is_not_delivered_again() {
@@ -242,7 +264,7 @@ async fn a_renewal_that_comes_after_the_settlement_is_not_a_lost_lease() {
 async fn a_call_that_ends_while_its_row_is_being_lost_is_not_acknowledged() {
     let place = Place::new();
     place.submit(1).await;
-    let options = EngineOptions { lease: Duration::from_millis(600), ..options() };
+    let options = EngineOptions { lease: Duration::from_secs(3), ..options() };
     let store = HeldUp::new(place.store(options.lease), Moment::RowsLost);
     let finish = Arc::new(Notify::new());
     let gate = Arc::clone(&finish);
