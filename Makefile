@@ -20,7 +20,8 @@ run: ## Run the service, as the environment and ARGS configure it
 test: ## Install what the tests need (apt, pip), start real servers, run every test
 	scripts/install-packages.sh
 	scripts/install-python.sh
-	scripts/with-servers.sh cargo test --locked
+	@# Tests wait most of the time: for leases, backoffs and servers.
+	RUST_TEST_THREADS=4 scripts/with-servers.sh cargo test --locked
 	RUST_TEST_THREADS=5 cargo test --locked --features faults --test matrix --test mutants
 
 lint: ## Check format, clippy, dependencies, metrics and shell scripts
