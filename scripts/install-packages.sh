@@ -19,6 +19,7 @@ need postgresql has_postgres_server
 need postgresql-client command -v psql
 need prometheus command -v prometheus
 need prometheus command -v promtool
+need prometheus-alertmanager command -v amtool
 need shellcheck command -v shellcheck
 need python3 command -v python3
 need python3-venv python3 -c 'import ensurepip, venv'

@@ -27,6 +27,7 @@ fi
 metrics_as_promtool_reads_them() { sed 's/(varies)/0/' tests/golden/metrics.txt | promtool check metrics; }
 if have promtool "scripts/install-packages.sh"; then
   check "metrics" metrics_as_promtool_reads_them
+  check "rules and alerts" promtool check config --lint=all --lint-fatal deploy/prometheus/prometheus.yml
 fi
 if have shellcheck "scripts/install-packages.sh"; then
   check "shell scripts" shellcheck scripts/*.sh .ci/run
