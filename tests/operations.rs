@@ -88,7 +88,10 @@ fn rules_and_runbook_are_about_metrics_that_there_are() {
                 .iter()
                 .any(|beginning| word.starts_with(beginning));
             let of_the_rules = word.starts_with("job:") && word.matches(':').count() == 2;
-            let known = shown.contains(word) || shown.contains(format!("{word}_count").as_str()) || recorded.contains(word) || word == "fulfillment_worker";
+            let known = shown.contains(word)
+                || shown.contains(format!("{word}_count").as_str())
+                || recorded.contains(word)
+                || word == "fulfillment_worker";
             if (of_the_worker || of_the_rules) && !known {
                 missing.insert(format!("{file}: {word}"));
             }

@@ -9,6 +9,7 @@ mod support;
 #[expect(dead_code, reason = "shared with the tests of the warehouse itself, which use all of it")]
 mod warehouse;
 
+mod alerts;
 mod clocks;
 mod demo;
 mod foreign_producer;

@@ -24,7 +24,8 @@ scrape_configs:
       - targets: ['TARGET']
 ";
 
-struct Prometheus {
+/// A Prometheus server with one target.
+pub(crate) struct Prometheus {
     address: SocketAddr,
     _process: Process,
     _folder: TempDir,
@@ -32,13 +33,21 @@ struct Prometheus {
 
 impl Prometheus {
     fn start(target: SocketAddr) -> Self {
+        Self::start_with(&CONFIGURATION.replace("TARGET", &target.to_string()), &[])
+    }
+
+    /// Starts one with this configuration, and with further files beside it, each a name and a text.
+    pub(crate) fn start_with(configuration: &str, files: &[(&str, String)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder for Prometheus");
-        let configuration = folder.path().join("prometheus.yml");
-        std::fs::write(&configuration, CONFIGURATION.replace("TARGET", &target.to_string())).expect("its file");
+        let path = folder.path().join("prometheus.yml");
+        std::fs::write(&path, configuration).expect("its configuration");
+        for (name, text) in files {
+            std::fs::write(folder.path().join(name), text).expect("a file beside its configuration");
+        }
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let mut command = Command::new("prometheus");
         command
-            .arg(format!("--config.file={}", configuration.display()))
+            .arg(format!("--config.file={}", path.display()))
             .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
             .arg(format!("--web.listen-address={address}"));
         let process = Process::start("prometheus", command, folder.path().join("output.log"));
@@ -46,7 +55,7 @@ impl Prometheus {
     }
 
     /// The vector that an instant query answers.
-    fn query(&self, expression: &str) -> Result<Vec<Value>, String> {
+    pub(crate) fn query(&self, expression: &str) -> Result<Vec<Value>, String> {
         let encoded: String = url::form_urlencoded::byte_serialize(expression.as_bytes()).collect();
         let answer = http::get(self.address, &format!("/api/v1/query?query={encoded}"), &[])
             .map_err(|error| format!("Prometheus: {error}"))?;

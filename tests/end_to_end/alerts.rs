@@ -1,0 +1,168 @@
+//! The alerts that come with the worker, seen firing and resolving: the real rules in a real Prometheus, which scrapes a
+//! worker to which the real thing happens. Only time goes faster: every window and every `for` is a sixtieth.
+
+use redis::Commands;
+use serde_json::json;
+
+use crate::prometheus::Prometheus;
+use crate::support::orders::{in_state, place};
+use crate::support::postgres::TestDatabase;
+use crate::support::redis::{QUEUE_KEY, RedisServer};
+use crate::support::worker::WorkerProcess;
+use crate::support::{LONG, eventually, expect_equal};
+use crate::warehouse::WarehouseProcess;
+
+const CONFIGURATION: &str = "\
+global:
+  scrape_interval: 1s
+  evaluation_interval: 1s
+rule_files: [recording.yml, alerts.yml]
+scrape_configs:
+  - job_name: fulfillment-worker
+    static_configs:
+      - targets: ['TARGET']
+";
+const RECORDING: &str = include_str!("../../deploy/prometheus/recording.yml");
+const ALERTS: &str = include_str!("../../deploy/prometheus/alerts.yml");
+
+const REJECTED_PRODUCT: i32 = 13;
+/// Every window, and every time that a condition has to last, at a sixtieth.
+fn hurried(rules: &str) -> String {
+    let hurry = |line: &str| match line.split_once("for: ") {
+        Some((before, time)) if before.trim().is_empty() => format!("{before}for: {}\n", sixtieth(time)),
+        _ => {
+            let mut parts = line.split('[');
+            let first = parts.next().unwrap_or_default().to_owned();
+            let hurried = parts.fold(first, |before, part| match part.split_once(']') {
+                Some((window, after)) => format!("{before}[{}]{after}", sixtieth(window)),
+                None => format!("{before}[{part}"),
+            });
+            hurried + "\n"
+        }
+    };
+    rules.lines().map(hurry).collect()
+}
+
+fn sixtieth(time: &str) -> String {
+    let (number, unit) = time.split_at(time.len() - 1);
+    match unit {
+        "m" => format!("{number}s"),
+        "h" => format!("{number}m"),
+        "d" => format!("{}m", number.parse::<u32>().expect("a number of days") * 24),
+        _ => panic!("{time} is not in minutes, hours or days"),
+    }
+}
+
+/// A worker that is scraped, and everything that it needs.
+struct Scene {
+    redis: RedisServer,
+    database: TestDatabase,
+    warehouse: WarehouseProcess,
+    prometheus: Prometheus,
+    _worker: WorkerProcess,
+}
+
+impl Scene {
+    async fn start() -> Self {
+        let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
+        let rejected = REJECTED_PRODUCT.to_string();
+        let warehouse = WarehouseProcess::start(&["--reject-product", &rejected]).await;
+        let url = format!("http://{}/shipments", warehouse.address());
+        let worker = WorkerProcess::ready(&redis.url(), database.url(), &["--fulfiller", &url]).await;
+        let files = [("recording.yml", hurried(RECORDING)), ("alerts.yml", hurried(ALERTS))];
+        let configuration = CONFIGURATION.replace("TARGET", &worker.address().to_string());
+        let prometheus = Prometheus::start_with(&configuration, &files);
+        let scene = Self { redis, database, warehouse, prometheus, _worker: worker };
+        scene.place_until("the first orders are counted", || scene.has_samples("job:orders_fulfilled:rate5m")).await;
+        scene
+    }
+
+    /// Places an order each time that it looks, until it sees something.
+    async fn place_until(&self, what: &str, look: impl Fn() -> Result<(), String>) {
+        eventually(LONG, what, async || {
+            place(&self.database, &self.redis, 1).await;
+            look()
+        })
+        .await;
+    }
+
+    fn has_samples(&self, expression: &str) -> Result<(), String> {
+        match self.prometheus.query(expression)?.as_slice() {
+            [] => Err(format!("{expression} is empty")),
+            _ => Ok(()),
+        }
+    }
+
+    /// For `eventually`: whether an alert fires.
+    fn fires(&self, alert: &str) -> Result<(), String> {
+        self.has_samples(&format!("ALERTS{{alertname=\"{alert}\", alertstate=\"firing\"}}"))
+    }
+
+    fn is_quiet(&self, alert: &str) -> Result<(), String> {
+        let firing = self.prometheus.query(&format!("ALERTS{{alertname=\"{alert}\", alertstate=\"firing\"}}"))?;
+        expect_equal(firing.len(), 0)
+    }
+
+    /// Places one order of the product that the warehouse doesn't ship.
+    async fn place_rejected(&self) {
+        let sql = "INSERT INTO products (id, name, price) VALUES ($1, 'NOT SOLD ANY MORE', 1) ON CONFLICT DO NOTHING";
+        self.database.query(sql, &[&REJECTED_PRODUCT]).await;
+        let sql = "INSERT INTO orders (product_id, quantity) VALUES ($1, 1) RETURNING id";
+        let id: i32 = self.database.query(sql, &[&REJECTED_PRODUCT]).await[0].get(0);
+        let message = json!({"order_id": id, "product_id": REJECTED_PRODUCT, "quantity": 1}).to_string();
+        let mut connection = self.redis.connect().expect("a connection to Redis");
+        connection.lpush::<_, _, ()>(QUEUE_KEY, message).expect("an answer to LPUSH");
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_is_down_fires_dependency_down_until_it_is_back() {
+    let mut scene = Scene::start().await;
+    scene.is_quiet("FulfillmentDependencyDown").expect("nothing is down");
+    scene.redis.stop().await;
+    eventually(LONG, "the alert fires", async || scene.fires("FulfillmentDependencyDown")).await;
+    scene.redis.restart().await;
+    eventually(LONG, "the alert resolves", async || scene.is_quiet("FulfillmentDependencyDown")).await;
+}
+
+#[tokio::test]
+async fn a_warehouse_that_takes_nothing_fires_stalled_until_it_does() {
+    let scene = Scene::start().await;
+    scene.is_quiet("FulfillmentStalled").expect("orders flow");
+    scene.warehouse.behave(&json!({"errors": 1, "error_status": 503}));
+    // Enough for the circuit breaker to open; the others wait in the queue.
+    place(&scene.database, &scene.redis, 200).await;
+    eventually(LONG, "the alert fires", async || scene.fires("FulfillmentStalled")).await;
+    scene.warehouse.behave(&json!({}));
+    eventually(LONG, "the alert resolves", async || scene.is_quiet("FulfillmentStalled")).await;
+    eventually(LONG, "nothing waits", async || expect_equal(in_state(&scene.database, "pending").await, 0)).await;
+}
+
+#[tokio::test]
+async fn orders_that_are_given_up_fire_dead_letters_growing_and_the_fast_burn_until_it_is_over() {
+    let scene = Scene::start().await;
+    let alerts = ["FulfillmentDeadLettersGrowing", "FulfillmentSuccessBudgetBurn"];
+    for alert in alerts {
+        scene.is_quiet(alert).expect("no order is given up");
+    }
+    for alert in alerts {
+        eventually(LONG, "the alert fires", async || {
+            scene.place_rejected().await;
+            place(&scene.database, &scene.redis, 1).await;
+            scene.fires(alert)
+        })
+        .await;
+    }
+    scene.place_until("the growth is over", || scene.is_quiet(alerts[0])).await;
+    let page = "ALERTS{alertname=\"FulfillmentSuccessBudgetBurn\", window=\"1h\", alertstate=\"firing\"}";
+    let fast = || expect_equal(scene.prometheus.query(page)?.len(), 0);
+    scene.place_until("the fast burn is over", fast).await;
+}
+
+#[test]
+fn hurried_rules_keep_everything_but_their_times() {
+    let rules = "expr: rate(a_total{b=\"c\"}[5m]) > 0.5 and x[1h]\n        for: 15m\n      - record: job:a:rate5m\n";
+    let expected = "expr: rate(a_total{b=\"c\"}[5s]) > 0.5 and x[1m]\n        for: 15s\n      - record: job:a:rate5m\n";
+    assert_eq!(hurried(rules), expected);
+    assert_eq!(sixtieth("3d"), "72m");
+}
