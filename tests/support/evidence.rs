@@ -49,6 +49,13 @@ impl Evidence {
     /// Reads everything that Postgres holds, as it is at one moment; `calls` are the lines of the warehouse's record.
     pub(crate) async fn collect(store: &Client, calls: Vec<Value>) -> Result<Self, tokio_postgres::Error> {
         store.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        let evidence = Self::read(store, calls).await;
+        // Ends it also where a table is not there yet, so that the next reading has a transaction of its own.
+        store.batch_execute("COMMIT").await?;
+        evidence
+    }
+
+    async fn read(store: &Client, calls: Vec<Value>) -> Result<Self, tokio_postgres::Error> {
         let row = |row: &tokio_postgres::Row| Row {
             product: row.get(1),
             request: row.get(2),
@@ -64,7 +71,6 @@ impl Evidence {
         }
         let dead_letters =
             store.query(DEAD_LETTERS, &[]).await?.iter().map(|letter| (letter.get(0), letter.get(1))).collect();
-        store.batch_execute("COMMIT").await?;
         Ok(Self { rows, timelines, dead_letters, calls })
     }
 
