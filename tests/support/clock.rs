@@ -7,7 +7,7 @@ use tempfile::TempDir;
 /// The wall clock of a process that has [`HostClock::environment`]. Its monotonic clock is left as it is, as an hour on
 /// the wall is no hour of waiting.
 pub(crate) struct HostClock {
-    library: PathBuf,
+    preloaded: PathBuf,
     offset: PathBuf,
     _folder: TempDir,
 }
@@ -16,7 +16,7 @@ impl HostClock {
     /// A clock that is off by so much, as libfaketime writes it: `+1h`, `-1h`.
     pub(crate) fn off_by(offset: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the clock");
-        let clock = Self { library: library(), offset: folder.path().join("offset"), _folder: folder };
+        let clock = Self { preloaded: library(), offset: folder.path().join("offset"), _folder: folder };
         clock.jump_to(offset);
         clock
     }
@@ -32,7 +32,7 @@ impl HostClock {
     /// What makes a process go by this clock.
     pub(crate) fn environment(&self) -> [(&str, &str); 4] {
         [
-            ("LD_PRELOAD", text(&self.library)),
+            ("LD_PRELOAD", text(&self.preloaded)),
             ("FAKETIME_TIMESTAMP_FILE", text(&self.offset)),
             ("FAKETIME_CACHE_DURATION", "1"),
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
