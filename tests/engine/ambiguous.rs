@@ -184,7 +184,7 @@ async fn with_parking_a_call_that_a_drain_breaks_off_is_not_repeated() {
     let id = place.submit(1).await[0];
     let started = Arc::new(Notify::new());
     let signal = Arc::clone(&started);
-    let options = EngineOptions { drain_timeout: Duration::from_millis(500), ..parking() };
+    let options = EngineOptions { drain_timeout: Duration::from_secs(4), ..parking() };
     let engine = place.start(options, move |_| {
         signal.notify_one();
         Box::pin(std::future::pending())
