@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::order::OrderId;
 use crate::queue::Depth;
 use crate::store::DeadReason;
+use crate::trace::TraceContext;
 
 mod call;
 mod stage;
@@ -25,6 +26,8 @@ pub struct Subject<'a> {
     pub correlation_id: Option<&'a str>,
     /// Which attempt, from 1.
     pub attempt: u32,
+    /// The attempt's span; `None` while nothing is traced.
+    pub trace: Option<TraceContext>,
 }
 
 /// What a lease is held on.

@@ -43,7 +43,12 @@ impl InHand {
     }
 
     pub(crate) fn subject(&self) -> Subject<'_> {
-        Subject { order_id: self.order_id(), correlation_id: self.correlation_id(), attempt: self.claim.attempt }
+        Subject {
+            order_id: self.order_id(),
+            correlation_id: self.correlation_id(),
+            attempt: self.claim.attempt,
+            trace: None,
+        }
     }
 
     pub(crate) fn dead_letter(&self, reason: DeadReason, detail: &str) -> DeadLetter {

@@ -257,7 +257,7 @@ impl LeaseKeeper {
     }
 
     fn report_loss(&self, lease: Lease, hold: &Hold) {
-        let subject = Subject { order_id: hold.order_id, correlation_id: None, attempt: hold.attempt };
+        let subject = Subject { order_id: hold.order_id, correlation_id: None, attempt: hold.attempt, trace: None };
         self.context.observers.emit(Event::LeaseLost { lease, subject });
     }
 

@@ -31,6 +31,7 @@ pub mod service;
 pub mod shutdown;
 pub mod sqlite;
 pub mod store;
+pub mod trace;
 pub mod verification;
 pub mod warehouse;
 pub mod worker;

@@ -15,11 +15,13 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("retry", &[]),
     // Bugs on purpose, in no release: whoever has one asks for it.
     ("mutant", &[]),
+    // Which span something belongs to.
+    ("trace", &["order", "config"]),
     // What the engine asks of others.
     ("queue", &["order"]),
     ("store", &["order", "message"]),
     ("fulfiller", &["order", "retry"]),
-    ("event", &["order", "queue", "store"]),
+    ("event", &["order", "queue", "store", "trace"]),
     ("config", &["order", "message", "retry"]),
     // How long calls take, for who watches and for who claims.
     ("call_times", &[]),
@@ -63,6 +65,7 @@ const ENGINE: &[&str] = &[
     "message",
     "retry",
     "mutant",
+    "trace",
     "queue",
     "store",
     "fulfiller",
@@ -79,8 +82,20 @@ const ENGINE: &[&str] = &[
     "lease",
     "reconciler",
 ];
-const WATCHERS: &[&str] =
-    &["order", "message", "retry", "queue", "store", "event", "config", "call_times", "metrics", "health", "http"];
+const WATCHERS: &[&str] = &[
+    "order",
+    "message",
+    "retry",
+    "queue",
+    "store",
+    "event",
+    "trace",
+    "config",
+    "call_times",
+    "metrics",
+    "health",
+    "http",
+];
 const EVERYTHING: &[&str] = &["*"];
 
 /// Longer than this, a file is read by nobody.

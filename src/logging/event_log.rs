@@ -58,7 +58,7 @@ impl EventLog {
             Event::AttemptFailed { subject, took, error } => self.attempt_failed(&subject, took, error, now),
             Event::DeadLettered { subject, reason, detail } => {
                 if self.failure_is_told(now) {
-                    let Subject { order_id, correlation_id, attempt } = subject;
+                    let Subject { order_id, correlation_id, attempt, .. } = subject;
                     let order_id = order_id.map(|id| id.0);
                     warn!(order_id, correlation_id, attempt, reason = reason.as_str(), detail, "dead-lettered");
                 }
@@ -104,7 +104,7 @@ impl EventLog {
 
     fn attempt_failed(&self, subject: &Subject<'_>, took: Duration, error: &str, now: Instant) {
         if self.failure_is_told(now) {
-            let Subject { order_id, correlation_id, attempt } = *subject;
+            let Subject { order_id, correlation_id, attempt, .. } = *subject;
             let order_id = order_id.map(|id| id.0);
             warn!(order_id, correlation_id, attempt, took_ms = millis(took), error, "attempt failed");
         }
@@ -170,7 +170,7 @@ impl Observer for EventLog {
 
 /// A line about one order, formatted only where `debug` is on.
 fn order(subject: &Subject<'_>, what: &str, detail: fmt::Arguments<'_>) {
-    let Subject { order_id, correlation_id, attempt } = *subject;
+    let Subject { order_id, correlation_id, attempt, .. } = *subject;
     debug!(order_id = order_id.map(|id| id.0), correlation_id, attempt, detail = %detail, "{what}");
 }
 

@@ -38,7 +38,8 @@ fn json(filter: &str, log: impl FnOnce()) -> Vec<Value> {
     lines(LogFormat::Json, filter, log).iter().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-const SUBJECT: Subject<'_> = Subject { order_id: Some(OrderId(42)), correlation_id: Some("checkout-7"), attempt: 3 };
+const SUBJECT: Subject<'_> =
+    Subject { order_id: Some(OrderId(42)), correlation_id: Some("checkout-7"), attempt: 3, trace: None };
 
 fn attempt_failed() -> Event<'static> {
     Event::AttemptFailed { subject: SUBJECT, took: Duration::from_millis(250), error: "no stock" }
@@ -64,7 +65,7 @@ fn a_failed_attempt_is_a_warning_with_order_correlation_id_and_attempt() {
 
 #[test]
 fn a_dead_letter_without_an_order_is_told_without_one() {
-    let subject = Subject { order_id: None, correlation_id: None, attempt: 1 };
+    let subject = Subject { order_id: None, correlation_id: None, attempt: 1, trace: None };
     let event = Event::DeadLettered { subject, reason: DeadReason::InvalidMessage, detail: "not JSON" };
     let lines = json("info", || EventLog::new("shop").observe(&event));
     let [line] = lines.as_slice() else { panic!("{lines:?}") };

@@ -8,7 +8,7 @@ use crate::order::OrderId;
 use crate::queue::Depth;
 use crate::store::DeadReason;
 
-const SUBJECT: Subject<'_> = Subject { order_id: Some(OrderId(1)), correlation_id: None, attempt: 1 };
+const SUBJECT: Subject<'_> = Subject { order_id: Some(OrderId(1)), correlation_id: None, attempt: 1, trace: None };
 const SECOND: Duration = Duration::from_secs(1);
 
 fn worker() -> (Runtime, Metrics) {

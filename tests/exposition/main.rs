@@ -25,7 +25,7 @@ mod family;
 
 use family::{Family, families};
 
-const SUBJECT: Subject<'_> = Subject { order_id: Some(OrderId(1)), correlation_id: None, attempt: 1 };
+const SUBJECT: Subject<'_> = Subject { order_id: Some(OrderId(1)), correlation_id: None, attempt: 1, trace: None };
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().build().unwrap()

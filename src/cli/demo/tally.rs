@@ -183,7 +183,7 @@ mod tests {
     use super::*;
     use crate::event::Subject;
 
-    const SUBJECT: Subject<'_> = Subject { order_id: None, correlation_id: None, attempt: 1 };
+    const SUBJECT: Subject<'_> = Subject { order_id: None, correlation_id: None, attempt: 1, trace: None };
 
     fn fulfilled(milliseconds: u64) -> Event<'static> {
         let age = Some(Duration::from_millis(milliseconds));
