@@ -17,6 +17,7 @@ use crate::store::StoreError;
 use crate::store::audit::Audit;
 use crate::store::postgres::{PostgresStore, PostgresStoreOptions};
 use crate::store::sqlite::{SqliteStore, SqliteStoreOptions};
+use crate::trace::export::TraceError;
 
 /// The queue and the store, ready to be used; whether they answer is another matter ([`wait_ready`]).
 #[derive(Clone)]
@@ -49,6 +50,9 @@ pub enum StartError {
     /// The threads that call the fulfiller and renew leases can't be started.
     #[error("the threads that call the fulfiller and renew leases can't be started: {0}")]
     Threads(#[from] std::io::Error),
+    /// Traces can't be exported as they are configured.
+    #[error(transparent)]
+    Traces(#[from] TraceError),
     /// The address to listen on can't be had.
     #[error(transparent)]
     Listen(#[from] http::BindError),

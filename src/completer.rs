@@ -3,7 +3,7 @@
 //! A batch forms by itself: while one commits, the next gathers in the channel.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::sleep;
@@ -15,6 +15,7 @@ use crate::mutant::is_mutant;
 use crate::order::State;
 use crate::queue::{Held, Settlement};
 use crate::store::{Conclusion, DeadLetter, DeadReason, Verdict};
+use crate::trace::attempt::Outcome;
 
 /// How long a superseded order is left to whoever holds it now before its message is looked at again.
 const SUPERSEDED_PAUSE: Duration = Duration::from_secs(1);
@@ -35,6 +36,14 @@ pub(crate) struct Completer {
 struct Concluded {
     finished: Finished,
     verdict: Option<Verdict>,
+}
+
+impl Concluded {
+    fn end_span(&mut self) {
+        let Finished { in_hand, ending, .. } = &mut self.finished;
+        let name = if matches!(self.verdict, Some(Verdict::Superseded(_))) { "superseded" } else { ending.as_str() };
+        in_hand.span.end(Outcome { name, reason: ending.reason(), failed: ending.is_failure() });
+    }
 }
 
 impl Completer {
@@ -69,13 +78,14 @@ impl Context {
         if is_mutant!(AckBeforeCommit) {
             self.settle(batch.iter()).await;
         }
-        let Some((concluded, locked)) = self.conclude(batch).await else { return Vec::new() };
+        let Some((mut concluded, locked)) = self.conclude(batch).await else { return Vec::new() };
         if !concluded.is_empty()
             && self.bury(&concluded).await.is_some()
             && let Some(settled) = self.settle(concluded.iter().map(|concluded| &concluded.finished)).await
         {
-            for (concluded, held) in concluded.iter().zip(settled) {
+            for (concluded, held) in concluded.iter_mut().zip(settled) {
                 self.report(concluded, held);
+                concluded.end_span();
             }
             // Before the permits are back: whoever waits for the last one finds nothing in flight.
             self.count_in_flight(0, concluded.len());
@@ -99,7 +109,9 @@ impl Context {
     async fn conclude(&self, batch: Vec<Finished>) -> Option<(Vec<Concluded>, Vec<Finished>)> {
         let asked: Vec<Option<Conclusion>> = batch.iter().map(Finished::conclusion).collect();
         let mut conclusions: Vec<Conclusion> = asked.iter().flatten().cloned().collect();
+        let began = SystemTime::now();
         let verdicts = self.conclude_all(&mut conclusions).await?;
+        let batch_size = conclusions.len();
         let mut verdicts = conclusions.into_iter().zip(verdicts);
         let (mut concluded, mut locked, mut locked_ids) = (Vec::with_capacity(batch.len()), Vec::new(), Vec::new());
         for (mut finished, asked) in batch.into_iter().zip(asked) {
@@ -111,6 +123,9 @@ impl Context {
                 }
                 answered => {
                     let verdict = answered.map(|(_, verdict)| verdict);
+                    if verdict.is_some() {
+                        finished.in_hand.span.step("conclude", began, batch_size);
+                    }
                     self.revise(&mut finished, verdict.as_ref());
                     concluded.push(Concluded { finished, verdict });
                 }

@@ -24,8 +24,8 @@ use environment::Environment;
 use layers::LayerError;
 use options::RunOptions;
 pub use settings::{
-    Backends, ClientCertificate, FulfillerTarget, HttpTarget, LogFormat, LogSettings, QueueTarget, ReconcileSettings,
-    Secret, SecretUrl, Settings, Simulation, StoreTarget,
+    Backends, ClientCertificate, FulfillerTarget, HttpTarget, LogFormat, LogSettings, Propagation, QueueTarget,
+    ReconcileSettings, Secret, SecretUrl, Settings, Simulation, StoreTarget,
 };
 
 /// Where a value comes from.

@@ -24,6 +24,7 @@ use crate::queue::{Queue, QueueError};
 use crate::reconciler::Watermark;
 use crate::retry::{self, RetryPolicy};
 use crate::store::{OrderStore, StoreError};
+use crate::trace::attempt::Tracer;
 use crate::worker::Worker;
 
 /// Orders in one call to a backend at most. Larger batches save little and hold row locks longer.
@@ -85,6 +86,8 @@ pub(crate) struct Context {
     pub(crate) watermark: Arc<Watermark>,
     /// How much more queue and store can do with.
     pub(crate) pressure: Arc<Pressure>,
+    /// Makes the spans of attempts.
+    pub(crate) tracer: Tracer,
     in_flight: Mutex<usize>,
     epoch: Instant,
     /// When the completer last went round, in milliseconds since the epoch.
@@ -93,7 +96,7 @@ pub(crate) struct Context {
 
 /// Takes messages, has their orders fulfilled and settles them until told to stop.
 pub struct Engine {
-    context: Arc<Context>,
+    context: Context,
     calls: Runtime,
     keeping: Runtime,
     /// What leases are renewed through.
@@ -126,11 +129,12 @@ impl Engine {
             calls: calls.handle().clone(),
             watermark: Arc::default(),
             pressure: Arc::new(Pressure::new(options.concurrency, options.lease)),
+            tracer: Tracer::default(),
             in_flight: Mutex::new(0),
             epoch: Instant::now(),
             completer_beat_ms: AtomicU64::new(0),
         };
-        Ok(Self { context: Arc::new(context), calls, keeping, leases })
+        Ok(Self { context, calls, keeping, leases })
     }
 
     /// Has leases renewed through these, which are of the same worker and the same servers.
@@ -139,6 +143,12 @@ impl Engine {
     /// holds up the runtime that [`Engine::run`] is called on, and need not wait for others to give a connection back.
     pub fn keep_leases_through(self, queue: Arc<dyn Queue>, store: Arc<dyn OrderStore>) -> Self {
         Self { leases: (queue, store), ..self }
+    }
+
+    /// Has `tracer` make a span of each attempt.
+    pub fn trace_with(mut self, tracer: Tracer) -> Self {
+        self.context.tracer = tracer;
+        self
     }
 
     /// How far this engine has worked off the queue, for the [`crate::reconciler::Reconciler`] beside it.
@@ -150,6 +160,7 @@ impl Engine {
     /// within the drain timeout. Returns how many orders could not be settled in time; their leases bring them back.
     pub async fn run(self, drain: CancellationToken) -> usize {
         let Self { context, calls, keeping: keeper_thread, leases } = self;
+        let context = Arc::new(context);
         let permits = Arc::new(Semaphore::new(context.options.concurrency));
         let (finished, to_complete) = mpsc::channel(context.options.concurrency);
         let keeper = LeaseKeeper::new(Arc::clone(&context), leases);

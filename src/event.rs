@@ -1,9 +1,8 @@
 //! What happens in the engine, told to whoever wants to know. The one seam for metrics, health, logs and tests.
 //!
-//! Only `worker`, `completer`, `lease`, `reconciler`, `service`'s background polls and the fulfiller over HTTP emit events. Observers match
-//! them without `_`, so that a new event can't be forgotten.
+//! Only `worker`, `completer`, `lease`, `reconciler`, `service`'s background polls, the fulfiller over HTTP and the export
+//! of traces emit events. Observers match them without `_`, so that a new event can't be forgotten.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::order::OrderId;
@@ -12,9 +11,11 @@ use crate::store::DeadReason;
 use crate::trace::TraceContext;
 
 mod call;
+mod observer;
 mod stage;
 
 pub use call::{BreakerState, CallId, CallOutcome, HeldBack, Limiter, RequestClass, UnderWay};
+pub use observer::{Observer, Observers};
 pub use stage::{Dependency, Stage};
 
 /// Which order an event is about.
@@ -358,6 +359,17 @@ pub enum Event<'a> {
     },
     /// The queue was counted.
     DepthRead(Depth),
+    /// Traces are exported from now on.
+    TracesExported,
+    /// Spans were sent to the collector, or could not be.
+    SpansSent {
+        /// How many.
+        spans: usize,
+        /// Why they could not.
+        error: Option<&'a str>,
+    },
+    /// A span was dropped, as the collector takes them too slowly.
+    SpanDropped,
     /// Shutdown began: nothing more is claimed.
     Draining {
         /// Orders still in flight.
@@ -368,33 +380,4 @@ pub enum Event<'a> {
         /// Orders that could not be settled in time; their leases bring them back.
         left: usize,
     },
-}
-
-/// Is told every [`Event`], on the task that emits it: must return at once and never panic.
-pub trait Observer: Send + Sync {
-    /// Takes note.
-    fn observe(&self, event: &Event<'_>);
-}
-
-/// Tells several observers, in order.
-#[derive(Clone, Default)]
-pub struct Observers(Vec<Arc<dyn Observer>>);
-
-impl Observers {
-    /// Everyone who will be told.
-    pub fn new(observers: Vec<Arc<dyn Observer>>) -> Self {
-        Self(observers)
-    }
-
-    /// Tells them that a call begins, and that it is over when what is returned is dropped.
-    pub fn under_way(&self, to: Dependency) -> UnderWay<'_> {
-        UnderWay::begin(self, to)
-    }
-
-    /// Tells them all.
-    pub fn emit(&self, event: Event<'_>) {
-        for observer in &self.0 {
-            observer.observe(&event);
-        }
-    }
 }

@@ -380,6 +380,9 @@ impl Observer for Health {
             | Event::ReconcilerLeads(_)
             | Event::DriftFound { .. }
             | Event::LeftAlone { .. }
+            | Event::TracesExported
+            | Event::SpansSent { .. }
+            | Event::SpanDropped
             | Event::DepthRead(_) => {}
         }
     }

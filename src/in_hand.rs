@@ -12,6 +12,7 @@ use crate::order::{Fence, OrderId};
 use crate::pressure::Waiting;
 use crate::queue::{Claim, Disposition, Receipt};
 use crate::store::{Conclusion, DeadLetter, DeadReason, Target};
+use crate::trace::attempt::AttemptSpan;
 
 /// The longest detail that a dead letter keeps, in characters.
 const MAX_DETAIL_CHARS: usize = 1_000;
@@ -23,6 +24,7 @@ pub(crate) struct InHand {
     pub(crate) message: Option<Message>,
     pub(crate) claimed_at: Instant,
     pub(crate) hold: Arc<Hold>,
+    pub(crate) span: AttemptSpan,
     /// While it waits for a backend, and not while the fulfiller has it.
     pub(crate) waiting: Option<Waiting>,
     /// Given back when this is dropped, which lets the next order in.
@@ -47,7 +49,7 @@ impl InHand {
             order_id: self.order_id(),
             correlation_id: self.correlation_id(),
             attempt: self.claim.attempt,
-            trace: None,
+            trace: self.span.context(),
         }
     }
 
@@ -82,6 +84,31 @@ impl Ending {
 
     pub(crate) fn unspent(reason: RetryReason, after: Duration, why: &str) -> Self {
         Self::Retry { reason, error: why.to_owned(), after, spent: false }
+    }
+
+    /// As in the attempt's span.
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Fulfilled { .. } => "fulfilled",
+            Self::Retry { .. } => "retried",
+            Self::Dead { .. } => "dead_lettered",
+            Self::AlreadyFinal => "already_final",
+            Self::Skipped { .. } => "skipped",
+        }
+    }
+
+    /// Why the order was not fulfilled: as in labels, and in words.
+    pub(crate) fn reason(&self) -> Option<(&'static str, &str)> {
+        match self {
+            Self::Retry { reason, error, .. } => Some((reason.as_str(), error)),
+            Self::Dead { reason, detail } => Some((reason.as_str(), detail)),
+            Self::Fulfilled { .. } | Self::AlreadyFinal | Self::Skipped { .. } => None,
+        }
+    }
+
+    /// Whether the attempt failed, whatever becomes of the order.
+    pub(crate) fn is_failure(&self) -> bool {
+        matches!(self, Self::Dead { .. } | Self::Retry { spent: true, .. })
     }
 
     pub(crate) fn disposition(&self) -> Disposition {

@@ -14,6 +14,7 @@ use crate::event::{Event, Lease, Loop, Stage, Subject};
 use crate::order::{Fence, OrderId};
 use crate::queue::{Held, Queue, Receipt};
 use crate::store::{OrderStore, Renewal, Renewed};
+use crate::trace::TraceContext;
 
 /// What is kept alive of one message in hand. Ends when dropped.
 pub(crate) struct Hold {
@@ -22,6 +23,7 @@ pub(crate) struct Hold {
     receipt: Receipt,
     attempt: u32,
     order_id: Option<OrderId>,
+    trace: Option<TraceContext>,
     /// The fence of the order's row while an attempt is under way. Locked while a renewal is, so that nobody
     /// concludes with the fence that it is about to move.
     fence: Arc<tokio::sync::Mutex<Option<Fence>>>,
@@ -106,13 +108,20 @@ impl LeaseKeeper {
     }
 
     /// Keeps the lease of a message that was claimed just now.
-    pub(crate) fn hold(self: &Arc<Self>, receipt: Receipt, attempt: u32, order_id: Option<OrderId>) -> Arc<Hold> {
+    pub(crate) fn hold(
+        self: &Arc<Self>,
+        receipt: Receipt,
+        attempt: u32,
+        order_id: Option<OrderId>,
+        trace: Option<TraceContext>,
+    ) -> Arc<Hold> {
         let hold = Arc::new(Hold {
             key: self.next_key.fetch_add(1, Ordering::Relaxed),
             keeper: Arc::downgrade(self),
             receipt,
             attempt,
             order_id,
+            trace,
             fence: Arc::default(),
             row_lost: AtomicBool::new(false),
             row_lost_notice: Notify::new(),
@@ -257,7 +266,8 @@ impl LeaseKeeper {
     }
 
     fn report_loss(&self, lease: Lease, hold: &Hold) {
-        let subject = Subject { order_id: hold.order_id, correlation_id: None, attempt: hold.attempt, trace: None };
+        let subject =
+            Subject { order_id: hold.order_id, correlation_id: None, attempt: hold.attempt, trace: hold.trace };
         self.context.observers.emit(Event::LeaseLost { lease, subject });
     }
 

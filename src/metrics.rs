@@ -22,6 +22,7 @@ mod labelled;
 mod process;
 mod runtime;
 mod sample;
+mod traces;
 mod under_way;
 
 pub use exposition::Format;
@@ -145,6 +146,11 @@ impl Observer for Metrics {
                 to.depth_read_at.set(seconds_since_1970());
                 to.depth_age.restart();
             }
+            Event::TracesExported => {
+                to.traces.enabled.set(1);
+            }
+            Event::SpansSent { spans, error } => to.traces.sent(spans, error.is_none()),
+            Event::SpanDropped => to.traces.dropped(),
             Event::Draining { .. } => {
                 to.draining.set(1);
             }

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::WorkerId;
 use crate::app::{self, Opened, StartError};
+use crate::config::environment::Environment;
 use crate::config::{FulfillerTarget, Settings};
 use crate::engine::{Engine, EngineOptions};
 use crate::event::{Dependency, Event, Observer, Observers};
@@ -19,6 +20,8 @@ use crate::logging::EventLog;
 use crate::metrics::Metrics;
 use crate::mutant::is_mutant;
 use crate::reconciler::Reconciler;
+use crate::trace;
+use crate::trace::attempt::Tracer;
 
 /// How often queue and store are asked how they are while nothing else asks.
 const POLL_EVERY: Duration = Duration::from_secs(2);
@@ -66,6 +69,9 @@ impl Service {
             vec![metrics.clone(), health.clone(), Arc::new(EventLog::new(&settings.service_name))];
         observers.extend(extra);
         let observers = Observers::new(observers);
+        let worker = WorkerId::fresh();
+        let environment = Environment::of_process();
+        let (tracer, export) = trace::export::start(&settings, &environment, worker.as_str(), &observers)?;
         let fulfiller = match fulfiller {
             Some(fulfiller) => fulfiller,
             None => open_fulfiller(&settings.fulfiller, &observers)?,
@@ -78,10 +84,16 @@ impl Service {
         let stop_serving = CancellationToken::new();
         let serving = tokio::spawn(http::serve(listener, http::Routes { metrics, health }, stop_serving.clone()));
 
-        let result = work(&settings, fulfiller, &observers, drain).await;
+        let result = work(&settings, worker, fulfiller, tracer, &observers, drain).await;
         stop_serving.cancel();
         let on_the_way_out = settings.drain_timeout - drain_of_orders(&settings);
-        if let Ok(Err(error)) = tokio::time::timeout(on_the_way_out, serving).await {
+        let flushing = async {
+            if let Some(export) = export {
+                export.flush(on_the_way_out).await;
+            }
+        };
+        let (served, ()) = tokio::join!(tokio::time::timeout(on_the_way_out, serving), flushing);
+        if let Ok(Err(error)) = served {
             tracing::error!(%error, "the metrics server ended badly");
         }
         result
@@ -98,18 +110,19 @@ fn open_fulfiller(target: &FulfillerTarget, observers: &Observers) -> Result<Arc
     })
 }
 
-/// The orders' share of the drain timeout. The rest is for scrapes under way and the way out.
+/// The orders' share of the drain timeout. The rest is for scrapes under way, the last traces and the way out.
 fn drain_of_orders(settings: &Settings) -> Duration {
     settings.drain_timeout.mul_f64(0.95)
 }
 
 async fn work(
     settings: &Settings,
+    worker: WorkerId,
     fulfiller: Arc<dyn Fulfiller>,
+    tracer: Tracer,
     observers: &Observers,
     drain: CancellationToken,
 ) -> Result<(), StartError> {
-    let worker = WorkerId::fresh();
     let (opened, leases) = app::open_with_leases(&settings.backends, &worker)?;
     let ready = app::wait_ready(&opened, settings.migrate, settings.wait, |problem| {
         tracing::warn!("waiting for servers: {problem}");
@@ -137,7 +150,8 @@ async fn work(
     };
     let Opened { queue, store } = opened;
     let engine = Engine::new(queue.clone(), store.clone(), fulfiller, observers.clone(), options)?
-        .keep_leases_through(leases.queue, leases.store);
+        .keep_leases_through(leases.queue, leases.store)
+        .trace_with(tracer);
     let reconciling = settings.reconcile.filter(|_| !is_mutant!(NoReconciler)).map(|reconcile| {
         let reconciler = Reconciler::new(queue, store, observers.clone(), engine.watermark(), reconcile);
         tokio::spawn(reconciler.run(drain.clone()))

@@ -4,7 +4,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -21,6 +21,7 @@ use crate::order::{IdempotencyKey, Order};
 use crate::queue::{Claim, Claimed};
 use crate::retry::{self, WhenAmbiguous};
 use crate::store::{BeginRequest, Begun, DeadReason, TAKEN_OVER};
+use crate::trace::attempt as trace;
 
 /// The longest wait for a message before looking again: how late retries and hand-backs of other workers may be seen.
 const WAIT_LIMIT: Duration = Duration::from_secs(1);
@@ -106,9 +107,10 @@ impl Worker {
                 let permit = permits.split(1)?;
                 let message = message::decode(&claim.payload).ok();
                 let order_id = message.as_ref().map(message::Message::order_id);
-                let hold = self.keeper.hold(claim.receipt.clone(), claim.attempt, order_id);
+                let span = self.context.tracer.attempt(&claim, message.as_ref());
+                let hold = self.keeper.hold(claim.receipt.clone(), claim.attempt, order_id, span.context());
                 let waiting = Some(self.context.pressure.wait());
-                Some(InHand { claim, message, claimed_at, hold, waiting, _permit: permit })
+                Some(InHand { claim, message, claimed_at, hold, span, waiting, _permit: permit })
             })
             .collect()
     }
@@ -133,6 +135,7 @@ impl Worker {
         // Until hand-back, not drain: what is in hand is finished if it can be.
         let until = &self.context.shutdown.hand_back;
         let store = &self.context.store;
+        let began = SystemTime::now();
         let begun = self.context.persist(Stage::Begin, requests.len(), until, |_| store.begin(&requests)).await;
         match begun {
             Some(answers) => {
@@ -140,6 +143,7 @@ impl Worker {
                 self.context
                     .tell_locked(Stage::Begin, &locked.map(|(_, request)| request.order_id).collect::<Vec<_>>());
                 for (in_hand, answer) in orders.into_iter().zip(answers) {
+                    in_hand.span.step("begin", began, requests.len());
                     self.start(in_hand, answer).await;
                 }
             }
@@ -206,8 +210,10 @@ impl Worker {
     }
 
     /// One call to the fulfiller, from start to finish.
-    async fn fulfil(&self, in_hand: InHand, order: Order) {
+    async fn fulfil(&self, in_hand: InHand, mut order: Order) {
         let began = Instant::now();
+        let span = in_hand.span.call();
+        order.traceparent = span.traceparent().or(order.traceparent);
         let under_way = self.context.observers.under_way(Dependency::Fulfiller);
         // An answer that is there counts, whatever else has happened by then.
         let called = tokio::select! {
@@ -218,6 +224,8 @@ impl Worker {
         };
         drop(under_way);
         let Called { outcome, ending } = called;
+        let failed = !matches!(outcome, CallOutcome::Fulfilled | CallOutcome::InProgress);
+        span.end(trace::Outcome { name: outcome.as_str(), reason: ending.reason(), failed });
         self.context.report_call(in_hand.subject(), outcome, began.elapsed(), &ending);
         self.finish(in_hand, ending).await;
     }
@@ -339,9 +347,7 @@ impl Context {
     fn report_call(&self, subject: Subject<'_>, outcome: CallOutcome, took: Duration, ending: &Ending) {
         let detail = match ending {
             Ending::Fulfilled { reference } => reference.as_deref(),
-            Ending::Retry { error, .. } => Some(error.as_str()),
-            Ending::Dead { detail, .. } => Some(detail.as_str()),
-            Ending::AlreadyFinal | Ending::Skipped { .. } => None,
+            other => other.reason().map(|(_, words)| words),
         };
         self.observers.emit(Event::CallEnded { subject, outcome, took, detail });
     }

@@ -16,7 +16,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     // Bugs on purpose, in no release: whoever has one asks for it.
     ("mutant", &[]),
     // Which span something belongs to.
-    ("trace", &["order", "config"]),
+    ("trace", &[]),
+    ("trace::attempt", &["trace", "message", "queue", "config"]),
+    // Tells what becomes of spans.
+    ("trace::export", &["trace", "trace::attempt", "config", "event"]),
     // What the engine asks of others.
     ("queue", &["order"]),
     ("store", &["order", "message"]),
@@ -66,6 +69,7 @@ const ENGINE: &[&str] = &[
     "retry",
     "mutant",
     "trace",
+    "trace::attempt",
     "queue",
     "store",
     "fulfiller",

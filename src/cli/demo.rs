@@ -16,7 +16,8 @@ use crate::WorkerId;
 use crate::app::{self, Opened, StartError};
 use crate::config::values::{self, Latency};
 use crate::config::{
-    Backends, FulfillerTarget, HttpTarget, LogFormat, LogSettings, QueueTarget, SecretUrl, Settings, StoreTarget,
+    Backends, FulfillerTarget, HttpTarget, LogFormat, LogSettings, Propagation, QueueTarget, SecretUrl, Settings,
+    StoreTarget,
 };
 use crate::retry::{RetryPolicy, WhenAmbiguous};
 use crate::service::Service;
@@ -172,6 +173,7 @@ fn settings(arguments: &Arguments, database: &Path, warehouse: SecretUrl) -> Set
         migrate: true,
         wait: Some(Duration::from_secs(30)),
         service_name: "fulfillment-demo".to_owned(),
+        tracing_propagation: Propagation::Link,
     }
 }
 

@@ -24,7 +24,10 @@ impl Environment {
     }
 
     /// A variable's value. An empty one counts as not set, as compose files can't unset a variable.
-    fn get(&self, name: &str) -> Result<Option<&str>, ConfigError> {
+    ///
+    /// # Errors
+    /// It is not UTF-8.
+    pub fn variable(&self, name: &str) -> Result<Option<&str>, ConfigError> {
         match self.0.get(name) {
             None => Ok(None),
             Some(value) if value.is_empty() => Ok(None),
@@ -39,7 +42,7 @@ impl Environment {
     pub fn option(&self, option: &str) -> Result<Option<(String, Origin)>, ConfigError> {
         let own = variable(option);
         for name in [Some(own.as_str()), given(option)].into_iter().flatten() {
-            if let Some(value) = self.get(name)? {
+            if let Some(value) = self.variable(name)? {
                 return Ok(Some((value.to_owned(), Origin::Environment(name.to_owned()))));
             }
         }
@@ -51,7 +54,7 @@ impl Environment {
         let showable = |name: &&str| name.chars().count() <= 100 && !name.chars().any(char::is_control);
         ["LOGNAME", "USER"]
             .into_iter()
-            .find_map(|name| self.get(name).ok().flatten().filter(showable))
+            .find_map(|name| self.variable(name).ok().flatten().filter(showable))
             .map(str::to_owned)
     }
 
@@ -70,7 +73,7 @@ impl Environment {
         let names = ["POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"];
         let mut values = [None; 5];
         for (value, name) in values.iter_mut().zip(names) {
-            *value = self.get(name)?;
+            *value = self.variable(name)?;
         }
         if values.iter().all(Option::is_none) {
             return Ok(None);

@@ -8,7 +8,9 @@ use clap::{ArgMatches, Args, Command};
 
 use super::http::HttpOptions;
 use super::layers::Origins;
-use super::settings::{Backends, FulfillerTarget, LogFormat, LogSettings, ReconcileSettings, Settings, Simulation};
+use super::settings::{
+    Backends, FulfillerTarget, LogFormat, LogSettings, Propagation, ReconcileSettings, Settings, Simulation,
+};
 use super::values::{Latency, Migrate, Opaque, Patience, Switch};
 use super::{ConfigError, redact, redis_url, target, values};
 use crate::retry::{RetryPolicy, WhenAmbiguous};
@@ -154,9 +156,14 @@ struct ProcessOptions {
     #[arg(long, value_name = "FILTER", default_value = "info", value_parser = values::log_filter)]
     log: String,
 
-    /// Name of this service in logs and metrics
+    /// Name of this service in logs, metrics and traces
     #[arg(long, value_name = "NAME", default_value = "fulfillment-worker", value_parser = values::text(64))]
     service_name: String,
+
+    /// Whether an attempt is a trace of its own that links to its producer's span, or part of the producer's trace.
+    /// Traces are exported where the OTEL_* variables say so
+    #[arg(long, value_enum, default_value_t = Propagation::Link)]
+    tracing_propagation: Propagation,
 }
 
 /// The names of all options, in the order of `run --help`; `config` is not among them, as it can't stand in the file.
@@ -232,6 +239,7 @@ impl RunOptions {
             migrate: process.migrate == Migrate::Auto,
             wait: process.wait.limit(),
             service_name: process.service_name,
+            tracing_propagation: process.tracing_propagation,
         };
         Ok((settings, LogSettings { format: process.log_format, filter: process.log }))
     }

@@ -241,6 +241,19 @@ pub struct Settings {
     pub wait: Option<Duration>,
     /// Name of this service in logs and build info.
     pub service_name: String,
+    /// How an attempt's span belongs to its producer's, where traces are exported.
+    pub tracing_propagation: Propagation,
+}
+
+/// How the span of an attempt belongs to the span of whoever enqueued its order
+/// (<https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/#span-relationships>).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Propagation {
+    /// Each attempt is a trace of its own that links to the producer's span.
+    #[default]
+    Link,
+    /// Attempts are part of the producer's trace, and recorded if that is.
+    Parent,
 }
 
 /// How log lines look.

@@ -4,11 +4,14 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use opentelemetry::trace::{SpanId, TraceId};
+use tracing::field::{DisplayValue, display};
 use tracing::{debug, info, warn};
 
 use super::rate_limit::RateLimit;
 use crate::event::{Dependency, Event, Observer, Stage, Subject};
 use crate::order::OrderId;
+use crate::trace::TraceContext;
 
 /// Lines about failed orders in a second at most; the others are counted in a line of their own.
 const FAILURES_PER_SECOND: u32 = 100;
@@ -21,6 +24,7 @@ pub struct EventLog {
     service_name: String,
     failures: RateLimit,
     locked: RateLimit,
+    unsent: RateLimit,
     dependencies: [(Dependency, Mutex<Told>); 3],
 }
 
@@ -38,6 +42,7 @@ impl EventLog {
             service_name: service_name.to_owned(),
             failures: RateLimit::new(FAILURES_PER_SECOND, Duration::from_secs(1)),
             locked: RateLimit::new(1, REMINDER),
+            unsent: RateLimit::new(1, REMINDER),
             dependencies: Dependency::ALL.map(|dependency| (dependency, Mutex::default())),
         }
     }
@@ -58,9 +63,18 @@ impl EventLog {
             Event::AttemptFailed { subject, took, error } => self.attempt_failed(&subject, took, error, now),
             Event::DeadLettered { subject, reason, detail } => {
                 if self.failure_is_told(now) {
-                    let Subject { order_id, correlation_id, attempt, .. } = subject;
-                    let order_id = order_id.map(|id| id.0);
-                    warn!(order_id, correlation_id, attempt, reason = reason.as_str(), detail, "dead-lettered");
+                    let Subject { order_id, correlation_id, attempt, trace } = subject;
+                    let (order_id, (trace_id, span_id)) = (order_id.map(|id| id.0), ids(trace));
+                    warn!(
+                        order_id,
+                        correlation_id,
+                        attempt,
+                        trace_id,
+                        span_id,
+                        reason = reason.as_str(),
+                        detail,
+                        "dead-lettered"
+                    );
                 }
             }
             Event::StageDone { .. }
@@ -77,6 +91,9 @@ impl EventLog {
                 let first: Vec<i64> = first.iter().map(|id| id.0).collect();
                 warn!(drift = drift.as_str(), count, ?first, "put right: orders whose messages were lost, or the like");
             }
+            Event::TracesExported => info!("traces are exported"),
+            Event::SpansSent { spans, error } => self.spans_sent(spans, error, now),
+            Event::SpanDropped => {}
             Event::LeftAlone { orders, max_age } => left_alone(orders, max_age),
             Event::AttemptStarted { subject, takeover } => {
                 order(&subject, "attempt started", format_args!("takeover: {takeover}"));
@@ -104,9 +121,10 @@ impl EventLog {
 
     fn attempt_failed(&self, subject: &Subject<'_>, took: Duration, error: &str, now: Instant) {
         if self.failure_is_told(now) {
-            let Subject { order_id, correlation_id, attempt, .. } = *subject;
-            let order_id = order_id.map(|id| id.0);
-            warn!(order_id, correlation_id, attempt, took_ms = millis(took), error, "attempt failed");
+            let Subject { order_id, correlation_id, attempt, trace } = *subject;
+            let (order_id, (trace_id, span_id)) = (order_id.map(|id| id.0), ids(trace));
+            let took_ms = millis(took);
+            warn!(order_id, correlation_id, attempt, trace_id, span_id, took_ms, error, "attempt failed");
         }
     }
 
@@ -120,6 +138,15 @@ impl EventLog {
                 rows = order_ids.len(),
                 "rows are locked by a transaction that is not ours: their orders wait for it, and no others;                  pg_stat_activity and pg_locks show whose it is"
             );
+        }
+    }
+
+    /// A collector that is down is told as seldom as a dependency that is.
+    fn spans_sent(&self, spans: usize, error: Option<&str>, now: Instant) {
+        if let Some(error) = error
+            && self.unsent.admit(now)
+        {
+            warn!(spans, error, "traces could not be exported: these spans are lost, no order is");
         }
     }
 
@@ -170,8 +197,15 @@ impl Observer for EventLog {
 
 /// A line about one order, formatted only where `debug` is on.
 fn order(subject: &Subject<'_>, what: &str, detail: fmt::Arguments<'_>) {
-    let Subject { order_id, correlation_id, attempt, .. } = *subject;
-    debug!(order_id = order_id.map(|id| id.0), correlation_id, attempt, detail = %detail, "{what}");
+    let Subject { order_id, correlation_id, attempt, trace } = *subject;
+    let (order_id, (trace_id, span_id)) = (order_id.map(|id| id.0), ids(trace));
+    debug!(order_id, correlation_id, attempt, trace_id, span_id, %detail, "{what}");
+}
+
+/// Of a span that can be looked up.
+fn ids(trace: Option<TraceContext>) -> (Option<DisplayValue<TraceId>>, Option<DisplayValue<SpanId>>) {
+    let sampled = trace.filter(|trace| trace.sampled);
+    (sampled.map(|trace| display(trace.trace_id)), sampled.map(|trace| display(trace.span_id)))
 }
 
 fn left_alone(orders: u64, max_age: Duration) {

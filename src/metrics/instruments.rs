@@ -14,6 +14,7 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 use super::calls::Calls;
 use super::labelled::Labelled;
 use super::sample::{self, Description};
+use super::traces::Traces;
 use super::under_way::UnderWay;
 use crate::event::{Dependency, Drift, HeldBack, Lease, RetryReason, Stage};
 use crate::store::DeadReason;
@@ -159,6 +160,7 @@ pub(super) struct Instruments {
     pub(super) last_success: Seconds,
     pub(super) connections: ConnectionCount,
     pub(super) calls: Calls,
+    pub(super) traces: Traces,
 }
 
 impl Instruments {
@@ -201,6 +203,7 @@ impl Instruments {
             last_success: Seconds::default(),
             connections: ConnectionCount::default(),
             calls: Calls::register(registry),
+            traces: Traces::register(registry),
         };
         instruments.register_orders(registry);
         instruments.register_exceptions(registry);

@@ -120,6 +120,9 @@ impl Observer for Tally {
             | Event::DriftFound { .. }
             | Event::LeftAlone { .. }
             | Event::DepthRead(_)
+            | Event::TracesExported
+            | Event::SpansSent { .. }
+            | Event::SpanDropped
             | Event::Draining { .. }
             | Event::Drained { .. } => {}
         }
