@@ -1,12 +1,13 @@
 //! Traces: one span per attempt, with its steps as children, sent to an OpenTelemetry collector.
 //!
-//! [`attempt`] makes the spans, [`export`] sends them. docs/TRACING.md says what is in them. Where nothing is exported,
+//! [`attempt`] makes the spans, [`export`] sends them as the environment says. docs/TRACING.md says what is in them. Where nothing is exported,
 //! no span is made.
 
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 
 pub mod attempt;
 pub mod export;
+mod variables;
 
 /// Which span something belongs to, by its ids in the W3C Trace Context
 /// (<https://www.w3.org/TR/trace-context/#traceparent-header>).

@@ -39,7 +39,7 @@ fn file(text: &str) -> (tempfile::TempDir, String) {
 }
 
 /// Each option with a value that isn't its default.
-const SAMPLES: [(&str, &str); 37] = [
+const SAMPLES: [(&str, &str); 38] = [
     ("queue", "redis://queue/1"),
     ("queue-key", "orders"),
     ("store", "postgres://db/shop"),
@@ -77,6 +77,7 @@ const SAMPLES: [(&str, &str); 37] = [
     ("log-format", "json"),
     ("log", "debug"),
     ("service-name", "orders-worker"),
+    ("tracing-propagation", "parent"),
 ];
 
 #[test]

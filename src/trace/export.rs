@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry::{Context, KeyValue};
-use opentelemetry_otlp::ExporterBuildError;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{
@@ -19,56 +18,18 @@ use opentelemetry_sdk::trace::{
 };
 
 use super::attempt::Tracer;
+pub use super::variables::TraceError;
+use super::variables::ask_for_traces;
 use crate::config::environment::Environment;
-use crate::config::{ConfigError, QueueTarget, Settings, redact};
+use crate::config::{QueueTarget, Settings, redact};
 use crate::event::{Event, Observers};
 
-const EXPORTER: &str = "OTEL_TRACES_EXPORTER";
-const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
-const DISABLED: &str = "OTEL_SDK_DISABLED";
 const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
 const RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
-
-/// Why traces can't be exported as they are configured.
-#[derive(Debug, thiserror::Error)]
-pub enum TraceError {
-    /// Another exporter than there is.
-    #[error("{EXPORTER}={0}: traces are exported as `otlp`, or not at all with `none`")]
-    Exporter(String),
-    /// A variable that can't be read.
-    #[error(transparent)]
-    Variable(#[from] ConfigError),
-    /// The exporter does not take its variables.
-    #[error("traces: {}; correct the OTEL_EXPORTER_OTLP_* variables, or switch traces off with {DISABLED}=true", redact::user_info(&.0.to_string()))]
-    Exporting(#[from] ExporterBuildError),
-}
 
 /// The export of traces, for as long as the worker runs.
 pub struct Export {
     provider: SdkTracerProvider,
-}
-
-/// Whether traces are to be exported: when an endpoint is set, or an exporter, unless that is `none` or the SDK is
-/// disabled.
-///
-/// # Errors
-/// [`TraceError`] names the variable.
-pub fn is_wanted(environment: &Environment) -> Result<bool, TraceError> {
-    if environment.variable(DISABLED)?.is_some_and(|value| value.eq_ignore_ascii_case("true")) {
-        return Ok(false);
-    }
-    match environment.variable(EXPORTER)? {
-        Some("otlp") => return Ok(true),
-        Some("none") => return Ok(false),
-        Some(other) => return Err(TraceError::Exporter(other.to_owned())),
-        None => {}
-    }
-    for endpoint in ENDPOINTS {
-        if environment.variable(endpoint)?.is_some() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// Starts the export, where `environment`, which is this process's, asks for it. `observers` are told what becomes of
@@ -82,11 +43,11 @@ pub fn start(
     worker: &str,
     observers: &Observers,
 ) -> Result<(Tracer, Option<Export>), TraceError> {
-    if !is_wanted(environment)? {
+    if !ask_for_traces(environment)? {
         return Ok((Tracer::default(), None));
     }
     let limit = environment.variable(OTEL_BSP_MAX_QUEUE_SIZE)?.and_then(|size| size.parse().ok());
-    let limit = limit.filter(|limit| *limit > 0).unwrap_or(OTEL_BSP_MAX_QUEUE_SIZE_DEFAULT);
+    let limit = limit.unwrap_or(OTEL_BSP_MAX_QUEUE_SIZE_DEFAULT);
     let queued = Arc::new(AtomicUsize::new(0));
     let exporter = opentelemetry_otlp::SpanExporter::builder().build()?;
     let exporter = Watched { exporter, queued: Arc::clone(&queued), observers: observers.clone() };
@@ -202,39 +163,4 @@ impl SpanExporter for Watched {
 
 fn told(error: &OTelSdkError) -> String {
     redact::user_info(&error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn wanted<const N: usize>(variables: [(&str, &str); N]) -> Result<bool, String> {
-        is_wanted(&Environment::of(variables)).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn nothing_is_exported_unless_configured() {
-        assert_eq!(wanted([]), Ok(false));
-        assert_eq!(wanted([("OTEL_SERVICE_NAME", "shop"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "")]), Ok(false));
-    }
-
-    #[test]
-    fn an_endpoint_or_the_exporter_switches_traces_on() {
-        assert_eq!(wanted([("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")]), Ok(true));
-        assert_eq!(wanted([("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://collector:4318/v1/traces")]), Ok(true));
-        assert_eq!(wanted([("OTEL_TRACES_EXPORTER", "otlp")]), Ok(true));
-    }
-
-    #[test]
-    fn none_and_a_disabled_sdk_win_over_an_endpoint() {
-        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
-        assert_eq!(wanted([endpoint, ("OTEL_TRACES_EXPORTER", "none")]), Ok(false));
-        assert_eq!(wanted([endpoint, ("OTEL_SDK_DISABLED", "TRUE")]), Ok(false));
-    }
-
-    #[test]
-    fn an_exporter_that_there_is_not_is_an_error_that_names_those_that_there_are() {
-        let error = wanted([("OTEL_TRACES_EXPORTER", "zipkin")]).unwrap_err();
-        assert_eq!(error, "OTEL_TRACES_EXPORTER=zipkin: traces are exported as `otlp`, or not at all with `none`");
-    }
 }

@@ -73,6 +73,8 @@ fn tell_every_event(metrics: &Metrics) {
     events.extend(Limiter::ALL.map(|limiter| Event::LimiterWaited { limiter, took: second / 100 }));
     events.push(Event::RepeatPutOff { after: second });
     events.extend(HeldBack::ALL.map(|by| Event::ClaimsHeldBack { by, took: second }));
+    events.extend([Event::TracesExported, Event::SpanDropped]);
+    events.extend([None, Some("x")].map(|error| Event::SpansSent { spans: 5, error }));
     let (over, under_way) = (CallId::fresh(), CallId::fresh());
     events.extend([over, under_way].map(|call| Event::CallBegan { call, to: Dependency::Store }));
     events.push(Event::CallOver { call: over, to: Dependency::Store });

@@ -19,7 +19,7 @@ fn an_exporter_that_there_is_not_is_wrong_usage() {
     let output = worker.current_dir(folder.path()).env("OTEL_TRACES_EXPORTER", "zipkin").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.contains("OTEL_TRACES_EXPORTER=zipkin"), "{told}");
+    assert!(told.contains("OTEL_TRACES_EXPORTER=zipkin is not one of: otlp, none"), "{told}");
 }
 
 #[test]

@@ -1,0 +1,192 @@
+//! The `OTEL_*` variables: whether they ask for traces, and whether they say what can be done. The libraries that read
+//! them pass over what they don't understand, which nobody would notice.
+
+use opentelemetry_otlp::ExporterBuildError;
+
+use crate::config::environment::Environment;
+use crate::config::{ConfigError, redact};
+
+const EXPORTER: &str = "OTEL_TRACES_EXPORTER";
+const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
+const DISABLED: &str = "OTEL_SDK_DISABLED";
+const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
+const SAMPLER_ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
+
+/// Variables whose values are one of these.
+const CHOICES: [(&str, &[&str]); 5] = [
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", &["grpc", "http/protobuf"]),
+    ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", &["grpc", "http/protobuf"]),
+    ("OTEL_EXPORTER_OTLP_COMPRESSION", &["gzip", "none"]),
+    ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", &["gzip", "none"]),
+    (
+        SAMPLER,
+        &[
+            "always_on",
+            "always_off",
+            "traceidratio",
+            "parentbased_always_on",
+            "parentbased_always_off",
+            "parentbased_traceidratio",
+        ],
+    ),
+];
+
+/// Variables whose values are whole numbers from 1.
+const NUMBERS: [&str; 5] = [
+    "OTEL_BSP_MAX_QUEUE_SIZE",
+    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+    "OTEL_BSP_SCHEDULE_DELAY",
+    "OTEL_EXPORTER_OTLP_TIMEOUT",
+    "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+];
+
+/// Why traces can't be exported as they are configured.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceError {
+    /// A variable that can't be read.
+    #[error(transparent)]
+    Variable(#[from] ConfigError),
+    /// A value that its variable does not take.
+    #[error("{variable}={value} is not one of: {choices}", choices = .choices.join(", "))]
+    Choice {
+        /// Which variable.
+        variable: &'static str,
+        /// What it says.
+        value: String,
+        /// What it could say.
+        choices: &'static [&'static str],
+    },
+    /// A value that is no number of the right kind.
+    #[error("{variable}={value} is not {wanted}")]
+    Number {
+        /// Which variable.
+        variable: &'static str,
+        /// What it says.
+        value: String,
+        /// What it should be.
+        wanted: &'static str,
+    },
+    /// The exporter does not take its variables.
+    #[error(
+        "traces: {}; correct the OTEL_EXPORTER_OTLP_* variables, or switch traces off with {DISABLED}=true",
+        redact::user_info(&.0.to_string())
+    )]
+    Exporter(#[from] ExporterBuildError),
+}
+
+/// Whether traces are to be exported: when an endpoint is set, or an exporter, unless that is `none` or the SDK is
+/// disabled. If so, what else is said of them is checked.
+///
+/// # Errors
+/// [`TraceError`] names the variable.
+pub(super) fn ask_for_traces(environment: &Environment) -> Result<bool, TraceError> {
+    if environment.variable(DISABLED)?.is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        return Ok(false);
+    }
+    let exporter = choice(environment, EXPORTER, &["otlp", "none"])?;
+    let mut has_endpoint = false;
+    for endpoint in ENDPOINTS {
+        has_endpoint |= environment.variable(endpoint)?.is_some();
+    }
+    let wanted = exporter.map_or(has_endpoint, |exporter| exporter == "otlp");
+    if wanted {
+        check(environment)?;
+    }
+    Ok(wanted)
+}
+
+fn check(environment: &Environment) -> Result<(), TraceError> {
+    for (variable, choices) in CHOICES {
+        choice(environment, variable, choices)?;
+    }
+    for variable in NUMBERS {
+        let is_right = |value: &str| value.parse::<u32>().is_ok_and(|number| number > 0);
+        number(environment, variable, is_right, "a whole number from 1")?;
+    }
+    if environment.variable(SAMPLER)?.is_some_and(|sampler| sampler.ends_with("ratio")) {
+        let is_right = |value: &str| value.parse::<f64>().is_ok_and(|share| (0.0..=1.0).contains(&share));
+        number(environment, SAMPLER_ARGUMENT, is_right, "a share from 0 to 1")?;
+    }
+    Ok(())
+}
+
+fn choice<'a>(
+    environment: &'a Environment,
+    variable: &'static str,
+    choices: &'static [&'static str],
+) -> Result<Option<&'a str>, TraceError> {
+    match environment.variable(variable)? {
+        Some(value) if !choices.contains(&value) => {
+            Err(TraceError::Choice { variable, value: value.to_owned(), choices })
+        }
+        value => Ok(value),
+    }
+}
+
+fn number(
+    environment: &Environment,
+    variable: &'static str,
+    is_right: impl FnOnce(&str) -> bool,
+    wanted: &'static str,
+) -> Result<(), TraceError> {
+    match environment.variable(variable)? {
+        Some(value) if !is_right(value) => Err(TraceError::Number { variable, value: value.to_owned(), wanted }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENDPOINT: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
+
+    fn asked<const N: usize>(variables: [(&str, &str); N]) -> Result<bool, String> {
+        ask_for_traces(&Environment::of(variables)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn nothing_is_exported_unless_configured() {
+        assert_eq!(asked([]), Ok(false));
+        assert_eq!(asked([("OTEL_SERVICE_NAME", "shop"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "")]), Ok(false));
+    }
+
+    #[test]
+    fn an_endpoint_or_the_exporter_switches_traces_on() {
+        assert_eq!(asked([ENDPOINT]), Ok(true));
+        assert_eq!(asked([("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://collector:4318/v1/traces")]), Ok(true));
+        assert_eq!(asked([("OTEL_TRACES_EXPORTER", "otlp")]), Ok(true));
+    }
+
+    #[test]
+    fn none_and_a_disabled_sdk_win_over_an_endpoint() {
+        assert_eq!(asked([ENDPOINT, ("OTEL_TRACES_EXPORTER", "none")]), Ok(false));
+        assert_eq!(asked([ENDPOINT, ("OTEL_SDK_DISABLED", "TRUE")]), Ok(false));
+    }
+
+    #[test]
+    fn a_value_that_would_be_passed_over_is_an_error_that_says_what_would_be_right() {
+        let wrong = [
+            (("OTEL_TRACES_EXPORTER", "zipkin"), "OTEL_TRACES_EXPORTER=zipkin is not one of: otlp, none"),
+            (
+                ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+                "OTEL_EXPORTER_OTLP_PROTOCOL=http/json is not one of: grpc, http/protobuf",
+            ),
+            (("OTEL_BSP_MAX_QUEUE_SIZE", "0"), "OTEL_BSP_MAX_QUEUE_SIZE=0 is not a whole number from 1"),
+            (("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"), "OTEL_EXPORTER_OTLP_TIMEOUT=10s is not a whole number from 1"),
+        ];
+        for (variable, error) in wrong {
+            assert_eq!(asked([ENDPOINT, variable]), Err(error.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_ratio_needs_a_share_and_other_samplers_none() {
+        let ratio = ("OTEL_TRACES_SAMPLER", "traceidratio");
+        assert_eq!(asked([ENDPOINT, ratio, ("OTEL_TRACES_SAMPLER_ARG", "0.1")]), Ok(true));
+        let error = "OTEL_TRACES_SAMPLER_ARG=10% is not a share from 0 to 1";
+        assert_eq!(asked([ENDPOINT, ratio, ("OTEL_TRACES_SAMPLER_ARG", "10%")]), Err(error.to_owned()));
+        let other = ("OTEL_TRACES_SAMPLER", "always_on");
+        assert_eq!(asked([ENDPOINT, other, ("OTEL_TRACES_SAMPLER_ARG", "10%")]), Ok(true));
+    }
+}
