@@ -7,6 +7,7 @@ use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState}
 
 pub mod attempt;
 pub mod export;
+mod queue;
 mod variables;
 
 /// Which span something belongs to, by its ids in the W3C Trace Context

@@ -19,7 +19,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("trace", &[]),
     ("trace::attempt", &["trace", "message", "queue", "config"]),
     // Tells what becomes of spans.
-    ("trace::export", &["trace", "trace::attempt", "trace::variables", "config", "event"]),
+    ("trace::export", &["trace", "trace::attempt", "trace::queue", "trace::variables", "config", "event"]),
+    ("trace::queue", &["event"]),
     ("trace::variables", &["trace", "config"]),
     // What the engine asks of others.
     ("queue", &["order"]),

@@ -87,6 +87,17 @@ async fn an_attempt_is_described_as_the_semantic_conventions_for_messaging_say()
 }
 
 #[tokio::test]
+async fn resource_attributes_of_the_environment_win() {
+    let attributes = "service.instance.id=pod-7, deployment.environment.name=staging";
+    let place = Place::start(Mood::Takes, &[], &[("OTEL_RESOURCE_ATTRIBUTES", attributes)]).await;
+    place.fulfil_one().await;
+    let span = &place.spans(4).await[0];
+    assert_eq!(span.of_resource("service.instance.id").as_deref(), Some("pod-7"));
+    assert_eq!(span.of_resource("deployment.environment.name").as_deref(), Some("staging"));
+    assert_eq!(span.of_resource("service.name").as_deref(), Some("fulfillment-worker"));
+}
+
+#[tokio::test]
 async fn the_warehouse_is_called_within_the_span_of_the_call() {
     let place = Place::start(Mood::Takes, &[], &[]).await;
     place.fulfil_one().await;
