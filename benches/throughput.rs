@@ -19,7 +19,7 @@ use fulfillment_worker::config::{Backends, Simulation};
 use fulfillment_worker::engine::{BATCH, Engine, EngineOptions};
 use fulfillment_worker::event::{Event, Observer, Observers};
 use fulfillment_worker::fulfiller::simulated::SimulatedFulfiller;
-use fulfillment_worker::metrics::Metrics;
+use fulfillment_worker::metrics::{LogMessages, Metrics};
 use fulfillment_worker::retry::{RetryPolicy, WhenAmbiguous};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -100,7 +100,7 @@ async fn drain_queue(backends: &Backends, orders: usize) -> f64 {
 
     let simulation = Simulation { shortest: Duration::ZERO, longest: Duration::ZERO, failures: 0.0, seed: None };
     let tally = Arc::new(Tally { left: AtomicU64::new(orders as u64), done: Notify::new() });
-    let metrics = Arc::new(Metrics::new(tokio::runtime::Handle::current(), "bench"));
+    let metrics = Arc::new(Metrics::new(tokio::runtime::Handle::current(), "bench", LogMessages::default()));
     let options = EngineOptions {
         concurrency: 5_000,
         lease: backends.lease,

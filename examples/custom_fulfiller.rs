@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use fulfillment_worker::config::{self, environment::Environment};
 use fulfillment_worker::fulfiller::{Fulfiller, Outcome};
-use fulfillment_worker::logging::{self, LogFormat};
+use fulfillment_worker::logging::{self, Filter, LogFormat};
 use fulfillment_worker::order::{IdempotencyKey, Order};
 use fulfillment_worker::service::Service;
 use fulfillment_worker::shutdown;
@@ -34,8 +34,8 @@ async fn main() -> anyhow::Result<()> {
     let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "slips".to_owned()));
     std::fs::create_dir_all(&folder)?;
     let (settings, log) = config::from_environment(&Environment::of_process())?;
-    logging::init(LogFormat::detect(), Some(&log.filter))?;
+    let log = logging::init(LogFormat::detect(), Some(Filter::new(&log.filter, &log.filter_origin.to_string())))?;
     let drain = shutdown::on_signals()?;
-    Service::new(settings).fulfiller(PackingSlips { folder }).run(drain).await?;
+    Service::new(settings).log(log).fulfiller(PackingSlips { folder }).run(drain).await?;
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use fulfillment_worker::event::{CallOutcome, Dependency, Event, Observers, RetryReason, Stage, Subject};
 use fulfillment_worker::health::Health;
 use fulfillment_worker::http::{Routes, bind, serve};
-use fulfillment_worker::metrics::Metrics;
+use fulfillment_worker::metrics::{LogMessages, Metrics};
 use fulfillment_worker::order::OrderId;
 use fulfillment_worker::queue::Depth;
 use fulfillment_worker::retry::jittered;
@@ -22,12 +22,13 @@ async fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let address: SocketAddr = arguments.next().unwrap_or("127.0.0.1:2112".to_owned()).parse()?;
     let down = arguments.next().is_some_and(|word| word == "down");
-    let metrics = Arc::new(Metrics::new(tokio::runtime::Handle::current(), "order-fulfillment"));
+    let metrics =
+        Arc::new(Metrics::new(tokio::runtime::Handle::current(), "order-fulfillment", LogMessages::default()));
     let health = Arc::new(Health::default());
     let observers = Observers::new(vec![metrics.clone(), health.clone()]);
     let listener = bind(address).await?;
     tokio::spawn(make_up(observers, down));
-    serve(listener, Routes { metrics, health }, CancellationToken::new()).await;
+    serve(listener, Routes { metrics, health, log: None }, CancellationToken::new()).await;
     Ok(())
 }
 

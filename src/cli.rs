@@ -16,6 +16,7 @@ mod dead;
 mod demo;
 mod failure;
 mod healthcheck;
+mod log;
 mod migrate;
 mod order;
 mod output;
@@ -24,6 +25,7 @@ mod status;
 mod submit;
 mod verify;
 mod warehouse;
+mod worker_client;
 
 use failure::Failure;
 
@@ -76,6 +78,7 @@ enum Command {
     Migrate(migrate::Arguments),
     Config(config::Arguments),
     Healthcheck(healthcheck::Arguments),
+    Log(log::Arguments),
     Warehouse(warehouse::Arguments),
     Completions(completions::Arguments),
 }
@@ -123,6 +126,7 @@ fn execute(invocation: Invocation, environment: &Environment) -> Result<(), Fail
         Command::Dead(arguments) => block_on(dead::dead(arguments, &origins, environment)),
         Command::Migrate(arguments) => block_on(migrate::migrate(arguments, &origins)),
         Command::Healthcheck(arguments) => block_on(healthcheck::healthcheck(arguments)),
+        Command::Log(arguments) => block_on(log::log(arguments)),
         Command::Warehouse(arguments) => block_on(warehouse::warehouse(arguments)),
         Command::Config(arguments) => config::config(arguments, &matches, &origins, environment),
         Command::Completions(arguments) => completions::completions(&arguments, Cli::command()),

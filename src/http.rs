@@ -10,9 +10,11 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use crate::health::Health;
+use crate::logging::Log;
 use crate::metrics::Metrics;
 
 mod connection;
+mod log_route;
 mod negotiation;
 mod routes;
 
@@ -25,6 +27,8 @@ pub struct Routes {
     pub metrics: Arc<Metrics>,
     /// For everything about health.
     pub health: Arc<Health>,
+    /// For `/log`; `None` where the log is somebody else's.
+    pub log: Option<Log>,
 }
 
 /// Why the server could not start.

@@ -2,15 +2,21 @@
 
 use std::io::{self, IsTerminal};
 
-use tracing::Subscriber;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, reload};
 
+use crate::metrics::LogMessages;
+
+mod count;
 mod event_log;
+mod filter;
 mod rate_limit;
 
+use count::CountMessages;
 pub use event_log::EventLog;
+pub use filter::{Filter, InForce, Log};
 
 /// How a line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +34,7 @@ impl LogFormat {
     }
 }
 
-/// Why logging could not start.
+/// Why logging could not start, or its filter not be changed.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
     /// The filter is not one.
@@ -37,7 +43,7 @@ pub enum LoggingError {
     )]
     Filter {
         /// Where it came from.
-        origin: &'static str,
+        origin: String,
         /// As it was given.
         filter: String,
         /// What is wrong with it.
@@ -46,6 +52,9 @@ pub enum LoggingError {
     /// It was started before in this process.
     #[error("logging was started before in this process")]
     Started,
+    /// There is no log any more.
+    #[error("the log has ended, so its filter can't be changed")]
+    Ended,
 }
 
 /// Environment variables that hold a filter, the first one set wins.
@@ -58,47 +67,44 @@ const FILTER_VARIABLES: [&str; 2] = ["FULFILLMENT_LOG", "RUST_LOG"];
 ///
 /// # Errors
 /// [`LoggingError::Filter`] names the place of a filter that is not understood.
-pub fn init(format: LogFormat, filter: Option<&str>) -> Result<(), LoggingError> {
-    let (origin, filter) = match filter {
-        Some(filter) => ("--log", filter.to_owned()),
-        None => from_environment().unwrap_or(("default", "info".to_owned())),
-    };
-    let filter = parse(origin, filter)?;
+pub fn init(format: LogFormat, filter: Option<Filter>) -> Result<Log, LoggingError> {
+    let filter = filter.or_else(from_environment).unwrap_or_else(|| Filter::new("info", "default"));
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    subscriber(format, filter, io::stderr, colours).try_init().map_err(|_| LoggingError::Started)
+    let (lines, log) = lines(format, filter, io::stderr, colours)?;
+    tracing_subscriber::registry().with(lines).try_init().map_err(|_| LoggingError::Started)?;
+    Ok(log)
 }
 
-fn from_environment() -> Option<(&'static str, String)> {
+fn from_environment() -> Option<Filter> {
     FILTER_VARIABLES.into_iter().find_map(|name| {
         let filter = std::env::var(name).ok().filter(|filter| !filter.trim().is_empty());
-        filter.map(|filter| (name, filter))
+        filter.map(|filter| Filter::new(&filter, name))
     })
 }
 
-fn parse(origin: &'static str, filter: String) -> Result<EnvFilter, LoggingError> {
-    EnvFilter::builder().parse(&filter).map_err(|error| LoggingError::Filter {
-        origin,
-        filter,
-        reason: error.to_string(),
-    })
-}
-
-fn subscriber<W>(format: LogFormat, filter: EnvFilter, writer: W, colours: bool) -> Box<dyn Subscriber + Send + Sync>
+/// Writes and counts what the filter lets through, which is nobody else's business: other layers see everything.
+fn lines<W>(
+    format: LogFormat,
+    filter: Filter,
+    writer: W,
+    colours: bool,
+) -> Result<(impl Layer<Registry> + Send + Sync, Log), LoggingError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let (changeable, handle) = reload::Layer::new(filter.parse()?);
+    let messages = LogMessages::default();
+    let written = tracing_subscriber::fmt::layer()
         .with_writer(writer)
         .with_ansi(colours)
         // It would report a failed write by eprintln!, which panics when the terminal is gone.
         .log_internal_errors(false);
-    match format {
-        LogFormat::Text => Box::new(lines.finish()),
-        LogFormat::Json => {
-            Box::new(lines.json().flatten_event(true).with_current_span(false).with_span_list(false).finish())
-        }
-    }
+    let written = match format {
+        LogFormat::Text => written.boxed(),
+        LogFormat::Json => written.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
+    };
+    let layer = written.and_then(CountMessages(messages.clone())).with_filter(changeable);
+    Ok((layer, Log::new(handle, messages, filter)))
 }
 
 #[cfg(test)]

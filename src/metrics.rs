@@ -18,6 +18,7 @@ mod calls;
 mod exposition;
 mod instruments;
 mod labelled;
+mod log_messages;
 #[cfg(target_os = "linux")]
 mod process;
 mod runtime;
@@ -28,6 +29,7 @@ mod under_way;
 pub use exposition::Format;
 use instruments::{AttemptStatus, Instruments, MessageKind};
 pub use instruments::{ConnectionCount, OpenConnection};
+pub use log_messages::LogMessages;
 
 /// The metrics of one worker.
 pub struct Metrics {
@@ -39,13 +41,15 @@ pub struct Metrics {
 impl Metrics {
     /// Sets every series with a closed set of labels to its start value.
     ///
-    /// `handle` is the runtime whose state is shown, `service_name` the `service` label of `fulfillment_build_info`.
-    pub fn new(handle: Handle, service_name: &str) -> Self {
+    /// `handle` is the runtime whose state is shown, `service_name` the `service` label of `fulfillment_build_info`,
+    /// `log_messages` what the process's log counts.
+    pub fn new(handle: Handle, service_name: &str, log_messages: LogMessages) -> Self {
         let mut registry = Registry::default();
         let instruments = Instruments::register(&mut registry);
         let scrapes = Counter::default();
         registry.register("fulfillment_scrapes", "Times that these metrics were rendered", scrapes.clone());
         registry.register("fulfillment_build", "What is running", build_info(service_name));
+        log_messages.register(&mut registry);
         registry.register_collector(Box::new(runtime::RuntimeCollector::new(handle)));
         registry.register_collector(Box::new(allocator::AllocatorCollector));
         #[cfg(target_os = "linux")]

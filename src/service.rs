@@ -16,7 +16,7 @@ use crate::fulfiller::http::HttpFulfiller;
 use crate::fulfiller::simulated::SimulatedFulfiller;
 use crate::health::Health;
 use crate::http;
-use crate::logging::EventLog;
+use crate::logging::{EventLog, Log};
 use crate::metrics::Metrics;
 use crate::mutant::is_mutant;
 use crate::reconciler::Reconciler;
@@ -36,12 +36,13 @@ pub struct Service {
     settings: Settings,
     fulfiller: Option<Arc<dyn Fulfiller>>,
     observers: Vec<Arc<dyn Observer>>,
+    log: Option<Log>,
 }
 
 impl Service {
     /// As `settings` say.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, fulfiller: None, observers: Vec::new() }
+        Self { settings, fulfiller: None, observers: Vec::new(), log: None }
     }
 
     /// Has `fulfiller` do the work, whatever the settings name.
@@ -55,15 +56,22 @@ impl Service {
         self
     }
 
+    /// Counts the lines of `log` and serves its filter at `/log`. Without it, these lines are not counted, and the filter
+    /// can't be changed.
+    pub fn log(self, log: Log) -> Self {
+        Self { log: Some(log), ..self }
+    }
+
     /// Serves metrics and health, then works until `drain` is cancelled, and drains.
     ///
     /// # Errors
     /// When it can't start. Once it works, it works until told to stop.
     pub async fn run(self, drain: CancellationToken) -> Result<(), StartError> {
-        let Self { settings, fulfiller, observers: extra } = self;
+        let Self { settings, fulfiller, observers: extra, log } = self;
         // Before anything opens a TLS connection. An error says that there is one already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let metrics = Arc::new(Metrics::new(tokio::runtime::Handle::current(), &settings.service_name));
+        let messages = log.as_ref().map(|log| log.messages().clone()).unwrap_or_default();
+        let metrics = Arc::new(Metrics::new(tokio::runtime::Handle::current(), &settings.service_name, messages));
         let health = Arc::new(Health::default().expecting(settings.backends.lease, settings.call_timeout));
         let mut observers: Vec<Arc<dyn Observer>> =
             vec![metrics.clone(), health.clone(), Arc::new(EventLog::new(&settings.service_name))];
@@ -82,7 +90,8 @@ impl Service {
         // Before anything is consumed: a port that is taken must not cost a message its lease.
         let listener = http::bind(settings.listen).await?;
         let stop_serving = CancellationToken::new();
-        let serving = tokio::spawn(http::serve(listener, http::Routes { metrics, health }, stop_serving.clone()));
+        let routes = http::Routes { metrics, health, log };
+        let serving = tokio::spawn(http::serve(listener, routes, stop_serving.clone()));
 
         let result = work(&settings, worker, fulfiller, tracer, &observers, drain).await;
         stop_serving.cancel();

@@ -100,6 +100,7 @@ const WATCHERS: &[&str] = &[
     "call_times",
     "metrics",
     "health",
+    "logging",
     "http",
 ];
 const EVERYTHING: &[&str] = &["*"];

@@ -223,7 +223,7 @@ fn completions_name_every_command() {
     for shell in ["bash", "zsh", "fish"] {
         let ended = Workplace::new().run(&["completions", shell]);
         assert_eq!(ended.code, Some(0));
-        for command in ["run", "demo", "submit", "status", "order", "migrate", "config", "healthcheck"] {
+        for command in ["run", "demo", "submit", "status", "order", "migrate", "config", "healthcheck", "log"] {
             assert!(ended.stdout.contains(command), "{shell}: {command}");
         }
     }

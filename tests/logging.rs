@@ -44,7 +44,7 @@ fn again(test: &str) -> Command {
 }
 
 fn log_one_line() {
-    init(LogFormat::Json, None).unwrap();
+    let _log = init(LogFormat::Json, None).unwrap();
     let subject = Subject { order_id: None, correlation_id: None, attempt: 1, trace: None };
     EventLog::new("shop").observe(&Event::AttemptFailed { subject, took: Duration::ZERO, error: "no stock" });
 }

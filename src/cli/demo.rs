@@ -16,7 +16,7 @@ use crate::WorkerId;
 use crate::app::{self, Opened, StartError};
 use crate::config::values::{self, Latency};
 use crate::config::{
-    Backends, FulfillerTarget, HttpTarget, LogFormat, LogSettings, Propagation, QueueTarget, SecretUrl, Settings,
+    Backends, FulfillerTarget, HttpTarget, LogFormat, LogSettings, Origin, Propagation, QueueTarget, SecretUrl, Settings,
     StoreTarget,
 };
 use crate::retry::{RetryPolicy, WhenAmbiguous};
@@ -77,7 +77,11 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn demo(arguments: Arguments) -> Result<(), Failure> {
-    run::start_logging(&LogSettings { format: Some(LogFormat::Text), filter: arguments.log.clone() })?;
+    let log = run::start_logging(&LogSettings {
+        format: Some(LogFormat::Text),
+        filter: arguments.log.clone(),
+        filter_origin: Origin::CommandLine,
+    })?;
     let folder = tempfile::Builder::new()
         .prefix("fulfillment-demo-")
         .tempdir()
@@ -89,7 +93,7 @@ pub(super) async fn demo(arguments: Arguments) -> Result<(), Failure> {
     let backends = settings.backends.clone();
     let tally = Arc::new(Tally::default());
     let drain = shutdown::on_signals().map_err(|error| Failure::Work(error.to_string()))?;
-    let mut engine = tokio::spawn(Service::new(settings).observer(tally.clone()).run(drain.clone()));
+    let mut engine = tokio::spawn(Service::new(settings).log(log).observer(tally.clone()).run(drain.clone()));
     tokio::select! {
         () = tally.started() => {}
         ended = &mut engine => return finished(ended),

@@ -7,7 +7,7 @@ use super::failure::Failure;
 use crate::config::layers::Origins;
 use crate::config::options::RunOptions;
 use crate::config::{LogFormat, LogSettings};
-use crate::logging;
+use crate::logging::{self, Filter, Log};
 use crate::service::Service;
 use crate::shutdown;
 
@@ -33,7 +33,7 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
     let (settings, log) = arguments.options.resolve(origins)?;
-    start_logging(&log)?;
+    let log = start_logging(&log)?;
     #[cfg(feature = "faults")]
     crate::mutant::announce();
     tracing::debug!(?settings, "configuration");
@@ -42,14 +42,15 @@ pub(super) async fn run(arguments: Arguments, origins: &Origins) -> Result<(), F
     }
     let drain =
         shutdown::on_signals().map_err(|error| Failure::Work(format!("signals can't be listened for: {error}")))?;
-    Ok(Service::new(settings).run(drain).await?)
+    Ok(Service::new(settings).log(log).run(drain).await?)
 }
 
-pub(super) fn start_logging(log: &LogSettings) -> Result<(), Failure> {
+pub(super) fn start_logging(log: &LogSettings) -> Result<Log, Failure> {
     let format = match log.format {
         None => logging::LogFormat::detect(),
         Some(LogFormat::Json) => logging::LogFormat::Json,
         Some(LogFormat::Text) => logging::LogFormat::Text,
     };
-    logging::init(format, Some(&log.filter)).map_err(|error| Failure::Work(error.to_string()))
+    let filter = Filter::new(&log.filter, &log.filter_origin.to_string());
+    logging::init(format, Some(filter)).map_err(|error| Failure::Work(error.to_string()))
 }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::options;
-use crate::config::{LogFormat, LogSettings, QueueTarget, Settings, StoreTarget};
+use crate::config::{LogFormat, LogSettings, Origin, QueueTarget, Settings, StoreTarget};
 
 fn arguments(words: &[&str]) -> Vec<OsString> {
     ["fulfillment-worker"].iter().chain(words).map(OsString::from).collect()
@@ -102,30 +102,37 @@ fn with_nothing_said_the_defaults_hold() {
     assert_eq!(settings.wait, None);
     assert!(settings.migrate && settings.backends.events);
     assert_eq!(settings.service_name, "fulfillment-worker");
-    assert_eq!(log, LogSettings { format: None, filter: "info".to_owned() });
+    assert_eq!(log, LogSettings { format: None, filter: "info".to_owned(), filter_origin: Origin::Default });
 }
 
 #[test]
 fn flags_environment_and_file_can_each_set_every_option_to_the_same_effect() {
     let flags: Vec<String> = SAMPLES.iter().map(|(option, value)| format!("--{option}={value}")).collect();
     let words: Vec<&str> = ["run"].into_iter().chain(flags.iter().map(String::as_str)).collect();
-    let by_flags = resolve(&words, &nothing()).unwrap();
+    let (flags_set, logged_by_flags) = resolve(&words, &nothing()).unwrap();
 
     let names = SAMPLES.map(|(option, _)| crate::config::environment::variable(option));
     let mut variables = SAMPLES;
     for (variable, name) in variables.iter_mut().zip(&names) {
         variable.0 = name;
     }
-    let by_environment = resolve(&["run"], &Environment::of(variables)).unwrap();
+    let (environment_sets, logged_by_environment) = resolve(&["run"], &Environment::of(variables)).unwrap();
 
     let lines: Vec<String> = SAMPLES.iter().map(|(option, value)| format!("{option} = \"{value}\"\n")).collect();
     let (_folder, path) = file(&lines.concat());
-    let by_file = resolve(&["run", "--config", &path], &nothing()).unwrap();
+    let (file_sets, logged_by_file) = resolve(&["run", "--config", &path], &nothing()).unwrap();
 
-    assert_eq!(by_flags, by_environment);
-    assert_eq!(by_flags, by_file);
-    assert_eq!(by_flags.1, LogSettings { format: Some(LogFormat::Json), filter: "debug".to_owned() });
-    assert_eq!((by_flags.0.concurrency, by_flags.0.wait), (5000, Some(Duration::from_secs(30))));
+    assert_eq!(flags_set, environment_sets);
+    assert_eq!(flags_set, file_sets);
+    assert_eq!((flags_set.concurrency, flags_set.wait), (5000, Some(Duration::from_secs(30))));
+    for (log, origin) in [
+        (logged_by_flags, "command line".to_owned()),
+        (logged_by_environment, "FULFILLMENT_LOG".to_owned()),
+        (logged_by_file, format!("{path}:36")),
+    ] {
+        assert_eq!((log.format, log.filter.as_str()), (Some(LogFormat::Json), "debug"));
+        assert_eq!(log.filter_origin.to_string(), origin);
+    }
 }
 
 #[test]
@@ -264,6 +271,7 @@ fn the_command_line_offers_nothing_that_does_not_exist_yet() {
             "migrate",
             "config",
             "healthcheck",
+            "log",
             "warehouse",
             "completions"
         ]

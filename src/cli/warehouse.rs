@@ -8,8 +8,8 @@ use clap::Args;
 
 use super::failure::Failure;
 use super::{output, run};
-use crate::config::LogSettings;
 use crate::config::values::{self, Opaque};
+use crate::config::{LogSettings, Origin};
 use crate::warehouse::{Behaviour, OpenError, Settings, Warehouse};
 use crate::{http, shutdown};
 
@@ -58,7 +58,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn warehouse(arguments: Arguments) -> Result<(), Failure> {
-    run::start_logging(&LogSettings { format: None, filter: arguments.log })?;
+    run::start_logging(&LogSettings { format: None, filter: arguments.log, filter_origin: Origin::CommandLine })?;
     let warehouse = Warehouse::open(Settings {
         behaviour: arguments.behaviour,
         seed: arguments.seed,

@@ -241,7 +241,8 @@ impl RunOptions {
             service_name: process.service_name,
             tracing_propagation: process.tracing_propagation,
         };
-        Ok((settings, LogSettings { format: process.log_format, filter: process.log }))
+        let filter_origin = origins.of("log");
+        Ok((settings, LogSettings { format: process.log_format, filter: process.log, filter_origin }))
     }
 }
 

@@ -6,7 +6,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::redis_url;
+use super::{Origin, redis_url};
 use crate::retry::RetryPolicy;
 
 /// A URL that may hold a password: shows itself only redacted.
@@ -272,4 +272,6 @@ pub struct LogSettings {
     pub format: Option<LogFormat>,
     /// A `tracing` filter such as `info` or `info,fulfillment_worker=debug`; checked already.
     pub filter: String,
+    /// Where the filter is from.
+    pub filter_origin: Origin,
 }

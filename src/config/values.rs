@@ -109,6 +109,14 @@ pub fn patience(text: &str) -> Result<Patience, String> {
     duration(Duration::ZERO, DAY)(text).map(Patience::AtMost).map_err(|problem| format!("{problem}; or `forever`"))
 }
 
+/// How long a change of what is logged may last: 1 s to a day.
+///
+/// # Errors
+/// Says what would be right.
+pub fn log_change(text: &str) -> Result<Duration, String> {
+    duration(Duration::from_secs(1), DAY)(text)
+}
+
 /// `LOW..HIGH`, one duration for both, or `0`; at most an hour.
 ///
 /// # Errors

@@ -1,12 +1,17 @@
 //! Accepting connections and bounding them.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -70,11 +75,11 @@ pub async fn serve_within(limits: Limits, listener: TcpListener, routes: Routes,
             accepted = accept(&listener, &places) => accepted,
         };
         match accepted {
-            Ok((stream, place)) => {
+            Ok((stream, peer, place)) => {
                 let open = connections.open();
                 let (router, limits, stop) = (router.clone(), Arc::clone(&limits), stop.clone());
                 tokio::spawn(async move {
-                    answer(stream, router, &limits, &stop).await;
+                    answer(stream, peer, router, &limits, &stop).await;
                     end(place, open);
                 });
             }
@@ -95,10 +100,13 @@ pub async fn serve_within(limits: Limits, listener: TcpListener, routes: Routes,
 }
 
 /// Waits for a free place first: whoever is over the limit stays outside and costs nothing.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, place))
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, place))
 }
 
 fn is_of_one_connection(error: &io::Error) -> bool {
@@ -114,15 +122,20 @@ fn end(place: OwnedSemaphorePermit, open: OpenConnection) {
     drop(place);
 }
 
-async fn answer(stream: TcpStream, router: Router, limits: &Limits, stop: &CancellationToken) {
+async fn answer(stream: TcpStream, peer: SocketAddr, router: Router, limits: &Limits, stop: &CancellationToken) {
     // Answers are small and complete: nothing to gain from waiting for more. Works without it, too.
     let _ = stream.set_nodelay(true);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        router.call(request)
+    });
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.head)
             .max_buf_size(MAX_HEAD_BYTES)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+            .serve_connection(TokioIo::new(stream), service)
     );
     tokio::select! {
         // An error is the client's: it left, was too slow, or did not speak HTTP, and was told so where possible.

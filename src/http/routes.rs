@@ -9,8 +9,8 @@ use axum::routing::get;
 use serde::Serialize;
 use tower_http::compression::CompressionLayer;
 
-use super::Routes;
 use super::negotiation::negotiate;
+use super::{Routes, log_route};
 
 /// The operator's page; `{nonce}` stands for a value that is new in every answer.
 const PAGE: &str = include_str!("page.html");
@@ -21,6 +21,7 @@ const PATHS: &str = "\
 /health   200 while the worker makes progress
 /livez    liveness, a check for each loop
 /readyz   readiness, a check for each dependency
+/log      what is logged; PUT changes it; from this machine only
 ";
 
 /// Every path that is served.
@@ -34,13 +35,14 @@ pub(super) fn router(routes: Routes) -> Router {
         .fallback(|| async { (StatusCode::NOT_FOUND, format!("not found; there is\n{PATHS}")) })
         .method_not_allowed_fallback(|| async { (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered\n") })
         .layer(middleware::from_fn(refuse_bodies))
+        .merge(log_route::router())
         .layer(CompressionLayer::new())
         .layer(middleware::map_response(guard))
         .with_state(routes)
 }
 
 /// No request here has anything to say in a body; not reading one at all bounds what it can cost.
-async fn refuse_bodies(request: Request, next: Next) -> Response {
+pub(super) async fn refuse_bodies(request: Request, next: Next) -> Response {
     let headers = request.headers();
     let announced = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
     if announced || headers.contains_key(header::TRANSFER_ENCODING) {

@@ -27,9 +27,8 @@ impl Write for Paper {
 fn lines(format: LogFormat, filter: &str, log: impl FnOnce()) -> Vec<String> {
     let paper = Paper::default();
     let writer = paper.clone();
-    let filter = parse("test", filter.to_owned()).unwrap();
-    let subscriber = subscriber(format, filter, move || writer.clone(), false);
-    tracing::subscriber::with_default(subscriber, log);
+    let (layer, _log) = super::lines(format, Filter::new(filter, "test"), move || writer.clone(), false).unwrap();
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
     let written = paper.0.lock().unwrap().clone();
     String::from_utf8(written).unwrap().lines().map(str::to_owned).collect()
 }
@@ -177,6 +176,6 @@ fn a_value_from_outside_can_not_start_a_line_of_its_own() {
 
 #[test]
 fn a_filter_that_is_not_one_is_an_error_that_names_its_place() {
-    let error = parse("RUST_LOG", "info=debug=x".to_owned()).unwrap_err().to_string();
+    let error = Filter::new("info=debug=x", "RUST_LOG").parse().unwrap_err().to_string();
     assert!(error.starts_with("RUST_LOG: log filter `info=debug=x` is not understood"), "{error}");
 }

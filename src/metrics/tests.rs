@@ -13,7 +13,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn worker() -> (Runtime, Metrics) {
     let runtime = Builder::new_current_thread().build().unwrap();
-    let metrics = Metrics::new(runtime.handle().clone(), "shop");
+    let metrics = Metrics::new(runtime.handle().clone(), "shop", LogMessages::default());
     (runtime, metrics)
 }
 

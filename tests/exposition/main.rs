@@ -15,7 +15,7 @@ use fulfillment_worker::event::{
     BreakerState, CallId, CallOutcome, Dependency, Drift, Event, HeldBack, Lease, Limiter, Observer, RequestClass,
     RetryReason, Stage, Subject,
 };
-use fulfillment_worker::metrics::{Format, Metrics};
+use fulfillment_worker::metrics::{Format, LogMessages, Metrics};
 use fulfillment_worker::order::OrderId;
 use fulfillment_worker::queue::Depth;
 use fulfillment_worker::store::DeadReason;
@@ -32,7 +32,7 @@ fn runtime() -> Runtime {
 }
 
 fn metrics(runtime: &Runtime) -> Metrics {
-    Metrics::new(runtime.handle().clone(), "shop")
+    Metrics::new(runtime.handle().clone(), "shop", LogMessages::default())
 }
 
 /// A worker to which everything happens once.
@@ -187,7 +187,7 @@ fn help_needs_no_escaping_in_either_format() {
 #[test]
 fn a_service_name_with_quotes_and_line_ends_stays_within_its_label() {
     let runtime = runtime();
-    let metrics = Metrics::new(runtime.handle().clone(), "a\"b\\c\nd");
+    let metrics = Metrics::new(runtime.handle().clone(), "a\"b\\c\nd", LogMessages::default());
     let text = metrics.render(Format::PrometheusText, true);
     assert!(text.contains(r#"fulfillment_build_info{service="a\"b\\c\nd","#));
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use fulfillment_worker::event::{Event, Observer};
 use fulfillment_worker::health::{Health, SILENCE_LIMIT};
 use fulfillment_worker::http::{Limits, Routes, bind, serve_within};
-use fulfillment_worker::metrics::Metrics;
+use fulfillment_worker::metrics::{LogMessages, Metrics};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -40,8 +40,8 @@ impl Server {
 
     fn start_with(limits: Limits, health: Health) -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let metrics = Arc::new(Metrics::new(runtime.handle().clone(), "test"));
-        let routes = Routes { metrics, health: Arc::new(health) };
+        let metrics = Arc::new(Metrics::new(runtime.handle().clone(), "test", LogMessages::default()));
+        let routes = Routes { metrics, health: Arc::new(health), log: None };
         let listener = runtime.block_on(bind(SocketAddr::from(([127, 0, 0, 1], 0)))).unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
