@@ -12,6 +12,7 @@
 mod support;
 
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 use support::http::{self, Answer};
 use support::worker::{WorkerProcess, binary};
@@ -89,15 +90,15 @@ async fn a_filter_for_a_time_gives_way_to_the_one_before_it() {
     assert!(worker.output().contains("\"from\":\"trace\",\"to\":\"info\""), "{}", worker.output());
 }
 
-/// Caught, when seeded: a timer that puts back whatever has been set since.
+/// Caught, when seeded: a timer that goes on after the next change, and ends that one as well.
 #[tokio::test]
 async fn a_later_change_is_not_undone_by_the_end_of_an_earlier_one() {
     let worker = worker().await;
     assert_eq!(put(&worker, "/log?for=1s", &[], "trace").status, 200);
+    let began = Instant::now();
     assert_eq!(put(&worker, "/log?for=3s", &[], "debug").status, 200);
-    // The first one would have ended by the time that the second one ends: had it been heeded, a change from debug to
-    // info would be told twice.
     eventually(LONG, "the filter of the start", async || expect_equal(in_force(&worker), AT_START.to_owned())).await;
+    assert!(began.elapsed() >= Duration::from_secs(3), "ended after {:?}", began.elapsed());
     let output = worker.output();
     let changes: Vec<&str> = output.lines().filter(|line| line.contains("log filter changed")).collect();
     assert_eq!(changes.len(), 3, "{changes:#?}");
