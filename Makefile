@@ -1,7 +1,7 @@
 # `make` alone lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint fmt bench storm outage chaos chaos-matrix mutants model properties fuzz pressure clean
+.PHONY: help demo run stack test lint fmt bench storm outage chaos chaos-matrix mutants model properties fuzz pressure clean
 
 # Options for `make demo` and `make run`, for example: make demo ARGS="--orders 200"
 ARGS ?=
@@ -16,6 +16,11 @@ demo: ## Watch real orders flow, with nothing installed but Rust; ARGS="--orders
 run: ## Run the service, as the environment and ARGS configure it
 	cargo build --release --locked
 	target="$${CARGO_TARGET_DIR:-target}"; "$$target/release/fulfillment-worker" run $(ARGS)
+
+stack: ## The worker with Redis, Postgres, Prometheus and Alertmanager, without containers; ARGS go to the worker (docs/OBSERVABILITY.md)
+	scripts/install-packages.sh
+	cargo build --release --locked
+	@scripts/stack.sh $(ARGS)
 
 test: ## Install what the tests need (apt, pip), start real servers, run every test
 	scripts/install-packages.sh

@@ -1,0 +1,159 @@
+//! `make stack`: the worker with everything around it, without containers.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test ends at the first thing that isn't as it should be"
+)]
+
+#[expect(dead_code, reason = "shared with the end-to-end tests, which use all of it")]
+mod support;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value;
+use support::metrics::Metrics;
+use support::process::{Process, Signal};
+use support::{LONG, eventually, http};
+use tempfile::TempDir;
+
+/// A stack that runs, and what it said of itself.
+struct Stack {
+    process: Process,
+    /// Where it has its own temporary folder.
+    temporary: TempDir,
+    told: String,
+}
+
+impl Stack {
+    /// Starts it, and waits until it says that all of it is there.
+    async fn start() -> Self {
+        let temporary = tempfile::tempdir().expect("a folder for temporary folders");
+        let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/stack.sh"));
+        command
+            .env("FULFILLMENT_WORKER_PROGRAM", env!("CARGO_BIN_EXE_fulfillment-worker"))
+            .env("TMPDIR", temporary.path())
+            .args(["--simulate-latency", "0", "--lease", "2s"]);
+        let output = tempfile::NamedTempFile::new().expect("a file for its output").into_temp_path().to_path_buf();
+        let process = Process::start("the stack", command, output);
+        let mut stack = Self { process, temporary, told: String::new() };
+        stack.told = stack.says("Ctrl-C stops everything.").await;
+        stack
+    }
+
+    /// Waits until it has said this, and returns all that it has said.
+    async fn says(&mut self, text: &str) -> String {
+        eventually(LONG, text, async || {
+            let told = self.process.output();
+            if told.contains(text) {
+                return Ok(told);
+            }
+            assert!(self.process.status().is_none(), "the stack has ended: {told}");
+            Err(told)
+        })
+        .await
+    }
+
+    /// The URL that it told under this name.
+    fn url(&self, name: &str) -> &str {
+        let url = self.told.lines().find_map(|line| line.strip_prefix(name)?.trim_start().split(' ').next());
+        url.unwrap_or_else(|| panic!("no {name}: {}", self.told))
+    }
+
+    fn address(&self, name: &str) -> SocketAddr {
+        let url = url::Url::parse(self.url(name)).expect("a URL");
+        url.socket_addrs(|| None).expect("an address").remove(0)
+    }
+
+    /// What Prometheus answers to `/api/v1/…`.
+    fn prometheus(&self, path: &str) -> Result<Value, String> {
+        let answer = http::get(self.address("Prometheus"), path, &[]).map_err(|error| error.to_string())?;
+        serde_json::from_slice(&answer.body).map_err(|error| format!("{error}: {}", answer.text()))
+    }
+
+    fn fulfilled(&self) -> Result<f64, String> {
+        let answer = http::get(self.address("Metrics"), "/metrics", &[]).map_err(|error| error.to_string())?;
+        Ok(Metrics::parse(&answer.text()).processed("success"))
+    }
+
+    /// Its folder below the temporary one.
+    fn folder(&self) -> PathBuf {
+        let mut entries = std::fs::read_dir(self.temporary.path()).expect("the folder for temporary folders");
+        entries.next().expect("a folder of the stack").expect("its name").path()
+    }
+
+    fn worker_id(&self) -> u32 {
+        let text = std::fs::read_to_string(self.folder().join("worker.pid")).expect("the worker's id");
+        text.trim().parse().expect("a number")
+    }
+
+    /// Waits for its end, and shows that nothing is left: no folder, and nobody who listens.
+    async fn is_gone(mut self, code: i32) -> String {
+        let status = self.process.ended(LONG).await;
+        assert_eq!(status.code(), Some(code));
+        let left: Vec<_> = std::fs::read_dir(self.temporary.path()).expect("the folder").collect();
+        assert!(left.is_empty(), "{left:?}");
+        for name in ["Page", "Prometheus", "Alertmanager", "Redis", "Postgres"] {
+            let address = self.address(name);
+            assert!(std::net::TcpStream::connect(address).is_err(), "{name} still listens on {address}");
+        }
+        self.process.output()
+    }
+}
+
+fn kill(id: u32) {
+    let killed = Command::new("kill").args(["-s", "KILL", &id.to_string()]).status().expect("`kill`");
+    assert!(killed.success());
+}
+
+/// Caught, when seeded: a Prometheus that scrapes the addresses of the containers, and a folder that stays.
+#[tokio::test]
+async fn orders_flow_prometheus_sees_the_worker_and_alertmanager_and_ctrl_c_leaves_nothing_behind() {
+    let mut stack = Stack::start().await;
+    eventually(LONG, "orders are fulfilled", async || match stack.fulfilled()? {
+        count if count >= 20.0 => Ok(()),
+        count => Err(format!("{count}")),
+    })
+    .await;
+    let alertmanager = stack.address("Alertmanager").to_string();
+    eventually(LONG, "Prometheus scrapes the worker and knows Alertmanager", async || {
+        let up = stack.prometheus("/api/v1/query?query=up%7Bjob%3D%22fulfillment-worker%22%7D")?;
+        let alertmanagers = stack.prometheus("/api/v1/alertmanagers")?;
+        let known = alertmanagers["data"]["activeAlertmanagers"].to_string().contains(&alertmanager);
+        if up["data"]["result"][0]["value"][1] == "1" && known { Ok(()) } else { Err(format!("{up} {alertmanagers}")) }
+    })
+    .await;
+    let rules = stack.prometheus("/api/v1/rules").expect("its rules").to_string();
+    assert!(rules.contains("FulfillmentStalled") && rules.contains("job:orders_fulfilled:rate5m"), "{rules}");
+
+    stack.process.signal(Signal::Int);
+    stack.is_gone(0).await;
+}
+
+#[tokio::test]
+async fn a_worker_that_is_killed_is_started_again_and_goes_on() {
+    let mut stack = Stack::start().await;
+    let killed = stack.worker_id();
+    kill(killed);
+    stack.says("the worker was killed (137); starting it again").await;
+    eventually(LONG, "another worker fulfils orders", async || match stack.fulfilled()? {
+        count if stack.worker_id() != killed && count > 0.0 => Ok(()),
+        count => Err(format!("{count} by {}", stack.worker_id())),
+    })
+    .await;
+    stack.process.signal(Signal::Term);
+    stack.is_gone(0).await;
+}
+
+#[tokio::test]
+async fn a_part_that_dies_is_named_with_the_end_of_its_log_and_ends_the_rest() {
+    let stack = Stack::start().await;
+    let redis = stack.told.lines().find_map(|line| line.trim_start().strip_prefix("kill -STOP ")?.split(';').next());
+    kill(redis.expect("what to try with Redis").parse().expect("its id"));
+    let told = stack.is_gone(1).await;
+    assert!(told.contains("error: redis has ended (137); its log ends so:"), "{told}");
+    assert!(told.trim_end().ends_with("Ready to accept connections"), "{told}");
+}
