@@ -30,7 +30,7 @@ if have promtool "scripts/install-packages.sh"; then
   check "rules and alerts" promtool check config --lint=all --lint-fatal deploy/prometheus/prometheus.yml
 fi
 if have shellcheck "scripts/install-packages.sh"; then
-  check "shell scripts" shellcheck scripts/*.sh .ci/run
+  check "shell scripts" shellcheck --external-sources scripts/*.sh deploy/*.sh .ci/run
 fi
 
 if [ "${#failed[@]}" -gt 0 ]; then

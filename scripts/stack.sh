@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The worker with everything around it on this machine, without containers: Redis, Postgres, Prometheus with the rules
-# of deploy/prometheus, Alertmanager, and orders that arrive without end. All on free ports of the loopback interface and
-# in a temporary folder; Ctrl-C stops and removes it.
+# of deploy/prometheus, Alertmanager, and orders that arrive without end. All on free ports of the loopback interface
+# and in a temporary folder; Ctrl-C stops and removes it.
 # Usage: scripts/stack.sh [OPTION OF run ...]
 # FULFILLMENT_WORKER_PROGRAM is the worker's binary; ORDERS_EACH_SECOND is 20 if not set.
 set -euo pipefail
@@ -54,7 +54,8 @@ start_postgres "$postgres_port"
 await_redis redis "$redis_port"
 await_postgres "$postgres_port"
 "$postgres_bin/psql" --quiet --no-psqlrc --set ON_ERROR_STOP=1 --dbname "$store" \
-  --file "$repository/deploy/postgres/schema.sql" >>"$folder/postgres.log" 2>&1 || failed postgres "did not take the tables"
+  --file "$repository/deploy/postgres/schema.sql" >>"$folder/postgres.log" 2>&1 ||
+  failed postgres "did not take the tables"
 start_worker
 
 mkdir "$folder/alertmanager" "$folder/prometheus"
@@ -69,7 +70,8 @@ sed --expression "s/\"worker:[0-9]*\"/\"127.0.0.1:$worker_port\"/" \
   --expression '/targets:/s/"[a-z-]*:[0-9]*"//g' \
   "$repository/deploy/prometheus/prometheus.yml" >"$folder/prometheus/prometheus.yml"
 begin prometheus prometheus --config.file="$folder/prometheus/prometheus.yml" \
-  --storage.tsdb.path="$folder/prometheus/data" --web.listen-address="127.0.0.1:$prometheus_port" --enable-feature=exemplar-storage
+  --storage.tsdb.path="$folder/prometheus/data" --web.listen-address="127.0.0.1:$prometheus_port" \
+  --enable-feature=exemplar-storage
 
 await worker "$program" healthcheck --url "http://127.0.0.1:$worker_port/readyz"
 await alertmanager answers "http://127.0.0.1:$alertmanager_port/-/ready"

@@ -26,6 +26,7 @@ struct Stack {
     /// Where it has its own temporary folder.
     temporary: TempDir,
     told: String,
+    _output: TempDir,
 }
 
 impl Stack {
@@ -37,9 +38,9 @@ impl Stack {
             .env("FULFILLMENT_WORKER_PROGRAM", env!("CARGO_BIN_EXE_fulfillment-worker"))
             .env("TMPDIR", temporary.path())
             .args(["--simulate-latency", "0", "--lease", "2s"]);
-        let output = tempfile::NamedTempFile::new().expect("a file for its output").into_temp_path().to_path_buf();
-        let process = Process::start("the stack", command, output);
-        let mut stack = Self { process, temporary, told: String::new() };
+        let output = tempfile::tempdir().expect("a folder for its output");
+        let process = Process::start("the stack", command, output.path().join("output.log"));
+        let mut stack = Self { process, temporary, told: String::new(), _output: output };
         stack.told = stack.says("Ctrl-C stops everything.").await;
         stack
     }
