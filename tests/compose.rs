@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
 
@@ -24,7 +25,12 @@ fn read(path: &str) -> String {
 }
 
 /// Its services by name.
-fn services() -> Map<String, Value> {
+fn services() -> &'static Map<String, Value> {
+    static SERVICES: LazyLock<Map<String, Value>> = LazyLock::new(read_services);
+    &SERVICES
+}
+
+fn read_services() -> Map<String, Value> {
     let script = repository().join("tests/python/compose.py");
     let output = python::python().arg(script).arg(repository().join(COMPOSE)).output().expect("Python");
     assert!(output.status.success(), "{COMPOSE}: {}", String::from_utf8_lossy(&output.stderr));
@@ -99,7 +105,7 @@ fn what_is_mounted_can_not_be_written_to() {
 #[test]
 fn whoever_is_waited_for_tells_when_it_is_healthy_and_is_there_whenever_it_is_waited_for() {
     let services = services();
-    for (name, service) in &services {
+    for (name, service) in services {
         for (other, how) in service["depends_on"].as_object().into_iter().flatten() {
             assert_eq!(how["condition"], "service_healthy", "{name} waits for {other}");
             let dependency =

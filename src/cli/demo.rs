@@ -16,8 +16,8 @@ use crate::WorkerId;
 use crate::app::{self, Opened, StartError};
 use crate::config::values::{self, Latency};
 use crate::config::{
-    Backends, FulfillerTarget, HttpTarget, LogFormat, LogSettings, Origin, Propagation, QueueTarget, SecretUrl, Settings,
-    StoreTarget,
+    Backends, FulfillerTarget, HttpTarget, LogFormat, LogSettings, Origin, Propagation, QueueTarget, SecretUrl,
+    Settings, StoreTarget,
 };
 use crate::retry::{RetryPolicy, WhenAmbiguous};
 use crate::service::Service;
