@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use fulfillment_worker::event::{Event, Observer, Subject};
 use fulfillment_worker::logging::{EventLog, LogFormat, init};
+use tracing::level_filters::LevelFilter;
 
 /// Set in the process that logs.
 const LOGS: &str = "LOGGING_TEST_LOGS";
@@ -34,6 +35,17 @@ fn a_log_line_goes_to_standard_error_as_json() {
     assert!(output.status.success());
     let line: serde_json::Value = serde_json::from_str(written.trim()).unwrap();
     assert_eq!(line["message"], "attempt failed");
+}
+
+/// What happens to every order is told at `debug`: where that is held back, it may cost a comparison and no more.
+#[test]
+fn lines_below_the_filter_are_turned_away_before_they_are_made() {
+    if std::env::var_os(LOGS).is_some() {
+        let _log = init(LogFormat::Json, None).unwrap();
+        return assert_eq!(LevelFilter::current(), LevelFilter::INFO);
+    }
+    let output = again("lines_below_the_filter_are_turned_away_before_they_are_made").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn again(test: &str) -> Command {

@@ -92,7 +92,7 @@ impl Stack {
     }
 
     /// Waits for its end, and shows that nothing is left: no folder, and nobody who listens.
-    async fn is_gone(mut self, code: i32) -> String {
+    async fn gone(mut self, code: i32) -> String {
         let status = self.process.ended(LONG).await;
         assert_eq!(status.code(), Some(code));
         let left: Vec<_> = std::fs::read_dir(self.temporary.path()).expect("the folder").collect();
@@ -131,7 +131,7 @@ async fn orders_flow_prometheus_sees_the_worker_and_alertmanager_and_ctrl_c_leav
     assert!(rules.contains("FulfillmentStalled") && rules.contains("job:orders_fulfilled:rate5m"), "{rules}");
 
     stack.process.signal(Signal::Int);
-    stack.is_gone(0).await;
+    stack.gone(0).await;
 }
 
 #[tokio::test]
@@ -146,7 +146,7 @@ async fn a_worker_that_is_killed_is_started_again_and_goes_on() {
     })
     .await;
     stack.process.signal(Signal::Term);
-    stack.is_gone(0).await;
+    stack.gone(0).await;
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn a_part_that_dies_is_named_with_the_end_of_its_log_and_ends_the_rest() {
     let stack = Stack::start().await;
     let redis = stack.told.lines().find_map(|line| line.trim_start().strip_prefix("kill -STOP ")?.split(';').next());
     kill(redis.expect("what to try with Redis").parse().expect("its id"));
-    let told = stack.is_gone(1).await;
+    let told = stack.gone(1).await;
     assert!(told.contains("error: redis has ended (137); its log ends so:"), "{told}");
     assert!(told.trim_end().ends_with("Ready to accept connections"), "{told}");
 }
