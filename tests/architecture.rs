@@ -81,6 +81,7 @@ const ENGINE: &[&str] = &[
     "shutdown",
     "call_times",
     "pressure",
+    "canary",
     "admission",
     "in_hand",
     "engine",

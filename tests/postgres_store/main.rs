@@ -25,6 +25,7 @@ mod clocks;
 mod connections;
 mod locks;
 mod migrating;
+mod open_orders;
 mod plans;
 mod reconciling;
 mod rights;

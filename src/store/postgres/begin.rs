@@ -112,7 +112,7 @@ fn read(row: &Row, request: &BeginRequest, lease: Duration) -> Result<Found, Fai
     let found = State::from(status.as_str());
     if let Some(fence) = column::<Option<SystemTime>>(row, "fence")? {
         let created_at = column::<Option<SystemTime>>(row, "created_at")?;
-        let first: bool = column(row, "first")?;
+        let (first, read_at) = (column::<bool>(row, "first")?, column::<SystemTime>(row, "read_at")?);
         return Ok(Found::Answer(Begun::Started {
             order: Order {
                 id: request.order_id,
@@ -126,7 +126,7 @@ fn read(row: &Row, request: &BeginRequest, lease: Duration) -> Result<Found, Fai
             },
             fence: Fence(micros(fence)),
             takeover: found == State::Processing,
-            waited: created_at.filter(|_| first).map(|created_at| elapsed(created_at, fence)),
+            waited: created_at.filter(|_| first).map(|created_at| elapsed(created_at, read_at)),
         }));
     }
     Ok(match found {

@@ -71,6 +71,7 @@ SELECT r.order_id                     AS order_id,
        coalesce(
            r.attempt = 1
            AND f.status = 'pending'
+           AND isfinite(s.created_at)
            AND (SELECT true FROM fulfillment.events e WHERE e.order_id = r.order_id LIMIT 1) IS NULL,
            false
        )                              AS first
