@@ -56,7 +56,6 @@ pub(crate) async fn one_without_created_at_is_counted_and_has_no_age<F: StoreFix
     assert_found(count(&fixture).await.pending, 2, 1_000);
 }
 
-/// Caught, when seeded: everything counted that is not `fulfilled`.
 pub(crate) async fn what_is_done_or_not_ours_is_not_counted<F: StoreFixture>() {
     let fixture = F::fresh().await;
     for status in ["fulfilled", "failed", "cancelled", "on hold"] {
