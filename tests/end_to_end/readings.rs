@@ -78,7 +78,6 @@ async fn open_orders_and_their_ages_are_right_while_redis_is_down() {
     assert_eq!(metrics.value("fulfillment_attempts_per_order_sum"), f64::from(ORDERS));
 }
 
-/// Caught, when seeded: an outage told as a table without open orders.
 #[tokio::test]
 async fn while_postgres_is_down_the_last_reading_stays_with_its_time() {
     let redis = RedisServer::start().await;
