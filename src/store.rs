@@ -42,8 +42,8 @@ pub enum Begun {
         /// From the row's `created_at` to now, by the database's clock, if this begins the order's first attempt.
         /// `None` for every later one, and where `created_at` is null.
         ///
-        /// An order that was begun before, as its timeline tells, is no longer on its first attempt, however that ended.
-        /// Where no timeline is kept, one that was given back without an attempt spent counts as new.
+        /// An order that was given back without an attempt spent, or put back to work by an operator, is on its first one
+        /// again.
         waited: Option<Duration>,
     },
     /// `fulfilled` or `failed` already: nothing is left to do.

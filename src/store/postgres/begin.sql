@@ -14,8 +14,6 @@
 --   FOR NO KEY UPDATE is the lock that the UPDATE takes anyway, and lets foreign keys on `orders` be checked.
 --   Whether a row that was not found is locked or not there is asked for such rows alone, in a subquery that can't become
 --   a scan of the table, as EXISTS could.
---   Whether an order was begun before is asked of the timeline likewise; what this very statement writes there, it does
---   not see.
 WITH request AS MATERIALIZED (
     SELECT r.order_id, r.attempt, r.correlation_id
     FROM unnest((SELECT $1::int8[]), (SELECT $2::int4[]), (SELECT $3::text[])) AS r (order_id, attempt, correlation_id)
@@ -68,13 +66,7 @@ SELECT r.order_id                     AS order_id,
        (SELECT p.name::text FROM products p WHERE p.id = s.product_id) AS product,
        s.quantity::int8               AS quantity,
        s.created_at                   AS created_at,
-       coalesce(
-           r.attempt = 1
-           AND f.status = 'pending'
-           AND isfinite(s.created_at)
-           AND (SELECT true FROM fulfillment.events e WHERE e.order_id = r.order_id LIMIT 1) IS NULL,
-           false
-       )                              AS first
+       coalesce(r.attempt = 1 AND f.status = 'pending' AND isfinite(s.created_at), false) AS first
 FROM request r
 LEFT JOIN found f ON f.id = r.order_id
 LEFT JOIN started s ON s.id = r.order_id

@@ -10,7 +10,6 @@ use crate::sqlite::{elapsed, now_micros};
 use crate::store::{BeginRequest, Begun, Conclusion, Renewal, Renewed, TAKEN_OVER, Target, Verdict};
 
 const ROW: &str = include_str!("row.sql");
-const BEGUN_BEFORE: &str = include_str!("begun_before.sql");
 const MOVE: &str = include_str!("move.sql");
 const EVENT: &str = include_str!("event.sql");
 
@@ -30,9 +29,8 @@ pub(super) fn begin(
             Err(refusal) => return Ok(not_begun(row.view.state, refusal)),
         };
         let takeover = row.view.state == State::Processing;
-        // Before the timeline has this attempt.
-        let first = !takeover && request.attempt == 1 && !orders.was_begun(request.order_id)?;
-        let waited = row.created_at.filter(|_| first).map(|created_at| elapsed(created_at, orders.now));
+        let is_first = !takeover && request.attempt == 1;
+        let waited = row.created_at.filter(|_| is_first).map(|created_at| elapsed(created_at, orders.now));
         let fence = orders.enter(request.order_id, &state, row.view.fence)?;
         timeline.note(&Entry {
             order_id: request.order_id,
@@ -148,29 +146,18 @@ impl OrderRow {
 /// The statements on `orders`, and the time at which all of a batch happens.
 pub(super) struct Orders<'c> {
     read: CachedStatement<'c>,
-    begun_before: CachedStatement<'c>,
     enter: CachedStatement<'c>,
     now: i64,
 }
 
 impl<'c> Orders<'c> {
     pub(super) fn new(connection: &'c Connection) -> rusqlite::Result<Self> {
-        Ok(Self {
-            read: connection.prepare_cached(ROW)?,
-            begun_before: connection.prepare_cached(BEGUN_BEFORE)?,
-            enter: connection.prepare_cached(MOVE)?,
-            now: now_micros(),
-        })
+        Ok(Self { read: connection.prepare_cached(ROW)?, enter: connection.prepare_cached(MOVE)?, now: now_micros() })
     }
 
     pub(super) fn read(&mut self, order_id: OrderId) -> rusqlite::Result<Option<OrderRow>> {
         let now = self.now;
         self.read.query_row([order_id.0], |row| read_order(row, now)).optional()
-    }
-
-    /// Whether the timeline has anything of the order.
-    fn was_begun(&mut self, order_id: OrderId) -> rusqlite::Result<bool> {
-        self.begun_before.query_row([order_id.0], |row| row.get(0))
     }
 
     /// Writes the state and a fence that is larger than the one left, even if the clock was put back.
