@@ -59,7 +59,7 @@ async fn make_up(observers: Observers, down: bool) {
 fn end_one(observers: &Observers, order: u64) {
     let subject = Subject { order_id: Some(OrderId(order as i64)), correlation_id: None, attempt: 1, trace: None };
     let took = Duration::from_millis(500) + jittered(Duration::from_millis(1_500));
-    observers.emit(Event::AttemptStarted { subject, takeover: false });
+    observers.emit(Event::AttemptStarted { subject, takeover: false, waited: None });
     let outcome = if order % 40 == 7 { CallOutcome::Ambiguous } else { CallOutcome::Fulfilled };
     observers.emit(Event::CallEnded { subject, outcome, took, detail: None });
     if order % 40 == 7 {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::WorkerId;
 use crate::config::{Backends, QueueTarget, StoreTarget};
+use crate::event::Observers;
 use crate::http;
 use crate::queue::QueueError;
 use crate::queue::inventory::Inventory;
@@ -66,30 +67,30 @@ pub enum StartError {
 /// # Errors
 /// When an embedded database can't be opened or a URL can't be used.
 pub fn open(backends: &Backends, worker: &WorkerId) -> Result<Opened, StartError> {
-    let mut embedded = Embedded::default();
-    let queue = open_queue(backends, worker, &mut embedded)?;
-    let store = open_store_beside(backends, worker, &mut embedded)?;
-    Ok(Opened { queue, store })
+    Opening::new(backends, worker, &Observers::default()).both()
 }
 
 /// Makes the backends of a worker, and those that it renews its leases through: with connections of their own to the
 /// servers, one of the store's among them, and the same where queue or store is embedded, as those have their own threads.
+/// `observers` are told of the connections.
 ///
 /// # Errors
 /// As [`open`].
-pub fn open_with_leases(backends: &Backends, worker: &WorkerId) -> Result<(Opened, Opened), StartError> {
-    let opened = open(
-        &Backends { store_connections: backends.store_connections.saturating_sub(1), ..backends.clone() },
-        worker,
-    )?;
+pub fn open_with_leases(
+    backends: &Backends,
+    worker: &WorkerId,
+    observers: &Observers,
+) -> Result<(Opened, Opened), StartError> {
+    let others = Backends { store_connections: backends.store_connections.saturating_sub(1), ..backends.clone() };
+    let opened = Opening::new(&others, worker, observers).both()?;
     let backends = Backends { store_connections: 1, ..backends.clone() };
-    let mut embedded = Embedded::default();
+    let mut opening = Opening::new(&backends, worker, observers);
     let queue = match backends.queue {
-        QueueTarget::Redis(_) => open_queue(&backends, worker, &mut embedded)?,
+        QueueTarget::Redis(_) => opening.queue()?,
         QueueTarget::Sqlite(_) => Arc::clone(&opened.queue),
     };
     let store = match backends.store {
-        StoreTarget::Postgres(_) => open_store_beside(&backends, worker, &mut embedded)?,
+        StoreTarget::Postgres(_) => opening.store()?,
         StoreTarget::Sqlite(_) => Arc::clone(&opened.store),
     };
     Ok((opened, Opened { queue, store }))
@@ -100,58 +101,63 @@ pub fn open_with_leases(backends: &Backends, worker: &WorkerId) -> Result<(Opene
 /// # Errors
 /// As [`open`].
 pub fn open_store(backends: &Backends, worker: &WorkerId) -> Result<Arc<dyn Audit>, StartError> {
-    open_store_beside(backends, worker, &mut Embedded::default())
+    Opening::new(backends, worker, &Observers::default()).store()
 }
 
-fn open_queue(
-    backends: &Backends,
-    worker: &WorkerId,
-    embedded: &mut Embedded,
-) -> Result<Arc<dyn Inventory>, StartError> {
-    let (worker, lease) = (worker.clone(), backends.lease);
-    let queue: Arc<dyn Inventory> = match &backends.queue {
-        QueueTarget::Redis(url) => {
-            let key = backends.queue_key.clone();
-            Arc::new(RedisQueue::connect(url, RedisQueueOptions { key, lease, worker })?)
-        }
-        QueueTarget::Sqlite(path) => {
-            Arc::new(SqliteQueue::new(embedded.open(path)?, SqliteQueueOptions { lease, worker }))
-        }
-    };
-    #[cfg(feature = "faults")]
-    let queue = crate::failpoint::before_queue(queue)?;
-    Ok(queue)
+/// Makes backends. The embedded database is opened once where queue and store share its file.
+struct Opening<'a> {
+    backends: &'a Backends,
+    worker: &'a WorkerId,
+    observers: &'a Observers,
+    embedded: Option<Database>,
 }
 
-fn open_store_beside(
-    backends: &Backends,
-    worker: &WorkerId,
-    embedded: &mut Embedded,
-) -> Result<Arc<dyn Audit>, StartError> {
-    let (worker, lease, events) = (worker.clone(), backends.lease, backends.events);
-    let store: Arc<dyn Audit> = match &backends.store {
-        StoreTarget::Postgres(url) => {
-            let connections = backends.store_connections;
-            Arc::new(PostgresStore::connect(url, PostgresStoreOptions { worker, lease, events, connections })?)
-        }
-        StoreTarget::Sqlite(path) => {
-            Arc::new(SqliteStore::new(embedded.open(path)?, SqliteStoreOptions { worker, lease, events }))
-        }
-    };
-    #[cfg(feature = "faults")]
-    let store = crate::failpoint::before_store(store)?;
-    Ok(store)
-}
+impl<'a> Opening<'a> {
+    fn new(backends: &'a Backends, worker: &'a WorkerId, observers: &'a Observers) -> Self {
+        Self { backends, worker, observers, embedded: None }
+    }
 
-/// The embedded database, opened once where queue and store share its file.
-#[derive(Default)]
-struct Embedded(Option<Database>);
+    fn both(mut self) -> Result<Opened, StartError> {
+        Ok(Opened { queue: self.queue()?, store: self.store()? })
+    }
 
-impl Embedded {
-    fn open(&mut self, path: &Path) -> Result<Database, OpenError> {
-        match &self.0 {
+    fn queue(&mut self) -> Result<Arc<dyn Inventory>, StartError> {
+        let (worker, lease) = (self.worker.clone(), self.backends.lease);
+        let queue: Arc<dyn Inventory> = match &self.backends.queue {
+            QueueTarget::Redis(url) => {
+                let options = RedisQueueOptions { key: self.backends.queue_key.clone(), lease, worker };
+                Arc::new(RedisQueue::connect(url, options, self.observers.clone())?)
+            }
+            QueueTarget::Sqlite(path) => {
+                Arc::new(SqliteQueue::new(self.database(path)?, SqliteQueueOptions { lease, worker }))
+            }
+        };
+        #[cfg(feature = "faults")]
+        let queue = crate::failpoint::before_queue(queue)?;
+        Ok(queue)
+    }
+
+    fn store(&mut self) -> Result<Arc<dyn Audit>, StartError> {
+        let Backends { lease, events, store_connections: connections, .. } = *self.backends;
+        let worker = self.worker.clone();
+        let store: Arc<dyn Audit> = match &self.backends.store {
+            StoreTarget::Postgres(url) => {
+                let options = PostgresStoreOptions { worker, lease, events, connections };
+                Arc::new(PostgresStore::connect(url, options, self.observers.clone())?)
+            }
+            StoreTarget::Sqlite(path) => {
+                Arc::new(SqliteStore::new(self.database(path)?, SqliteStoreOptions { worker, lease, events }))
+            }
+        };
+        #[cfg(feature = "faults")]
+        let store = crate::failpoint::before_store(store)?;
+        Ok(store)
+    }
+
+    fn database(&mut self, path: &Path) -> Result<Database, OpenError> {
+        match &self.embedded {
             Some(database) if database.path() == path => Ok(database.clone()),
-            _ => Ok(self.0.insert(Database::open(path)?).clone()),
+            _ => Ok(self.embedded.insert(Database::open(path)?).clone()),
         }
     }
 }

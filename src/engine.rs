@@ -14,8 +14,9 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::canary;
 use crate::completer::Completer;
-use crate::event::{Event, Loop, Observers, Stage};
+use crate::event::{self, Event, Loop, Observers, Stage};
 use crate::fulfiller::Fulfiller;
 use crate::lease::LeaseKeeper;
 use crate::order::OrderId;
@@ -161,6 +162,11 @@ impl Engine {
     pub async fn run(self, drain: CancellationToken) -> usize {
         let Self { context, calls, keeping: keeper_thread, leases } = self;
         let context = Arc::new(context);
+        let _canaries = [
+            canary::watch(event::Runtime::Engine, &Handle::current(), &context.observers),
+            canary::watch(event::Runtime::Calls, calls.handle(), &context.observers),
+            canary::watch(event::Runtime::Leases, keeper_thread.handle(), &context.observers),
+        ];
         let permits = Arc::new(Semaphore::new(context.options.concurrency));
         let (finished, to_complete) = mpsc::channel(context.options.concurrency);
         let keeper = LeaseKeeper::new(Arc::clone(&context), leases);

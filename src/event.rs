@@ -1,21 +1,27 @@
 //! What happens in the engine, told to whoever wants to know. The one seam for metrics, health, logs and tests.
 //!
-//! Only `worker`, `completer`, `lease`, `reconciler`, `service`'s background polls, the fulfiller over HTTP and the export
-//! of traces emit events. Observers match them without `_`, so that a new event can't be forgotten.
+//! Only the engine (`worker`, `completer`, `lease`, `reconciler`, `canary`), `service`'s background polls, the fulfiller over
+//! HTTP, the export of traces and the backends' connections emit events. Observers match them without `_`, so that a new
+//! event can't be forgotten.
 
 use std::time::Duration;
 
 use crate::order::OrderId;
 use crate::queue::Depth;
-use crate::store::DeadReason;
+use crate::store::audit::OpenOrders;
+use crate::store::{ConnectionUse, DeadReason};
 use crate::trace::TraceContext;
 
 mod call;
 mod observer;
+mod retry_reason;
+mod runtime;
 mod stage;
 
 pub use call::{BreakerState, CallId, CallOutcome, HeldBack, Limiter, RequestClass, UnderWay};
 pub use observer::{Observer, Observers};
+pub use retry_reason::RetryReason;
+pub use runtime::Runtime;
 pub use stage::{Dependency, Stage};
 
 /// Which order an event is about.
@@ -49,71 +55,6 @@ impl Lease {
         match self {
             Self::Message => "queue",
             Self::Row => "row",
-        }
-    }
-}
-
-/// Why a message goes back to the queue to be delivered again. A closed set: it labels metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum RetryReason {
-    /// The fulfiller asked for another try.
-    FulfillerFailed,
-    /// The fulfiller took longer than its deadline.
-    FulfillerTimeout,
-    /// The fulfiller panicked.
-    FulfillerPanicked,
-    /// Nobody knows whether the fulfiller did the work.
-    FulfillerAmbiguous,
-    /// The fulfiller takes no work now. No attempt is spent.
-    FulfillerUnavailable,
-    /// The fulfiller has the order in work and is asked again. No attempt is spent.
-    FulfillerInProgress,
-    /// The order's row was not there (yet).
-    UnknownOrder,
-    /// The database refused the row.
-    StoreRefused,
-    /// Another worker holds the order. No attempt is spent.
-    Busy,
-    /// Another transaction has locked the order's row. No attempt is spent.
-    RowLocked,
-    /// The row's lease was lost while the work went on. No attempt is spent.
-    LeaseLost,
-    /// Handed back by a drain. No attempt is spent.
-    HandedBack,
-}
-
-impl RetryReason {
-    /// Every reason, for metrics that show each from the start.
-    pub const ALL: [Self; 12] = [
-        Self::FulfillerFailed,
-        Self::FulfillerTimeout,
-        Self::FulfillerPanicked,
-        Self::FulfillerAmbiguous,
-        Self::FulfillerUnavailable,
-        Self::FulfillerInProgress,
-        Self::UnknownOrder,
-        Self::StoreRefused,
-        Self::Busy,
-        Self::RowLocked,
-        Self::LeaseLost,
-        Self::HandedBack,
-    ];
-
-    /// As in labels.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::FulfillerFailed => "fulfiller_failed",
-            Self::FulfillerTimeout => "fulfiller_timeout",
-            Self::FulfillerPanicked => "fulfiller_panicked",
-            Self::FulfillerAmbiguous => "fulfiller_ambiguous",
-            Self::FulfillerUnavailable => "fulfiller_unavailable",
-            Self::FulfillerInProgress => "fulfiller_in_progress",
-            Self::UnknownOrder => "unknown_order",
-            Self::StoreRefused => "store_refused",
-            Self::Busy => "busy",
-            Self::RowLocked => "row_locked",
-            Self::LeaseLost => "lease_lost",
-            Self::HandedBack => "handed_back",
         }
     }
 }
@@ -236,6 +177,8 @@ pub enum Event<'a> {
         subject: Subject<'a>,
         /// Whether the order was taken from a worker whose lease had run out.
         takeover: bool,
+        /// Of an order's first attempt: from the row's `created_at` to now, by the database's clock.
+        waited: Option<Duration>,
     },
     /// A call to the fulfiller ended; nothing of it is committed yet.
     CallEnded {
@@ -370,6 +313,24 @@ pub enum Event<'a> {
     },
     /// A span was dropped, as the collector takes them too slowly.
     SpanDropped,
+    /// The open orders in the store were counted.
+    OpenOrdersRead(OpenOrders),
+    /// How many connections to the store there are, over all of this worker's pools.
+    ConnectionsRead(ConnectionUse),
+    /// A connection to the queue or the store was made.
+    ConnectionOpened(Dependency),
+    /// A call to the store has waited for a connection, and got one or gave up.
+    ConnectionAwaited {
+        /// How long, the making of a connection included.
+        took: Duration,
+    },
+    /// A task that had slept ran again.
+    CanaryWoke {
+        /// Where.
+        runtime: Runtime,
+        /// How much later than it had asked for.
+        late: Duration,
+    },
     /// Shutdown began: nothing more is claimed.
     Draining {
         /// Orders still in flight.

@@ -383,7 +383,12 @@ impl Observer for Health {
             | Event::TracesExported
             | Event::SpansSent { .. }
             | Event::SpanDropped
-            | Event::DepthRead(_) => {}
+            | Event::DepthRead(_)
+            | Event::OpenOrdersRead(_)
+            | Event::ConnectionsRead(_)
+            | Event::ConnectionOpened(_)
+            | Event::ConnectionAwaited { .. }
+            | Event::CanaryWoke { .. } => {}
         }
     }
 }

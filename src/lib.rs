@@ -4,6 +4,7 @@
 mod admission;
 pub mod app;
 mod call_times;
+mod canary;
 pub mod cli;
 pub mod completer;
 pub mod config;

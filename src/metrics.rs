@@ -1,7 +1,7 @@
 //! Every number that the worker shows: an [`Observer`] that counts events, and the state of runtime, allocator and
 //! process read afresh for each scrape.
 //!
-//! docs/METRICS.md explains each metric; a test keeps the two the same. A scrape reads memory and `/proc` only: it
+//! docs/METRICS.md explains each metric; a test keeps the two the same. A scrape reads memory, `/proc` and `/sys` only: it
 //! never waits for Redis or a database.
 
 use std::time::{Duration, SystemTime};
@@ -15,10 +15,13 @@ use crate::event::{Event, Observer};
 
 mod allocator;
 mod calls;
+mod cgroup;
 mod exposition;
 mod instruments;
 mod labelled;
 mod log_messages;
+mod orders;
+mod pools;
 #[cfg(target_os = "linux")]
 mod process;
 mod runtime;
@@ -26,6 +29,7 @@ mod sample;
 mod traces;
 mod under_way;
 
+pub use cgroup::Cgroup;
 pub use exposition::Format;
 use instruments::{AttemptStatus, Instruments, MessageKind};
 pub use instruments::{ConnectionCount, OpenConnection};
@@ -44,6 +48,11 @@ impl Metrics {
     /// `handle` is the runtime whose state is shown, `service_name` the `service` label of `fulfillment_build_info`,
     /// `log_messages` what the process's log counts.
     pub fn new(handle: Handle, service_name: &str, log_messages: LogMessages) -> Self {
+        Self::limited_by(handle, service_name, log_messages, Cgroup::own())
+    }
+
+    /// As [`Metrics::new`], and shows the limits of `cgroup` rather than of this process's own one.
+    pub fn limited_by(handle: Handle, service_name: &str, log_messages: LogMessages, cgroup: Cgroup) -> Self {
         let mut registry = Registry::default();
         let instruments = Instruments::register(&mut registry);
         let scrapes = Counter::default();
@@ -54,6 +63,7 @@ impl Metrics {
         registry.register_collector(Box::new(allocator::AllocatorCollector));
         #[cfg(target_os = "linux")]
         registry.register_collector(Box::new(process::ProcessCollector));
+        registry.register_collector(Box::new(cgroup));
         Self { registry, instruments, scrapes }
     }
 
@@ -100,9 +110,10 @@ impl Observer for Metrics {
             Event::InFlight(orders) => {
                 to.in_flight.set(orders as u64);
             }
-            Event::AttemptStarted { takeover, .. } => {
+            Event::AttemptStarted { takeover, waited, .. } => {
                 to.attempts_started.inc();
                 to.takeovers.inc_by(u64::from(takeover));
+                to.orders.started(waited);
             }
             Event::CallEnded { outcome, took, .. } => to.calls.ended(outcome, took),
             Event::RequestEnded { class, took } => to.calls.request_ended(class, took),
@@ -111,8 +122,9 @@ impl Observer for Metrics {
             Event::RepeatPutOff { after: _ } => {
                 to.calls.repeats_put_off.inc();
             }
-            Event::Fulfilled { took, age, .. } => {
+            Event::Fulfilled { ref subject, took, age, .. } => {
                 to.attempt_ended(AttemptStatus::Success, took);
+                to.orders.fulfilled(subject);
                 to.last_success.set(seconds_since_1970());
                 if let Some(age) = age {
                     to.order_age.observe(age.as_secs_f64());
@@ -120,7 +132,10 @@ impl Observer for Metrics {
             }
             Event::AttemptFailed { took, .. } => to.attempt_ended(AttemptStatus::Error, took),
             Event::Retried { reason, .. } => to.retries.with(reason, |count| count.inc()),
-            Event::DeadLettered { reason, .. } => to.dead_letters.with(reason, |count| count.inc()),
+            Event::DeadLettered { ref subject, reason, .. } => {
+                to.dead_letters.with(reason, |count| count.inc());
+                to.orders.dead_lettered(subject, reason);
+            }
             Event::AlreadyFinal { .. } => {
                 to.already_final.inc();
             }
@@ -155,6 +170,13 @@ impl Observer for Metrics {
             }
             Event::SpansSent { spans, error } => to.traces.sent(spans, error.is_none()),
             Event::SpanDropped => to.traces.dropped(),
+            Event::OpenOrdersRead(ref open) => to.orders.read(open),
+            Event::ConnectionsRead(connections) => to.pools.read(connections),
+            Event::ConnectionOpened(dependency) => to.pools.opened(dependency),
+            Event::ConnectionAwaited { took } => to.pools.awaited(took),
+            Event::CanaryWoke { runtime, late } => {
+                to.scheduling_delay.with(runtime, |histogram| histogram.observe(late.as_secs_f64()));
+            }
             Event::Draining { .. } => {
                 to.draining.set(1);
             }

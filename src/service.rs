@@ -23,8 +23,7 @@ use crate::reconciler::Reconciler;
 use crate::trace;
 use crate::trace::attempt::Tracer;
 
-/// How often queue and store are asked how they are while nothing else asks.
-const POLL_EVERY: Duration = Duration::from_secs(2);
+mod polls;
 
 /// How long giving up the reconciler's lead may hold up the exit.
 const RESIGN_LIMIT: Duration = Duration::from_millis(500);
@@ -132,7 +131,7 @@ async fn work(
     observers: &Observers,
     drain: CancellationToken,
 ) -> Result<(), StartError> {
-    let (opened, leases) = app::open_with_leases(&settings.backends, &worker)?;
+    let (opened, leases) = app::open_with_leases(&settings.backends, &worker, observers)?;
     let ready = app::wait_ready(&opened, settings.migrate, settings.wait, |problem| {
         tracing::warn!("waiting for servers: {problem}");
     });
@@ -149,7 +148,7 @@ async fn work(
     observers.emit(Event::Started { worker: worker.as_str(), concurrency: settings.concurrency });
     // Until a call shows otherwise.
     observers.emit(Event::DependencyUp(Dependency::Fulfiller));
-    let polling = tokio::spawn(poll(opened.clone(), observers.clone()));
+    let polling = tokio::spawn(polls::poll(opened.clone(), Arc::clone(&leases.store), observers.clone()));
     let options = EngineOptions {
         concurrency: settings.concurrency,
         lease: settings.backends.lease,
@@ -173,40 +172,4 @@ async fn work(
         reconciling.abort();
     }
     Ok(())
-}
-
-/// Asks queue and store how they are, so that readiness and depth are right while no order comes by. Until aborted. One
-/// that doesn't answer doesn't hold up the other.
-async fn poll(opened: Opened, observers: Observers) {
-    let down = |dependency, error: &dyn std::error::Error| {
-        observers.emit(Event::DependencyDown { dependency, error: &error.to_string(), retry_in: POLL_EVERY });
-    };
-    let queue = async {
-        loop {
-            let under_way = observers.under_way(Dependency::Queue);
-            let answer = opened.queue.depth().await;
-            drop(under_way);
-            match answer {
-                Ok(depth) => {
-                    observers.emit(Event::DependencyUp(Dependency::Queue));
-                    observers.emit(Event::DepthRead(depth));
-                }
-                Err(error) => down(Dependency::Queue, &error),
-            }
-            tokio::time::sleep(POLL_EVERY).await;
-        }
-    };
-    let store = async {
-        loop {
-            let under_way = observers.under_way(Dependency::Store);
-            let answer = opened.store.check().await;
-            drop(under_way);
-            match answer {
-                Ok(()) => observers.emit(Event::DependencyUp(Dependency::Store)),
-                Err(error) => down(Dependency::Store, &error),
-            }
-            tokio::time::sleep(POLL_EVERY).await;
-        }
-    };
-    tokio::join!(queue, store);
 }

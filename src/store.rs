@@ -39,6 +39,12 @@ pub enum Begun {
         fence: Fence,
         /// Whether it was taken from a worker whose lease had run out.
         takeover: bool,
+        /// From the row's `created_at` to now, by the database's clock, if this begins the order's first attempt.
+        /// `None` for every later one, and where `created_at` is null.
+        ///
+        /// An order that was given back without an attempt spent, or put back to work by an operator, is on its first one
+        /// again.
+        waited: Option<Duration>,
     },
     /// `fulfilled` or `failed` already: nothing is left to do.
     AlreadyFinal(State),
@@ -279,6 +285,26 @@ pub struct Summary {
     pub dead_letters: u64,
 }
 
+/// What becomes of the connections to a database. All zero where it is embedded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ConnectionUse {
+    /// Open, and free to be used.
+    pub idle: u64,
+    /// Taken by a call.
+    pub in_use: u64,
+    /// At most, both together.
+    pub limit: u64,
+}
+
+impl std::ops::Add for ConnectionUse {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        let Self { idle, in_use, limit } = self;
+        Self { idle: idle + other.idle, in_use: in_use + other.in_use, limit: limit + other.limit }
+    }
+}
+
 /// Why the store could not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -358,6 +384,9 @@ pub trait OrderStore: Send + Sync {
 
     /// Makes or updates the worker's own tables; safe to run by several workers at once. Returns what it applied.
     async fn migrate(&self) -> Result<Vec<String>, StoreError>;
+
+    /// How its connections are used, now. Asks nobody.
+    fn connections(&self) -> ConnectionUse;
 
     /// Answers whether the database can be reached and every table and column is there: [`StoreError::Schema`] names
     /// what is missing.

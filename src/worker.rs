@@ -165,10 +165,10 @@ impl Worker {
     async fn start(&self, mut in_hand: InHand, begun: Begun) {
         let attempt = in_hand.claim.attempt;
         let ending = match begun {
-            Begun::Started { order, fence, takeover } => {
+            Begun::Started { order, fence, takeover, waited } => {
                 self.context.watermark.raise(order.created_at_micros);
                 in_hand.hold.keep_row(fence).await;
-                self.context.observers.emit(Event::AttemptStarted { subject: in_hand.subject(), takeover });
+                self.context.observers.emit(Event::AttemptStarted { subject: in_hand.subject(), takeover, waited });
                 // Before anything gives it back: the next worker would not know that it was taken over.
                 if takeover && self.context.parks_ambiguous() {
                     return self.finish(in_hand, parked(TAKEN_OVER)).await;

@@ -32,9 +32,9 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("call_times", &[]),
     // Who answers. No backend knows another one, nor who watches.
     ("sqlite", &["order", "retry"]),
-    ("queue::redis", &["queue", "retry", "config", "mutant"]),
+    ("queue::redis", &["queue", "retry", "config", "event", "mutant"]),
     ("queue::sqlite", &["queue", "sqlite"]),
-    ("store::postgres", &["store", "order", "message", "retry", "config", "mutant"]),
+    ("store::postgres", &["store", "order", "message", "retry", "config", "event", "mutant"]),
     ("store::sqlite", &["store", "order", "message", "sqlite"]),
     ("fulfiller::simulated", &["fulfiller", "order", "config"]),
     ("fulfiller::http", &["fulfiller", "order", "config", "event", "retry"]),
@@ -48,6 +48,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("worker", ENGINE),
     ("completer", ENGINE),
     ("lease", ENGINE),
+    ("canary", ENGINE),
     ("reconciler", ENGINE),
     ("shutdown", &[]),
     // Who watches: knows what happened, never who made it happen.
@@ -80,6 +81,7 @@ const ENGINE: &[&str] = &[
     "shutdown",
     "call_times",
     "pressure",
+    "canary",
     "admission",
     "in_hand",
     "engine",

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use fulfillment_worker::WorkerId;
 use fulfillment_worker::config::SecretUrl;
+use fulfillment_worker::event::Observers;
 use fulfillment_worker::intake::Row;
 use fulfillment_worker::intake::submit::{SubmitError, submit};
 use fulfillment_worker::message;
@@ -63,7 +64,7 @@ async fn rows_without_messages_are_counted_and_named() {
     let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
     let url = SecretUrl::new(format!("redis://{closed}").parse().expect("a URL"));
     let options = RedisQueueOptions { key: "fulfillment_queue".to_owned(), lease: LEASE, worker: WorkerId::fresh() };
-    let queue = RedisQueue::connect(&url, options).expect("connecting is left for later");
+    let queue = RedisQueue::connect(&url, options, Observers::default()).expect("connecting is left for later");
 
     let error = submit(&rows(), &queue, &store, Some(Duration::from_millis(100))).await.expect_err("no queue");
 

@@ -23,28 +23,53 @@ pub(crate) struct Worked {
     pub(crate) busy_mb: f64,
 }
 
-/// The real process on Redis and Postgres, as `name` and with `options`.
+/// The real process on Redis and Postgres, as `name` and with `options`; orders come once it is up.
 pub(crate) async fn worker_process(name: &str, options: &[&str], orders: usize) -> Worked {
-    let backends = on_servers(name).await;
-    let opened = app::open(&backends, &WorkerId::fresh()).unwrap();
-    app::wait_ready(&opened, true, Some(Duration::from_secs(30)), |_| ()).await.unwrap();
-    let port = free_port();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_fulfillment-worker"));
-    command.args(["run", "--queue-key", &backends.queue_key, "--listen", &format!("127.0.0.1:{port}")]).args(options);
-    command.env("REDIS_URL", redis_url()).env("DATABASE_URL", database_url(name)).stderr(Stdio::null());
-    let worker = Running::start(command);
-    let scrape = |name: &str| metric(port, name);
-    poll_until("the worker is up", || scrape("service_healthy") == Some(1.0)).await;
-    let idle = scrape("process_resident_memory_bytes").unwrap();
+    let opened = opened(&on_servers(name).await).await;
+    let worker = WorkerProcess::start(name, options, &[]);
+    poll_until("the worker is up", || worker.metric("service_healthy") == Some(1.0)).await;
+    let idle = worker.metric("process_resident_memory_bytes").unwrap();
     submit(&opened, orders).await;
-    let fulfilled = || scrape("orders_processed_total{status=\"success\"}").unwrap_or(0.0);
-    poll_until("a quarter is done", || fulfilled() >= orders as f64 * 0.25).await;
-    let (began, from) = (Instant::now(), fulfilled());
-    poll_until("three quarters are done", || fulfilled() >= orders as f64 * 0.75).await;
-    let rate = (fulfilled() - from) / began.elapsed().as_secs_f64();
-    let busy = scrape("process_resident_memory_bytes").unwrap();
-    drop(worker);
+    let rate = worker.rate(orders).await;
+    let busy = worker.metric("process_resident_memory_bytes").unwrap();
     Worked { rate, idle_mb: idle / 1e6, busy_mb: busy / 1e6 }
+}
+
+/// Queue and store, ready to be used.
+pub(crate) async fn opened(backends: &Backends) -> Opened {
+    let opened = app::open(backends, &WorkerId::fresh()).unwrap();
+    app::wait_ready(&opened, true, Some(Duration::from_secs(30)), |_| ()).await.unwrap();
+    opened
+}
+
+/// The real process on the queue and the database called `name`. Ends with this value.
+pub(crate) struct WorkerProcess {
+    _process: Running,
+    port: u16,
+}
+
+impl WorkerProcess {
+    pub(crate) fn start(name: &str, options: &[&str], environment: &[(&str, &str)]) -> Self {
+        let port = free_port();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fulfillment-worker"));
+        command.args(["run", "--queue-key", name, "--listen", &format!("127.0.0.1:{port}")]).args(options);
+        command.env("REDIS_URL", redis_url()).env("DATABASE_URL", database_url(name)).stderr(Stdio::null());
+        command.envs(environment.iter().copied());
+        Self { _process: Running::start(command), port }
+    }
+
+    /// Orders per second between a quarter and three quarters of so many.
+    pub(crate) async fn rate(&self, orders: usize) -> f64 {
+        let fulfilled = || self.metric("orders_processed_total{status=\"success\"}").unwrap_or(0.0);
+        poll_until("a quarter is done", || fulfilled() >= orders as f64 * 0.25).await;
+        let (began, from) = (Instant::now(), fulfilled());
+        poll_until("three quarters are done", || fulfilled() >= orders as f64 * 0.75).await;
+        (fulfilled() - from) / began.elapsed().as_secs_f64()
+    }
+
+    fn metric(&self, name: &str) -> Option<f64> {
+        metric(self.port, name)
+    }
 }
 
 pub(crate) fn free_port() -> u16 {

@@ -8,11 +8,11 @@ use async_trait::async_trait;
 
 use super::{Failpoint, Step};
 use crate::order::{OrderId, State};
-use crate::store::audit::{Audit, AuditPage, Orphan, OrphanSearch};
+use crate::store::audit::{Audit, AuditPage, OpenOrders, Orphan, OrphanSearch};
 use crate::store::{
-    BeginRequest, Begun, BuriedLetter, Conclusion, DeadLetter, Decision, Inserted, LetterCount, LetterFilter, NewOrder,
-    OrderReport, OrderStore, Redriven, Renewal, Renewed, Resolution, StoreError, Summary, Target, TimelineEntry,
-    Verdict,
+    BeginRequest, Begun, BuriedLetter, Conclusion, ConnectionUse, DeadLetter, Decision, Inserted, LetterCount,
+    LetterFilter, NewOrder, OrderReport, OrderStore, Redriven, Renewal, Renewed, Resolution, StoreError, Summary,
+    Target, TimelineEntry, Verdict,
 };
 
 /// A store that may fail.
@@ -106,6 +106,10 @@ impl OrderStore for Failing {
         self.failpoint.around(&[Step::Migrate], StoreError::Unavailable, self.inner.migrate(), |_| true).await
     }
 
+    fn connections(&self) -> ConnectionUse {
+        self.inner.connections()
+    }
+
     async fn check(&self) -> Result<(), StoreError> {
         self.inner.check().await
     }
@@ -127,6 +131,10 @@ impl Audit for Failing {
 
     async fn left_alone(&self, max_age: Duration) -> Result<u64, StoreError> {
         self.inner.left_alone(max_age).await
+    }
+
+    async fn open_orders(&self) -> Result<OpenOrders, StoreError> {
+        self.inner.open_orders().await
     }
 
     async fn audit(&self, after: OrderId, limit: usize) -> Result<AuditPage, StoreError> {

@@ -83,6 +83,11 @@ impl EventLog {
             | Event::ClaimsHeldBack { .. }
             | Event::InFlight(_)
             | Event::DepthRead(_)
+            | Event::OpenOrdersRead(_)
+            | Event::ConnectionsRead(_)
+            | Event::ConnectionOpened(_)
+            | Event::ConnectionAwaited { .. }
+            | Event::CanaryWoke { .. }
             | Event::ReconcilerLeads(_)
             | Event::RequestEnded { .. }
             | Event::LimiterWaited { .. }
@@ -95,7 +100,7 @@ impl EventLog {
             Event::SpansSent { spans, error } => self.spans_sent(spans, error, now),
             Event::SpanDropped => {}
             Event::LeftAlone { orders, max_age } => left_alone(orders, max_age),
-            Event::AttemptStarted { subject, takeover } => {
+            Event::AttemptStarted { subject, takeover, waited: _ } => {
                 order(&subject, "attempt started", format_args!("takeover: {takeover}"));
             }
             Event::CallEnded { subject, outcome, took, detail } => {

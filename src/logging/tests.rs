@@ -75,7 +75,7 @@ fn a_dead_letter_without_an_order_is_told_without_one() {
 #[test]
 fn what_happens_to_every_order_is_told_at_debug_only() {
     let events = [
-        Event::AttemptStarted { subject: SUBJECT, takeover: true },
+        Event::AttemptStarted { subject: SUBJECT, takeover: true, waited: None },
         Event::Fulfilled { subject: SUBJECT, took: Duration::ZERO, age: None, reference: Some("r") },
         Event::Retried { subject: SUBJECT, reason: RetryReason::Busy, after: Duration::ZERO },
         Event::AlreadyFinal { subject: SUBJECT },

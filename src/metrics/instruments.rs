@@ -13,10 +13,12 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 
 use super::calls::Calls;
 use super::labelled::Labelled;
+use super::orders::Orders;
+use super::pools::Pools;
 use super::sample::{self, Description};
 use super::traces::Traces;
 use super::under_way::UnderWay;
-use crate::event::{Dependency, Drift, HeldBack, Lease, RetryReason, Stage};
+use crate::event::{Dependency, Drift, HeldBack, Lease, RetryReason, Runtime, Stage};
 use crate::store::DeadReason;
 
 /// A gauge of whole things.
@@ -29,10 +31,13 @@ const ATTEMPT_SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.
 /// From a lone commit on a good disk to a dependency's timeout.
 const STAGE_SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// From an order that goes straight through to one that waited for a day.
-const AGE_SECONDS: [f64; 16] =
+pub(super) const AGE_SECONDS: [f64; 16] =
     [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 21_600.0, 86_400.0];
 /// Up to the largest batch that a backend takes.
 const BATCH_ITEMS: [f64; 10] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0];
+
+/// From a thread that is free, as timers are good to a millisecond, to one that is as good as dead.
+const DELAY_SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 10.0];
 
 /// How an attempt ended, as in the given `status` label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,8 +164,11 @@ pub(super) struct Instruments {
     pub(super) draining: Count,
     pub(super) last_success: Seconds,
     pub(super) connections: ConnectionCount,
+    pub(super) scheduling_delay: Labelled<Runtime, Histogram>,
     pub(super) calls: Calls,
     pub(super) traces: Traces,
+    pub(super) orders: Orders,
+    pub(super) pools: Pools,
 }
 
 impl Instruments {
@@ -202,8 +210,13 @@ impl Instruments {
             draining: Count::default(),
             last_success: Seconds::default(),
             connections: ConnectionCount::default(),
+            scheduling_delay: Labelled::new("runtime", &Runtime::ALL, Runtime::as_str, || {
+                Histogram::new(DELAY_SECONDS)
+            }),
             calls: Calls::register(registry),
             traces: Traces::register(registry),
+            orders: Orders::register(registry),
+            pools: Pools::register(registry),
         };
         instruments.register_orders(registry);
         instruments.register_exceptions(registry);
@@ -300,6 +313,8 @@ impl Instruments {
         plain(registry, "service_healthy", help, &self.healthy);
         plain(registry, "fulfillment_draining", "Whether shutdown has begun", &self.draining);
         plain(registry, "fulfillment_http_connections", "Connections open to this server", &self.connections.0);
+        let help = "How much later than it had asked for a task that slept ran again";
+        seconds(registry, "fulfillment_scheduling_delay", help, &self.scheduling_delay);
     }
 }
 

@@ -7,6 +7,7 @@ use crate::event::{RetryReason, Subject};
 use crate::order::OrderId;
 use crate::queue::Depth;
 use crate::store::DeadReason;
+use crate::store::audit::{OpenOrders, OpenState};
 
 const SUBJECT: Subject<'_> = Subject { order_id: Some(OrderId(1)), correlation_id: None, attempt: 1, trace: None };
 const SECOND: Duration = Duration::from_secs(1);
@@ -54,6 +55,45 @@ fn an_order_without_created_at_has_no_age() {
     metrics.observe(&Event::Fulfilled { subject: SUBJECT, took: SECOND, age: None, reference: None });
     assert_eq!(value(&metrics, "fulfillment_order_age_at_fulfillment_seconds_count"), 0.0);
     assert_eq!(value(&metrics, r#"orders_processed_total{status="success"}"#), 1.0);
+}
+
+/// Caught, when seeded: poison counted as an order.
+#[test]
+fn attempts_are_counted_of_orders_that_end_and_of_no_message_without_one() {
+    let (_runtime, metrics) = worker();
+    let third = Subject { attempt: 3, ..SUBJECT };
+    metrics.observe(&Event::Fulfilled { subject: SUBJECT, took: SECOND, age: None, reference: None });
+    metrics.observe(&Event::Retried { subject: SUBJECT, reason: RetryReason::FulfillerFailed, after: SECOND });
+    for reason in DeadReason::ALL {
+        metrics.observe(&Event::DeadLettered { subject: third, reason, detail: "x" });
+    }
+    let buckets = [1, 2, 3].map(|attempts| format!("fulfillment_attempts_per_order_bucket{{le=\"{attempts}.0\"}}"));
+    assert_eq!(buckets.map(|bucket| value(&metrics, &bucket)), [1.0, 1.0, 5.0]);
+    assert_eq!(value(&metrics, "fulfillment_attempts_per_order_sum"), 13.0);
+}
+
+#[test]
+fn only_a_first_attempt_has_waited_in_the_queue() {
+    let (_runtime, metrics) = worker();
+    metrics.observe(&Event::AttemptStarted { subject: SUBJECT, takeover: false, waited: Some(SECOND * 2) });
+    metrics.observe(&Event::AttemptStarted { subject: SUBJECT, takeover: true, waited: None });
+    assert_eq!(value(&metrics, "fulfillment_queue_wait_seconds_count"), 1.0);
+    assert_eq!(value(&metrics, "fulfillment_queue_wait_seconds_sum"), 2.0);
+    assert_eq!(value(&metrics, "fulfillment_attempts_started_total"), 2.0);
+}
+
+#[test]
+fn a_count_of_what_is_open_replaces_the_one_before() {
+    let (_runtime, metrics) = worker();
+    let before = seconds_since_1970();
+    assert_eq!(value(&metrics, "fulfillment_open_orders_read_timestamp_seconds"), 0.0);
+    let pending = OpenState { orders: 3, oldest: Some(SECOND) };
+    metrics.observe(&Event::OpenOrdersRead(OpenOrders { pending, ..OpenOrders::default() }));
+    assert_eq!(value(&metrics, r#"fulfillment_oldest_order_age_seconds{state="pending"}"#), 1.0);
+    metrics.observe(&Event::OpenOrdersRead(OpenOrders::default()));
+    assert_eq!(value(&metrics, r#"fulfillment_open_orders{state="pending"}"#), 0.0);
+    assert_eq!(value(&metrics, r#"fulfillment_oldest_order_age_seconds{state="pending"}"#), 0.0);
+    assert!(value(&metrics, "fulfillment_open_orders_read_timestamp_seconds") >= before);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use super::{Claimed, Depth, Disposition, Held, Queue, QueueError, Receipt, Settl
 use crate::WorkerId;
 use crate::config::SecretUrl;
 use crate::config::redis_url::RedisServers;
+use crate::event::Observers;
 use crate::mutant::source;
 
 mod address;
@@ -98,11 +99,12 @@ macro_rules! script {
 }
 
 impl RedisQueue {
-    /// Prepares the queue. Connects with the first call, so a server that is down is no error here.
+    /// Prepares the queue. Connects with the first call, so a server that is down is no error here. `observers` are told of
+    /// its connections.
     ///
     /// # Errors
     /// [`QueueError::Refused`] for a URL that leads to no Redis server, a key that can't be used, or a lease below 1 ms.
-    pub fn connect(url: &SecretUrl, options: RedisQueueOptions) -> Result<Self, QueueError> {
+    pub fn connect(url: &SecretUrl, options: RedisQueueOptions, observers: Observers) -> Result<Self, QueueError> {
         let server = url.to_string();
         let found = RedisServers::of(url).map_err(|problem| QueueError::Refused(format!("{server}: {problem}")))?;
         let lease_ms = u64::try_from(options.lease.as_millis()).unwrap_or(u64::MAX);
@@ -110,7 +112,7 @@ impl RedisQueue {
             return Err(QueueError::Refused("a lease must be 1 ms or longer".to_owned()));
         }
         let keys = Keys::new(&options.key)?;
-        let servers = Servers::new(&found, &keys.list).map_err(|error| error::classify(&server, &error))?;
+        let servers = Servers::new(&found, &keys.list, observers).map_err(|error| error::classify(&server, &error))?;
         let servers = Arc::new(servers);
         Ok(Self {
             server,

@@ -1,5 +1,5 @@
-//! What the reconciler and `verify` need of the orders' table: who reconciles, which orders may have lost their message,
-//! and whether every row is accounted for.
+//! What those beside the pipeline need of the orders' table: who reconciles, which orders may have lost their message, how
+//! many are open and how old they are, and whether every row is accounted for.
 
 use std::time::Duration;
 
@@ -68,6 +68,35 @@ pub(crate) fn attempts_spent(state: &State, last: Option<(State, u32)>) -> u32 {
     }
 }
 
+/// The orders that are not done yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OpenOrders {
+    /// [`State::Pending`].
+    pub pending: OpenState,
+    /// [`State::Processing`].
+    pub processing: OpenState,
+}
+
+/// The orders in one open state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OpenState {
+    /// How many.
+    pub orders: u64,
+    /// The greatest time since an order's `created_at`, by the database's own clock. `None` where no order has one.
+    pub oldest: Option<Duration>,
+}
+
+impl OpenOrders {
+    /// Notes what was found of a state; one that is not open is nobody's business here.
+    pub(crate) fn set(&mut self, state: &State, found: OpenState) {
+        match state {
+            State::Pending => self.pending = found,
+            State::Processing => self.processing = found,
+            State::Fulfilled | State::Failed | State::Foreign(_) => {}
+        }
+    }
+}
+
 /// What an audit found among some rows, in order of id.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AuditPage {
@@ -101,12 +130,19 @@ pub trait Audit: OrderStore {
     /// Counts `pending` and `processing` orders that were left as they are for longer than `max_age`.
     async fn left_alone(&self, max_age: Duration) -> Result<u64, StoreError>;
 
+    /// Counts open orders and finds the oldest of each state. Reads them all, and nothing of what is done: one that takes
+    /// longer than [`OPEN_ORDERS_LIMIT`] at the server is broken off, and [`StoreError::Unavailable`].
+    async fn open_orders(&self) -> Result<OpenOrders, StoreError>;
+
     /// Looks at up to `limit` (1 to 10,000) rows with an id above `after`.
     async fn audit(&self, after: OrderId, limit: usize) -> Result<AuditPage, StoreError>;
 
     /// The states of orders, by position; `None` where there is no such row. At most 1,000.
     async fn states(&self, order_ids: &[OrderId]) -> Result<Vec<Option<State>>, StoreError>;
 }
+
+/// How long [`Audit::open_orders`] may keep a server busy.
+pub const OPEN_ORDERS_LIMIT: Duration = Duration::from_secs(5);
 
 /// The name of the lead.
 pub(crate) const RECONCILER: &str = "reconciler";

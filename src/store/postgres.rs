@@ -14,11 +14,13 @@ use tokio_postgres::types::FromSql;
 use self::connection::Connections;
 use self::errors::Failure;
 use super::{
-    BeginRequest, Begun, BuriedLetter, Conclusion, DeadLetter, Decision, Inserted, LetterCount, LetterFilter, NewOrder,
-    OrderReport, OrderStore, Redriven, Renewal, Renewed, Resolution, StoreError, Summary, TimelineEntry, Verdict,
+    BeginRequest, Begun, BuriedLetter, Conclusion, ConnectionUse, DeadLetter, Decision, Inserted, LetterCount,
+    LetterFilter, NewOrder, OrderReport, OrderStore, Redriven, Renewal, Renewed, Resolution, StoreError, Summary,
+    TimelineEntry, Verdict,
 };
 use crate::WorkerId;
 use crate::config::SecretUrl;
+use crate::event::Observers;
 use crate::order::OrderId;
 
 mod audit;
@@ -65,13 +67,13 @@ impl PostgresStore {
     ///
     /// The URL's parameters are libpq's, as far as `tokio-postgres` knows them. With `sslmode=require`, and with the
     /// default `prefer` where the server offers TLS, its certificate is verified against the system's trusted roots;
-    /// `verify-ca` and `verify-full` mean the same here. A statement may take 30 s.
+    /// `verify-ca` and `verify-full` mean the same here. A statement may take 30 s. `observers` are told of its connections.
     ///
     /// # Errors
     /// [`StoreError::Refused`] if the URL can't be understood. A server that is down is no error here.
-    pub fn connect(url: &SecretUrl, options: PostgresStoreOptions) -> Result<Self, StoreError> {
+    pub fn connect(url: &SecretUrl, options: PostgresStoreOptions, observers: Observers) -> Result<Self, StoreError> {
         Ok(Self {
-            connections: Connections::new(url, &options.worker, options.connections)?,
+            connections: Connections::new(url, &options.worker, options.connections, observers)?,
             worker: options.worker,
             lease: options.lease,
             events: options.events,
@@ -153,6 +155,10 @@ impl OrderStore for PostgresStore {
 
     async fn migrate(&self) -> Result<Vec<String>, StoreError> {
         self.explain(schema::migrate(&self.connections).await).await
+    }
+
+    fn connections(&self) -> ConnectionUse {
+        self.connections.in_use()
     }
 
     async fn check(&self) -> Result<(), StoreError> {

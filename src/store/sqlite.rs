@@ -11,8 +11,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    BeginRequest, Begun, BuriedLetter, Conclusion, DeadLetter, Decision, Inserted, LetterCount, LetterFilter, NewOrder,
-    OrderReport, OrderStore, Redriven, Renewal, Renewed, Resolution, StoreError, Summary, TimelineEntry, Verdict,
+    BeginRequest, Begun, BuriedLetter, Conclusion, ConnectionUse, DeadLetter, Decision, Inserted, LetterCount,
+    LetterFilter, NewOrder, OrderReport, OrderStore, Redriven, Renewal, Renewed, Resolution, StoreError, Summary,
+    TimelineEntry, Verdict,
 };
 use crate::WorkerId;
 use crate::order::OrderId;
@@ -145,6 +146,10 @@ impl OrderStore for SqliteStore {
     /// of the first answer.
     async fn migrate(&self) -> Result<Vec<String>, StoreError> {
         Ok(self.database.migrate().await?)
+    }
+
+    fn connections(&self) -> ConnectionUse {
+        ConnectionUse::default()
     }
 
     async fn check(&self) -> Result<(), StoreError> {

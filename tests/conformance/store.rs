@@ -17,6 +17,7 @@ mod contention;
 mod dead_letters;
 mod inserting;
 mod model;
+mod open_orders;
 mod orphans;
 pub(crate) mod postgres_fixture;
 mod redriving;
@@ -43,6 +44,12 @@ pub(crate) trait StoreFixture: Sized + Send + Sync {
 
     /// Makes an order look as if it had been left as it is for so long, however old it is.
     async fn set_idle(&self, order_id: OrderId, idle: Duration);
+
+    /// Removes an order's `created_at`.
+    async fn forget_creation(&self, order_id: OrderId);
+
+    /// Sets an order's `created_at` this far ahead of the clock.
+    async fn create_ahead(&self, order_id: OrderId, ahead: Duration);
 
     /// Sets an order's status, as somebody who knows no rules.
     async fn set_status(&self, order_id: OrderId, status: &str);
@@ -82,6 +89,9 @@ macro_rules! conformance {
                 model::every_state_answers_a_conclusion_as_the_model_does,
                 model::every_state_answers_a_renewal_as_the_model_does,
                 beginning::a_pending_order_is_started,
+                beginning::the_first_attempt_tells_how_long_its_order_has_waited,
+                beginning::only_the_first_attempt_tells_how_long_its_order_has_waited,
+                beginning::an_order_that_nobody_dated_has_not_waited,
                 beginning::an_order_that_is_not_there_is_unknown,
                 beginning::an_order_is_taken_over_only_after_its_lease,
                 beginning::the_timeline_tells_a_takeover_from_a_start,
@@ -162,6 +172,12 @@ macro_rules! conformance {
                 auditing::an_audit_comes_in_pages,
                 auditing::an_order_fulfilled_twice_is_found,
                 auditing::states_are_answered_by_position,
+                open_orders::none_are_counted_where_there_are_none,
+                open_orders::one_is_counted_with_its_age,
+                open_orders::several_are_counted_by_state_with_the_age_of_the_oldest,
+                open_orders::one_without_created_at_is_counted_and_has_no_age,
+                open_orders::what_is_done_or_not_ours_is_not_counted,
+                open_orders::one_that_was_created_in_the_future_has_no_age_yet,
                 schema::migrating_twice_applies_nothing_more,
                 schema::several_workers_may_migrate_at_once,
                 schema::check_passes_after_migrating,

@@ -15,6 +15,7 @@ mod demo;
 mod foreign_producer;
 mod outages;
 mod prometheus;
+mod readings;
 mod real_orders;
 mod reconciliation;
 mod shutdown;

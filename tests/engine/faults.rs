@@ -7,8 +7,9 @@ use std::time::Duration;
 use fulfillment_worker::order::OrderId;
 use fulfillment_worker::queue::{Claimed, Depth, Held, Queue, QueueError, Receipt, Settlement};
 use fulfillment_worker::store::{
-    BeginRequest, Begun, BuriedLetter, Conclusion, DeadLetter, Decision, Inserted, LetterCount, LetterFilter, NewOrder,
-    OrderReport, OrderStore, Redriven, Renewal, Renewed, Resolution, StoreError, Summary, TimelineEntry, Verdict,
+    BeginRequest, Begun, BuriedLetter, Conclusion, ConnectionUse, DeadLetter, Decision, Inserted, LetterCount,
+    LetterFilter, NewOrder, OrderReport, OrderStore, Redriven, Renewal, Renewed, Resolution, StoreError, Summary,
+    TimelineEntry, Verdict,
 };
 use tokio::sync::Notify;
 
@@ -157,6 +158,10 @@ impl OrderStore for HeldUp {
 
     async fn migrate(&self) -> Result<Vec<String>, StoreError> {
         self.store.migrate().await
+    }
+
+    fn connections(&self) -> ConnectionUse {
+        self.store.connections()
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -15,10 +15,11 @@ use fulfillment_worker::event::{
     BreakerState, CallId, CallOutcome, Dependency, Drift, Event, HeldBack, Lease, Limiter, Observer, RequestClass,
     RetryReason, Stage, Subject,
 };
-use fulfillment_worker::metrics::{Format, LogMessages, Metrics};
+use fulfillment_worker::metrics::{Cgroup, Format, LogMessages, Metrics};
 use fulfillment_worker::order::OrderId;
 use fulfillment_worker::queue::Depth;
-use fulfillment_worker::store::DeadReason;
+use fulfillment_worker::store::audit::{OpenOrders, OpenState};
+use fulfillment_worker::store::{ConnectionUse, DeadReason};
 use tokio::runtime::{Builder, Runtime};
 
 mod family;
@@ -32,7 +33,8 @@ fn runtime() -> Runtime {
 }
 
 fn metrics(runtime: &Runtime) -> Metrics {
-    Metrics::new(runtime.handle().clone(), "shop", LogMessages::default())
+    let cgroup = Cgroup::at(repository().join("tests/data/cgroup"));
+    Metrics::limited_by(runtime.handle().clone(), "shop", LogMessages::default(), cgroup)
 }
 
 /// A worker to which everything happens once.
@@ -43,14 +45,22 @@ fn tell_every_event(metrics: &Metrics) {
         Event::DependencyUp(Dependency::Queue),
         Event::DependencyDown { dependency: Dependency::Store, error: "x", retry_in: second },
         Event::InFlight(7),
-        Event::AttemptStarted { subject: SUBJECT, takeover: false },
-        Event::AttemptStarted { subject: SUBJECT, takeover: true },
+        Event::AttemptStarted { subject: SUBJECT, takeover: false, waited: Some(second * 2) },
+        Event::AttemptStarted { subject: SUBJECT, takeover: true, waited: None },
         Event::Fulfilled { subject: SUBJECT, took: second, age: Some(second * 3), reference: None },
         Event::AttemptFailed { subject: SUBJECT, took: second / 5, error: "x" },
         Event::AlreadyFinal { subject: SUBJECT },
         Event::Skipped { subject: SUBJECT, status: "cancelled" },
         Event::Superseded { subject: SUBJECT },
         Event::DepthRead(Depth { waiting: 11, in_flight: 12, retrying: 13 }),
+        Event::OpenOrdersRead(OpenOrders {
+            pending: OpenState { orders: 14, oldest: Some(second * 90) },
+            processing: OpenState { orders: 15, oldest: Some(second * 60) },
+        }),
+        Event::ConnectionsRead(ConnectionUse { idle: 3, in_use: 5, limit: 10 }),
+        Event::ConnectionOpened(Dependency::Queue),
+        Event::ConnectionOpened(Dependency::Store),
+        Event::ConnectionAwaited { took: second / 2_000 },
         Event::Draining { in_flight: 7 },
     ];
     let stage = |stage, ok| Event::StageDone { stage, items: 40, took: second / 50, ok };
@@ -75,6 +85,9 @@ fn tell_every_event(metrics: &Metrics) {
     events.extend(HeldBack::ALL.map(|by| Event::ClaimsHeldBack { by, took: second }));
     events.extend([Event::TracesExported, Event::SpanDropped]);
     events.extend([None, Some("x")].map(|error| Event::SpansSent { spans: 5, error }));
+    events.extend(
+        fulfillment_worker::event::Runtime::ALL.map(|runtime| Event::CanaryWoke { runtime, late: second / 250 }),
+    );
     let (over, under_way) = (CallId::fresh(), CallId::fresh());
     events.extend([over, under_way].map(|call| Event::CallBegan { call, to: Dependency::Store }));
     events.push(Event::CallOver { call: over, to: Dependency::Store });
@@ -82,13 +95,14 @@ fn tell_every_event(metrics: &Metrics) {
 }
 
 /// Samples whose value depends on the machine, the moment or the build.
-const VARYING: [&str; 8] = [
+const VARYING: [&str; 9] = [
     "process_",
     "jemalloc_",
     "tokio_",
     "fulfillment_queue_depth_age_seconds",
     "fulfillment_dependency_oldest_call_seconds",
     "fulfillment_queue_depth_read_timestamp_seconds",
+    "fulfillment_open_orders_read_timestamp_seconds",
     "fulfillment_last_success_timestamp_seconds",
     "fulfillment_reconciler_last_round_timestamp_seconds",
 ];

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fulfillment_worker::WorkerId;
 use fulfillment_worker::config::SecretUrl;
+use fulfillment_worker::event::Observers;
 use fulfillment_worker::message::Message;
 use fulfillment_worker::order::{Fence, OrderId};
 use fulfillment_worker::queue::inventory::{Adoption, Inventory};
@@ -60,7 +61,7 @@ fn adoption(orphan: &Orphan) -> Adoption {
 async fn river_1302_a_rescue_that_comes_too_late_changes_nothing() {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
     let options = PostgresStoreOptions { worker: WorkerId::fresh(), lease: LEASE, events: true, connections: 2 };
-    let slow = PostgresStore::connect(&url(database.url()), options).expect("a store");
+    let slow = PostgresStore::connect(&url(database.url()), options, Observers::default()).expect("a store");
     slow.migrate().await.expect("tables");
     let ids: Vec<OrderId> = insert(&database, 2).await.into_iter().map(|id| OrderId(id.into())).collect();
     let fences = [begin(&slow, ids[0], 1).await, begin(&slow, ids[1], 1).await];
@@ -86,7 +87,7 @@ async fn river_1302_a_rescue_that_comes_too_late_changes_nothing() {
 
     // And now the rescuer acts, and a worker does what it is asked to. That one's leases are long: the fresh one holds.
     let options = RedisQueueOptions { key: QUEUE_KEY.to_owned(), lease: LEASE, worker: WorkerId::fresh() };
-    let queue = RedisQueue::connect(&url(&redis.url()), options).expect("a queue");
+    let queue = RedisQueue::connect(&url(&redis.url()), options, Observers::default()).expect("a queue");
     assert_eq!(queue.adopt(&seen.iter().map(adoption).collect::<Vec<_>>()).await.expect("an answer"), 2);
     let options = ["--lease", "2m", "--simulate-latency", "0", "--reconcile-interval", "0"];
     let worker = WorkerProcess::ready(&redis.url(), database.url(), &options).await;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fulfillment_worker::order::Fence;
+use fulfillment_worker::store::audit::{Audit, OpenState};
 use fulfillment_worker::store::{Begun, OrderStore, Verdict};
 
 use crate::support::postgres::TestDatabase;
@@ -28,7 +29,9 @@ async fn times_of_null_are_no_obstacle() {
     let waiting = put(&client, "status, created_at, updated_at", "'pending', NULL, NULL").await;
     let stuck = put(&client, "status, created_at, updated_at", "'processing', NULL, NULL").await;
     for (order_id, expected_takeover) in [(waiting, false), (stuck, true)] {
-        let Begun::Started { order, fence, takeover } = begin(&store, order_id).await else { panic!("not started") };
+        let Begun::Started { order, fence, takeover, .. } = begin(&store, order_id).await else {
+            panic!("not started")
+        };
         assert_eq!(order.created_at_micros, None);
         assert_eq!(takeover, expected_takeover);
         let verdicts = store.conclude(&[fulfilled(order_id, fence)]).await.unwrap();
@@ -42,7 +45,10 @@ async fn times_at_infinity_are_no_obstacle() {
     let (store, client) = migrated(&database).await;
     for time in ["infinity", "-infinity"] {
         let order_id = put(&client, "created_at, updated_at", &format!("'{time}', '{time}'")).await;
-        let Begun::Started { fence, .. } = begin(&store, order_id).await else { panic!("not started") };
+        let open = store.open_orders().await.unwrap();
+        assert_eq!(open.pending, OpenState { orders: 1, oldest: None }, "{time}");
+        let Begun::Started { fence, waited, .. } = begin(&store, order_id).await else { panic!("not started") };
+        assert_eq!(waited, None, "{time}");
         let verdicts = store.conclude(&[fulfilled(order_id, fence)]).await.unwrap();
         assert!(matches!(verdicts[0], Verdict::Done { .. }), "{verdicts:?}");
     }
@@ -72,8 +78,11 @@ async fn workers_leave_the_zone_of_server_and_role_as_it_is() {
     drop(store);
     let store = open(database.url(), LEASE, 1);
     let order_id = put(&database.connect().await, "status", "'pending'").await;
-    assert!(matches!(begin(&store, order_id).await, Begun::Started { .. }));
     // Five and a half hours apart if the worker had a zone of its own.
+    let oldest = store.open_orders().await.unwrap().pending.oldest;
+    assert!(oldest.is_some_and(|age| age < Duration::from_secs(600)), "{oldest:?}");
+    let Begun::Started { waited, .. } = begin(&store, order_id).await else { panic!("not started") };
+    assert!(waited.is_some_and(|waited| waited < Duration::from_secs(600)), "{waited:?}");
     let off = "SELECT abs(extract(epoch FROM updated_at - created_at))::int8 FROM orders";
     assert!(database.number(off).await < 600);
 }

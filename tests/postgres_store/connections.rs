@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fulfillment_worker::WorkerId;
 use fulfillment_worker::config::SecretUrl;
+use fulfillment_worker::event::Observers;
 use fulfillment_worker::store::postgres::{PostgresStore, PostgresStoreOptions};
 use fulfillment_worker::store::{BeginRequest, Begun, OrderStore, StoreError};
 
@@ -126,7 +127,7 @@ async fn a_url_that_is_not_understood_is_refused_without_its_password() {
     for parameters in ["sslmode=maybe", "no_such_parameter=1", "connect_timeout=soon"] {
         let url: url::Url = format!("postgres://clerk:{SECRET}@localhost/orders?{parameters}").parse().unwrap();
         let options = PostgresStoreOptions { worker: WorkerId::fresh(), lease: LEASE, events: true, connections: 1 };
-        let error = PostgresStore::connect(&SecretUrl::new(url), options).err().expect("refused");
+        let error = PostgresStore::connect(&SecretUrl::new(url), options, Observers::default()).err().expect("refused");
         let parameter = parameters.split('=').next().unwrap();
         assert!(error.to_string().contains(parameter), "{error}");
         assert!(!error.to_string().contains(SECRET), "{error}");

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use fulfillment_worker::WorkerId;
 use fulfillment_worker::config::SecretUrl;
+use fulfillment_worker::event::Observers;
 use fulfillment_worker::order::OrderId;
 use fulfillment_worker::store::postgres::{PostgresStore, PostgresStoreOptions};
 use fulfillment_worker::store::{BeginRequest, Begun, Conclusion, OrderStore, Target};
@@ -24,6 +25,7 @@ mod clocks;
 mod connections;
 mod locks;
 mod migrating;
+mod open_orders;
 mod plans;
 mod reconciling;
 mod rights;
@@ -40,7 +42,7 @@ const LEASE: Duration = Duration::from_secs(3_600);
 /// A store of a worker of its own, with at most `connections`.
 fn open(url: &str, lease: Duration, connections: usize) -> PostgresStore {
     let options = PostgresStoreOptions { worker: WorkerId::fresh(), lease, events: true, connections };
-    PostgresStore::connect(&SecretUrl::new(url.parse().unwrap()), options).unwrap()
+    PostgresStore::connect(&SecretUrl::new(url.parse().unwrap()), options, Observers::default()).unwrap()
 }
 
 /// A store on a database with the worker's own tables and one product.

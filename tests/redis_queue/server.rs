@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fulfillment_worker::WorkerId;
 use fulfillment_worker::config::redis_url;
+use fulfillment_worker::event::Observers;
 use fulfillment_worker::queue::redis::{RedisQueue, RedisQueueOptions};
 use fulfillment_worker::queue::{Claim, Disposition, Queue, QueueError, Settlement};
 use redis::FromRedisValue;
@@ -43,7 +44,11 @@ impl Server {
 /// A queue at a URL.
 pub(crate) fn queue(url: &str, key: &str, lease: Duration) -> Result<RedisQueue, QueueError> {
     let url = redis_url::parse(url).expect("a URL");
-    RedisQueue::connect(&url, RedisQueueOptions { key: key.to_owned(), lease, worker: WorkerId::fresh() })
+    RedisQueue::connect(
+        &url,
+        RedisQueueOptions { key: key.to_owned(), lease, worker: WorkerId::fresh() },
+        Observers::default(),
+    )
 }
 
 /// Pushes messages.

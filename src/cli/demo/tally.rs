@@ -123,6 +123,11 @@ impl Observer for Tally {
             | Event::TracesExported
             | Event::SpansSent { .. }
             | Event::SpanDropped
+            | Event::OpenOrdersRead(_)
+            | Event::ConnectionsRead(_)
+            | Event::ConnectionOpened(_)
+            | Event::ConnectionAwaited { .. }
+            | Event::CanaryWoke { .. }
             | Event::Draining { .. }
             | Event::Drained { .. } => {}
         }

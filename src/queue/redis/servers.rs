@@ -18,6 +18,7 @@ use super::error::{Credentials, said_by};
 use super::sentinel::Sentinels;
 use crate::config::SecretUrl;
 use crate::config::redis_url::RedisServers;
+use crate::event::{Dependency, Event, Observers};
 
 /// Longest time from the first packet to the answer to the password.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -34,6 +35,7 @@ pub(super) struct Servers {
     /// The queue's list; all its keys are where this one is.
     key: String,
     guide: Guide,
+    observers: Observers,
 }
 
 /// Who knows where the server is.
@@ -45,7 +47,7 @@ enum Guide {
 
 impl Servers {
     /// Sets what every connection has in common. Connects to nothing.
-    pub(super) fn new(servers: &RedisServers, key: &str) -> RedisResult<Self> {
+    pub(super) fn new(servers: &RedisServers, key: &str, observers: Observers) -> RedisResult<Self> {
         let each = |urls: &[SecretUrl]| urls.iter().map(connection_info).collect::<RedisResult<Vec<_>>>();
         let guide = match servers {
             RedisServers::One(url) => Guide::Url(connection_info(url)?),
@@ -54,7 +56,7 @@ impl Servers {
             }
             RedisServers::Cluster(nodes) => Guide::Cluster(Cluster::new(each(nodes)?)),
         };
-        Ok(Self { key: key.to_owned(), guide })
+        Ok(Self { key: key.to_owned(), guide, observers })
     }
 
     /// A connection to the server that holds the queue and takes writes.
@@ -66,10 +68,14 @@ impl Servers {
                 Guide::Cluster(cluster) => cluster.connect(&self.key, config).await,
             }
         };
-        tokio::time::timeout(FIND_TIMEOUT, found).await.unwrap_or_else(|_| {
+        let found = tokio::time::timeout(FIND_TIMEOUT, found).await.unwrap_or_else(|_| {
             let problem = format!("found no server to talk to within {} s: timed out", FIND_TIMEOUT.as_secs());
             Err(std::io::Error::new(std::io::ErrorKind::TimedOut, problem).into())
-        })
+        });
+        if found.is_ok() {
+            self.observers.emit(Event::ConnectionOpened(Dependency::Queue));
+        }
+        found
     }
 
     /// Whether another server may take over without a word on our connections: sentinels replace a master that they

@@ -1,4 +1,4 @@
-//! Who reconciles, what may be lost, and whether every row is accounted for.
+//! Who reconciles, what may be lost, what is open, and whether every row is accounted for.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -7,13 +7,16 @@ use async_trait::async_trait;
 use tokio_postgres::types::Type;
 
 use super::errors::Failure;
-use super::reports::attempts;
-use super::timestamp::{micros, timestamp};
+use super::reports::{attempts, count};
+use super::timestamp::{elapsed, micros, timestamp};
 use super::{PostgresStore, column};
 use crate::mutant::source;
 use crate::order::{Fence, OrderId, State};
 use crate::store::StoreError;
-use crate::store::audit::{Audit, AuditPage, ClaimedUpTo, Orphan, OrphanSearch, RECONCILER, attempts_spent};
+use crate::store::audit::{
+    Audit, AuditPage, ClaimedUpTo, OPEN_ORDERS_LIMIT, OpenOrders, OpenState, Orphan, OrphanSearch, RECONCILER,
+    attempts_spent,
+};
 
 #[async_trait]
 impl Audit for PostgresStore {
@@ -31,6 +34,10 @@ impl Audit for PostgresStore {
 
     async fn left_alone(&self, max_age: Duration) -> Result<u64, StoreError> {
         self.explain(left_alone(self, max_age).await).await
+    }
+
+    async fn open_orders(&self) -> Result<OpenOrders, StoreError> {
+        self.explain(open_orders(self).await).await
     }
 
     async fn audit(&self, after: OrderId, limit: usize) -> Result<AuditPage, StoreError> {
@@ -102,6 +109,20 @@ async fn left_alone(store: &PostgresStore, max_age: Duration) -> Result<u64, Fai
     let rows =
         store.connections.query(include_str!("left_alone.sql"), &[(&max_age.as_secs_f64(), Type::FLOAT8)]).await?;
     rows.first().map_or(Ok(0), |row| Ok(column::<i64>(row, "orders")?.unsigned_abs()))
+}
+
+async fn open_orders(store: &PostgresStore) -> Result<OpenOrders, Failure> {
+    let mut session = store.connections.session().await?;
+    let rows = session.query_within(OPEN_ORDERS_LIMIT, include_str!("open_orders.sql"), &[]).await?;
+    let mut open = OpenOrders::default();
+    for row in &rows {
+        let read_at = column::<SystemTime>(row, "read_at")?;
+        let oldest = column::<Option<SystemTime>>(row, "oldest_created_at")?;
+        let oldest = oldest.map(|created_at| elapsed(created_at, read_at));
+        let found = OpenState { orders: count(column(row, "orders")?), oldest };
+        open.set(&State::from(column::<&str>(row, "status")?), found);
+    }
+    Ok(open)
 }
 
 async fn audit(store: &PostgresStore, after: OrderId, limit: usize) -> Result<AuditPage, Failure> {

@@ -111,19 +111,22 @@ fn read(row: &Row, request: &BeginRequest, lease: Duration) -> Result<Found, Fai
     let status = column::<Option<String>>(row, "found_status")?.unwrap_or_else(|| "null".to_owned());
     let found = State::from(status.as_str());
     if let Some(fence) = column::<Option<SystemTime>>(row, "fence")? {
+        let created_at = column::<Option<SystemTime>>(row, "created_at")?;
+        let (first, read_at) = (column::<bool>(row, "first")?, column::<SystemTime>(row, "read_at")?);
         return Ok(Found::Answer(Begun::Started {
             order: Order {
                 id: request.order_id,
                 product_id: column(row, "product_id")?,
                 product: column(row, "product")?,
                 quantity: column(row, "quantity")?,
-                created_at_micros: column::<Option<SystemTime>>(row, "created_at")?.map(micros),
+                created_at_micros: created_at.map(micros),
                 attempt: request.attempt,
                 correlation_id: request.correlation_id.clone(),
                 traceparent: None,
             },
             fence: Fence(micros(fence)),
             takeover: found == State::Processing,
+            waited: created_at.filter(|_| first).map(|created_at| elapsed(created_at, read_at)),
         }));
     }
     Ok(match found {

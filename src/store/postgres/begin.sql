@@ -65,7 +65,8 @@ SELECT r.order_id                     AS order_id,
        s.product_id::int8             AS product_id,
        (SELECT p.name::text FROM products p WHERE p.id = s.product_id) AS product,
        s.quantity::int8               AS quantity,
-       s.created_at                   AS created_at
+       s.created_at                   AS created_at,
+       coalesce(r.attempt = 1 AND f.status = 'pending' AND isfinite(s.created_at), false) AS first
 FROM request r
 LEFT JOIN found f ON f.id = r.order_id
 LEFT JOIN started s ON s.id = r.order_id

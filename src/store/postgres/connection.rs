@@ -1,6 +1,6 @@
 //! Connections to Postgres: a bounded pool, a limit on every wait, and the repeating of conflicts.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
 use tokio::time::{sleep, timeout};
@@ -12,8 +12,9 @@ use super::errors::Failure;
 use super::tls;
 use crate::WorkerId;
 use crate::config::SecretUrl;
+use crate::event::{Dependency, Event, Observers};
 use crate::retry::jittered;
-use crate::store::StoreError;
+use crate::store::{ConnectionUse, StoreError};
 
 /// How long to wait for a free connection, and for the server to accept a new one.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -43,6 +44,7 @@ pub(super) struct Connections {
     tls: MakeRustlsConnect,
     /// Where to, without the password.
     target: String,
+    observers: Observers,
 }
 
 impl Connections {
@@ -50,7 +52,12 @@ impl Connections {
     ///
     /// # Errors
     /// [`StoreError::Refused`] for a URL that can't be understood.
-    pub(super) fn new(url: &SecretUrl, worker: &WorkerId, limit: usize) -> Result<Self, StoreError> {
+    pub(super) fn new(
+        url: &SecretUrl,
+        worker: &WorkerId,
+        limit: usize,
+        observers: Observers,
+    ) -> Result<Self, StoreError> {
         let config = configure(url, worker)?;
         let tls = tls::connector(config.get_ssl_mode())?;
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
@@ -62,12 +69,19 @@ impl Connections {
                 recycle: Some(CONNECT_TIMEOUT),
             })
             .runtime(Runtime::Tokio1)
+            .post_create({
+                let observers = observers.clone();
+                Hook::sync_fn(move |_, _| {
+                    observers.emit(Event::ConnectionOpened(Dependency::Store));
+                    Ok(())
+                })
+            })
             .pre_recycle(Hook::sync_fn(|_, metrics| {
                 if metrics.age() < CONNECTION_AGE { Ok(()) } else { Err(HookError::message("old enough")) }
             }))
             .build()
             .map_err(|error| StoreError::Refused(format!("no connection pool: {error}")))?;
-        Ok(Self { pool, tls, target: url.to_string() })
+        Ok(Self { pool, tls, target: url.to_string(), observers })
     }
 
     /// Runs one statement in a transaction of its own, in one round trip, and repeats it after conflicts.
@@ -84,9 +98,19 @@ impl Connections {
         }
     }
 
+    /// How they are used, now.
+    pub(super) fn in_use(&self) -> ConnectionUse {
+        let status = self.pool.status();
+        let idle = status.available.min(status.size);
+        ConnectionUse { idle: idle as u64, in_use: (status.size - idle) as u64, limit: status.max_size as u64 }
+    }
+
     /// Takes a connection for more than one statement.
     pub(super) async fn session(&self) -> Result<Session, Failure> {
-        match self.pool.get().await.map_err(Failure::from) {
+        let began = Instant::now();
+        let connection = self.pool.get().await;
+        self.observers.emit(Event::ConnectionAwaited { took: began.elapsed() });
+        match connection.map_err(Failure::from) {
             Ok(connection) => Ok(Session { connection: Some(connection), tls: self.tls.clone(), idle: true }),
             Err(Failure::Unavailable(text)) => Err(Failure::Unavailable(format!("{}: {text}", self.target))),
             Err(Failure::Refused(text)) => Err(Failure::Refused(format!("{}: {text}", self.target))),
@@ -130,10 +154,20 @@ pub(super) struct Session {
 impl Session {
     /// Runs one statement: in a transaction of its own, or in the one begun.
     pub(super) async fn query(&mut self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Failure> {
+        self.query_within(STATEMENT_TIMEOUT, statement, parameters).await
+    }
+
+    /// As [`Session::query`], and the server is told to stop after `limit`.
+    pub(super) async fn query_within(
+        &mut self,
+        limit: Duration,
+        statement: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<Row>, Failure> {
         let was_idle = std::mem::replace(&mut self.idle, false);
         let connection = self.connection()?;
-        let Ok(answer) = timeout(STATEMENT_TIMEOUT, connection.query_typed(statement, parameters)).await else {
-            return Err(self.give_up().await);
+        let Ok(answer) = timeout(limit, connection.query_typed(statement, parameters)).await else {
+            return Err(self.give_up(limit).await);
         };
         let answer = answer.map_err(Failure::from);
         // A server that is going down says so before it closes: such a connection must not reach the next caller. And a
@@ -167,7 +201,7 @@ impl Session {
         let Some(connection) = &mut self.connection else { return Err(closed()) };
         match timeout(STATEMENT_TIMEOUT, work(connection)).await {
             Ok(answer) => Ok(answer),
-            Err(_) => Err(self.give_up().await),
+            Err(_) => Err(self.give_up(STATEMENT_TIMEOUT).await),
         }
     }
 
@@ -176,12 +210,12 @@ impl Session {
     }
 
     /// Tells the server to stop, so that an abandoned statement doesn't keep its locks or wait for others.
-    async fn give_up(&mut self) -> Failure {
+    async fn give_up(&mut self, limit: Duration) -> Failure {
         if let Ok(connection) = self.connection() {
             // Best effort: a server that can't be told finds out by its own keepalives.
             let _ = timeout(CANCEL_TIMEOUT, connection.cancel_token().cancel_query(self.tls.clone())).await;
         }
-        Failure::Unavailable(format!("no answer within {} s", STATEMENT_TIMEOUT.as_secs()))
+        Failure::Unavailable(format!("no answer within {} s", limit.as_secs()))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who reconciles, what may be lost, and whether every row is accounted for.
+//! Who reconciles, what may be lost, what is open, and whether every row is accounted for.
 
 use std::time::Duration;
 
@@ -7,13 +7,16 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::SqliteStore;
 use crate::order::{Fence, OrderId, State};
-use crate::sqlite::{micros, now_micros};
+use crate::sqlite::{elapsed, micros, now_micros};
 use crate::store::StoreError;
-use crate::store::audit::{Audit, AuditPage, ClaimedUpTo, Orphan, OrphanSearch, RECONCILER, attempts_spent};
+use crate::store::audit::{
+    Audit, AuditPage, ClaimedUpTo, OpenOrders, OpenState, Orphan, OrphanSearch, RECONCILER, attempts_spent,
+};
 
 const AUDIT: &str = include_str!("audit.sql");
 const LEAD: &str = include_str!("lead.sql");
 const LEFT_ALONE: &str = include_str!("left_alone.sql");
+const OPEN_ORDERS: &str = include_str!("open_orders.sql");
 const ORPHANS: &str = include_str!("orphans.sql");
 const RESIGN: &str = include_str!("resign.sql");
 const STATUS: &str = include_str!("status.sql");
@@ -54,6 +57,10 @@ impl Audit for SqliteStore {
             count.query_row(named_params! { ":oldest": oldest }, |row| row.get::<_, i64>(0))
         };
         Ok(self.database.read(count).await?.unsigned_abs())
+    }
+
+    async fn open_orders(&self) -> Result<OpenOrders, StoreError> {
+        Ok(self.database.read(open_orders).await?)
     }
 
     async fn audit(&self, after: OrderId, limit: usize) -> Result<AuditPage, StoreError> {
@@ -101,6 +108,19 @@ fn orphans(connection: &Connection, search: &OrphanSearch, lease: Duration) -> r
         },
     )?;
     found.collect()
+}
+
+fn open_orders(connection: &Connection) -> rusqlite::Result<OpenOrders> {
+    let now = now_micros();
+    let mut count = connection.prepare_cached(OPEN_ORDERS)?;
+    let mut rows = count.query([])?;
+    let mut open = OpenOrders::default();
+    while let Some(row) = rows.next()? {
+        let (status, orders, oldest): (String, i64, Option<i64>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let oldest = oldest.map(|created_at| elapsed(created_at, now));
+        open.set(&State::from(status.as_str()), OpenState { orders: orders.unsigned_abs(), oldest });
+    }
+    Ok(open)
 }
 
 fn audit(connection: &Connection, after: OrderId, limit: usize) -> rusqlite::Result<AuditPage> {

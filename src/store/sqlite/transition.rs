@@ -29,6 +29,8 @@ pub(super) fn begin(
             Err(refusal) => return Ok(not_begun(row.view.state, refusal)),
         };
         let takeover = row.view.state == State::Processing;
+        let is_first = !takeover && request.attempt == 1;
+        let waited = row.created_at.filter(|_| is_first).map(|created_at| elapsed(created_at, orders.now));
         let fence = orders.enter(request.order_id, &state, row.view.fence)?;
         timeline.note(&Entry {
             order_id: request.order_id,
@@ -38,7 +40,7 @@ pub(super) fn begin(
             correlation_id: request.correlation_id.as_deref(),
             note: takeover.then_some(TAKEN_OVER),
         })?;
-        Ok(Begun::Started { order: row.into_order(request), fence, takeover })
+        Ok(Begun::Started { order: row.into_order(request), fence, takeover, waited })
     })
 }
 

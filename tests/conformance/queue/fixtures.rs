@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fulfillment_worker::WorkerId;
 use fulfillment_worker::config::SecretUrl;
+use fulfillment_worker::event::Observers;
 use fulfillment_worker::queue::inventory::Inventory;
 use fulfillment_worker::queue::redis::{RedisQueue, RedisQueueOptions};
 use fulfillment_worker::queue::sqlite::{SqliteQueue, SqliteQueueOptions};
@@ -47,7 +48,7 @@ impl QueueFixture for ValkeyFixture {
 fn redis_queue(url: &str, key: &str, lease: Duration) -> Arc<dyn Inventory> {
     let url = SecretUrl::new(url.parse().unwrap());
     let options = RedisQueueOptions { key: key.to_owned(), lease, worker: WorkerId::fresh() };
-    Arc::new(RedisQueue::connect(&url, options).unwrap())
+    Arc::new(RedisQueue::connect(&url, options, Observers::default()).unwrap())
 }
 
 /// A file of its own.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use fulfillment_worker::WorkerId;
 use fulfillment_worker::config::SecretUrl;
+use fulfillment_worker::event::Observers;
 use fulfillment_worker::queue::inventory::Inventory;
 use fulfillment_worker::queue::redis::{RedisQueue, RedisQueueOptions};
 use fulfillment_worker::queue::sqlite::{SqliteQueue, SqliteQueueOptions};
@@ -123,7 +124,7 @@ impl Backend for RedisAndPostgres {
     async fn queue(&self) -> Arc<dyn Inventory> {
         let url = SecretUrl::new(format!("redis://{}", self.proxy.address()).parse().unwrap());
         let options = RedisQueueOptions { key: self.key.clone(), lease: LEASE, worker: WorkerId::fresh() };
-        Arc::new(RedisQueue::connect(&url, options).unwrap())
+        Arc::new(RedisQueue::connect(&url, options, Observers::default()).unwrap())
     }
 
     async fn messages(&mut self) -> BTreeMap<Vec<u8>, Seen> {

@@ -220,7 +220,7 @@ impl<'a, B: Backend> Replay<'a, B> {
         let mut begun = Vec::new();
         for (request, answer) in requests.iter().zip(answers) {
             begun.push(match answer {
-                StoreBegun::Started { order, fence, takeover } => {
+                StoreBegun::Started { order, fence, takeover, .. } => {
                     if (order.id, order.attempt) != (request.order_id, request.attempt) {
                         return Err(format!("asked for {request:?}, started {order:?}"));
                     }

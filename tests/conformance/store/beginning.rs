@@ -16,7 +16,7 @@ pub(crate) async fn a_pending_order_is_started<F: StoreFixture>() {
     let created = fixture.row(order_id).await.fence;
     let asked = BeginRequest { order_id, attempt: 2, correlation_id: Some("basket 7".to_owned()) };
     let answers = worker.store.begin(&[asked]).await.unwrap();
-    let [Begun::Started { order, fence, takeover }] = answers.as_slice() else { panic!("{answers:?}") };
+    let [Begun::Started { order, fence, takeover, .. }] = answers.as_slice() else { panic!("{answers:?}") };
     assert_eq!(order.id, order_id);
     assert_eq!(order.attempt, 2);
     assert_eq!(order.correlation_id.as_deref(), Some("basket 7"));
@@ -27,6 +27,41 @@ pub(crate) async fn a_pending_order_is_started<F: StoreFixture>() {
     assert!(!takeover);
     let row = fixture.row(order_id).await;
     assert_eq!((row.status.as_str(), row.fence), ("processing", *fence));
+}
+
+/// Caught, when seeded: a wait counted from `updated_at`, which somebody may have written since.
+pub(crate) async fn the_first_attempt_tells_how_long_its_order_has_waited<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE, true).await;
+    let order_id = fixture.put("pending", Duration::from_secs(1_000)).await;
+    fixture.set_idle(order_id, Duration::from_secs(10)).await;
+    let waited = waited(&begin(&worker, order_id).await).expect("its first attempt").as_secs();
+    assert!((1_000..1_300).contains(&waited), "{waited} s");
+}
+
+/// Caught, when seeded: every begin from `pending` taken for the first one.
+pub(crate) async fn only_the_first_attempt_tells_how_long_its_order_has_waited<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE, true).await;
+    let second = pending_orders(&fixture, 1).await[0];
+    let asked = BeginRequest { attempt: 2, ..request(second) };
+    assert_eq!(waited(&worker.store.begin(&[asked]).await.unwrap()[0]), None, "a second attempt");
+    let silent = fixture.put("processing", LEASE + Duration::from_secs(1)).await;
+    assert_eq!(waited(&begin(&worker, silent).await), None, "taken over");
+}
+
+pub(crate) async fn an_order_that_nobody_dated_has_not_waited<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE, true).await;
+    let order_id = pending_orders(&fixture, 1).await[0];
+    fixture.forget_creation(order_id).await;
+    assert_eq!(waited(&begin(&worker, order_id).await), None);
+}
+
+/// What the begin of an order that started says.
+fn waited(begun: &Begun) -> Option<Duration> {
+    let Begun::Started { waited, .. } = begun else { panic!("{begun:?}") };
+    *waited
 }
 
 pub(crate) async fn an_order_that_is_not_there_is_unknown<F: StoreFixture>() {

@@ -23,7 +23,7 @@ pub(crate) async fn every_state_answers_a_begin_as_the_model_does<F: StoreFixtur
         let expected = admit(&view, Step::Begin { lease: BEGIN_LEASE });
         let after = fixture.row(order_id).await;
         match (&expected, &answer) {
-            (Ok(state), Begun::Started { fence, takeover, order }) => {
+            (Ok(state), Begun::Started { fence, takeover, order, .. }) => {
                 assert_eq!(order.id, order_id);
                 assert_eq!(*takeover, view.state == State::Processing, "{view:?}");
                 assert_eq!(after, Row { status: state.as_str().to_owned(), fence: *fence });

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fulfillment_worker::WorkerId;
 use fulfillment_worker::config::SecretUrl;
+use fulfillment_worker::event::Observers;
 use fulfillment_worker::order::{Fence, OrderId};
 use fulfillment_worker::store::postgres::{PostgresStore, PostgresStoreOptions};
 use tokio_postgres::Client;
@@ -36,7 +37,7 @@ impl StoreFixture for PostgresFixture {
         let url = SecretUrl::new(self.database.url().parse().unwrap());
         let id = WorkerId::fresh();
         let options = PostgresStoreOptions { worker: id.clone(), lease, events, connections: 4 };
-        Worker { id, store: Arc::new(PostgresStore::connect(&url, options).unwrap()) }
+        Worker { id, store: Arc::new(PostgresStore::connect(&url, options, Observers::default()).unwrap()) }
     }
 
     async fn put(&self, status: &str, idle: Duration) -> OrderId {
@@ -55,6 +56,15 @@ impl StoreFixture for PostgresFixture {
     async fn set_idle(&self, order_id: OrderId, idle: Duration) {
         let sql = "UPDATE orders SET updated_at = now()::timestamp - $2 * interval '1 second' WHERE id::int8 = $1";
         self.client.execute(sql, &[&order_id.0, &idle.as_secs_f64()]).await.unwrap();
+    }
+
+    async fn forget_creation(&self, order_id: OrderId) {
+        self.client.execute("UPDATE orders SET created_at = NULL WHERE id::int8 = $1", &[&order_id.0]).await.unwrap();
+    }
+
+    async fn create_ahead(&self, order_id: OrderId, ahead: Duration) {
+        let sql = "UPDATE orders SET created_at = now()::timestamp + $2 * interval '1 second' WHERE id::int8 = $1";
+        self.client.execute(sql, &[&order_id.0, &ahead.as_secs_f64()]).await.unwrap();
     }
 
     async fn set_status(&self, order_id: OrderId, status: &str) {

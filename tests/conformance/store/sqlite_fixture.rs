@@ -77,6 +77,15 @@ impl StoreFixture for SqliteFixture {
         self.connection().execute(sql, (order_id.0, micros(idle))).unwrap();
     }
 
+    async fn forget_creation(&self, order_id: OrderId) {
+        self.connection().execute("UPDATE orders SET created_at = NULL WHERE id = ?1", [order_id.0]).unwrap();
+    }
+
+    async fn create_ahead(&self, order_id: OrderId, ahead: Duration) {
+        let sql = "UPDATE orders SET created_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER) + ?2 WHERE id = ?1";
+        self.connection().execute(sql, (order_id.0, micros(ahead))).unwrap();
+    }
+
     async fn set_status(&self, order_id: OrderId, status: &str) {
         self.connection().execute("UPDATE orders SET status = ?2 WHERE id = ?1", (order_id.0, status)).unwrap();
     }
