@@ -15,6 +15,7 @@ use crate::metrics::Metrics;
 mod connection;
 mod negotiation;
 mod routes;
+mod scrape;
 
 pub use connection::{Limits, serve, serve_within};
 
