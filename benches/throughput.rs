@@ -9,6 +9,7 @@
 
 mod load;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -19,8 +20,11 @@ use fulfillment_worker::config::{Backends, Simulation};
 use fulfillment_worker::engine::{BATCH, Engine, EngineOptions};
 use fulfillment_worker::event::{Event, Observer, Observers};
 use fulfillment_worker::fulfiller::simulated::SimulatedFulfiller;
+use fulfillment_worker::health::Health;
+use fulfillment_worker::http;
 use fulfillment_worker::metrics::{LogMessages, Metrics};
 use fulfillment_worker::retry::{RetryPolicy, WhenAmbiguous};
+use load::scraper::Scraper;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +33,12 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Odd, so that there is a middle one.
 const ROUNDS: usize = 5;
+/// More of those whose difference is smaller than what a run differs from the next one by.
+const SCRAPED_ROUNDS: usize = 15;
+/// What Prometheus's users choose at the shortest.
+const SCRAPE_EVERY: Duration = Duration::from_secs(1);
+/// So that there are enough scrapes for a 99th percentile.
+const SCRAPE_OFTEN: Duration = Duration::from_millis(10);
 
 #[tokio::main]
 async fn main() {
@@ -38,11 +48,11 @@ async fn main() {
     let (mut ceilings, mut rates) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         ceilings.push(ceiling(orders).await);
-        rates.push(drain_queue(&load::on_servers(&format!("bench_main_{round}")).await, orders).await);
+        rates.push(drain_queue(&load::on_servers(&format!("bench_main_{round}")).await, orders, None).await.rate);
     }
     let ratios: Vec<f64> = rates.iter().zip(&ceilings).map(|(rate, ceiling)| rate / ceiling).collect();
     let (ceiling, servers, ratio) = (median(&ceilings), median(&rates), median(&ratios));
-    let embedded = drain_queue(&load::embedded(&folder.path().join("bench.db")), orders).await;
+    let embedded = drain_queue(&load::embedded(&folder.path().join("bench.db")), orders, None).await.rate;
     let given = load::worker_process("bench_given", &["--concurrency", "5000"], orders.min(40_000)).await;
 
     println!("| what | orders/s | ratio to the ceiling | target |");
@@ -55,7 +65,52 @@ async fn main() {
     println!(
         "\n{orders} orders; medians of {ROUNDS} rounds; ratios of the rounds: {ratios:.2?}. Resident memory of the last line's process:"
     );
-    println!("idle {:.1} MB (≤ 25), at work {:.1} MB (≤ 150).", given.idle_mb, given.busy_mb);
+    println!("idle {:.1} MB (≤ 25), at work {:.1} MB (≤ 150).\n", given.idle_mb, given.busy_mb);
+    scraped(orders).await;
+}
+
+/// What scrapes cost the orders, and what the orders cost scrapes.
+async fn scraped(orders: usize) {
+    let (mut ratios, mut times) = (Vec::new(), Vec::new());
+    for round in 0..SCRAPED_ROUNDS {
+        let run = async |scrape| {
+            drain_queue(&load::on_servers(&format!("bench_scraped_{round}")).await, orders, scrape).await.rate
+        };
+        // Each goes first as often as the other.
+        let (with, without) = if round.is_multiple_of(2) {
+            let with = run(Some(SCRAPE_EVERY)).await;
+            (with, run(None).await)
+        } else {
+            let without = run(None).await;
+            (run(Some(SCRAPE_EVERY)).await, without)
+        };
+        ratios.push(with / without);
+    }
+    for round in 0..ROUNDS {
+        let backends = load::on_servers(&format!("bench_often_{round}")).await;
+        times.extend(drain_queue(&backends, orders, Some(SCRAPE_OFTEN)).await.scrapes);
+    }
+    ratios.sort_by(f64::total_cmp);
+    times.sort();
+    let (quarter, middle) = (SCRAPED_ROUNDS / 4, ratios[SCRAPED_ROUNDS / 2]);
+    let (lower, upper) = (ratios[quarter], ratios[SCRAPED_ROUNDS - 1 - quarter]);
+    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+    println!("| what | figure | spread | target |");
+    println!("|---|---|---|---|");
+    println!(
+        "| orders/s with a scrape each second, to those without | {middle:.3} | half of the rounds {lower:.3} to {upper:.3}, \
+         all {:.3} to {:.3} | ≥ 0.98 |",
+        ratios[0],
+        ratios[SCRAPED_ROUNDS - 1]
+    );
+    println!(
+        "| a scrape at full speed, p99 | {:.2} ms | p50 {:.2}, p90 {:.2}, slowest {:.2} ms | ≤ 2 ms |",
+        at(0.99),
+        at(0.5),
+        at(0.9),
+        at(1.0)
+    );
+    println!("\n{SCRAPED_ROUNDS} pairs of rounds; {} scrapes, one each {SCRAPE_OFTEN:?}.", times.len());
 }
 
 fn median(figures: &[f64]) -> f64 {
@@ -92,8 +147,16 @@ async fn update_twice(mut client: tokio_postgres::Client, ids: &[i32]) {
     }
 }
 
-/// Works off a full queue with a fulfiller that takes no time.
-async fn drain_queue(backends: &Backends, orders: usize) -> f64 {
+/// How a full queue was worked off.
+struct Drained {
+    /// Orders a second.
+    rate: f64,
+    /// How long each scrape took meanwhile.
+    scrapes: Vec<Duration>,
+}
+
+/// Works off a full queue with a fulfiller that takes no time, scraped that often.
+async fn drain_queue(backends: &Backends, orders: usize, scrape: Option<Duration>) -> Drained {
     let opened = app::open(backends, &WorkerId::fresh()).unwrap();
     app::wait_ready(&opened, true, Some(Duration::from_secs(30)), |_| ()).await.unwrap();
     load::submit(&opened, orders).await;
@@ -114,16 +177,23 @@ async fn drain_queue(backends: &Backends, orders: usize) -> f64 {
         drain_timeout: Duration::from_secs(10),
     };
     let fulfiller = Arc::new(SimulatedFulfiller::new(simulation));
-    let observers = Observers::new(vec![metrics, tally.clone()]);
+    let health = Arc::new(Health::default());
+    let observers = Observers::new(vec![metrics.clone(), health.clone(), tally.clone()]);
     let engine = Engine::new(opened.queue, opened.store, fulfiller, observers, options).unwrap();
     let stop = CancellationToken::new();
+    let listener = http::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(http::serve(listener, http::Routes { metrics, health, log: None }, stop.clone()));
+    let scraper = scrape.map(|every| Scraper::start(address, every));
     let began = Instant::now();
     let running = tokio::spawn(engine.run(stop.clone()));
     tokio::time::timeout(Duration::from_secs(300), tally.done.notified()).await.expect("every order fulfilled");
     let took = began.elapsed();
+    let scrapes = scraper.map(|scraper| scraper.stop()).unwrap_or_default();
     stop.cancel();
     assert_eq!(running.await.unwrap(), 0, "nothing may be left in flight");
-    orders as f64 / took.as_secs_f64()
+    serving.await.unwrap();
+    Drained { rate: orders as f64 / took.as_secs_f64(), scrapes }
 }
 
 struct Tally {

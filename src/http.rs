@@ -17,6 +17,7 @@ mod connection;
 mod log_route;
 mod negotiation;
 mod routes;
+mod scrape;
 
 pub use connection::{Limits, serve, serve_within};
 

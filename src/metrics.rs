@@ -4,9 +4,9 @@
 //! docs/METRICS.md explains each metric; a test keeps the two the same. A scrape reads memory, `/proc` and `/sys` only: it
 //! never waits for Redis or a database.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::collector::Collector;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tokio::runtime::Handle;
@@ -16,6 +16,8 @@ use crate::event::{Event, Observer};
 mod allocator;
 mod calls;
 mod cgroup;
+mod endpoint;
+mod exemplars;
 mod exposition;
 mod instruments;
 mod labelled;
@@ -30,16 +32,19 @@ mod traces;
 mod under_way;
 
 pub use cgroup::Cgroup;
+use endpoint::Source;
+pub use endpoint::{Endpoint, ScrapeInFlight, ScrapeOutcome};
 pub use exposition::Format;
+use exposition::{Exposition, Part};
 use instruments::{AttemptStatus, Instruments, MessageKind};
 pub use instruments::{ConnectionCount, OpenConnection};
 pub use log_messages::LogMessages;
 
 /// The metrics of one worker.
 pub struct Metrics {
-    registry: Registry,
+    exposition: Exposition,
     instruments: Instruments,
-    scrapes: Counter,
+    endpoint: Endpoint,
 }
 
 impl Metrics {
@@ -53,27 +58,46 @@ impl Metrics {
 
     /// As [`Metrics::new`], and shows the limits of `cgroup` rather than of this process's own one.
     pub fn limited_by(handle: Handle, service_name: &str, log_messages: LogMessages, cgroup: Cgroup) -> Self {
-        let mut registry = Registry::default();
-        let instruments = Instruments::register(&mut registry);
-        let scrapes = Counter::default();
-        registry.register("fulfillment_scrapes", "Times that these metrics were rendered", scrapes.clone());
-        registry.register("fulfillment_build", "What is running", build_info(service_name));
-        log_messages.register(&mut registry);
-        registry.register_collector(Box::new(runtime::RuntimeCollector::new(handle)));
-        registry.register_collector(Box::new(allocator::AllocatorCollector));
-        #[cfg(target_os = "linux")]
-        registry.register_collector(Box::new(process::ProcessCollector));
-        registry.register_collector(Box::new(cgroup));
-        Self { registry, instruments, scrapes }
+        let (mut events, mut native, mut of_endpoint) = (Registry::default(), Registry::default(), Registry::default());
+        let endpoint = Endpoint::register(&mut of_endpoint);
+        let instruments = Instruments::register(&mut events, &mut native);
+        events.register("fulfillment_build", "What is running", build_info(service_name));
+        log_messages.register(&mut events);
+        let part = |source, registry| Part { registry, errors: endpoint.errors_of(source) };
+        let collected = |source, collector: Box<dyn Collector>| {
+            let mut registry = Registry::default();
+            registry.register_collector(collector);
+            part(source, registry)
+        };
+        let errors = |source| endpoint.errors_of(source);
+        let parts = vec![
+            part(Source::Events, events),
+            collected(Source::Runtime, Box::new(runtime::RuntimeCollector::new(handle))),
+            collected(Source::Allocator, Box::new(allocator::AllocatorCollector::new(errors(Source::Allocator)))),
+            #[cfg(target_os = "linux")]
+            collected(Source::Process, Box::new(process::ProcessCollector::new(errors(Source::Process)))),
+            collected(Source::Cgroup, Box::new(cgroup)),
+            // Last, so that it shows the errors of this very scrape.
+            part(Source::Endpoint, of_endpoint),
+        ];
+        let native = part(Source::Events, native);
+        Self { exposition: Exposition { parts, native }, instruments, endpoint }
     }
 
-    /// All metrics as text, `healthy` being what `service_healthy` says.
+    /// All metrics in the given format, `healthy` being what `service_healthy` says.
     ///
-    /// What could not be read, such as `/proc` where it is hidden, is left out.
-    pub fn render(&self, format: Format, healthy: bool) -> String {
-        self.scrapes.inc();
+    /// What could not be read, such as `/proc` where it is hidden, is left out and counted.
+    pub fn render(&self, format: Format, healthy: bool) -> Vec<u8> {
+        let began = Instant::now();
         self.instruments.healthy.set(u64::from(healthy));
-        exposition::render(&self.registry, format)
+        let rendered = self.exposition.render(format);
+        self.endpoint.rendering.observe(began.elapsed().as_secs_f64());
+        rendered
+    }
+
+    /// What whoever answers scrapes tells of them.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     /// Counts the server's open connections.
@@ -123,14 +147,16 @@ impl Observer for Metrics {
                 to.calls.repeats_put_off.inc();
             }
             Event::Fulfilled { ref subject, took, age, .. } => {
-                to.attempt_ended(AttemptStatus::Success, took);
+                to.attempts.ended(AttemptStatus::Success, took, subject.trace);
                 to.orders.fulfilled(subject);
                 to.last_success.set(seconds_since_1970());
                 if let Some(age) = age {
                     to.order_age.observe(age.as_secs_f64());
                 }
             }
-            Event::AttemptFailed { took, .. } => to.attempt_ended(AttemptStatus::Error, took),
+            Event::AttemptFailed { ref subject, took, .. } => {
+                to.attempts.ended(AttemptStatus::Error, took, subject.trace)
+            }
             Event::Retried { reason, .. } => to.retries.with(reason, |count| count.inc()),
             Event::DeadLettered { ref subject, reason, .. } => {
                 to.dead_letters.with(reason, |count| count.inc());

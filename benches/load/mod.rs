@@ -13,6 +13,8 @@ use fulfillment_worker::message::Message;
 use fulfillment_worker::store::NewOrder;
 use tokio_postgres::{Client, NoTls};
 
+pub(crate) mod scraper;
+
 const GIVEN_SCHEMA: &str = include_str!("../../tests/data/given_schema.sql");
 
 /// How a worker process worked off its orders.

@@ -7,11 +7,21 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::registry::Unit;
 use tikv_jemalloc_ctl::{epoch, stats};
 
+use super::endpoint::Errors;
 use super::sample::{self, Description};
 
 /// Reads jemalloc's statistics. All are near zero in a program that uses another allocator.
 #[derive(Debug)]
-pub(super) struct AllocatorCollector;
+pub(super) struct AllocatorCollector {
+    errors: Errors,
+}
+
+impl AllocatorCollector {
+    /// What can't be read is left out, and counted as one of `errors`.
+    pub(super) fn new(errors: Errors) -> Self {
+        Self { errors }
+    }
+}
 
 /// Asks jemalloc for one statistic.
 type Read = fn() -> tikv_jemalloc_ctl::Result<usize>;
@@ -35,9 +45,9 @@ const fn bytes(name: &'static str, help: &'static str) -> Description {
 impl Collector for AllocatorCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         // The statistics are cached until the epoch advances; where it can't, the old ones are still better than none.
-        let _ = epoch::advance();
+        self.errors.readable(epoch::advance());
         for (description, read) in &STATISTICS {
-            if let Ok(value) = read() {
+            if let Some(value) = self.errors.readable(read()) {
                 sample::gauge(&mut encoder, description, value as u64)?;
             }
         }

@@ -12,6 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
 use super::calls::Calls;
+use super::exemplars::Attempts;
 use super::labelled::Labelled;
 use super::orders::Orders;
 use super::pools::Pools;
@@ -26,8 +27,6 @@ pub(super) type Count = Gauge<u64, AtomicU64>;
 /// A gauge of seconds.
 type Seconds = Gauge<f64, AtomicU64>;
 
-/// Given: dashboards that exist ask for these.
-const ATTEMPT_SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// From a lone commit on a good disk to a dependency's timeout.
 const STAGE_SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// From an order that goes straight through to one that waited for a day.
@@ -47,9 +46,9 @@ pub(super) enum AttemptStatus {
 }
 
 impl AttemptStatus {
-    const ALL: [Self; 2] = [Self::Success, Self::Error];
+    pub(super) const ALL: [Self; 2] = [Self::Success, Self::Error];
 
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
             Self::Error => "error",
@@ -132,8 +131,7 @@ impl Collector for DepthAge {
 
 /// Handles on everything that events move.
 pub(super) struct Instruments {
-    pub(super) orders_processed: Labelled<AttemptStatus, Counter>,
-    pub(super) processing_duration: Labelled<AttemptStatus, Histogram>,
+    pub(super) attempts: Attempts,
     pub(super) queue_depth: Count,
     pub(super) healthy: Count,
     pub(super) queue_messages: Labelled<MessageKind, Count>,
@@ -172,14 +170,11 @@ pub(super) struct Instruments {
 }
 
 impl Instruments {
-    /// Makes them all, each at its start value.
-    pub(super) fn register(registry: &mut Registry) -> Self {
-        let statuses = AttemptStatus::ALL;
+    /// Makes them all, each at its start value. What formats with native buckets show in another one's place goes into
+    /// `native`.
+    pub(super) fn register(registry: &mut Registry, native: &mut Registry) -> Self {
         let instruments = Self {
-            orders_processed: Labelled::new("status", &statuses, AttemptStatus::as_str, Counter::default),
-            processing_duration: Labelled::new("status", &statuses, AttemptStatus::as_str, || {
-                Histogram::new(ATTEMPT_SECONDS)
-            }),
+            attempts: Attempts::register(registry, native),
             queue_depth: Count::default(),
             healthy: Count::default(),
             queue_messages: Labelled::new("kind", &MessageKind::ALL, MessageKind::as_str, Count::default),
@@ -226,12 +221,6 @@ impl Instruments {
         instruments
     }
 
-    /// An attempt ended.
-    pub(super) fn attempt_ended(&self, status: AttemptStatus, took: Duration) {
-        self.orders_processed.with(status, |count| count.inc());
-        self.processing_duration.with(status, |histogram| histogram.observe(took.as_secs_f64()));
-    }
-
     /// A call to a dependency ended. An empty batch, such as a claim on an empty queue, has no size worth knowing.
     pub(super) fn stage_done(&self, stage: Stage, items: usize, took: Duration, ok: bool) {
         self.stage_duration.with(stage, |histogram| histogram.observe(took.as_secs_f64()));
@@ -243,9 +232,6 @@ impl Instruments {
     }
 
     fn register_orders(&self, registry: &mut Registry) {
-        plain(registry, "orders_processed", "Attempts that ended, by how", &self.orders_processed);
-        let help = "Time from the claim of an order to the end of its attempt";
-        seconds(registry, "order_processing_duration", help, &self.processing_duration);
         let help = "Time from an order's created_at to fulfilled";
         seconds(registry, "fulfillment_order_age_at_fulfillment", help, &self.order_age);
         let help = "When an order was last fulfilled, since 1970; 0 before the first";

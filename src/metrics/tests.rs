@@ -19,7 +19,7 @@ fn worker() -> (Runtime, Metrics) {
 }
 
 fn value(metrics: &Metrics, series: &str) -> f64 {
-    let text = metrics.render(Format::PrometheusText, true);
+    let text = String::from_utf8(metrics.render(Format::PrometheusText, true)).unwrap();
     let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
     value.unwrap_or_else(|| panic!("no series {series}"))
 }

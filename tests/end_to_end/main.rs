@@ -2,6 +2,8 @@
 
 #![expect(clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a test that can't go on has failed")]
 
+#[path = "../support/python.rs"]
+mod python;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "shared with the soak, which fills disks, too")]
 mod support;
@@ -13,6 +15,7 @@ mod alerts;
 mod clocks;
 mod demo;
 mod foreign_producer;
+mod formats;
 mod outages;
 mod prometheus;
 mod readings;

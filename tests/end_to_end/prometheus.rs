@@ -36,8 +36,18 @@ impl Prometheus {
         Self::start_with(&CONFIGURATION.replace("TARGET", &target.to_string()), &[])
     }
 
+    /// Starts one that scrapes `target`, with features that are off unless asked for.
+    pub(crate) fn start_with_features(target: SocketAddr, features: &str) -> Self {
+        let configuration = CONFIGURATION.replace("TARGET", &target.to_string());
+        Self::start_as(&configuration, &[], &[format!("--enable-feature={features}")])
+    }
+
     /// Starts one with this configuration, and with further files beside it, each a name and a text.
     pub(crate) fn start_with(configuration: &str, files: &[(&str, String)]) -> Self {
+        Self::start_as(configuration, files, &[])
+    }
+
+    fn start_as(configuration: &str, files: &[(&str, String)], options: &[String]) -> Self {
         let folder = tempfile::tempdir().expect("a folder for Prometheus");
         let path = folder.path().join("prometheus.yml");
         std::fs::write(&path, configuration).expect("its configuration");
@@ -49,7 +59,8 @@ impl Prometheus {
         command
             .arg(format!("--config.file={}", path.display()))
             .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
-            .arg(format!("--web.listen-address={address}"));
+            .arg(format!("--web.listen-address={address}"))
+            .args(options);
         let process = Process::start("prometheus", command, folder.path().join("output.log"));
         Self { address, _process: process, _folder: folder }
     }
@@ -57,15 +68,19 @@ impl Prometheus {
     /// The vector that an instant query answers.
     pub(crate) fn query(&self, expression: &str) -> Result<Vec<Value>, String> {
         let encoded: String = url::form_urlencoded::byte_serialize(expression.as_bytes()).collect();
-        let answer = http::get(self.address, &format!("/api/v1/query?query={encoded}"), &[])
-            .map_err(|error| format!("Prometheus: {error}"))?;
-        let json: Value =
-            serde_json::from_slice(&answer.body).map_err(|error| format!("{error}: {}", answer.text()))?;
+        let json = self.api(&format!("/api/v1/query?query={encoded}"))?;
         json["data"]["result"].as_array().cloned().ok_or_else(|| json.to_string())
+    }
+
+    /// What a path of its API answers.
+    pub(crate) fn api(&self, path: &str) -> Result<Value, String> {
+        let answer = http::get(self.address, path, &[]).map_err(|error| format!("Prometheus: {error}"))?;
+        serde_json::from_slice(&answer.body).map_err(|error| format!("{error}: {}", answer.text()))
     }
 }
 
-fn value(sample: &Value) -> f64 {
+/// The value of a sample in a vector.
+pub(crate) fn value(sample: &Value) -> f64 {
     sample["value"][1].as_str().and_then(|text| text.parse().ok()).expect("a number")
 }
 

@@ -22,7 +22,9 @@ use fulfillment_worker::store::audit::{OpenOrders, OpenState};
 use fulfillment_worker::store::{ConnectionUse, DeadReason};
 use tokio::runtime::{Builder, Runtime};
 
+mod exemplars;
 mod family;
+mod labels;
 
 use family::{Family, families};
 
@@ -35,6 +37,10 @@ fn runtime() -> Runtime {
 fn metrics(runtime: &Runtime) -> Metrics {
     let cgroup = Cgroup::at(repository().join("tests/data/cgroup"));
     Metrics::limited_by(runtime.handle().clone(), "shop", LogMessages::default(), cgroup)
+}
+
+fn text(metrics: &Metrics, format: Format, healthy: bool) -> String {
+    String::from_utf8(metrics.render(format, healthy)).unwrap()
 }
 
 /// A worker to which everything happens once.
@@ -127,7 +133,7 @@ fn the_metrics_are_those_of_the_golden_file() {
     let runtime = runtime();
     let metrics = metrics(&runtime);
     tell_every_event(&metrics);
-    let text = masked(&metrics.render(Format::PrometheusText, true));
+    let text = masked(&text(&metrics, Format::PrometheusText, true));
     let golden = repository().join("tests/golden/metrics.txt");
     if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
         fs::write(&golden, &text).unwrap();
@@ -150,7 +156,7 @@ fn every_series_is_there_from_the_start() {
     let later = metrics(&runtime);
     tell_every_event(&later);
     let series = |metrics: &Metrics| -> BTreeSet<String> {
-        let text = metrics.render(Format::PrometheusText, false);
+        let text = text(metrics, Format::PrometheusText, false);
         text.lines().filter_map(|line| Some(line.rsplit_once(' ')?.0.to_owned())).collect()
     };
     assert_eq!(series(&at_start), series(&later));
@@ -162,7 +168,7 @@ fn both_formats_show_the_same_samples() {
     let metrics = metrics(&runtime);
     tell_every_event(&metrics);
     let samples = |format| -> Vec<String> {
-        let text = metrics.render(format, true);
+        let text = text(&metrics, format, true);
         text.lines()
             .filter(|line| !line.starts_with('#'))
             .map(|line| line.rsplit_once(' ').unwrap().0.to_owned())
@@ -183,7 +189,7 @@ fn promtool_has_nothing_to_say() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| panic!("promtool can't be started ({error}): install Debian's `prometheus` package"));
-    promtool.stdin.take().unwrap().write_all(metrics.render(Format::PrometheusText, true).as_bytes()).unwrap();
+    promtool.stdin.take().unwrap().write_all(text(&metrics, Format::PrometheusText, true).as_bytes()).unwrap();
     let output = promtool.wait_with_output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
@@ -192,7 +198,7 @@ fn promtool_has_nothing_to_say() {
 #[test]
 fn help_needs_no_escaping_in_either_format() {
     let runtime = runtime();
-    for family in families(&metrics(&runtime).render(Format::PrometheusText, true)) {
+    for family in families(&text(&metrics(&runtime), Format::PrometheusText, true)) {
         assert!(family.help.ends_with('.') && !family.help.ends_with(".."), "{family:?}");
         assert!(!family.help.contains(['\\', '"']), "{family:?}");
     }
@@ -202,7 +208,7 @@ fn help_needs_no_escaping_in_either_format() {
 fn a_service_name_with_quotes_and_line_ends_stays_within_its_label() {
     let runtime = runtime();
     let metrics = Metrics::new(runtime.handle().clone(), "a\"b\\c\nd", LogMessages::default());
-    let text = metrics.render(Format::PrometheusText, true);
+    let text = text(&metrics, Format::PrometheusText, true);
     assert!(text.contains(r#"fulfillment_build_info{service="a\"b\\c\nd","#));
 }
 
@@ -211,13 +217,13 @@ fn a_worker_is_told_apart_by_no_label() {
     let runtime = runtime();
     let metrics = metrics(&runtime);
     tell_every_event(&metrics);
-    assert!(!metrics.render(Format::PrometheusText, true).contains("cafe"));
+    assert!(!text(&metrics, Format::PrometheusText, true).contains("cafe"));
 }
 
 #[test]
 fn the_documentation_lists_the_metrics_that_exist() {
     let runtime = runtime();
-    let exist: BTreeSet<(String, String, String)> = families(&metrics(&runtime).render(Format::PrometheusText, true))
+    let exist: BTreeSet<(String, String, String)> = families(&text(&metrics(&runtime), Format::PrometheusText, true))
         .into_iter()
         .map(|Family { name, kind, labels, .. }| (name, kind, labels.into_iter().collect::<Vec<_>>().join(", ")))
         .collect();
@@ -233,7 +239,7 @@ fn the_documentation_lists_the_metrics_that_exist() {
 #[test]
 fn the_counterparts_of_gos_metrics_exist() {
     let runtime = runtime();
-    let exist: BTreeSet<String> = families(&metrics(&runtime).render(Format::PrometheusText, true))
+    let exist: BTreeSet<String> = families(&text(&metrics(&runtime), Format::PrometheusText, true))
         .into_iter()
         .map(|family| family.name)
         .collect();

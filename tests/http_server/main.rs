@@ -39,6 +39,25 @@ fn metrics_are_open_metrics_when_that_is_asked_for() {
 }
 
 #[test]
+fn metrics_are_protobuf_when_that_is_asked_for() {
+    let server = Server::start();
+    let media_type = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+    let answer = get(server.address, "/metrics", &[("accept", media_type)]);
+    assert_eq!(answer.header("content-type"), media_type);
+    // A family's length, then its first field, the name, with its length.
+    assert!(answer.body[1..].starts_with(b"\x0a\x16orders_processed_total"), "{:?}", &answer.body[..40]);
+}
+
+#[test]
+fn scrapes_are_counted_when_they_have_been_answered() {
+    let server = Server::start();
+    assert_eq!(server.sample("fulfillment_scrapes_total{outcome=\"ok\"}"), "0");
+    assert_eq!(server.sample("fulfillment_scrapes_total{outcome=\"ok\"}"), "1");
+    assert_eq!(server.sample("fulfillment_scrape_duration_seconds_count"), "2");
+    assert_eq!(server.sample("fulfillment_scrapes_in_flight"), "1");
+}
+
+#[test]
 fn metrics_are_compressed_when_that_is_asked_for() {
     let server = Server::start();
     let answer = get(server.address, "/metrics", &[("accept-encoding", "gzip")]);

@@ -51,3 +51,39 @@ async fn a_store_that_hangs_without_an_error_shows_in_readyz_long_before_a_call_
     eventually(LONG, "readiness tells that it is over", async || worker.answers("/readyz", 200)).await;
     place.all_are_fulfilled_at_once(ORDERS).await;
 }
+
+/// Caught, when seeded: a rendering that waits for the calls under way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn scrapes_are_answered_at_once_while_queue_and_store_hang() {
+    let place = Place::new().await;
+    let worker = place.worker(&OPTIONS).await;
+    place.fill(ORDERS).await;
+    eventually(LONG, "the work goes on", async || {
+        if worker.metrics().processed("success") > 50.0 { Ok(()) } else { Err("not yet") }
+    })
+    .await;
+    for link in [&place.queue, &place.store] {
+        link.behave(Behaviour::Vanish);
+    }
+    eventually(LONG, "both hang", async || {
+        let metrics = worker.metrics();
+        let oldest = |dependency| {
+            metrics.value(&format!("fulfillment_dependency_oldest_call_seconds{{dependency=\"{dependency}\"}}"))
+        };
+        let hanging = (oldest("queue"), oldest("store"));
+        if hanging.0 > 1.0 && hanging.1 > 1.0 { Ok(()) } else { Err(format!("{hanging:?}")) }
+    })
+    .await;
+    let formats = [
+        "text/plain",
+        "application/openmetrics-text",
+        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited",
+    ];
+    for format in formats {
+        // Less than any call to queue or store may take.
+        let headers = [("Accept", format), ("X-Prometheus-Scrape-Timeout-Seconds", "1")];
+        let answer = worker.get("/metrics", &headers);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert!(answer.headers["content-type"].starts_with(format.split(';').next().unwrap_or_default()));
+    }
+}

@@ -18,6 +18,7 @@ mod proxy;
 mod support;
 
 mod half_open;
+mod labels;
 mod memory;
 mod neighbours;
 mod place;

@@ -14,6 +14,7 @@ mod support;
 
 mod collector;
 mod configuration;
+mod exemplars;
 mod place;
 mod spans;
 mod trouble;
