@@ -4,6 +4,9 @@
 
 #[path = "../support/python.rs"]
 mod python;
+#[path = "../support/prometheus.rs"]
+#[expect(dead_code, reason = "shared with the tests of the dashboards, which ask for rules, too")]
+mod prometheus_server;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "shared with the soak, which fills disks, too")]
 mod support;
