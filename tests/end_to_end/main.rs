@@ -2,11 +2,11 @@
 
 #![expect(clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a test that can't go on has failed")]
 
-#[path = "../support/python.rs"]
-mod python;
 #[path = "../support/prometheus.rs"]
 #[expect(dead_code, reason = "shared with the tests of the dashboards, which ask for rules, too")]
 mod prometheus_server;
+#[path = "../support/python.rs"]
+mod python;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "shared with the soak, which fills disks, too")]
 mod support;
