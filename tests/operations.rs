@@ -8,19 +8,50 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::Value;
+
 const RULES: [&str; 2] = ["deploy/prometheus/recording.yml", "deploy/prometheus/alerts.yml"];
 
-const TESTS: [&str; 2] = ["deploy/prometheus/tests/alerts.yml", "deploy/prometheus/tests/objectives.yml"];
+const TESTS: [&str; 3] = [
+    "deploy/prometheus/tests/alerts.yml",
+    "deploy/prometheus/tests/objectives.yml",
+    "deploy/prometheus/tests/recording.yml",
+];
 
 fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
+
+/// Of the names of the worker's metrics.
+const BEGINNINGS: [&str; 8] = [
+    "fulfillment_",
+    "orders_processed",
+    "order_processing",
+    "service_healthy",
+    "process_",
+    "cgroup_",
+    "jemalloc_",
+    "tokio_",
+];
 
 /// What comes after `key: ` in the lines of a file.
 fn values(path: &str, key: &str) -> Vec<String> {
     let key = format!("{key}: ");
     let lines = read(path);
     lines.lines().filter_map(|line| line.trim_start_matches([' ', '-']).strip_prefix(&key)).map(str::to_owned).collect()
+}
+
+/// The tests of rules, each of which has a name.
+fn tests() -> Vec<Value> {
+    let of = |path| {
+        let file: Value = serde_saphyr::from_str(&read(path)).unwrap();
+        file["tests"].as_array().unwrap().clone()
+    };
+    TESTS.into_iter().flat_map(of).collect()
+}
+
+fn is_empty(list: &Value) -> bool {
+    list.as_array().is_none_or(Vec::is_empty)
 }
 
 /// Runs a checker in the repository; it has to be content.
@@ -37,6 +68,7 @@ fn prometheus_takes_its_configuration_and_finds_nothing_to_complain_of() {
     for rules in RULES {
         content("promtool", &["check", "rules", "--lint=all", "--lint-fatal", rules]);
     }
+    content("promtool", &["check", "web-config", "deploy/prometheus/web.yml"]);
 }
 
 #[test]
@@ -44,20 +76,46 @@ fn alertmanager_takes_its_configuration() {
     content("amtool", &["check-config", "deploy/alertmanager/alertmanager.yml"]);
 }
 
-/// Caught, when seeded: a threshold that is never reached, and one that always is.
+/// Caught, when seeded: a threshold that is never reached, one that always is, and a share without its `> 0`.
 #[test]
-fn alerts_fire_when_they_should_and_not_otherwise() {
-    content("promtool", &["test", "rules", TESTS[0], TESTS[1]]);
+fn alerts_and_recorded_series_are_what_they_should_be() {
+    content("promtool", &[["test", "rules"].as_slice(), &TESTS].concat());
 }
 
+/// Caught, when seeded: each of the three tests of an alert left out.
 #[test]
-fn every_alert_is_tested_firing_and_quiet() {
-    let tests: Vec<String> = TESTS.iter().flat_map(|file| values(file, "name")).collect();
+fn every_alert_is_tested_firing_and_quiet_and_without_data() {
+    let tests = tests();
     for alert in values("deploy/prometheus/alerts.yml", "alert") {
-        for way in ["fires", "stays quiet"] {
-            let beginning = format!("{alert} {way}");
-            assert!(tests.iter().any(|test| test.starts_with(&beginning)), "no test `{beginning}`");
-        }
+        let is_seen = |name: &str, fires: bool| {
+            let named = tests.iter().filter(|test| test["name"].as_str().unwrap().starts_with(name));
+            let cases = named.flat_map(|test| test["alert_rule_test"].as_array().unwrap());
+            cases.filter(|case| case["alertname"] == *alert).any(|case| is_empty(&case["exp_alerts"]) != fires)
+        };
+        assert!(is_seen(&format!("{alert} fires"), true), "{alert} is not seen firing");
+        assert!(is_seen(&format!("{alert} stays quiet"), false), "{alert} is not seen quiet");
+        let says_so = alert == "FulfillmentWorkersAbsent";
+        assert!(is_seen("nothing fires without data", says_so), "{alert} is not tested without data");
+    }
+}
+
+/// Caught, when seeded: a rule that is new, and each of the three tests of one left out.
+#[test]
+fn every_recorded_series_is_tested_in_use_and_idle_and_without_data() {
+    let tests = tests();
+    for record in values(RULES[0], "record") {
+        let in_test = |name: &str, has_samples: Option<bool>| {
+            let test = tests.iter().find(|test| test["name"].as_str().unwrap().starts_with(name)).unwrap();
+            let cases = test["promql_expr_test"].as_array().unwrap();
+            let mut of_record = cases.iter().filter(|case| {
+                let words = case["expr"].as_str().unwrap().split(['(', ',', ')']);
+                words.into_iter().any(|word| word == record)
+            });
+            of_record.any(|case| has_samples.is_none_or(|has| is_empty(&case["exp_samples"]) != has))
+        };
+        assert!(in_test("of workers in use", Some(true)), "{record} is not tested in use");
+        assert!(in_test("of idle workers", None), "{record} is not tested idle");
+        assert!(in_test("nothing without data", Some(false)), "{record} is not tested without data");
     }
 }
 
@@ -84,9 +142,7 @@ fn rules_and_runbook_are_about_metrics_that_there_are() {
     for file in RULES.iter().chain(&["docs/RUNBOOK.md"]) {
         let text = read(file);
         for word in text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':')) {
-            let of_the_worker = ["fulfillment_", "orders_processed", "order_processing", "service_healthy", "process_"]
-                .iter()
-                .any(|beginning| word.starts_with(beginning));
+            let of_the_worker = BEGINNINGS.iter().any(|beginning| word.starts_with(beginning));
             let of_the_rules = word.starts_with("job:") && word.matches(':').count() == 2;
             let known = shown.contains(word)
                 || shown.contains(format!("{word}_count").as_str())

@@ -4,7 +4,7 @@
 use redis::Commands;
 use serde_json::json;
 
-use crate::prometheus::Prometheus;
+use crate::prometheus_server::{Prometheus, hurried, hurried_rules, sixtieth};
 use crate::support::orders::{in_state, place};
 use crate::support::postgres::TestDatabase;
 use crate::support::redis::{QUEUE_KEY, RedisServer};
@@ -22,36 +22,8 @@ scrape_configs:
     static_configs:
       - targets: ['TARGET']
 ";
-const RECORDING: &str = include_str!("../../deploy/prometheus/recording.yml");
-const ALERTS: &str = include_str!("../../deploy/prometheus/alerts.yml");
 
 const REJECTED_PRODUCT: i32 = 13;
-/// Every window, and every time that a condition has to last, at a sixtieth.
-fn hurried(rules: &str) -> String {
-    let hurry = |line: &str| match line.split_once("for: ") {
-        Some((before, time)) if before.trim().is_empty() => format!("{before}for: {}\n", sixtieth(time)),
-        _ => {
-            let mut parts = line.split('[');
-            let first = parts.next().unwrap_or_default().to_owned();
-            let hurried = parts.fold(first, |before, part| match part.split_once(']') {
-                Some((window, after)) => format!("{before}[{}]{after}", sixtieth(window)),
-                None => format!("{before}[{part}"),
-            });
-            hurried + "\n"
-        }
-    };
-    rules.lines().map(hurry).collect()
-}
-
-fn sixtieth(time: &str) -> String {
-    let (number, unit) = time.split_at(time.len() - 1);
-    match unit {
-        "m" => format!("{number}s"),
-        "h" => format!("{number}m"),
-        "d" => format!("{}m", number.parse::<u32>().expect("a number of days") * 24),
-        _ => panic!("{time} is not in minutes, hours or days"),
-    }
-}
 
 /// A worker that is scraped, and everything that it needs.
 struct Scene {
@@ -69,9 +41,8 @@ impl Scene {
         let warehouse = WarehouseProcess::start(&["--reject-product", &rejected]).await;
         let url = format!("http://{}/shipments", warehouse.address());
         let worker = WorkerProcess::ready(&redis.url(), database.url(), &["--fulfiller", &url]).await;
-        let files = [("recording.yml", hurried(RECORDING)), ("alerts.yml", hurried(ALERTS))];
         let configuration = CONFIGURATION.replace("TARGET", &worker.address().to_string());
-        let prometheus = Prometheus::start_with(&configuration, &files);
+        let prometheus = Prometheus::start_with(&configuration, &hurried_rules());
         let scene = Self { redis, database, warehouse, prometheus, _worker: worker };
         scene.place_until("the first orders are counted", || scene.has_samples("job:orders_fulfilled:rate5m")).await;
         scene
@@ -161,8 +132,8 @@ async fn orders_that_are_given_up_fire_dead_letters_growing_and_the_fast_burn_un
 
 #[test]
 fn hurried_rules_keep_everything_but_their_times() {
-    let rules = "expr: rate(a_total{b=\"c\"}[5m]) > 0.5 and x[1h]\n        for: 15m\n      - record: job:a:rate5m\n";
-    let expected = "expr: rate(a_total{b=\"c\"}[5s]) > 0.5 and x[1m]\n        for: 15s\n      - record: job:a:rate5m\n";
+    let rules = "expr: rate(a_total{b=\"c\"}[5m]) > 0.5 and x[1h]\n        for: 15m\n    interval: 5m\n      - record: job:a:rate5m\n";
+    let expected = "expr: rate(a_total{b=\"c\"}[5s]) > 0.5 and x[1m]\n        for: 15s\n    interval: 5s\n      - record: job:a:rate5m\n";
     assert_eq!(hurried(rules), expected);
     assert_eq!(sixtieth("3d"), "72m");
 }

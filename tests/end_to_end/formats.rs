@@ -15,7 +15,8 @@ use opentelemetry::trace::{SpanId, TraceId};
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::prometheus::{Prometheus, value};
+use crate::prometheus::scraping_with_features;
+use crate::prometheus_server::{Prometheus, value};
 use crate::python::python;
 use crate::support::{LONG, eventually, expect_equal, http};
 
@@ -63,7 +64,7 @@ fn exemplars(prometheus: &Prometheus, expression: &str) -> Result<Vec<Value>, St
     let encoded: String = url::form_urlencoded::byte_serialize(expression.as_bytes()).collect();
     // To the end of the day: what is asked for is what there is.
     let answer = prometheus.api(&format!("/api/v1/query_exemplars?query={encoded}&start=0&end=9999999999"))?;
-    let series = answer["data"].as_array().cloned().unwrap_or_default();
+    let series = answer.as_array().cloned().unwrap_or_default();
     let found = series.iter().flat_map(|each| {
         let name = &each["seriesLabels"]["__name__"];
         let exemplars = each["exemplars"].as_array().cloned().unwrap_or_default();
@@ -80,7 +81,7 @@ fn span() -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prometheus_scrapes_protobuf_with_a_native_histogram_and_exemplars() {
     let endpoint = Endpoint::start().await;
-    let prometheus = Prometheus::start_with_features(endpoint.address, "native-histograms,exemplar-storage");
+    let prometheus = scraping_with_features(endpoint.address, "native-histograms,exemplar-storage");
     let count = "histogram_count(order_processing_duration_seconds{status=\"success\"})";
     eventually(LONG, "the native histogram is there", async || {
         expect_equal(number(&prometheus, count)?, f64::from(ATTEMPTS))
@@ -108,7 +109,7 @@ async fn prometheus_scrapes_protobuf_with_a_native_histogram_and_exemplars() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prometheus_scrapes_open_metrics_with_classic_buckets_and_exemplars() {
     let endpoint = Endpoint::start().await;
-    let prometheus = Prometheus::start_with_features(endpoint.address, "exemplar-storage");
+    let prometheus = scraping_with_features(endpoint.address, "exemplar-storage");
     let bucket = "order_processing_duration_seconds_bucket{le=\"0.05\",status=\"success\"}";
     eventually(LONG, "the bucket is there", async || expect_equal(number(&prometheus, bucket)?, f64::from(ATTEMPTS)))
         .await;

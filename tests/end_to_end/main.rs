@@ -2,6 +2,9 @@
 
 #![expect(clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a test that can't go on has failed")]
 
+#[path = "../support/prometheus.rs"]
+#[expect(dead_code, reason = "shared with the tests of the dashboards, which ask for rules, too")]
+mod prometheus_server;
 #[path = "../support/python.rs"]
 mod python;
 #[path = "../support/mod.rs"]

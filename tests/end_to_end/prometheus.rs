@@ -4,15 +4,12 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
-use tempfile::TempDir;
-
+use crate::prometheus_server::{Prometheus, value};
 use crate::support::orders::{in_state, insert, place};
 use crate::support::postgres::TestDatabase;
-use crate::support::process::Process;
 use crate::support::redis::RedisServer;
 use crate::support::worker::WorkerProcess;
-use crate::support::{LONG, eventually, expect_equal, free_port, http};
+use crate::support::{LONG, eventually, expect_equal};
 
 const CONFIGURATION: &str = "\
 global:
@@ -25,70 +22,24 @@ scrape_configs:
 ";
 
 /// A Prometheus server with one target.
-pub(crate) struct Prometheus {
-    address: SocketAddr,
-    _process: Process,
-    _folder: TempDir,
+fn scraping(target: SocketAddr) -> Prometheus {
+    Prometheus::start_with(&configuration(target), &[])
 }
 
-impl Prometheus {
-    fn start(target: SocketAddr) -> Self {
-        Self::start_with(&CONFIGURATION.replace("TARGET", &target.to_string()), &[])
-    }
-
-    /// Starts one that scrapes `target`, with features that are off unless asked for.
-    pub(crate) fn start_with_features(target: SocketAddr, features: &str) -> Self {
-        let configuration = CONFIGURATION.replace("TARGET", &target.to_string());
-        Self::start_as(&configuration, &[], &[format!("--enable-feature={features}")])
-    }
-
-    /// Starts one with this configuration, and with further files beside it, each a name and a text.
-    pub(crate) fn start_with(configuration: &str, files: &[(&str, String)]) -> Self {
-        Self::start_as(configuration, files, &[])
-    }
-
-    fn start_as(configuration: &str, files: &[(&str, String)], options: &[String]) -> Self {
-        let folder = tempfile::tempdir().expect("a folder for Prometheus");
-        let path = folder.path().join("prometheus.yml");
-        std::fs::write(&path, configuration).expect("its configuration");
-        for (name, text) in files {
-            std::fs::write(folder.path().join(name), text).expect("a file beside its configuration");
-        }
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let mut command = Command::new("prometheus");
-        command
-            .arg(format!("--config.file={}", path.display()))
-            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
-            .arg(format!("--web.listen-address={address}"))
-            .args(options);
-        let process = Process::start("prometheus", command, folder.path().join("output.log"));
-        Self { address, _process: process, _folder: folder }
-    }
-
-    /// The vector that an instant query answers.
-    pub(crate) fn query(&self, expression: &str) -> Result<Vec<Value>, String> {
-        let encoded: String = url::form_urlencoded::byte_serialize(expression.as_bytes()).collect();
-        let json = self.api(&format!("/api/v1/query?query={encoded}"))?;
-        json["data"]["result"].as_array().cloned().ok_or_else(|| json.to_string())
-    }
-
-    /// What a path of its API answers.
-    pub(crate) fn api(&self, path: &str) -> Result<Value, String> {
-        let answer = http::get(self.address, path, &[]).map_err(|error| format!("Prometheus: {error}"))?;
-        serde_json::from_slice(&answer.body).map_err(|error| format!("{error}: {}", answer.text()))
-    }
+fn configuration(target: SocketAddr) -> String {
+    CONFIGURATION.replace("TARGET", &target.to_string())
 }
 
-/// The value of a sample in a vector.
-pub(crate) fn value(sample: &Value) -> f64 {
-    sample["value"][1].as_str().and_then(|text| text.parse().ok()).expect("a number")
+/// One with features that are off unless asked for.
+pub(crate) fn scraping_with_features(target: SocketAddr, features: &str) -> Prometheus {
+    Prometheus::start_as(&configuration(target), &[], &[format!("--enable-feature={features}")])
 }
 
 #[tokio::test]
 async fn prometheus_scrapes_the_worker_and_sees_both_outcomes() {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
     let worker = WorkerProcess::ready(&redis.url(), database.url(), &["--simulate-latency", "0"]).await;
-    let prometheus = Prometheus::start(worker.address());
+    let prometheus = scraping(worker.address());
     eventually(LONG, "the target is up", async || {
         let up = prometheus.query("up{job=\"fulfillment-worker\"}")?;
         expect_equal(up.iter().map(value).collect::<Vec<_>>(), vec![1.0])
