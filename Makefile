@@ -37,7 +37,7 @@ fmt: ## Format the code
 
 bench: ## Measure the speed against real servers (docs/BENCHMARKS.md)
 	scripts/install-packages.sh
-	scripts/with-servers.sh cargo bench --locked --bench observe --bench throughput --bench warehouse
+	scripts/with-servers.sh cargo bench --locked --bench observe --bench throughput --bench tracing --bench warehouse
 
 storm: ## 20,000 orders, 30 % of the answers lost, a worker killed each second (docs/BENCHMARKS.md)
 	scripts/install-packages.sh

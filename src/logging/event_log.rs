@@ -141,7 +141,8 @@ impl EventLog {
                 stage,
                 order_id = first,
                 rows = order_ids.len(),
-                "rows are locked by a transaction that is not ours: their orders wait for it, and no others;                  pg_stat_activity and pg_locks show whose it is"
+                "rows are locked by a transaction that is not ours: their orders wait for it, and no others; \
+                 pg_stat_activity and pg_locks show whose it is"
             );
         }
     }
