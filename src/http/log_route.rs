@@ -1,13 +1,14 @@
 //! `/log`: what is logged, shown and changed while the process runs. For whoever is on the same machine: a filter can fill
 //! a disk, or hide what is going on.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::rejection::StringRejection;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, RawQuery, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -42,10 +43,11 @@ async fn refuse_strangers(ConnectInfo(peer): ConnectInfo<SocketAddr>, request: R
 }
 
 /// Why this client is refused. A browser on this machine may be led here by any site that it shows: it tells by headers
-/// that no page can leave out or forge.
+/// that no page can leave out or forge, or, where the site's name was made to lead here, by that name.
 fn refusal(peer: SocketAddr, headers: &HeaderMap) -> Option<&'static str> {
-    let from_a_page =
-        headers.contains_key(header::ORIGIN) || headers.get("sec-fetch-site").is_some_and(|site| site != "none");
+    let from_a_page = headers.contains_key(header::ORIGIN)
+        || headers.get("sec-fetch-site").is_some_and(|site| site != "none")
+        || !headers.get(header::HOST).is_none_or(is_this_machine);
     if !peer.ip().to_canonical().is_loopback() {
         Some(NOT_LOCAL)
     } else if from_a_page {
@@ -53,6 +55,16 @@ fn refusal(peer: SocketAddr, headers: &HeaderMap) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+/// Whether a `Host` is an address, or the name that every machine has for itself.
+fn is_this_machine(host: &HeaderValue) -> bool {
+    let host = host.to_str().unwrap_or_default();
+    let authority: Option<Authority> = host.parse().ok();
+    authority.is_some_and(|authority| {
+        let name = authority.host().trim_matches(['[', ']']);
+        name == "localhost" || name.parse::<IpAddr>().is_ok()
+    })
 }
 
 async fn show(State(routes): State<Routes>) -> Response {
@@ -141,11 +153,15 @@ mod tests {
             ("sec-fetch-site", "cross-site"),
             ("sec-fetch-site", "same-site"),
             ("sec-fetch-site", "same-origin"),
+            ("host", "evil.example:2112"),
+            ("host", ""),
         ] {
             assert_eq!(refused(name, value), Some(NOT_A_PAGE), "{name}: {value}");
         }
         assert_eq!(refused("sec-fetch-site", "none"), None);
-        assert_eq!(refused("user-agent", "curl"), None);
+        for (name, value) in [("host", "localhost:2112"), ("host", "127.0.0.1:2112"), ("host", "[::1]:2112")] {
+            assert_eq!(refused(name, value), None, "{name}: {value}");
+        }
     }
 
     #[test]

@@ -40,12 +40,25 @@ const NUMBERS: [&str; 5] = [
     "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
 ];
 
+/// What the specification knows and this exporter doesn't do: without it, nothing would reach such a collector.
+const UNSUPPORTED: [&str; 6] = [
+    "OTEL_EXPORTER_OTLP_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_CLIENT_KEY",
+    "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY",
+];
+
 /// Why traces can't be exported as they are configured.
 #[derive(Debug, thiserror::Error)]
 pub enum TraceError {
     /// A variable that can't be read.
     #[error(transparent)]
     Variable(#[from] ConfigError),
+    /// A variable that asks for what there is not.
+    #[error("{0} is not supported: the system's authorities are trusted, and no client certificate is shown; unset it")]
+    Unsupported(&'static str),
     /// A value that its variable does not take.
     #[error("{variable}={value} is not one of: {choices}", choices = .choices.join(", "))]
     Choice {
@@ -96,6 +109,11 @@ pub(super) fn ask_for_traces(environment: &Environment) -> Result<bool, TraceErr
 }
 
 fn check(environment: &Environment) -> Result<(), TraceError> {
+    for variable in UNSUPPORTED {
+        if environment.variable(variable)?.is_some() {
+            return Err(TraceError::Unsupported(variable));
+        }
+    }
     for (variable, choices) in CHOICES {
         choice(environment, variable, choices)?;
     }
@@ -178,6 +196,12 @@ mod tests {
         for (variable, error) in wrong {
             assert_eq!(asked([ENDPOINT, variable]), Err(error.to_owned()));
         }
+    }
+
+    #[test]
+    fn a_certificate_that_would_not_be_used_is_an_error() {
+        let error = asked([ENDPOINT, ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/run/ca.pem")]).unwrap_err();
+        assert!(error.starts_with("OTEL_EXPORTER_OTLP_CERTIFICATE is not supported"), "{error}");
     }
 
     #[test]

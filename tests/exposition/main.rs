@@ -237,6 +237,15 @@ fn the_documentation_lists_the_metrics_that_exist() {
 }
 
 #[test]
+fn the_documentation_says_of_each_metric_what_it_is_in_and_which_question_it_answers() {
+    for cells in rows("## Metrics") {
+        for (cell, what) in [(2, "unit"), (4, "meaning"), (5, "question")] {
+            assert!(!cells[cell].is_empty(), "docs/METRICS.md names no {what} of {}", cells[0]);
+        }
+    }
+}
+
+#[test]
 fn the_counterparts_of_gos_metrics_exist() {
     let runtime = runtime();
     let exist: BTreeSet<String> = families(&text(&metrics(&runtime), Format::PrometheusText, true))

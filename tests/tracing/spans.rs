@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::collector::{Collector, Mood, Received, hex};
 use crate::place::{PRODUCER, Place};
+use crate::support::LONG;
 use crate::support::process::Signal;
-use crate::support::{LONG, eventually, expect_equal};
 
 const ATTEMPT: &str = "process fulfillment_queue";
 
@@ -178,14 +178,16 @@ async fn the_last_spans_are_sent_before_the_worker_ends() {
     assert_eq!(place.collector.spans().len(), 4);
 }
 
+/// Caught, when seeded: a sampler that the environment does not choose.
 #[tokio::test]
 async fn what_is_not_sampled_is_not_exported_and_the_warehouse_is_told_so() {
-    let place = Place::start(Mood::Takes, &[], &[("OTEL_TRACES_SAMPLER", "always_off")]).await;
+    let mut place = Place::start(Mood::Takes, &[], &[("OTEL_TRACES_SAMPLER", "always_off")]).await;
     place.fulfil_one().await;
-    eventually(LONG, "the attempt is counted", async || expect_equal(place.worker.metrics().processed("success"), 1.0))
-        .await;
+    // Sends what there is to send.
+    place.worker.signal(Signal::Term);
+    assert!(place.worker.ended(LONG).await.success());
+    assert!(place.collector.spans().is_empty());
     let traceparent = &place.warehouse.traceparents()[0];
     assert!(traceparent.ends_with("-00"), "{traceparent}");
     assert!(!traceparent.contains(PRODUCER.0), "{traceparent}");
-    assert!(place.collector.spans().is_empty());
 }
