@@ -183,7 +183,7 @@ async fn drain_queue(backends: &Backends, orders: usize, scrape: Option<Duration
     let stop = CancellationToken::new();
     let listener = http::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let serving = tokio::spawn(http::serve(listener, http::Routes { metrics, health, log: None }, stop.clone()));
+    let server = http::Server::start(listener, http::Routes { metrics, health, log: None }).unwrap();
     let scraper = scrape.map(|every| Scraper::start(address, every));
     let began = Instant::now();
     let running = tokio::spawn(engine.run(stop.clone()));
@@ -192,7 +192,7 @@ async fn drain_queue(backends: &Backends, orders: usize, scrape: Option<Duration
     let scrapes = scraper.map(|scraper| scraper.stop()).unwrap_or_default();
     stop.cancel();
     assert_eq!(running.await.unwrap(), 0, "nothing may be left in flight");
-    serving.await.unwrap();
+    server.stop(Duration::from_secs(10)).await;
     Drained { rate: orders as f64 / took.as_secs_f64(), scrapes }
 }
 

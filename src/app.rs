@@ -48,8 +48,8 @@ pub enum StartError {
     /// The fulfiller can't be used as it is configured.
     #[error("--fulfiller: {0}")]
     Fulfiller(String),
-    /// The threads that call the fulfiller and renew leases can't be started.
-    #[error("the threads that call the fulfiller and renew leases can't be started: {0}")]
+    /// The threads that call the fulfiller, renew leases and serve metrics can't be started.
+    #[error("the threads that call the fulfiller, renew leases and serve metrics can't be started: {0}")]
     Threads(#[from] std::io::Error),
     /// Traces can't be exported as they are configured.
     #[error(transparent)]

@@ -18,8 +18,10 @@ mod log_route;
 mod negotiation;
 mod routes;
 mod scrape;
+mod thread;
 
 pub use connection::{Limits, serve, serve_within};
+pub use thread::Server;
 
 /// What the routes show.
 #[derive(Clone)]

@@ -88,22 +88,16 @@ impl Service {
 
         // Before anything is consumed: a port that is taken must not cost a message its lease.
         let listener = http::bind(settings.listen).await?;
-        let stop_serving = CancellationToken::new();
-        let routes = http::Routes { metrics, health, log };
-        let serving = tokio::spawn(http::serve(listener, routes, stop_serving.clone()));
+        let server = http::Server::start(listener, http::Routes { metrics, health, log })?;
 
         let result = work(&settings, worker, fulfiller, tracer, &observers, drain).await;
-        stop_serving.cancel();
         let on_the_way_out = settings.drain_timeout - drain_of_orders(&settings);
         let flushing = async {
             if let Some(export) = export {
                 export.flush(on_the_way_out).await;
             }
         };
-        let (served, ()) = tokio::join!(tokio::time::timeout(on_the_way_out, serving), flushing);
-        if let Ok(Err(error)) = served {
-            tracing::error!(%error, "the metrics server ended badly");
-        }
+        tokio::join!(server.stop(on_the_way_out), flushing);
         result
     }
 }

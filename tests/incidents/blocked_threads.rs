@@ -19,7 +19,7 @@ use crate::support::orders::{all_fulfilled_once, attempts_begun, in_work, place}
 use crate::support::postgres::TestDatabase;
 use crate::support::redis::RedisServer;
 use crate::support::worker::WorkerProcess;
-use crate::support::{LONG, eventually, expect_equal, free_port};
+use crate::support::{LONG, eventually, expect_equal, free_port, http};
 
 const THREADS: usize = 2;
 
@@ -53,6 +53,7 @@ impl Fulfiller for Held {
 
 /// A program that embeds the worker, with its runtime.
 struct Program {
+    address: SocketAddr,
     runtime: Option<Runtime>,
     drain: CancellationToken,
     service: Option<JoinHandle<()>>,
@@ -60,7 +61,8 @@ struct Program {
 
 impl Program {
     fn start(redis: &RedisServer, database: &TestDatabase, fulfiller: Held) -> Self {
-        let listen = SocketAddr::from(([127, 0, 0, 1], free_port())).to_string();
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let listen = address.to_string();
         let environment = Environment::of([
             ("REDIS_URL", &redis.url()),
             ("DATABASE_URL", database.url()),
@@ -73,24 +75,23 @@ impl Program {
         let drain = CancellationToken::new();
         let running = Service::new(settings).fulfiller(fulfiller).run(drain.clone());
         let service = runtime.spawn(async { running.await.expect("the service runs") });
-        Self { runtime: Some(runtime), drain, service: Some(service) }
+        Self { address, runtime: Some(runtime), drain, service: Some(service) }
     }
 
-    /// Has every thread of the runtime do something else than running tasks.
-    async fn block_every_thread(&self, blocked: Duration) {
-        let together = Arc::new(Barrier::new(THREADS));
-        let tasks: Vec<_> = (0..THREADS)
-            .map(|_| {
-                let together = Arc::clone(&together);
-                self.runtime.as_ref().expect("a runtime").spawn(async move {
-                    together.wait();
-                    std::thread::sleep(blocked);
-                })
-            })
-            .collect();
-        for task in tasks {
-            task.await.expect("a task that ends");
+    /// Has every thread of the runtime do something else than running tasks, for as long as `meanwhile` takes.
+    fn block_every_thread(&self, meanwhile: impl FnOnce()) {
+        // Theirs and ours.
+        let (blocked, released) = (Arc::new(Barrier::new(THREADS + 1)), Arc::new(Barrier::new(THREADS + 1)));
+        for _ in 0..THREADS {
+            let (blocked, released) = (Arc::clone(&blocked), Arc::clone(&released));
+            self.runtime.as_ref().expect("a runtime").spawn(async move {
+                blocked.wait();
+                released.wait();
+            });
         }
+        blocked.wait();
+        meanwhile();
+        released.wait();
     }
 
     async fn stop(mut self) {
@@ -151,10 +152,30 @@ async fn bullmq_3183_a_program_that_blocks_every_thread_of_its_own_keeps_its_lea
     let competitor = competitor(&redis, &database).await;
 
     // Two leases, and less than the four after which a worker counts as wedged.
-    program.block_every_thread(Duration::from_secs(6)).await;
+    program.block_every_thread(|| std::thread::sleep(Duration::from_secs(6)));
     fulfiller.gate.add_permits(5);
     all_fulfilled_once(&database, &redis).await;
     assert_eq!(attempts_begun(&database).await, 5);
     assert_eq!(competitor.metrics().processed("success"), 0.0, "taken from a worker that was at them");
+    program.stop().await;
+}
+
+/// Whoever is called at night has to see something while the program around the worker, or the worker itself, stands still.
+///
+/// Caught, when it was built: a server on the runtime that the worker was started on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metrics_and_health_are_told_while_every_thread_of_the_program_is_blocked() {
+    let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
+    let program = Program::start(&redis, &database, Held::new(true, Duration::ZERO));
+    let answered = |path: &str| http::get(program.address, path, &[]).map(|answer| answer.status);
+    eventually(LONG, "the worker is ready", async || {
+        expect_equal(answered("/readyz").map_err(|error| error.to_string())?, 200)
+    })
+    .await;
+    program.block_every_thread(|| {
+        for path in ["/metrics", "/livez", "/"] {
+            assert_eq!(answered(path).expect(path), 200, "{path}");
+        }
+    });
     program.stop().await;
 }

@@ -1,0 +1,56 @@
+//! The server on a thread of its own.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::{Routes, serve};
+
+/// Serves until it is stopped or dropped. Nothing else in the process holds up its answers: not the orders, which keep every
+/// other thread busy at full speed, and not a program around the worker that blocks its own.
+pub struct Server {
+    /// `None` only while it is dropped.
+    runtime: Option<Runtime>,
+    serving: JoinHandle<()>,
+    stop: CancellationToken,
+}
+
+impl Server {
+    /// Serves on `listener`.
+    ///
+    /// # Errors
+    /// When there is no thread to be had, or the listener can't be handed to it.
+    pub fn start(listener: TcpListener, routes: Routes) -> io::Result<Self> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("http").enable_all().build()?;
+        // A socket belongs to the runtime that it was made in.
+        let listener = listener.into_std()?;
+        let stop = CancellationToken::new();
+        let serving = {
+            let _entered = runtime.enter();
+            runtime.spawn(serve(TcpListener::from_std(listener)?, routes, stop.clone()))
+        };
+        Ok(Self { runtime: Some(runtime), serving, stop })
+    }
+
+    /// Takes no more requests, and lets those under way have `limit` at most.
+    pub async fn stop(mut self, limit: Duration) {
+        self.stop.cancel();
+        if let Ok(Err(error)) = timeout(limit, &mut self.serving).await {
+            tracing::error!(%error, "the metrics server ended badly");
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Waits for nobody, as whoever drops it may be a task.
+            runtime.shutdown_background();
+        }
+    }
+}
