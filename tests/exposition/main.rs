@@ -62,6 +62,7 @@ fn tell_every_event(metrics: &Metrics) {
         Event::OpenOrdersRead(OpenOrders {
             pending: OpenState { orders: 14, oldest: Some(second * 90) },
             processing: OpenState { orders: 15, oldest: Some(second * 60) },
+            took: second / 10,
         }),
         Event::ConnectionsRead(ConnectionUse { idle: 3, in_use: 5, limit: 10 }),
         Event::ConnectionOpened(Dependency::Queue),
