@@ -282,8 +282,10 @@ pub enum Event<'a> {
         /// Which order.
         subject: Subject<'a>,
     },
-    /// The reconciler went round: whether this worker leads.
+    /// Whether this worker's reconciler leads, as the store has just said.
     ReconcilerLeads(bool),
+    /// The reconciler that leads has looked at everything that a round looks at, and has put right what it found.
+    Reconciled,
     /// The reconciler put something right.
     DriftFound {
         /// What.
@@ -293,7 +295,7 @@ pub enum Event<'a> {
         /// Some of the orders, where they are known.
         first: &'a [OrderId],
     },
-    /// Open orders too old for the reconciler, counted when it takes the lead.
+    /// Open orders too old for the reconciler, counted every few rounds while it leads.
     LeftAlone {
         /// How many.
         orders: u64,

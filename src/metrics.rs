@@ -177,6 +177,12 @@ impl Observer for Metrics {
             Event::LeaseLost { lease, .. } => to.leases_lost.with(lease, |count| count.inc()),
             Event::ReconcilerLeads(leads) => {
                 to.reconciler_leads.set(u64::from(leads));
+                if !leads {
+                    // Who leads now counts them.
+                    to.left_alone.set(0);
+                }
+            }
+            Event::Reconciled => {
                 to.reconciled_at.set(seconds_since_1970());
             }
             Event::DriftFound { drift, count, .. } => to.drift.with(drift, |found| found.inc_by(count)),
