@@ -76,7 +76,7 @@ impl Metrics {
             collected(Source::Allocator, Box::new(allocator::AllocatorCollector::new(errors(Source::Allocator)))),
             #[cfg(target_os = "linux")]
             collected(Source::Process, Box::new(process::ProcessCollector::new(errors(Source::Process)))),
-            collected(Source::Cgroup, Box::new(cgroup)),
+            collected(Source::Cgroup, Box::new(cgroup::CgroupCollector::new(cgroup, errors(Source::Cgroup)))),
             // Last, so that it shows the errors of this very scrape.
             part(Source::Endpoint, of_endpoint),
         ];
