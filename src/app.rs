@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::WorkerId;
 use crate::config::{Backends, QueueTarget, StoreTarget};
-use crate::event::Observers;
+use crate::event::{Dependency, Event, Observers};
 use crate::http;
 use crate::queue::QueueError;
 use crate::queue::inventory::Inventory;
@@ -163,40 +163,64 @@ impl<'a> Opening<'a> {
 }
 
 /// Waits until queue and store answer, for `wait` at most (`None`: for ever), and makes or checks the worker's own
-/// tables. `progress` is told each time that something keeps it waiting.
+/// tables. `progress` is told what each of them says: [`Event::DependencyUp`], and [`Event::DependencyDown`] for as long as
+/// it is asked again.
 ///
 /// # Errors
 /// What a server refuses for good, or [`StartError::Unreachable`].
 pub async fn wait_ready(
     opened: &Opened,
-    migrate: bool,
+    mut migrate: bool,
     wait: Option<Duration>,
-    mut progress: impl FnMut(&str),
+    mut progress: impl FnMut(Event<'_>),
 ) -> Result<(), StartError> {
     let began = Instant::now();
     let mut failures = 0;
     loop {
-        let problem = match attempt_start(opened, migrate).await {
-            Ok(()) => return Ok(()),
-            Err(StartError::Queue(error)) if error.is_transient() => error.to_string(),
-            Err(StartError::Store(error)) if error.is_transient() => error.to_string(),
-            Err(error) => return Err(error),
-        };
+        let (queue, store) = tokio::join!(opened.queue.depth(), prepare(&*opened.store, migrate));
+        migrate &= store.is_err();
+        let answers = [
+            (Dependency::Queue, problem(queue, QueueError::is_transient)?),
+            (Dependency::Store, problem(store, StoreError::is_transient)?),
+        ];
+        let problems: Vec<&str> = answers.iter().filter_map(|(_, problem)| problem.as_deref()).collect();
         failures += 1;
-        let Some(pause) = retry::dependency_pause(failures, began.elapsed(), wait) else {
-            return Err(StartError::Unreachable(wait.unwrap_or_default(), problem));
+        let pause = match retry::dependency_pause(failures, began.elapsed(), wait) {
+            Some(pause) => pause,
+            None if problems.is_empty() => Duration::ZERO,
+            None => return Err(StartError::Unreachable(wait.unwrap_or_default(), problems.join("; "))),
         };
-        progress(&problem);
+        for (dependency, problem) in &answers {
+            let dependency = *dependency;
+            progress(match problem {
+                None => Event::DependencyUp(dependency),
+                Some(error) => Event::DependencyDown { dependency, error, retry_in: pause },
+            });
+        }
+        if problems.is_empty() {
+            return Ok(());
+        }
         tokio::time::sleep(pause).await;
     }
 }
 
-async fn attempt_start(opened: &Opened, migrate: bool) -> Result<(), StartError> {
-    opened.queue.depth().await?;
+async fn prepare(store: &dyn Audit, migrate: bool) -> Result<(), StoreError> {
     if migrate {
-        for applied in opened.store.migrate().await? {
+        for applied in store.migrate().await? {
             tracing::info!(migration = applied, "applied a migration");
         }
     }
-    Ok(opened.store.check().await?)
+    store.check().await
+}
+
+/// What is wrong for now, and may be well later.
+fn problem<T, E>(answer: Result<T, E>, is_transient: impl Fn(&E) -> bool) -> Result<Option<String>, E>
+where
+    E: std::error::Error,
+{
+    match answer {
+        Ok(_) => Ok(None),
+        Err(error) if is_transient(&error) => Ok(Some(error.to_string())),
+        Err(error) => Err(error),
+    }
 }

@@ -1,7 +1,7 @@
 //! What happens in the engine, told to whoever wants to know. The one seam for metrics, health, logs and tests.
 //!
-//! Only the engine (`worker`, `completer`, `lease`, `reconciler`, `canary`), `service`'s background polls, the fulfiller over
-//! HTTP, the export of traces and the backends' connections emit events. Observers match them without `_`, so that a new
+//! Only the engine (`worker`, `completer`, `lease`, `reconciler`, `canary`), `service`'s start and background polls, the
+//! fulfiller over HTTP, the export of traces and the backends' connections emit events. Observers match them without `_`, so that a new
 //! event can't be forgotten.
 
 use std::time::Duration;
@@ -158,7 +158,7 @@ pub enum Event<'a> {
         /// Whether it was answered.
         ok: bool,
     },
-    /// A call failed; it will be repeated for as long as it takes.
+    /// A call failed; it will be repeated for as long as it takes, at the start for as long as `--wait` says.
     DependencyDown {
         /// Whose.
         dependency: Dependency,
@@ -282,8 +282,10 @@ pub enum Event<'a> {
         /// Which order.
         subject: Subject<'a>,
     },
-    /// The reconciler went round: whether this worker leads.
+    /// Whether this worker's reconciler leads, as the store has just said.
     ReconcilerLeads(bool),
+    /// The reconciler that leads has looked at everything that a round looks at, and has put right what it found.
+    Reconciled,
     /// The reconciler put something right.
     DriftFound {
         /// What.
@@ -293,7 +295,7 @@ pub enum Event<'a> {
         /// Some of the orders, where they are known.
         first: &'a [OrderId],
     },
-    /// Open orders too old for the reconciler, counted when it takes the lead.
+    /// Open orders too old for the reconciler, counted every few rounds while it leads.
     LeftAlone {
         /// How many.
         orders: u64,

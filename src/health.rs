@@ -378,6 +378,7 @@ impl Observer for Health {
             | Event::RowsLocked { .. }
             | Event::LeaseLost { .. }
             | Event::ReconcilerLeads(_)
+            | Event::Reconciled
             | Event::DriftFound { .. }
             | Event::LeftAlone { .. }
             | Event::TracesExported

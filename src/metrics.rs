@@ -76,7 +76,7 @@ impl Metrics {
             collected(Source::Allocator, Box::new(allocator::AllocatorCollector::new(errors(Source::Allocator)))),
             #[cfg(target_os = "linux")]
             collected(Source::Process, Box::new(process::ProcessCollector::new(errors(Source::Process)))),
-            collected(Source::Cgroup, Box::new(cgroup)),
+            collected(Source::Cgroup, Box::new(cgroup::CgroupCollector::new(cgroup, errors(Source::Cgroup)))),
             // Last, so that it shows the errors of this very scrape.
             part(Source::Endpoint, of_endpoint),
         ];
@@ -177,6 +177,12 @@ impl Observer for Metrics {
             Event::LeaseLost { lease, .. } => to.leases_lost.with(lease, |count| count.inc()),
             Event::ReconcilerLeads(leads) => {
                 to.reconciler_leads.set(u64::from(leads));
+                if !leads {
+                    // Who leads now counts them.
+                    to.left_alone.set(0);
+                }
+            }
+            Event::Reconciled => {
                 to.reconciled_at.set(seconds_since_1970());
             }
             Event::DriftFound { drift, count, .. } => to.drift.with(drift, |found| found.inc_by(count)),

@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +35,10 @@ const ENOUGH: u64 = 10 * ROUND as u64;
 
 /// The lead lasts for this many intervals: a round or a renewal may be late without costing it.
 const TERM: u32 = 3;
+
+/// Those that are too old are counted every so many intervals: nothing is done about them, and the count reads each open
+/// order.
+const COUNT_EVERY: u32 = 10;
 
 /// Orders that an event names at most.
 const NAMED: usize = 5;
@@ -74,6 +78,8 @@ pub struct Reconciler {
     watermark: Arc<Watermark>,
     settings: ReconcileSettings,
     leads: bool,
+    /// When orders left alone were last counted in this term.
+    counted_at: Option<Instant>,
     /// Where the next round goes on.
     after: OrderId,
 }
@@ -96,7 +102,7 @@ impl Reconciler {
         watermark: Arc<Watermark>,
         settings: ReconcileSettings,
     ) -> Self {
-        Self { queue, store, observers, watermark, settings, leads: false, after: OrderId(0) }
+        Self { queue, store, observers, watermark, settings, leads: false, counted_at: None, after: OrderId(0) }
     }
 
     /// Works until `drain` is cancelled, and then leaves the lead to others.
@@ -115,10 +121,11 @@ impl Reconciler {
                 break;
             }
         }
-        if self.leads
-            && let Err(error) = self.store.resign().await
-        {
-            tracing::debug!(%error, "the lead could not be given up; it ends by itself");
+        if self.leads {
+            if let Err(error) = self.store.resign().await {
+                tracing::debug!(%error, "the lead could not be given up; it ends by itself");
+            }
+            self.observers.emit(Event::ReconcilerLeads(false));
         }
     }
 
@@ -126,21 +133,31 @@ impl Reconciler {
     async fn round(&mut self) -> Result<Duration, RoundError> {
         // Whoever leads: every worker's claims put things right.
         self.tell_strays(self.queue.repaired_by_claims());
-        let led = std::mem::replace(&mut self.leads, self.store.lead(self.settings.interval * TERM).await?);
+        self.leads = self.store.lead(self.settings.interval * TERM).await?;
         self.observers.emit(Event::ReconcilerLeads(self.leads));
         if !self.leads {
+            self.counted_at = None;
             return Ok(self.settings.interval);
         }
-        if !led {
-            let orders = self.store.left_alone(self.settings.max_age).await?;
-            self.observers.emit(Event::LeftAlone { orders, max_age: self.settings.max_age });
-        }
         self.tell_strays(self.queue.repair().await?);
-        let left_behind = self.adopt_orphans().await?;
-        if left_behind && self.queue.depth().await?.retrying < ENOUGH {
-            return Ok(NEXT_ROUND.min(self.settings.interval));
+        let goes_on = self.adopt_orphans().await? && self.queue.depth().await?.retrying < ENOUGH;
+        self.observers.emit(Event::Reconciled);
+        self.count_left_alone().await;
+        Ok(if goes_on { NEXT_ROUND.min(self.settings.interval) } else { self.settings.interval })
+    }
+
+    /// A count that fails leaves the last one: no order is lost for it.
+    async fn count_left_alone(&mut self) {
+        let every = self.settings.interval * COUNT_EVERY;
+        if self.counted_at.is_some_and(|at| at.elapsed() < every) {
+            return;
         }
-        Ok(self.settings.interval)
+        self.counted_at = Some(Instant::now());
+        let max_age = self.settings.max_age;
+        match self.store.left_alone(max_age).await {
+            Ok(orders) => self.observers.emit(Event::LeftAlone { orders, max_age }),
+            Err(error) => tracing::warn!(%error, "orders older than --reconcile-max-age could not be counted"),
+        }
     }
 
     fn tell_strays(&self, strays: Strays) {

@@ -126,9 +126,9 @@ async fn work(
     drain: CancellationToken,
 ) -> Result<(), StartError> {
     let (opened, leases) = app::open_with_leases(&settings.backends, &worker, observers)?;
-    let ready = app::wait_ready(&opened, settings.migrate, settings.wait, |problem| {
-        tracing::warn!("waiting for servers: {problem}");
-    });
+    // Until a call shows otherwise.
+    observers.emit(Event::DependencyUp(Dependency::Fulfiller));
+    let ready = app::wait_ready(&opened, settings.migrate, settings.wait, |event| observers.emit(event));
     match drain.run_until_cancelled(ready).await {
         Some(ready) => ready?,
         None => return Ok(()),
@@ -140,8 +140,6 @@ async fn work(
         Err(error) => tracing::warn!(%error, "whether the queue's server keeps its messages could not be found out"),
     }
     observers.emit(Event::Started { worker: worker.as_str(), concurrency: settings.concurrency });
-    // Until a call shows otherwise.
-    observers.emit(Event::DependencyUp(Dependency::Fulfiller));
     let polling = tokio::spawn(polls::poll(opened.clone(), Arc::clone(&leases.store), observers.clone()));
     let options = EngineOptions {
         concurrency: settings.concurrency,

@@ -9,6 +9,7 @@ use super::output;
 use crate::WorkerId;
 use crate::app::{self, Opened};
 use crate::config::{Backends, QueueTarget, StoreTarget};
+use crate::event::{Dependency, Event};
 use crate::retry;
 use crate::store::OrderStore;
 
@@ -21,7 +22,13 @@ pub(super) async fn connect(backends: &Backends, migrate: bool, wait: Option<Dur
         output::note(&format!("note: {doubt}"));
     }
     let opened = app::open(backends, &WorkerId::fresh())?;
-    app::wait_ready(&opened, migrate, wait, patient_notes()).await?;
+    let (mut say_of_queue, mut say_of_store) = (patient_notes(), patient_notes());
+    let progress = |event: Event<'_>| match event {
+        Event::DependencyDown { dependency: Dependency::Queue, error, .. } => say_of_queue(error),
+        Event::DependencyDown { error, .. } => say_of_store(error),
+        _ => {}
+    };
+    app::wait_ready(&opened, migrate, wait, progress).await?;
     Ok(opened)
 }
 

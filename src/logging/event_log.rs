@@ -1,6 +1,7 @@
 //! Events as log lines. What happens to every order is told at `debug`; failures are told at `warn`, within limits.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,7 @@ pub struct EventLog {
     failures: RateLimit,
     locked: RateLimit,
     unsent: RateLimit,
+    left_alone: AtomicU64,
     dependencies: [(Dependency, Mutex<Told>); 3],
 }
 
@@ -43,6 +45,7 @@ impl EventLog {
             failures: RateLimit::new(FAILURES_PER_SECOND, Duration::from_secs(1)),
             locked: RateLimit::new(1, REMINDER),
             unsent: RateLimit::new(1, REMINDER),
+            left_alone: AtomicU64::new(0),
             dependencies: Dependency::ALL.map(|dependency| (dependency, Mutex::default())),
         }
     }
@@ -89,6 +92,7 @@ impl EventLog {
             | Event::ConnectionAwaited { .. }
             | Event::CanaryWoke { .. }
             | Event::ReconcilerLeads(_)
+            | Event::Reconciled
             | Event::RequestEnded { .. }
             | Event::LimiterWaited { .. }
             | Event::RepeatPutOff { .. } => {}
@@ -99,7 +103,7 @@ impl EventLog {
             Event::TracesExported => info!("traces are exported"),
             Event::SpansSent { spans, error } => self.spans_sent(spans, error, now),
             Event::SpanDropped => {}
-            Event::LeftAlone { orders, max_age } => left_alone(orders, max_age),
+            Event::LeftAlone { orders, max_age } => self.left_alone(orders, max_age),
             Event::AttemptStarted { subject, takeover, waited: _ } => {
                 order(&subject, "attempt started", format_args!("takeover: {takeover}"));
             }
@@ -144,6 +148,15 @@ impl EventLog {
                 "rows are locked by a transaction that is not ours: their orders wait for it, and no others; \
                  pg_stat_activity and pg_locks show whose it is"
             );
+        }
+    }
+
+    /// Told when the number changes.
+    fn left_alone(&self, orders: u64, max_age: Duration) {
+        let told = self.left_alone.swap(orders, Ordering::Relaxed);
+        if orders > 0 && orders != told {
+            let max_age = humantime::format_duration(max_age);
+            warn!(orders, %max_age, "open orders that nobody touched for longer than --reconcile-max-age are left alone");
         }
     }
 
@@ -212,13 +225,6 @@ fn order(subject: &Subject<'_>, what: &str, detail: fmt::Arguments<'_>) {
 fn ids(trace: Option<TraceContext>) -> (Option<DisplayValue<TraceId>>, Option<DisplayValue<SpanId>>) {
     let sampled = trace.filter(|trace| trace.sampled);
     (sampled.map(|trace| display(trace.trace_id)), sampled.map(|trace| display(trace.span_id)))
-}
-
-fn left_alone(orders: u64, max_age: Duration) {
-    if orders > 0 {
-        let max_age = humantime::format_duration(max_age);
-        warn!(orders, %max_age, "open orders that nobody touched for longer than --reconcile-max-age are left alone");
-    }
 }
 
 fn millis(duration: Duration) -> u64 {

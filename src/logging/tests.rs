@@ -179,3 +179,16 @@ fn a_filter_that_is_not_one_is_an_error_that_names_its_place() {
     let error = Filter::new("info=debug=x", "RUST_LOG").parse().unwrap_err().to_string();
     assert!(error.starts_with("RUST_LOG: log filter `info=debug=x` is not understood"), "{error}");
 }
+
+/// Caught, when seeded: a line for each count.
+#[test]
+fn orders_left_alone_are_told_when_their_number_changes() {
+    let lines = json("info", || {
+        let log = EventLog::new("shop");
+        for orders in [0, 2, 2, 3, 3, 0, 0, 3] {
+            log.observe(&Event::LeftAlone { orders, max_age: Duration::from_secs(60) });
+        }
+    });
+    let told: Vec<u64> = lines.iter().filter_map(|line| line["orders"].as_u64()).collect();
+    assert_eq!(told, [2, 3, 3]);
+}

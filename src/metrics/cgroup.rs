@@ -2,12 +2,15 @@
 
 use std::fmt;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::registry::Unit;
 
+use super::endpoint::Errors;
 use super::sample::{self, Description};
 
 const MEMORY_LIMIT: Description = Description {
@@ -73,16 +76,16 @@ impl Cgroup {
         Self(Place::Split { memory: split("memory"), cpu: split("cpu") })
     }
 
-    fn memory_limit(&self) -> Option<u64> {
+    fn memory_limit(&self) -> Reading<u64> {
         match &self.0 {
-            Place::Unified(folder) => number(&folder.join("memory.max")),
+            Place::Unified(folder) => limit(&folder.join("memory.max")),
             Place::Split { memory, .. } => {
-                number(&memory.join("memory.limit_in_bytes")).filter(|limit| *limit < UNLIMITED)
+                Ok(number(&memory.join("memory.limit_in_bytes"))?.filter(|limit| *limit < UNLIMITED))
             }
         }
     }
 
-    fn memory_usage(&self) -> Option<u64> {
+    fn memory_usage(&self) -> Reading<u64> {
         match &self.0 {
             Place::Unified(folder) => number(&folder.join("memory.current")),
             Place::Split { memory, .. } => number(&memory.join("memory.usage_in_bytes")),
@@ -90,33 +93,70 @@ impl Cgroup {
     }
 
     /// In cores' worth of time.
-    fn cpu_limit(&self) -> Option<f64> {
-        let (quota, period): (u64, u64) = match &self.0 {
+    fn cpu_limit(&self) -> Reading<f64> {
+        let (quota, period) = match &self.0 {
             Place::Unified(folder) => {
-                let text = fs::read_to_string(folder.join("cpu.max")).ok()?;
-                let (quota, period) = text.trim().split_once(' ')?;
-                (quota.parse().ok()?, period.parse().ok()?)
+                let Some(text) = text(&folder.join("cpu.max"))? else { return Ok(None) };
+                let (quota, period) = text.trim().split_once(' ').ok_or_else(|| unreadable(&text))?;
+                (parsed_limit(quota)?, Some(parsed(period)?))
             }
             Place::Split { cpu, .. } => {
-                // -1, for no limit, is no number here.
-                (number(&cpu.join("cpu.cfs_quota_us"))?, number(&cpu.join("cpu.cfs_period_us"))?)
+                let quota: Option<i64> = number(&cpu.join("cpu.cfs_quota_us"))?;
+                // -1 is no limit.
+                (quota.and_then(|quota| u64::try_from(quota).ok()), number(&cpu.join("cpu.cfs_period_us"))?)
             }
         };
-        (period > 0).then(|| quota as f64 / period as f64)
+        let cores = |(quota, period): (u64, u64)| (period > 0).then(|| quota as f64 / period as f64);
+        Ok(quota.zip(period).and_then(cores))
     }
 
     /// For how many seconds it was stopped, and how often.
-    fn cpu_throttled(&self) -> Option<(f64, u64)> {
+    fn cpu_throttled(&self) -> Reading<(f64, u64)> {
         let (folder, time, per_second) = match &self.0 {
             Place::Unified(folder) => (folder, "throttled_usec", 1e6),
             Place::Split { cpu, .. } => (cpu, "throttled_time", 1e9),
         };
-        let text = fs::read_to_string(folder.join("cpu.stat")).ok()?;
-        let value = |key: &str| -> Option<u64> {
-            text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+        let Some(text) = text(&folder.join("cpu.stat"))? else { return Ok(None) };
+        // The root group and one whose CPU time nobody limits have no such lines.
+        let value = |key: &str| -> Reading<u64> {
+            text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')).map(parsed).transpose()
         };
-        Some((value(time)? as f64 / per_second, value("nr_throttled")?))
+        Ok(value(time)?.zip(value("nr_throttled")?).map(|(time, times)| (time as f64 / per_second, times)))
     }
+}
+
+/// What a control group tells; nothing where it has no such file or no limit. An error is a value that is there and can't be
+/// read.
+type Reading<T> = io::Result<Option<T>>;
+
+fn text(file: &Path) -> Reading<String> {
+    match fs::read_to_string(file) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The number that a file consists of.
+fn number<T: FromStr>(file: &Path) -> Reading<T> {
+    text(file)?.as_deref().map(parsed).transpose()
+}
+
+/// The same of a file that may say that there is no limit.
+fn limit(file: &Path) -> Reading<u64> {
+    Ok(text(file)?.as_deref().map(parsed_limit).transpose()?.flatten())
+}
+
+fn parsed_limit(text: &str) -> Reading<u64> {
+    if text.trim() == "max" { Ok(None) } else { parsed(text).map(Some) }
+}
+
+fn parsed<T: FromStr>(text: &str) -> io::Result<T> {
+    text.trim().parse().map_err(|_| unreadable(text))
+}
+
+fn unreadable(text: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("{text:?} is no number"))
 }
 
 /// As `/proc/self/cgroup` tells.
@@ -133,20 +173,33 @@ fn memberships() -> Vec<(Vec<String>, String)> {
     Vec::new()
 }
 
-/// The number that a file consists of.
-fn number(file: &Path) -> Option<u64> {
-    fs::read_to_string(file).ok()?.trim().parse().ok()
+/// Shows a control group.
+#[derive(Debug)]
+pub(super) struct CgroupCollector {
+    cgroup: Cgroup,
+    errors: Errors,
 }
 
-impl Collector for Cgroup {
+impl CgroupCollector {
+    /// What can't be read is left out, and counted as one of `errors`; what is not there is left out.
+    pub(super) fn new(cgroup: Cgroup, errors: Errors) -> Self {
+        Self { cgroup, errors }
+    }
+
+    fn shown<T>(&self, reading: Reading<T>) -> Option<T> {
+        self.errors.readable(reading).flatten()
+    }
+}
+
+impl Collector for CgroupCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        if let Some(limit) = self.memory_limit() {
+        if let Some(limit) = self.shown(self.cgroup.memory_limit()) {
             sample::gauge(&mut encoder, &MEMORY_LIMIT, limit)?;
         }
-        if let Some(usage) = self.memory_usage() {
+        if let Some(usage) = self.shown(self.cgroup.memory_usage()) {
             sample::gauge(&mut encoder, &MEMORY_USAGE, usage)?;
         }
-        if let Some(limit) = self.cpu_limit() {
+        if let Some(limit) = self.shown(self.cgroup.cpu_limit()) {
             let description = Description {
                 name: "cgroup_cpu_limit",
                 help: "CPU time that the control group may use; left out where there is no limit",
@@ -154,7 +207,7 @@ impl Collector for Cgroup {
             };
             sample::gauge(&mut encoder, &description, limit)?;
         }
-        if let Some((seconds, periods)) = self.cpu_throttled() {
+        if let Some((seconds, periods)) = self.shown(self.cgroup.cpu_throttled()) {
             sample::counter(&mut encoder, &CPU_THROTTLED, seconds)?;
             sample::counter(&mut encoder, &CPU_PERIODS_THROTTLED, periods)?;
         }
@@ -164,9 +217,12 @@ impl Collector for Cgroup {
 
 #[cfg(test)]
 mod tests {
+    use prometheus_client::encoding::text;
+    use prometheus_client::registry::Registry;
     use tempfile::TempDir;
 
     use super::*;
+    use crate::metrics::endpoint::{Endpoint, Source};
 
     fn folder(files: &[(&str, &str)]) -> TempDir {
         let root = tempfile::tempdir().unwrap();
@@ -176,6 +232,10 @@ mod tests {
             fs::write(file, text).unwrap();
         }
         root
+    }
+
+    fn read<T>(reading: Reading<T>) -> Option<T> {
+        reading.unwrap()
     }
 
     fn member(controllers: &[&str], path: &str) -> (Vec<String>, String) {
@@ -192,12 +252,12 @@ mod tests {
             ("shop/cpu.stat", "usage_usec 9\nnr_periods 8\nnr_throttled 3\nthrottled_usec 2500000\n"),
         ]);
         let group = Cgroup::find(root.path(), &[member(&[], "/shop")]);
-        assert_eq!((group.memory_limit(), group.memory_usage()), (Some(268_435_456), Some(1_048_576)));
-        assert_eq!((group.cpu_limit(), group.cpu_throttled()), (Some(1.5), Some((2.5, 3))));
+        assert_eq!((read(group.memory_limit()), read(group.memory_usage())), (Some(268_435_456), Some(1_048_576)));
+        assert_eq!((read(group.cpu_limit()), read(group.cpu_throttled())), (Some(1.5), Some((2.5, 3))));
     }
 
     #[test]
-    fn what_has_no_limit_or_can_not_be_read_is_left_out() {
+    fn what_has_no_limit_or_is_not_there_is_left_out() {
         let root = folder(&[
             ("cgroup.controllers", ""),
             ("memory.max", "max\n"),
@@ -205,14 +265,37 @@ mod tests {
             ("cpu.stat", "usage_usec 9\n"),
         ]);
         let group = Cgroup::find(root.path(), &[]);
-        assert_eq!((group.memory_limit(), group.memory_usage()), (None, None));
-        assert_eq!((group.cpu_limit(), group.cpu_throttled()), (None, None));
+        assert_eq!((read(group.memory_limit()), read(group.memory_usage())), (None, None));
+        assert_eq!((read(group.cpu_limit()), read(group.cpu_throttled())), (None, None));
+    }
+
+    /// Caught, when it was written: a file that can't be read was passed over in silence.
+    #[test]
+    fn what_is_there_and_cannot_be_read_is_counted_and_the_rest_is_shown() {
+        // A folder can't be read as a file, whoever tries.
+        let root = folder(&[
+            ("memory.max/in-the-way", ""),
+            ("memory.current", "1048576\n"),
+            ("cpu.max", "much\n"),
+            ("cpu.stat", "nr_throttled 3\nthrottled_usec -\n"),
+        ]);
+        let mut registry = Registry::default();
+        let endpoint = Endpoint::register(&mut registry);
+        let errors = endpoint.errors_of(Source::Cgroup);
+        let mut of_cgroup = Registry::default();
+        of_cgroup.register_collector(Box::new(CgroupCollector::new(Cgroup::at(root.path()), errors)));
+        let mut text = String::new();
+        text::encode_registry(&mut text, &of_cgroup).unwrap();
+        assert!(text.contains("\ncgroup_memory_usage_bytes 1048576\n") && !text.contains("limit"), "{text}");
+        text::encode_registry(&mut text, &registry).unwrap();
+        assert!(text.contains("errors_total{collector=\"cgroup\"} 3\n"), "{text}");
     }
 
     #[test]
     fn a_path_that_only_the_host_knows_leads_to_the_root() {
         let root = folder(&[("cgroup.controllers", ""), ("memory.max", "4096\n")]);
-        assert_eq!(Cgroup::find(root.path(), &[member(&[], "/docker/cafe")]).memory_limit(), Some(4_096));
+        let group = Cgroup::find(root.path(), &[member(&[], "/docker/cafe")]);
+        assert_eq!(read(group.memory_limit()), Some(4_096));
     }
 
     #[test]
@@ -226,10 +309,10 @@ mod tests {
         ];
         let root = folder(&files);
         let group = Cgroup::find(root.path(), &[member(&["memory"], "/shop"), member(&["cpu", "cpuacct"], "/")]);
-        assert_eq!((group.memory_limit(), group.memory_usage()), (Some(268_435_456), Some(1_048_576)));
-        assert_eq!((group.cpu_limit(), group.cpu_throttled()), (Some(0.5), Some((2.5, 3))));
+        assert_eq!((read(group.memory_limit()), read(group.memory_usage())), (Some(268_435_456), Some(1_048_576)));
+        assert_eq!((read(group.cpu_limit()), read(group.cpu_throttled())), (Some(0.5), Some((2.5, 3))));
         fs::write(root.path().join("memory/shop/memory.limit_in_bytes"), "9223372036854771712\n").unwrap();
         fs::write(root.path().join("cpu/cpu.cfs_quota_us"), "-1\n").unwrap();
-        assert_eq!((group.memory_limit(), group.cpu_limit()), (None, None));
+        assert_eq!((read(group.memory_limit()), read(group.cpu_limit())), (None, None));
     }
 }

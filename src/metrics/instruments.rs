@@ -274,11 +274,12 @@ impl Instruments {
 
     fn register_reconciler(&self, registry: &mut Registry) {
         plain(registry, "fulfillment_drift", "What should not be and was put right, by kind", &self.drift);
-        let help = "Open orders too old for the reconciler, counted when this worker took the lead";
+        let help =
+            "Open orders too old for the reconciler, when this worker last counted them; 0 where it does not lead";
         plain(registry, "fulfillment_orders_left_alone", help, &self.left_alone);
         let help = "Whether this worker looks for orders that lost their message; one of all workers does";
         plain(registry, "fulfillment_reconciler_leads", help, &self.reconciler_leads);
-        let help = "When the reconciler last went round, since 1970; 0 before the first time";
+        let help = "When this worker last led a whole round of the reconciler, since 1970; 0 before the first one";
         seconds(registry, "fulfillment_reconciler_last_round_timestamp", help, &self.reconciled_at);
     }
 

@@ -96,6 +96,32 @@ fn a_count_of_what_is_open_replaces_the_one_before() {
     assert!(value(&metrics, "fulfillment_open_orders_read_timestamp_seconds") >= before);
 }
 
+/// Caught, when it was written: a round that had only begun counted, one that failed and those of others' leads too.
+#[test]
+fn a_round_of_the_reconciler_is_stamped_when_it_is_whole() {
+    let (_runtime, metrics) = worker();
+    let before = seconds_since_1970();
+    let stamp = "fulfillment_reconciler_last_round_timestamp_seconds";
+    for leads in [false, true] {
+        metrics.observe(&Event::ReconcilerLeads(leads));
+        assert_eq!(value(&metrics, stamp), 0.0);
+    }
+    metrics.observe(&Event::Reconciled);
+    assert!(value(&metrics, stamp) >= before);
+}
+
+/// Caught, when it was written: a worker that had lost the lead showed its last count for ever.
+#[test]
+fn a_worker_that_does_not_lead_leaves_no_orders_alone() {
+    let (_runtime, metrics) = worker();
+    metrics.observe(&Event::ReconcilerLeads(true));
+    metrics.observe(&Event::LeftAlone { orders: 3, max_age: SECOND });
+    metrics.observe(&Event::ReconcilerLeads(true));
+    assert_eq!(value(&metrics, "fulfillment_orders_left_alone"), 3.0);
+    metrics.observe(&Event::ReconcilerLeads(false));
+    assert_eq!(value(&metrics, "fulfillment_orders_left_alone"), 0.0);
+}
+
 #[test]
 fn a_count_of_the_queue_starts_the_age_of_the_reading_again() {
     let (_runtime, metrics) = worker();

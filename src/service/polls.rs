@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::time::sleep;
 
@@ -17,8 +17,12 @@ const POLL_EVERY: Duration = Duration::from_secs(2);
 /// How often open orders are counted at most.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
 
-/// The pause after a count, in times of what it took: counting a long backlog takes at most a fiftieth of the time.
+/// The pause after a count, in times of what it took the store: a fiftieth of the time is spent on counting.
 const COUNT_PAUSE: u32 = 49;
+
+/// The longest pause: however long a count takes, the last one is seldom much older than a minute. Counts of more than 1.2 s
+/// take more than a fiftieth of the time for that, and at their limit of 5 s a thirteenth.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Asks until aborted. `leases` is the store that leases are renewed through.
 pub(super) async fn poll(opened: Opened, leases: Arc<dyn Audit>, observers: Observers) {
@@ -68,27 +72,28 @@ impl Polls {
     /// No call under way for the others: how long a count takes says how much is open, and not how the store is. Nor is one
     /// that fails an outage, which the other poll tells of: the last count stays, and so does the time of it.
     async fn open_orders(&self) {
-        let mut failing = false;
+        let mut failures = 0;
         loop {
             if !self.store_is_up.load(Ordering::Relaxed) {
+                failures = 0;
                 sleep(POLL_EVERY).await;
                 continue;
             }
-            let began = Instant::now();
-            let answer = self.opened.store.open_orders().await;
-            let took = began.elapsed();
-            match answer {
+            let pause = match self.opened.store.open_orders().await {
                 Ok(open) => {
-                    failing = false;
+                    failures = 0;
                     self.observers.emit(Event::OpenOrdersRead(open));
+                    pause_after_count(open.took)
                 }
                 Err(error) => {
-                    if !std::mem::replace(&mut failing, true) {
+                    failures = u32::saturating_add(failures, 1);
+                    if failures == 1 {
                         tracing::warn!(%error, "open orders can't be counted: their metrics stay as they were last read");
                     }
+                    pause_after_failures(failures)
                 }
-            }
-            sleep(COUNT_EVERY.max(took * COUNT_PAUSE)).await;
+            };
+            sleep(pause).await;
         }
     }
 
@@ -105,5 +110,37 @@ impl Polls {
 
     fn down(&self, dependency: Dependency, error: &dyn std::error::Error) {
         self.observers.emit(Event::DependencyDown { dependency, error: &error.to_string(), retry_in: POLL_EVERY });
+    }
+}
+
+fn pause_after_count(took: Duration) -> Duration {
+    took.saturating_mul(COUNT_PAUSE).clamp(COUNT_EVERY, LONGEST_PAUSE)
+}
+
+/// A store that answers all else has most likely broken off a count that took too long: each one costs it seconds.
+fn pause_after_failures(in_a_row: u32) -> Duration {
+    let doublings = in_a_row.saturating_sub(1);
+    2_u32.checked_pow(doublings).map_or(LONGEST_PAUSE, |times| COUNT_EVERY.saturating_mul(times).min(LONGEST_PAUSE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Caught, when seeded: a pause without a cap.
+    #[test]
+    fn a_count_takes_a_fiftieth_of_the_time_until_the_pause_would_be_longer_than_a_minute() {
+        assert_eq!(pause_after_count(SECOND / 1_000), COUNT_EVERY);
+        assert_eq!(pause_after_count(SECOND), 49 * SECOND);
+        assert_eq!(pause_after_count(5 * SECOND), 60 * SECOND);
+        assert_eq!(pause_after_count(Duration::MAX), 60 * SECOND);
+    }
+
+    #[test]
+    fn a_count_that_fails_is_repeated_soon_and_then_once_a_minute() {
+        let pauses = [1, 2, 3, 4, 5, 6, 33, u32::MAX].map(|failures| pause_after_failures(failures).as_secs());
+        assert_eq!(pauses, [5, 10, 20, 40, 60, 60, 60, 60]);
     }
 }

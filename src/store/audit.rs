@@ -75,6 +75,8 @@ pub struct OpenOrders {
     pub pending: OpenState,
     /// [`State::Processing`].
     pub processing: OpenState,
+    /// How long the statement took. Waits for a connection, or for other statements, are left out.
+    pub took: Duration,
 }
 
 /// The orders in one open state.
@@ -130,8 +132,8 @@ pub trait Audit: OrderStore {
     /// Counts `pending` and `processing` orders that were left as they are for longer than `max_age`.
     async fn left_alone(&self, max_age: Duration) -> Result<u64, StoreError>;
 
-    /// Counts open orders and finds the oldest of each state. Reads them all, and nothing of what is done: one that takes
-    /// longer than [`OPEN_ORDERS_LIMIT`] at the server is broken off, and [`StoreError::Unavailable`].
+    /// Counts open orders and finds the oldest of each state. Reads them all, and nothing of what is done: a count that
+    /// takes longer than [`OPEN_ORDERS_LIMIT`] is broken off, and [`StoreError::Unavailable`].
     async fn open_orders(&self) -> Result<OpenOrders, StoreError>;
 
     /// Looks at up to `limit` (1 to 10,000) rows with an id above `after`.
@@ -141,7 +143,7 @@ pub trait Audit: OrderStore {
     async fn states(&self, order_ids: &[OrderId]) -> Result<Vec<Option<State>>, StoreError>;
 }
 
-/// How long [`Audit::open_orders`] may keep a server busy.
+/// How long [`Audit::open_orders`] may keep a server, or the thread of an embedded database, busy.
 pub const OPEN_ORDERS_LIMIT: Duration = Duration::from_secs(5);
 
 /// The name of the lead.

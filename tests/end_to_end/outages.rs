@@ -44,6 +44,29 @@ async fn outages_of_redis_and_postgres_cost_no_attempt_and_no_order() {
     assert_eq!(worker.metrics().processed("error"), 0.0, "failed attempts");
 }
 
+/// Caught, when it was written: nothing was told of any dependency before all had answered, so that all looked down.
+#[tokio::test]
+async fn a_start_without_redis_says_that_redis_is_down_and_nobody_else() {
+    let mut redis = RedisServer::start().await;
+    let database = TestDatabase::create().await;
+    redis.stop().await;
+    let mut worker = WorkerProcess::start(&redis.url(), database.url(), &OPTIONS);
+    eventually(LONG, "the worker serves", async || worker.answers("/livez", 200)).await;
+    eventually(LONG, "the start has asked for both", async || {
+        let metrics = worker.metrics();
+        let up = |dependency| metrics.value(&format!("fulfillment_dependency_up{{dependency=\"{dependency}\"}}"));
+        expect_equal((up("queue"), up("store"), up("fulfiller")), (0.0, 1.0, 1.0))
+    })
+    .await;
+    let readiness = worker.get("/readyz", &[]);
+    let text = readiness.text();
+    assert!(readiness.status == 503 && text.contains("down for") && text.contains("starting"), "{text}");
+    let told = worker.output().lines().filter(|line| line.contains("dependency down")).count();
+    assert!((1..=3).contains(&told), "told {told} times: {}", worker.output());
+    redis.restart().await;
+    worker.wait_until_ready().await;
+}
+
 /// Every event of orders that needed more than one attempt, readable.
 async fn timelines_with_later_attempts(database: &TestDatabase) -> Vec<String> {
     let sql = "SELECT concat_ws(' ', order_id, 'attempt', attempt, state, 'at', at, note) FROM fulfillment.events \

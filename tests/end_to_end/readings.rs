@@ -111,6 +111,22 @@ async fn while_postgres_is_down_the_last_reading_stays_with_its_time() {
     assert!(worker.metrics().value(OPENED_TO_STORE) > opened, "that the worker has connected again shows");
 }
 
+/// Caught, when it was written: a reading that had hung was repeated after 49 times as long.
+#[tokio::test]
+async fn a_reading_that_failed_after_a_long_time_is_soon_repeated() {
+    let redis = RedisServer::start().await;
+    let database = TestDatabase::create().await;
+    let worker = WorkerProcess::ready(&redis.url(), database.url(), &OPTIONS).await;
+    let locker = database.connect().await;
+    locker.batch_execute("BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    eventually(LONG, "a reading gives up", async || {
+        if worker.output().contains("open orders can't be counted") { Ok(()) } else { Err("none has".to_owned()) }
+    })
+    .await;
+    locker.batch_execute("COMMIT").await.unwrap();
+    read_again(&worker).await;
+}
+
 /// Each runtime has its task that sleeps, from the start on.
 #[tokio::test]
 async fn every_runtime_tells_how_late_its_tasks_run() {

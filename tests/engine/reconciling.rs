@@ -31,6 +31,7 @@ impl Observer for Watch {
     fn observe(&self, event: &Event<'_>) {
         let text = match event {
             Event::ReconcilerLeads(leads) => format!("round, leads: {leads}"),
+            Event::Reconciled => "a whole round".to_owned(),
             Event::DriftFound { drift, count, first } => format!("{} {count} {first:?}", drift.as_str()),
             Event::LeftAlone { orders, .. } => format!("left alone: {orders}"),
             _ => return,
@@ -69,11 +70,27 @@ impl Running {
             let event = self.next().await;
             if event.starts_with("round") {
                 rounds += 1;
-            } else if event != "left alone: 0" {
+            } else if event != "a whole round" && !event.starts_with("left alone") {
                 found.push(event);
             }
         }
         found
+    }
+
+    /// Waits until two rounds begin and nothing comes between.
+    async fn until_a_round_fails(&mut self) {
+        let begin = "round, leads: true";
+        let search = async {
+            let mut last = String::new();
+            loop {
+                let event = self.next().await;
+                if event == begin && last == begin {
+                    return;
+                }
+                last = event;
+            }
+        };
+        tokio::time::timeout(LIMIT, search).await.unwrap_or_else(|_| panic!("no round failed"));
     }
 
     /// Waits for an event that begins so. Rounds go on for ever, so that the wait as a whole needs a limit.
@@ -202,9 +219,21 @@ async fn orders_older_than_the_greatest_age_are_counted_and_left_alone() {
     place.age(&ids[..2], Duration::from_secs(8 * 24 * 3_600));
     place.age(&ids[2..], Duration::from_secs(6 * 24 * 3_600));
     let mut reconciler = Running::start(&place, unknown(), settings());
-    assert_eq!(reconciler.until("left").await, "left alone: 2");
     assert_eq!(reconciler.until("lost").await, "lost_message 1 [OrderId(3)]");
+    assert_eq!(reconciler.until("left").await, "left alone: 2");
     assert_eq!(reconciler.three_rounds().await, Vec::<String>::new());
+}
+
+/// Caught, when it was written: they were counted when the lead was taken, and then never again.
+#[tokio::test]
+async fn orders_left_alone_are_counted_again_and_again() {
+    let place = Place::new();
+    let ids = place.insert(1).await;
+    place.age(&ids, Duration::from_secs(8 * 24 * 3_600));
+    let mut reconciler = Running::start(&place, unknown(), settings());
+    assert_eq!(reconciler.until("left").await, "left alone: 1");
+    place.age(&ids, Duration::ZERO);
+    reconciler.until("left alone: 0").await;
 }
 
 /// Caught, when seeded: a round without a limit.
@@ -233,6 +262,22 @@ async fn two_reconcilers_have_one_leader_and_its_successor_follows_its_end() {
     assert_eq!(second.next().await, "round, leads: false");
     first.stop().await;
     second.until("round, leads: true").await;
+}
+
+/// Caught, when it was written: a leader that told of each round as it began, and a worker that told of others' rounds.
+#[tokio::test]
+async fn a_round_is_told_once_it_is_whole_and_by_the_leader_alone() {
+    let place = Place::new();
+    let mut first = Running::start(&place, unknown(), settings());
+    first.until("a whole round").await;
+    let mut second = Running::start(&place, unknown(), settings());
+    for _ in 0..3 {
+        assert_eq!(second.next().await, "round, leads: false");
+    }
+    place.execute("ALTER TABLE fulfillment_queue RENAME TO elsewhere");
+    first.until_a_round_fails().await;
+    place.execute("ALTER TABLE elsewhere RENAME TO fulfillment_queue");
+    first.until("a whole round").await;
 }
 
 /// Caught, when seeded: a lead that lasts for ever.

@@ -100,6 +100,13 @@ impl Place {
         transaction.commit().unwrap();
     }
 
+    /// Runs a statement as another program would.
+    pub(crate) fn execute(&self, sql: &str) {
+        let connection = rusqlite::Connection::open(self.database.path()).unwrap();
+        connection.busy_timeout(LIMIT).unwrap();
+        connection.execute_batch(sql).unwrap();
+    }
+
     pub(crate) async fn push(&self, ids: &[OrderId]) {
         let message = |id: &OrderId| {
             Message {

@@ -62,6 +62,7 @@ fn tell_every_event(metrics: &Metrics) {
         Event::OpenOrdersRead(OpenOrders {
             pending: OpenState { orders: 14, oldest: Some(second * 90) },
             processing: OpenState { orders: 15, oldest: Some(second * 60) },
+            took: second / 10,
         }),
         Event::ConnectionsRead(ConnectionUse { idle: 3, in_use: 5, limit: 10 }),
         Event::ConnectionOpened(Dependency::Queue),
@@ -77,7 +78,7 @@ fn tell_every_event(metrics: &Metrics) {
     events.extend(Stage::PASSING_OVER.map(|stage| Event::RowsLocked { stage, order_ids: &[OrderId(1), OrderId(2)] }));
     events.extend(Lease::ALL.map(|lease| Event::LeaseLost { lease, subject: SUBJECT }));
     events.extend(Drift::ALL.map(|drift| Event::DriftFound { drift, count: 3, first: &[] }));
-    events.extend([Event::ReconcilerLeads(true), Event::LeftAlone { orders: 17, max_age: second }]);
+    events.extend([Event::ReconcilerLeads(true), Event::LeftAlone { orders: 17, max_age: second }, Event::Reconciled]);
     events.extend(CallOutcome::ALL.map(|outcome| Event::CallEnded {
         subject: SUBJECT,
         outcome,

@@ -117,6 +117,7 @@ impl Observer for Tally {
             | Event::RowsLocked { .. }
             | Event::LeaseLost { .. }
             | Event::ReconcilerLeads(_)
+            | Event::Reconciled
             | Event::DriftFound { .. }
             | Event::LeftAlone { .. }
             | Event::DepthRead(_)

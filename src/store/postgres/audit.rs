@@ -1,7 +1,7 @@
 //! Who reconciles, what may be lost, what is open, and whether every row is accounted for.
 
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use tokio_postgres::types::Type;
@@ -113,8 +113,9 @@ async fn left_alone(store: &PostgresStore, max_age: Duration) -> Result<u64, Fai
 
 async fn open_orders(store: &PostgresStore) -> Result<OpenOrders, Failure> {
     let mut session = store.connections.session().await?;
+    let began = Instant::now();
     let rows = session.query_within(OPEN_ORDERS_LIMIT, include_str!("open_orders.sql"), &[]).await?;
-    let mut open = OpenOrders::default();
+    let mut open = OpenOrders { took: began.elapsed(), ..OpenOrders::default() };
     for row in &rows {
         let read_at = column::<SystemTime>(row, "read_at")?;
         let oldest = column::<Option<SystemTime>>(row, "oldest_created_at")?;

@@ -1,6 +1,6 @@
 //! Who reconciles, what may be lost, what is open, and whether every row is accounted for.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, named_params};
@@ -10,7 +10,8 @@ use crate::order::{Fence, OrderId, State};
 use crate::sqlite::{elapsed, micros, now_micros};
 use crate::store::StoreError;
 use crate::store::audit::{
-    Audit, AuditPage, ClaimedUpTo, OpenOrders, OpenState, Orphan, OrphanSearch, RECONCILER, attempts_spent,
+    Audit, AuditPage, ClaimedUpTo, OPEN_ORDERS_LIMIT, OpenOrders, OpenState, Orphan, OrphanSearch, RECONCILER,
+    attempts_spent,
 };
 
 const AUDIT: &str = include_str!("audit.sql");
@@ -20,6 +21,9 @@ const OPEN_ORDERS: &str = include_str!("open_orders.sql");
 const ORPHANS: &str = include_str!("orphans.sql");
 const RESIGN: &str = include_str!("resign.sql");
 const STATUS: &str = include_str!("status.sql");
+
+/// Instructions of SQLite's virtual machine between two looks at the clock: some 10 µs.
+const STEPS_PER_LOOK: i32 = 1_000;
 
 #[async_trait]
 impl Audit for SqliteStore {
@@ -60,7 +64,7 @@ impl Audit for SqliteStore {
     }
 
     async fn open_orders(&self) -> Result<OpenOrders, StoreError> {
-        Ok(self.database.read(open_orders).await?)
+        Ok(self.database.read(|connection| within(OPEN_ORDERS_LIMIT, connection, open_orders)).await?)
     }
 
     async fn audit(&self, after: OrderId, limit: usize) -> Result<AuditPage, StoreError> {
@@ -110,8 +114,28 @@ fn orphans(connection: &Connection, search: &OrphanSearch, lease: Duration) -> r
     found.collect()
 }
 
+/// Runs a statement that only reads. After `limit` it is interrupted, which leaves the transaction as it was.
+fn within<T>(
+    limit: Duration,
+    connection: &Connection,
+    read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    /// Whoever comes next on this connection has no limit, also after a panic.
+    struct Unlimited<'a>(&'a Connection);
+    impl Drop for Unlimited<'_> {
+        fn drop(&mut self) {
+            // Fails for connections that are not ours alone, and so would have the line below.
+            let _ = self.0.progress_handler(0, None::<fn() -> bool>);
+        }
+    }
+    let began = Instant::now();
+    connection.progress_handler(STEPS_PER_LOOK, Some(move || began.elapsed() > limit))?;
+    let _unlimited = Unlimited(connection);
+    read(connection)
+}
+
 fn open_orders(connection: &Connection) -> rusqlite::Result<OpenOrders> {
-    let now = now_micros();
+    let (now, began) = (now_micros(), Instant::now());
     let mut count = connection.prepare_cached(OPEN_ORDERS)?;
     let mut rows = count.query([])?;
     let mut open = OpenOrders::default();
@@ -120,6 +144,7 @@ fn open_orders(connection: &Connection) -> rusqlite::Result<OpenOrders> {
         let oldest = oldest.map(|created_at| elapsed(created_at, now));
         open.set(&State::from(status.as_str()), OpenState { orders: orders.unsigned_abs(), oldest });
     }
+    open.took = began.elapsed();
     Ok(open)
 }
 
@@ -143,4 +168,37 @@ fn states(connection: &Connection, order_ids: &[OrderId]) -> rusqlite::Result<Ve
         Ok(status.map(|status| State::from(status.as_str())))
     };
     order_ids.iter().map(&mut state).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ErrorCode;
+
+    use super::*;
+
+    /// Caught, when seeded: a statement without a limit, and a limit that stays for the next one.
+    #[test]
+    fn a_statement_that_takes_too_long_is_broken_off_and_its_transaction_and_the_next_statement_are_not() {
+        let connection = Connection::open_in_memory().unwrap();
+        let limit = Duration::from_millis(20);
+        let count_to = |number: u32| {
+            let sql = format!(
+                "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT {number})
+                               SELECT count(*) FROM n"
+            );
+            move |connection: &Connection| connection.query_row(&sql, [], |row| row.get::<_, i64>(0))
+        };
+        connection.execute_batch("CREATE TABLE t (i); BEGIN; SAVEPOINT job; INSERT INTO t VALUES (1)").unwrap();
+        assert_eq!(within(limit, &connection, count_to(10)).unwrap(), 10);
+        let error = within(limit, &connection, count_to(50_000_000)).unwrap_err();
+        assert_eq!(error.sqlite_error_code(), Some(ErrorCode::OperationInterrupted));
+        let began = Instant::now();
+        let mut numbers = 100_000;
+        while began.elapsed() <= 2 * limit {
+            assert_eq!(count_to(numbers)(&connection).unwrap(), i64::from(numbers));
+            numbers *= 2;
+        }
+        connection.execute_batch("RELEASE job; COMMIT").unwrap();
+        assert_eq!(connection.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+    }
 }
