@@ -135,6 +135,9 @@ async fn orders_flow_prometheus_sees_the_worker_and_alertmanager_and_ctrl_c_leav
         if up["data"]["result"][0]["value"][1] == "1" && known { Ok(()) } else { Err(format!("{up} {alertmanagers}")) }
     })
     .await;
+    let configuration = stack.prometheus("/api/v1/status/config").expect("its configuration").to_string();
+    let runbook = concat!("runbook: file://", env!("CARGO_MANIFEST_DIR"), "/docs/RUNBOOK.md");
+    assert!(configuration.contains(runbook), "{configuration}");
     let rules = stack.prometheus("/api/v1/rules").expect("its rules").to_string();
     assert!(rules.contains("FulfillmentStalled") && rules.contains("job:orders_fulfilled:rate5m"), "{rules}");
 
