@@ -180,9 +180,13 @@ async fn every_query_of_dashboards_and_rules_finds_data_in_a_real_run() {
     scene.until_answered("what shows failures", &[errors, vec![retries, failures, letters]].concat(), 3).await;
     scene.shows_numbers_only(&dashboards);
 
+    // Slow enough that a worker has orders in hand from when that is seen until it is killed.
+    scene.warehouse.behave(&json!({"latency": "800ms"}));
     place(&scene.database, &scene.redis, 100).await;
-    scene.sees("calls under way", "max(fulfillment_orders_in_flight) > 0").await;
+    let in_hand = format!("fulfillment_orders_in_flight{{instance=\"{}\"}} > 2", scene.workers[0].address());
+    scene.sees("orders in hand", &in_hand).await;
     scene.workers[0].signal(Signal::Kill);
+    scene.warehouse.behave(&json!({}));
     scene.sees("a worker that is dead", "up{job=\"fulfillment-worker\"} == 0").await;
     scene.sees("orders that another one took over", "sum(fulfillment_takeovers_total) > 0").await;
     scene.shows_numbers_only(&dashboards);
