@@ -67,6 +67,7 @@ rm "$folder/prometheus/prometheus.yml"
 sed --expression "s/\"worker:[0-9]*\"/\"127.0.0.1:$worker_port\"/" \
   --expression "s/\"alertmanager:[0-9]*\"/\"127.0.0.1:$alertmanager_port\"/" \
   --expression "s/\"localhost:9090\"/\"127.0.0.1:$prometheus_port\"/" \
+  --expression "s|runbook: http.*|runbook: file://$repository/docs/RUNBOOK.md|" \
   --expression '/targets:/s/"[a-z-]*:[0-9]*"//g' \
   "$repository/deploy/prometheus/prometheus.yml" >"$folder/prometheus/prometheus.yml"
 begin prometheus prometheus --config.file="$folder/prometheus/prometheus.yml" \

@@ -95,8 +95,11 @@ fn everything_that_is_mounted_or_built_is_there() {
 #[test]
 fn what_is_mounted_can_not_be_written_to() {
     for (name, service) in services() {
-        for volume in texts(&service["volumes"]).into_iter().filter(|volume| volume.starts_with('.')) {
+        for volume in texts(&service["volumes"]).into_iter().filter(|volume| volume.starts_with(['.', '/'])) {
             assert!(volume.ends_with(":ro"), "{name}: {volume}");
+        }
+        for volume in service["volumes"].as_array().into_iter().flatten().filter(|volume| volume["type"] == "bind") {
+            assert_eq!(volume["read_only"], true, "{name}: {volume}");
         }
     }
 }

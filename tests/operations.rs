@@ -41,12 +41,14 @@ fn values(path: &str, key: &str) -> Vec<String> {
     lines.lines().filter_map(|line| line.trim_start_matches([' ', '-']).strip_prefix(&key)).map(str::to_owned).collect()
 }
 
+/// A file of YAML, as JSON.
+fn yaml(path: &str) -> Value {
+    serde_saphyr::from_str(&read(path)).unwrap()
+}
+
 /// The tests of rules, each of which has a name.
 fn tests() -> Vec<Value> {
-    let of = |path| {
-        let file: Value = serde_saphyr::from_str(&read(path)).unwrap();
-        file["tests"].as_array().unwrap().clone()
-    };
+    let of = |path| yaml(path)["tests"].as_array().unwrap().clone();
     TESTS.into_iter().flat_map(of).collect()
 }
 
@@ -127,9 +129,49 @@ fn every_alert_has_a_section_in_the_runbook_and_every_section_an_alert() {
         runbook.lines().filter_map(|line| line.strip_prefix("## ")).map(str::to_owned).collect();
     assert_eq!(alerts, sections);
     let expected: BTreeSet<String> =
-        alerts.iter().map(|alert| format!("docs/RUNBOOK.md#{}", alert.to_lowercase())).collect();
-    let named: BTreeSet<String> = values("deploy/prometheus/alerts.yml", "runbook").into_iter().collect();
+        alerts.iter().map(|alert| format!("\"{{{{ $externalLabels.runbook }}}}#{}\"", alert.to_lowercase())).collect();
+    let named: BTreeSet<String> = values("deploy/prometheus/alerts.yml", "runbook_url").into_iter().collect();
     assert_eq!(named, expected);
+}
+
+#[test]
+fn links_to_the_runbook_are_whole_and_where_it_is_stands_in_one_place() {
+    let configuration = yaml("deploy/prometheus/prometheus.yml");
+    let runbook = configuration["global"]["external_labels"]["runbook"].as_str().unwrap();
+    assert!(runbook.starts_with("http"), "{runbook}");
+    let dropped = &configuration["alerting"]["alert_relabel_configs"][0];
+    assert_eq!((&dropped["action"], &dropped["regex"]), (&"labeldrop".into(), &"runbook".into()));
+}
+
+/// What a page mutes in Alertmanager, for each dependency that may be down.
+fn muted_by(dependency: &str) -> BTreeSet<String> {
+    let rules = yaml("deploy/alertmanager/alertmanager.yml")["inhibit_rules"].take();
+    let all = |rule: &Value, key: &str| -> Vec<String> {
+        rule[key].as_array().unwrap().iter().map(|it| it.as_str().unwrap().to_owned()).collect()
+    };
+    let mut muted = BTreeSet::new();
+    for rule in rules.as_array().unwrap() {
+        let mut sources = all(rule, "source_matchers").into_iter();
+        let down = format!("dependency=\"{dependency}\"");
+        if sources.all(|it| it == "alertname=\"FulfillmentDependencyDown\"" || it == down) {
+            let targets = all(rule, "target_matchers");
+            let names = targets[0].strip_prefix("alertname=~\"").unwrap().trim_end_matches('"');
+            muted.extend(names.split('|').map(str::to_owned));
+        }
+    }
+    muted
+}
+
+/// Caught, when seeded: a rule about readings for every dependency, and a misspelt alert.
+#[test]
+fn a_dependency_that_is_down_mutes_the_alerts_that_follow_from_it_and_no_others() {
+    let always = ["FulfillmentBacklogGrowing", "FulfillmentNotReady", "FulfillmentOldestOrder", "FulfillmentStalled"];
+    let with = |more: &[&str]| always.iter().chain(more).map(|&it| it.to_owned()).collect::<BTreeSet<String>>();
+    assert_eq!(muted_by("fulfiller"), with(&[]));
+    assert_eq!(muted_by("queue"), with(&["FulfillmentDepthStale", "FulfillmentReconcilerSilent"]));
+    assert_eq!(muted_by("store"), with(&["FulfillmentOpenOrdersStale", "FulfillmentReconcilerSilent"]));
+    let alerts: BTreeSet<String> = values("deploy/prometheus/alerts.yml", "alert").into_iter().collect();
+    assert!(["queue", "store"].into_iter().all(|it| muted_by(it).is_subset(&alerts)));
 }
 
 #[test]

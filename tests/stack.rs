@@ -13,6 +13,7 @@ mod support;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 use support::metrics::Metrics;
@@ -75,6 +76,13 @@ impl Stack {
         serde_json::from_slice(&answer.body).map_err(|error| format!("{error}: {}", answer.text()))
     }
 
+    /// How many series an instant query finds.
+    fn found(&self, expression: &str) -> Result<usize, String> {
+        let encoded: String = url::form_urlencoded::byte_serialize(expression.as_bytes()).collect();
+        let answer = self.prometheus(&format!("/api/v1/query?query={encoded}"))?;
+        answer["data"]["result"].as_array().map(Vec::len).ok_or_else(|| answer.to_string())
+    }
+
     fn fulfilled(&self) -> Result<f64, String> {
         let answer = http::get(self.address("Metrics"), "/metrics", &[]).map_err(|error| error.to_string())?;
         Ok(Metrics::parse(&answer.text()).processed("success"))
@@ -127,9 +135,55 @@ async fn orders_flow_prometheus_sees_the_worker_and_alertmanager_and_ctrl_c_leav
         if up["data"]["result"][0]["value"][1] == "1" && known { Ok(()) } else { Err(format!("{up} {alertmanagers}")) }
     })
     .await;
+    let configuration = stack.prometheus("/api/v1/status/config").expect("its configuration").to_string();
+    let runbook = concat!("runbook: file://", env!("CARGO_MANIFEST_DIR"), "/docs/RUNBOOK.md");
+    assert!(configuration.contains(runbook), "{configuration}");
     let rules = stack.prometheus("/api/v1/rules").expect("its rules").to_string();
     assert!(rules.contains("FulfillmentStalled") && rules.contains("job:orders_fulfilled:rate5m"), "{rules}");
 
+    stack.process.signal(Signal::Int);
+    stack.gone(0).await;
+}
+
+/// What the overview asks, as Grafana does when everything is chosen: the panel, and the query.
+fn overview() -> Vec<(String, String)> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/grafana/dashboards/overview.json");
+    let text = std::fs::read_to_string(path).expect("the overview");
+    let dashboard: Value = serde_json::from_str(&text).expect("JSON");
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let mut asked = Vec::new();
+    for panel in list(&dashboard["panels"]) {
+        for target in list(&panel["targets"]) {
+            let mut query = target["expr"].as_str().expect("a query").to_owned();
+            // An interval of rates is four scrapes at least.
+            for (variable, value) in
+                [("$__rate_interval", "1m"), ("$__range", "15m"), ("$job", ".+"), ("$instance", ".+")]
+            {
+                query = query.replace(variable, value);
+            }
+            asked.push((panel["title"].as_str().expect("a title").to_owned(), query));
+        }
+    }
+    asked
+}
+
+/// Caught, when seeded: a Prometheus that scrapes every minute, and a panel about a metric that there isn't.
+#[tokio::test]
+async fn every_panel_of_the_overview_has_data_within_a_minute_but_the_one_about_orders_that_were_given_up() {
+    let mut stack = Stack::start().await;
+    let mut asked = overview();
+    asked.retain(|(panel, _)| panel != "Given up, by reason");
+    assert!(asked.len() > 30, "{asked:?}");
+    eventually(Duration::from_secs(60), "every panel has data", async || {
+        let mut empty = Vec::new();
+        for (panel, query) in &asked {
+            if stack.found(query)? == 0 {
+                empty.push(format!("{panel}: {query}"));
+            }
+        }
+        if empty.is_empty() { Ok(()) } else { Err(empty.join("\n")) }
+    })
+    .await;
     stack.process.signal(Signal::Int);
     stack.gone(0).await;
 }

@@ -16,6 +16,7 @@ mod dashboard;
 mod documentation;
 mod linter;
 mod live;
+mod present;
 mod promql;
 mod provisioning;
 mod queries;

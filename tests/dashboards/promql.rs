@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use promql_parser::label::MatchOp;
+use promql_parser::parser::token::{T_LAND, T_LUNLESS};
 use promql_parser::parser::{self, Expr, VectorSelector};
 
 /// What Grafana makes of `$__rate_interval` here; no expression has this window by itself.
@@ -42,6 +43,10 @@ fn collect(tree: &Expr, function: Option<&'static str>, aggregation: Option<Stri
         Expr::Aggregate(it) => collect(&it.expr, None, Some(it.op.to_string()), found),
         // What only leaves some of them out is no step of its own.
         Expr::Binary(it) if matches!(*it.rhs, Expr::NumberLiteral(_)) && it.op.is_comparison_operator() => {
+            collect(&it.lhs, function, aggregation, found);
+        }
+        Expr::Binary(it) if [T_LAND, T_LUNLESS].contains(&it.op.id()) => {
+            below(&it.rhs);
             collect(&it.lhs, function, aggregation, found);
         }
         Expr::Binary(it) => {
@@ -105,4 +110,7 @@ fn selectors_are_found_with_what_is_done_with_them() {
     assert_eq!((found[1].function, found[1].range), (Some("rate"), Some(RATE_INTERVAL)));
     assert_eq!((found[1].family(), found[1].aggregation.as_deref()), ("d", None));
     assert!(selectors("sum(a").is_err());
+    let found = selectors("max(a and on (c) b < 60)").expect("PromQL");
+    let taken: Vec<_> = found.iter().map(|it| (it.metric.as_str(), it.aggregation.as_deref())).collect();
+    assert_eq!(taken, [("b", None), ("a", Some("max"))]);
 }

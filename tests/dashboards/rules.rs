@@ -56,6 +56,7 @@ impl Origins {
 #[test]
 fn recorded_series_are_traced_to_the_metrics_behind_them() {
     let origins = Origins::new().of("job:backlog_drain_seconds:estimate > 900");
-    let expected = ["fulfillment_queue_depth", "orders_processed_total"].map(str::to_owned);
+    let expected =
+        ["fulfillment_queue_depth", "fulfillment_queue_depth_age_seconds", "orders_processed_total"].map(str::to_owned);
     assert_eq!(origins, BTreeSet::from(expected));
 }

@@ -1,13 +1,12 @@
 //! The alerts that come with the worker, seen firing and resolving: the real rules in a real Prometheus, which scrapes a
 //! worker to which the real thing happens. Only time goes faster: every window and every `for` is a sixtieth.
 
-use redis::Commands;
 use serde_json::json;
 
 use crate::prometheus_server::{Prometheus, hurried, hurried_rules, sixtieth};
-use crate::support::orders::{in_state, place};
+use crate::support::orders::{REJECTED_PRODUCT, in_state, place, place_rejected};
 use crate::support::postgres::TestDatabase;
-use crate::support::redis::{QUEUE_KEY, RedisServer};
+use crate::support::redis::RedisServer;
 use crate::support::worker::WorkerProcess;
 use crate::support::{LONG, eventually, expect_equal};
 use crate::warehouse::WarehouseProcess;
@@ -22,8 +21,6 @@ scrape_configs:
     static_configs:
       - targets: ['TARGET']
 ";
-
-const REJECTED_PRODUCT: i32 = 13;
 
 /// A worker that is scraped, and everything that it needs.
 struct Scene {
@@ -73,17 +70,6 @@ impl Scene {
         let firing = self.prometheus.query(&format!("ALERTS{{alertname=\"{alert}\", alertstate=\"firing\"}}"))?;
         expect_equal(firing.len(), 0)
     }
-
-    /// Places one order of the product that the warehouse doesn't ship.
-    async fn place_rejected(&self) {
-        let sql = "INSERT INTO products (id, name, price) VALUES ($1, 'NOT SOLD ANY MORE', 1) ON CONFLICT DO NOTHING";
-        self.database.query(sql, &[&REJECTED_PRODUCT]).await;
-        let sql = "INSERT INTO orders (product_id, quantity) VALUES ($1, 1) RETURNING id";
-        let id: i32 = self.database.query(sql, &[&REJECTED_PRODUCT]).await[0].get(0);
-        let message = json!({"order_id": id, "product_id": REJECTED_PRODUCT, "quantity": 1}).to_string();
-        let mut connection = self.redis.connect().expect("a connection to Redis");
-        connection.lpush::<_, _, ()>(QUEUE_KEY, message).expect("an answer to LPUSH");
-    }
 }
 
 #[tokio::test]
@@ -118,7 +104,7 @@ async fn orders_that_are_given_up_fire_dead_letters_growing_and_the_fast_burn_un
     }
     for alert in alerts {
         eventually(LONG, "the alert fires", async || {
-            scene.place_rejected().await;
+            place_rejected(&scene.database, &scene.redis, 1).await;
             place(&scene.database, &scene.redis, 1).await;
             scene.fires(alert)
         })

@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 use tokio_postgres::Client;
 
-/// The product that the warehouse doesn't ship.
-pub(crate) const REJECTED_PRODUCT: i32 = 13;
+pub(crate) use crate::support::orders::REJECTED_PRODUCT;
 
 /// An order's row.
 #[derive(Debug)]

@@ -13,12 +13,32 @@ pub(crate) async fn place(database: &TestDatabase, redis: &RedisServer, count: i
     ids
 }
 
+/// The product that the warehouse doesn't ship, where it is told so.
+pub(crate) const REJECTED_PRODUCT: i32 = 13;
+
+/// Inserts `count` orders of that product, each with its message.
+pub(crate) async fn place_rejected(database: &TestDatabase, redis: &RedisServer, count: i32) {
+    let product = "INSERT INTO products (id, name, price) VALUES ($1, 'NOT SOLD ANY MORE', 1) ON CONFLICT DO NOTHING";
+    let orders = "INSERT INTO orders (product_id, quantity) SELECT $1, 1 FROM generate_series(1, $2) RETURNING id";
+    database.query(product, &[&REJECTED_PRODUCT]).await;
+    let rows = database.query(orders, &[&REJECTED_PRODUCT, &count]).await;
+    push_of(redis, REJECTED_PRODUCT, &rows.iter().map(|row| row.get(0)).collect::<Vec<i32>>());
+}
+
 /// Pushes the messages of orders.
 pub(crate) fn push(redis: &RedisServer, ids: &[i32]) {
+    push_of(redis, 1, ids);
+}
+
+fn push_of(redis: &RedisServer, product: i32, ids: &[i32]) {
+    // An empty pipeline is refused.
+    if ids.is_empty() {
+        return;
+    }
     let mut connection = redis.connect().expect("a connection to Redis");
     let mut pipeline = redis::pipe();
     for id in ids {
-        pipeline.lpush(QUEUE_KEY, json!({"order_id": id, "product_id": 1, "quantity": 1}).to_string()).ignore();
+        pipeline.lpush(QUEUE_KEY, json!({"order_id": id, "product_id": product, "quantity": 1}).to_string()).ignore();
     }
     pipeline.exec(&mut connection).expect("an answer to LPUSH");
 }
