@@ -17,7 +17,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("mutant", &[]),
     // Which span something belongs to.
     ("trace", &[]),
-    ("trace::attempt", &["trace", "message", "queue", "config"]),
+    ("trace::attempt", &["trace", "trace::queue", "message", "queue", "config"]),
     // Tells what becomes of spans.
     ("trace::export", &["trace", "trace::attempt", "trace::queue", "trace::variables", "config", "event"]),
     ("trace::queue", &["event"]),

@@ -8,6 +8,7 @@ use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SdkTracer, Span};
 
 use super::TraceContext;
+use super::queue::Queue;
 use crate::config::Propagation;
 use crate::message::Message;
 use crate::queue::Claim;
@@ -23,25 +24,34 @@ pub struct Tracer(Option<Arc<Source>>);
 struct Source {
     tracer: SdkTracer,
     propagation: Propagation,
+    queue: Queue,
     name: String,
     attributes: Vec<KeyValue>,
 }
 
 impl Tracer {
-    /// One that makes spans. `system` and `queue` name where the messages come from.
-    pub(super) fn new(tracer: SdkTracer, propagation: Propagation, system: &'static str, queue: &str) -> Self {
+    /// One that makes spans, which end up in `queue`. `system` and `destination` name where the messages come from.
+    pub(super) fn new(
+        tracer: SdkTracer,
+        propagation: Propagation,
+        queue: Queue,
+        system: &'static str,
+        destination: &str,
+    ) -> Self {
         let attributes = vec![
             KeyValue::new("messaging.system", system),
-            KeyValue::new("messaging.destination.name", queue.to_owned()),
+            KeyValue::new("messaging.destination.name", destination.to_owned()),
             KeyValue::new("messaging.operation.name", "process"),
             KeyValue::new("messaging.operation.type", "process"),
         ];
-        Self(Some(Arc::new(Source { tracer, propagation, name: format!("process {queue}"), attributes })))
+        let name = format!("process {destination}");
+        Self(Some(Arc::new(Source { tracer, propagation, queue, name, attributes })))
     }
 
     /// Starts the span of an attempt whose message, if it is one, was claimed just now.
     pub(crate) fn attempt(&self, claim: &Claim, message: Option<&Message>) -> AttemptSpan {
-        AttemptSpan(self.0.as_ref().map(|source| Box::new(source.start(claim, message))))
+        let source = self.0.as_ref().filter(|source| source.queue.admits_an_attempt());
+        AttemptSpan(source.map(|source| Box::new(source.start(claim, message))))
     }
 }
 

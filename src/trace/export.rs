@@ -11,12 +11,12 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, Config, OTEL_BSP_MAX_QUEUE_SIZE, OTEL_BSP_MAX_QUEUE_SIZE_DEFAULT,
+    BatchConfigBuilder, BatchSpanProcessor, OTEL_BSP_MAX_QUEUE_SIZE, OTEL_BSP_MAX_QUEUE_SIZE_DEFAULT,
     SdkTracerProvider, SpanData, SpanExporter,
 };
 
 use super::attempt::Tracer;
-use super::queue::{Entrance, Queue, WhileThereIsRoom};
+use super::queue::{Entrance, Queue};
 pub use super::variables::TraceError;
 use super::variables::ask_for_traces;
 use crate::config::environment::Environment;
@@ -55,14 +55,14 @@ pub fn start(
         .build();
     let provider = SdkTracerProvider::builder()
         .with_resource(resource(settings, environment, worker)?)
-        .with_sampler(WhileThereIsRoom { queue: queue.clone(), sampler: Config::default().sampler })
-        .with_span_processor(Entrance { queue, batches })
+        .with_span_processor(Entrance { queue: queue.clone(), batches })
         .build();
-    let (system, queue) = match &settings.backends.queue {
+    let (system, name) = match &settings.backends.queue {
         QueueTarget::Redis(_) => ("redis", settings.backends.queue_key.as_str()),
         QueueTarget::Sqlite(_) => ("sqlite", settings.backends.queue_key.as_str()),
     };
-    let tracer = Tracer::new(provider.tracer(env!("CARGO_PKG_NAME")), settings.tracing_propagation, system, queue);
+    let tracer =
+        Tracer::new(provider.tracer(env!("CARGO_PKG_NAME")), settings.tracing_propagation, queue, system, name);
     observers.emit(Event::TracesExported);
     Ok((tracer, Some(Export { provider })))
 }

@@ -4,17 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use opentelemetry::trace::{Link, SpanKind, TraceContextExt, TraceId};
-use opentelemetry::{Context, KeyValue};
+use opentelemetry::Context;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{
-    BatchSpanProcessor, SamplingDecision, SamplingResult, ShouldSample, Span, SpanData, SpanProcessor,
-};
+use opentelemetry_sdk::trace::{BatchSpanProcessor, Span, SpanData, SpanProcessor};
 
 use crate::event::{Event, Observers};
 
-/// How many spans wait, at both ends and for whoever decides whether there is to be another one.
+/// How many spans wait, for both ends and for whoever decides whether there are to be more.
 #[derive(Debug, Clone)]
 pub(super) struct Queue {
     waiting: Arc<AtomicUsize>,
@@ -33,8 +30,14 @@ impl Queue {
         self.waiting.fetch_sub(spans, Ordering::Relaxed);
     }
 
-    fn has_room(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) < self.limit
+    /// Whether an attempt is to be traced: not while the queue is full. Its spans would be made only to be dropped, and some
+    /// of them would get through and make half a trace.
+    pub(super) fn admits_an_attempt(&self) -> bool {
+        let has_room = self.waiting.load(Ordering::Relaxed) < self.limit;
+        if !has_room {
+            self.drop_one();
+        }
+        has_room
     }
 
     /// Takes a place for a span, or drops it.
@@ -80,36 +83,5 @@ impl SpanProcessor for Entrance {
 
     fn set_resource(&mut self, resource: &Resource) {
         self.batches.set_resource(resource);
-    }
-}
-
-/// Samples as another sampler does, and no new attempt while the queue is full: its spans would be made only to be
-/// dropped, and some of them would get through and make half a trace.
-#[derive(Debug, Clone)]
-pub(super) struct WhileThereIsRoom {
-    pub(super) queue: Queue,
-    pub(super) sampler: Box<dyn ShouldSample>,
-}
-
-impl ShouldSample for WhileThereIsRoom {
-    fn should_sample(
-        &self,
-        parent: Option<&Context>,
-        trace_id: TraceId,
-        name: &str,
-        kind: &SpanKind,
-        attributes: &[KeyValue],
-        links: &[Link],
-    ) -> SamplingResult {
-        let mut result = self.sampler.should_sample(parent, trace_id, name, kind, attributes, links);
-        let is_step = parent.is_some_and(|parent| {
-            let span = parent.span();
-            span.span_context().is_valid() && !span.span_context().is_remote()
-        });
-        if !is_step && result.decision == SamplingDecision::RecordAndSample && !self.queue.has_room() {
-            result.decision = SamplingDecision::Drop;
-            self.queue.drop_one();
-        }
-        result
     }
 }
