@@ -2,6 +2,7 @@
 
 use crate::place::Place;
 use crate::proxy::Behaviour;
+use crate::support::worker::WorkerProcess;
 use crate::support::{LONG, eventually};
 
 const ORDERS: i32 = 1_000;
@@ -18,11 +19,8 @@ const OPTIONS: [&str; 10] = [
     "0",
 ];
 
-/// An error comes after 30 s only.
-///
-/// Caught, when seeded: readiness that knows up and down only.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_store_that_hangs_without_an_error_shows_in_readyz_long_before_a_call_to_it_fails() {
+/// A worker in the middle of its orders.
+async fn at_work() -> (Place, WorkerProcess) {
     let place = Place::new().await;
     let worker = place.worker(&OPTIONS).await;
     place.fill(ORDERS).await;
@@ -30,6 +28,15 @@ async fn a_store_that_hangs_without_an_error_shows_in_readyz_long_before_a_call_
         if worker.metrics().processed("success") > 50.0 { Ok(()) } else { Err("not yet") }
     })
     .await;
+    (place, worker)
+}
+
+/// An error comes after 30 s only.
+///
+/// Caught, when seeded: readiness that knows up and down only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_store_that_hangs_without_an_error_shows_in_readyz_long_before_a_call_to_it_fails() {
+    let (place, worker) = at_work().await;
     place.store.behave(Behaviour::Vanish);
     let checks = eventually(LONG, "readiness tells", async || {
         let answer = worker.get("/readyz", &[]);
@@ -55,13 +62,7 @@ async fn a_store_that_hangs_without_an_error_shows_in_readyz_long_before_a_call_
 /// Caught, when seeded: a rendering that waits for the calls under way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn scrapes_are_answered_at_once_while_queue_and_store_hang() {
-    let place = Place::new().await;
-    let worker = place.worker(&OPTIONS).await;
-    place.fill(ORDERS).await;
-    eventually(LONG, "the work goes on", async || {
-        if worker.metrics().processed("success") > 50.0 { Ok(()) } else { Err("not yet") }
-    })
-    .await;
+    let (place, worker) = at_work().await;
     for link in [&place.queue, &place.store] {
         link.behave(Behaviour::Vanish);
     }
