@@ -181,17 +181,22 @@ fn every_link_of_the_documentation_leads_to_a_file() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
+/// Caught, when seeded: a link to a test of another file, and a promise without one.
 #[test]
 fn every_guarantee_of_the_readme_is_held_by_a_test() {
-    let readme = read(&root().join("README.md"));
-    let tests: Vec<_> =
-        links(&readme).into_iter().filter(|(_, target)| target.ends_with(".rs") && !target.contains("://")).collect();
-    assert!(tests.len() >= 10, "the README links only {} tests", tests.len());
-    for (text, target) in tests {
-        let name = text.trim_matches('`');
-        let source = read(&root().join(&target));
-        let there = source.contains(&format!("fn {name}(")) || source.contains(&format!("fn {name}<"));
-        assert!(there, "README.md names the test {name}, which {target} does not have");
+    for (document, least) in [("README.md", 7), ("docs/GUARANTEES.md", 35)] {
+        let document = root().join(document);
+        let text = read(&document);
+        let promises: Vec<&str> = text.split("\n\n").flat_map(numbered).collect();
+        assert!(promises.len() >= least, "{}: only {} promises", document.display(), promises.len());
+        for promise in promises {
+            assert!(!tests_linked(promise).is_empty(), "{}: no test holds: {promise}", document.display());
+        }
+        for (name, target) in tests_linked(&text) {
+            let source = read(&document.with_file_name(&target));
+            let there = source.contains(&format!("fn {name}(")) || source.contains(&format!("fn {name}<"));
+            assert!(there, "{} names the test {name}, which {target} does not have", document.display());
+        }
     }
 }
 
@@ -257,6 +262,25 @@ fn links(markdown: &str) -> Vec<(String, String)> {
         rest = &after[end..];
     }
     found
+}
+
+/// Links to tests, as the test's name and its file.
+fn tests_linked(markdown: &str) -> Vec<(String, String)> {
+    let links = links(markdown).into_iter();
+    let to_code = links.filter(|(text, target)| text.starts_with('`') && target.ends_with(".rs"));
+    to_code.map(|(text, target)| (text.trim_matches('`').to_owned(), target)).collect()
+}
+
+/// The items of a numbered list, each from its number to the next one.
+fn numbered(block: &str) -> Vec<&str> {
+    let is_item = |line: &str| line.split_once(". ").is_some_and(|(number, _)| number.parse::<u32>().is_ok());
+    let lines = block.split_inclusive('\n').scan(0, |end, line| {
+        *end += line.len();
+        Some((*end - line.len(), line))
+    });
+    let starts: Vec<usize> = lines.filter(|(_, line)| is_item(line)).map(|(start, _)| start).collect();
+    let ends = starts.iter().skip(1).copied().chain([block.len()]);
+    starts.iter().zip(ends).map(|(&start, end)| &block[start..end]).collect()
 }
 
 /// `src/queue/redis.rs` is `queue::redis`; the roots of library and binary are empty.
