@@ -48,7 +48,7 @@ fn shell(script: &str) -> Command {
     command
 }
 
-/// Caught, when seeded: an `RPUSH` of the row's id alone.
+/// Caught, when seeded: a message with the id alone.
 #[tokio::test]
 async fn the_order_of_the_shell_example_is_fulfilled() {
     is_fulfilled(shell(example(PAGE, "### psql and redis-cli", "sh")), Some("basket-77")).await;
