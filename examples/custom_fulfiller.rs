@@ -6,12 +6,12 @@
 use std::path::PathBuf;
 
 use async_trait::async_trait;
+use fulfillment_worker::cli::signals;
 use fulfillment_worker::config::{self, environment::Environment};
-use fulfillment_worker::fulfiller::{Fulfiller, Outcome};
-use fulfillment_worker::logging::{self, Filter, LogFormat};
-use fulfillment_worker::order::{IdempotencyKey, Order};
+use fulfillment_worker::domain::order::{IdempotencyKey, Order};
+use fulfillment_worker::observe::logging::{self, Filter, LogFormat};
+use fulfillment_worker::port::fulfiller::{Fulfiller, Outcome};
 use fulfillment_worker::service::Service;
-use fulfillment_worker::shutdown;
 
 struct PackingSlips {
     folder: PathBuf,
