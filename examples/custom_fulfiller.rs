@@ -35,7 +35,7 @@ async fn main() -> anyhow::Result<()> {
     std::fs::create_dir_all(&folder)?;
     let (settings, log) = config::from_environment(&Environment::of_process())?;
     let log = logging::init(LogFormat::detect(), Some(Filter::new(&log.filter, &log.filter_origin.to_string())))?;
-    let drain = shutdown::on_signals()?;
+    let drain = signals::on_signals()?;
     Service::new(settings).log(log).fulfiller(PackingSlips { folder }).run(drain).await?;
     Ok(())
 }
