@@ -5,11 +5,11 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput};
+use fulfillment_worker::domain::order::OrderId;
 use fulfillment_worker::engine::BATCH;
 use fulfillment_worker::event::{CallId, CallOutcome, Dependency, Event, Observer, RequestClass, Stage, Subject};
-use fulfillment_worker::metrics::{Format, LogMessages, Metrics};
-use fulfillment_worker::order::OrderId;
-use fulfillment_worker::trace::TraceContext;
+use fulfillment_worker::observe::metrics::{Format, LogMessages, Metrics};
+use fulfillment_worker::observe::trace::TraceContext;
 use opentelemetry::trace::{SpanId, TraceId};
 
 #[global_allocator]

@@ -15,15 +15,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use fulfillment_worker::WorkerId;
-use fulfillment_worker::app;
+use fulfillment_worker::admin;
+use fulfillment_worker::backend::simulated::SimulatedFulfiller;
 use fulfillment_worker::config::{Backends, Simulation};
+use fulfillment_worker::domain::retry::{RetryPolicy, WhenAmbiguous};
 use fulfillment_worker::engine::{BATCH, Engine, EngineOptions};
 use fulfillment_worker::event::{Event, Observer, Observers};
-use fulfillment_worker::fulfiller::simulated::SimulatedFulfiller;
-use fulfillment_worker::health::Health;
-use fulfillment_worker::http;
-use fulfillment_worker::metrics::{LogMessages, Metrics};
-use fulfillment_worker::retry::{RetryPolicy, WhenAmbiguous};
+use fulfillment_worker::observe::health::Health;
+use fulfillment_worker::observe::metrics::{LogMessages, Metrics};
+use fulfillment_worker::service::backends;
 use load::scraper::Scraper;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -157,8 +157,8 @@ struct Drained {
 
 /// Works off a full queue with a fulfiller that takes no time, scraped that often.
 async fn drain_queue(backends: &Backends, orders: usize, scrape: Option<Duration>) -> Drained {
-    let opened = app::open(backends, &WorkerId::fresh()).unwrap();
-    app::wait_ready(&opened, true, Some(Duration::from_secs(30)), |_| ()).await.unwrap();
+    let opened = backends::open(backends, &WorkerId::fresh()).unwrap();
+    backends::wait_ready(&opened, true, Some(Duration::from_secs(30)), |_| ()).await.unwrap();
     load::submit(&opened, orders).await;
 
     let simulation = Simulation { shortest: Duration::ZERO, longest: Duration::ZERO, failures: 0.0, seed: None };
@@ -181,9 +181,9 @@ async fn drain_queue(backends: &Backends, orders: usize, scrape: Option<Duration
     let observers = Observers::new(vec![metrics.clone(), health.clone(), tally.clone()]);
     let engine = Engine::new(opened.queue, opened.store, fulfiller, observers, options).unwrap();
     let stop = CancellationToken::new();
-    let listener = http::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+    let listener = admin::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = http::Server::start(listener, http::Routes { metrics, health, log: None }).unwrap();
+    let server = admin::Server::start(listener, admin::Routes { metrics, health, log: None }).unwrap();
     let scraper = scrape.map(|every| Scraper::start(address, every));
     let began = Instant::now();
     let running = tokio::spawn(engine.run(stop.clone()));

@@ -101,20 +101,22 @@ $rate orders arrive each second. In another terminal, try:
 Ctrl-C stops everything.
 TEXT
 
-# Until a part ends by itself. A worker that was killed is started again, as whoever runs it would.
+# Until a part ends by itself. Asks each one how it is: bash tells only once that a child has ended, and `wait -n` misses
+# one that ended before. A worker that was killed is started again, as whoever runs it would. Quiet, as the shell would
+# tell of a signal in words of its own.
+exec 3>&2 2>/dev/null
 while :; do
-  ended=
-  # Quiet, as the shell would tell of the signal in words of its own.
-  wait -n -p ended "${part_pid[@]}" 2>/dev/null && code=0 || code=$?
   for part in "${!part_pid[@]}"; do
-    if [ "${part_pid[$part]}" != "$ended" ]; then continue; fi
+    if kill -0 "${part_pid[$part]}" 2>/dev/null; then continue; fi
+    wait "${part_pid[$part]}" && code=0 || code=$?
     if [ "$part" = worker ] && [ "$code" -gt 128 ]; then
       echo "the worker was killed ($code); starting it again"
       sleep 1
       start_worker
     else
       unset "part_pid[$part]"
-      failed "$part" "has ended ($code)"
+      failed "$part" "has ended ($code)" 2>&3
     fi
   done
+  sleep 0.2
 done

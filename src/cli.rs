@@ -21,6 +21,7 @@ mod migrate;
 mod order;
 mod output;
 mod run;
+pub mod signals;
 mod status;
 mod submit;
 mod verify;

@@ -1,7 +1,7 @@
 //! The configuration: flags win over environment, file and defaults, in this order.
 //!
 //! [`options`] names every option once, [`layers`] finds the values, and resolving an options struct checks them into
-//! [`Settings`], which [`crate::app`] is built from.
+//! [`Settings`], which [`crate::service::backends`] is built from.
 
 pub mod environment;
 pub mod file;

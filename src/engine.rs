@@ -4,6 +4,15 @@
 //! whatever takes long. An order holds a permit from before its claim until after its settlement; while queue or store
 //! are slow, `pressure` lets fewer orders wait for them.
 
+mod admission;
+pub(crate) mod backpressure;
+pub mod completer;
+mod in_hand;
+pub mod lease_keeper;
+pub mod reconciler;
+mod scheduling_delay;
+pub mod worker;
+
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,19 +23,18 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::canary;
-use crate::completer::Completer;
+use crate::domain::order::OrderId;
+use crate::domain::retry::{self, RetryPolicy};
+use crate::engine::backpressure::Pressure;
+use crate::engine::completer::Completer;
+use crate::engine::lease_keeper::LeaseKeeper;
+use crate::engine::reconciler::Watermark;
+use crate::engine::worker::Worker;
 use crate::event::{self, Event, Loop, Observers, Stage};
-use crate::fulfiller::Fulfiller;
-use crate::lease::LeaseKeeper;
-use crate::order::OrderId;
-use crate::pressure::Pressure;
-use crate::queue::{Queue, QueueError};
-use crate::reconciler::Watermark;
-use crate::retry::{self, RetryPolicy};
-use crate::store::{OrderStore, StoreError};
-use crate::trace::attempt::Tracer;
-use crate::worker::Worker;
+use crate::observe::trace::attempt::Tracer;
+use crate::port::fulfiller::Fulfiller;
+use crate::port::queue::{Queue, QueueError};
+use crate::port::store::{OrderStore, StoreError};
 
 /// Orders in one call to a backend at most. Larger batches save little and hold row locks longer.
 pub const BATCH: usize = 500;
@@ -152,7 +160,7 @@ impl Engine {
         self
     }
 
-    /// How far this engine has worked off the queue, for the [`crate::reconciler::Reconciler`] beside it.
+    /// How far this engine has worked off the queue, for the [`crate::engine::reconciler::Reconciler`] beside it.
     pub fn watermark(&self) -> Arc<Watermark> {
         Arc::clone(&self.context.watermark)
     }
@@ -163,9 +171,9 @@ impl Engine {
         let Self { context, calls, keeping: keeper_thread, leases } = self;
         let context = Arc::new(context);
         let _canaries = [
-            canary::watch(event::Runtime::Engine, &Handle::current(), &context.observers),
-            canary::watch(event::Runtime::Calls, calls.handle(), &context.observers),
-            canary::watch(event::Runtime::Leases, keeper_thread.handle(), &context.observers),
+            scheduling_delay::watch(event::Runtime::Engine, &Handle::current(), &context.observers),
+            scheduling_delay::watch(event::Runtime::Calls, calls.handle(), &context.observers),
+            scheduling_delay::watch(event::Runtime::Leases, keeper_thread.handle(), &context.observers),
         ];
         let permits = Arc::new(Semaphore::new(context.options.concurrency));
         let (finished, to_complete) = mpsc::channel(context.options.concurrency);

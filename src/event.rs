@@ -6,13 +6,14 @@
 
 use std::time::Duration;
 
-use crate::order::OrderId;
-use crate::queue::Depth;
-use crate::store::audit::OpenOrders;
-use crate::store::{ConnectionUse, DeadReason};
-use crate::trace::TraceContext;
+use crate::domain::order::OrderId;
+use crate::observe::trace::TraceContext;
+use crate::port::queue::Depth;
+use crate::port::reconciliation::OpenOrders;
+use crate::port::store::{ConnectionUse, DeadReason};
 
 mod call;
+pub(crate) mod call_times;
 mod observer;
 mod retry_reason;
 mod runtime;

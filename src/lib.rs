@@ -1,41 +1,19 @@
 //! The fulfillment worker as a library. Start with [`order`] (what may happen to an order), then follow one order
 //! through [`worker`], [`completer`] and back; ARCHITECTURE.md has the map.
 
-mod admission;
-pub mod app;
-mod call_times;
-mod canary;
+pub mod admin;
+pub mod backend;
 pub mod cli;
-pub mod completer;
 pub mod config;
+pub mod domain;
 pub mod engine;
 pub mod event;
-#[cfg(feature = "faults")]
-pub mod failpoint;
-pub mod fulfiller;
-pub mod health;
-pub mod http;
-mod in_hand;
-pub mod intake;
-pub mod lease;
-pub mod logging;
-pub mod message;
-pub mod metrics;
-pub mod mutant;
-pub mod order;
-mod pressure;
-pub mod queue;
-pub mod reconciler;
-pub mod redrive;
-pub mod retry;
+pub mod observe;
+pub mod operations;
+pub mod port;
 pub mod service;
-pub mod shutdown;
-pub mod sqlite;
-pub mod store;
-pub mod trace;
-pub mod verification;
+pub mod testing;
 pub mod warehouse;
-pub mod worker;
 
 use std::fmt;
 

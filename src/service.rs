@@ -5,24 +5,25 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use self::backends::{Opened, StartError};
 use crate::WorkerId;
-use crate::app::{self, Opened, StartError};
+use crate::admin;
+use crate::backend::simulated::SimulatedFulfiller;
+use crate::backend::warehouse_http::HttpFulfiller;
 use crate::config::environment::Environment;
 use crate::config::{FulfillerTarget, Settings};
+use crate::engine::reconciler::Reconciler;
 use crate::engine::{Engine, EngineOptions};
 use crate::event::{Dependency, Event, Observer, Observers};
-use crate::fulfiller::Fulfiller;
-use crate::fulfiller::http::HttpFulfiller;
-use crate::fulfiller::simulated::SimulatedFulfiller;
-use crate::health::Health;
-use crate::http;
-use crate::logging::{EventLog, Log};
-use crate::metrics::Metrics;
-use crate::mutant::is_mutant;
-use crate::reconciler::Reconciler;
-use crate::trace;
-use crate::trace::attempt::Tracer;
+use crate::observe::health::Health;
+use crate::observe::logging::{EventLog, Log};
+use crate::observe::metrics::Metrics;
+use crate::observe::trace;
+use crate::observe::trace::attempt::Tracer;
+use crate::port::fulfiller::Fulfiller;
+use crate::testing::mutant::is_mutant;
 
+pub mod backends;
 mod polls;
 
 /// How long giving up the reconciler's lead may hold up the exit.
@@ -84,11 +85,11 @@ impl Service {
             None => open_fulfiller(&settings.fulfiller, &observers)?,
         };
         #[cfg(feature = "faults")]
-        let fulfiller = crate::failpoint::before_fulfiller(fulfiller)?;
+        let fulfiller = crate::testing::failpoint::before_fulfiller(fulfiller)?;
 
         // Before anything is consumed: a port that is taken must not cost a message its lease.
-        let listener = http::bind(settings.listen).await?;
-        let server = http::Server::start(listener, http::Routes { metrics, health, log })?;
+        let listener = admin::bind(settings.listen).await?;
+        let server = admin::Server::start(listener, admin::Routes { metrics, health, log })?;
 
         let result = work(&settings, worker, fulfiller, tracer, &observers, drain).await;
         let on_the_way_out = settings.drain_timeout - drain_of_orders(&settings);
@@ -125,10 +126,10 @@ async fn work(
     observers: &Observers,
     drain: CancellationToken,
 ) -> Result<(), StartError> {
-    let (opened, leases) = app::open_with_leases(&settings.backends, &worker, observers)?;
+    let (opened, leases) = backends::open_with_leases(&settings.backends, &worker, observers)?;
     // Until a call shows otherwise.
     observers.emit(Event::DependencyUp(Dependency::Fulfiller));
-    let ready = app::wait_ready(&opened, settings.migrate, settings.wait, |event| observers.emit(event));
+    let ready = backends::wait_ready(&opened, settings.migrate, settings.wait, |event| observers.emit(event));
     match drain.run_until_cancelled(ready).await {
         Some(ready) => ready?,
         None => return Ok(()),

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use fulfillment_worker::event::{Event, Observer, Subject};
-use fulfillment_worker::logging::{EventLog, LogFormat, init};
+use fulfillment_worker::observe::logging::{EventLog, LogFormat, init};
 use tracing::level_filters::LevelFilter;
 
 /// Set in the process that logs.

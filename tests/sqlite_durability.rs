@@ -10,12 +10,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use fulfillment_worker::WorkerId;
-use fulfillment_worker::order::OrderId;
-use fulfillment_worker::queue::sqlite::{SqliteQueue, SqliteQueueOptions};
-use fulfillment_worker::queue::{Disposition, Queue, Settlement};
-use fulfillment_worker::sqlite::Database;
-use fulfillment_worker::store::sqlite::{SqliteStore, SqliteStoreOptions};
-use fulfillment_worker::store::{BeginRequest, Begun, Conclusion, NewOrder, OrderStore, Target, Verdict};
+use fulfillment_worker::backend::sqlite::database::Database;
+use fulfillment_worker::backend::sqlite::queue::{SqliteQueue, SqliteQueueOptions};
+use fulfillment_worker::backend::sqlite::store::{SqliteStore, SqliteStoreOptions};
+use fulfillment_worker::domain::order::OrderId;
+use fulfillment_worker::port::queue::{Disposition, Queue, Settlement};
+use fulfillment_worker::port::store::{BeginRequest, Begun, Conclusion, NewOrder, OrderStore, Target, Verdict};
 use rusqlite::Connection;
 
 /// Tells the process that is to be killed which file to work on.

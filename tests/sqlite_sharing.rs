@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use fulfillment_worker::WorkerId;
-use fulfillment_worker::queue::sqlite::{SqliteQueue, SqliteQueueOptions};
-use fulfillment_worker::queue::{Disposition, Queue, Settlement};
-use fulfillment_worker::sqlite::Database;
-use fulfillment_worker::store::sqlite::{SqliteStore, SqliteStoreOptions};
-use fulfillment_worker::store::{BeginRequest, Begun, NewOrder, OrderStore};
+use fulfillment_worker::backend::sqlite::database::Database;
+use fulfillment_worker::backend::sqlite::queue::{SqliteQueue, SqliteQueueOptions};
+use fulfillment_worker::backend::sqlite::store::{SqliteStore, SqliteStoreOptions};
+use fulfillment_worker::port::queue::{Disposition, Queue, Settlement};
+use fulfillment_worker::port::store::{BeginRequest, Begun, NewOrder, OrderStore};
 use tempfile::TempDir;
 
 const LEASE: Duration = Duration::from_secs(120);

@@ -10,6 +10,8 @@
 #[expect(dead_code, reason = "shared with the end-to-end tests, which use all of it")]
 mod support;
 
+use std::fs::File;
+use std::io::{PipeWriter, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
@@ -21,18 +23,28 @@ use support::process::{Process, Signal};
 use support::{LONG, eventually, http};
 use tempfile::TempDir;
 
+/// What a pipe holds on Linux until somebody reads it (pipe(7)).
+const PIPE_BYTES: usize = 64 * 1024;
+
 /// A stack that runs, and what it said of itself.
 struct Stack {
     process: Process,
     /// Where it has its own temporary folder.
     temporary: TempDir,
     told: String,
-    _output: TempDir,
+    output: TempDir,
 }
 
 impl Stack {
     /// Starts it, and waits until it says that all of it is there.
     async fn start() -> Self {
+        let mut stack = Self::spawn(None);
+        stack.told = stack.says("Ctrl-C stops everything.").await;
+        stack
+    }
+
+    /// Starts it. It says what it has to say to `stdout`, or to the file that [`Process::output`] reads.
+    fn spawn(stdout: Option<PipeWriter>) -> Self {
         let temporary = tempfile::tempdir().expect("a folder for temporary folders");
         let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/stack.sh"));
         command
@@ -40,10 +52,12 @@ impl Stack {
             .env("TMPDIR", temporary.path())
             .args(["--simulate-latency", "0", "--lease", "2s"]);
         let output = tempfile::tempdir().expect("a folder for its output");
-        let process = Process::start("the stack", command, output.path().join("output.log"));
-        let mut stack = Self { process, temporary, told: String::new(), _output: output };
-        stack.told = stack.says("Ctrl-C stops everything.").await;
-        stack
+        let log = output.path().join("output.log");
+        let process = match stdout {
+            None => Process::start("the stack", command, log),
+            Some(pipe) => Process::start_with_stdout("the stack", command, pipe.into(), log),
+        };
+        Self { process, temporary, told: String::new(), output }
     }
 
     /// Waits until it has said this, and returns all that it has said.
@@ -201,6 +215,39 @@ async fn a_worker_that_is_killed_is_started_again_and_goes_on() {
     .await;
     stack.process.signal(Signal::Term);
     stack.gone(0).await;
+}
+
+/// Whether the process waits for a child that is called so.
+fn runs(id: u32, child: &str) -> bool {
+    let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+    let names = children.split_whitespace().map(|id| std::fs::read_to_string(format!("/proc/{id}/comm")));
+    names.flatten().any(|name| name.trim() == child)
+}
+
+/// The worst moment: everything runs, and the script has not begun to wait for an end, as its output is not read.
+/// Caught, when seeded: `wait -n`, which misses an end that was before it.
+#[tokio::test]
+async fn a_worker_that_is_killed_before_its_end_is_waited_for_is_started_again() {
+    let (mut reader, mut writer) = std::io::pipe().expect("a pipe");
+    let full = vec![b'\n'; PIPE_BYTES];
+    writer.write_all(&full).expect("a pipe of the usual size");
+    let mut stack = Stack::spawn(Some(writer));
+    eventually(LONG, "the script blocks while it prints", async || {
+        if runs(stack.process.id(), "cat") { Ok(()) } else { Err(stack.process.output()) }
+    })
+    .await;
+    let killed = stack.worker_id();
+    kill(killed);
+    eventually(LONG, "bash has reaped the worker", async || {
+        if PathBuf::from(format!("/proc/{killed}")).exists() { Err("it is still there") } else { Ok(()) }
+    })
+    .await;
+    let mut log = File::options().append(true).open(stack.output.path().join("output.log")).expect("its log");
+    let reading = std::thread::spawn(move || std::io::copy(&mut reader, &mut log).expect("its output"));
+    stack.told = stack.says("the worker was killed (137); starting it again").await;
+    stack.process.signal(Signal::Int);
+    stack.gone(0).await;
+    reading.join().expect("the output until its end");
 }
 
 #[tokio::test]

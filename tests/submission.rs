@@ -7,18 +7,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use fulfillment_worker::WorkerId;
+use fulfillment_worker::backend::redis::{RedisQueue, RedisQueueOptions};
+use fulfillment_worker::backend::sqlite::database::Database;
+use fulfillment_worker::backend::sqlite::queue::{SqliteQueue, SqliteQueueOptions};
+use fulfillment_worker::backend::sqlite::store::{SqliteStore, SqliteStoreOptions};
 use fulfillment_worker::config::SecretUrl;
+use fulfillment_worker::domain::message;
+use fulfillment_worker::domain::order::OrderId;
 use fulfillment_worker::event::Observers;
-use fulfillment_worker::intake::Row;
-use fulfillment_worker::intake::submit::{SubmitError, submit};
-use fulfillment_worker::message;
-use fulfillment_worker::order::OrderId;
-use fulfillment_worker::queue::Queue;
-use fulfillment_worker::queue::redis::{RedisQueue, RedisQueueOptions};
-use fulfillment_worker::queue::sqlite::{SqliteQueue, SqliteQueueOptions};
-use fulfillment_worker::sqlite::Database;
-use fulfillment_worker::store::sqlite::{SqliteStore, SqliteStoreOptions};
-use fulfillment_worker::store::{NewOrder, OrderStore};
+use fulfillment_worker::operations::import::Row;
+use fulfillment_worker::operations::import::submit::{SubmitError, submit};
+use fulfillment_worker::port::queue::Queue;
+use fulfillment_worker::port::store::{NewOrder, OrderStore};
 
 const LEASE: Duration = Duration::from_secs(15);
 

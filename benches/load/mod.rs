@@ -7,10 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fulfillment_worker::WorkerId;
-use fulfillment_worker::app::{self, Opened};
 use fulfillment_worker::config::{Backends, QueueTarget, SecretUrl, StoreTarget};
-use fulfillment_worker::message::Message;
-use fulfillment_worker::store::NewOrder;
+use fulfillment_worker::domain::message::Message;
+use fulfillment_worker::port::store::NewOrder;
+use fulfillment_worker::service::backends::{self, Opened};
 use tokio_postgres::{Client, NoTls};
 
 pub(crate) mod scraper;
@@ -39,8 +39,8 @@ pub(crate) async fn worker_process(name: &str, options: &[&str], orders: usize) 
 
 /// Queue and store, ready to be used.
 pub(crate) async fn opened(backends: &Backends) -> Opened {
-    let opened = app::open(backends, &WorkerId::fresh()).unwrap();
-    app::wait_ready(&opened, true, Some(Duration::from_secs(30)), |_| ()).await.unwrap();
+    let opened = backends::open(backends, &WorkerId::fresh()).unwrap();
+    backends::wait_ready(&opened, true, Some(Duration::from_secs(30)), |_| ()).await.unwrap();
     opened
 }
 

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use super::failure::Failure;
 use super::output;
 use crate::WorkerId;
-use crate::app::{self, Opened};
 use crate::config::{Backends, QueueTarget, StoreTarget};
+use crate::domain::retry;
 use crate::event::{Dependency, Event};
-use crate::retry;
-use crate::store::OrderStore;
+use crate::port::store::OrderStore;
+use crate::service::backends::{self, Opened};
 
 /// How often it is said that something keeps us waiting.
 const SAY_AGAIN_AFTER: Duration = Duration::from_secs(5);
@@ -21,14 +21,14 @@ pub(super) async fn connect(backends: &Backends, migrate: bool, wait: Option<Dur
     if let Some(doubt) = doubt(backends) {
         output::note(&format!("note: {doubt}"));
     }
-    let opened = app::open(backends, &WorkerId::fresh())?;
+    let opened = backends::open(backends, &WorkerId::fresh())?;
     let (mut say_of_queue, mut say_of_store) = (patient_notes(), patient_notes());
     let progress = |event: Event<'_>| match event {
         Event::DependencyDown { dependency: Dependency::Queue, error, .. } => say_of_queue(error),
         Event::DependencyDown { error, .. } => say_of_store(error),
         _ => {}
     };
-    app::wait_ready(&opened, migrate, wait, progress).await?;
+    backends::wait_ready(&opened, migrate, wait, progress).await?;
     Ok(opened)
 }
 
@@ -37,7 +37,7 @@ pub(super) async fn store(backends: &Backends, wait: Option<Duration>) -> Result
     if let StoreTarget::Sqlite(path) = &backends.store {
         file_must_exist("store", path)?;
     }
-    let store = app::open_store(backends, &WorkerId::fresh())?;
+    let store = backends::open_store(backends, &WorkerId::fresh())?;
     let began = Instant::now();
     let mut say = patient_notes();
     let mut failures = 0;

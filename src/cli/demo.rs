@@ -13,15 +13,15 @@ use url::Url;
 use super::failure::Failure;
 use super::{output, run};
 use crate::WorkerId;
-use crate::app::{self, Opened, StartError};
+use crate::cli::signals;
 use crate::config::values::{self, Latency};
 use crate::config::{
     Backends, FulfillerTarget, HttpTarget, LogFormat, LogSettings, Origin, Propagation, QueueTarget, SecretUrl,
     Settings, StoreTarget,
 };
-use crate::retry::{RetryPolicy, WhenAmbiguous};
+use crate::domain::retry::{RetryPolicy, WhenAmbiguous};
 use crate::service::Service;
-use crate::shutdown;
+use crate::service::backends::{self, Opened, StartError};
 use crate::warehouse::{self, Behaviour, Stats, Warehouse};
 
 mod feed;
@@ -92,7 +92,7 @@ pub(super) async fn demo(arguments: Arguments) -> Result<(), Failure> {
     let settings = settings(&arguments, &folder.path().join("demo.db"), url);
     let backends = settings.backends.clone();
     let tally = Arc::new(Tally::default());
-    let drain = shutdown::on_signals().map_err(|error| Failure::Work(error.to_string()))?;
+    let drain = signals::on_signals().map_err(|error| Failure::Work(error.to_string()))?;
     let mut engine = tokio::spawn(Service::new(settings).log(log).observer(tally.clone()).run(drain.clone()));
     tokio::select! {
         () = tally.started() => {}
@@ -190,7 +190,7 @@ async fn feed_until_stopped(
     drain: CancellationToken,
 ) -> Result<(), Failure> {
     let fed = async {
-        let opened: Opened = app::open(&backends, &WorkerId::fresh())?;
+        let opened: Opened = backends::open(&backends, &WorkerId::fresh())?;
         feed::feed(&opened, rate, orders, &tally, &drain).await
     }
     .await;

@@ -4,9 +4,9 @@ use std::io;
 use std::process::ExitCode;
 
 use super::output;
-use crate::app::StartError;
 use crate::config::ConfigError;
 use crate::config::redact;
+use crate::service::backends::StartError;
 
 /// Exit codes as the contract has them.
 const FAILED_AT_WORK: u8 = 1;

@@ -7,11 +7,13 @@ use clap::Args;
 use super::failure::Failure;
 use super::{connect, output};
 use crate::WorkerId;
+use crate::backend::sqlite::database as sqlite;
 use crate::config::StoreTarget;
 use crate::config::layers::Origins;
 use crate::config::options::BackendOptions;
 use crate::config::values::{self, Patience};
-use crate::{app, retry, sqlite, store};
+use crate::domain::retry;
+use crate::service::backends;
 
 /// Make or update the worker's own tables
 ///
@@ -42,12 +44,12 @@ pub(super) async fn migrate(arguments: Arguments, origins: &Origins) -> Result<(
     let backends = arguments.backends.resolve(origins)?;
     if arguments.print {
         let sql = match backends.store {
-            StoreTarget::Postgres(_) => store::postgres::migration_sql(),
+            StoreTarget::Postgres(_) => crate::backend::postgres::migration_sql(),
             StoreTarget::Sqlite(_) => sqlite::migration_sql(),
         };
         return output::print(sql.trim_end());
     }
-    let store = app::open_store(&backends, &WorkerId::fresh())?;
+    let store = backends::open_store(&backends, &WorkerId::fresh())?;
     let began = Instant::now();
     let mut say = connect::patient_notes();
     let mut failures = 0;

@@ -11,8 +11,8 @@ use super::{connect, output};
 use crate::config::layers::Origins;
 use crate::config::options::BackendOptions;
 use crate::config::values::{self, Patience};
-use crate::order::{IdempotencyKey, OrderId, iso_8601};
-use crate::store::{BuriedLetter, LetterFilter, OrderReport, OrderStore, StoreError, TimelineEntry};
+use crate::domain::order::{IdempotencyKey, OrderId, iso_8601};
+use crate::port::store::{BuriedLetter, LetterFilter, OrderReport, OrderStore, StoreError, TimelineEntry};
 
 /// Show one order: its row, and every step that it took
 #[derive(Debug, Args)]
@@ -178,7 +178,7 @@ impl<'a> JsonEntry<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::order::{Fence, State};
+    use crate::domain::order::{Fence, State};
 
     fn history() -> History {
         let entry = |at, state, note: &str| TimelineEntry {

@@ -4,12 +4,12 @@ use clap::Args;
 
 use super::connect;
 use super::failure::Failure;
+use crate::cli::signals;
 use crate::config::layers::Origins;
 use crate::config::options::RunOptions;
 use crate::config::{LogFormat, LogSettings};
-use crate::logging::{self, Filter, Log};
+use crate::observe::logging::{self, Filter, Log};
 use crate::service::Service;
-use crate::shutdown;
 
 /// Run the service: take orders from the queue and work them off until told to stop
 ///
@@ -35,13 +35,13 @@ pub(super) async fn run(arguments: Arguments, origins: &Origins) -> Result<(), F
     let (settings, log) = arguments.options.resolve(origins)?;
     let log = start_logging(&log)?;
     #[cfg(feature = "faults")]
-    crate::mutant::announce();
+    crate::testing::mutant::announce();
     tracing::debug!(?settings, "configuration");
     if let Some(doubt) = connect::doubt(&settings.backends) {
         tracing::warn!("{doubt}");
     }
     let drain =
-        shutdown::on_signals().map_err(|error| Failure::Work(format!("signals can't be listened for: {error}")))?;
+        signals::on_signals().map_err(|error| Failure::Work(format!("signals can't be listened for: {error}")))?;
     Ok(Service::new(settings).log(log).run(drain).await?)
 }
 

@@ -9,14 +9,14 @@ use serde::Serialize;
 
 use super::failure::Failure;
 use super::{connect, output};
-use crate::app::Opened;
+use crate::cli::signals;
 use crate::config::Backends;
 use crate::config::layers::Origins;
 use crate::config::options::BackendOptions;
 use crate::config::values::{self, Patience};
-use crate::queue::Depth;
-use crate::shutdown;
-use crate::store::Summary;
+use crate::port::queue::Depth;
+use crate::port::store::Summary;
+use crate::service::backends::Opened;
 
 /// Clears the screen from its upper left corner on.
 const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
@@ -57,7 +57,7 @@ pub(super) async fn status(arguments: Arguments, origins: &Origins) -> Result<()
         let report = Report::of(&opened).await.map_err(Failure::Work)?;
         return output::print(&show(&report, &backends, arguments.json)?);
     };
-    let stop = shutdown::on_signals().map_err(|error| Failure::Work(error.to_string()))?;
+    let stop = signals::on_signals().map_err(|error| Failure::Work(error.to_string()))?;
     let watching = watch(&opened, &backends, arguments.json, Duration::from_secs(seconds));
     stop.run_until_cancelled(watching).await.unwrap_or(Ok(()))
 }

@@ -8,13 +8,13 @@ use serde::Serialize;
 
 use super::failure::Failure;
 use super::{connect, output};
-use crate::app::Opened;
+use crate::cli::signals;
 use crate::config::layers::Origins;
 use crate::config::options::BackendOptions;
 use crate::config::values::{self, Migrate, Patience};
-use crate::intake::submit::{self, BATCH};
-use crate::intake::{Columns, Field, Format};
-use crate::shutdown;
+use crate::operations::import::submit::{self, BATCH};
+use crate::operations::import::{Columns, Field, Format};
+use crate::service::backends::Opened;
 
 mod collect;
 mod rejects;
@@ -115,7 +115,7 @@ pub(super) async fn submit(arguments: Arguments, origins: &Origins) -> Result<()
         let products: HashSet<&str> = collected.rows.iter().map(|row| row.order.product.as_str()).collect();
         outcome.products = products.len();
     } else if !collected.rows.is_empty() {
-        let stop = shutdown::on_signals().map_err(|error| Failure::Work(error.to_string()))?;
+        let stop = signals::on_signals().map_err(|error| Failure::Work(error.to_string()))?;
         let migrate = arguments.migrate == Migrate::Auto;
         let connecting = connect::connect(&backends, migrate, arguments.wait.limit());
         let opened = stop

@@ -12,8 +12,8 @@ use crate::config::Backends;
 use crate::config::layers::Origins;
 use crate::config::options::BackendOptions;
 use crate::config::values::{self, Patience};
-use crate::order::OrderId;
-use crate::verification::{self, Findings};
+use crate::domain::order::OrderId;
+use crate::operations::verify::{self, Findings};
 
 /// Orders named in a finding at most.
 const NAMED: usize = 10;
@@ -54,7 +54,7 @@ pub(super) async fn verify(arguments: Arguments, origins: &Origins) -> Result<()
     let backends = arguments.backends.resolve(origins)?;
     connect::must_exist(&backends)?;
     let opened = connect::connect(&backends, false, arguments.wait.limit()).await?;
-    let findings = verification::verify(&*opened.queue, &*opened.store, arguments.pause)
+    let findings = verify::verify(&*opened.queue, &*opened.store, arguments.pause)
         .await
         .map_err(|error| Failure::Work(error.to_string()))?;
     if arguments.json {
@@ -163,7 +163,7 @@ fn text(findings: &Findings, backends: &Backends) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::queue::inventory::Strays;
+    use crate::port::queue_maintenance::Strays;
 
     fn findings() -> Findings {
         Findings {

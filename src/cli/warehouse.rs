@@ -8,10 +8,11 @@ use clap::Args;
 
 use super::failure::Failure;
 use super::{output, run};
+use crate::admin;
+use crate::cli::signals;
 use crate::config::values::{self, Opaque};
 use crate::config::{LogSettings, Origin};
 use crate::warehouse::{Behaviour, OpenError, Settings, Warehouse};
-use crate::{http, shutdown};
 
 /// A reference warehouse, to try the HTTP fulfiller on: right by default, wrong on command
 ///
@@ -66,10 +67,10 @@ pub(super) async fn warehouse(arguments: Arguments) -> Result<(), Failure> {
         token: arguments.token,
         secrets: arguments.secrets,
     })?;
-    let listener = http::bind(arguments.listen).await.map_err(|error| Failure::Work(error.to_string()))?;
+    let listener = admin::bind(arguments.listen).await.map_err(|error| Failure::Work(error.to_string()))?;
     let address = listener.local_addr().map_err(|error| Failure::Work(error.to_string()))?;
     let stop =
-        shutdown::on_signals().map_err(|error| Failure::Work(format!("signals can't be listened for: {error}")))?;
+        signals::on_signals().map_err(|error| Failure::Work(format!("signals can't be listened for: {error}")))?;
     output::print(&format!("http://{address}/shipments"))?;
     Arc::new(warehouse).serve(listener, stop).await;
     Ok(())

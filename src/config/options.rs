@@ -13,7 +13,7 @@ use super::settings::{
 };
 use super::values::{Latency, Migrate, Opaque, Patience, Switch};
 use super::{ConfigError, redact, redis_url, target, values};
-use crate::retry::{RetryPolicy, WhenAmbiguous};
+use crate::domain::retry::{RetryPolicy, WhenAmbiguous};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);

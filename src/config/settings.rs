@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Origin, redis_url};
-use crate::retry::RetryPolicy;
+use crate::domain::retry::RetryPolicy;
 
 /// A URL that may hold a password: shows itself only redacted.
 #[derive(Clone, PartialEq, Eq)]

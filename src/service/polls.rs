@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::app::Opened;
 use crate::event::{Dependency, Event, Observers};
-use crate::store::audit::Audit;
+use crate::port::reconciliation::Audit;
+use crate::service::backends::Opened;
 
 /// How often queue and store are asked how they are while nothing else asks.
 const POLL_EVERY: Duration = Duration::from_secs(2);

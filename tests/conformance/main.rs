@@ -1,5 +1,5 @@
-//! The conformance suite: what every backend of [`fulfillment_worker::queue::Queue`] and
-//! [`fulfillment_worker::store::OrderStore`] must do, case by case, under the same names for each backend.
+//! The conformance suite: what every backend of [`fulfillment_worker::port::queue::Queue`] and
+//! [`fulfillment_worker::port::store::OrderStore`] must do, case by case, under the same names for each backend.
 //!
 //! A case is a generic function over a fixture; [`cases!`] makes it a test of its own for a backend, so that a failure
 //! reads `queue::redis::a_claimed_message_is_not_claimed_again`. Run one backend with

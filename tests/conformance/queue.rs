@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fulfillment_worker::queue::inventory::Inventory;
-use fulfillment_worker::queue::{Claim, Disposition, Queue, Settlement};
+use fulfillment_worker::port::queue::{Claim, Disposition, Queue, Settlement};
+use fulfillment_worker::port::queue_maintenance::Inventory;
 use tokio::time::Instant;
 
 mod claiming;

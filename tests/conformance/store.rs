@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fulfillment_worker::WorkerId;
-use fulfillment_worker::order::{Fence, Order, OrderId};
-use fulfillment_worker::store::audit::Audit;
-use fulfillment_worker::store::{
+use fulfillment_worker::domain::order::{Fence, Order, OrderId};
+use fulfillment_worker::port::reconciliation::Audit;
+use fulfillment_worker::port::store::{
     BeginRequest, Begun, Conclusion, DeadLetter, DeadReason, Renewal, Renewed, Target, Verdict,
 };
 

@@ -4,9 +4,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use fulfillment_worker::health::{Health, SILENCE_LIMIT};
-use fulfillment_worker::http::{Limits, Routes, bind, serve_within};
-use fulfillment_worker::metrics::{Cgroup, LogMessages, Metrics};
+use fulfillment_worker::admin::{Limits, Routes, bind, serve_within};
+use fulfillment_worker::observe::health::{Health, SILENCE_LIMIT};
+use fulfillment_worker::observe::metrics::{Cgroup, LogMessages, Metrics};
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 

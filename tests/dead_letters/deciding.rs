@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use fulfillment_worker::order::OrderId;
-use fulfillment_worker::store::{Decision, OrderStore};
+use fulfillment_worker::domain::order::OrderId;
+use fulfillment_worker::port::store::{Decision, OrderStore};
 use serde_json::json;
 
 use crate::place::{Place, message};

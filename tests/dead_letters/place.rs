@@ -4,12 +4,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use fulfillment_worker::WorkerId;
-use fulfillment_worker::order::OrderId;
-use fulfillment_worker::queue::Queue;
-use fulfillment_worker::queue::sqlite::{SqliteQueue, SqliteQueueOptions};
-use fulfillment_worker::sqlite::Database;
-use fulfillment_worker::store::sqlite::{SqliteStore, SqliteStoreOptions};
-use fulfillment_worker::store::{
+use fulfillment_worker::backend::sqlite::database::Database;
+use fulfillment_worker::backend::sqlite::queue::{SqliteQueue, SqliteQueueOptions};
+use fulfillment_worker::backend::sqlite::store::{SqliteStore, SqliteStoreOptions};
+use fulfillment_worker::domain::order::OrderId;
+use fulfillment_worker::port::queue::Queue;
+use fulfillment_worker::port::store::{
     BeginRequest, Begun, Conclusion, DeadLetter, DeadReason, NewOrder, OrderStore, Target,
 };
 use serde_json::Value;

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fulfillment_worker::admin::{Routes, bind, serve};
+use fulfillment_worker::domain::order::OrderId;
 use fulfillment_worker::event::{Event, Observer, Subject};
-use fulfillment_worker::health::{Health, SILENCE_LIMIT};
-use fulfillment_worker::http::{Routes, bind, serve};
-use fulfillment_worker::metrics::{LogMessages, Metrics};
-use fulfillment_worker::order::OrderId;
-use fulfillment_worker::trace::TraceContext;
+use fulfillment_worker::observe::health::{Health, SILENCE_LIMIT};
+use fulfillment_worker::observe::metrics::{LogMessages, Metrics};
+use fulfillment_worker::observe::trace::TraceContext;
 use opentelemetry::trace::{SpanId, TraceId};
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};

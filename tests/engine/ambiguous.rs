@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fulfillment_worker::domain::order::OrderId;
+use fulfillment_worker::domain::retry::WhenAmbiguous;
 use fulfillment_worker::engine::EngineOptions;
-use fulfillment_worker::fulfiller::Outcome;
-use fulfillment_worker::order::OrderId;
-use fulfillment_worker::queue::Depth;
-use fulfillment_worker::retry::WhenAmbiguous;
-use fulfillment_worker::store::{BeginRequest, Begun, LetterFilter, TAKEN_OVER};
+use fulfillment_worker::port::fulfiller::Outcome;
+use fulfillment_worker::port::queue::Depth;
+use fulfillment_worker::port::store::{BeginRequest, Begun, LetterFilter, TAKEN_OVER};
 use tokio::sync::Notify;
 
 use crate::faults::{HeldUp, Moment};

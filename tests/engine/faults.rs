@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use fulfillment_worker::order::OrderId;
-use fulfillment_worker::queue::{Claimed, Depth, Held, Queue, QueueError, Receipt, Settlement};
-use fulfillment_worker::store::{
+use fulfillment_worker::domain::order::OrderId;
+use fulfillment_worker::port::queue::{Claimed, Depth, Held, Queue, QueueError, Receipt, Settlement};
+use fulfillment_worker::port::store::{
     BeginRequest, Begun, BuriedLetter, Conclusion, ConnectionUse, DeadLetter, Decision, Inserted, LetterCount,
     LetterFilter, NewOrder, OrderReport, OrderStore, Redriven, Renewal, Renewed, Resolution, StoreError, Summary,
     TimelineEntry, Verdict,

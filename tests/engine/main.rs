@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use faults::{HeldUp, Moment, SlowToSettle};
 use fulfillment_worker::engine::EngineOptions;
-use fulfillment_worker::fulfiller::Outcome;
-use fulfillment_worker::queue::Depth;
-use fulfillment_worker::store::{BeginRequest, Begun, LetterFilter};
+use fulfillment_worker::port::fulfiller::Outcome;
+use fulfillment_worker::port::queue::Depth;
+use fulfillment_worker::port::store::{BeginRequest, Begun, LetterFilter};
 use rig::{Place, fulfilled, options, try_again};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fulfillment_worker::config::ReconcileSettings;
+use fulfillment_worker::domain::order::OrderId;
+use fulfillment_worker::engine::reconciler::{Reconciler, Watermark};
 use fulfillment_worker::event::{Event, Observer, Observers};
-use fulfillment_worker::order::OrderId;
-use fulfillment_worker::queue::{Depth, Disposition, Queue, Settlement};
-use fulfillment_worker::reconciler::{Reconciler, Watermark};
-use fulfillment_worker::store::{BeginRequest, Conclusion, OrderStore, Target};
+use fulfillment_worker::port::queue::{Depth, Disposition, Queue, Settlement};
+use fulfillment_worker::port::store::{BeginRequest, Conclusion, OrderStore, Target};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -152,7 +152,7 @@ async fn an_order_in_backoff_is_not_adopted() {
     // One waits for its retry, the other one is claimed and not begun.
     let claims = queue.claim(2).await.unwrap().claims;
     let begun = store.begin(&[BeginRequest { order_id: ids[0], attempt: 1, correlation_id: None }]).await.unwrap();
-    let fulfillment_worker::store::Begun::Started { fence, .. } = begun[0] else { panic!("{begun:?}") };
+    let fulfillment_worker::port::store::Begun::Started { fence, .. } = begun[0] else { panic!("{begun:?}") };
     let to = Target::Pending { reason: "the warehouse failed".to_owned() };
     let conclusion = Conclusion { order_id: ids[0], fence, attempt: 1, correlation_id: None, to, maybe_applied: false };
     store.conclude(&[conclusion]).await.unwrap();
@@ -323,7 +323,7 @@ async fn begin_and_lose(place: &Place, id: OrderId) -> u32 {
     let claim = queue.claim(10).await.unwrap().claims.remove(0);
     let request = BeginRequest { order_id: id, attempt: claim.attempt, correlation_id: None };
     let begun = place.sqlite_store(LEASE).begin(&[request]).await.unwrap();
-    assert!(matches!(begun[0], fulfillment_worker::store::Begun::Started { .. }), "{begun:?}");
+    assert!(matches!(begun[0], fulfillment_worker::port::store::Begun::Started { .. }), "{begun:?}");
     queue.settle(&[Settlement { receipt: claim.receipt, disposition: Disposition::Ack }]).await.unwrap();
     claim.attempt
 }

@@ -6,17 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fulfillment_worker::WorkerId;
+use fulfillment_worker::backend::sqlite::database::Database;
+use fulfillment_worker::backend::sqlite::queue::{SqliteQueue, SqliteQueueOptions};
+use fulfillment_worker::backend::sqlite::store::{SqliteStore, SqliteStoreOptions};
+use fulfillment_worker::domain::message::Message;
+use fulfillment_worker::domain::order::{IdempotencyKey, Order, OrderId};
+use fulfillment_worker::domain::retry::{RetryPolicy, WhenAmbiguous};
 use fulfillment_worker::engine::{Engine, EngineOptions};
 use fulfillment_worker::event::{Event, Observer, Observers};
-use fulfillment_worker::fulfiller::{Fulfiller, Outcome};
-use fulfillment_worker::message::Message;
-use fulfillment_worker::order::{IdempotencyKey, Order, OrderId};
-use fulfillment_worker::queue::sqlite::{SqliteQueue, SqliteQueueOptions};
-use fulfillment_worker::queue::{Depth, Queue};
-use fulfillment_worker::retry::{RetryPolicy, WhenAmbiguous};
-use fulfillment_worker::sqlite::Database;
-use fulfillment_worker::store::sqlite::{SqliteStore, SqliteStoreOptions};
-use fulfillment_worker::store::{NewOrder, OrderStore};
+use fulfillment_worker::port::fulfiller::{Fulfiller, Outcome};
+use fulfillment_worker::port::queue::{Depth, Queue};
+use fulfillment_worker::port::store::{NewOrder, OrderStore};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use fulfillment_worker::fulfiller::{Fulfiller, Outcome};
-use fulfillment_worker::order::{IdempotencyKey, Order};
+use fulfillment_worker::domain::order::{IdempotencyKey, Order};
+use fulfillment_worker::port::fulfiller::{Fulfiller, Outcome};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::rig::{Place, fulfilled, options};

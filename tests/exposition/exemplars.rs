@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use fulfillment_worker::event::{Event, Observer, Subject};
-use fulfillment_worker::metrics::{Format, Metrics};
-use fulfillment_worker::trace::TraceContext;
+use fulfillment_worker::observe::metrics::{Format, Metrics};
+use fulfillment_worker::observe::trace::TraceContext;
 use opentelemetry::trace::{SpanId, TraceId};
 use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::{Exemplar, Histogram, MetricFamily};
 use prost::Message;

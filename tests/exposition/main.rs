@@ -11,15 +11,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use fulfillment_worker::domain::order::OrderId;
 use fulfillment_worker::event::{
     BreakerState, CallId, CallOutcome, Dependency, Drift, Event, HeldBack, Lease, Limiter, Observer, RequestClass,
     RetryReason, Stage, Subject,
 };
-use fulfillment_worker::metrics::{Cgroup, Format, LogMessages, Metrics};
-use fulfillment_worker::order::OrderId;
-use fulfillment_worker::queue::Depth;
-use fulfillment_worker::store::audit::{OpenOrders, OpenState};
-use fulfillment_worker::store::{ConnectionUse, DeadReason};
+use fulfillment_worker::observe::metrics::{Cgroup, Format, LogMessages, Metrics};
+use fulfillment_worker::port::queue::Depth;
+use fulfillment_worker::port::reconciliation::{OpenOrders, OpenState};
+use fulfillment_worker::port::store::{ConnectionUse, DeadReason};
 use tokio::runtime::{Builder, Runtime};
 
 mod exemplars;

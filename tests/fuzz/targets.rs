@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use fulfillment_worker::backend::redis::reply;
+use fulfillment_worker::backend::warehouse_http::answer::{self, Asked, Meaning};
 use fulfillment_worker::config::file::ConfigFile;
 use fulfillment_worker::config::{ConfigError, QueueTarget, SecretUrl, StoreTarget, redact};
-use fulfillment_worker::fulfiller::http::answer::{self, Asked, Meaning};
-use fulfillment_worker::intake::{Columns, Entry, Format, MAX_LINE_BYTES, Orders};
-use fulfillment_worker::message;
-use fulfillment_worker::queue::redis::reply;
+use fulfillment_worker::domain::message;
+use fulfillment_worker::operations::import::{Columns, Entry, Format, MAX_LINE_BYTES, Orders};
 use redis::Value;
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};

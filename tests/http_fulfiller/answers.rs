@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fulfillment_worker::event::RequestClass;
-use fulfillment_worker::fulfiller::Outcome;
+use fulfillment_worker::port::fulfiller::Outcome;
 
 use crate::peer::{Peer, Reply, answer};
 use crate::rig::{Rig, fulfilled, order, target};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use fulfillment_worker::config::HttpTarget;
 use fulfillment_worker::event::BreakerState;
-use fulfillment_worker::fulfiller::{Fulfiller, Outcome};
+use fulfillment_worker::port::fulfiller::{Fulfiller, Outcome};
 use tokio::sync::Semaphore;
 
 use crate::peer::{Peer, Reply, answer, ok};

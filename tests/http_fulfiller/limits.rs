@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use fulfillment_worker::config::HttpTarget;
 use fulfillment_worker::event::Limiter;
-use fulfillment_worker::fulfiller::{Fulfiller, Outcome};
+use fulfillment_worker::port::fulfiller::{Fulfiller, Outcome};
 use futures::FutureExt;
 use tokio::sync::Semaphore;
 

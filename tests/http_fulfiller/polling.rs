@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fulfillment_worker::config::HttpTarget;
 use fulfillment_worker::event::RequestClass;
-use fulfillment_worker::fulfiller::Outcome;
+use fulfillment_worker::port::fulfiller::Outcome;
 
 use crate::peer::{Peer, Received, Reply, answer, ok};
 use crate::rig::{Rig, TOKEN, fulfilled, order, target, with_secrets};

@@ -4,8 +4,8 @@ use std::io::Write;
 use std::process::Stdio;
 
 use fulfillment_worker::config::HttpTarget;
-use fulfillment_worker::fulfiller::Outcome;
-use fulfillment_worker::order::Order;
+use fulfillment_worker::domain::order::Order;
+use fulfillment_worker::port::fulfiller::Outcome;
 
 use crate::peer::{Peer, Received, Reply, answer, ok};
 use crate::python::python;

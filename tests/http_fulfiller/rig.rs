@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use fulfillment_worker::backend::warehouse_http::HttpFulfiller;
 use fulfillment_worker::config::{HttpTarget, Secret, SecretUrl};
+use fulfillment_worker::domain::order::{Order, OrderId};
 use fulfillment_worker::event::{BreakerState, Dependency, Event, Limiter, Observer, Observers, RequestClass};
-use fulfillment_worker::fulfiller::http::HttpFulfiller;
-use fulfillment_worker::fulfiller::{Fulfiller, Outcome};
-use fulfillment_worker::order::{Order, OrderId};
+use fulfillment_worker::port::fulfiller::{Fulfiller, Outcome};
 
 pub(crate) const TOKEN: &str = "hush-token-8d1f";
 pub(crate) const SECRETS: [&str; 2] =

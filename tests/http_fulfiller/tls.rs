@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use fulfillment_worker::backend::warehouse_http::HttpFulfiller;
 use fulfillment_worker::config::{ClientCertificate, HttpTarget};
 use fulfillment_worker::event::RequestClass;
-use fulfillment_worker::fulfiller::Outcome;
-use fulfillment_worker::fulfiller::http::HttpFulfiller;
+use fulfillment_worker::port::fulfiller::Outcome;
 use tokio::io::AsyncWriteExt;
 
 use crate::peer::{Peer, answer};

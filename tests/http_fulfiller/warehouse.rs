@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fulfillment_worker::config::HttpTarget;
-use fulfillment_worker::fulfiller::Outcome;
+use fulfillment_worker::port::fulfiller::Outcome;
 use serde_json::{Value, json};
 
 use crate::rig::{Rig, SECRETS, TOKEN, order, target, with_secrets};

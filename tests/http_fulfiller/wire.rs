@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use fulfillment_worker::backend::warehouse_http::HttpFulfiller;
 use fulfillment_worker::config::HttpTarget;
 use fulfillment_worker::event::RequestClass;
-use fulfillment_worker::fulfiller::Outcome;
-use fulfillment_worker::fulfiller::http::HttpFulfiller;
+use fulfillment_worker::port::fulfiller::Outcome;
 
 use crate::peer::{Peer, Reply, answer, ok};
 use crate::rig::{Rig, fulfilled, order, target};

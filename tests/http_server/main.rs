@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use fulfillment_worker::admin::{Limits, bind};
 use fulfillment_worker::event::{Dependency, Event, Loop};
-use fulfillment_worker::http::{Limits, bind};
 
 mod client;
 mod server;

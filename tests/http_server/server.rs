@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fulfillment_worker::admin::{Limits, Routes, bind, serve_within};
 use fulfillment_worker::event::{Event, Observer};
-use fulfillment_worker::health::{Health, SILENCE_LIMIT};
-use fulfillment_worker::http::{Limits, Routes, bind, serve_within};
-use fulfillment_worker::metrics::{LogMessages, Metrics};
+use fulfillment_worker::observe::health::{Health, SILENCE_LIMIT};
+use fulfillment_worker::observe::metrics::{LogMessages, Metrics};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fulfillment_worker::config::{self, environment::Environment};
-use fulfillment_worker::fulfiller::{Fulfiller, Outcome};
-use fulfillment_worker::order::{IdempotencyKey, Order};
+use fulfillment_worker::domain::order::{IdempotencyKey, Order};
+use fulfillment_worker::port::fulfiller::{Fulfiller, Outcome};
 use fulfillment_worker::service::Service;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;

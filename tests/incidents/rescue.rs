@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use fulfillment_worker::WorkerId;
+use fulfillment_worker::backend::postgres::{PostgresStore, PostgresStoreOptions};
+use fulfillment_worker::backend::redis::{RedisQueue, RedisQueueOptions};
 use fulfillment_worker::config::SecretUrl;
+use fulfillment_worker::domain::message::Message;
+use fulfillment_worker::domain::order::{Fence, OrderId};
 use fulfillment_worker::event::Observers;
-use fulfillment_worker::message::Message;
-use fulfillment_worker::order::{Fence, OrderId};
-use fulfillment_worker::queue::inventory::{Adoption, Inventory};
-use fulfillment_worker::queue::redis::{RedisQueue, RedisQueueOptions};
-use fulfillment_worker::store::audit::{Audit, ClaimedUpTo, Orphan, OrphanSearch};
-use fulfillment_worker::store::postgres::{PostgresStore, PostgresStoreOptions};
-use fulfillment_worker::store::{BeginRequest, Begun, Conclusion, OrderStore, Target, Verdict};
+use fulfillment_worker::port::queue_maintenance::{Adoption, Inventory};
+use fulfillment_worker::port::reconciliation::{Audit, ClaimedUpTo, Orphan, OrphanSearch};
+use fulfillment_worker::port::store::{BeginRequest, Begun, Conclusion, OrderStore, Target, Verdict};
 
 use crate::support::orders::{all_fulfilled_once, attempts_begun, insert, status};
 use crate::support::postgres::TestDatabase;

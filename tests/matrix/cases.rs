@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use fulfillment_worker::failpoint::{Action, Place, Side, Step};
+use fulfillment_worker::testing::failpoint::{Action, Place, Side, Step};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;

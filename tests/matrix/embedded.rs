@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use fulfillment_worker::sqlite::Database;
+use fulfillment_worker::backend::sqlite::database::Database;
 use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;

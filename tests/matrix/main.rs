@@ -32,7 +32,7 @@ mod table;
 use std::time::Instant;
 
 use cases::Case;
-use fulfillment_worker::failpoint::Place;
+use fulfillment_worker::testing::failpoint::Place;
 use table::Table;
 
 /// Cases of the slice beside a kill at each point.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
-use fulfillment_worker::failpoint::{Action, GATE_VARIABLE, PASSED, REACHED, Step, VARIABLE};
+use fulfillment_worker::testing::failpoint::{Action, GATE_VARIABLE, PASSED, REACHED, Step, VARIABLE};
 use serde_json::{Value, json};
 
 use crate::cases::{Case, Setting};

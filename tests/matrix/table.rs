@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use fulfillment_worker::failpoint::{Action, Place, Side, Step};
+use fulfillment_worker::testing::failpoint::{Action, Place, Side, Step};
 use serde_json::{Value, json};
 
 use crate::cases::{Case, Setting, actions, points};

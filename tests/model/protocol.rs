@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fulfillment_worker::order::{Order as RealOrder, OrderId};
+use fulfillment_worker::domain::order::{Order as RealOrder, OrderId};
 use stateright::{Model, Property};
 
 use crate::setting::{Guard, Setting};

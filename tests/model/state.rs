@@ -3,7 +3,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use fulfillment_worker::order::State as RowState;
+use fulfillment_worker::domain::order::State as RowState;
 
 /// How many workers there are.
 pub(crate) const WORKERS: usize = 2;

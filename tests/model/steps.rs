@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fulfillment_worker::order::{Fence, Refusal, RowView, Step, admit};
+use fulfillment_worker::domain::order::{Fence, Refusal, RowView, Step, admit};
 
 use crate::protocol::{Action, Protocol};
 use crate::setting::Guard;

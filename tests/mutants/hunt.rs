@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
-use fulfillment_worker::mutant::Mutant;
+use fulfillment_worker::testing::mutant::Mutant;
 
 use crate::scene::Scene;
 use crate::support::worker::binary;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fulfillment_worker::mutant::Mutant;
+use fulfillment_worker::testing::mutant::Mutant;
 
 use crate::hunt::{Hunt, WITHOUT_RECONCILER};
 use crate::proxy::Behaviour;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use fulfillment_worker::mutant::Mutant;
+use fulfillment_worker::testing::mutant::Mutant;
 
 use crate::hunt::{Hunt, WITHOUT_RECONCILER};
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use fulfillment_worker::order::Fence;
-use fulfillment_worker::store::audit::{Audit, OpenState};
-use fulfillment_worker::store::{Begun, OrderStore, Verdict};
+use fulfillment_worker::domain::order::Fence;
+use fulfillment_worker::port::reconciliation::{Audit, OpenState};
+use fulfillment_worker::port::store::{Begun, OrderStore, Verdict};
 
 use crate::support::postgres::TestDatabase;
 use crate::{LEASE, begin, fulfilled, migrated, open, put};

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fulfillment_worker::WorkerId;
+use fulfillment_worker::backend::postgres::{PostgresStore, PostgresStoreOptions};
 use fulfillment_worker::config::SecretUrl;
 use fulfillment_worker::event::Observers;
-use fulfillment_worker::store::postgres::{PostgresStore, PostgresStoreOptions};
-use fulfillment_worker::store::{BeginRequest, Begun, OrderStore, StoreError};
+use fulfillment_worker::port::store::{BeginRequest, Begun, OrderStore, StoreError};
 
 use crate::support::postgres::{PostgresServer, TestDatabase};
 use crate::support::{LONG, eventually, expect_equal, free_port};

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use fulfillment_worker::order::{Fence, OrderId, State};
-use fulfillment_worker::store::postgres::PostgresStore;
-use fulfillment_worker::store::{
+use fulfillment_worker::backend::postgres::PostgresStore;
+use fulfillment_worker::domain::order::{Fence, OrderId, State};
+use fulfillment_worker::port::store::{
     BeginRequest, Begun, Conclusion, DeadLetter, DeadReason, Decision, LetterFilter, OrderStore, Redriven, Renewal,
     Renewed, RetryStep, Target, Verdict,
 };

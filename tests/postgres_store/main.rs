@@ -12,11 +12,11 @@
 use std::time::Duration;
 
 use fulfillment_worker::WorkerId;
+use fulfillment_worker::backend::postgres::{PostgresStore, PostgresStoreOptions};
 use fulfillment_worker::config::SecretUrl;
+use fulfillment_worker::domain::order::OrderId;
 use fulfillment_worker::event::Observers;
-use fulfillment_worker::order::OrderId;
-use fulfillment_worker::store::postgres::{PostgresStore, PostgresStoreOptions};
-use fulfillment_worker::store::{BeginRequest, Begun, Conclusion, OrderStore, Target};
+use fulfillment_worker::port::store::{BeginRequest, Begun, Conclusion, OrderStore, Target};
 use tokio_postgres::Client;
 
 use support::{LONG, eventually, expect_equal};
@@ -72,7 +72,7 @@ async fn begin(store: &dyn OrderStore, order_id: OrderId) -> Begun {
     store.begin(&[BeginRequest { order_id, attempt: 1, correlation_id: None }]).await.unwrap().remove(0)
 }
 
-fn fulfilled(order_id: OrderId, fence: fulfillment_worker::order::Fence) -> Conclusion {
+fn fulfilled(order_id: OrderId, fence: fulfillment_worker::domain::order::Fence) -> Conclusion {
     let to = Target::Fulfilled { reference: None };
     Conclusion { order_id, fence, attempt: 1, correlation_id: None, to, maybe_applied: false }
 }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use fulfillment_worker::store::StoreError;
-use fulfillment_worker::store::audit::{Audit, OPEN_ORDERS_LIMIT};
+use fulfillment_worker::port::reconciliation::{Audit, OPEN_ORDERS_LIMIT};
+use fulfillment_worker::port::store::StoreError;
 use tokio_postgres::Client;
 
 use crate::support::postgres::TestDatabase;
 use crate::{LEASE, migrated, open};
 
-const COUNT: &str = include_str!("../../src/store/postgres/open_orders.sql");
+const COUNT: &str = include_str!("../../src/backend/postgres/open_orders.sql");
 
 /// Pages of 8 KiB that the count may read. The table has some 8,000.
 const MOST_PAGES: i64 = 200;
@@ -89,8 +89,8 @@ async fn connections_are_told_by_what_they_do() {
     let (store, client) = migrated(&database).await;
     drop(store);
     let store = std::sync::Arc::new(open(database.url(), LEASE, 3));
-    let seen = |store: &dyn fulfillment_worker::store::OrderStore| {
-        let fulfillment_worker::store::ConnectionUse { idle, in_use, limit } = store.connections();
+    let seen = |store: &dyn fulfillment_worker::port::store::OrderStore| {
+        let fulfillment_worker::port::store::ConnectionUse { idle, in_use, limit } = store.connections();
         (idle, in_use, limit)
     };
     assert_eq!(seen(&*store), (0, 0, 3), "none is made before it is needed");

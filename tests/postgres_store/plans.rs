@@ -44,9 +44,9 @@ async fn plans(client: &Client, first: i64) -> Vec<String> {
     ];
     let mut plans = Vec::new();
     for (statement, parameters) in [
-        (include_str!("../../src/store/postgres/begin.sql"), begin),
-        (include_str!("../../src/store/postgres/renew.sql"), renew),
-        (include_str!("../../src/store/postgres/conclude.sql"), conclude),
+        (include_str!("../../src/backend/postgres/begin.sql"), begin),
+        (include_str!("../../src/backend/postgres/renew.sql"), renew),
+        (include_str!("../../src/backend/postgres/conclude.sql"), conclude),
     ] {
         let rows = client.query_typed(&format!("EXPLAIN {statement}"), parameters).await.unwrap();
         let lines: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();

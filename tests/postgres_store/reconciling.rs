@@ -1,8 +1,8 @@
 //! The plans that the search for orphans, and the count of what is too old for it, get. The search runs twice a minute,
 //! beside everything else.
 
-use fulfillment_worker::order::OrderId;
-use fulfillment_worker::store::audit::{Audit, ClaimedUpTo, OrphanSearch};
+use fulfillment_worker::domain::order::OrderId;
+use fulfillment_worker::port::reconciliation::{Audit, ClaimedUpTo, OrphanSearch};
 use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -19,11 +19,11 @@ async fn plan_of_search(client: &Client) -> String {
         (&0_i64, Type::INT8),
         (&10_000_i64, Type::INT8),
     ];
-    plan(client, include_str!("../../src/store/postgres/orphans.sql"), parameters).await
+    plan(client, include_str!("../../src/backend/postgres/orphans.sql"), parameters).await
 }
 
 async fn plan_of_count(client: &Client) -> String {
-    plan(client, include_str!("../../src/store/postgres/left_alone.sql"), &[(&604_800.0, Type::FLOAT8)]).await
+    plan(client, include_str!("../../src/backend/postgres/left_alone.sql"), &[(&604_800.0, Type::FLOAT8)]).await
 }
 
 async fn plan(client: &Client, statement: &str, parameters: &[(&(dyn ToSql + Sync), Type)]) -> String {

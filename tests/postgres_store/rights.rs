@@ -1,7 +1,9 @@
 //! What a role may do, and what `migrate` touches.
 
-use fulfillment_worker::store::postgres::migration_sql;
-use fulfillment_worker::store::{BeginRequest, Begun, DeadLetter, DeadReason, LetterFilter, OrderStore, StoreError};
+use fulfillment_worker::backend::postgres::migration_sql;
+use fulfillment_worker::port::store::{
+    BeginRequest, Begun, DeadLetter, DeadReason, LetterFilter, OrderStore, StoreError,
+};
 use tokio_postgres::Client;
 
 use crate::support::postgres::TestDatabase;

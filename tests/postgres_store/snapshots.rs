@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use fulfillment_worker::order::{Fence, OrderId, State};
-use fulfillment_worker::store::postgres::PostgresStore;
-use fulfillment_worker::store::{Begun, OrderStore, Renewal, Renewed, Verdict};
+use fulfillment_worker::backend::postgres::PostgresStore;
+use fulfillment_worker::domain::order::{Fence, OrderId, State};
+use fulfillment_worker::port::store::{Begun, OrderStore, Renewal, Renewed, Verdict};
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 

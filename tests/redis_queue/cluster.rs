@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use fulfillment_worker::queue::redis::RedisQueue;
-use fulfillment_worker::queue::{Depth, Held, Queue};
+use fulfillment_worker::backend::redis::RedisQueue;
+use fulfillment_worker::port::queue::{Depth, Held, Queue};
 
 use crate::nodes::{Migration, Nodes, cluster_push, node};
 use crate::server::{KEY, Server, acks, claim_when_due, push, queue};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use fulfillment_worker::queue::inventory::{Inventory, Strays};
-use fulfillment_worker::queue::{Depth, Held, Queue};
+use fulfillment_worker::port::queue::{Depth, Held, Queue};
+use fulfillment_worker::port::queue_maintenance::{Inventory, Strays};
 
 use crate::server::{KEY, Server, acks, hand_backs, push, queue};
 use crate::support::LONG;

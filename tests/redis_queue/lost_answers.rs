@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::time::Duration;
 
-use fulfillment_worker::queue::{Depth, Disposition, Held, Queue, Settlement};
+use fulfillment_worker::port::queue::{Depth, Disposition, Held, Queue, Settlement};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 

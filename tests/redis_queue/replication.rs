@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use fulfillment_worker::queue::redis::RedisQueue;
+use fulfillment_worker::backend::redis::RedisQueue;
 use redis::FromRedisValue;
 use tempfile::TempDir;
 use tokio::net::TcpStream;

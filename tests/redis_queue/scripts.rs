@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use fulfillment_worker::queue::{Depth, Held, Queue};
+use fulfillment_worker::port::queue::{Depth, Held, Queue};
 use redis::Script;
 
 use crate::server::{KEY, Server, acks, push};
@@ -51,9 +51,9 @@ async fn a_claim_that_is_run_twice_with_one_token_loses_and_overwrites_nothing()
     let server = Server::start().await;
     push(&server.queue(LONG), &["a", "b", "c", "d"]).await.unwrap();
     let claim = Script::new(concat!(
-        include_str!("../../src/queue/redis/common.lua"),
+        include_str!("../../src/backend/redis/common.lua"),
         "\n",
-        include_str!("../../src/queue/redis/claim.lua")
+        include_str!("../../src/backend/redis/claim.lua")
     ));
     let run = || -> Vec<String> {
         let mut connection = server.connect().expect("a connection to Redis");

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use fulfillment_worker::WorkerId;
+use fulfillment_worker::backend::redis::{RedisQueue, RedisQueueOptions};
 use fulfillment_worker::config::redis_url;
 use fulfillment_worker::event::Observers;
-use fulfillment_worker::queue::redis::{RedisQueue, RedisQueueOptions};
-use fulfillment_worker::queue::{Claim, Disposition, Queue, QueueError, Settlement};
+use fulfillment_worker::port::queue::{Claim, Disposition, Queue, QueueError, Settlement};
 use redis::FromRedisValue;
 
 use crate::support::process::Signal;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use fulfillment_worker::queue::{Held, Queue};
+use fulfillment_worker::port::queue::{Held, Queue};
 
 use crate::replication::{MASTER, Sentinel};
 use crate::server::{KEY, Server, acks, push, queue};

@@ -40,13 +40,22 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts `command` with its output, both kinds, in the file `output`.
-    pub(crate) fn start(name: &str, mut command: Command, output: PathBuf) -> Self {
-        let file = File::options().create(true).append(true).open(&output).expect("a file for the output");
-        let errors = file.try_clone().expect("a second handle of the output");
-        let child = command.stdin(Stdio::null()).stdout(file).stderr(errors).spawn().unwrap_or_else(|error| {
+    pub(crate) fn start(name: &str, command: Command, output: PathBuf) -> Self {
+        let stdout = Self::open(&output).into();
+        Self::start_with_stdout(name, command, stdout, output)
+    }
+
+    /// Starts `command` with its standard output going elsewhere, and its errors in the file `output`.
+    pub(crate) fn start_with_stdout(name: &str, mut command: Command, stdout: Stdio, output: PathBuf) -> Self {
+        let errors = Self::open(&output);
+        let child = command.stdin(Stdio::null()).stdout(stdout).stderr(errors).spawn().unwrap_or_else(|error| {
             panic!("{name} ({command:?}) doesn't start: {error}; run scripts/install-packages.sh")
         });
         Self { name: name.to_owned(), child, output }
+    }
+
+    fn open(output: &Path) -> File {
+        File::options().create(true).append(true).open(output).expect("a file for the output")
     }
 
     /// Everything it has written.

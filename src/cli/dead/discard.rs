@@ -6,12 +6,12 @@ use super::outcome::{Outcome, plural};
 use super::selection::{DecisionOptions, Selection};
 use crate::cli::connect;
 use crate::cli::failure::Failure;
+use crate::cli::signals;
 use crate::config::environment::Environment;
 use crate::config::layers::Origins;
 use crate::config::options::BackendOptions;
 use crate::config::values::{self, Patience};
-use crate::shutdown;
-use crate::store::{BuriedLetter, Decision, OrderStore, Resolution, StoreError};
+use crate::port::store::{BuriedLetter, Decision, OrderStore, Resolution, StoreError};
 
 /// Letters decided about in one transaction.
 const BATCH: usize = 100;
@@ -53,7 +53,7 @@ pub(super) async fn discard(arguments: Arguments, origins: &Origins, environment
     let backends = arguments.backends.resolve(origins)?;
     let decision = arguments.decision.decision(environment);
     let store = connect::store(&backends, arguments.wait.limit()).await?;
-    let stop = shutdown::on_signals().map_err(|error| Failure::Work(error.to_string()))?;
+    let stop = signals::on_signals().map_err(|error| Failure::Work(error.to_string()))?;
     let mut outcome = Outcome::new(&arguments.selection.ids, arguments.dry_run);
     let failed = |outcome: &Outcome, problem: String| {
         Failure::Work(format!("{problem}; {} discarded before", plural(outcome.discarded, "dead letter")))

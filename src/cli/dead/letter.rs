@@ -5,8 +5,8 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 
 use crate::cli::output::{in_one_line, rounded};
-use crate::order::iso_8601;
-use crate::store::{BuriedLetter, Resolved};
+use crate::domain::order::iso_8601;
+use crate::port::store::{BuriedLetter, Resolved};
 
 /// A letter as JSON, without its message.
 #[derive(Debug, Serialize)]
@@ -113,8 +113,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::order::{OrderId, State};
-    use crate::store::Resolution;
+    use crate::domain::order::{OrderId, State};
+    use crate::port::store::Resolution;
 
     fn letter(payload: &[u8]) -> BuriedLetter {
         BuriedLetter {

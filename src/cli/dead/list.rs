@@ -61,7 +61,7 @@ pub(super) async fn list(arguments: Arguments, origins: &Origins) -> Result<(), 
     let backends = arguments.backends.resolve(origins)?;
     let store = connect::store(&backends, arguments.wait.limit()).await?;
     let filter = arguments.filter.filter(arguments.resolved);
-    let failed = |error: crate::store::StoreError| Failure::Work(error.to_string());
+    let failed = |error: crate::port::store::StoreError| Failure::Work(error.to_string());
     let letters = store.dead_letters(&filter, arguments.after, usize::from(arguments.limit)).await.map_err(failed)?;
     let count = store.count_dead_letters(&filter).await.map_err(failed)?;
     let next_after = letters.last().map(|last| last.id).filter(|last| *last < count.last_id);

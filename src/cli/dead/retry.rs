@@ -10,13 +10,13 @@ use super::outcome::{Outcome, plural};
 use super::selection::{DecisionOptions, Selection};
 use crate::cli::connect;
 use crate::cli::failure::Failure;
+use crate::cli::signals;
 use crate::config::environment::Environment;
 use crate::config::layers::Origins;
 use crate::config::options::BackendOptions;
 use crate::config::values::{self, Patience};
-use crate::redrive;
-use crate::shutdown;
-use crate::store::{LetterFilter, Redriven, RetryStep};
+use crate::operations::redrive;
+use crate::port::store::{LetterFilter, Redriven, RetryStep};
 
 /// Letters decided about in one transaction at most.
 const BATCH: u32 = 100;
@@ -75,7 +75,7 @@ pub(super) async fn retry(arguments: Arguments, origins: &Origins, environment: 
     let backends = arguments.backends.resolve(origins)?;
     connect::must_exist(&backends)?;
     let opened = connect::connect(&backends, false, arguments.wait.limit()).await?;
-    let stop = shutdown::on_signals().map_err(|error| Failure::Work(error.to_string()))?;
+    let stop = signals::on_signals().map_err(|error| Failure::Work(error.to_string()))?;
     let command = Retry {
         redrive: redrive::Redrive {
             queue: opened.queue,

@@ -7,8 +7,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::config::environment::Environment;
 use crate::config::values;
-use crate::order::OrderId;
-use crate::store::{DeadReason, Decision, LetterFilter};
+use crate::domain::order::OrderId;
+use crate::port::store::{DeadReason, Decision, LetterFilter};
 
 const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 

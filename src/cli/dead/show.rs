@@ -8,7 +8,7 @@ use crate::cli::{connect, output};
 use crate::config::layers::Origins;
 use crate::config::options::BackendOptions;
 use crate::config::values::{self, Patience};
-use crate::store::LetterFilter;
+use crate::port::store::LetterFilter;
 
 /// Show everything about one dead letter, with its message
 #[derive(Debug, Args)]

@@ -6,10 +6,10 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::tally::Tally;
-use crate::app::Opened;
 use crate::cli::failure::Failure;
-use crate::intake::submit::{BATCH, submit};
-use crate::intake::{Columns, Entry, Field, Format, IntakeError, Orders, Row};
+use crate::operations::import::submit::{BATCH, submit};
+use crate::operations::import::{Columns, Entry, Field, Format, IntakeError, Orders, Row};
+use crate::service::backends::Opened;
 
 /// D. Chen, "Online Retail", UCI Machine Learning Repository, 2015, CC BY 4.0: its first 999 lines.
 const SAMPLE: &[u8] = include_bytes!("../../../tests/data/online-retail-2010-12-01.csv");

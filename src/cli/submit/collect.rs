@@ -8,7 +8,7 @@ use super::Arguments;
 use super::rejects::Rejects;
 use crate::cli::failure::Failure;
 use crate::cli::output;
-use crate::intake::{Columns, Entry, Format, IntakeError, Orders, Row};
+use crate::operations::import::{Columns, Entry, Format, IntakeError, Orders, Row};
 
 /// All orders of one submission are held in memory until the last line is read.
 const MAX_ORDERS: usize = 1_000_000;

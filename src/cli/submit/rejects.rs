@@ -8,7 +8,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::cli::failure::Failure;
-use crate::intake::Rejection;
+use crate::operations::import::Rejection;
 
 pub(super) struct Rejects {
     path: PathBuf,

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use fulfillment_worker::queue::{Claim, Held};
+use fulfillment_worker::port::queue::{Claim, Held};
 
 use super::{
     LONG, PATIENCE, QueueFixture, SHORT, SHORTEST, ack, claim, claim_one, claim_when_due, fresh, outlast, payloads,

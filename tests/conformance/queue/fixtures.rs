@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fulfillment_worker::WorkerId;
+use fulfillment_worker::backend::redis::{RedisQueue, RedisQueueOptions};
+use fulfillment_worker::backend::sqlite::database::Database;
+use fulfillment_worker::backend::sqlite::queue::{SqliteQueue, SqliteQueueOptions};
 use fulfillment_worker::config::SecretUrl;
 use fulfillment_worker::event::Observers;
-use fulfillment_worker::queue::inventory::Inventory;
-use fulfillment_worker::queue::redis::{RedisQueue, RedisQueueOptions};
-use fulfillment_worker::queue::sqlite::{SqliteQueue, SqliteQueueOptions};
-use fulfillment_worker::sqlite::Database;
+use fulfillment_worker::port::queue_maintenance::Inventory;
 use tempfile::TempDir;
 
 use super::QueueFixture;

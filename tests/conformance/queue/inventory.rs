@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use fulfillment_worker::queue::Depth;
-use fulfillment_worker::queue::inventory::{Adoption, Inventory, Part, Strays};
+use fulfillment_worker::port::queue::Depth;
+use fulfillment_worker::port::queue_maintenance::{Adoption, Inventory, Part, Strays};
 
 use super::{LONG, QueueFixture, ack, claim, claim_one, fresh, payloads, push, retry};
 

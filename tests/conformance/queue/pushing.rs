@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fulfillment_worker::queue::Depth;
+use fulfillment_worker::port::queue::Depth;
 
 use super::{LONG, QueueFixture, claim, claim_one, fresh, hand_back, push, retry};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fulfillment_worker::queue::{Depth, Held, Receipt};
+use fulfillment_worker::port::queue::{Depth, Held, Receipt};
 use tokio::time::Instant;
 
 use super::{

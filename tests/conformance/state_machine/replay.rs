@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fulfillment_worker::order::{Fence, OrderId, State};
-use fulfillment_worker::queue::inventory::{Adoption, Inventory};
-use fulfillment_worker::queue::{self, Disposition, Held, Settlement};
-use fulfillment_worker::store::{
+use fulfillment_worker::domain::order::{Fence, OrderId, State};
+use fulfillment_worker::port::queue::{self, Disposition, Held, Settlement};
+use fulfillment_worker::port::queue_maintenance::{Adoption, Inventory};
+use fulfillment_worker::port::store::{
     BeginRequest, Begun as StoreBegun, Conclusion, DeadLetter, DeadReason, Decision, Redriven, Renewal, Renewed,
     Resolution, RetryStep, Target, Verdict,
 };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fulfillment_worker::order::{OrderId, State};
+use fulfillment_worker::domain::order::{OrderId, State};
 use tokio::task::JoinSet;
 
 use super::{LEASE, StoreFixture, conclude, conclusion, failed, fulfilled, is_done, pending_orders, start};

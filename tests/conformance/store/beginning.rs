@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use fulfillment_worker::order::{OrderId, State};
-use fulfillment_worker::store::{BeginRequest, Begun, TAKEN_OVER};
+use fulfillment_worker::domain::order::{OrderId, State};
+use fulfillment_worker::port::store::{BeginRequest, Begun, TAKEN_OVER};
 
 use super::{
     LEASE, StoreFixture, begin, conclude, conclusion, fulfilled, is_started, pending_orders, request, requests, start,

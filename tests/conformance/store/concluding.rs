@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use fulfillment_worker::order::{Fence, OrderId, State};
-use fulfillment_worker::store::{Begun, Conclusion, LetterFilter, Renewal, Renewed, Verdict};
+use fulfillment_worker::domain::order::{Fence, OrderId, State};
+use fulfillment_worker::port::store::{Begun, Conclusion, LetterFilter, Renewal, Renewed, Verdict};
 
 use super::{
     LEASE, StoreFixture, begin, conclude, conclusion, failed, fulfilled, is_done, pending, pending_orders, renew, start,
@@ -225,7 +225,7 @@ pub(crate) async fn a_nul_character_in_a_note_is_no_reason_to_refuse<F: StoreFix
     let (_, fence) = start(&worker, order_id).await;
     let mut letter = super::letter("claim 1");
     letter.detail = "a\0b".to_owned();
-    let to = fulfillment_worker::store::Target::Failed(letter);
+    let to = fulfillment_worker::port::store::Target::Failed(letter);
     assert!(is_done(&conclude(&worker, conclusion(order_id, fence, to)).await));
     assert_eq!(worker.store.dead_letters(&LetterFilter::default(), 0, 10).await.unwrap().len(), 1);
 }

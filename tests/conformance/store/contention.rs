@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fulfillment_worker::order::OrderId;
-use fulfillment_worker::store::{Begun, Conclusion, OrderStore, Verdict};
+use fulfillment_worker::domain::order::OrderId;
+use fulfillment_worker::port::store::{Begun, Conclusion, OrderStore, Verdict};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 

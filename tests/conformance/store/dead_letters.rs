@@ -1,7 +1,7 @@
 //! Messages that were given up.
 
-use fulfillment_worker::order::OrderId;
-use fulfillment_worker::store::{DeadLetter, DeadReason, LetterFilter};
+use fulfillment_worker::domain::order::OrderId;
+use fulfillment_worker::port::store::{DeadLetter, DeadReason, LetterFilter};
 
 use super::{LEASE, StoreFixture, letter};
 

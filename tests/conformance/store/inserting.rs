@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use fulfillment_worker::store::{NewOrder, OrderStore};
+use fulfillment_worker::port::store::{NewOrder, OrderStore};
 
 use super::{LEASE, StoreFixture, start};
 

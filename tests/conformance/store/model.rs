@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use fulfillment_worker::order::{Fence, OrderId, Refusal, RowView, State, Step, admit};
-use fulfillment_worker::store::{Begun, Conclusion, Renewal, Renewed, Target, Verdict};
+use fulfillment_worker::domain::order::{Fence, OrderId, Refusal, RowView, State, Step, admit};
+use fulfillment_worker::port::store::{Begun, Conclusion, Renewal, Renewed, Target, Verdict};
 
 use super::{LEASE, Row, StoreFixture, conclusion, failed, fulfilled, pending, requests};
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use fulfillment_worker::order::{Fence, OrderId, State};
-use fulfillment_worker::store::audit::{ClaimedUpTo, Orphan, OrphanSearch};
-use fulfillment_worker::store::{BeginRequest, Begun, Conclusion};
+use fulfillment_worker::domain::order::{Fence, OrderId, State};
+use fulfillment_worker::port::reconciliation::{ClaimedUpTo, Orphan, OrphanSearch};
+use fulfillment_worker::port::store::{BeginRequest, Begun, Conclusion};
 
 use super::{StoreFixture, Worker, conclude, conclusion, is_done, pending};
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fulfillment_worker::WorkerId;
+use fulfillment_worker::backend::postgres::{PostgresStore, PostgresStoreOptions};
 use fulfillment_worker::config::SecretUrl;
+use fulfillment_worker::domain::order::{Fence, OrderId};
 use fulfillment_worker::event::Observers;
-use fulfillment_worker::order::{Fence, OrderId};
-use fulfillment_worker::store::postgres::{PostgresStore, PostgresStoreOptions};
 use tokio_postgres::Client;
 
 use super::{Row, StoreFixture, Worker};

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fulfillment_worker::order::{Fence, OrderId, RowView, State, Step, admit};
-use fulfillment_worker::store::{
+use fulfillment_worker::domain::order::{Fence, OrderId, RowView, State, Step, admit};
+use fulfillment_worker::port::store::{
     BuriedLetter, DeadLetter, DeadReason, Decision, LetterFilter, Redriven, Resolution, RetryStep,
 };
 use tokio::sync::Barrier;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use fulfillment_worker::order::{OrderId, State};
-use fulfillment_worker::store::{BeginRequest, Begun, Conclusion, LetterFilter};
+use fulfillment_worker::domain::order::{OrderId, State};
+use fulfillment_worker::port::store::{BeginRequest, Begun, Conclusion, LetterFilter};
 
 use super::{
     LEASE, StoreFixture, begin, conclude, conclusion, failed, fulfilled, is_done, letter, pending, pending_orders,
@@ -52,7 +52,7 @@ pub(crate) async fn a_refused_step_leaves_no_entry<F: StoreFixture>() {
         let order_id = fixture.put(status, Duration::ZERO).await;
         begin(&worker, order_id).await;
         let stale = fixture.row(order_id).await.fence.0 - 1;
-        let late = conclusion(order_id, fulfillment_worker::order::Fence(stale), fulfilled());
+        let late = conclusion(order_id, fulfillment_worker::domain::order::Fence(stale), fulfilled());
         assert!(!is_done(&conclude(&worker, late).await));
         assert_eq!(worker.store.timeline(order_id).await.unwrap(), vec![]);
     }

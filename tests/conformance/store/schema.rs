@@ -1,6 +1,6 @@
 //! Making the worker's own tables, and finding out what is missing.
 
-use fulfillment_worker::store::{LetterFilter, StoreError};
+use fulfillment_worker::port::store::{LetterFilter, StoreError};
 use tokio::task::JoinSet;
 
 use super::{LEASE, StoreFixture, letter};

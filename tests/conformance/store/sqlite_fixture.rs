@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use fulfillment_worker::WorkerId;
-use fulfillment_worker::order::{Fence, OrderId};
-use fulfillment_worker::sqlite::Database;
-use fulfillment_worker::store::sqlite::{SqliteStore, SqliteStoreOptions};
+use fulfillment_worker::backend::sqlite::database::Database;
+use fulfillment_worker::backend::sqlite::store::{SqliteStore, SqliteStoreOptions};
+use fulfillment_worker::domain::order::{Fence, OrderId};
 use rusqlite::Connection;
 use tempfile::TempDir;
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fulfillment_worker::order::OrderId;
-use fulfillment_worker::queue::{Depth, Disposition, Held, Settlement};
-use fulfillment_worker::store::{LetterFilter, Resolution};
+use fulfillment_worker::domain::order::OrderId;
+use fulfillment_worker::port::queue::{Depth, Disposition, Held, Settlement};
+use fulfillment_worker::port::store::{LetterFilter, Resolution};
 
 use super::{Difference, LATER, Replay, dead_reason, due, number};
 use crate::state_machine::backends::{Backend, LEASE, Seen, SeenPlace};

@@ -1,0 +1,61 @@
+//! The server on `--listen`: metrics, health and the operator's page.
+//!
+//! Nothing here waits for Redis or a database, and nothing a client does holds up the consumer or the other clients
+//! for long: connections are counted before they are accepted, and each has only so much time.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+
+use crate::observe::health::Health;
+use crate::observe::logging::Log;
+use crate::observe::metrics::Metrics;
+
+mod connection;
+mod log_route;
+mod negotiation;
+mod routes;
+mod scrape;
+mod thread;
+
+pub use connection::{Limits, serve, serve_within};
+pub use thread::Server;
+
+/// What the routes show.
+#[derive(Clone)]
+pub struct Routes {
+    /// For `/metrics`.
+    pub metrics: Arc<Metrics>,
+    /// For everything about health.
+    pub health: Arc<Health>,
+    /// For `/log`; `None` where the log is somebody else's.
+    pub log: Option<Log>,
+}
+
+/// Why the server could not start.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {reason}; choose another with --listen", reason = reason(.source))]
+pub struct BindError {
+    address: SocketAddr,
+    source: io::Error,
+}
+
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "address in use".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+        io::ErrorKind::PermissionDenied => "not permitted, as ports below 1024 need extra rights".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// Takes the address, so that a worker that can't be observed fails before it consumes anything. Port 0 takes a free
+/// one.
+///
+/// # Errors
+/// Says which address could not be had, why, and which option names another.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address).await.map_err(|source| BindError { address, source })
+}

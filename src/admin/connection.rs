@@ -1,0 +1,148 @@
+//! Accepting connections and bounding them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::Routes;
+use super::routes::router;
+use crate::observe::metrics::OpenConnection;
+
+/// What a client may use.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections at once, from 1; more wait in the system's backlog.
+    pub connections: u32,
+    /// For sending the head of a request, and for staying silent between two requests.
+    pub head: Duration,
+    /// For a connection as a whole, which ends the ones that never read their answer. A request under way still has
+    /// `grace`.
+    pub connection: Duration,
+    /// For what is under way when the connection's time is over or the server stops.
+    pub grace: Duration,
+    /// Before the next try to accept when the system has nothing left to accept with.
+    pub accept_pause: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 64,
+            head: Duration::from_secs(5),
+            connection: Duration::from_secs(60),
+            grace: Duration::from_secs(1),
+            accept_pause: Duration::from_millis(500),
+        }
+    }
+}
+
+/// More than any browser or scraper sends, and all that a request may hold in memory.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+
+/// Answers requests until `shutdown`, then finishes what is under way: at most one second later it returns.
+pub async fn serve(listener: TcpListener, routes: Routes, shutdown: CancellationToken) {
+    serve_within(Limits::default(), listener, routes, shutdown).await;
+}
+
+/// As [`serve`], with other limits.
+pub async fn serve_within(limits: Limits, listener: TcpListener, routes: Routes, shutdown: CancellationToken) {
+    let limits = Arc::new(limits);
+    let places = Arc::new(Semaphore::new(limits.connections as usize));
+    let connections = routes.metrics.connections().clone();
+    let router = router(routes);
+    // Dropped with this future, which then ends the connections as well.
+    let stop = shutdown.child_token();
+    let _stop_when_dropped = stop.clone().drop_guard();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        match accepted {
+            Ok((stream, peer, place)) => {
+                let open = connections.open();
+                let (router, limits, stop) = (router.clone(), Arc::clone(&limits), stop.clone());
+                tokio::spawn(async move {
+                    answer(stream, peer, router, &limits, &stop).await;
+                    end(place, open);
+                });
+            }
+            // The client gave up before it was its turn.
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "no connection could be accepted; trying again");
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = sleep(limits.accept_pause) => {}
+                }
+            }
+        }
+    }
+    drop(listener);
+    // Each connection keeps to the grace by itself, so all places are free soon.
+    let _ = timeout(limits.grace, places.acquire_many(limits.connections)).await;
+}
+
+/// Waits for a free place first: whoever is over the limit stays outside and costs nothing.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, place))
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    )
+}
+
+/// Gives the place back after the connection no longer counts as open, so that the count never passes the limit.
+fn end(place: OwnedSemaphorePermit, open: OpenConnection) {
+    drop(open);
+    drop(place);
+}
+
+async fn answer(stream: TcpStream, peer: SocketAddr, router: Router, limits: &Limits, stop: &CancellationToken) {
+    // Answers are small and complete: nothing to gain from waiting for more. Works without it, too.
+    let _ = stream.set_nodelay(true);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        router.call(request)
+    });
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.head)
+            .max_buf_size(MAX_HEAD_BYTES)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    tokio::select! {
+        // An error is the client's: it left, was too slow, or did not speak HTTP, and was told so where possible.
+        _ = connection.as_mut() => return,
+        () = stop.cancelled() => {}
+        () = sleep(limits.connection) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = timeout(limits.grace, connection).await;
+}

@@ -1,0 +1,206 @@
+//! Ends attempts, and keeps the leases of those that go on.
+
+use std::collections::HashMap;
+use std::time::SystemTime;
+
+use futures::FutureExt;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::errors::Failure;
+use super::timestamp::{elapsed, micros, timestamp};
+use super::{PostgresStore, Presence, bisect, column, detail, small, without_nul};
+use crate::domain::order::{Fence, OrderId, State};
+use crate::port::store::{Conclusion, DeadLetter, Renewal, Renewed, Target, Verdict};
+use crate::testing::mutant::source;
+
+/// Answers by position.
+pub(super) async fn conclude(store: &PostgresStore, conclusions: &[Conclusion]) -> Result<Vec<Verdict>, Failure> {
+    let mut verdicts = vec![Verdict::Superseded(None); conclusions.len()];
+    for round in rounds(conclusions, |conclusion| conclusion.order_id) {
+        let batch: Vec<&Conclusion> = round.iter().filter_map(|&position| conclusions.get(position)).collect();
+        let answers = bisect::run(&batch, |part| run_conclude(store, part).boxed()).await?;
+        for (position, answer) in round.into_iter().zip(answers) {
+            if let Some(verdict) = verdicts.get_mut(position) {
+                *verdict = answer.unwrap_or_else(Verdict::Refused);
+            }
+        }
+    }
+    Ok(verdicts)
+}
+
+/// Answers by position.
+pub(super) async fn renew(store: &PostgresStore, renewals: &[Renewal]) -> Result<Vec<Renewed>, Failure> {
+    let mut renewed = vec![Renewed::Lost; renewals.len()];
+    for round in rounds(renewals, |renewal| renewal.order_id) {
+        let batch: Vec<Renewal> = round.iter().filter_map(|&position| renewals.get(position).copied()).collect();
+        let answers = bisect::run(&batch, |part| run_renew(store, part).boxed()).await?;
+        for (position, answer) in round.into_iter().zip(answers) {
+            if let Some(renewed) = renewed.get_mut(position) {
+                // A row that the database won't write keeps no lease.
+                *renewed = answer.unwrap_or(Renewed::Lost);
+            }
+        }
+    }
+    Ok(renewed)
+}
+
+/// Positions in rounds that name each order once, in order of id: items for the same order take effect in turn, and
+/// each is judged by what the one before it left. There is one round unless an order is named twice.
+fn rounds<T>(items: &[T], order_id: impl Fn(&T) -> OrderId) -> Vec<Vec<usize>> {
+    let mut seen: HashMap<OrderId, usize> = HashMap::with_capacity(items.len());
+    let mut sorted: Vec<(usize, OrderId, usize)> = Vec::with_capacity(items.len());
+    for (position, item) in items.iter().enumerate() {
+        let round = seen.entry(order_id(item)).or_default();
+        sorted.push((*round, order_id(item), position));
+        *round += 1;
+    }
+    sorted.sort_unstable();
+    sorted
+        .chunk_by(|one, next| one.0 == next.0)
+        .map(|round| round.iter().map(|&(_, _, position)| position).collect())
+        .collect()
+}
+
+/// Runs the statement once, for orders that are all different.
+async fn run_conclude(store: &PostgresStore, conclusions: &[&Conclusion]) -> Result<Vec<Verdict>, Failure> {
+    let ids: Vec<i64> = conclusions.iter().map(|conclusion| conclusion.order_id.0).collect();
+    let fences: Vec<SystemTime> = conclusions.iter().map(|conclusion| timestamp(conclusion.fence.0)).collect();
+    let states: Vec<State> = conclusions.iter().map(|conclusion| conclusion.to.state()).collect();
+    let states: Vec<&str> = states.iter().map(State::as_str).collect();
+    let attempts: Vec<i32> = conclusions.iter().map(|conclusion| small(conclusion.attempt)).collect();
+    let correlation_ids: Vec<_> =
+        conclusions.iter().map(|conclusion| conclusion.correlation_id.as_deref().map(without_nul)).collect();
+    let notes: Vec<_> = conclusions.iter().map(|conclusion| conclusion.to.note().map(detail)).collect();
+    let letters = Letters::of(conclusions);
+    let rows = store
+        .connections
+        .query(
+            source!("conclude.sql"),
+            &[
+                (&ids, Type::INT8_ARRAY),
+                (&fences, Type::TIMESTAMP_ARRAY),
+                (&states, Type::TEXT_ARRAY),
+                (&attempts, Type::INT4_ARRAY),
+                (&correlation_ids, Type::TEXT_ARRAY),
+                (&notes, Type::TEXT_ARRAY),
+                (&store.worker.as_str(), Type::TEXT),
+                (&store.events, Type::BOOL),
+                (&letters.order_ids, Type::INT8_ARRAY),
+                (&letters.claim_ids, Type::TEXT_ARRAY),
+                (&letters.payloads, Type::BYTEA_ARRAY),
+                (&letters.reasons, Type::TEXT_ARRAY),
+                (&letters.details, Type::TEXT_ARRAY),
+                (&letters.attempts, Type::INT4_ARRAY),
+            ],
+        )
+        .await?;
+    let mut rows_by_id = HashMap::with_capacity(rows.len());
+    for row in rows {
+        rows_by_id.insert(column::<i64>(&row, "order_id")?, row);
+    }
+    conclusions
+        .iter()
+        .map(|conclusion| match rows_by_id.get(&conclusion.order_id.0) {
+            Some(row) => judge(row, conclusion),
+            None => Ok(Verdict::Superseded(None)),
+        })
+        .collect()
+}
+
+/// Reads what the statement says about one row.
+fn judge(row: &Row, conclusion: &Conclusion) -> Result<Verdict, Failure> {
+    match Presence::of(row)? {
+        Presence::Found => {}
+        Presence::Locked => return Ok(Verdict::Locked),
+        Presence::Missing => return Ok(Verdict::Superseded(None)),
+    }
+    let status = column::<Option<String>>(row, "found_status")?.unwrap_or_else(|| "null".to_owned());
+    let found = State::from(status.as_str());
+    let found_at = column::<Option<SystemTime>>(row, "found_at")?.map(micros);
+    let carried_out = column::<Option<SystemTime>>(row, "fence")?.is_some();
+    let carried_out_before = conclusion.maybe_applied
+        && found == conclusion.to.state()
+        && found_at.is_some_and(|found_at| found_at > conclusion.fence.0);
+    if carried_out || carried_out_before {
+        let read_at = column::<SystemTime>(row, "read_at")?;
+        let created_at = column::<Option<SystemTime>>(row, "created_at")?;
+        return Ok(Verdict::Done { age: created_at.map(|created_at| elapsed(created_at, read_at)) });
+    }
+    if found == State::Processing && found_at == Some(conclusion.fence.0) {
+        return Ok(Verdict::Refused("the row stays as it is: does a trigger on orders suppress updates?".to_owned()));
+    }
+    Ok(Verdict::Superseded(Some(found)))
+}
+
+/// Runs the statement once, for orders that are all different.
+async fn run_renew(store: &PostgresStore, renewals: &[Renewal]) -> Result<Vec<Renewed>, Failure> {
+    let ids: Vec<i64> = renewals.iter().map(|renewal| renewal.order_id.0).collect();
+    let held: Vec<SystemTime> = renewals.iter().map(|renewal| timestamp(renewal.fence.0)).collect();
+    let rows = store
+        .connections
+        .query(source!("renew.sql"), &[(&ids, Type::INT8_ARRAY), (&held, Type::TIMESTAMP_ARRAY)])
+        .await?;
+    let mut answers = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let fence = column::<Option<SystemTime>>(&row, "fence")?.map(|fence| Fence(micros(fence)));
+        let renewed = match (Presence::of(&row)?, fence) {
+            (Presence::Locked, _) => Renewed::Locked,
+            (_, Some(fence)) => Renewed::Kept(fence),
+            (_, None) => Renewed::Lost,
+        };
+        answers.insert(column::<i64>(&row, "order_id")?, renewed);
+    }
+    Ok(renewals.iter().map(|renewal| answers.get(&renewal.order_id.0).copied().unwrap_or(Renewed::Lost)).collect())
+}
+
+/// Dead letters as the statements take them: a column each.
+#[derive(Default)]
+pub(super) struct Letters<'a> {
+    pub(super) order_ids: Vec<Option<i64>>,
+    pub(super) claim_ids: Vec<&'a str>,
+    pub(super) payloads: Vec<&'a [u8]>,
+    pub(super) reasons: Vec<&'static str>,
+    pub(super) details: Vec<String>,
+    pub(super) attempts: Vec<i32>,
+}
+
+impl<'a> Letters<'a> {
+    /// Those of the orders that fail.
+    fn of(conclusions: &[&'a Conclusion]) -> Self {
+        let mut letters = Self::default();
+        for conclusion in conclusions {
+            if let Target::Failed(letter) = &conclusion.to {
+                letters.push(letter, Some(conclusion.order_id));
+            }
+        }
+        letters
+    }
+
+    /// Adds one.
+    pub(super) fn push(&mut self, letter: &'a DeadLetter, order_id: Option<OrderId>) {
+        self.order_ids.push(order_id.map(|order_id| order_id.0));
+        self.claim_ids.push(&letter.claim_id);
+        self.payloads.push(&letter.payload);
+        self.reasons.push(letter.reason.as_str());
+        self.details.push(detail(&letter.detail));
+        self.attempts.push(small(letter.attempts));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_named_twice_has_its_second_item_in_a_second_round() {
+        let ids = [7, 3, 7, 5, 7].map(OrderId);
+        assert_eq!(rounds(&ids, |id| *id), vec![vec![1, 3, 0], vec![2], vec![4]]);
+    }
+
+    #[test]
+    fn different_orders_go_in_one_round_sorted_by_id() {
+        let ids = [9, 1, 5].map(OrderId);
+        assert_eq!(rounds(&ids, |id| *id), vec![vec![1, 2, 0]]);
+    }
+}

@@ -1,0 +1,269 @@
+//! Connections to Postgres: a bounded pool, a limit on every wait, and the repeating of conflicts.
+
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use tokio::time::{sleep, timeout};
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Config, Row};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::errors::Failure;
+use super::tls;
+use crate::WorkerId;
+use crate::config::SecretUrl;
+use crate::domain::retry::jittered;
+use crate::event::{Dependency, Event, Observers};
+use crate::port::store::{ConnectionUse, StoreError};
+
+/// How long to wait for a free connection, and for the server to accept a new one.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one statement may take.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long to try to tell the server that nobody waits for a statement any more.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
+/// A connection older than this is replaced: its buffers never shrink, and a new one follows a moved address.
+const CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
+/// How often a statement is sent at most, when conflicts roll it back.
+const CONFLICT_ATTEMPTS: u32 = 5;
+/// Upper bound of the pause after the first conflict, doubled with each.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(10);
+/// Silence after which the server is asked whether it is still there, where the URL doesn't say.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
+/// Time between two such questions, of which three are asked.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// What the driver takes for idle when a URL is silent about it.
+const DRIVER_KEEPALIVE_IDLE: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// A value for a statement, and its type there.
+pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// The connections to one database.
+pub(super) struct Connections {
+    pool: Pool,
+    tls: MakeRustlsConnect,
+    /// Where to, without the password.
+    target: String,
+    observers: Observers,
+}
+
+impl Connections {
+    /// Prepares at most `limit` connections; opens none.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] for a URL that can't be understood.
+    pub(super) fn new(
+        url: &SecretUrl,
+        worker: &WorkerId,
+        limit: usize,
+        observers: Observers,
+    ) -> Result<Self, StoreError> {
+        let config = configure(url, worker)?;
+        let tls = tls::connector(config.get_ssl_mode())?;
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let pool = Pool::builder(Manager::from_config(config, tls.clone(), recycling))
+            .max_size(limit.max(1))
+            .timeouts(Timeouts {
+                wait: Some(CONNECT_TIMEOUT),
+                create: Some(CONNECT_TIMEOUT),
+                recycle: Some(CONNECT_TIMEOUT),
+            })
+            .runtime(Runtime::Tokio1)
+            .post_create({
+                let observers = observers.clone();
+                Hook::sync_fn(move |_, _| {
+                    observers.emit(Event::ConnectionOpened(Dependency::Store));
+                    Ok(())
+                })
+            })
+            .pre_recycle(Hook::sync_fn(|_, metrics| {
+                if metrics.age() < CONNECTION_AGE { Ok(()) } else { Err(HookError::message("old enough")) }
+            }))
+            .build()
+            .map_err(|error| StoreError::Refused(format!("no connection pool: {error}")))?;
+        Ok(Self { pool, tls, target: url.to_string(), observers })
+    }
+
+    /// Runs one statement in a transaction of its own, in one round trip, and repeats it after conflicts.
+    ///
+    /// It is parsed and planned every time: that takes a fraction of a millisecond per batch, keeps the plan right
+    /// while the table grows, and works behind a pooler that can't keep prepared statements.
+    pub(super) async fn query(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Failure> {
+        let mut conflicts = Conflicts::new();
+        loop {
+            match self.session().await?.query(statement, parameters).await {
+                Err(Failure::Conflict(_)) if conflicts.pause().await => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    /// How they are used, now.
+    pub(super) fn in_use(&self) -> ConnectionUse {
+        let status = self.pool.status();
+        let idle = status.available.min(status.size);
+        ConnectionUse { idle: idle as u64, in_use: (status.size - idle) as u64, limit: status.max_size as u64 }
+    }
+
+    /// Takes a connection for more than one statement.
+    pub(super) async fn session(&self) -> Result<Session, Failure> {
+        let began = Instant::now();
+        let connection = self.pool.get().await;
+        self.observers.emit(Event::ConnectionAwaited { took: began.elapsed() });
+        match connection.map_err(Failure::from) {
+            Ok(connection) => Ok(Session { connection: Some(connection), tls: self.tls.clone(), idle: true }),
+            Err(Failure::Unavailable(text)) => Err(Failure::Unavailable(format!("{}: {text}", self.target))),
+            Err(Failure::Refused(text)) => Err(Failure::Refused(format!("{}: {text}", self.target))),
+            Err(other) => Err(other),
+        }
+    }
+}
+
+/// Counts the conflicts of one call.
+pub(super) struct Conflicts {
+    left: u32,
+    pause: Duration,
+}
+
+impl Conflicts {
+    /// None so far.
+    pub(super) fn new() -> Self {
+        Self { left: CONFLICT_ATTEMPTS - 1, pause: CONFLICT_PAUSE }
+    }
+
+    /// Pauses before another try; `false` when there have been enough.
+    pub(super) async fn pause(&mut self) -> bool {
+        if self.left == 0 {
+            return false;
+        }
+        self.left -= 1;
+        sleep(jittered(self.pause)).await;
+        self.pause *= 2;
+        true
+    }
+}
+
+/// One connection in our hands. Goes back to the pool if nothing is under way on it, else it is closed: the server then
+/// rolls back.
+pub(super) struct Session {
+    connection: Option<Object>,
+    tls: MakeRustlsConnect,
+    idle: bool,
+}
+
+impl Session {
+    /// Runs one statement: in a transaction of its own, or in the one begun.
+    pub(super) async fn query(&mut self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Failure> {
+        self.query_within(STATEMENT_TIMEOUT, statement, parameters).await
+    }
+
+    /// As [`Session::query`], and the server is told to stop after `limit`.
+    pub(super) async fn query_within(
+        &mut self,
+        limit: Duration,
+        statement: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<Row>, Failure> {
+        let was_idle = std::mem::replace(&mut self.idle, false);
+        let connection = self.connection()?;
+        let Ok(answer) = timeout(limit, connection.query_typed(statement, parameters)).await else {
+            return Err(self.give_up(limit).await);
+        };
+        let answer = answer.map_err(Failure::from);
+        // A server that is going down says so before it closes: such a connection must not reach the next caller. And a
+        // standby is left for wherever the address leads by now.
+        if !matches!(answer, Err(Failure::Unavailable(_))) {
+            self.idle = was_idle;
+        }
+        answer
+    }
+
+    /// Begins a transaction. Without [`Session::commit`] it is rolled back.
+    pub(super) async fn begin(&mut self) -> Result<(), Failure> {
+        self.idle = false;
+        self.query("BEGIN", &[]).await.map(drop)
+    }
+
+    /// Commits.
+    pub(super) async fn commit(&mut self) -> Result<(), Failure> {
+        self.query("COMMIT", &[]).await?;
+        self.idle = true;
+        Ok(())
+    }
+
+    /// The connection for work of another kind, within the limit of one statement. It is closed afterwards: who knows
+    /// what settings that work leaves behind.
+    pub(super) async fn lend<T, E>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut tokio_postgres::Client) -> Result<T, E>,
+    ) -> Result<Result<T, E>, Failure> {
+        self.idle = false;
+        let Some(connection) = &mut self.connection else { return Err(closed()) };
+        match timeout(STATEMENT_TIMEOUT, work(connection)).await {
+            Ok(answer) => Ok(answer),
+            Err(_) => Err(self.give_up(STATEMENT_TIMEOUT).await),
+        }
+    }
+
+    fn connection(&self) -> Result<&Object, Failure> {
+        self.connection.as_ref().ok_or_else(closed)
+    }
+
+    /// Tells the server to stop, so that an abandoned statement doesn't keep its locks or wait for others.
+    async fn give_up(&mut self, limit: Duration) -> Failure {
+        if let Ok(connection) = self.connection() {
+            // Best effort: a server that can't be told finds out by its own keepalives.
+            let _ = timeout(CANCEL_TIMEOUT, connection.cancel_token().cancel_query(self.tls.clone())).await;
+        }
+        Failure::Unavailable(format!("no answer within {} s", limit.as_secs()))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if !self.idle
+            && let Some(connection) = self.connection.take()
+        {
+            drop(Object::take(connection));
+        }
+    }
+}
+
+fn closed() -> Failure {
+    Failure::Unavailable("connection closed".to_owned())
+}
+
+/// Reads the URL, and sets what it leaves open.
+fn configure(url: &SecretUrl, worker: &WorkerId) -> Result<Config, StoreError> {
+    let mut address = url.expose().clone();
+    if let Some(query) = address.query() {
+        // Certificates are always verified here, so `require` is what these ask for.
+        let query =
+            query.replace("sslmode=verify-full", "sslmode=require").replace("sslmode=verify-ca", "sslmode=require");
+        address.set_query(Some(&query));
+    }
+    let mut config: Config = address.as_str().parse().map_err(|error| invalid_url(url, &error))?;
+    if config.get_application_name().is_none() {
+        config.application_name(format!("fulfillment-worker {worker}"));
+    }
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(CONNECT_TIMEOUT);
+    }
+    if config.get_keepalives_idle() == DRIVER_KEEPALIVE_IDLE {
+        config.keepalives_idle(KEEPALIVE_IDLE).keepalives_interval(KEEPALIVE_INTERVAL).keepalives_retries(3);
+    }
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(STATEMENT_TIMEOUT);
+    }
+    Ok(config)
+}
+
+/// Says what is wrong with a URL, unless that would quote what may be a piece of a password.
+fn invalid_url(url: &SecretUrl, error: &tokio_postgres::Error) -> StoreError {
+    let cause = std::error::Error::source(error).map(ToString::to_string).filter(|cause| !cause.contains('@'));
+    StoreError::Refused(format!(
+        "the database URL {url} can't be understood: {}; expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with \
+         reserved characters of user and password percent-encoded",
+        cause.unwrap_or_else(|| "its parts don't fit together".to_owned())
+    ))
+}

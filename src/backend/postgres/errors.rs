@@ -1,0 +1,145 @@
+//! What an error of Postgres means for us: wait, repeat, find the row at fault, or ask a person.
+
+use std::error::Error as _;
+
+use deadpool_postgres::{PoolError, TimeoutType};
+use tokio_postgres::error::{DbError, SqlState};
+
+use crate::port::store::StoreError;
+
+/// An error, by what there is to do about it. Texts are for a person, and hold no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// No answer, or a database that is not ready: wait. The statement may have been carried out.
+    Unavailable(String),
+    /// A deadlock or a serialization failure: rolled back, repeat.
+    Conflict(String),
+    /// A value, a constraint or a trigger: some row of the batch is at fault, and the batch was rolled back.
+    Data(String),
+    /// A table, column or schema that isn't there.
+    Missing(String),
+    /// Anything else that the database won't do.
+    Refused(String),
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Unavailable(text) | Failure::Conflict(text) => Self::Unavailable(text),
+            Failure::Data(text) | Failure::Missing(text) | Failure::Refused(text) => Self::Refused(text),
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::of(&error)
+    }
+}
+
+impl Failure {
+    /// Sorts an error of the driver.
+    pub(super) fn of(error: &tokio_postgres::Error) -> Self {
+        if let Some(refusal) = error.as_db_error() {
+            return from_sqlstate(refusal);
+        }
+        let text = with_causes(error);
+        if certificate_problem(error) {
+            return Self::Refused(format!(
+                "{text}; name the file of the authority that signed the server's certificate in SSL_CERT_FILE, or \
+                 choose `sslmode=disable` in the database URL"
+            ));
+        }
+        if text.contains("server does not support TLS") {
+            return Self::Refused(format!(
+                "{text}; switch it on there, or choose `sslmode=disable` in the database URL"
+            ));
+        }
+        // What the driver can't build or read is our mistake or a wrong column type, and does not pass by waiting. It
+        // tells its kinds of errors apart by their texts alone.
+        let lasting =
+            ["error serializing", "error deserializing", "invalid column", "invalid configuration", "authentication"];
+        let shown = error.to_string();
+        if lasting.iter().any(|start| shown.starts_with(start)) { Self::Refused(text) } else { Self::Unavailable(text) }
+    }
+}
+
+impl From<PoolError> for Failure {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Backend(error) => error.into(),
+            PoolError::Timeout(TimeoutType::Wait) => {
+                Self::Unavailable("no connection became free in time: all are waiting for the server".to_owned())
+            }
+            PoolError::Timeout(_) => Self::Unavailable("the server did not accept a connection in time".to_owned()),
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
+/// Sorts by SQLSTATE (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
+fn from_sqlstate(error: &DbError) -> Failure {
+    let code = error.code();
+    let text = describe(error);
+    match code.code().get(..2).unwrap_or_default() {
+        _ if *code == SqlState::T_R_SERIALIZATION_FAILURE || *code == SqlState::T_R_DEADLOCK_DETECTED => {
+            Failure::Conflict(text)
+        }
+        // A standby, or a database set read-only: a failover ends that.
+        _ if *code == SqlState::READ_ONLY_SQL_TRANSACTION => Failure::Unavailable(text),
+        _ if *code == SqlState::UNDEFINED_TABLE
+            || *code == SqlState::UNDEFINED_COLUMN
+            || *code == SqlState::INVALID_SCHEMA_NAME =>
+        {
+            Failure::Missing(text)
+        }
+        // Connection, resources, operator intervention (shutdown, cancel, timeout), a lock not to be had, I/O.
+        "08" | "53" | "57" | "55" | "58" => Failure::Unavailable(text),
+        // Bad value, constraint, trigger or function, row too large for an index, view with check option.
+        "09" | "22" | "23" | "27" | "38" | "39" | "44" | "54" | "P0" => Failure::Data(text),
+        "28" => Failure::Refused(format!("{text}; check user and password in DATABASE_URL or POSTGRES_*")),
+        "3D" => Failure::Refused(format!("{text}; check the database's name in DATABASE_URL or POSTGRES_DB")),
+        _ if *code == SqlState::INSUFFICIENT_PRIVILEGE => Failure::Refused(format!(
+            "{text}; the worker's role needs SELECT and UPDATE on orders, and INSERT and SELECT on the tables of schema \
+             fulfillment; `dead retry` and `dead discard` also need UPDATE on fulfillment.dead_letters"
+        )),
+        _ => Failure::Refused(text),
+    }
+}
+
+/// Message, detail and hint in one line, with the SQLSTATE to look it up by.
+fn describe(error: &DbError) -> String {
+    let mut text = format!("{} (SQLSTATE {})", error.message(), error.code().code());
+    for more in [error.detail(), error.hint()].into_iter().flatten() {
+        text.push_str("; ");
+        text.push_str(more);
+    }
+    text.replace('\n', " ")
+}
+
+/// An error and what caused it, in one line.
+fn with_causes(error: &tokio_postgres::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// Whether a handshake failed as the server's certificate was not accepted.
+fn certificate_problem(error: &tokio_postgres::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // An `io::Error` shows what it wraps, but does not call it its source.
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let inner = wrapped.map_or(error.downcast_ref::<rustls::Error>(), |wrapped| wrapped.downcast_ref());
+        if matches!(inner, Some(rustls::Error::InvalidCertificate(_))) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}

@@ -1,0 +1,330 @@
+//! The queue in Redis: the producers' list, and three keys beside it for what is claimed or waits for a retry.
+//!
+//! Each method is one script at the server (`redis/*.lua`, each says what it guarantees), so that a message is at any
+//! time either in the list or in the in-flight hash, whatever happens to the worker, the connection or the reply.
+//! All times are the server's. Nothing is left of messages that were acknowledged, and an empty queue has no keys.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use ::redis::{Cmd, Script, Value};
+use async_trait::async_trait;
+
+use crate::WorkerId;
+use crate::config::SecretUrl;
+use crate::config::redis_url::RedisServers;
+use crate::event::Observers;
+use crate::port::queue::{Claimed, Depth, Disposition, Held, Queue, QueueError, Receipt, Settlement};
+use crate::testing::mutant::source;
+
+mod address;
+mod advice;
+mod cluster;
+mod connection;
+mod error;
+mod inventory;
+mod keys;
+mod lost_claims;
+pub mod reply;
+mod sentinel;
+mod servers;
+
+use connection::{BlockingConnection, SharedConnection};
+use keys::Keys;
+use lost_claims::LostClaims;
+use servers::Servers;
+
+/// Most messages in one call of a script, which the scripts insist on too.
+const LARGEST_BATCH: usize = 1_000;
+/// Most payloads in one `LPUSH`; more go as several in one transaction.
+const LARGEST_PUSH: usize = 10_000;
+/// Longest wait in one go: other workers' hand-backs and retries that fall due wake nobody.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// Pause after a wait that failed, so that a server that is down is not asked in a tight loop.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(250);
+/// What an answer may take beyond the time that was asked for.
+const ANSWER_GRACE: Duration = Duration::from_millis(500);
+/// Longest time until a retry: longer ones are cut to it.
+const LONGEST_RETRY: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// Numbers the claims of this process, over all its queues: with the worker's identity it makes tokens unique even
+/// where two queues share the identity.
+static NEXT_CLAIM: AtomicU64 = AtomicU64::new(0);
+
+/// How a [`RedisQueue`] is used.
+#[derive(Debug, Clone)]
+pub struct RedisQueueOptions {
+    /// Name of the list that producers push to. The other keys' names derive from it.
+    pub key: String,
+    /// How long a claim holds its message, at least 1 ms.
+    pub lease: Duration,
+    /// Who claims.
+    pub worker: WorkerId,
+}
+
+/// A queue in Redis 6.2 or later.
+pub struct RedisQueue {
+    /// The URL without its password, for errors.
+    server: String,
+    keys: Keys,
+    lease_ms: u64,
+    worker: WorkerId,
+    connection: SharedConnection,
+    wake_up: BlockingConnection,
+    scripts: Scripts,
+    /// Where the search for records without lease or retry goes on; see `recover.lua`.
+    recovery_cursor: AtomicU64,
+    lost_claims: LostClaims,
+    found_by_claims: inventory::FoundByClaims,
+}
+
+struct Scripts {
+    claim: Script,
+    renew: Script,
+    settle: Script,
+    recover: Script,
+    hand_back: Script,
+    depth: Script,
+    adopt: Script,
+    browse: Script,
+    prune: Script,
+}
+
+/// A script behind the functions that several share.
+macro_rules! script {
+    ($file:literal) => {
+        Script::new(&format!("{}\n{}", include_str!("redis/common.lua"), source!($file)))
+    };
+}
+
+impl RedisQueue {
+    /// Prepares the queue. Connects with the first call, so a server that is down is no error here. `observers` are told of
+    /// its connections.
+    ///
+    /// # Errors
+    /// [`QueueError::Refused`] for a URL that leads to no Redis server, a key that can't be used, or a lease below 1 ms.
+    pub fn connect(url: &SecretUrl, options: RedisQueueOptions, observers: Observers) -> Result<Self, QueueError> {
+        let server = url.to_string();
+        let found = RedisServers::of(url).map_err(|problem| QueueError::Refused(format!("{server}: {problem}")))?;
+        let lease_ms = u64::try_from(options.lease.as_millis()).unwrap_or(u64::MAX);
+        if lease_ms == 0 {
+            return Err(QueueError::Refused("a lease must be 1 ms or longer".to_owned()));
+        }
+        let keys = Keys::new(&options.key)?;
+        let servers = Servers::new(&found, &keys.list, observers).map_err(|error| error::classify(&server, &error))?;
+        let servers = Arc::new(servers);
+        Ok(Self {
+            server,
+            keys,
+            lease_ms: lease_ms.min(duration_ms(LONGEST_RETRY)),
+            worker: options.worker,
+            connection: SharedConnection::new(Arc::clone(&servers)),
+            wake_up: BlockingConnection::new(servers, LONGEST_WAIT),
+            scripts: Scripts {
+                claim: script!("redis/claim.lua"),
+                renew: script!("redis/renew.lua"),
+                settle: script!("redis/settle.lua"),
+                recover: script!("redis/recover.lua"),
+                hand_back: script!("redis/hand_back.lua"),
+                depth: script!("redis/depth.lua"),
+                adopt: script!("redis/adopt.lua"),
+                browse: script!("redis/browse.lua"),
+                prune: script!("redis/prune.lua"),
+            },
+            recovery_cursor: AtomicU64::new(0),
+            lost_claims: LostClaims::default(),
+            found_by_claims: inventory::FoundByClaims::default(),
+        })
+    }
+
+    async fn run(&self, script: &Script, command: &Cmd) -> Result<Value, QueueError> {
+        match self.connection.run(script, command).await {
+            Ok(value) => Ok(value),
+            Err(error) => Err(self.explain(&error).await),
+        }
+    }
+
+    /// Translates an error, and finds out which key is of a wrong type.
+    async fn explain(&self, error: &::redis::RedisError) -> QueueError {
+        if !error::is_wrong_type(error) {
+            return error::classify(&self.server, error);
+        }
+        for (key, wanted) in self.keys.with_types() {
+            let mut command = ::redis::cmd("TYPE");
+            command.arg(key);
+            match self.connection.query(&command).await {
+                Ok(Value::SimpleString(found)) if found != wanted && found != "none" => {
+                    return QueueError::Refused(format!(
+                        "{}: key `{key}` holds a {found}, and the queue needs a {wanted} there; choose another queue key, or \
+                         remove that one if nobody needs it",
+                        self.server
+                    ));
+                }
+                Ok(_) => {}
+                Err(error) => return error::classify(&self.server, &error),
+            }
+        }
+        error::classify(&self.server, error)
+    }
+
+    /// Looks at a page of the in-flight hash for records that nothing would ever deliver again. One page a claim, so
+    /// that no claim waits for a whole hash.
+    async fn recover(&self) -> Result<(), QueueError> {
+        let (cursor, found) = self.recover_page(self.recovery_cursor.load(Ordering::Relaxed), self.lease_ms).await?;
+        self.recovery_cursor.store(cursor, Ordering::Relaxed);
+        self.found_by_claims.add_messages(found);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Queue for RedisQueue {
+    async fn claim(&self, limit: usize) -> Result<Claimed, QueueError> {
+        if limit == 0 {
+            return Ok(Claimed::default());
+        }
+        self.release_unanswered().await?;
+        let token = format!("{}-{}", self.worker, NEXT_CLAIM.fetch_add(1, Ordering::Relaxed));
+        let keys = &self.keys;
+        let mut command = evalsha(&self.scripts.claim, &[&keys.list, &keys.inflight, &keys.leases, &keys.retries]);
+        command.arg(&token).arg(limit.min(LARGEST_BATCH)).arg(self.lease_ms);
+        let answer = match self.run(&self.scripts.claim, &command).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                if error.is_transient() {
+                    self.lost_claims.remember(token);
+                }
+                return Err(error);
+            }
+        };
+        let (claimed, oddities) = reply::claimed(answer, &token)?;
+        self.found_by_claims.add_schedules(oddities.dropped.unsigned_abs());
+        if oddities.unaccounted > 0 {
+            // What was claimed counts more than what may be found; the next claim looks again.
+            if let Err(error) = self.recover().await {
+                tracing::warn!(%error, "messages without a lease could not be recovered yet");
+            }
+        }
+        Ok(claimed)
+    }
+
+    async fn wait(&self, at_most: Duration) {
+        let block = at_most.min(LONGEST_WAIT);
+        if block < Duration::from_millis(1) {
+            // Redis takes a timeout of zero for "without end".
+            return;
+        }
+        let mut command = ::redis::cmd("BLMOVE");
+        command.arg(&self.keys.list).arg(&self.keys.list).arg("RIGHT").arg("RIGHT").arg(block.as_secs_f64());
+        let started = tokio::time::Instant::now();
+        match tokio::time::timeout(block + ANSWER_GRACE, self.wake_up.query(&command)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) | Err(_) => tokio::time::sleep_until(started + block.min(PAUSE_AFTER_ERROR)).await,
+        }
+    }
+
+    async fn renew(&self, receipts: &[Receipt]) -> Result<Vec<Held>, QueueError> {
+        let mut verdicts = Vec::with_capacity(receipts.len());
+        for batch in receipts.chunks(LARGEST_BATCH) {
+            let mut command = evalsha(&self.scripts.renew, &[&self.keys.inflight, &self.keys.leases]);
+            command.arg(self.lease_ms);
+            for receipt in batch {
+                command.arg(&receipt.claim_id).arg(&receipt.token);
+            }
+            verdicts.extend(reply::verdicts(self.run(&self.scripts.renew, &command).await?, batch.len())?);
+        }
+        Ok(verdicts)
+    }
+
+    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Held>, QueueError> {
+        let mut verdicts = Vec::with_capacity(settlements.len());
+        for batch in settlements.chunks(LARGEST_BATCH) {
+            let keys = &self.keys;
+            let mut command = evalsha(&self.scripts.settle, &[&keys.inflight, &keys.leases, &keys.retries]);
+            for Settlement { receipt, disposition } in batch {
+                command.arg(&receipt.claim_id).arg(&receipt.token);
+                match disposition {
+                    Disposition::Ack => command.arg(-1).arg(1),
+                    Disposition::Retry { after, spent } => {
+                        command.arg(duration_ms((*after).min(LONGEST_RETRY))).arg(u8::from(*spent))
+                    }
+                };
+            }
+            verdicts.extend(reply::verdicts(self.run(&self.scripts.settle, &command).await?, batch.len())?);
+        }
+        Ok(verdicts)
+    }
+
+    /// Without this an outage would cost those messages a lease and an attempt. A claim that the server carries out
+    /// even later is left to its lease.
+    async fn release_unanswered(&self) -> Result<(), QueueError> {
+        let tokens = self.lost_claims.all();
+        if tokens.is_empty() {
+            return Ok(());
+        }
+        let keys = &self.keys;
+        let mut cursor = 0;
+        loop {
+            let mut command = evalsha(&self.scripts.hand_back, &[&keys.inflight, &keys.leases, &keys.retries]);
+            command.arg(cursor).arg(&tokens);
+            (cursor, _) = reply::page(self.run(&self.scripts.hand_back, &command).await?)?;
+            // The server's cursor comes back to 0 once it has been through the hash, whatever is added meanwhile.
+            if cursor == 0 {
+                self.lost_claims.forget(&tokens);
+                return Ok(());
+            }
+        }
+    }
+
+    async fn push(&self, payloads: &[Vec<u8>]) -> Result<(), QueueError> {
+        if payloads.is_empty() {
+            return Ok(());
+        }
+        let lpush = |batch: &[Vec<u8>]| {
+            let mut command = ::redis::cmd("LPUSH");
+            command.arg(&self.keys.list).arg(batch);
+            command
+        };
+        let answer = if payloads.len() <= LARGEST_PUSH {
+            self.connection.query(&lpush(payloads)).await.map(drop)
+        } else {
+            let mut transaction = ::redis::pipe();
+            transaction.atomic();
+            for batch in payloads.chunks(LARGEST_PUSH) {
+                transaction.add_command(lpush(batch)).ignore();
+            }
+            self.connection.transaction(&transaction).await
+        };
+        match answer {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.explain(&error).await),
+        }
+    }
+
+    async fn depth(&self) -> Result<Depth, QueueError> {
+        let command = evalsha(&self.scripts.depth, &[&self.keys.list, &self.keys.leases, &self.keys.retries]);
+        reply::depth(self.run(&self.scripts.depth, &command).await?)
+    }
+
+    async fn concern(&self) -> Result<Option<String>, QueueError> {
+        let mut command = ::redis::cmd("INFO");
+        command.arg("memory");
+        match self.connection.query(&command).await {
+            Ok(memory) => Ok(advice::eviction(&self.server, &reply::text(memory)?)),
+            Err(error) => Err(self.explain(&error).await),
+        }
+    }
+}
+
+/// The beginning of a script's call; its arguments follow.
+fn evalsha(script: &Script, keys: &[&String]) -> Cmd {
+    let mut command = ::redis::cmd("EVALSHA");
+    command.arg(script.get_hash()).arg(keys.len()).arg(keys);
+    command
+}
+
+/// Whole milliseconds, rounded up so that a retry never comes early.
+fn duration_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}

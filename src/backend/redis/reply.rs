@@ -1,0 +1,177 @@
+//! Reads the scripts' answers, moving payloads instead of copying them. Never panics, whatever the answer: between
+//! worker and Redis there may be a proxy, or something that only resembles Redis.
+
+use std::time::Duration;
+
+use redis::{ErrorKind, FromRedisValue, RedisError, RedisResult, Value};
+
+pub use super::address::Address;
+use crate::port::queue::{Claim, Claimed, Depth, Held, QueueError, Receipt};
+
+/// An answer that no script of ours gives: a proxy or a server that only resembles Redis.
+fn unexpected(script: &str) -> QueueError {
+    QueueError::Refused(format!(
+        "the server's answer to {script} is not what Redis would answer; is it Redis 6.2 or later?"
+    ))
+}
+
+/// What `claim.lua` found beside the messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Oddities {
+    /// Records that neither a lease nor a retry speaks for.
+    pub unaccounted: i64,
+    /// Leases and retries without a record, which it dropped.
+    pub dropped: i64,
+}
+
+/// What `claim.lua` returns.
+///
+/// # Errors
+/// [`QueueError::Refused`] for an answer that the server doesn't give.
+pub fn claimed(answer: Value, token: &str) -> Result<(Claimed, Oddities), QueueError> {
+    let Value::Array(values) = answer else { return Err(unexpected("claim.lua")) };
+    let mut claims = Vec::with_capacity(values.len().saturating_sub(3) / 3);
+    let mut values = values.into_iter();
+    let (Some(Value::Int(next_due)), Some(Value::Int(unaccounted)), Some(Value::Int(dropped))) =
+        (values.next(), values.next(), values.next())
+    else {
+        return Err(unexpected("claim.lua"));
+    };
+    while let Some(id) = values.next() {
+        let (Value::BulkString(id), Some(Value::Int(attempt)), Some(Value::BulkString(payload))) =
+            (id, values.next(), values.next())
+        else {
+            return Err(unexpected("claim.lua"));
+        };
+        claims.push(Claim {
+            receipt: Receipt {
+                claim_id: String::from_utf8(id).map_err(|_| unexpected("claim.lua"))?,
+                token: token.to_owned(),
+            },
+            payload,
+            attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
+        });
+    }
+    // A negative number means that nothing is scheduled.
+    let next_due = u64::try_from(next_due).ok().map(Duration::from_millis);
+    Ok((Claimed { claims, next_due }, Oddities { unaccounted, dropped }))
+}
+
+/// What `renew.lua` and `settle.lua` return.
+///
+/// # Errors
+/// [`QueueError::Refused`] for an answer that the script doesn't give, or one with another number of verdicts.
+pub fn verdicts(answer: Value, expected: usize) -> Result<impl Iterator<Item = Held>, QueueError> {
+    let verdicts: Vec<bool> = FromRedisValue::from_redis_value(answer).map_err(|_| unexpected("a script"))?;
+    if verdicts.len() != expected {
+        return Err(unexpected("a script"));
+    }
+    Ok(verdicts.into_iter().map(|held| if held { Held::Yes } else { Held::Lost }))
+}
+
+/// What the scripts return that look at a page of records: the next cursor, and how many were found.
+///
+/// # Errors
+/// [`QueueError::Refused`] for an answer that the server doesn't give.
+pub fn page(answer: Value) -> Result<(u64, u64), QueueError> {
+    FromRedisValue::from_redis_value(answer).map_err(|_| unexpected("a script"))
+}
+
+/// What `browse.lua` returns: the next cursor, and payloads.
+///
+/// # Errors
+/// [`QueueError::Refused`] for an answer that the server doesn't give.
+pub fn browsed(answer: Value) -> Result<(u64, Vec<Vec<u8>>), QueueError> {
+    let mut values = payloads(answer)?;
+    let first = if values.is_empty() { Vec::new() } else { values.remove(0) };
+    let cursor = String::from_utf8(first).ok().and_then(|cursor| cursor.parse().ok());
+    Ok((cursor.ok_or_else(|| unexpected("browse.lua"))?, values))
+}
+
+/// What `LRANGE` returns.
+///
+/// # Errors
+/// [`QueueError::Refused`] for an answer that the server doesn't give.
+pub fn payloads(answer: Value) -> Result<Vec<Vec<u8>>, QueueError> {
+    let Value::Array(values) = answer else { return Err(unexpected("a look at the queue")) };
+    let bytes = |value| match value {
+        Value::BulkString(bytes) => Ok(bytes),
+        _ => Err(unexpected("a look at the queue")),
+    };
+    values.into_iter().map(bytes).collect()
+}
+
+/// A number.
+///
+/// # Errors
+/// [`QueueError::Refused`] for an answer that the server doesn't give.
+pub fn number(answer: Value) -> Result<usize, QueueError> {
+    FromRedisValue::from_redis_value(answer).map_err(|_| unexpected("a script"))
+}
+
+/// What `INFO` returns.
+///
+/// # Errors
+/// [`QueueError::Refused`] for an answer that the server doesn't give.
+pub fn text(answer: Value) -> Result<String, QueueError> {
+    FromRedisValue::from_redis_value(answer).map_err(|_| unexpected("INFO"))
+}
+
+/// What `depth.lua` returns.
+///
+/// # Errors
+/// [`QueueError::Refused`] for an answer that the script doesn't give.
+pub fn depth(answer: Value) -> Result<Depth, QueueError> {
+    let (waiting, in_flight, retrying) =
+        FromRedisValue::from_redis_value(answer).map_err(|_| unexpected("depth.lua"))?;
+    Ok(Depth { waiting, in_flight, retrying })
+}
+
+/// What `SENTINEL GET-MASTER-ADDR-BY-NAME` returns: the master's address, or nothing for a name that is unknown.
+///
+/// # Errors
+/// For an answer that no sentinel gives.
+pub fn master(answer: Value) -> RedisResult<Option<Address>> {
+    if answer == Value::Nil {
+        return Ok(None);
+    }
+    let (host, port): (String, u16) = FromRedisValue::from_redis_value(answer)?;
+    match Address::known(&host, port, "") {
+        Some(address) => Ok(Some(address)),
+        None => Err(RedisError::from((ErrorKind::UnexpectedReturnType, "a master without an address"))),
+    }
+}
+
+/// Most nodes of a Cluster that are remembered.
+pub const MOST_NODES: usize = 200;
+
+/// What `CLUSTER SLOTS` returns: the addresses of nodes that hold slots or replicate them, each once. One without a host
+/// of its own is at `here`, where the answer came from.
+///
+/// # Errors
+/// For an answer that isn't a list.
+pub fn nodes(answer: Value, here: &str) -> RedisResult<Vec<Address>> {
+    let ranges: Vec<Value> = FromRedisValue::from_redis_value(answer)?;
+    let mut found = Vec::new();
+    // A range is its first slot, its last one, and nodes: host, port, and more that doesn't matter here.
+    for range in ranges {
+        let Value::Array(range) = range else { continue };
+        for node in range.into_iter().skip(2) {
+            let Value::Array(node) = node else { continue };
+            let host = match node.first() {
+                Some(Value::BulkString(host)) => String::from_utf8_lossy(host).into_owned(),
+                Some(Value::Nil) => String::new(),
+                _ => continue,
+            };
+            let Some(Value::Int(port)) = node.get(1) else { continue };
+            let address = u16::try_from(*port).ok().and_then(|port| Address::known(&host, port, here));
+            if let Some(address) = address.filter(|address| !found.contains(address)) {
+                found.push(address);
+            }
+            if found.len() >= MOST_NODES {
+                return Ok(found);
+            }
+        }
+    }
+    Ok(found)
+}

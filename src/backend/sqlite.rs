@@ -1,0 +1,5 @@
+//! Queue and store in one embedded database.
+
+pub mod database;
+pub mod queue;
+pub mod store;

@@ -1,0 +1,244 @@
+//! The embedded queue: a table in the file of [`crate::backend::sqlite::database`].
+//!
+//! A claim, its lease and the count of its attempts are one committed transaction, so a process that dies leaves
+//! nothing but a lease that runs out. Times are this machine's clock, read once per call.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, Row, named_params};
+
+use crate::WorkerId;
+use crate::backend::sqlite::database::{Database, DatabaseError, elapsed, micros, now_micros};
+use crate::port::queue::{Claim, Claimed, Depth, Disposition, Held, Queue, QueueError, Receipt, Settlement};
+
+mod maintenance;
+
+const CLAIM: &str = include_str!("queue/claim.sql");
+const DEPTH: &str = include_str!("queue/depth.sql");
+const LEASE: &str = include_str!("queue/lease.sql");
+const NEXT_DUE: &str = include_str!("queue/next_due.sql");
+const PUSH: &str = include_str!("queue/push.sql");
+const RENEW: &str = include_str!("queue/renew.sql");
+const SETTLE_ACK: &str = include_str!("queue/settle_ack.sql");
+const SETTLE_RETRY: &str = include_str!("queue/settle_retry.sql");
+
+/// Messages that one claim takes at most.
+const MAX_CLAIM: i64 = 1_000;
+
+/// How long a push of another process may go unnoticed.
+const OTHER_PROCESSES: Duration = Duration::from_millis(250);
+
+/// How a [`SqliteQueue`] behaves.
+#[derive(Debug, Clone)]
+pub struct SqliteQueueOptions {
+    /// How long a claimed message is ours without a renewal.
+    pub lease: Duration,
+    /// Who claims.
+    pub worker: WorkerId,
+}
+
+/// A queue in an embedded database.
+pub struct SqliteQueue {
+    database: Database,
+    options: SqliteQueueOptions,
+    /// Counts the claims of this worker; with its identity, which is fresh with every start, it makes tokens.
+    claims: AtomicU64,
+    /// The announcements known when the last claim began, or the last wait ended.
+    pushes_seen: AtomicU64,
+}
+
+impl SqliteQueue {
+    /// Uses the queue in `database`.
+    pub fn new(database: Database, options: SqliteQueueOptions) -> Self {
+        Self { database, options, claims: AtomicU64::new(0), pushes_seen: AtomicU64::new(0) }
+    }
+}
+
+impl fmt::Debug for SqliteQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteQueue")
+            .field("database", &self.database)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Queue for SqliteQueue {
+    async fn claim(&self, limit: usize) -> Result<Claimed, QueueError> {
+        self.pushes_seen.store(*self.database.pushes().borrow(), Ordering::Relaxed);
+        let limit = i64::try_from(limit).unwrap_or(MAX_CLAIM).clamp(1, MAX_CLAIM);
+        let counter = self.claims.fetch_add(1, Ordering::Relaxed);
+        let token = format!("{}-{counter}", self.options.worker);
+        let lease = self.options.lease;
+        Ok(self.database.write(move |connection| claim(connection, limit, &token, lease)).await?)
+    }
+
+    async fn wait(&self, at_most: Duration) {
+        let mut pushes = self.database.pushes();
+        let seen = self.pushes_seen.load(Ordering::Relaxed);
+        let news = pushes.wait_for(|count| *count != seen);
+        if let Ok(Ok(count)) = tokio::time::timeout(at_most.min(OTHER_PROCESSES), news).await {
+            self.pushes_seen.store(*count, Ordering::Relaxed);
+        }
+    }
+
+    async fn renew(&self, receipts: &[Receipt]) -> Result<Vec<Held>, QueueError> {
+        if receipts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (receipts, lease) = (receipts.to_vec(), self.options.lease);
+        Ok(self.database.write(move |connection| renew(connection, &receipts, lease)).await?)
+    }
+
+    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Held>, QueueError> {
+        if settlements.is_empty() {
+            return Ok(Vec::new());
+        }
+        let claimable_at_once = settlements
+            .iter()
+            .any(|one| matches!(one.disposition, Disposition::Retry { after, .. } if after.is_zero()));
+        let settlements = settlements.to_vec();
+        let verdicts = self.database.write(move |connection| settle(connection, &settlements)).await?;
+        if claimable_at_once {
+            self.database.announce_push();
+        }
+        Ok(verdicts)
+    }
+
+    async fn push(&self, payloads: &[Vec<u8>]) -> Result<(), QueueError> {
+        if payloads.is_empty() {
+            return Ok(());
+        }
+        let payloads = payloads.to_vec();
+        self.database.write(move |connection| push(connection, &payloads)).await?;
+        self.database.announce_push();
+        Ok(())
+    }
+
+    async fn depth(&self) -> Result<Depth, QueueError> {
+        Ok(self.database.read(depth).await?)
+    }
+}
+
+/// A message as [`CLAIM`] finds it.
+struct Found {
+    id: i64,
+    pushed_at: i64,
+    attempts: u32,
+    payload: Vec<u8>,
+}
+
+impl Found {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self { id: row.get(0)?, pushed_at: row.get(1)?, attempts: row.get(2)?, payload: row.get(3)? })
+    }
+
+    /// The time of the push tells messages of different files apart, as each counts from 1: the dead letters of
+    /// several files may meet in one store.
+    fn into_claim(self, token: &str) -> Claim {
+        Claim {
+            receipt: Receipt { claim_id: format!("{}-{}", self.id, self.pushed_at), token: token.to_owned() },
+            payload: self.payload,
+            attempt: self.attempts.saturating_add(1),
+        }
+    }
+}
+
+fn claim(connection: &Connection, limit: i64, token: &str, lease: Duration) -> rusqlite::Result<Claimed> {
+    let now = now_micros();
+    let due_at = now.saturating_add(micros(lease));
+    let mut find = connection.prepare_cached(CLAIM)?;
+    let mut take = connection.prepare_cached(LEASE)?;
+    let found = find.query_map(named_params! { ":now": now, ":limit": limit }, Found::read)?;
+    // All are read before the first is taken, as a statement must not see what it is walking over change.
+    let found = found.collect::<rusqlite::Result<Vec<_>>>()?;
+    for message in &found {
+        take.execute(named_params! { ":id": message.id, ":token": token, ":due_at": due_at })?;
+    }
+    let claims = found.into_iter().map(|message| message.into_claim(token)).collect();
+    let next_due: Option<i64> = connection.prepare_cached(NEXT_DUE)?.query_row([], |row| row.get(0))?;
+    Ok(Claimed { claims, next_due: next_due.map(|due_at| elapsed(now, due_at)) })
+}
+
+fn renew(connection: &Connection, receipts: &[Receipt], lease: Duration) -> rusqlite::Result<Vec<Held>> {
+    let due_at = now_micros().saturating_add(micros(lease));
+    let mut renew = connection.prepare_cached(RENEW)?;
+    receipts
+        .iter()
+        .map(|receipt| {
+            let changed = renew.execute(named_params! {
+                ":id": message_id(receipt), ":token": receipt.token, ":due_at": due_at,
+            })?;
+            Ok(held(changed))
+        })
+        .collect()
+}
+
+fn settle(connection: &Connection, settlements: &[Settlement]) -> rusqlite::Result<Vec<Held>> {
+    let now = now_micros();
+    let mut ack = connection.prepare_cached(SETTLE_ACK)?;
+    let mut retry = connection.prepare_cached(SETTLE_RETRY)?;
+    settlements
+        .iter()
+        .map(|Settlement { receipt, disposition }| {
+            let id = message_id(receipt);
+            let changed = match disposition {
+                Disposition::Ack => ack.execute(named_params! { ":id": id, ":token": receipt.token })?,
+                Disposition::Retry { after, spent } => retry.execute(named_params! {
+                    ":id": id,
+                    ":token": receipt.token,
+                    ":due_at": now.saturating_add(micros(*after)),
+                    ":taken_back": i64::from(!spent),
+                })?,
+            };
+            Ok(held(changed))
+        })
+        .collect()
+}
+
+fn push(connection: &Connection, payloads: &[Vec<u8>]) -> rusqlite::Result<()> {
+    let now = now_micros();
+    let mut push = connection.prepare_cached(PUSH)?;
+    for payload in payloads {
+        push.execute(named_params! { ":payload": payload, ":pushed_at": now })?;
+    }
+    Ok(())
+}
+
+fn depth(connection: &Connection) -> rusqlite::Result<Depth> {
+    connection
+        .prepare_cached(DEPTH)?
+        .query_row([], |row| Ok(Depth { waiting: count(row, 0)?, in_flight: count(row, 1)?, retrying: count(row, 2)? }))
+}
+
+fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let count: i64 = row.get(column)?;
+    Ok(count.unsigned_abs())
+}
+
+/// The key in a receipt's `claim_id`. One that this queue never gave out matches no row, and is lost.
+fn message_id(receipt: &Receipt) -> Option<i64> {
+    let (id, _pushed_at) = receipt.claim_id.split_once('-')?;
+    id.parse().ok()
+}
+
+fn held(changed: usize) -> Held {
+    if changed == 0 { Held::Lost } else { Held::Yes }
+}
+
+impl From<DatabaseError> for QueueError {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::Unavailable(problem) => Self::Unavailable(problem),
+            DatabaseError::Refused(problem) => Self::Refused(problem),
+            missing @ DatabaseError::Missing(_) => Self::Refused(missing.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,320 @@
+//! Fulfilment over HTTP: each order is posted to one URL, and the answer decides.
+//!
+//! On its way a call passes the limits, then the circuit breaker; what failed is repeated later, as the retry budget
+//! allows. Nothing is ever sent twice in here: the engine repeats, with the same key.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use reqwest::Request;
+use url::Url;
+
+use crate::config::HttpTarget;
+use crate::domain::order::{IdempotencyKey, Order};
+use crate::domain::retry;
+use crate::event::{Event, Observers};
+use crate::port::fulfiller::{Fulfiller, Outcome};
+
+use answer::{Answer, Asked, Meaning};
+use exchange::Exchange;
+use gate::{Gate, Refusal};
+use limits::Limits;
+use memory::Memory;
+use request::Requests;
+use retry_budget::{Allowance, RetryBudget};
+
+pub mod address;
+pub mod answer;
+pub mod breaker;
+mod client;
+mod exchange;
+mod gate;
+mod limits;
+mod memory;
+mod redaction;
+mod request;
+pub mod retry_budget;
+pub mod signature;
+
+pub use client::HttpFulfillerError;
+
+/// Repeats each second that need not be earned by other calls.
+const REPEATS_FLOOR: f64 = 10.0;
+
+/// From an acceptance to the first question how the order is getting on, unless the warehouse names a time; doubled
+/// with each question.
+const FIRST_POLL: Duration = Duration::from_secs(1);
+/// The shortest time between two questions, whatever the warehouse names.
+const FASTEST_POLL: Duration = Duration::from_millis(100);
+/// The longest time between two questions, unless the warehouse names a longer one.
+const SLOWEST_POLL: Duration = Duration::from_secs(5);
+/// The shortest time that an order is left alone which the warehouse says is in work; as much again by chance.
+const IN_PROGRESS: Duration = Duration::from_secs(3);
+/// How long an order stays away whose call failed as the first probe.
+const PROBE_ASIDE: Duration = Duration::from_secs(2);
+/// Failed probes that an order is not charged for.
+const FREE_PROBES: u32 = 3;
+/// The longest time that an order stays away which is not done yet, or has failed as a probe.
+const LONGEST_ASIDE: Duration = Duration::from_secs(300);
+
+/// Posts orders to a warehouse.
+///
+/// Sends each call's request once at most, with credentials to the configured origin only. Ends within the target's
+/// deadline. What it returns holds neither the URL's user, password and query, nor the token or a signing secret.
+pub struct HttpFulfiller {
+    requests: Requests,
+    limits: Limits,
+    gate: Gate,
+    budget: Mutex<RetryBudget>,
+    memory: Memory,
+    deadline: Duration,
+    /// How long an accepted order is followed within a call.
+    patience: Duration,
+    observers: Observers,
+}
+
+/// How one request of a call ended.
+enum Step {
+    /// Not made: the limits or the breaker did not allow it.
+    Withheld {
+        reason: String,
+        after: Option<Duration>,
+    },
+    Made(Made),
+}
+
+/// A request that was made.
+struct Made {
+    exchange: Exchange,
+    /// What the breaker makes of it, if it failed and calls are refused now.
+    refusal: Option<Refusal>,
+}
+
+impl HttpFulfiller {
+    /// Prepares everything; nothing is contacted yet.
+    ///
+    /// # Errors
+    /// When the target's URL, secrets or files can't be used.
+    pub fn new(target: &HttpTarget, observers: Observers) -> Result<Self, HttpFulfillerError> {
+        let allowance = Allowance { share: target.retry_budget, floor: REPEATS_FLOOR };
+        Ok(Self {
+            requests: Requests::new(client::build(target)?, target)?,
+            limits: Limits::new(target.concurrency, target.rate, target.deadline / 2, observers.clone()),
+            gate: Gate::new(observers.clone()),
+            budget: Mutex::new(RetryBudget::new(allowance, Instant::now())),
+            memory: Memory::default(),
+            deadline: target.deadline,
+            patience: target.patience,
+            observers,
+        })
+    }
+
+    /// Makes one request as soon as rate and breaker allow, which has to be before `send_by`. It is built, and signed,
+    /// only then.
+    async fn step(&self, asked: Asked, build: impl FnOnce() -> Request, send_by: Instant, deadline: Instant) -> Step {
+        if !self.limits.turn(send_by).await {
+            return Step::Withheld { reason: no_room("--fulfiller-rate"), after: None };
+        }
+        // Last, so that a probe waits for nothing.
+        let pass = match self.gate.enter() {
+            Ok(pass) => pass,
+            Err(refused) => {
+                let reason = format!("circuit breaker open: {}", refused.reason);
+                return Step::Withheld { reason, after: Some(refused.retry_in) };
+            }
+        };
+        let began = Instant::now();
+        let exchange = exchange::exchange(&self.requests, asked, build(), deadline).await;
+        self.observers.emit(Event::RequestEnded { class: exchange.class, took: began.elapsed() });
+        if asked == Asked::Order && exchange.was_sent() {
+            // Now, and not when it was sent: calls that hang for long earn their repeats, too.
+            self.budget().call(Instant::now());
+        }
+        let answer = &exchange.answer;
+        let refusal = if answer.speaks_of_the_warehouse {
+            pass.fail(answer.meaning.reason().unwrap_or_default(), answer.retry_after)
+        } else {
+            pass.succeed();
+            None
+        };
+        Step::Made(Made { exchange, refusal })
+    }
+
+    /// Asks at `url` until the order is done, or patience is at its end.
+    async fn follow(
+        &self,
+        order: &Order,
+        key: &IdempotencyKey,
+        url: Url,
+        mut asked_pause: Option<Duration>,
+        until: Instant,
+    ) -> Outcome {
+        let mut pause = FIRST_POLL;
+        loop {
+            let wait = asked_pause.unwrap_or(pause).max(FASTEST_POLL);
+            if wait >= until.saturating_duration_since(Instant::now()) {
+                return self.not_done_yet(key, &url, asked_pause);
+            }
+            tokio::time::sleep(wait).await;
+            pause = (pause * 2).min(SLOWEST_POLL);
+            match self.step(Asked::Status, || self.requests.status(&url, order, key), until, until).await {
+                Step::Made(made) if matches!(made.exchange.answer.meaning, Meaning::Accepted(_)) => {
+                    asked_pause = made.exchange.answer.retry_after;
+                }
+                step => return self.since_accepted(key, step),
+            }
+        }
+    }
+
+    /// Asks once about an order that was accepted at an earlier call.
+    async fn ask_again(&self, order: &Order, key: &IdempotencyKey, url: Url, by: Instant) -> Outcome {
+        match self.step(Asked::Status, || self.requests.status(&url, order, key), by, by).await {
+            Step::Made(made) if matches!(made.exchange.answer.meaning, Meaning::Accepted(_)) => {
+                self.not_done_yet(key, &url, made.exchange.answer.retry_after)
+            }
+            step => self.since_accepted(key, step),
+        }
+    }
+
+    /// The order goes back to the queue, for longer each time, so that orders that are not done don't crowd out new ones.
+    fn not_done_yet(&self, key: &IdempotencyKey, url: &Url, asked: Option<Duration>) -> Outcome {
+        let pause = doubled(FIRST_POLL, self.memory.accepted(key, url));
+        let reason = "the warehouse accepted the order and is not done yet".to_owned();
+        Outcome::InProgress { reason, after: asked.max(Some(pause)) }
+    }
+
+    /// What an answer about an accepted order makes of it: the warehouse has the order, so nothing says that it was not
+    /// done, unless the warehouse says so.
+    fn since_accepted(&self, key: &IdempotencyKey, step: Step) -> Outcome {
+        let made = match step {
+            Step::Withheld { reason, after } => return Outcome::InProgress { reason, after },
+            Step::Made(made) => made,
+        };
+        let answered = made.exchange.was_answered();
+        if matches!(made.exchange.answer.meaning, Meaning::InProgress(_) | Meaning::Rejected(_)) {
+            // Where the status can't be had there, the order is posted again.
+            self.memory.forget(key);
+        }
+        match self.outcome(key, made) {
+            Outcome::Unavailable { reason, after } => Outcome::InProgress { reason, after },
+            Outcome::Ambiguous { reason, after, .. } if !answered => Outcome::InProgress { reason, after },
+            other => other,
+        }
+    }
+
+    fn outcome(&self, key: &IdempotencyKey, made: Made) -> Outcome {
+        let put_off = self.put_off(&made.exchange);
+        let Made { exchange: Exchange { answer: Answer { meaning, retry_after, .. }, .. }, refusal } = made;
+        let after = retry_after.max(put_off);
+        match (meaning, refusal) {
+            (Meaning::Fulfilled { reference }, _) => {
+                self.memory.forget(key);
+                Outcome::Fulfilled { reference }
+            }
+            // Accepted orders are followed before it comes to this.
+            (Meaning::InProgress(reason), _) => {
+                let after = if retry_after.is_some() { after } else { after.max(Some(in_progress())) };
+                Outcome::InProgress { reason, after }
+            }
+            (Meaning::Accepted(url), _) => self.not_done_yet(key, &url, retry_after),
+            (Meaning::Failed(reason), None) => Outcome::Retry { reason, after },
+            (Meaning::Rejected(reason), None) => Outcome::Rejected { reason },
+            (Meaning::Unavailable(reason), None) => Outcome::Unavailable { reason, after },
+            (Meaning::Ambiguous(reason), None) => Outcome::Ambiguous { reason, after, spent: true },
+            // All calls fail now: that says nothing about this order.
+            (Meaning::Failed(reason) | Meaning::Rejected(reason) | Meaning::Unavailable(reason), Some(refusal)) => {
+                Outcome::Unavailable { reason, after: after.max(Some(self.put_aside(key, refusal).0)) }
+            }
+            (Meaning::Ambiguous(reason), Some(refusal)) => {
+                let (aside, spent) = self.put_aside(key, refusal);
+                Outcome::Ambiguous { reason, after: after.max(Some(aside)), spent }
+            }
+        }
+    }
+
+    /// How long an order stays away whose call failed with all others, and whether it has to do with the order.
+    ///
+    /// An order whose probe failed makes room for another one, for longer each time: else a few that the warehouse
+    /// can't digest would be all it ever sees. And after [`FREE_PROBES`] they spend their attempts, so that it ends.
+    fn put_aside(&self, key: &IdempotencyKey, refusal: Refusal) -> (Duration, bool) {
+        if !refusal.of_a_probe {
+            return (refusal.wait, false);
+        }
+        let before = self.memory.failed_as_probe(key);
+        (refusal.wait.max(doubled(PROBE_ASIDE, before)), before >= FREE_PROBES)
+    }
+
+    /// Draws on the retry budget for a request that the warehouse saw and that will be repeated.
+    fn put_off(&self, exchange: &Exchange) -> Option<Duration> {
+        let Answer { meaning, retry_after, .. } = &exchange.answer;
+        let repeated = !matches!(meaning, Meaning::Fulfilled { .. } | Meaning::Accepted(_) | Meaning::Rejected(_));
+        if !repeated || !exchange.was_sent() {
+            return None;
+        }
+        let put_off = self.budget().put_off(Instant::now());
+        if put_off.is_zero() {
+            return None;
+        }
+        if retry_after.is_none_or(|asked| asked < put_off) {
+            self.observers.emit(Event::RepeatPutOff { after: put_off });
+        }
+        Some(put_off)
+    }
+
+    fn budget(&self) -> std::sync::MutexGuard<'_, RetryBudget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Fulfiller for HttpFulfiller {
+    async fn fulfil(&self, order: &Order, key: &IdempotencyKey) -> Outcome {
+        let began = Instant::now();
+        let deadline = began + self.deadline;
+        // What goes out later has too little time to be answered.
+        let send_by = began + self.deadline / 2;
+        let Some(_place) = self.limits.place(send_by).await else {
+            return Outcome::Unavailable { reason: no_room("--fulfiller-concurrency"), after: None };
+        };
+        if let Some(url) = self.memory.status_url(key) {
+            return self.ask_again(order, key, url, deadline).await;
+        }
+        match self.step(Asked::Order, || self.requests.order(order, key), send_by, deadline).await {
+            Step::Withheld { reason, after } => Outcome::Unavailable { reason, after },
+            Step::Made(made) => match made.exchange.answer.meaning {
+                Meaning::Accepted(url) => {
+                    let until = deadline.min(Instant::now() + self.patience);
+                    self.follow(order, key, url, made.exchange.answer.retry_after, until).await
+                }
+                _ => self.outcome(key, made),
+            },
+        }
+    }
+
+    async fn capacity(&self) -> usize {
+        loop {
+            self.gate.room().await;
+            let within_limits = self.limits.room().await;
+            // The breaker may have opened meanwhile.
+            if let Some(calls) = self.gate.room().now_or_never() {
+                return calls.min(within_limits);
+            }
+        }
+    }
+}
+
+fn no_room(option: &str) -> String {
+    format!("nothing was sent: {option} left no room for half of the time")
+}
+
+/// `first` doubled `times` times, at most [`LONGEST_ASIDE`].
+fn doubled(first: Duration, times: u32) -> Duration {
+    first.saturating_mul(1 << times.min(16)).min(LONGEST_ASIDE)
+}
+
+/// How long an order that is in work already is left alone, unless the warehouse names a longer time.
+fn in_progress() -> Duration {
+    IN_PROGRESS + retry::jittered(IN_PROGRESS)
+}

@@ -1,0 +1,171 @@
+//! What is sent: the order as JSON, its key, and who sends it.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Request};
+use serde::Serialize;
+use url::Url;
+
+use super::client::HttpFulfillerError;
+use super::redaction::Redaction;
+use super::signature::Signer;
+use crate::config::HttpTarget;
+use crate::domain::order::{IdempotencyKey, Order, iso_8601};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+
+/// `version-traceid-parentid-flags`.
+const TRACEPARENT_LENGTH: usize = 55;
+
+/// The body, in the order of its fields.
+#[derive(Serialize)]
+struct Body<'a> {
+    order_id: i64,
+    product_id: i64,
+    product: Option<&'a str>,
+    quantity: i64,
+    created_at: Option<String>,
+    correlation_id: Option<&'a str>,
+    attempt: u32,
+}
+
+/// Makes requests to one warehouse.
+pub(super) struct Requests {
+    client: Client,
+    /// Without user and password, which are in `authorization`.
+    url: Url,
+    authorization: Option<HeaderValue>,
+    signer: Option<Signer>,
+    redaction: Redaction,
+}
+
+impl Requests {
+    pub(super) fn new(client: Client, target: &HttpTarget) -> Result<Self, HttpFulfillerError> {
+        // The client moves user and password of a URL to the header, and knows how they are written.
+        let template = client.post(target.url.expose().clone()).build();
+        let template = template.map_err(|error| HttpFulfillerError::Client(super::exchange::told(error)))?;
+        let url = template.url().clone();
+        let authorization = match &target.token {
+            Some(token) => {
+                let bearer = HeaderValue::try_from(format!("Bearer {}", token.expose()));
+                Some(bearer.map_err(|_| HttpFulfillerError::Token)?)
+            }
+            None => template.headers().get(AUTHORIZATION).cloned(),
+        };
+        let redaction = Redaction::new(target, authorization.as_ref());
+        let authorization = authorization.map(|mut value| {
+            value.set_sensitive(true);
+            value
+        });
+        let signer = match target.signing_secrets.as_slice() {
+            [] => None,
+            secrets => Some(Signer::new(secrets.iter().map(|secret| secret.expose()))?),
+        };
+        Ok(Self { client, url, authorization, signer, redaction })
+    }
+
+    /// The request that asks for an order to be fulfilled.
+    pub(super) fn order(&self, order: &Order, key: &IdempotencyKey) -> Request {
+        let mut request = Request::new(reqwest::Method::POST, self.url.clone());
+        let body = body(order);
+        self.identify(request.headers_mut(), order, key, &body);
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        *request.body_mut() = Some(body.into());
+        request
+    }
+
+    /// The request that asks how an accepted order is getting on.
+    pub(super) fn status(&self, url: &Url, order: &Order, key: &IdempotencyKey) -> Request {
+        let mut request = Request::new(reqwest::Method::GET, url.clone());
+        self.identify(request.headers_mut(), order, key, b"");
+        request
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// What an answer must not bring into a log or table, should it quote the request.
+    pub(super) fn redaction(&self) -> &Redaction {
+        &self.redaction
+    }
+
+    fn identify(&self, headers: &mut HeaderMap, order: &Order, key: &IdempotencyKey, body: &[u8]) {
+        let key = key.to_string();
+        if let Ok(value) = HeaderValue::from_str(&key) {
+            headers.insert(IDEMPOTENCY_KEY, value);
+        }
+        if let Some(value) = order.traceparent.as_deref().and_then(traceparent) {
+            headers.insert(TRACEPARENT, value);
+        }
+        if let Some(authorization) = &self.authorization {
+            headers.insert(AUTHORIZATION, authorization.clone());
+        }
+        if let Some(signer) = &self.signer {
+            // A clock before 1970 signs nothing that anybody accepts, and is told so by the warehouse.
+            let timestamp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let timestamp = i64::try_from(timestamp.as_secs()).unwrap_or(i64::MAX);
+            let signature = signer.sign(&key, timestamp, body);
+            headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(timestamp));
+            for (name, value) in [(WEBHOOK_ID, key), (WEBHOOK_SIGNATURE, signature)] {
+                if let Ok(value) = HeaderValue::try_from(value) {
+                    headers.insert(name, value);
+                }
+            }
+        }
+    }
+}
+
+fn body(order: &Order) -> Vec<u8> {
+    let body = Body {
+        order_id: order.id.0,
+        product_id: order.product_id,
+        product: order.product.as_deref(),
+        quantity: order.quantity,
+        created_at: order.created_at_micros.and_then(iso_8601),
+        correlation_id: order.correlation_id.as_deref(),
+        attempt: order.attempt,
+    };
+    // Numbers and strings under fixed names: there is nothing here that JSON can't say.
+    serde_json::to_vec(&body).unwrap_or_default()
+}
+
+/// The part that every version of Trace Context shares, as version 00; nothing if there is anything else in it.
+fn traceparent(text: &str) -> Option<HeaderValue> {
+    let shared = text.get(..TRACEPARENT_LENGTH)?;
+    let well_formed = shared.bytes().enumerate().all(|(position, byte)| match position {
+        2 | 35 | 52 => byte == b'-',
+        _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+    });
+    let value = format!("00{}", &shared[2..]);
+    well_formed.then(|| HeaderValue::try_from(value).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_context_goes_out_as_version_00_or_not_at_all() {
+        let sent = |text: &str| traceparent(text).map(|value| value.to_str().unwrap().to_owned());
+        let plain = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(sent(plain).as_deref(), Some(plain));
+        let later = "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-what.the.future.brings";
+        assert_eq!(sent(later).as_deref(), Some(plain));
+        for wrong in [
+            "",
+            "00-0af7",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-\r\n",
+            "00-0AF7651916CD43DD8448EB211C80319C-B7AD6B7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b716920333\u{e9}-1",
+            "000af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01aa",
+        ] {
+            assert_eq!(sent(wrong), None, "{wrong:?}");
+        }
+    }
+}

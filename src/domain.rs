@@ -1,0 +1,5 @@
+//! The order, its message and its retries: every state and every rule, pure. Nothing here does I/O.
+
+pub mod message;
+pub mod order;
+pub mod retry;

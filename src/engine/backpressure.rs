@@ -1,0 +1,187 @@
+//! How many orders may wait in our hands for queue and store: the slower these are, the fewer.
+//!
+//! What is with the fulfiller is at work and doesn't count; what is claimed and not begun, or finished and not settled,
+//! does. It is measured in leases, as those are what a slow backend costs. An answer within a fifteenth of a lease is
+//! as good as any. Beyond that the number falls as the time rises, so that a worker behind a slow link leaves orders to
+//! its neighbours. From a third of a lease on, nothing that is claimed can be kept with certainty: one order at a time
+//! is claimed then, to find out when it is over.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use crate::event::call_times::CallTimes;
+use crate::event::{CallId, Stage};
+
+/// Answers within this share of a lease hold nothing back.
+const FAST_ENOUGH: f64 = 1.0 / 15.0;
+
+/// Answers that take this share of a lease are too slow to keep leases.
+pub(crate) const TOO_SLOW: f64 = 1.0 / 3.0;
+
+/// The calls that each order waits for.
+const ON_THE_WAY: [Stage; 4] = [Stage::Claim, Stage::Begin, Stage::Conclude, Stage::Settle];
+
+/// For how many leases the last answer of a stage speaks for the next one: a worker with nothing to do for that long
+/// begins anew.
+const REMEMBERED_LEASES: u32 = 4;
+
+/// Nobody tells when a slow call of long ago is forgotten.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// See the module. Shared by whoever calls a backend and whoever claims.
+pub(crate) struct Pressure {
+    concurrency: usize,
+    lease: Duration,
+    stages: [(Stage, Mutex<CallTimes<CallId>>); Stage::ALL.len()],
+    waiting: AtomicUsize,
+    changed: Notify,
+}
+
+/// An order that waits in our hands for a backend, until dropped.
+pub(crate) struct Waiting(Arc<Pressure>);
+
+/// A call under way, until dropped.
+pub(crate) struct Call<'a> {
+    pressure: &'a Pressure,
+    stage: Stage,
+    id: CallId,
+}
+
+impl Pressure {
+    /// `concurrency` is how many may wait while all is well.
+    pub(crate) fn new(concurrency: usize, lease: Duration) -> Self {
+        let times = || Mutex::new(CallTimes::new(lease * REMEMBERED_LEASES, Instant::now()));
+        let stages = Stage::ALL.map(|stage| (stage, times()));
+        Self { concurrency, lease, stages, waiting: AtomicUsize::new(0), changed: Notify::new() }
+    }
+
+    /// A call to a backend begins.
+    pub(crate) fn call(&self, stage: Stage) -> Call<'_> {
+        let id = CallId::fresh();
+        self.with_times(stage, |times| times.begin(id, Instant::now()));
+        Call { pressure: self, stage, id }
+    }
+
+    /// One order more waits.
+    pub(crate) fn wait(self: &Arc<Self>) -> Waiting {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        Waiting(Arc::clone(self))
+    }
+
+    /// Waits until another order may wait, and says how many may. May be dropped at any time.
+    pub(crate) async fn room(&self) -> usize {
+        loop {
+            // Before looking, so that no change in between is missed.
+            let changed = self.changed.notified();
+            let room = self.room_now();
+            if room > 0 {
+                return room;
+            }
+            let _ = tokio::time::timeout(LOOK_AGAIN, changed).await;
+        }
+    }
+
+    fn room_now(&self) -> usize {
+        let most = most_waiting(self.concurrency, self.lease, self.slowness(Instant::now()));
+        most.saturating_sub(self.waiting.load(Ordering::Acquire))
+    }
+
+    /// How long an order has to wait for the slowest answer on its way, as far as is known.
+    fn slowness(&self, now: Instant) -> Duration {
+        let slowness = |(stage, times): &(Stage, Mutex<CallTimes<CallId>>)| {
+            let times = times.lock().unwrap_or_else(PoisonError::into_inner);
+            let last = if ON_THE_WAY.contains(stage) { times.last(now) } else { None };
+            times.oldest(now).max(last)
+        };
+        self.stages.iter().filter_map(slowness).max().unwrap_or_default()
+    }
+
+    fn with_times(&self, stage: Stage, change: impl Fn(&mut CallTimes<CallId>)) {
+        for (_, times) in self.stages.iter().filter(|(each, _)| *each == stage) {
+            change(&mut times.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        self.pressure.with_times(self.stage, |times| times.end(self.id, Instant::now()));
+        self.pressure.changed.notify_waiters();
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+        self.0.changed.notify_waiters();
+    }
+}
+
+/// How many orders may wait for backends whose answers take so long; at least 1.
+fn most_waiting(concurrency: usize, lease: Duration, slowness: Duration) -> usize {
+    let share_of_lease = slowness.as_secs_f64() / lease.as_secs_f64();
+    if share_of_lease >= TOO_SLOW {
+        return 1;
+    }
+    let share = (FAST_ENOUGH / share_of_lease).min(1.0);
+    ((concurrency as f64 * share) as usize).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(15);
+
+    fn most(millis: u64) -> usize {
+        most_waiting(256, LEASE, Duration::from_millis(millis))
+    }
+
+    #[test]
+    fn answers_within_a_fifteenth_of_a_lease_hold_nothing_back() {
+        assert_eq!((most(0), most(20), most(999)), (256, 256, 256));
+    }
+
+    #[test]
+    fn the_slower_the_answers_the_fewer_may_wait() {
+        assert_eq!((most(2_000), most(4_000)), (128, 64));
+    }
+
+    #[test]
+    fn from_a_third_of_a_lease_on_one_order_at_a_time_finds_out_whether_it_is_over() {
+        assert_eq!((most(5_000), most(60_000)), (1, 1));
+        assert_eq!(most_waiting(1, LEASE, Duration::from_secs(2)), 1, "never none");
+    }
+
+    #[tokio::test]
+    async fn room_comes_back_when_an_order_waits_no_more() {
+        let pressure = Arc::new(Pressure::new(2, LEASE));
+        let (first, _second) = (pressure.wait(), pressure.wait());
+        let waiting = Arc::clone(&pressure);
+        let room = tokio::spawn(async move { waiting.room().await });
+        tokio::task::yield_now().await;
+        assert!(!room.is_finished());
+        drop(first);
+        assert_eq!(room.await.unwrap(), 1);
+    }
+
+    #[test]
+    fn a_call_under_way_counts_and_so_does_the_last_one_of_each_stage_on_the_way() {
+        let pressure = Pressure::new(256, LEASE);
+        let later = |seconds| Instant::now() + Duration::from_secs(seconds);
+        let hanging = pressure.call(Stage::RenewStore);
+        assert!(pressure.slowness(later(7)) >= Duration::from_secs(7));
+        drop(hanging);
+        assert_eq!(pressure.slowness(later(7)), Duration::ZERO, "orders don't wait for renewals");
+        pressure.with_times(Stage::Begin, |times| {
+            let id = CallId::fresh();
+            times.begin(id, Instant::now());
+            times.end(id, later(3));
+        });
+        drop(pressure.call(Stage::Conclude));
+        assert!(pressure.slowness(later(4)) >= Duration::from_secs(3), "a fast stage hides no slow one");
+    }
+}

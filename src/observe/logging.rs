@@ -1,0 +1,111 @@
+//! Log lines on standard error: text for people, JSON for machines.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, reload};
+
+use crate::observe::metrics::LogMessages;
+
+mod count;
+mod event_log;
+mod filter;
+mod rate_limit;
+
+use count::CountMessages;
+pub use event_log::EventLog;
+pub use filter::{Filter, InForce, Log};
+
+/// How a line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One line for a person.
+    Text,
+    /// One JSON object a line, its fields beside `timestamp`, `level`, `target` and `message`.
+    Json,
+}
+
+impl LogFormat {
+    /// Text where standard error is a terminal, JSON otherwise.
+    pub fn detect() -> Self {
+        if io::stderr().is_terminal() { Self::Text } else { Self::Json }
+    }
+}
+
+/// Why logging could not start, or its filter not be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum LoggingError {
+    /// The filter is not one.
+    #[error(
+        "{origin}: log filter `{filter}` is not understood: {reason}; write it like `info` or `info,fulfillment_worker=debug`"
+    )]
+    Filter {
+        /// Where it came from.
+        origin: String,
+        /// As it was given.
+        filter: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It was started before in this process.
+    #[error("logging was started before in this process")]
+    Started,
+    /// There is no log any more.
+    #[error("the log has ended, so its filter can't be changed")]
+    Ended,
+}
+
+/// Environment variables that hold a filter, the first one set wins.
+const FILTER_VARIABLES: [&str; 2] = ["FULFILLMENT_LOG", "RUST_LOG"];
+
+/// Starts logging for the whole process.
+///
+/// `filter` wins over `FULFILLMENT_LOG`, that over `RUST_LOG`, and `info` holds where there is none. A line that
+/// can't be written, say because the terminal is gone, is dropped.
+///
+/// # Errors
+/// [`LoggingError::Filter`] names the place of a filter that is not understood.
+pub fn init(format: LogFormat, filter: Option<Filter>) -> Result<Log, LoggingError> {
+    let filter = filter.or_else(from_environment).unwrap_or_else(|| Filter::new("info", "default"));
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let (lines, log) = lines(format, filter, io::stderr, colours)?;
+    tracing_subscriber::registry().with(lines).try_init().map_err(|_| LoggingError::Started)?;
+    Ok(log)
+}
+
+fn from_environment() -> Option<Filter> {
+    FILTER_VARIABLES.into_iter().find_map(|name| {
+        let filter = std::env::var(name).ok().filter(|filter| !filter.trim().is_empty());
+        filter.map(|filter| Filter::new(&filter, name))
+    })
+}
+
+/// Writes and counts what the filter lets through, which is nobody else's business: other layers see everything.
+fn lines<W>(
+    format: LogFormat,
+    filter: Filter,
+    writer: W,
+    colours: bool,
+) -> Result<(impl Layer<Registry> + Send + Sync, Log), LoggingError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let (changeable, handle) = reload::Layer::new(filter.parse()?);
+    let messages = LogMessages::default();
+    let written = tracing_subscriber::fmt::layer()
+        .with_writer(writer)
+        .with_ansi(colours)
+        // It would report a failed write by eprintln!, which panics when the terminal is gone.
+        .log_internal_errors(false);
+    let written = match format {
+        LogFormat::Text => written.boxed(),
+        LogFormat::Json => written.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
+    };
+    let layer = written.and_then(CountMessages(messages.clone())).with_filter(changeable);
+    Ok((layer, Log::new(handle, messages, filter)))
+}
+
+#[cfg(test)]
+mod tests;

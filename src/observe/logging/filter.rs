@@ -1,0 +1,183 @@
+//! What is logged, changeable while the process runs.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio_util::task::AbortOnDropHandle;
+use tracing_subscriber::{EnvFilter, Registry, reload};
+
+use super::LoggingError;
+use crate::observe::metrics::LogMessages;
+
+/// What is logged, and who says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter {
+    /// A level, or a filter such as `info,fulfillment_worker=debug`.
+    pub text: String,
+    /// Where it is from, for people: `--log`, `RUST_LOG`, `PUT /log by 127.0.0.1:40000`.
+    pub origin: String,
+}
+
+impl Filter {
+    /// `text` as told by `origin`.
+    pub fn new(text: &str, origin: &str) -> Self {
+        Self { text: text.to_owned(), origin: origin.to_owned() }
+    }
+
+    pub(super) fn parse(&self) -> Result<EnvFilter, LoggingError> {
+        EnvFilter::builder().parse(&self.text).map_err(|error| LoggingError::Filter {
+            origin: self.origin.clone(),
+            filter: self.text.clone(),
+            reason: error.to_string(),
+        })
+    }
+}
+
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.text, self.origin)
+    }
+}
+
+/// The log of this process: its filter, and how many lines it has written. Clones are of the same log.
+#[derive(Debug, Clone)]
+pub struct Log(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    handle: reload::Handle<EnvFilter, Registry>,
+    messages: LogMessages,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Holds unless there is another one for a time.
+    lasting: Filter,
+    temporary: Option<Temporary>,
+    /// How often the filter was changed, so that a timer knows whether it is still about the last change.
+    changes: u64,
+}
+
+#[derive(Debug)]
+struct Temporary {
+    filter: Filter,
+    until: Instant,
+    /// At most one timer waits: the next change ends it.
+    _timer: AbortOnDropHandle<()>,
+}
+
+/// The filter in force; shows itself in a line or two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InForce {
+    /// What is logged now.
+    pub filter: Filter,
+    /// For how much longer, and what holds after it; `None` where it holds until it is changed.
+    pub then: Option<(Duration, Filter)>,
+}
+
+impl fmt::Display for InForce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.filter)?;
+        if let Some((rest, filter)) = &self.then {
+            let rest = humantime::format_duration(Duration::from_secs(rest.as_secs()));
+            write!(f, "\nin {rest} again {filter}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Log {
+    pub(super) fn new(handle: reload::Handle<EnvFilter, Registry>, messages: LogMessages, lasting: Filter) -> Self {
+        Self(Arc::new(Inner { handle, messages, state: Mutex::new(State { lasting, temporary: None, changes: 0 }) }))
+    }
+
+    /// Lines written so far, by level.
+    pub fn messages(&self) -> &LogMessages {
+        &self.0.messages
+    }
+
+    /// What is logged now.
+    pub fn in_force(&self) -> InForce {
+        self.lock().in_force()
+    }
+
+    /// Logs what `filter` says from now on, until it is changed again, or for `limit` and then what was to last before.
+    /// The change itself is logged.
+    ///
+    /// # Errors
+    /// [`LoggingError::Filter`] says what is wrong with the filter; nothing has changed then.
+    ///
+    /// # Panics
+    /// With a `limit`, outside of a Tokio runtime.
+    pub fn change(&self, filter: Filter, limit: Option<Duration>) -> Result<(), LoggingError> {
+        let parsed = filter.parse()?;
+        let mut state = self.lock();
+        self.put(parsed, &state.in_force().filter, &filter)?;
+        state.changes += 1;
+        match limit {
+            None => {
+                state.lasting = filter;
+                state.temporary = None;
+            }
+            Some(limit) => {
+                let (log, change) = (self.clone(), state.changes);
+                let timer = tokio::spawn(async move {
+                    tokio::time::sleep(limit).await;
+                    log.revert(change);
+                });
+                let timer = AbortOnDropHandle::new(timer);
+                state.temporary = Some(Temporary { filter, until: Instant::now() + limit, _timer: timer });
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends what a change brought for a time, unless there was another change since.
+    fn revert(&self, change: u64) {
+        let mut state = self.lock();
+        if state.changes != change {
+            return;
+        }
+        if let Some(temporary) = state.temporary.take()
+            && let Ok(parsed) = state.lasting.parse()
+            && let Err(error) = self.put(parsed, &temporary.filter, &state.lasting)
+        {
+            tracing::warn!(%error, "the log's filter could not be put back");
+        }
+    }
+
+    /// Says so where the old filter lets it through, else where the new one does.
+    fn put(&self, parsed: EnvFilter, from: &Filter, to: &Filter) -> Result<(), LoggingError> {
+        let tell = || {
+            let (from, to, by) = (from.text.as_str(), to.text.as_str(), to.origin.as_str());
+            tracing::info!(from, to, by, "log filter changed");
+        };
+        let told = tracing::enabled!(tracing::Level::INFO);
+        if told {
+            tell();
+        }
+        self.0.handle.reload(parsed).map_err(|_| LoggingError::Ended)?;
+        if !told {
+            tell();
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn in_force(&self) -> InForce {
+        match &self.temporary {
+            None => InForce { filter: self.lasting.clone(), then: None },
+            Some(Temporary { filter, until, .. }) => InForce {
+                filter: filter.clone(),
+                then: Some((until.saturating_duration_since(Instant::now()), self.lasting.clone())),
+            },
+        }
+    }
+}

@@ -1,0 +1,194 @@
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::*;
+use crate::domain::order::OrderId;
+use crate::event::{Dependency, Event, Lease, Observer, RetryReason, Stage, Subject};
+use crate::port::store::DeadReason;
+
+/// Keeps what is written.
+#[derive(Clone, Default)]
+struct Paper(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Paper {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The lines that `log` writes with this format and filter.
+fn lines(format: LogFormat, filter: &str, log: impl FnOnce()) -> Vec<String> {
+    let paper = Paper::default();
+    let writer = paper.clone();
+    let (layer, _log) = super::lines(format, Filter::new(filter, "test"), move || writer.clone(), false).unwrap();
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
+    let written = paper.0.lock().unwrap().clone();
+    String::from_utf8(written).unwrap().lines().map(str::to_owned).collect()
+}
+
+fn json(filter: &str, log: impl FnOnce()) -> Vec<Value> {
+    lines(LogFormat::Json, filter, log).iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+const SUBJECT: Subject<'_> =
+    Subject { order_id: Some(OrderId(42)), correlation_id: Some("checkout-7"), attempt: 3, trace: None };
+
+fn attempt_failed() -> Event<'static> {
+    Event::AttemptFailed { subject: SUBJECT, took: Duration::from_millis(250), error: "no stock" }
+}
+
+fn down(error: &str) -> Event<'_> {
+    Event::DependencyDown { dependency: Dependency::Queue, error, retry_in: Duration::from_millis(100) }
+}
+
+#[test]
+fn a_failed_attempt_is_a_warning_with_order_correlation_id_and_attempt() {
+    let lines = json("info", || EventLog::new("shop").observe(&attempt_failed()));
+    let [line] = lines.as_slice() else { panic!("{lines:?}") };
+    assert_eq!(line["level"], "WARN");
+    assert_eq!(line["message"], "attempt failed");
+    assert_eq!(line["order_id"], 42);
+    assert_eq!(line["correlation_id"], "checkout-7");
+    assert_eq!(line["attempt"], 3);
+    assert_eq!(line["took_ms"], 250);
+    assert_eq!(line["error"], "no stock");
+    assert!(line["timestamp"].is_string());
+}
+
+#[test]
+fn a_dead_letter_without_an_order_is_told_without_one() {
+    let subject = Subject { order_id: None, correlation_id: None, attempt: 1, trace: None };
+    let event = Event::DeadLettered { subject, reason: DeadReason::InvalidMessage, detail: "not JSON" };
+    let lines = json("info", || EventLog::new("shop").observe(&event));
+    let [line] = lines.as_slice() else { panic!("{lines:?}") };
+    assert_eq!((&line["level"], &line["reason"]), (&Value::from("WARN"), &Value::from("invalid_message")));
+    assert_eq!(line.get("order_id"), None);
+}
+
+#[test]
+fn what_happens_to_every_order_is_told_at_debug_only() {
+    let events = [
+        Event::AttemptStarted { subject: SUBJECT, takeover: true, waited: None },
+        Event::Fulfilled { subject: SUBJECT, took: Duration::ZERO, age: None, reference: Some("r") },
+        Event::Retried { subject: SUBJECT, reason: RetryReason::Busy, after: Duration::ZERO },
+        Event::AlreadyFinal { subject: SUBJECT },
+        Event::Skipped { subject: SUBJECT, status: "cancelled" },
+        Event::Superseded { subject: SUBJECT },
+        Event::LeaseLost { subject: SUBJECT, lease: Lease::Row },
+    ];
+    let tell_all = || events.iter().for_each(|event| EventLog::new("shop").observe(event));
+    assert_eq!(json("info", tell_all).len(), 0);
+    let lines = json("debug", tell_all);
+    assert_eq!(lines.len(), events.len());
+    assert!(lines.iter().all(|line| line["level"] == "DEBUG" && line["order_id"] == 42), "{lines:?}");
+}
+
+#[test]
+fn a_dependency_is_told_when_it_goes_down_and_when_it_is_back() {
+    let lines = json("info", || {
+        let log = EventLog::new("shop");
+        log.observe(&Event::DependencyUp(Dependency::Queue));
+        log.observe(&Event::DependencyUp(Dependency::Queue));
+        log.observe(&down("refused"));
+        log.observe(&down("refused"));
+        log.observe(&Event::DependencyUp(Dependency::Queue));
+    });
+    let told: Vec<&str> = lines.iter().map(|line| line["level"].as_str().unwrap()).collect();
+    assert_eq!(told, ["INFO", "WARN", "INFO"]);
+    assert_eq!(lines[1]["error"], "refused");
+}
+
+#[test]
+fn a_row_that_stays_locked_does_not_fill_the_log() {
+    let lines = json("info", || {
+        let log = EventLog::new("shop");
+        for _ in 0..50 {
+            log.observe(&Event::RowsLocked { stage: Stage::Conclude, order_ids: &[OrderId(42), OrderId(43)] });
+        }
+    });
+    let [line] = lines.as_slice() else { panic!("{lines:?}") };
+    assert_eq!((&line["level"], &line["stage"]), (&Value::from("WARN"), &Value::from("conclude")));
+    assert_eq!((&line["order_id"], &line["rows"]), (&Value::from(42), &Value::from(2)));
+}
+
+#[test]
+fn a_dependency_that_comes_and_goes_with_every_call_does_not_fill_the_log() {
+    let lines = json("info", || {
+        let log = EventLog::new("shop");
+        for _ in 0..1_000 {
+            log.observe(&down("refused"));
+            log.observe(&Event::DependencyUp(Dependency::Queue));
+        }
+    });
+    assert!(lines.len() <= 4, "{} lines", lines.len());
+}
+
+#[test]
+fn the_two_dependencies_are_told_apart() {
+    let lines = json("info", || {
+        let log = EventLog::new("shop");
+        log.observe(&down("refused"));
+        log.observe(&Event::DependencyDown { dependency: Dependency::Store, error: "x", retry_in: Duration::ZERO });
+    });
+    assert_eq!(lines.len(), 2);
+}
+
+#[test]
+fn a_storm_of_failures_is_cut_to_so_many_lines_a_second() {
+    let lines = json("info", || {
+        let log = EventLog::new("shop");
+        for _ in 0..10_000 {
+            log.observe(&attempt_failed());
+        }
+    });
+    // A slow machine may begin a second or third window.
+    assert!((100..2_000).contains(&lines.len()), "{} lines", lines.len());
+}
+
+#[test]
+fn start_and_drain_are_told() {
+    let lines = json("info", || {
+        let log = EventLog::new("shop");
+        log.observe(&Event::Started { worker: "cafe", concurrency: 8 });
+        log.observe(&Event::Draining { in_flight: 2 });
+        log.observe(&Event::Drained { left: 0 });
+    });
+    assert_eq!(lines.len(), 3);
+    assert_eq!((&lines[0]["service"], &lines[0]["worker"]), (&Value::from("shop"), &Value::from("cafe")));
+}
+
+#[test]
+fn a_value_from_outside_can_not_start_a_line_of_its_own() {
+    let lines = lines(LogFormat::Text, "info", || {
+        let subject = Subject { correlation_id: Some("x\n2026-01-01 INFO forged\u{1b}[2J"), ..SUBJECT };
+        EventLog::new("shop").observe(&Event::AttemptFailed { subject, took: Duration::ZERO, error: "a\nb" });
+    });
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(!lines[0].contains('\u{1b}'), "{lines:?}");
+}
+
+#[test]
+fn a_filter_that_is_not_one_is_an_error_that_names_its_place() {
+    let error = Filter::new("info=debug=x", "RUST_LOG").parse().unwrap_err().to_string();
+    assert!(error.starts_with("RUST_LOG: log filter `info=debug=x` is not understood"), "{error}");
+}
+
+/// Caught, when seeded: a line for each count.
+#[test]
+fn orders_left_alone_are_told_when_their_number_changes() {
+    let lines = json("info", || {
+        let log = EventLog::new("shop");
+        for orders in [0, 2, 2, 3, 3, 0, 0, 3] {
+            log.observe(&Event::LeftAlone { orders, max_age: Duration::from_secs(60) });
+        }
+    });
+    let told: Vec<u64> = lines.iter().filter_map(|line| line["orders"].as_u64()).collect();
+    assert_eq!(told, [2, 3, 3]);
+}

@@ -1,0 +1,150 @@
+//! What a product, a quantity, a price and a correlation id may be: the ranges of the columns they end up in.
+
+use crate::port::store::NewOrder;
+
+/// `products.name` is a `varchar(255)`.
+const MAX_PRODUCT_CHARACTERS: usize = 255;
+/// Generous for an id, and far below what makes a message too large.
+const MAX_CORRELATION_ID_CHARACTERS: usize = 255;
+/// `orders.quantity` is an `int`.
+const MAX_QUANTITY: i64 = 2_147_483_647;
+/// `products.price` is a `numeric(10, 2)`.
+const MAX_PRICE_CENTS: i64 = 9_999_999_999;
+
+/// The text of an order's fields.
+#[derive(Debug, Default)]
+pub(super) struct Texts<'a> {
+    pub(super) product: &'a str,
+    pub(super) quantity: &'a str,
+    pub(super) price: Option<&'a str>,
+    pub(super) correlation_id: Option<&'a str>,
+}
+
+/// Reads an order and its correlation id, or says why the texts are none.
+pub(super) fn order(texts: &Texts<'_>) -> Result<(NewOrder, Option<String>), String> {
+    let order = NewOrder {
+        product: product(texts.product)?,
+        price_cents: texts.price.map_or(Ok(0), price_cents)?,
+        quantity: quantity(texts.quantity)?,
+    };
+    Ok((order, correlation_id(texts.correlation_id)?))
+}
+
+/// Kept to the letter, blanks at its ends too: names that differ are different products.
+fn product(text: &str) -> Result<String, String> {
+    let length = text.chars().count();
+    if length > MAX_PRODUCT_CHARACTERS {
+        return Err(format!("product has {length} characters, at most {MAX_PRODUCT_CHARACTERS} are allowed"));
+    }
+    if text.contains('\0') {
+        return Err("product contains a NUL character".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn quantity(text: &str) -> Result<i64, String> {
+    let text = text.trim();
+    match text.parse::<i64>() {
+        Ok(quantity @ 1..=MAX_QUANTITY) => Ok(quantity),
+        Ok(quantity) if quantity < 1 => Err(format!("quantity {quantity} is below 1")),
+        Ok(quantity) => Err(format!("quantity {quantity} is above {MAX_QUANTITY}")),
+        Err(_) => Err(format!("quantity `{}` is not a whole number from 1 to {MAX_QUANTITY}", excerpt(text))),
+    }
+}
+
+/// In hundredths. Nothing is rounded: further decimals must be zeros. Empty is 0.
+fn price_cents(text: &str) -> Result<i64, String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(0);
+    }
+    let wrong = || format!("price `{}` is not a number from 0 to 99999999.99 with at most 2 decimals", excerpt(text));
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(decimals) || text.ends_with('.') {
+        return Err(wrong());
+    }
+    let decimals = decimals.trim_end_matches('0');
+    if decimals.len() > 2 {
+        return Err(wrong());
+    }
+    let cents = format!("{whole}{decimals:0<2}").parse().map_err(|_| wrong())?;
+    if cents > MAX_PRICE_CENTS { Err(wrong()) } else { Ok(cents) }
+}
+
+/// Empty is none.
+fn correlation_id(text: Option<&str>) -> Result<Option<String>, String> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let length = text.chars().count();
+    if length > MAX_CORRELATION_ID_CHARACTERS {
+        return Err(format!(
+            "correlation_id has {length} characters, at most {MAX_CORRELATION_ID_CHARACTERS} are allowed"
+        ));
+    }
+    if text.contains('\0') {
+        return Err("correlation_id contains a NUL character".to_owned());
+    }
+    Ok(Some(text.to_owned()))
+}
+
+/// The beginning of a text, fit to stand in one line of a message.
+pub(super) fn excerpt(text: &str) -> String {
+    const SHOWN: usize = 40;
+    let mut shown: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
+    if text.chars().nth(SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_are_whole_and_fit_the_column() {
+        assert_eq!(quantity(" 6 "), Ok(6));
+        assert_eq!(quantity("2147483647"), Ok(2_147_483_647));
+        assert_eq!(quantity("0"), Err("quantity 0 is below 1".to_owned()));
+        assert_eq!(quantity("-24"), Err("quantity -24 is below 1".to_owned()));
+        assert_eq!(quantity("2147483648"), Err("quantity 2147483648 is above 2147483647".to_owned()));
+        for wrong in ["", "6.0", "1e3", "six", "6 7", "99999999999999999999", "٣"] {
+            assert!(quantity(wrong).unwrap_err().contains("is not a whole number"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn prices_are_never_rounded() {
+        for (text, cents) in [
+            ("2.55", 255),
+            ("165", 16500),
+            ("0", 0),
+            ("", 0),
+            ("0.1", 10),
+            ("2.500", 250),
+            ("99999999.99", 9_999_999_999),
+        ] {
+            assert_eq!(price_cents(text), Ok(cents), "{text}");
+        }
+        for wrong in
+            ["2.555", "-1", "+1", "1,000", "1e3", ".5", "5.", "1.2.3", "100000000", "£2", "99999999999999999999"]
+        {
+            assert!(price_cents(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn products_have_at_most_255_characters_however_many_bytes() {
+        assert_eq!(product(&"ü".repeat(255)), Ok("ü".repeat(255)));
+        assert_eq!(product(&"u".repeat(256)), Err("product has 256 characters, at most 255 are allowed".to_owned()));
+        assert_eq!(product("a\0b"), Err("product contains a NUL character".to_owned()));
+        assert_eq!(product(""), Ok(String::new()));
+        assert_eq!(product(" padded "), Ok(" padded ".to_owned()));
+    }
+
+    #[test]
+    fn excerpts_are_one_short_line() {
+        assert_eq!(excerpt("a\nb\u{1b}[2J"), "a\\nb\\u{1b}[2J");
+        assert_eq!(excerpt(&"x".repeat(50)), format!("{}…", "x".repeat(40)));
+    }
+}

@@ -1,0 +1,91 @@
+//! Puts orders in: the rows in one transaction, then their messages, oldest first.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::Row;
+use crate::domain::message::Message;
+use crate::domain::retry;
+use crate::port::queue::{Queue, QueueError};
+use crate::port::store::{Inserted, NewOrder, OrderStore, StoreError};
+
+/// Orders that go in together.
+pub const BATCH: usize = 1000;
+
+/// Why a batch is not in, or not wholly.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The rows were not inserted: the store refused the transaction.
+    #[error("{0}")]
+    Refused(StoreError),
+    /// The store gave no answer. Not tried again, as the rows would then be there twice.
+    #[error("{0}; the rows of this batch may or may not be in")]
+    Unknown(StoreError),
+    /// The rows are in, and the queue took no messages for them.
+    #[error("{error}; {count} rows with ids from {first} to {last} are in and have no message yet")]
+    NoMessages {
+        /// What the queue said last.
+        error: QueueError,
+        /// How many rows.
+        count: usize,
+        /// The lowest id of them.
+        first: i64,
+        /// The highest id of them.
+        last: i64,
+    },
+}
+
+/// Inserts 1 to [`BATCH`] orders and pushes their messages, which is tried again for `wait` (`None`: for ever) while
+/// the queue does not answer: a message that comes twice does no harm.
+///
+/// # Errors
+/// [`SubmitError`] says what is in and what is not.
+pub async fn submit(
+    rows: &[Row],
+    queue: &dyn Queue,
+    store: &dyn OrderStore,
+    wait: Option<Duration>,
+) -> Result<Vec<Inserted>, SubmitError> {
+    let orders: Vec<NewOrder> = rows.iter().map(|row| row.order.clone()).collect();
+    let inserted = store.insert(&orders).await.map_err(|error| {
+        if error.is_transient() { SubmitError::Unknown(error) } else { SubmitError::Refused(error) }
+    })?;
+    let now = Timestamp::now().to_string();
+    let payloads: Vec<Vec<u8>> =
+        rows.iter().zip(&inserted).map(|(row, inserted)| message(row, inserted, &now)).collect();
+    push(&payloads, queue, wait).await.map_err(|error| {
+        let ids = || inserted.iter().map(|row| row.order_id.0);
+        let (first, last) = (ids().min().unwrap_or_default(), ids().max().unwrap_or_default());
+        SubmitError::NoMessages { error, count: inserted.len(), first, last }
+    })?;
+    Ok(inserted)
+}
+
+fn message(row: &Row, inserted: &Inserted, now: &str) -> Vec<u8> {
+    Message {
+        order_id: inserted.order_id.0,
+        product_id: inserted.product_id,
+        quantity: row.order.quantity,
+        correlation_id: row.correlation_id.clone(),
+        traceparent: None,
+        timestamp: Some(now.to_owned()),
+    }
+    .encode()
+}
+
+async fn push(payloads: &[Vec<u8>], queue: &dyn Queue, wait: Option<Duration>) -> Result<(), QueueError> {
+    let began = Instant::now();
+    let mut failures = 0;
+    loop {
+        let error = match queue.push(payloads).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        failures += 1;
+        match retry::dependency_pause(failures, began.elapsed(), wait) {
+            Some(pause) if error.is_transient() => tokio::time::sleep(pause).await,
+            _ => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Puts the orders of dead letters back to work: the rows and letters in one transaction, then the messages.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::retry;
+use crate::port::queue::{Queue, QueueError};
+use crate::port::store::{Decision, OrderStore, Redriven, Resolution, RetryStep, StoreError};
+
+/// Why a batch was not put back, or not wholly.
+#[derive(Debug, thiserror::Error)]
+pub enum RedriveError {
+    /// The store gave no answer, or refused the batch. It may have carried it out: the same letters may be tried again.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The rows are `pending` and the queue took no messages for them. The same letters may be tried again.
+    #[error(
+        "{error}; {count} orders or messages have no message in the queue, those of the letters from {first} to {last}: retry them by their ids, or leave the orders to the reconciler"
+    )]
+    NoMessages {
+        /// What the queue said last.
+        error: QueueError,
+        /// How many messages were to be pushed.
+        count: usize,
+        /// The lowest id of their letters.
+        first: i64,
+        /// The highest id of their letters.
+        last: i64,
+    },
+    /// The messages are pushed, and the letters without an order are not marked as retried.
+    #[error("{0}; the messages of this batch are in the queue, but not all of their letters are marked as retried")]
+    NotMarked(StoreError),
+}
+
+/// What it takes to redrive.
+pub struct Redrive {
+    /// Where the messages go.
+    pub queue: Arc<dyn Queue>,
+    /// Where orders and letters are.
+    pub store: Arc<dyn OrderStore>,
+    /// Who decided, and why.
+    pub decision: Decision,
+    /// How long a server that doesn't answer is tried again (`None`: for ever).
+    pub wait: Option<Duration>,
+    /// Ends the waiting, with what the server said last.
+    pub stop: CancellationToken,
+}
+
+impl Redrive {
+    /// Redrives the orders of 1 to 1,000 letters, pushes their messages, and marks the letters without an order. Answers
+    /// by position, and whether the push went well.
+    ///
+    /// Every part may be carried out twice: a letter that is marked already and whose order is still `pending` is pushed
+    /// again, and a message that comes twice finds the row as it is.
+    ///
+    /// # Errors
+    /// [`RedriveError::Store`] when nothing is known about the batch.
+    pub async fn batch(&self, letters: &[i64]) -> Result<(Vec<Redriven>, Result<(), RedriveError>), RedriveError> {
+        let answers = self.patiently(StoreError::is_transient, || self.store.redrive(letters, &self.decision)).await?;
+        let pushed = self.push(letters, &answers).await;
+        Ok((answers, pushed))
+    }
+
+    async fn push(&self, letters: &[i64], answers: &[Redriven]) -> Result<(), RedriveError> {
+        let mut orders = HashSet::new();
+        let (mut payloads, mut pushed, mut unmarked) = (Vec::new(), Vec::new(), Vec::new());
+        for (letter, answer) in letters.iter().zip(answers) {
+            let Redriven::Decided { step, order_id, payload } = answer else { continue };
+            if !matches!(step, RetryStep::Redrive | RetryStep::Push | RetryStep::PushAgain) {
+                continue;
+            }
+            if *step == RetryStep::Push {
+                unmarked.push(*letter);
+            }
+            // One message is enough for all letters of an order.
+            if order_id.is_none_or(|order_id| orders.insert(order_id)) {
+                payloads.push(payload.clone());
+            }
+            pushed.push(*letter);
+        }
+        if !payloads.is_empty() {
+            let done = self.patiently(QueueError::is_transient, || self.queue.push(&payloads)).await;
+            done.map_err(|error| RedriveError::NoMessages {
+                error,
+                count: payloads.len(),
+                first: pushed.iter().copied().min().unwrap_or_default(),
+                last: pushed.iter().copied().max().unwrap_or_default(),
+            })?;
+        }
+        if unmarked.is_empty() {
+            return Ok(());
+        }
+        // After the push: a letter that is not marked is retried once more at worst, and no message is lost.
+        let mark = || self.store.resolve(&unmarked, Resolution::Retried, &self.decision);
+        self.patiently(StoreError::is_transient, mark).await.map(drop).map_err(RedriveError::NotMarked)
+    }
+
+    /// Repeats a call while the server is away, for `wait` at most and not once told to stop.
+    async fn patiently<T, E, F>(&self, is_transient: impl Fn(&E) -> bool, call: impl Fn() -> F) -> Result<T, E>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        let began = Instant::now();
+        let mut failures = 0;
+        loop {
+            let error = match call().await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            failures += 1;
+            match retry::dependency_pause(failures, began.elapsed(), self.wait) {
+                Some(pause) if is_transient(&error) => {
+                    if self.stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                        return Err(error);
+                    }
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Audits queue against table from the outside: does a message speak for every order that is not done, and is what is
+//! done accounted for?
+//!
+//! Table and queue can't be read at one moment. Orders are read before messages, and waiting messages before claimed ones,
+//! so that a message on its way is seen at one place or the other; what is missing nevertheless is looked for again,
+//! after a pause, before it counts. Nothing is changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::domain::message;
+use crate::domain::order::{OrderId, State};
+use crate::port::queue::QueueError;
+use crate::port::queue_maintenance::{Inventory, Part, Strays};
+use crate::port::reconciliation::Audit;
+use crate::port::store::StoreError;
+
+/// Rows judged by one statement.
+const ROWS: usize = 5_000;
+
+/// Orders asked for by one statement.
+const BATCH: usize = 1_000;
+
+/// How often what is missing is looked for again.
+const LOOKS: usize = 2;
+
+/// What an audit found. Only [`Findings::accounted_for`] says whether it is in order; the rest may be as it is for good
+/// reasons.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Findings {
+    /// Number of orders by status.
+    pub orders: BTreeMap<String, u64>,
+    /// Messages that no worker has claimed yet.
+    pub waiting: u64,
+    /// Messages under a lease, or waiting for their retry.
+    pub claimed: u64,
+    /// Messages that can't be read: they end in the dead letters.
+    pub unreadable: u64,
+    /// Messages of orders that are done or somebody else's: they are dropped when their turn comes.
+    pub of_settled_orders: u64,
+    /// Messages of orders that are not there (yet): they end in the dead letters if that stays so.
+    pub of_unknown_orders: u64,
+    /// Put right by the next worker.
+    pub strays: Strays,
+    /// `fulfilled` without any timeline: by another program, or with `--events off`.
+    pub without_timeline: u64,
+    /// `pending` or `processing`, and no message speaks for them.
+    pub without_message: Vec<OrderId>,
+    /// `failed`, and no dead letter says why.
+    pub without_dead_letter: Vec<OrderId>,
+    /// `fulfilled`, and their timeline doesn't say so exactly once.
+    pub not_fulfilled_once: Vec<OrderId>,
+}
+
+impl Findings {
+    /// Whether every order is done once, or will be.
+    pub fn accounted_for(&self) -> bool {
+        self.without_message.is_empty() && self.without_dead_letter.is_empty() && self.not_fulfilled_once.is_empty()
+    }
+}
+
+/// Why an audit could not be finished.
+#[derive(Debug, thiserror::Error)]
+pub enum VerificationError {
+    /// The queue did not answer.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Audits. What seems to be missing is looked for again twice, each time after `pause`. Memory: some bytes for each order
+/// that is not done.
+///
+/// # Errors
+/// When queue or store don't answer.
+pub async fn verify(queue: &dyn Inventory, store: &dyn Audit, pause: Duration) -> Result<Findings, VerificationError> {
+    let mut findings = Findings::default();
+    let mut missing = judge_rows(store, &mut findings).await?;
+    look_for(queue, &mut missing, Some((store, &mut findings))).await?;
+    findings.strays = queue.strays().await?;
+    for _ in 0..LOOKS {
+        if missing.is_empty() {
+            break;
+        }
+        tokio::time::sleep(pause).await;
+        missing = still_open(store, &missing).await?;
+        look_for(queue, &mut missing, None).await?;
+    }
+    findings.without_message = missing.into_iter().collect();
+    Ok(findings)
+}
+
+/// Goes through the table, and returns the orders that need a message.
+async fn judge_rows(store: &dyn Audit, findings: &mut Findings) -> Result<BTreeSet<OrderId>, StoreError> {
+    let mut open = BTreeSet::new();
+    let mut after = OrderId(i64::MIN);
+    loop {
+        let page = store.audit(after, ROWS).await?;
+        let Some(last) = page.last else { return Ok(open) };
+        after = last;
+        for (state, orders) in page.orders_by_state {
+            *findings.orders.entry(state).or_default() += orders;
+        }
+        open.extend(page.open);
+        findings.without_timeline += page.without_timeline;
+        findings.without_dead_letter.extend(page.failed_without_letter);
+        findings.not_fulfilled_once.extend(page.not_fulfilled_once);
+    }
+}
+
+/// Goes through the queue, and takes from `missing` what messages speak for.
+async fn look_for(
+    queue: &dyn Inventory,
+    missing: &mut BTreeSet<OrderId>,
+    mut count: Option<(&dyn Audit, &mut Findings)>,
+) -> Result<(), VerificationError> {
+    for part in [Part::Waiting, Part::Claimed] {
+        let mut cursor = Some(0);
+        while let Some(position) = cursor {
+            let page = queue.browse(part, position).await?;
+            let messages: Vec<_> = page.payloads.iter().map(|payload| message::decode(payload).ok()).collect();
+            let order_ids: Vec<OrderId> = messages.iter().flatten().map(message::Message::order_id).collect();
+            if let Some((store, findings)) = &mut count {
+                let total = messages.len() as u64;
+                match part {
+                    Part::Waiting => findings.waiting += total,
+                    Part::Claimed => findings.claimed += total,
+                }
+                findings.unreadable += total - order_ids.len() as u64;
+                count_needless(*store, missing, &order_ids, findings).await?;
+            }
+            for order_id in &order_ids {
+                missing.remove(order_id);
+            }
+            cursor = page.next;
+        }
+    }
+    Ok(())
+}
+
+/// Counts messages that nothing will come of. Those whose order is known to be open are not asked for.
+async fn count_needless(
+    store: &dyn Audit,
+    open: &BTreeSet<OrderId>,
+    order_ids: &[OrderId],
+    findings: &mut Findings,
+) -> Result<(), StoreError> {
+    let others: Vec<OrderId> = order_ids.iter().copied().filter(|order_id| !open.contains(order_id)).collect();
+    for batch in others.chunks(BATCH) {
+        for state in store.states(batch).await? {
+            match state {
+                Some(State::Pending | State::Processing) => {}
+                Some(_) => findings.of_settled_orders += 1,
+                None => findings.of_unknown_orders += 1,
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn still_open(store: &dyn Audit, order_ids: &BTreeSet<OrderId>) -> Result<BTreeSet<OrderId>, StoreError> {
+    let order_ids: Vec<OrderId> = order_ids.iter().copied().collect();
+    let mut open = BTreeSet::new();
+    for batch in order_ids.chunks(BATCH) {
+        let states = store.states(batch).await?;
+        let found =
+            batch.iter().zip(states).filter(|(_, state)| matches!(state, Some(State::Pending | State::Processing)));
+        open.extend(found.map(|(order_id, _)| *order_id));
+    }
+    Ok(open)
+}

@@ -1,0 +1,71 @@
+//! The work itself: whatever makes an order's goods go out.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::domain::order::{IdempotencyKey, Order};
+
+/// How a call to the fulfiller ended. Reasons are for people, and go into the order's timeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done. The fulfiller's own reference, if it gave one, is kept in the order's timeline.
+    Fulfilled {
+        /// The fulfiller's own name for what it did.
+        reference: Option<String>,
+    },
+    /// It will never be done: the order is dead-lettered at once.
+    Rejected {
+        /// Why.
+        reason: String,
+    },
+    /// It failed this time, and nothing was done: the order is retried until its attempts are used up.
+    Retry {
+        /// Why.
+        reason: String,
+        /// The earliest time to try again, if the fulfiller named one; else the retry policy decides.
+        after: Option<Duration>,
+    },
+    /// The fulfiller as a whole takes no work now. Nothing was done, and it says nothing about the order: no attempt
+    /// is spent.
+    Unavailable {
+        /// Why.
+        reason: String,
+        /// As in [`Outcome::Retry`].
+        after: Option<Duration>,
+    },
+    /// The fulfiller has the order in work under this key and wants to be asked again: no attempt is spent.
+    InProgress {
+        /// Why.
+        reason: String,
+        /// As in [`Outcome::Retry`].
+        after: Option<Duration>,
+    },
+    /// Nobody knows whether it was done, as when no answer came. Retried as a failure, with the same key, unless
+    /// [`WhenAmbiguous::Park`](crate::domain::retry::WhenAmbiguous::Park) forbids it.
+    Ambiguous {
+        /// Why.
+        reason: String,
+        /// As in [`Outcome::Retry`].
+        after: Option<Duration>,
+        /// Whether it counts as an attempt: not when every call fails now, which says nothing about this order.
+        spent: bool,
+    },
+}
+
+/// Does the work of one order.
+///
+/// A call may be repeated for the same order, after a crash even when it had succeeded: what must happen once has to
+/// be made so with the `key`, which is the same every time. The worker puts a timeout around the call and catches
+/// its panics; either counts as [`Outcome::Ambiguous`].
+#[async_trait]
+pub trait Fulfiller: Send + Sync {
+    /// Does the work and says how it went. Dropped half way when the row's lease is lost or a drain takes too long.
+    async fn fulfil(&self, order: &Order, key: &IdempotencyKey) -> Outcome;
+
+    /// Waits until it takes work, and says for how many orders at most, at least 1: the worker claims no more than
+    /// that before it asks again. May be dropped at any time. Orders that are in hand already come without asking.
+    async fn capacity(&self) -> usize {
+        usize::MAX
+    }
+}

@@ -1,0 +1,198 @@
+//! The bugs that there are, and which of them this process has.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+/// Names the bug, as [`Mutant::name`] spells it. Read once.
+const VARIABLE: &str = "FULFILLMENT_MUTANT";
+
+/// A bug.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutant {
+    /// A message is settled before its order's row is written.
+    AckBeforeCommit,
+    /// A conclusion asks for the state that it leaves, and not for the fence.
+    NoFence,
+    /// A conclusion reads the fence without the row's lock, and asks for the state alone when it writes.
+    FenceInAnotherStatement,
+    /// The idempotency key has the attempt in it.
+    KeyPerAttempt,
+    /// New messages are popped off the list, with neither record nor lease.
+    Brpop,
+    /// A message that is taken for another attempt gets no lease, and whoever looks for messages without one misses it.
+    NoLeaseOnRetry,
+    /// The reconciler puts abandoned orders back to `pending` by itself, whatever has become of them meanwhile.
+    ReconcilerWithoutGuard,
+    /// Fences and lease ends are told by the time at which the transaction began.
+    NowInsteadOfClock,
+    /// An order is taken over from whoever holds it, without waiting for the lease.
+    TakeoverWithoutLease,
+    /// Renewals are answered, and renew nothing.
+    IdleRenewals,
+    /// Final orders are begun again.
+    BeginsFinished,
+    /// Nobody looks for orders without a message.
+    NoReconciler,
+}
+
+impl Mutant {
+    /// All there are.
+    pub const ALL: [Self; 12] = [
+        Self::AckBeforeCommit,
+        Self::NoFence,
+        Self::FenceInAnotherStatement,
+        Self::KeyPerAttempt,
+        Self::Brpop,
+        Self::NoLeaseOnRetry,
+        Self::ReconcilerWithoutGuard,
+        Self::NowInsteadOfClock,
+        Self::TakeoverWithoutLease,
+        Self::IdleRenewals,
+        Self::BeginsFinished,
+        Self::NoReconciler,
+    ];
+
+    /// `NoFence` as `no-fence`.
+    pub fn name(self) -> String {
+        let mut name = String::new();
+        for character in format!("{self:?}").chars() {
+            if character.is_uppercase() && !name.is_empty() {
+                name.push('-');
+            }
+            name.extend(character.to_lowercase());
+        }
+        name
+    }
+
+    /// What it makes of files of SQL and Lua.
+    fn changes(self) -> Vec<Change> {
+        match self {
+            Self::NoFence => vec![CONCLUDE.with("THEN o.updated_at = f.fence", "THEN true")],
+            Self::FenceInAnotherStatement => vec![
+                CONCLUDE.with("    FOR NO KEY UPDATE OF o SKIP LOCKED\n", ""),
+                CONCLUDE.with("THEN o.updated_at = f.fence", "THEN f.updated_at = f.fence"),
+            ],
+            Self::Brpop => vec![
+                CLAIM.with("until redis.call('HSETNX', inflight, id, seal(1, token, payload)) == 1", "until true"),
+                CLAIM.with("redis.call('ZADD', leases, unpack(new_leases))", ""),
+            ],
+            Self::NoLeaseOnRetry => vec![
+                CLAIM.with(
+                    "  redis.call('ZADD', leases, lease_end, id)\n",
+                    "  if from == leases then redis.call('ZADD', leases, lease_end, id) end\n",
+                ),
+                CLAIM.with("reply[2] = redis.call('HLEN', inflight)", "reply[2] = 0 * redis.call('HLEN', inflight)"),
+                CLAIM.with(" - redis.call('ZCARD', leases) - redis.call('ZCARD', retries)\nreturn", "\nreturn"),
+            ],
+            Self::ReconcilerWithoutGuard => vec![ORPHANS.with("\n)\nSELECT p.id::int8 ", RESET)],
+            Self::NowInsteadOfClock => {
+                [BEGIN, CONCLUDE, RENEW].map(|file| file.with("clock_timestamp()", "now()")).into()
+            }
+            Self::TakeoverWithoutLease => vec![BEGIN.with(
+                "o.updated_at < clock_timestamp()::timestamp - $4::float8 * interval '1 second'",
+                "$4::float8 > 0",
+            )],
+            Self::IdleRenewals => vec![
+                RENEW.with(
+                    "greatest(clock_timestamp()::timestamp, o.updated_at + interval '1 microsecond')",
+                    "o.updated_at",
+                ),
+                RENEW_MESSAGES.with("redis.call('ZADD', leases, unpack(renewals))", ""),
+            ],
+            Self::BeginsFinished => vec![BEGIN.with("ELSE false", "ELSE o.status = 'fulfilled'")],
+            Self::AckBeforeCommit | Self::KeyPerAttempt | Self::NoReconciler => Vec::new(),
+        }
+    }
+}
+
+const BEGIN: File = File { name: "begin.sql", text: include_str!("../../backend/postgres/begin.sql") };
+const CONCLUDE: File = File { name: "conclude.sql", text: include_str!("../../backend/postgres/conclude.sql") };
+const RENEW: File = File { name: "renew.sql", text: include_str!("../../backend/postgres/renew.sql") };
+const ORPHANS: File = File { name: "orphans.sql", text: include_str!("../../backend/postgres/orphans.sql") };
+const CLAIM: File = File { name: "redis/claim.lua", text: include_str!("../../backend/redis/claim.lua") };
+const RENEW_MESSAGES: File = File { name: "redis/renew.lua", text: include_str!("../../backend/redis/renew.lua") };
+
+const RESET: &str = "\n),
+reset AS (
+    UPDATE orders o
+    SET status = 'pending', updated_at = clock_timestamp()::timestamp
+    FROM page
+    WHERE o.id = page.id AND page.status = 'processing'
+)
+SELECT p.id::int8 ";
+
+/// A file, by the name that [`super::source`] is asked for.
+#[derive(Debug, Clone, Copy)]
+struct File {
+    name: &'static str,
+    text: &'static str,
+}
+
+/// What is written in place of a piece of a file.
+#[derive(Debug, Clone, Copy)]
+struct Change {
+    file: File,
+    from: &'static str,
+    to: &'static str,
+}
+
+impl File {
+    const fn with(self, from: &'static str, to: &'static str) -> Change {
+        Change { file: self, from, to }
+    }
+}
+
+/// What this process is.
+struct Active {
+    mutant: Option<Mutant>,
+    /// Changed files, by name.
+    texts: HashMap<&'static str, &'static str>,
+}
+
+static ACTIVE: LazyLock<Active> = LazyLock::new(|| match std::env::var(VARIABLE).as_deref() {
+    Err(_) | Ok("") => Active { mutant: None, texts: HashMap::new() },
+    Ok(name) => activate(name).unwrap_or_else(|problem| refuse(&problem)),
+});
+
+/// # Errors
+/// When there is no such mutant, or it would change nothing: it must not pass for one that was noticed, or survived.
+fn activate(name: &str) -> Result<Active, String> {
+    let Some(mutant) = Mutant::ALL.into_iter().find(|mutant| mutant.name() == name) else {
+        let names: Vec<String> = Mutant::ALL.into_iter().map(Mutant::name).collect();
+        return Err(format!("{VARIABLE}={name}: there are {}", names.join(", ")));
+    };
+    let mut texts: HashMap<&'static str, String> = HashMap::new();
+    for Change { file, from, to } in mutant.changes() {
+        let text = texts.entry(file.name).or_insert_with(|| file.text.to_owned());
+        if !text.contains(from) {
+            return Err(format!("{VARIABLE}={name}: {} has no `{from}` any more", file.name));
+        }
+        *text = text.replace(from, to);
+    }
+    // Once a process, and for as long as it lives.
+    let texts = texts.into_iter().map(|(file, text)| (file, &*text.leak())).collect();
+    Ok(Active { mutant: Some(mutant), texts })
+}
+
+#[expect(clippy::print_stderr, reason = "before there is a log, or within a call that can't fail")]
+fn refuse(problem: &str) -> ! {
+    eprintln!("{problem}");
+    std::process::exit(2)
+}
+
+/// Says in the log which bug this process has, if any.
+pub(crate) fn announce() {
+    if let Some(mutant) = ACTIVE.mutant {
+        tracing::warn!(mutant = mutant.name(), "this worker has a bug on purpose");
+    }
+}
+
+/// See [`super::is_mutant`].
+pub(crate) fn is(mutant: Mutant) -> bool {
+    ACTIVE.mutant == Some(mutant)
+}
+
+/// See [`super::source`].
+pub(crate) fn text_of(file: &'static str, text: &'static str) -> &'static str {
+    ACTIVE.texts.get(file).copied().unwrap_or(text)
+}
