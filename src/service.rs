@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::backends::{Opened, StartError};
@@ -13,7 +14,7 @@ use crate::backend::warehouse_http::HttpFulfiller;
 use crate::config::environment::Environment;
 use crate::config::{FulfillerTarget, Settings};
 use crate::engine::reconciler::Reconciler;
-use crate::engine::{Engine, EngineOptions};
+use crate::engine::{Engine, EngineOptions, Watermark};
 use crate::event::{Dependency, Event, Observer, Observers};
 use crate::observe::health::Health;
 use crate::observe::logging::{EventLog, Log};
@@ -67,19 +68,18 @@ impl Service {
     /// # Errors
     /// When it can't start. Once it works, it works until told to stop.
     pub async fn run(self, drain: CancellationToken) -> Result<(), StartError> {
-        let Self { settings, fulfiller, observers: extra, log } = self;
-        // Before anything opens a TLS connection. An error says that there is one already.
+        let Self { settings, fulfiller, observers, log } = self;
+        // Before anything opens a TLS connection. An error says that a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let messages = log.as_ref().map(|log| log.messages().clone()).unwrap_or_default();
         let metrics = Arc::new(Metrics::new(tokio::runtime::Handle::current(), &settings.service_name, messages));
         let health = Arc::new(Health::default().expecting(settings.backends.lease, settings.call_timeout));
-        let mut observers: Vec<Arc<dyn Observer>> =
-            vec![metrics.clone(), health.clone(), Arc::new(EventLog::new(&settings.service_name))];
-        observers.extend(extra);
-        let observers = Observers::new(observers);
+        let event_log = Arc::new(EventLog::new(&settings.service_name));
+        let own: [Arc<dyn Observer>; 3] = [metrics.clone(), health.clone(), event_log];
+        let observers = Observers::new(own.into_iter().chain(observers).collect());
         let worker = WorkerId::fresh();
-        let environment = Environment::of_process();
-        let (tracer, export) = trace::export::start(&settings, &environment, worker.as_str(), &observers)?;
+        let (tracer, export) =
+            trace::export::start(&settings, &Environment::of_process(), worker.as_str(), &observers)?;
         let fulfiller = match fulfiller {
             Some(fulfiller) => fulfiller,
             None => open_fulfiller(&settings.fulfiller, &observers)?,
@@ -90,8 +90,7 @@ impl Service {
         // Before anything is consumed: a port that is taken must not cost a message its lease.
         let listener = admin::bind(settings.listen).await?;
         let server = admin::Server::start(listener, admin::Routes { metrics, health, log })?;
-
-        let result = work(&settings, worker, fulfiller, tracer, &observers, drain).await;
+        let result = run_engine(&settings, worker, fulfiller, tracer, &observers, drain).await;
         let on_the_way_out = settings.drain_timeout - drain_of_orders(&settings);
         let flushing = async {
             if let Some(export) = export {
@@ -118,7 +117,8 @@ fn drain_of_orders(settings: &Settings) -> Duration {
     settings.drain_timeout.mul_f64(0.95)
 }
 
-async fn work(
+/// Opens the backends, waits until they answer, and runs the engine with everything beside it until it has drained.
+async fn run_engine(
     settings: &Settings,
     worker: WorkerId,
     fulfiller: Arc<dyn Fulfiller>,
@@ -134,29 +134,20 @@ async fn work(
         Some(ready) => ready?,
         None => return Ok(()),
     }
-
-    match opened.queue.concern().await {
-        Ok(None) => {}
-        Ok(Some(concern)) => tracing::warn!("{concern}"),
-        Err(error) => tracing::warn!(%error, "whether the queue's server keeps its messages could not be found out"),
-    }
+    warn_about_configuration(&opened).await;
     observers.emit(Event::Started { worker: worker.as_str(), concurrency: settings.concurrency });
-    let polling = tokio::spawn(polls::poll(opened.clone(), Arc::clone(&leases.store), observers.clone()));
-    let options = EngineOptions {
-        concurrency: settings.concurrency,
-        lease: settings.backends.lease,
-        call_timeout: settings.call_timeout,
-        retry: settings.retry,
-        drain_timeout: drain_of_orders(settings),
-    };
-    let Opened { queue, store } = opened;
-    let engine = Engine::new(queue.clone(), store.clone(), fulfiller, observers.clone(), options)?
-        .keep_leases_through(leases.queue, leases.store)
-        .trace_with(tracer);
-    let reconciling = settings.reconcile.filter(|_| !is_mutant!(NoReconciler)).map(|reconcile| {
-        let reconciler = Reconciler::new(queue, store, observers.clone(), engine.watermark(), reconcile);
-        tokio::spawn(reconciler.run(drain.clone()))
-    });
+
+    let engine = Engine::new(
+        opened.queue.clone(),
+        opened.store.clone(),
+        fulfiller,
+        observers.clone(),
+        engine_options(settings),
+    )?
+    .keep_leases_through(leases.queue.clone(), leases.store.clone())
+    .trace_with(tracer);
+    let polling = tokio::spawn(polls::poll(opened.clone(), leases.store, observers.clone()));
+    let reconciling = start_reconciler(settings, opened, observers, engine.watermark(), &drain);
     engine.run(drain).await;
     polling.abort();
     if let Some(mut reconciling) = reconciling
@@ -165,4 +156,34 @@ async fn work(
         reconciling.abort();
     }
     Ok(())
+}
+
+async fn warn_about_configuration(opened: &Opened) {
+    match opened.queue.concern().await {
+        Ok(None) => {}
+        Ok(Some(warning)) => tracing::warn!("{warning}"),
+        Err(error) => tracing::warn!(%error, "whether the queue's server keeps its messages could not be found out"),
+    }
+}
+
+fn engine_options(settings: &Settings) -> EngineOptions {
+    EngineOptions {
+        concurrency: settings.concurrency,
+        lease: settings.backends.lease,
+        call_timeout: settings.call_timeout,
+        retry: settings.retry,
+        drain_timeout: drain_of_orders(settings),
+    }
+}
+
+fn start_reconciler(
+    settings: &Settings,
+    opened: Opened,
+    observers: &Observers,
+    watermark: Arc<Watermark>,
+    drain: &CancellationToken,
+) -> Option<JoinHandle<()>> {
+    let settings = settings.reconcile.filter(|_| !is_mutant!(NoReconciler))?;
+    let reconciler = Reconciler::new(opened.queue, opened.store, observers.clone(), watermark, settings);
+    Some(tokio::spawn(reconciler.run(drain.clone())))
 }

@@ -47,7 +47,6 @@ const STILL_CIRCLES: &[&str] = &[
     "backend::warehouse_http::client",
     "cli::failure",
     "config::http",
-    "engine",
     "observe::metrics::calls",
     "port::dead_letters",
 ];

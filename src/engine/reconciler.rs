@@ -7,11 +7,11 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use super::watermark::Watermark;
 use crate::config::ReconcileSettings;
 use crate::domain::message::{self, Message};
 use crate::domain::order::{OrderId, State};
@@ -42,33 +42,6 @@ const COUNT_EVERY: u32 = 10;
 
 /// Orders that an event names at most.
 const NAMED: usize = 5;
-
-/// The newest `created_at` that this worker has claimed. The queue is first in first out: an order created well before
-/// that has been claimed by somebody, or has no message.
-#[derive(Debug)]
-pub struct Watermark(AtomicI64);
-
-impl Default for Watermark {
-    fn default() -> Self {
-        Self(AtomicI64::new(i64::MIN))
-    }
-}
-
-impl Watermark {
-    /// An order with this `created_at`, in microseconds, was claimed.
-    pub(crate) fn raise(&self, created_at_micros: Option<i64>) {
-        if let Some(created_at) = created_at_micros {
-            self.0.fetch_max(created_at, Ordering::Relaxed);
-        }
-    }
-
-    fn read(&self) -> ClaimedUpTo {
-        match self.0.load(Ordering::Relaxed) {
-            i64::MIN => ClaimedUpTo::Unknown,
-            created_at => ClaimedUpTo::CreatedAt(created_at),
-        }
-    }
-}
 
 /// Looks for orders without a message until told to stop.
 pub struct Reconciler {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use fulfillment_worker::config::ReconcileSettings;
 use fulfillment_worker::domain::order::OrderId;
-use fulfillment_worker::engine::reconciler::{Reconciler, Watermark};
+use fulfillment_worker::engine::Watermark;
+use fulfillment_worker::engine::reconciler::Reconciler;
 use fulfillment_worker::event::{Event, Observer, Observers};
 use fulfillment_worker::port::queue::{Depth, Disposition, Queue, Settlement};
 use fulfillment_worker::port::store::{BeginRequest, Conclusion, OrderStore, Target};
