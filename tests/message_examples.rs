@@ -1,7 +1,12 @@
 //! The examples of docs/MESSAGE.md and README.md as they stand there: each places an order on real servers, and the real
 //! worker fulfils it.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test ends at the first thing that isn't as it should be")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test ends at the first thing that isn't as it should be"
+)]
 
 #[path = "support/python.rs"]
 mod python;
