@@ -135,13 +135,13 @@ async fn work(
         None => return Ok(()),
     }
 
-    match opened.queue.concern().await {
+    match opened.queue.reports.configuration_warning().await {
         Ok(None) => {}
-        Ok(Some(concern)) => tracing::warn!("{concern}"),
+        Ok(Some(warning)) => tracing::warn!("{warning}"),
         Err(error) => tracing::warn!(%error, "whether the queue's server keeps its messages could not be found out"),
     }
     observers.emit(Event::Started { worker: worker.as_str(), concurrency: settings.concurrency });
-    let polling = tokio::spawn(polls::poll(opened.clone(), Arc::clone(&leases.store), observers.clone()));
+    let polling = tokio::spawn(polls::poll(opened.clone(), Arc::clone(&leases.store.reports), observers.clone()));
     let options = EngineOptions {
         concurrency: settings.concurrency,
         lease: settings.backends.lease,
@@ -150,11 +150,18 @@ async fn work(
         drain_timeout: drain_of_orders(settings),
     };
     let Opened { queue, store } = opened;
-    let engine = Engine::new(queue.clone(), store.clone(), fulfiller, observers.clone(), options)?
-        .keep_leases_through(leases.queue, leases.store)
+    let engine = Engine::new(queue.messages.clone(), store.orders.clone(), fulfiller, observers.clone(), options)?
+        .keep_leases_through(leases.queue.messages, leases.store.orders)
         .trace_with(tracer);
     let reconciling = settings.reconcile.filter(|_| !is_mutant!(NoReconciler)).map(|reconcile| {
-        let reconciler = Reconciler::new(queue, store, observers.clone(), engine.watermark(), reconcile);
+        let reconciler = Reconciler::new(
+            queue.maintenance,
+            queue.reports,
+            store.reconciliation,
+            observers.clone(),
+            engine.watermark(),
+            reconcile,
+        );
         tokio::spawn(reconciler.run(drain.clone()))
     });
     engine.run(drain).await;

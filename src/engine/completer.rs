@@ -8,13 +8,14 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::sleep;
 
+use crate::domain::dead_letter::DeadReason;
 use crate::domain::order::State;
 use crate::engine::in_hand::{Ending, Finished};
 use crate::engine::{BATCH, BATCHES_AT_ONCE, Context};
 use crate::event::{Event, Loop, RetryReason, Stage, Subject};
 use crate::observe::trace::attempt::Outcome;
-use crate::port::queue::{Held, Settlement};
-use crate::port::store::{Conclusion, DeadLetter, DeadReason, Verdict};
+use crate::port::queue::{ReceiptState, Settlement};
+use crate::port::store::{Conclusion, DeadLetter, Verdict};
 use crate::testing::mutant::is_mutant;
 
 /// How long a superseded order is left to whoever holds it now before its message is looked at again.
@@ -190,10 +191,11 @@ impl Context {
         if letters.is_empty() {
             return Some(());
         }
-        self.persist(Stage::Bury, letters.len(), &self.shutdown.abandon, |_| self.store.bury(&letters)).await
+        self.persist(Stage::Bury, letters.len(), &self.shutdown.abandon, |_| self.store.insert_dead_letters(&letters))
+            .await
     }
 
-    async fn settle<'a>(&self, batch: impl Iterator<Item = &'a Finished>) -> Option<Vec<Held>> {
+    async fn settle<'a>(&self, batch: impl Iterator<Item = &'a Finished>) -> Option<Vec<ReceiptState>> {
         let settlements: Vec<Settlement> = batch
             .map(|finished| {
                 finished.in_hand.hold.settle();
@@ -206,7 +208,7 @@ impl Context {
 
     /// Tells what became of one message. `held` says whether its message was still ours to settle, which changes
     /// nothing about the order: whoever has the message now finds the row as it is.
-    fn report(&self, Concluded { finished, verdict }: &Concluded, _held: Held) {
+    fn report(&self, Concluded { finished, verdict }: &Concluded, _held: ReceiptState) {
         let subject = finished.in_hand.subject();
         if matches!(verdict, Some(Verdict::Superseded(_))) {
             self.observers.emit(Event::Superseded { subject });

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::domain::dead_letter::DeadReason;
 use crate::domain::message::Message;
 use crate::domain::order::{Fence, OrderId};
 use crate::engine::backpressure::Waiting;
@@ -12,7 +13,7 @@ use crate::engine::lease_keeper::Hold;
 use crate::event::{RetryReason, Subject};
 use crate::observe::trace::attempt::AttemptSpan;
 use crate::port::queue::{Claim, Disposition, Receipt};
-use crate::port::store::{Conclusion, DeadLetter, DeadReason, Target};
+use crate::port::store::{Conclusion, DeadLetter, Target};
 
 /// The longest detail that a dead letter keeps, in characters.
 const MAX_DETAIL_CHARS: usize = 1_000;

@@ -13,7 +13,7 @@ use crate::domain::order::{Fence, OrderId};
 use crate::engine::{BATCH, Context};
 use crate::event::{Event, Lease, Loop, Stage, Subject};
 use crate::observe::trace::TraceContext;
-use crate::port::queue::{Held, Queue, Receipt};
+use crate::port::queue::{Queue, Receipt, ReceiptState};
 use crate::port::store::{OrderStore, Renewal, Renewed};
 
 /// What is kept alive of one message in hand. Ends when dropped.
@@ -208,7 +208,7 @@ impl LeaseKeeper {
             Ok(verdicts) => {
                 for (hold, verdict) in kept.iter().zip(verdicts) {
                     // The work goes on: the row decides, and nobody else can begin it while its lease is kept.
-                    if verdict == Held::Lost && !hold.settling.load(Ordering::Acquire) {
+                    if verdict == ReceiptState::Stale && !hold.settling.load(Ordering::Acquire) {
                         hold.queue_lost.store(true, Ordering::Relaxed);
                         self.report_loss(Lease::Message, hold);
                     }

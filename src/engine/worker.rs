@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use futures::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use crate::domain::dead_letter::DeadReason;
 use crate::domain::message;
 use crate::domain::order::{IdempotencyKey, Order};
 use crate::domain::retry::{self, WhenAmbiguous};
@@ -20,7 +21,7 @@ use crate::event::{CallOutcome, Dependency, Event, Loop, RetryReason, Stage, Sub
 use crate::observe::trace::attempt as trace;
 use crate::port::fulfiller::Outcome;
 use crate::port::queue::{Claim, Claimed};
-use crate::port::store::{BeginRequest, Begun, DeadReason, TAKEN_OVER};
+use crate::port::store::{BeginRequest, Begun, TAKEN_OVER};
 use crate::testing::mutant::is_mutant;
 
 /// The longest wait for a message before looking again: how late retries and hand-backs of other workers may be seen.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fulfillment_worker::port::queue::{Claim, Disposition, Queue, Settlement};
-use fulfillment_worker::port::queue_maintenance::Inventory;
+use fulfillment_worker::port::queue_maintenance::QueueMaintenance;
 use tokio::time::Instant;
 
 mod claiming;
@@ -20,7 +20,7 @@ pub(crate) trait QueueFixture: Sized + Send + Sync {
     async fn fresh() -> Self;
 
     /// Opens it as a worker with an identity of its own, whose claims are leased for `lease`.
-    async fn worker(&self, lease: Duration) -> Arc<dyn Inventory>;
+    async fn worker(&self, lease: Duration) -> Arc<dyn QueueMaintenance>;
 }
 
 /// Makes every case a test of this backend.
@@ -92,7 +92,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A fresh queue with one worker that holds on to what it claims.
-async fn fresh<F: QueueFixture>() -> (F, Arc<dyn Inventory>) {
+async fn fresh<F: QueueFixture>() -> (F, Arc<dyn QueueMaintenance>) {
     let fixture = F::fresh().await;
     let queue = fixture.worker(LONG).await;
     (fixture, queue)

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fulfillment_worker::WorkerId;
+use fulfillment_worker::domain::dead_letter::DeadReason;
 use fulfillment_worker::domain::order::{Fence, Order, OrderId};
-use fulfillment_worker::port::reconciliation::Audit;
-use fulfillment_worker::port::store::{
-    BeginRequest, Begun, Conclusion, DeadLetter, DeadReason, Renewal, Renewed, Target, Verdict,
-};
+use fulfillment_worker::port::audit::Audit;
+use fulfillment_worker::port::store::{BeginRequest, Begun, Conclusion, DeadLetter, Renewal, Renewed, Target, Verdict};
 
 mod auditing;
 mod beginning;

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use fulfillment_worker::domain::order::OrderId;
-use fulfillment_worker::port::store::{Decision, OrderStore};
+use fulfillment_worker::port::dead_letters::Decision;
+use fulfillment_worker::port::store::OrderStore;
 use serde_json::json;
 
 use crate::place::{Place, message};

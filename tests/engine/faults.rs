@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use fulfillment_worker::domain::dead_letter::Resolution;
 use fulfillment_worker::domain::order::OrderId;
-use fulfillment_worker::port::queue::{Claimed, Depth, Held, Queue, QueueError, Receipt, Settlement};
+use fulfillment_worker::port::dead_letters::{DeadLetterCount, DeadLetterFilter, Decision, Redriven, StoredDeadLetter};
+use fulfillment_worker::port::intake::{Inserted, NewOrder};
+use fulfillment_worker::port::queue::{Claimed, Depth, Queue, QueueError, Receipt, ReceiptState, Settlement};
+use fulfillment_worker::port::reports::{ConnectionUse, OrderReport, Summary, TimelineEntry};
 use fulfillment_worker::port::store::{
-    BeginRequest, Begun, BuriedLetter, Conclusion, ConnectionUse, DeadLetter, Decision, Inserted, LetterCount,
-    LetterFilter, NewOrder, OrderReport, OrderStore, Redriven, Renewal, Renewed, Resolution, StoreError, Summary,
-    TimelineEntry, Verdict,
+    BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, StoreError, Verdict,
 };
 use tokio::sync::Notify;
 
@@ -29,13 +31,13 @@ impl Queue for SlowToSettle {
         self.queue.wait(at_most).await;
     }
 
-    async fn renew(&self, receipts: &[Receipt]) -> Result<Vec<Held>, QueueError> {
+    async fn renew(&self, receipts: &[Receipt]) -> Result<Vec<ReceiptState>, QueueError> {
         let verdicts = self.queue.renew(receipts).await;
         self.renewed.notify_waiters();
         verdicts
     }
 
-    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Held>, QueueError> {
+    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<ReceiptState>, QueueError> {
         let verdicts = self.queue.settle(settlements).await;
         self.renewed.notified().await;
         verdicts
@@ -110,8 +112,8 @@ impl OrderStore for HeldUp {
         self.store.conclude(conclusions).await
     }
 
-    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
-        self.store.bury(letters).await
+    async fn insert_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
+        self.store.insert_dead_letters(letters).await
     }
 
     async fn insert(&self, orders: &[NewOrder]) -> Result<Vec<Inserted>, StoreError> {
@@ -132,15 +134,15 @@ impl OrderStore for HeldUp {
 
     async fn dead_letters(
         &self,
-        filter: &LetterFilter,
+        filter: &DeadLetterFilter,
         after: i64,
         limit: usize,
-    ) -> Result<Vec<BuriedLetter>, StoreError> {
-        self.store.dead_letters(filter, after, limit).await
+    ) -> Result<Vec<StoredDeadLetter>, StoreError> {
+        self.store.list(filter, after, limit).await
     }
 
-    async fn count_dead_letters(&self, filter: &LetterFilter) -> Result<LetterCount, StoreError> {
-        self.store.count_dead_letters(filter).await
+    async fn count_dead_letters(&self, filter: &DeadLetterFilter) -> Result<DeadLetterCount, StoreError> {
+        self.store.count(filter).await
     }
 
     async fn redrive(&self, letters: &[i64], decision: &Decision) -> Result<Vec<Redriven>, StoreError> {

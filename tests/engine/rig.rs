@@ -15,8 +15,9 @@ use fulfillment_worker::domain::retry::{RetryPolicy, WhenAmbiguous};
 use fulfillment_worker::engine::{Engine, EngineOptions};
 use fulfillment_worker::event::{Event, Observer, Observers};
 use fulfillment_worker::port::fulfiller::{Fulfiller, Outcome};
+use fulfillment_worker::port::intake::NewOrder;
 use fulfillment_worker::port::queue::{Depth, Queue};
-use fulfillment_worker::port::store::{NewOrder, OrderStore};
+use fulfillment_worker::port::store::OrderStore;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 

@@ -2,7 +2,8 @@
 //! beside everything else.
 
 use fulfillment_worker::domain::order::OrderId;
-use fulfillment_worker::port::reconciliation::{Audit, ClaimedUpTo, OrphanSearch};
+use fulfillment_worker::port::audit::Audit;
+use fulfillment_worker::port::reconciliation::{ClaimedUpTo, LostOrderSearch};
 use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -68,12 +69,12 @@ async fn orphans_among_a_million_orders_are_found_without_reading_what_is_done()
     client.batch_execute("ANALYZE orders").await.unwrap();
     assert_by_status(&client).await;
 
-    let search = OrphanSearch {
+    let search = LostOrderSearch {
         claimed_up_to: ClaimedUpTo::Everything,
         grace: std::time::Duration::from_secs(60),
         max_age: std::time::Duration::from_secs(604_800),
         after: OrderId(0),
         limit: 10_000,
     };
-    assert_eq!(store.orphans(&search).await.unwrap().len(), 10_000);
+    assert_eq!(store.lost_orders(&search).await.unwrap().len(), 10_000);
 }

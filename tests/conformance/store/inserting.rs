@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use fulfillment_worker::port::store::{NewOrder, OrderStore};
+use fulfillment_worker::port::intake::NewOrder;
+use fulfillment_worker::port::store::OrderStore;
 
 use super::{LEASE, StoreFixture, start};
 
