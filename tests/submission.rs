@@ -19,7 +19,8 @@ use fulfillment_worker::operations::import::Row;
 use fulfillment_worker::operations::import::submit::{SubmitError, submit};
 use fulfillment_worker::port::intake::NewOrder;
 use fulfillment_worker::port::queue::Queue;
-use fulfillment_worker::port::store::OrderStore;
+use fulfillment_worker::port::reports::Reports;
+use fulfillment_worker::port::schema::Schema;
 
 const LEASE: Duration = Duration::from_secs(15);
 

@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use fulfillment_worker::domain::order::OrderId;
-use fulfillment_worker::port::dead_letters::Decision;
-use fulfillment_worker::port::store::OrderStore;
+use fulfillment_worker::port::dead_letters::{DeadLetters, Decision};
 use serde_json::json;
 
 use crate::place::{Place, message};

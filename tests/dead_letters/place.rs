@@ -9,7 +9,7 @@ use fulfillment_worker::backend::sqlite::queue::{SqliteQueue, SqliteQueueOptions
 use fulfillment_worker::backend::sqlite::store::{SqliteStore, SqliteStoreOptions};
 use fulfillment_worker::domain::dead_letter::DeadReason;
 use fulfillment_worker::domain::order::OrderId;
-use fulfillment_worker::port::intake::NewOrder;
+use fulfillment_worker::port::intake::{Intake, NewOrder};
 use fulfillment_worker::port::queue::Queue;
 use fulfillment_worker::port::store::{BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Target};
 use serde_json::Value;

@@ -6,10 +6,10 @@ use std::time::Duration;
 use fulfillment_worker::domain::order::OrderId;
 use fulfillment_worker::domain::retry::WhenAmbiguous;
 use fulfillment_worker::engine::EngineOptions;
-use fulfillment_worker::port::dead_letters::DeadLetterFilter;
+use fulfillment_worker::port::dead_letters::{DeadLetterFilter, DeadLetters};
 use fulfillment_worker::port::fulfiller::Outcome;
 use fulfillment_worker::port::queue::Depth;
-use fulfillment_worker::port::store::{BeginRequest, Begun, TAKEN_OVER};
+use fulfillment_worker::port::store::{BeginRequest, Begun, OrderStore, TAKEN_OVER};
 use tokio::sync::Notify;
 
 use crate::faults::{HeldUp, Moment};

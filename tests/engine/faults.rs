@@ -4,12 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use fulfillment_worker::domain::dead_letter::Resolution;
-use fulfillment_worker::domain::order::OrderId;
-use fulfillment_worker::port::dead_letters::{DeadLetterCount, DeadLetterFilter, Decision, Redriven, StoredDeadLetter};
-use fulfillment_worker::port::intake::{Inserted, NewOrder};
-use fulfillment_worker::port::queue::{Claimed, Depth, Queue, QueueError, Receipt, ReceiptState, Settlement};
-use fulfillment_worker::port::reports::{ConnectionUse, OrderReport, Summary, TimelineEntry};
+use fulfillment_worker::port::queue::{Claimed, Queue, QueueError, Receipt, ReceiptState, Settlement};
 use fulfillment_worker::port::store::{
     BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, StoreError, Verdict,
 };
@@ -21,6 +16,7 @@ pub(crate) struct SlowToSettle {
     pub(crate) renewed: Notify,
 }
 
+#[deny(clippy::missing_trait_methods)]
 #[async_trait::async_trait]
 impl Queue for SlowToSettle {
     async fn claim(&self, limit: usize) -> Result<Claimed, QueueError> {
@@ -43,12 +39,8 @@ impl Queue for SlowToSettle {
         verdicts
     }
 
-    async fn push(&self, payloads: &[Vec<u8>]) -> Result<(), QueueError> {
-        self.queue.push(payloads).await
-    }
-
-    async fn depth(&self) -> Result<Depth, QueueError> {
-        self.queue.depth().await
+    async fn release_unanswered(&self) -> Result<(), QueueError> {
+        self.queue.release_unanswered().await
     }
 }
 
@@ -88,6 +80,7 @@ impl HeldUp {
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 #[async_trait::async_trait]
 impl OrderStore for HeldUp {
     async fn renew(&self, renewals: &[Renewal]) -> Result<Vec<Renewed>, StoreError> {
@@ -114,59 +107,5 @@ impl OrderStore for HeldUp {
 
     async fn insert_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
         self.store.insert_dead_letters(letters).await
-    }
-
-    async fn insert(&self, orders: &[NewOrder]) -> Result<Vec<Inserted>, StoreError> {
-        self.store.insert(orders).await
-    }
-
-    async fn summary(&self) -> Result<Summary, StoreError> {
-        self.store.summary().await
-    }
-
-    async fn order(&self, order_id: OrderId) -> Result<Option<OrderReport>, StoreError> {
-        self.store.order(order_id).await
-    }
-
-    async fn timeline(&self, order_id: OrderId) -> Result<Vec<TimelineEntry>, StoreError> {
-        self.store.timeline(order_id).await
-    }
-
-    async fn dead_letters(
-        &self,
-        filter: &DeadLetterFilter,
-        after: i64,
-        limit: usize,
-    ) -> Result<Vec<StoredDeadLetter>, StoreError> {
-        self.store.list(filter, after, limit).await
-    }
-
-    async fn count_dead_letters(&self, filter: &DeadLetterFilter) -> Result<DeadLetterCount, StoreError> {
-        self.store.count(filter).await
-    }
-
-    async fn redrive(&self, letters: &[i64], decision: &Decision) -> Result<Vec<Redriven>, StoreError> {
-        self.store.redrive(letters, decision).await
-    }
-
-    async fn resolve(
-        &self,
-        letters: &[i64],
-        resolution: Resolution,
-        decision: &Decision,
-    ) -> Result<Vec<bool>, StoreError> {
-        self.store.resolve(letters, resolution, decision).await
-    }
-
-    async fn migrate(&self) -> Result<Vec<String>, StoreError> {
-        self.store.migrate().await
-    }
-
-    fn connections(&self) -> ConnectionUse {
-        self.store.connections()
-    }
-
-    async fn check(&self) -> Result<(), StoreError> {
-        self.store.check().await
     }
 }

@@ -16,10 +16,10 @@ use std::time::Duration;
 
 use faults::{HeldUp, Moment, SlowToSettle};
 use fulfillment_worker::engine::EngineOptions;
-use fulfillment_worker::port::dead_letters::DeadLetterFilter;
+use fulfillment_worker::port::dead_letters::{DeadLetterFilter, DeadLetters};
 use fulfillment_worker::port::fulfiller::Outcome;
-use fulfillment_worker::port::queue::Depth;
-use fulfillment_worker::port::store::{BeginRequest, Begun};
+use fulfillment_worker::port::queue::{Depth, Queue};
+use fulfillment_worker::port::store::{BeginRequest, Begun, OrderStore};
 use rig::{Place, fulfilled, options, try_again};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;

@@ -9,9 +9,9 @@ use fulfillment_worker::config::SecretUrl;
 use fulfillment_worker::domain::message::Message;
 use fulfillment_worker::domain::order::{Fence, OrderId};
 use fulfillment_worker::event::Observers;
-use fulfillment_worker::port::audit::Audit;
 use fulfillment_worker::port::queue_maintenance::{QueueMaintenance, RequeuedMessage};
-use fulfillment_worker::port::reconciliation::{ClaimedUpTo, LostOrder, LostOrderSearch};
+use fulfillment_worker::port::reconciliation::{ClaimedUpTo, LostOrder, LostOrderSearch, Reconciliation};
+use fulfillment_worker::port::schema::Schema;
 use fulfillment_worker::port::store::{BeginRequest, Begun, Conclusion, OrderStore, Target, Verdict};
 
 use crate::support::orders::{all_fulfilled_once, attempts_begun, insert, status};

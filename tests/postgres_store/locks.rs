@@ -5,7 +5,8 @@ use std::sync::Arc;
 use fulfillment_worker::backend::postgres::PostgresStore;
 use fulfillment_worker::domain::dead_letter::{DeadReason, RetryStep};
 use fulfillment_worker::domain::order::{Fence, OrderId, State};
-use fulfillment_worker::port::dead_letters::{DeadLetterFilter, Decision, Redriven};
+use fulfillment_worker::port::dead_letters::{DeadLetterFilter, DeadLetters, Decision, Redriven};
+use fulfillment_worker::port::reports::Reports;
 use fulfillment_worker::port::store::{
     BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, Target, Verdict,
 };

@@ -2,8 +2,7 @@
 //! beside everything else.
 
 use fulfillment_worker::domain::order::OrderId;
-use fulfillment_worker::port::audit::Audit;
-use fulfillment_worker::port::reconciliation::{ClaimedUpTo, LostOrderSearch};
+use fulfillment_worker::port::reconciliation::{ClaimedUpTo, LostOrderSearch, Reconciliation};
 use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -20,11 +19,11 @@ async fn plan_of_search(client: &Client) -> String {
         (&0_i64, Type::INT8),
         (&10_000_i64, Type::INT8),
     ];
-    plan(client, include_str!("../../src/backend/postgres/orphans.sql"), parameters).await
+    plan(client, include_str!("../../src/backend/postgres/lost_orders.sql"), parameters).await
 }
 
 async fn plan_of_count(client: &Client) -> String {
-    plan(client, include_str!("../../src/backend/postgres/left_alone.sql"), &[(&604_800.0, Type::FLOAT8)]).await
+    plan(client, include_str!("../../src/backend/postgres/stale_orders.sql"), &[(&604_800.0, Type::FLOAT8)]).await
 }
 
 async fn plan(client: &Client, statement: &str, parameters: &[(&(dyn ToSql + Sync), Type)]) -> String {

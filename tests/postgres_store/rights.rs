@@ -2,7 +2,9 @@
 
 use fulfillment_worker::backend::postgres::migration_sql;
 use fulfillment_worker::domain::dead_letter::DeadReason;
-use fulfillment_worker::port::dead_letters::DeadLetterFilter;
+use fulfillment_worker::port::dead_letters::{DeadLetterFilter, DeadLetters};
+use fulfillment_worker::port::reports::Reports;
+use fulfillment_worker::port::schema::Schema;
 use fulfillment_worker::port::store::{BeginRequest, Begun, DeadLetter, OrderStore, StoreError};
 use tokio_postgres::Client;
 
@@ -30,7 +32,7 @@ async fn grant_all_that_run_needs(client: &Client, role: &str) {
     client.batch_execute(&sql).await.unwrap();
 }
 
-async fn missing(store: &dyn OrderStore) -> Vec<String> {
+async fn missing(store: &dyn Schema) -> Vec<String> {
     match store.check().await {
         Ok(()) => Vec::new(),
         Err(StoreError::Schema(missing)) => missing,

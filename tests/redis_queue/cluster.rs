@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use fulfillment_worker::backend::redis::RedisQueue;
-use fulfillment_worker::port::queue::{Depth, Queue, ReceiptState};
+use fulfillment_worker::port::queue::{Depth, Queue, QueueReports, ReceiptState};
 
 use crate::nodes::{Migration, Nodes, cluster_push, node};
 use crate::server::{KEY, Server, acks, claim_when_due, push, queue};

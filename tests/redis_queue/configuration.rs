@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fulfillment_worker::port::queue::{Depth, Queue, QueueError, Receipt};
+use fulfillment_worker::port::queue::{Depth, Producer, Queue, QueueError, QueueReports, Receipt};
 
 use crate::server::{KEY, Server, push, queue};
 use crate::support::LONG;

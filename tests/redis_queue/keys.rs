@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fulfillment_worker::port::queue::{Depth, Queue, ReceiptState};
+use fulfillment_worker::port::queue::{Depth, Queue, QueueReports, ReceiptState};
 use fulfillment_worker::port::queue_maintenance::{DanglingRecords, QueueMaintenance};
 
 use crate::server::{KEY, Server, acks, hand_backs, push, queue};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::time::Duration;
 
-use fulfillment_worker::port::queue::{Depth, Disposition, Queue, ReceiptState, Settlement};
+use fulfillment_worker::port::queue::{Depth, Disposition, Queue, QueueReports, ReceiptState, Settlement};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use fulfillment_worker::port::queue::{Depth, Queue, QueueError, ReceiptState};
+use fulfillment_worker::port::queue::{Depth, Queue, QueueError, QueueReports, ReceiptState};
 
 use crate::lost_answers::Proxy;
 use crate::server::{KEY, Server, acks, claim_when_due, hand_backs, push, queue};

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use fulfillment_worker::port::queue::{Depth, Queue, ReceiptState};
+use fulfillment_worker::port::queue::{Depth, Producer, Queue, QueueReports, ReceiptState};
 use redis::Script;
 
 use crate::server::{KEY, Server, acks, push};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use fulfillment_worker::port::queue::{Claim, Queue, QueueError, ReceiptState};
+use fulfillment_worker::port::queue::{Claim, Queue, QueueError, QueueReports, ReceiptState};
 
 use crate::replication::{MASTER, Replicated, Sentinel, sentinel_url};
 use crate::server::{KEY, Server, acks, claim_when_due, push, queue};

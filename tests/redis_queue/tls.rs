@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use fulfillment_worker::port::queue::{Queue, ReceiptState};
+use fulfillment_worker::port::queue::{Queue, QueueReports, ReceiptState};
 
 use crate::replication::{MASTER, Sentinel};
 use crate::server::{KEY, Server, acks, push, queue};

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use crate::queue::AnyQueue;
 use fulfillment_worker::port::queue::Depth;
-use fulfillment_worker::port::queue_maintenance::{DanglingRecords, Part, QueueMaintenance, RequeuedMessage};
+use fulfillment_worker::port::queue_maintenance::{DanglingRecords, Part, RequeuedMessage};
 
 use super::{LONG, QueueFixture, ack, claim, claim_one, fresh, payloads, push, retry};
 
 /// Every payload of a part, sorted.
-async fn browse(queue: &dyn QueueMaintenance, part: Part) -> Vec<String> {
+async fn browse(queue: &dyn AnyQueue, part: Part) -> Vec<String> {
     let (mut found, mut cursor) = (Vec::new(), Some(0));
     while let Some(position) = cursor {
         let page = queue.browse(part, position).await.unwrap();
@@ -28,7 +29,7 @@ fn many(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("message {number:05}")).collect()
 }
 
-async fn push_many(queue: &dyn QueueMaintenance, count: usize) -> Vec<String> {
+async fn push_many(queue: &dyn AnyQueue, count: usize) -> Vec<String> {
     let texts = many(count);
     queue.push(&texts.iter().map(|text| text.as_bytes().to_vec()).collect::<Vec<_>>()).await.unwrap();
     texts

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::queue::AnyQueue;
 use fulfillment_worker::domain::dead_letter::{DeadReason, Resolution, RetryStep};
 use fulfillment_worker::domain::order::{Fence, OrderId, State};
 use fulfillment_worker::port::dead_letters::{Decision, Redriven};
 use fulfillment_worker::port::queue::{self, Disposition, ReceiptState, Settlement};
-use fulfillment_worker::port::queue_maintenance::{QueueMaintenance, RequeuedMessage};
+use fulfillment_worker::port::queue_maintenance::RequeuedMessage;
 use fulfillment_worker::port::store::{
     BeginRequest, Begun as StoreBegun, Conclusion, DeadLetter, Renewal, Renewed, Target, Verdict,
 };
@@ -38,7 +39,7 @@ pub(super) type Difference = String;
 pub(super) struct Replay<'a, B: Backend> {
     backend: &'a mut B,
     order_ids: Vec<OrderId>,
-    queues: Vec<Arc<dyn QueueMaintenance>>,
+    queues: Vec<Arc<dyn AnyQueue>>,
     stores: &'a [Worker],
     receipts: Vec<queue::Receipt>,
     fences: Vec<Fence>,
