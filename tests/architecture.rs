@@ -42,14 +42,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 /// To be broken up, one after the other.
 const STILL_CIRCLES: &[&str] = &[
     "admin::log_route",
-    "backend::redis::cluster",
-    "backend::sqlite::database::error",
     "backend::warehouse_http::client",
     "cli::failure",
     "config::http",
     "engine",
     "observe::metrics::calls",
-    "port::dead_letters",
 ];
 
 /// Longer than this, a file is read by nobody.
