@@ -179,7 +179,7 @@ async fn drain_queue(backends: &Backends, orders: usize, scrape: Option<Duration
     let fulfiller = Arc::new(SimulatedFulfiller::new(simulation));
     let health = Arc::new(Health::default());
     let observers = Observers::new(vec![metrics.clone(), health.clone(), tally.clone()]);
-    let engine = Engine::new(opened.queue, opened.store, fulfiller, observers, options).unwrap();
+    let engine = Engine::new(opened.queue.messages, opened.store.orders, fulfiller, observers, options).unwrap();
     let stop = CancellationToken::new();
     let listener = admin::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fulfillment_worker::admin::{Routes, bind, serve};
+use fulfillment_worker::domain::dead_letter::DeadReason;
 use fulfillment_worker::domain::order::OrderId;
 use fulfillment_worker::domain::retry::jittered;
 use fulfillment_worker::event::{CallOutcome, Dependency, Event, Observers, RetryReason, Stage, Subject};
 use fulfillment_worker::observe::health::Health;
 use fulfillment_worker::observe::metrics::{LogMessages, Metrics};
 use fulfillment_worker::port::queue::Depth;
-use fulfillment_worker::port::store::DeadReason;
 use tokio_util::sync::CancellationToken;
 
 const TICK: Duration = Duration::from_millis(100);

@@ -6,11 +6,12 @@
 
 use std::time::Duration;
 
+use crate::domain::dead_letter::DeadReason;
 use crate::domain::order::OrderId;
 use crate::observe::trace::TraceContext;
 use crate::port::queue::Depth;
-use crate::port::reconciliation::OpenOrders;
-use crate::port::store::{ConnectionUse, DeadReason};
+use crate::port::reports::ConnectionUse;
+use crate::port::reports::OpenOrders;
 
 mod call;
 pub(crate) mod call_times;

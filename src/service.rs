@@ -137,16 +137,11 @@ async fn run_engine(
     warn_about_configuration(&opened).await;
     observers.emit(Event::Started { worker: worker.as_str(), concurrency: settings.concurrency });
 
-    let engine = Engine::new(
-        opened.queue.clone(),
-        opened.store.clone(),
-        fulfiller,
-        observers.clone(),
-        engine_options(settings),
-    )?
-    .keep_leases_through(leases.queue.clone(), leases.store.clone())
-    .trace_with(tracer);
-    let polling = tokio::spawn(polls::poll(opened.clone(), leases.store, observers.clone()));
+    let (queue, store) = (Arc::clone(&opened.queue.messages), Arc::clone(&opened.store.orders));
+    let engine = Engine::new(queue, store, fulfiller, observers.clone(), engine_options(settings))?
+        .keep_leases_through(leases.queue.messages, leases.store.orders)
+        .trace_with(tracer);
+    let polling = tokio::spawn(polls::poll(opened.clone(), leases.store.reports, observers.clone()));
     let reconciling = start_reconciler(settings, opened, observers, engine.watermark(), &drain);
     engine.run(drain).await;
     polling.abort();
@@ -159,7 +154,7 @@ async fn run_engine(
 }
 
 async fn warn_about_configuration(opened: &Opened) {
-    match opened.queue.concern().await {
+    match opened.queue.reports.configuration_warning().await {
         Ok(None) => {}
         Ok(Some(warning)) => tracing::warn!("{warning}"),
         Err(error) => tracing::warn!(%error, "whether the queue's server keeps its messages could not be found out"),
@@ -184,6 +179,8 @@ fn start_reconciler(
     drain: &CancellationToken,
 ) -> Option<JoinHandle<()>> {
     let settings = settings.reconcile.filter(|_| !is_mutant!(NoReconciler))?;
-    let reconciler = Reconciler::new(opened.queue, opened.store, observers.clone(), watermark, settings);
+    let Opened { queue, store } = opened;
+    let (observers, reconciliation) = (observers.clone(), store.reconciliation);
+    let reconciler = Reconciler::new(queue.maintenance, queue.reports, reconciliation, observers, watermark, settings);
     Some(tokio::spawn(reconciler.run(drain.clone())))
 }

@@ -17,8 +17,10 @@ use fulfillment_worker::domain::order::OrderId;
 use fulfillment_worker::event::Observers;
 use fulfillment_worker::operations::import::Row;
 use fulfillment_worker::operations::import::submit::{SubmitError, submit};
+use fulfillment_worker::port::intake::NewOrder;
 use fulfillment_worker::port::queue::Queue;
-use fulfillment_worker::port::store::{NewOrder, OrderStore};
+use fulfillment_worker::port::reports::Reports;
+use fulfillment_worker::port::schema::Schema;
 
 const LEASE: Duration = Duration::from_secs(15);
 

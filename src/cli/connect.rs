@@ -1,17 +1,16 @@
 //! Queue and store for commands that are no service.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::failure::Failure;
 use super::output;
 use crate::WorkerId;
 use crate::config::{Backends, QueueTarget, StoreTarget};
-use crate::domain::retry;
 use crate::event::{Dependency, Event};
-use crate::port::store::OrderStore;
-use crate::service::backends::{self, Opened};
+use crate::port::retrying::Retrying;
+use crate::port::store::StoreError;
+use crate::service::backends::{self, Opened, StoreRoles};
 
 /// How often it is said that something keeps us waiting.
 const SAY_AGAIN_AFTER: Duration = Duration::from_secs(5);
@@ -33,28 +32,17 @@ pub(super) async fn connect(backends: &Backends, migrate: bool, wait: Option<Dur
 }
 
 /// Opens the store alone, for a command that only looks at it, and waits for `wait` until it answers.
-pub(super) async fn store(backends: &Backends, wait: Option<Duration>) -> Result<Arc<dyn OrderStore>, Failure> {
+pub(super) async fn store(backends: &Backends, wait: Option<Duration>) -> Result<StoreRoles, Failure> {
     if let StoreTarget::Sqlite(path) = &backends.store {
         file_must_exist("store", path)?;
     }
     let store = backends::open_store(backends, &WorkerId::fresh())?;
-    let began = Instant::now();
     let mut say = patient_notes();
-    let mut failures = 0;
-    loop {
-        let error = match store.check().await {
-            Ok(()) => return Ok(store),
-            Err(error) => error,
-        };
-        failures += 1;
-        match retry::dependency_pause(failures, began.elapsed(), wait) {
-            Some(pause) if error.is_transient() => {
-                say(&error.to_string());
-                tokio::time::sleep(pause).await;
-            }
-            _ => return Err(Failure::Work(error.to_string())),
-        }
-    }
+    Retrying { limit: wait, ..Retrying::default() }
+        .until_answered(StoreError::is_transient, |error, _| say(&error.to_string()), |_| store.schema.check())
+        .await
+        .map_err(|error| Failure::Work(error.to_string()))?;
+    Ok(store)
 }
 
 /// When only one of queue and store is embedded, one of two variables was most likely forgotten.

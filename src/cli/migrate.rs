@@ -1,7 +1,5 @@
 //! `migrate`: the worker's own tables.
 
-use std::time::Instant;
-
 use clap::Args;
 
 use super::failure::Failure;
@@ -12,7 +10,8 @@ use crate::config::StoreTarget;
 use crate::config::layers::Origins;
 use crate::config::options::BackendOptions;
 use crate::config::values::{self, Patience};
-use crate::domain::retry;
+use crate::port::retrying::Retrying;
+use crate::port::store::StoreError;
 use crate::service::backends;
 
 /// Make or update the worker's own tables
@@ -50,23 +49,11 @@ pub(super) async fn migrate(arguments: Arguments, origins: &Origins) -> Result<(
         return output::print(sql.trim_end());
     }
     let store = backends::open_store(&backends, &WorkerId::fresh())?;
-    let began = Instant::now();
     let mut say = connect::patient_notes();
-    let mut failures = 0;
-    let applied = loop {
-        let error = match store.migrate().await {
-            Ok(applied) => break applied,
-            Err(error) => error,
-        };
-        failures += 1;
-        match retry::dependency_pause(failures, began.elapsed(), arguments.wait.limit()) {
-            Some(pause) if error.is_transient() => {
-                say(&error.to_string());
-                tokio::time::sleep(pause).await;
-            }
-            _ => return Err(Failure::Work(error.to_string())),
-        }
-    };
+    let applied = Retrying { limit: arguments.wait.limit(), ..Retrying::default() }
+        .until_answered(StoreError::is_transient, |error, _| say(&error.to_string()), |_| store.schema.migrate())
+        .await
+        .map_err(|error| Failure::Work(error.to_string()))?;
     for migration in &applied {
         output::print(&format!("applied {migration}"))?;
     }

@@ -12,7 +12,10 @@ use crate::config::layers::Origins;
 use crate::config::options::BackendOptions;
 use crate::config::values::{self, Patience};
 use crate::domain::order::{IdempotencyKey, OrderId, iso_8601};
-use crate::port::store::{BuriedLetter, LetterFilter, OrderReport, OrderStore, StoreError, TimelineEntry};
+use crate::port::dead_letters::{DeadLetterFilter, StoredDeadLetter};
+use crate::port::reports::{OrderReport, TimelineEntry};
+use crate::port::store::StoreError;
+use crate::service::backends::StoreRoles;
 
 /// Show one order: its row, and every step that it took
 #[derive(Debug, Args)]
@@ -45,8 +48,7 @@ pub(super) struct Arguments {
 pub(super) async fn order(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
     let backends = arguments.backends.resolve(origins)?;
     let store = connect::store(&backends, arguments.wait.limit()).await?;
-    let history =
-        History::of(&*store, OrderId(arguments.id)).await.map_err(|error| Failure::Work(error.to_string()))?;
+    let history = History::of(&store, OrderId(arguments.id)).await.map_err(|error| Failure::Work(error.to_string()))?;
     let Some(history) = history else {
         return Err(Failure::Work(format!("there is no order {} in {}", arguments.id, backends.store)));
     };
@@ -60,15 +62,15 @@ const MOST_LETTERS: usize = 1_000;
 struct History {
     order: OrderReport,
     timeline: Vec<TimelineEntry>,
-    letters: Vec<BuriedLetter>,
+    letters: Vec<StoredDeadLetter>,
 }
 
 impl History {
-    async fn of(store: &dyn OrderStore, id: OrderId) -> Result<Option<Self>, StoreError> {
-        let Some(order) = store.order(id).await? else { return Ok(None) };
-        let of_order = LetterFilter { order_id: Some(id), ..LetterFilter::default() };
-        let letters = store.dead_letters(&of_order, 0, MOST_LETTERS).await?;
-        Ok(Some(Self { order, timeline: store.timeline(id).await?, letters }))
+    async fn of(store: &StoreRoles, id: OrderId) -> Result<Option<Self>, StoreError> {
+        let Some(order) = store.reports.order(id).await? else { return Ok(None) };
+        let of_order = DeadLetterFilter { order_id: Some(id), ..DeadLetterFilter::default() };
+        let letters = store.dead_letters.list(&of_order, 0, MOST_LETTERS).await?;
+        Ok(Some(Self { order, timeline: store.reports.timeline(id).await?, letters }))
     }
 
     fn key(&self) -> String {

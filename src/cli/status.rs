@@ -15,7 +15,7 @@ use crate::config::layers::Origins;
 use crate::config::options::BackendOptions;
 use crate::config::values::{self, Patience};
 use crate::port::queue::Depth;
-use crate::port::store::Summary;
+use crate::port::reports::Summary;
 use crate::service::backends::Opened;
 
 /// Clears the screen from its upper left corner on.
@@ -96,8 +96,8 @@ struct QueueReport {
 impl Report {
     /// The error says whether queue or store gave it.
     async fn of(opened: &Opened) -> Result<Self, String> {
-        let depth = opened.queue.depth().await.map_err(|error| error.to_string())?;
-        let summary = opened.store.summary().await.map_err(|error| error.to_string())?;
+        let depth = opened.queue.reports.depth().await.map_err(|error| error.to_string())?;
+        let summary = opened.store.reports.summary().await.map_err(|error| error.to_string())?;
         Ok(Self::new(depth, summary))
     }
 

@@ -159,7 +159,7 @@ async fn put_in(
         let done = if stop.is_cancelled() {
             Err("interrupted".to_owned())
         } else {
-            submit::submit(batch, &*opened.queue, &*opened.store, arguments.wait.limit())
+            submit::submit(batch, &*opened.queue.producer, &*opened.store.intake, arguments.wait.limit())
                 .await
                 .map_err(|error| error.to_string())
         };

@@ -54,7 +54,7 @@ pub(super) async fn verify(arguments: Arguments, origins: &Origins) -> Result<()
     let backends = arguments.backends.resolve(origins)?;
     connect::must_exist(&backends)?;
     let opened = connect::connect(&backends, false, arguments.wait.limit()).await?;
-    let findings = verify::verify(&*opened.queue, &*opened.store, arguments.pause)
+    let findings = verify::verify(&*opened.queue.maintenance, &*opened.store.audit, arguments.pause)
         .await
         .map_err(|error| Failure::Work(error.to_string()))?;
     if arguments.json {
@@ -118,8 +118,8 @@ impl<'a> From<&'a Findings> for Json<'a> {
             without_dead_letter: Named::of(&findings.without_dead_letter),
             not_fulfilled_once: Named::of(&findings.not_fulfilled_once),
             without_timeline: findings.without_timeline,
-            messages_without_lease: findings.strays.messages,
-            leases_without_message: findings.strays.schedules,
+            messages_without_lease: findings.dangling.messages,
+            leases_without_message: findings.dangling.schedules,
         }
     }
 }
@@ -134,8 +134,8 @@ fn text(findings: &Findings, backends: &Backends) -> String {
         (findings.of_settled_orders, "of orders that need none: dropped when their turn comes"),
         (findings.of_unknown_orders, "of orders that are not in the table"),
         (findings.unreadable, "that can't be read: they end in the dead letters"),
-        (findings.strays.messages, "without a lease: the next worker gives them one"),
-        (findings.strays.schedules, "leases without a message: the next worker removes them"),
+        (findings.dangling.messages, "without a lease: the next worker gives them one"),
+        (findings.dangling.schedules, "leases without a message: the next worker removes them"),
         (findings.without_timeline, "orders fulfilled without a timeline: by another program, or with --events off"),
     ] {
         if count > 0 {
@@ -163,7 +163,7 @@ fn text(findings: &Findings, backends: &Backends) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::port::queue_maintenance::Strays;
+    use crate::port::queue_maintenance::DanglingRecords;
 
     fn findings() -> Findings {
         Findings {
@@ -171,7 +171,7 @@ mod tests {
             waiting: 7,
             claimed: 2,
             of_settled_orders: 1,
-            strays: Strays { messages: 1, schedules: 0 },
+            dangling: DanglingRecords { messages: 1, schedules: 0 },
             without_message: (1..=12).map(OrderId).collect(),
             ..Findings::default()
         }

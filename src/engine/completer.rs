@@ -144,7 +144,9 @@ impl Completer {
             return Some(());
         }
         let store = &self.backends.store;
-        self.backends.until_answered(Stage::Bury, letters.len(), &self.abandon, |_| store.bury(&letters)).await
+        self.backends
+            .until_answered(Stage::Bury, letters.len(), &self.abandon, |_| store.insert_dead_letters(&letters))
+            .await
     }
 
     /// Returns what was settled. Whether a message was still ours changes nothing about its order: its new holder finds

@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
+use crate::domain::dead_letter::DeadReason;
 use crate::domain::order::{Order, State};
 use crate::domain::retry::{RetryPolicy, WhenAmbiguous, jittered};
 use crate::event::{CallOutcome, RetryReason};
 use crate::port::fulfiller::Outcome;
-use crate::port::store::{Begun, DeadReason, TAKEN_OVER, Verdict};
+use crate::port::store::{Begun, TAKEN_OVER, Verdict};
 
 /// How soon a message is looked at again while another worker holds its order: no tight loop, and not much too late.
 const BUSY: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(2);

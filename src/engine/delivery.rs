@@ -8,12 +8,13 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::backpressure::Waiting;
 use super::decision::AttemptOutcome;
 use super::lease_keeper::LeaseGuard;
+use crate::domain::dead_letter::DeadReason;
 use crate::domain::message::{Message, Poison};
 use crate::domain::order::{Fence, OrderId};
 use crate::event::Subject;
 use crate::observe::trace::attempt::AttemptSpan;
 use crate::port::queue::{Claim, Disposition, Receipt};
-use crate::port::store::{Conclusion, DeadLetter, DeadReason, Target, Verdict};
+use crate::port::store::{Conclusion, DeadLetter, Target, Verdict};
 
 /// The longest detail that a dead letter keeps, in characters.
 const MAX_DETAIL_CHARS: usize = 1_000;

@@ -13,12 +13,13 @@ use super::decision::{Answer, AttemptOutcome, CallResult, Next, after_begin, aft
 use super::delivery::{Completed, Delivery};
 use super::options::Shutdown;
 use super::watermark::Watermark;
+use crate::domain::dead_letter::DeadReason;
 use crate::domain::order::{IdempotencyKey, Order, OrderId};
 use crate::domain::retry::RetryPolicy;
 use crate::event::{CallOutcome, Dependency, Event, Stage};
 use crate::observe::trace::attempt as trace;
 use crate::port::fulfiller::Fulfiller;
-use crate::port::store::{BeginRequest, Begun, DeadReason};
+use crate::port::store::{BeginRequest, Begun};
 use crate::testing::mutant::is_mutant;
 
 /// Shared by every batch and every call.

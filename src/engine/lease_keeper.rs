@@ -15,7 +15,7 @@ use super::progress::Progress;
 use crate::domain::order::{Fence, OrderId};
 use crate::event::{Event, Lease, Loop, Stage, Subject};
 use crate::observe::trace::TraceContext;
-use crate::port::queue::{Held, Receipt};
+use crate::port::queue::{Receipt, ReceiptState};
 use crate::port::store::{Renewal, Renewed};
 
 /// Keeps the leases of one delivery until it is dropped.
@@ -211,7 +211,7 @@ impl LeaseKeeper {
             Ok(verdicts) => {
                 for (guard, verdict) in kept.iter().zip(verdicts) {
                     // The work goes on: the row decides, and nobody else can begin it while its lease is kept.
-                    if verdict == Held::Lost && !guard.settling.load(Ordering::Acquire) {
+                    if verdict == ReceiptState::Stale && !guard.settling.load(Ordering::Acquire) {
                         guard.queue_lost.store(true, Ordering::Relaxed);
                         self.report_loss(Lease::Message, guard);
                     }

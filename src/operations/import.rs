@@ -5,7 +5,7 @@
 
 use std::io::{self, BufRead};
 
-use crate::port::store::NewOrder;
+use crate::port::intake::NewOrder;
 
 mod csv;
 mod fields;

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use crate::domain::message;
 use crate::domain::order::{OrderId, State};
+use crate::port::audit::Audit;
 use crate::port::queue::QueueError;
-use crate::port::queue_maintenance::{Inventory, Part, Strays};
-use crate::port::reconciliation::Audit;
+use crate::port::queue_maintenance::{DanglingRecords, Part, QueueMaintenance};
 use crate::port::store::StoreError;
 
 /// Rows judged by one statement.
@@ -41,7 +41,7 @@ pub struct Findings {
     /// Messages of orders that are not there (yet): they end in the dead letters if that stays so.
     pub of_unknown_orders: u64,
     /// Put right by the next worker.
-    pub strays: Strays,
+    pub dangling: DanglingRecords,
     /// `fulfilled` without any timeline: by another program, or with `--events off`.
     pub without_timeline: u64,
     /// `pending` or `processing`, and no message speaks for them.
@@ -75,11 +75,15 @@ pub enum VerificationError {
 ///
 /// # Errors
 /// When queue or store don't answer.
-pub async fn verify(queue: &dyn Inventory, store: &dyn Audit, pause: Duration) -> Result<Findings, VerificationError> {
+pub async fn verify(
+    queue: &dyn QueueMaintenance,
+    store: &dyn Audit,
+    pause: Duration,
+) -> Result<Findings, VerificationError> {
     let mut findings = Findings::default();
     let mut missing = judge_rows(store, &mut findings).await?;
     look_for(queue, &mut missing, Some((store, &mut findings))).await?;
-    findings.strays = queue.strays().await?;
+    findings.dangling = queue.dangling().await?;
     for _ in 0..LOOKS {
         if missing.is_empty() {
             break;
@@ -112,7 +116,7 @@ async fn judge_rows(store: &dyn Audit, findings: &mut Findings) -> Result<BTreeS
 
 /// Goes through the queue, and takes from `missing` what messages speak for.
 async fn look_for(
-    queue: &dyn Inventory,
+    queue: &dyn QueueMaintenance,
     missing: &mut BTreeSet<OrderId>,
     mut count: Option<(&dyn Audit, &mut Findings)>,
 ) -> Result<(), VerificationError> {

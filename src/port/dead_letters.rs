@@ -1,13 +1,46 @@
-//! Dead letters that a person works with: which ones, what is decided, and what comes of it.
+//! The stored dead letters, for the people who decide about them.
 
 use std::time::Duration;
 
+use async_trait::async_trait;
+
+use crate::domain::dead_letter::{DeadReason, Resolution, RetryStep};
 use crate::domain::order::{OrderId, State};
-use crate::port::store::DeadReason;
+use crate::port::store::StoreError;
+
+/// Finds dead letters and records decisions about them. Every method may be called from several tasks at once.
+#[async_trait]
+pub trait DeadLetters: Send + Sync {
+    /// Returns at most `limit` letters with an id above `after`, in order of id.
+    async fn list(
+        &self,
+        filter: &DeadLetterFilter,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<StoredDeadLetter>, StoreError>;
+
+    /// Counts letters.
+    async fn count(&self, filter: &DeadLetterFilter) -> Result<DeadLetterCount, StoreError>;
+
+    /// Puts the failed orders of 1 to 1,000 letters back to `pending` and marks these letters as retried, in one
+    /// transaction. A letter without a failed order is left as it is; its answer says what the caller has to do. The
+    /// caller pushes the messages. Answers come by position, and one bad row never fails its neighbours.
+    async fn redrive(&self, letters: &[i64], decision: &Decision) -> Result<Vec<Redriven>, StoreError>;
+
+    /// Marks letters and leaves their orders as they are. Answers by position whether this call marked the letter: a
+    /// resolved letter stays as it is, except that a discarded one can be marked as retried. A letter that is named
+    /// twice is marked once, by its first position.
+    async fn resolve(
+        &self,
+        letters: &[i64],
+        resolution: Resolution,
+        decision: &Decision,
+    ) -> Result<Vec<bool>, StoreError>;
+}
 
 /// Which dead letters. Everything that is set must hold; the default is all of them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LetterFilter {
+pub struct DeadLetterFilter {
     /// Those with one of these ids.
     pub ids: Option<Vec<i64>>,
     /// Those with an id of at most this.
@@ -28,7 +61,7 @@ pub struct LetterFilter {
 
 /// How many letters there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct LetterCount {
+pub struct DeadLetterCount {
     /// How many.
     pub letters: u64,
     /// The highest id among them; 0 if there is none.
@@ -37,7 +70,7 @@ pub struct LetterCount {
 
 /// A dead letter as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BuriedLetter {
+pub struct StoredDeadLetter {
     /// Key of the row.
     pub id: i64,
     /// The order, as far as the message named one.
@@ -75,30 +108,6 @@ pub struct Resolved {
     pub reason: String,
 }
 
-/// What can be decided about a dead letter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Resolution {
-    /// Its message went back to the queue.
-    Retried,
-    /// Nothing more is to be done for it. Its order stays as it is.
-    Discarded,
-}
-
-impl Resolution {
-    /// As in the table.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Retried => "retried",
-            Self::Discarded => "discarded",
-        }
-    }
-
-    /// From the table, which holds nothing else.
-    pub(crate) fn of(text: &str) -> Self {
-        if text == Self::Discarded.as_str() { Self::Discarded } else { Self::Retried }
-    }
-}
-
 /// Who decides, and why: for the table and the timeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
@@ -112,42 +121,6 @@ impl Decision {
     /// What the timeline notes of an order that is put back to `pending`.
     pub(crate) fn note(&self) -> String {
         format!("redriven by {}: {}", self.by, self.reason)
-    }
-}
-
-/// What a retry does with a letter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RetryStep {
-    /// Its order goes `failed` → `pending` and the letter is marked as retried, in one transaction; then its message is
-    /// pushed.
-    Redrive,
-    /// No order failed with it, so that no row has to be moved: its message is pushed, and then it is marked.
-    Push,
-    /// It is marked as retried and its order is still `pending`: whoever retried it may have died before the push, so
-    /// its message is pushed once more. A message that comes twice does no harm.
-    PushAgain,
-    /// Nothing: it was retried before.
-    Retried,
-    /// Nothing: its order is in this state, which is nothing to be retried from.
-    OrderIs(State),
-}
-
-impl RetryStep {
-    /// What to do with a letter that was buried for `reason` and about which `resolution` is known, as its order's row
-    /// is in state `order`.
-    ///
-    /// A letter that was discarded may be retried.
-    pub fn of(reason: &str, resolution: Option<Resolution>, order: Option<&State>) -> Self {
-        // The two reasons for which a message is given up while its order's row stays as it is.
-        let row_was_left = [DeadReason::UnknownOrder, DeadReason::StoreRefused].map(DeadReason::as_str);
-        match (resolution, order) {
-            (Some(Resolution::Retried), Some(State::Pending)) => Self::PushAgain,
-            (Some(Resolution::Retried), _) => Self::Retried,
-            (_, None) => Self::Push,
-            (_, Some(State::Failed)) => Self::Redrive,
-            (_, Some(State::Pending | State::Processing)) if row_was_left.contains(&reason) => Self::Push,
-            (_, Some(state)) => Self::OrderIs(state.clone()),
-        }
     }
 }
 
@@ -168,43 +141,4 @@ pub enum Redriven {
     Unknown,
     /// The database refused this row and took its neighbours.
     Refused(String),
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_failed_order_is_redriven_and_a_final_or_foreign_one_is_left() {
-        let step = |state: &str| RetryStep::of("rejected", None, Some(&State::from(state)));
-        assert_eq!(step("failed"), RetryStep::Redrive);
-        for state in ["pending", "processing", "fulfilled", "cancelled"] {
-            assert_eq!(step(state), RetryStep::OrderIs(State::from(state)));
-        }
-    }
-
-    #[test]
-    fn a_message_whose_row_was_left_as_it_was_is_pushed() {
-        assert_eq!(RetryStep::of("invalid_message", None, None), RetryStep::Push);
-        for reason in ["unknown_order", "store_refused"] {
-            assert_eq!(RetryStep::of(reason, None, None), RetryStep::Push);
-            assert_eq!(RetryStep::of(reason, None, Some(&State::Pending)), RetryStep::Push);
-            assert_eq!(RetryStep::of(reason, None, Some(&State::Fulfilled)), RetryStep::OrderIs(State::Fulfilled));
-        }
-    }
-
-    #[test]
-    fn a_letter_that_was_retried_is_pushed_again_while_its_order_is_pending() {
-        let retried = Some(Resolution::Retried);
-        assert_eq!(RetryStep::of("rejected", retried, Some(&State::Pending)), RetryStep::PushAgain);
-        assert_eq!(RetryStep::of("rejected", retried, Some(&State::Failed)), RetryStep::Retried);
-        assert_eq!(RetryStep::of("invalid_message", retried, None), RetryStep::Retried);
-    }
-
-    #[test]
-    fn a_letter_that_was_discarded_may_be_retried() {
-        let discarded = Some(Resolution::Discarded);
-        assert_eq!(RetryStep::of("rejected", discarded, Some(&State::Failed)), RetryStep::Redrive);
-        assert_eq!(RetryStep::of("invalid_message", discarded, None), RetryStep::Push);
-    }
 }

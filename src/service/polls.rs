@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::event::{Dependency, Event, Observers};
-use crate::port::reconciliation::Audit;
+use crate::port::reports::Reports;
 use crate::service::backends::Opened;
 
 /// How often queue and store are asked how they are while nothing else asks.
@@ -24,15 +24,15 @@ const COUNT_PAUSE: u32 = 49;
 /// take more than a fiftieth of the time for that, and at their limit of 5 s a thirteenth.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Asks until aborted. `leases` is the store that leases are renewed through.
-pub(super) async fn poll(opened: Opened, leases: Arc<dyn Audit>, observers: Observers) {
+/// Polls until aborted. `leases` is the store that leases are renewed through.
+pub(super) async fn poll(opened: Opened, leases: Arc<dyn Reports>, observers: Observers) {
     let polls = Polls { opened, leases, observers, store_is_up: AtomicBool::new(true) };
     tokio::join!(polls.queue(), polls.store(), polls.open_orders(), polls.connections());
 }
 
 struct Polls {
     opened: Opened,
-    leases: Arc<dyn Audit>,
+    leases: Arc<dyn Reports>,
     observers: Observers,
     /// Whether the store has answered when it was last asked.
     store_is_up: AtomicBool,
@@ -42,7 +42,7 @@ impl Polls {
     async fn queue(&self) {
         loop {
             let under_way = self.observers.under_way(Dependency::Queue);
-            let answer = self.opened.queue.depth().await;
+            let answer = self.opened.queue.reports.depth().await;
             drop(under_way);
             match answer {
                 Ok(depth) => {
@@ -58,7 +58,7 @@ impl Polls {
     async fn store(&self) {
         loop {
             let under_way = self.observers.under_way(Dependency::Store);
-            let answer = self.opened.store.check().await;
+            let answer = self.opened.store.schema.check().await;
             drop(under_way);
             self.store_is_up.store(answer.is_ok(), Ordering::Relaxed);
             match answer {
@@ -79,7 +79,7 @@ impl Polls {
                 sleep(POLL_EVERY).await;
                 continue;
             }
-            let pause = match self.opened.store.open_orders().await {
+            let pause = match self.opened.store.reports.open_orders().await {
                 Ok(open) => {
                     failures = 0;
                     self.observers.emit(Event::OpenOrdersRead(open));
@@ -99,8 +99,8 @@ impl Polls {
 
     async fn connections(&self) {
         loop {
-            let mut connections = self.opened.store.connections();
-            if !Arc::ptr_eq(&self.opened.store, &self.leases) {
+            let mut connections = self.opened.store.reports.connections();
+            if !Arc::ptr_eq(&self.opened.store.reports, &self.leases) {
                 connections = connections + self.leases.connections();
             }
             self.observers.emit(Event::ConnectionsRead(connections));

@@ -22,8 +22,11 @@ use std::time::Duration;
 use rustix::process::{Signal, getpid, kill_process};
 
 use crate::port::fulfiller::Fulfiller;
-use crate::port::queue_maintenance::Inventory;
-use crate::port::reconciliation::Audit;
+use crate::port::queue::Queue;
+use crate::port::queue_maintenance::QueueMaintenance;
+use crate::port::reconciliation::Reconciliation;
+use crate::port::schema::Schema;
+use crate::port::store::OrderStore;
 
 mod fulfiller;
 mod queue;
@@ -213,28 +216,30 @@ struct Failpoint {
     has_fulfilled: AtomicBool,
 }
 
-/// Puts the failpoint of the environment, if there is one, before a queue.
-pub(crate) fn before_queue(inner: Arc<dyn Inventory>) -> Result<Arc<dyn Inventory>, Unusable> {
-    Ok(match Failpoint::of_process()? {
-        Some(failpoint) => Arc::new(queue::Failing { inner, failpoint }),
-        None => inner,
-    })
+/// A queue, store or fulfiller in one of its roles, with the failpoint before it.
+struct Failing<T: ?Sized> {
+    failpoint: Arc<Failpoint>,
+    inner: Arc<T>,
 }
 
-/// Puts the failpoint of the environment, if there is one, before a store.
-pub(crate) fn before_store(inner: Arc<dyn Audit>) -> Result<Arc<dyn Audit>, Unusable> {
-    Ok(match Failpoint::of_process()? {
-        Some(failpoint) => Arc::new(store::Failing { inner, failpoint }),
-        None => inner,
-    })
+/// Puts the failpoint of the environment, if there is one, before each role that has one of its steps.
+macro_rules! before {
+    ($($name:ident: $role:ty),*) => {$(
+        pub(crate) fn $name(inner: Arc<$role>) -> Result<Arc<$role>, Unusable> {
+            Ok(match Failpoint::of_process()? {
+                Some(failpoint) => Arc::new(Failing { failpoint, inner }),
+                None => inner,
+            })
+        }
+    )*};
 }
-
-/// Puts the failpoint of the environment, if there is one, before the fulfiller.
-pub(crate) fn before_fulfiller(inner: Arc<dyn Fulfiller>) -> Result<Arc<dyn Fulfiller>, Unusable> {
-    Ok(match Failpoint::of_process()? {
-        Some(failpoint) => Arc::new(fulfiller::Failing { inner, failpoint }),
-        None => inner,
-    })
+before! {
+    before_queue: dyn Queue,
+    before_queue_maintenance: dyn QueueMaintenance,
+    before_store: dyn OrderStore,
+    before_schema: dyn Schema,
+    before_reconciliation: dyn Reconciliation,
+    before_fulfiller: dyn Fulfiller
 }
 
 impl Failpoint {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use fulfillment_worker::domain::order::OrderId;
-use fulfillment_worker::port::store::{Decision, OrderStore};
+use fulfillment_worker::port::dead_letters::{DeadLetters, Decision};
 use serde_json::json;
 
 use crate::place::{Place, message};

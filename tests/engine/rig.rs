@@ -15,8 +15,10 @@ use fulfillment_worker::domain::retry::{RetryPolicy, WhenAmbiguous};
 use fulfillment_worker::engine::{Engine, EngineOptions};
 use fulfillment_worker::event::{Event, Observer, Observers};
 use fulfillment_worker::port::fulfiller::{Fulfiller, Outcome};
-use fulfillment_worker::port::queue::{Depth, Queue};
-use fulfillment_worker::port::store::{NewOrder, OrderStore};
+use fulfillment_worker::port::intake::{Intake, NewOrder};
+use fulfillment_worker::port::queue::{Depth, Producer, Queue, QueueReports};
+use fulfillment_worker::port::reports::Reports;
+use fulfillment_worker::port::store::OrderStore;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -55,19 +57,11 @@ impl Place {
         Self { database: Database::open(&folder.path().join("orders.db")).unwrap(), _folder: folder }
     }
 
-    pub(crate) fn queue(&self, lease: Duration) -> Arc<dyn Queue> {
-        self.sqlite_queue(lease)
-    }
-
-    pub(crate) fn sqlite_queue(&self, lease: Duration) -> Arc<SqliteQueue> {
+    pub(crate) fn queue(&self, lease: Duration) -> Arc<SqliteQueue> {
         Arc::new(SqliteQueue::new(self.database.clone(), SqliteQueueOptions { lease, worker: WorkerId::fresh() }))
     }
 
-    pub(crate) fn store(&self, lease: Duration) -> Arc<dyn OrderStore> {
-        self.sqlite_store(lease)
-    }
-
-    pub(crate) fn sqlite_store(&self, lease: Duration) -> Arc<SqliteStore> {
+    pub(crate) fn store(&self, lease: Duration) -> Arc<SqliteStore> {
         let options = SqliteStoreOptions { worker: WorkerId::fresh(), lease, events: true };
         Arc::new(SqliteStore::new(self.database.clone(), options))
     }

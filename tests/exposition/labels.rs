@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use fulfillment_worker::domain::dead_letter::DeadReason;
 use fulfillment_worker::domain::order::OrderId;
 use fulfillment_worker::event::{
     CallId, CallOutcome, Dependency, Drift, Event, Lease, Observer, RetryReason, Stage, Subject,
 };
 use fulfillment_worker::observe::metrics::{Format, Metrics};
 use fulfillment_worker::observe::trace::TraceContext;
-use fulfillment_worker::port::store::DeadReason;
 use opentelemetry::trace::{SpanId, TraceId};
 
 use crate::{metrics, runtime, text};

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use fulfillment_worker::domain::dead_letter::DeadReason;
 use fulfillment_worker::domain::order::OrderId;
 use fulfillment_worker::event::{
     BreakerState, CallId, CallOutcome, Dependency, Drift, Event, HeldBack, Lease, Limiter, Observer, RequestClass,
@@ -18,8 +19,8 @@ use fulfillment_worker::event::{
 };
 use fulfillment_worker::observe::metrics::{Cgroup, Format, LogMessages, Metrics};
 use fulfillment_worker::port::queue::Depth;
-use fulfillment_worker::port::reconciliation::{OpenOrders, OpenState};
-use fulfillment_worker::port::store::{ConnectionUse, DeadReason};
+use fulfillment_worker::port::reports::ConnectionUse;
+use fulfillment_worker::port::reports::{OpenOrders, OpenState};
 use tokio::runtime::{Builder, Runtime};
 
 mod exemplars;

@@ -14,7 +14,8 @@ use crate::WorkerId;
 use crate::config::SecretUrl;
 use crate::domain::retry::jittered;
 use crate::event::{Dependency, Event, Observers};
-use crate::port::store::{ConnectionUse, StoreError};
+use crate::port::reports::ConnectionUse;
+use crate::port::store::StoreError;
 
 /// How long to wait for a free connection, and for the server to accept a new one.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -11,9 +11,9 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ConnectionInfo, RedisError, RedisResult, Value};
 
 use super::address::Address;
+use super::connect::{at, follow};
 use super::error::{Credentials, is_transient, said_by};
 use super::reply;
-use super::servers::{at, follow};
 
 /// Nodes that are asked at once, so that one that doesn't answer holds nothing up.
 const AT_ONCE: usize = 4;

@@ -12,8 +12,9 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, RedisError, RedisResult, Script, Value};
 use tokio::sync::Mutex;
 
+use super::connect::CONNECT_TIMEOUT;
 use super::error::{self, needs_new_connection};
-use super::servers::{CONNECT_TIMEOUT, Servers};
+use super::servers::Servers;
 
 /// Longest time that the server may take for an ordinary answer.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -11,7 +11,9 @@ use crate::config::environment::Environment;
 use crate::config::layers::Origins;
 use crate::config::options::BackendOptions;
 use crate::config::values::{self, Patience};
-use crate::port::store::{BuriedLetter, Decision, OrderStore, Resolution, StoreError};
+use crate::domain::dead_letter::Resolution;
+use crate::port::dead_letters::{DeadLetters, Decision, StoredDeadLetter};
+use crate::port::store::StoreError;
 
 /// Letters decided about in one transaction.
 const BATCH: usize = 100;
@@ -52,21 +54,21 @@ pub(super) struct Arguments {
 pub(super) async fn discard(arguments: Arguments, origins: &Origins, environment: &Environment) -> Result<(), Failure> {
     let backends = arguments.backends.resolve(origins)?;
     let decision = arguments.decision.decision(environment);
-    let store = connect::store(&backends, arguments.wait.limit()).await?;
+    let store = connect::store(&backends, arguments.wait.limit()).await?.dead_letters;
     let stop = signals::on_signals().map_err(|error| Failure::Work(error.to_string()))?;
     let mut outcome = Outcome::new(&arguments.selection.ids, arguments.dry_run);
     let failed = |outcome: &Outcome, problem: String| {
         Failure::Work(format!("{problem}; {} discarded before", plural(outcome.discarded, "dead letter")))
     };
     let mut filter = arguments.selection.filter();
-    let count = store.count_dead_letters(&filter).await.map_err(|error| failed(&outcome, error.to_string()))?;
+    let count = store.count(&filter).await.map_err(|error| failed(&outcome, error.to_string()))?;
     filter.up_to = Some(count.last_id);
     let mut after = 0;
     loop {
         if stop.is_cancelled() {
             return Err(failed(&outcome, "interrupted".to_owned()));
         }
-        let page = store.dead_letters(&filter, after, BATCH).await;
+        let page = store.list(&filter, after, BATCH).await;
         let page = page.map_err(|error| failed(&outcome, error.to_string()))?;
         let Some(last) = page.last() else { break };
         after = last.id;
@@ -79,8 +81,8 @@ pub(super) async fn discard(arguments: Arguments, origins: &Origins, environment
 }
 
 async fn discard_page(
-    store: &dyn OrderStore,
-    page: &[BuriedLetter],
+    store: &dyn DeadLetters,
+    page: &[StoredDeadLetter],
     decision: &Decision,
     outcome: &mut Outcome,
 ) -> Result<(), StoreError> {

@@ -59,11 +59,11 @@ struct Page<'a> {
 
 pub(super) async fn list(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
     let backends = arguments.backends.resolve(origins)?;
-    let store = connect::store(&backends, arguments.wait.limit()).await?;
+    let store = connect::store(&backends, arguments.wait.limit()).await?.dead_letters;
     let filter = arguments.filter.filter(arguments.resolved);
     let failed = |error: crate::port::store::StoreError| Failure::Work(error.to_string());
-    let letters = store.dead_letters(&filter, arguments.after, usize::from(arguments.limit)).await.map_err(failed)?;
-    let count = store.count_dead_letters(&filter).await.map_err(failed)?;
+    let letters = store.list(&filter, arguments.after, usize::from(arguments.limit)).await.map_err(failed)?;
+    let count = store.count(&filter).await.map_err(failed)?;
     let next_after = letters.last().map(|last| last.id).filter(|last| *last < count.last_id);
     if arguments.json {
         let dead_letters = letters.iter().map(letter::Json::of).collect();

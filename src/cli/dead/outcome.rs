@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::cli::failure::Failure;
 use crate::cli::output;
-use crate::port::store::RetryStep;
+use crate::domain::dead_letter::RetryStep;
 
 /// Letters named one by one on standard error, when it wasn't the user who named them.
 const MOST_NAMED: usize = 20;

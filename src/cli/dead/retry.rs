@@ -15,8 +15,10 @@ use crate::config::environment::Environment;
 use crate::config::layers::Origins;
 use crate::config::options::BackendOptions;
 use crate::config::values::{self, Patience};
+use crate::domain::dead_letter::RetryStep;
 use crate::operations::redrive;
-use crate::port::store::{LetterFilter, Redriven, RetryStep};
+use crate::port::dead_letters::{DeadLetterFilter, Redriven};
+use crate::port::retrying::Retrying;
 
 /// Letters decided about in one transaction at most.
 const BATCH: u32 = 100;
@@ -78,11 +80,10 @@ pub(super) async fn retry(arguments: Arguments, origins: &Origins, environment: 
     let stop = signals::on_signals().map_err(|error| Failure::Work(error.to_string()))?;
     let command = Retry {
         redrive: redrive::Redrive {
-            queue: opened.queue,
-            store: opened.store,
+            queue: opened.queue.producer,
+            store: opened.store.dead_letters,
             decision: arguments.decision.decision(environment),
-            wait: arguments.wait.limit(),
-            stop: stop.clone(),
+            retrying: Retrying { limit: arguments.wait.limit(), stop: stop.clone() },
         },
         rate: arguments.rate,
         stop,
@@ -101,10 +102,10 @@ struct Retry {
 }
 
 impl Retry {
-    async fn run(&self, mut filter: LetterFilter, outcome: &mut Outcome) -> Result<(), String> {
+    async fn run(&self, mut filter: DeadLetterFilter, outcome: &mut Outcome) -> Result<(), String> {
         let store = &*self.redrive.store;
         // What fails again while this runs has a new letter, and is not retried over and over.
-        filter.up_to = Some(store.count_dead_letters(&filter).await.map_err(|error| error.to_string())?.last_id);
+        filter.up_to = Some(store.count(&filter).await.map_err(|error| error.to_string())?.last_id);
         let limit = self.rate.map_or(BATCH, |rate| (rate.get() / 10).clamp(1, BATCH));
         let mut after = 0;
         let mut next = Instant::now();
@@ -112,7 +113,7 @@ impl Retry {
             if self.stop.is_cancelled() {
                 return Err("interrupted".to_owned());
             }
-            let page = store.dead_letters(&filter, after, usize::try_from(limit).unwrap_or(1)).await;
+            let page = store.list(&filter, after, usize::try_from(limit).unwrap_or(1)).await;
             let page = page.map_err(|error| error.to_string())?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.id;

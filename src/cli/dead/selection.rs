@@ -7,8 +7,9 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::config::environment::Environment;
 use crate::config::values;
+use crate::domain::dead_letter::DeadReason;
 use crate::domain::order::OrderId;
-use crate::port::store::{DeadReason, Decision, LetterFilter};
+use crate::port::dead_letters::{DeadLetterFilter, Decision};
 
 const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
@@ -44,15 +45,15 @@ fn reason() -> impl TypedValueParser<Value = DeadReason> {
 
 impl FilterOptions {
     /// Those about which nothing was decided, or those about which something was.
-    pub(super) fn filter(&self, resolved: bool) -> LetterFilter {
-        LetterFilter {
+    pub(super) fn filter(&self, resolved: bool) -> DeadLetterFilter {
+        DeadLetterFilter {
             reasons: self.reasons.clone(),
             older_than: self.older_than,
             newer_than: self.newer_than,
             product_id: self.product,
             order_id: self.order.map(OrderId),
             resolved: Some(resolved),
-            ..LetterFilter::default()
+            ..DeadLetterFilter::default()
         }
     }
 }
@@ -77,11 +78,11 @@ pub(super) struct Selection {
 
 impl Selection {
     /// A filter takes letters about which nothing was decided; an id takes its letter in any case.
-    pub(super) fn filter(&self) -> LetterFilter {
+    pub(super) fn filter(&self) -> DeadLetterFilter {
         if self.ids.is_empty() {
             return self.filter.filter(false);
         }
-        LetterFilter { ids: Some(self.ids.clone()), ..LetterFilter::default() }
+        DeadLetterFilter { ids: Some(self.ids.clone()), ..DeadLetterFilter::default() }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::cli::{connect, output};
 use crate::config::layers::Origins;
 use crate::config::options::BackendOptions;
 use crate::config::values::{self, Patience};
-use crate::port::store::LetterFilter;
+use crate::port::dead_letters::DeadLetterFilter;
 
 /// Show everything about one dead letter, with its message
 #[derive(Debug, Args)]
@@ -39,9 +39,9 @@ pub(super) struct Arguments {
 
 pub(super) async fn show(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
     let backends = arguments.backends.resolve(origins)?;
-    let store = connect::store(&backends, arguments.wait.limit()).await?;
-    let filter = LetterFilter { ids: Some(vec![arguments.id]), ..LetterFilter::default() };
-    let letters = store.dead_letters(&filter, 0, 1).await.map_err(|error| Failure::Work(error.to_string()))?;
+    let store = connect::store(&backends, arguments.wait.limit()).await?.dead_letters;
+    let filter = DeadLetterFilter { ids: Some(vec![arguments.id]), ..DeadLetterFilter::default() };
+    let letters = store.list(&filter, 0, 1).await.map_err(|error| Failure::Work(error.to_string()))?;
     let Some(letter) = letters.first() else {
         return Err(Failure::Work(format!("there is no dead letter {} in {}", arguments.id, backends.store)));
     };

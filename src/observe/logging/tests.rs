@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::*;
+use crate::domain::dead_letter::DeadReason;
 use crate::domain::order::OrderId;
 use crate::event::{Dependency, Event, Lease, Observer, RetryReason, Stage, Subject};
-use crate::port::store::DeadReason;
 
 /// Keeps what is written.
 #[derive(Clone, Default)]

@@ -19,8 +19,8 @@ use super::pools::Pools;
 use super::sample::{self, Description};
 use super::traces::Traces;
 use super::under_way::UnderWay;
+use crate::domain::dead_letter::DeadReason;
 use crate::event::{Dependency, Drift, HeldBack, Lease, RetryReason, Runtime, Stage};
-use crate::port::store::DeadReason;
 
 /// A gauge of whole things.
 pub(super) type Count = Gauge<u64, AtomicU64>;

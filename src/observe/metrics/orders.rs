@@ -10,9 +10,9 @@ use prometheus_client::registry::Registry;
 use super::instruments::{AGE_SECONDS, Count, plain, seconds};
 use super::labelled::Labelled;
 use super::seconds_since_1970;
+use crate::domain::dead_letter::DeadReason;
 use crate::event::Subject;
-use crate::port::reconciliation::OpenOrders;
-use crate::port::store::DeadReason;
+use crate::port::reports::OpenOrders;
 
 /// From one that went straight through to one that was tried for days.
 const ATTEMPTS: [f64; 7] = [1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0];

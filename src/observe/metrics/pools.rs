@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 use super::instruments::{Count, plain, seconds};
 use super::labelled::Labelled;
 use crate::event::Dependency;
-use crate::port::store::ConnectionUse;
+use crate::port::reports::ConnectionUse;
 
 /// From a connection that is free to the limit of the wait for one.
 const WAIT_SECONDS: [f64; 11] = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0];

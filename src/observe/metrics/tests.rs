@@ -3,11 +3,11 @@ use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
 
 use super::*;
+use crate::domain::dead_letter::DeadReason;
 use crate::domain::order::OrderId;
 use crate::event::{RetryReason, Subject};
 use crate::port::queue::Depth;
-use crate::port::reconciliation::{OpenOrders, OpenState};
-use crate::port::store::DeadReason;
+use crate::port::reports::{OpenOrders, OpenState};
 
 const SUBJECT: Subject<'_> = Subject { order_id: Some(OrderId(1)), correlation_id: None, attempt: 1, trace: None };
 const SECOND: Duration = Duration::from_secs(1);

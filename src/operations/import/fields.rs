@@ -1,6 +1,6 @@
 //! What a product, a quantity, a price and a correlation id may be: the ranges of the columns they end up in.
 
-use crate::port::store::NewOrder;
+use crate::port::intake::NewOrder;
 
 /// `products.name` is a `varchar(255)`.
 const MAX_PRODUCT_CHARACTERS: usize = 255;

@@ -84,7 +84,7 @@ impl Mutant {
                 CLAIM.with("reply[2] = redis.call('HLEN', inflight)", "reply[2] = 0 * redis.call('HLEN', inflight)"),
                 CLAIM.with(" - redis.call('ZCARD', leases) - redis.call('ZCARD', retries)\nreturn", "\nreturn"),
             ],
-            Self::ReconcilerWithoutGuard => vec![ORPHANS.with("\n)\nSELECT p.id::int8 ", RESET)],
+            Self::ReconcilerWithoutGuard => vec![LOST_ORDERS.with("\n)\nSELECT p.id::int8 ", RESET)],
             Self::NowInsteadOfClock => {
                 [BEGIN, CONCLUDE, RENEW].map(|file| file.with("clock_timestamp()", "now()")).into()
             }
@@ -108,7 +108,8 @@ impl Mutant {
 const BEGIN: File = File { name: "begin.sql", text: include_str!("../../backend/postgres/begin.sql") };
 const CONCLUDE: File = File { name: "conclude.sql", text: include_str!("../../backend/postgres/conclude.sql") };
 const RENEW: File = File { name: "renew.sql", text: include_str!("../../backend/postgres/renew.sql") };
-const ORPHANS: File = File { name: "orphans.sql", text: include_str!("../../backend/postgres/orphans.sql") };
+const LOST_ORDERS: File =
+    File { name: "lost_orders.sql", text: include_str!("../../backend/postgres/lost_orders.sql") };
 const CLAIM: File = File { name: "redis/claim.lua", text: include_str!("../../backend/redis/claim.lua") };
 const RENEW_MESSAGES: File = File { name: "redis/renew.lua", text: include_str!("../../backend/redis/renew.lua") };
 

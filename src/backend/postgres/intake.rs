@@ -2,24 +2,31 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use async_trait::async_trait;
 use tokio_postgres::types::Type;
 
-use super::column;
 use super::connection::{Conflicts, Connections, Session};
 use super::errors::Failure;
+use super::{PostgresStore, column};
 use crate::domain::order::OrderId;
-use crate::port::store::{Inserted, NewOrder};
+use crate::port::intake::{Inserted, Intake, NewOrder};
+use crate::port::store::StoreError;
+
+/// Ids of the products with the names $1.
+const FIND_PRODUCTS: &str = "SELECT id::int8 AS id, name::text AS name FROM products WHERE name = ANY ($1::text[])";
 
 /// Rows per statement: few round trips, and messages of some hundred kilobytes at most.
 const CHUNK: usize = 5_000;
 
-/// All or nothing; answers by position.
-pub(super) async fn insert(connections: &Connections, orders: &[NewOrder]) -> Result<Vec<Inserted>, Failure> {
-    let mut conflicts = Conflicts::new();
-    loop {
-        match insert_once(connections, orders).await {
-            Err(Failure::Conflict(_)) if conflicts.pause().await => {}
-            answer => return answer,
+#[async_trait]
+impl Intake for PostgresStore {
+    async fn insert(&self, orders: &[NewOrder]) -> Result<Vec<Inserted>, StoreError> {
+        let mut conflicts = Conflicts::new();
+        loop {
+            match insert_once(&self.connections, orders).await {
+                Err(Failure::Conflict(_)) if conflicts.pause().await => {}
+                answer => return self.explain(answer).await,
+            }
         }
     }
 }
@@ -48,7 +55,7 @@ async fn make_products<'a>(session: &mut Session, orders: &'a [NewOrder]) -> Res
         session
             .query(include_str!("insert_products.sql"), &[(&names, Type::TEXT_ARRAY), (&prices, Type::INT8_ARRAY)])
             .await?;
-        for row in session.query(include_str!("find_products.sql"), &[(&names, Type::TEXT_ARRAY)]).await? {
+        for row in session.query(FIND_PRODUCTS, &[(&names, Type::TEXT_ARRAY)]).await? {
             let name: &str = column(&row, "name")?;
             // The key borrows from the order, as the row goes away.
             if let Ok(position) = names.binary_search(&name)

@@ -1,4 +1,4 @@
-//! Looking through the queue, in steps that hold Redis up no longer than a claim does.
+//! Browses and repairs the queue, in steps that block Redis no longer than a claim does.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,19 +6,19 @@ use async_trait::async_trait;
 
 use super::{LARGEST_BATCH, RedisQueue, evalsha, reply};
 use crate::port::queue::QueueError;
-use crate::port::queue_maintenance::{Adoption, Inventory, Page, Part, Strays};
+use crate::port::queue_maintenance::{DanglingRecords, Page, Part, QueueMaintenance, RequeuedMessage};
 
 /// Messages of the list in one page.
 const PAGE: u64 = 500;
 
-/// Strays that claims came across since anybody asked.
+/// DanglingRecords that claims came across since anybody asked.
 #[derive(Default)]
-pub(super) struct FoundByClaims {
+pub(super) struct RepairedByClaims {
     messages: AtomicU64,
     schedules: AtomicU64,
 }
 
-impl FoundByClaims {
+impl RepairedByClaims {
     pub(super) fn add_messages(&self, count: u64) {
         self.messages.fetch_add(count, Ordering::Relaxed);
     }
@@ -27,8 +27,8 @@ impl FoundByClaims {
         self.schedules.fetch_add(count, Ordering::Relaxed);
     }
 
-    fn take(&self) -> Strays {
-        Strays {
+    fn take(&self) -> DanglingRecords {
+        DanglingRecords {
             messages: self.messages.swap(0, Ordering::Relaxed),
             schedules: self.schedules.swap(0, Ordering::Relaxed),
         }
@@ -50,14 +50,14 @@ impl RedisQueue {
     }
 
     /// Goes through hash, leases and retries.
-    async fn look_through(&self, repair: bool) -> Result<Strays, QueueError> {
-        let mut strays = Strays::default();
+    async fn look_through(&self, repair: bool) -> Result<DanglingRecords, QueueError> {
+        let mut dangling = DanglingRecords::default();
         let lease_ms = if repair { self.lease_ms } else { 0 };
         let mut cursor = 0;
         loop {
             let found;
             (cursor, found) = self.recover_page(cursor, lease_ms).await?;
-            strays.messages += found;
+            dangling.messages += found;
             if cursor == 0 {
                 break;
             }
@@ -66,18 +66,18 @@ impl RedisQueue {
             loop {
                 let found;
                 (cursor, found) = self.prune_page(schedule, cursor, repair).await?;
-                strays.schedules += found;
+                dangling.schedules += found;
                 if cursor == 0 {
                     break;
                 }
             }
         }
-        Ok(strays)
+        Ok(dangling)
     }
 }
 
 #[async_trait]
-impl Inventory for RedisQueue {
+impl QueueMaintenance for RedisQueue {
     /// The list is read from the left: what producers push moves the others on, where they are seen again, and what
     /// workers claim leaves at the other end.
     async fn browse(&self, part: Part, cursor: u64) -> Result<Page, QueueError> {
@@ -85,11 +85,7 @@ impl Inventory for RedisQueue {
             Part::Waiting => {
                 let mut command = ::redis::cmd("LRANGE");
                 command.arg(&self.keys.list).arg(cursor).arg(cursor + PAGE - 1);
-                let answer = match self.connection.query(&command).await {
-                    Ok(answer) => answer,
-                    Err(error) => return Err(self.explain(&error).await),
-                };
-                let payloads = reply::payloads(answer)?;
+                let payloads = reply::payloads(self.query(&command).await?)?;
                 let next = (payloads.len() as u64 == PAGE).then_some(cursor + PAGE);
                 Ok(Page { payloads, next })
             }
@@ -102,28 +98,28 @@ impl Inventory for RedisQueue {
         }
     }
 
-    async fn adopt(&self, adoptions: &[Adoption]) -> Result<usize, QueueError> {
-        let mut adopted = 0;
-        for batch in adoptions.chunks(LARGEST_BATCH) {
+    async fn requeue_lost(&self, messages: &[RequeuedMessage]) -> Result<usize, QueueError> {
+        let mut new = 0;
+        for batch in messages.chunks(LARGEST_BATCH) {
             let keys = &self.keys;
-            let mut command = evalsha(&self.scripts.adopt, &[&keys.inflight, &keys.leases, &keys.retries]);
-            for Adoption { key, payload, attempts } in batch {
+            let mut command = evalsha(&self.scripts.requeue_lost, &[&keys.inflight, &keys.leases, &keys.retries]);
+            for RequeuedMessage { key, payload, attempts } in batch {
                 command.arg(key).arg(*attempts).arg(payload);
             }
-            adopted += reply::number(self.run(&self.scripts.adopt, &command).await?)?;
+            new += reply::number(self.run(&self.scripts.requeue_lost, &command).await?)?;
         }
-        Ok(adopted)
+        Ok(new)
     }
 
-    async fn strays(&self) -> Result<Strays, QueueError> {
+    async fn dangling(&self) -> Result<DanglingRecords, QueueError> {
         self.look_through(false).await
     }
 
-    async fn repair(&self) -> Result<Strays, QueueError> {
+    async fn repair(&self) -> Result<DanglingRecords, QueueError> {
         self.look_through(true).await
     }
 
-    fn repaired_by_claims(&self) -> Strays {
-        self.found_by_claims.take()
+    fn repaired_by_claims(&self) -> DanglingRecords {
+        self.repaired_by_claims.take()
     }
 }

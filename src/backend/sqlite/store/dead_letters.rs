@@ -1,49 +1,91 @@
-//! Dead letters for people: finding, redriving and marking them.
+//! Finds, redrives and marks dead letters for people.
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::SqliteStoreOptions;
-use super::insertion::for_a_person;
 use super::row_by_row::row_by_row;
 use super::transition::{Entry, Orders, Timeline};
+use super::{SqliteStore, SqliteStoreOptions, detail};
 use crate::backend::sqlite::database::{elapsed, micros, now_micros};
+use crate::domain::dead_letter::{DeadReason, Resolution, RetryStep};
 use crate::domain::order::{OrderId, State, Step, admit};
-use crate::port::store::{
-    BuriedLetter, DeadReason, Decision, LetterCount, LetterFilter, Redriven, Resolution, Resolved, RetryStep,
+use crate::port::dead_letters::{
+    DeadLetterCount, DeadLetterFilter, DeadLetters, Decision, Redriven, Resolved, StoredDeadLetter,
 };
+use crate::port::store::StoreError;
 
 const DEAD_LETTERS: &str = include_str!("dead_letters.sql");
 const COUNT: &str =
     concat!("SELECT count(*), coalesce(max(id), 0) FROM (\n", include_str!("dead_letters.sql"), ") AS matching");
-const LETTER: &str = include_str!("letter.sql");
 const RESOLVE: &str = include_str!("resolve.sql");
 
-pub(super) fn dead_letters(
+/// A dead letter, and what its order's row says, for the decision on a retry.
+const LETTER: &str = "
+SELECT l.order_id, l.payload, l.reason, l.resolution, orders.id IS NOT NULL, orders.status
+FROM fulfillment_dead_letters AS l LEFT JOIN orders ON orders.id = l.order_id
+WHERE l.id = ?1";
+
+#[async_trait]
+impl DeadLetters for SqliteStore {
+    async fn list(
+        &self,
+        filter: &DeadLetterFilter,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<StoredDeadLetter>, StoreError> {
+        let filter = filter.clone();
+        Ok(self.database.read(move |connection| list(connection, &filter, after, limit)).await?)
+    }
+
+    async fn count(&self, filter: &DeadLetterFilter) -> Result<DeadLetterCount, StoreError> {
+        let filter = filter.clone();
+        Ok(self.database.read(move |connection| count(connection, &filter)).await?)
+    }
+
+    async fn redrive(&self, letters: &[i64], decision: &Decision) -> Result<Vec<Redriven>, StoreError> {
+        let (ids, decision, options) = (letters.to_vec(), decision.clone(), self.options.clone());
+        Ok(self.database.write(move |connection| redrive(connection, &options, &ids, &decision)).await?)
+    }
+
+    async fn resolve(
+        &self,
+        letters: &[i64],
+        resolution: Resolution,
+        decision: &Decision,
+    ) -> Result<Vec<bool>, StoreError> {
+        let (ids, decision) = (letters.to_vec(), decision.clone());
+        let resolve =
+            move |connection: &Connection| ids.iter().map(|&id| mark(connection, id, resolution, &decision)).collect();
+        Ok(self.database.write(resolve).await?)
+    }
+}
+
+fn list(
     connection: &Connection,
-    filter: &LetterFilter,
+    filter: &DeadLetterFilter,
     after: i64,
     limit: usize,
-) -> rusqlite::Result<Vec<BuriedLetter>> {
+) -> rusqlite::Result<Vec<StoredDeadLetter>> {
     let (now, limit) = (now_micros(), i64::try_from(limit).unwrap_or(i64::MAX));
     let mut letters = connection.prepare_cached(DEAD_LETTERS)?;
     with_parameters(filter, now, after, limit, |parameters| {
-        letters.query_map(parameters, |row| buried_letter(row, now))?.collect()
+        letters.query_map(parameters, |row| stored_dead_letter(row, now))?.collect()
     })
 }
 
-pub(super) fn count_dead_letters(connection: &Connection, filter: &LetterFilter) -> rusqlite::Result<LetterCount> {
+fn count(connection: &Connection, filter: &DeadLetterFilter) -> rusqlite::Result<DeadLetterCount> {
     let mut count = connection.prepare_cached(COUNT)?;
     with_parameters(filter, now_micros(), 0, -1, |parameters| {
         count.query_row(parameters, |row| {
-            Ok(LetterCount { letters: row.get::<_, i64>(0)?.unsigned_abs(), last_id: row.get(1)? })
+            Ok(DeadLetterCount { letters: row.get::<_, i64>(0)?.unsigned_abs(), last_id: row.get(1)? })
         })
     })
 }
 
 fn with_parameters<T>(
-    filter: &LetterFilter,
+    filter: &DeadLetterFilter,
     now: i64,
     after: i64,
     limit: i64,
@@ -67,7 +109,7 @@ fn with_parameters<T>(
     })
 }
 
-fn buried_letter(row: &Row<'_>, now: i64) -> rusqlite::Result<BuriedLetter> {
+fn stored_dead_letter(row: &Row<'_>, now: i64) -> rusqlite::Result<StoredDeadLetter> {
     let at_micros = row.get(9)?;
     let resolved = match row.get::<_, Option<i64>>(10)? {
         Some(at_micros) => Some(Resolved {
@@ -78,7 +120,7 @@ fn buried_letter(row: &Row<'_>, now: i64) -> rusqlite::Result<BuriedLetter> {
         }),
         None => None,
     };
-    Ok(BuriedLetter {
+    Ok(StoredDeadLetter {
         id: row.get(0)?,
         order_id: row.get::<_, Option<i64>>(1)?.map(OrderId),
         order_state: order_state(row, 2)?,
@@ -110,7 +152,7 @@ struct Plan {
     found: Option<(RetryStep, Option<OrderId>, Vec<u8>)>,
 }
 
-pub(super) fn redrive(
+fn redrive(
     connection: &Connection,
     options: &SqliteStoreOptions,
     letters: &[i64],
@@ -128,7 +170,7 @@ pub(super) fn redrive(
                 && let Ok(state) = admit(&row.view, Step::Redrive)
             {
                 let at = orders.enter(order_id, &state, row.view.fence)?;
-                let note = Some(for_a_person(&note));
+                let note = Some(detail(&note));
                 timeline.note(&Entry { order_id, at, state: &state, attempt: 0, correlation_id: None, note })?;
             }
             mark(connection, plan.id, Resolution::Retried, decision)?;
@@ -146,22 +188,13 @@ fn plan(connection: &Connection, id: i64) -> rusqlite::Result<Plan> {
     Ok(Plan { id, found: found.optional()? })
 }
 
-pub(super) fn resolve(
-    connection: &Connection,
-    letters: &[i64],
-    resolution: Resolution,
-    decision: &Decision,
-) -> rusqlite::Result<Vec<bool>> {
-    letters.iter().map(|&id| mark(connection, id, resolution, decision)).collect()
-}
-
 fn mark(connection: &Connection, id: i64, resolution: Resolution, decision: &Decision) -> rusqlite::Result<bool> {
     let changed = connection.prepare_cached(RESOLVE)?.execute(named_params! {
         ":id": id,
         ":at": now_micros(),
         ":resolution": resolution.as_str(),
-        ":by": for_a_person(&decision.by),
-        ":reason": for_a_person(&decision.reason),
+        ":by": detail(&decision.by),
+        ":reason": detail(&decision.reason),
     })?;
     Ok(changed == 1)
 }

@@ -12,12 +12,12 @@
 local inflight, leases, retries = KEYS[1], KEYS[2], KEYS[3]
 local count = #ARGV / 3
 if #KEYS ~= 3 or count < 1 or count > 1000 or count % 1 ~= 0 then
-  return redis.error_reply('ERR adopt: wants three keys and 1 to 1000 claim ids with attempts and payloads')
+  return redis.error_reply('ERR requeue_lost: wants three keys and 1 to 1000 claim ids with attempts and payloads')
 end
 
 for item = 1, count do
   if not tonumber(ARGV[item * 3 - 1]) then
-    return redis.error_reply('ERR adopt: attempts are not a number')
+    return redis.error_reply('ERR requeue_lost: attempts are not a number')
   end
 end
 redis.call('HLEN', inflight)
