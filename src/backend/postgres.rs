@@ -15,6 +15,7 @@ use self::connection::{Connections, Parameter};
 use self::errors::Failure;
 use crate::WorkerId;
 use crate::config::SecretUrl;
+use crate::domain::dead_letter::truncate_detail;
 use crate::event::Observers;
 use crate::port::store::{
     BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, StoreError, Verdict,
@@ -35,9 +36,6 @@ mod timestamp;
 mod tls;
 
 pub use schema::migration_sql;
-
-/// The longest note or detail that is stored, in characters.
-const DETAIL_CHARACTERS: usize = 1_000;
 
 /// How a [`PostgresStore`] works.
 #[derive(Debug, Clone)]
@@ -164,5 +162,5 @@ fn without_nul(text: &str) -> Cow<'_, str> {
 
 /// A text for people, cut to the length that is stored.
 fn detail(text: &str) -> String {
-    without_nul(text).chars().take(DETAIL_CHARACTERS).collect()
+    without_nul(truncate_detail(text)).into_owned()
 }

@@ -82,24 +82,27 @@ pub struct RedisQueue {
     repaired_by_claims: maintenance::RepairedByClaims,
 }
 
-struct Scripts {
-    claim: Script,
-    renew: Script,
-    settle: Script,
-    recover: Script,
-    hand_back: Script,
-    depth: Script,
-    requeue_lost: Script,
-    browse: Script,
-    prune: Script,
-}
+/// Declares the scripts, each with the functions in front that several share.
+macro_rules! scripts {
+    ($($name:ident),*) => {
+        struct Scripts {
+            $($name: Script,)*
+        }
 
-/// A script behind the functions that several share.
-macro_rules! script {
-    ($file:literal) => {
-        Script::new(&format!("{}\n{}", include_str!("redis/common.lua"), source!($file)))
+        impl Scripts {
+            fn new() -> Self {
+                let common = include_str!("redis/common.lua");
+                Self {
+                    $($name: Script::new(&format!(
+                        "{common}\n{}",
+                        source!(concat!("redis/", stringify!($name), ".lua"))
+                    )),)*
+                }
+            }
+        }
     };
 }
+scripts!(claim, renew, settle, recover, hand_back, depth, requeue_lost, browse, prune);
 
 impl RedisQueue {
     /// Prepares the queue. Connects with the first call, so a server that is down is no error here. `observers` learn
@@ -124,17 +127,7 @@ impl RedisQueue {
             worker: options.worker,
             connection: SharedConnection::new(Arc::clone(&servers)),
             wake_up: BlockingConnection::new(servers, LONGEST_WAIT),
-            scripts: Scripts {
-                claim: script!("redis/claim.lua"),
-                renew: script!("redis/renew.lua"),
-                settle: script!("redis/settle.lua"),
-                recover: script!("redis/recover.lua"),
-                hand_back: script!("redis/hand_back.lua"),
-                depth: script!("redis/depth.lua"),
-                requeue_lost: script!("redis/requeue_lost.lua"),
-                browse: script!("redis/browse.lua"),
-                prune: script!("redis/prune.lua"),
-            },
+            scripts: Scripts::new(),
             recovery_cursor: AtomicU64::new(0),
             lost_claims: LostClaims::default(),
             repaired_by_claims: maintenance::RepairedByClaims::default(),

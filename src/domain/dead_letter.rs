@@ -43,6 +43,14 @@ impl DeadReason {
     }
 }
 
+/// The longest note or detail that is stored, in characters.
+const DETAIL_CHARACTERS: usize = 1_000;
+
+/// The beginning of a text for people, as much of it as is stored: 1,000 characters.
+pub fn truncate_detail(text: &str) -> &str {
+    text.char_indices().nth(DETAIL_CHARACTERS).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
+}
+
 /// What can be decided about a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolution {

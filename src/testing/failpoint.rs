@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use clap::ValueEnum;
 use rustix::process::{Signal, getpid, kill_process};
 
 use crate::port::fulfiller::Fulfiller;
@@ -27,6 +28,7 @@ use crate::port::queue_maintenance::QueueMaintenance;
 use crate::port::reconciliation::Reconciliation;
 use crate::port::schema::Schema;
 use crate::port::store::OrderStore;
+use crate::testing::Named;
 
 mod fulfiller;
 mod queue;
@@ -46,7 +48,7 @@ const GATE_LIMIT: Duration = Duration::from_secs(60);
 const GATE_POLL: Duration = Duration::from_millis(10);
 
 /// Something that the worker does once and for all, in the order of an order's way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
 pub enum Step {
     /// The worker's own tables are made.
     Migrate,
@@ -78,48 +80,8 @@ pub enum Step {
     Adopt,
 }
 
-impl Step {
-    /// Every step.
-    pub const ALL: [Self; 14] = [
-        Self::Migrate,
-        Self::Lead,
-        Self::Claim,
-        Self::Begin,
-        Self::Bury,
-        Self::Call,
-        Self::RenewMessage,
-        Self::RenewRow,
-        Self::Conclude,
-        Self::RetryRow,
-        Self::DeadLetter,
-        Self::Settle,
-        Self::RetryMessage,
-        Self::Adopt,
-    ];
-
-    /// As in the variable.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Migrate => "migrate",
-            Self::Lead => "lead",
-            Self::Claim => "claim",
-            Self::Begin => "begin",
-            Self::Bury => "bury",
-            Self::Call => "call",
-            Self::RenewMessage => "renew-message",
-            Self::RenewRow => "renew-row",
-            Self::Conclude => "conclude",
-            Self::RetryRow => "retry-row",
-            Self::DeadLetter => "dead-letter",
-            Self::Settle => "settle",
-            Self::RetryMessage => "retry-message",
-            Self::Adopt => "adopt",
-        }
-    }
-}
-
 /// Which side of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
 pub enum Side {
     /// Nothing is done yet.
     Before,
@@ -127,21 +89,8 @@ pub enum Side {
     After,
 }
 
-impl Side {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Before, Self::After];
-
-    /// As in the variable.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Before => "before",
-            Self::After => "after",
-        }
-    }
-}
-
 /// What happens at a failpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
 pub enum Action {
     /// SIGKILL.
     Kill,
@@ -151,21 +100,6 @@ pub enum Action {
     Error,
     /// The call takes until the gate opens; everything else goes on.
     Delay,
-}
-
-impl Action {
-    /// Every action.
-    pub const ALL: [Self; 4] = [Self::Kill, Self::Stop, Self::Error, Self::Delay];
-
-    /// As in the variable.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Kill => "kill",
-            Self::Stop => "stop",
-            Self::Error => "error",
-            Self::Delay => "delay",
-        }
-    }
 }
 
 /// A value of [`VARIABLE`] that names no failpoint.
@@ -197,11 +131,7 @@ impl FromStr for Place {
         let found = || {
             let (point, action) = text.split_once('=')?;
             let (side, step) = point.split_once('-')?;
-            Some(Self {
-                side: Side::ALL.into_iter().find(|known| known.name() == side)?,
-                step: Step::ALL.into_iter().find(|known| known.name() == step)?,
-                action: Action::ALL.into_iter().find(|known| known.name() == action)?,
-            })
+            Some(Self { side: Side::named(side)?, step: Step::named(step)?, action: Action::named(action)? })
         };
         found().ok_or_else(|| Unusable(text.to_owned()))
     }

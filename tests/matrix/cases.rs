@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use clap::ValueEnum;
 use fulfillment_worker::testing::failpoint::{Action, Place, Side, Step};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -57,7 +58,8 @@ impl Case {
 
 /// Each side of each step, as the table's rows.
 pub(crate) fn points() -> Vec<(Side, Step)> {
-    Step::ALL.into_iter().flat_map(|step| Side::ALL.map(|side| (side, step))).collect()
+    let sides = |&step: &Step| Side::value_variants().iter().map(move |&side| (side, step));
+    Step::value_variants().iter().flat_map(sides).collect()
 }
 
 /// What can happen in a setting, as the table's columns.
@@ -65,7 +67,7 @@ pub(crate) fn actions(setting: Setting) -> Vec<Action> {
     // A process that is stopped keeps the lock of the file that it was writing, and no lease takes that from it: the
     // others wait until it goes on.
     let is_possible = |action: &Action| setting != Setting::Embedded || *action != Action::Stop;
-    Action::ALL.into_iter().filter(is_possible).collect()
+    Action::value_variants().iter().copied().filter(is_possible).collect()
 }
 
 /// The whole matrix.

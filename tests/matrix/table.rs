@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use fulfillment_worker::testing::Named;
 use fulfillment_worker::testing::failpoint::{Action, Place, Side, Step};
 use serde_json::{Value, json};
 

@@ -17,6 +17,7 @@ use crate::rest;
 use crate::support::redis::QUEUE_KEY;
 use crate::support::{LONG, eventually, expect_equal};
 use crate::world::{Killed, Workers, World, now_micros};
+use fulfillment_worker::testing::Named;
 use fulfillment_worker::testing::mutant::Mutant;
 
 /// How the statements begin that scenes wait for; see `src/store/postgres`.

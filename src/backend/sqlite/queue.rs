@@ -105,7 +105,16 @@ impl Queue for SqliteQueue {
 
     async fn renew(&self, receipts: &[Receipt]) -> Result<Vec<ReceiptState>, QueueError> {
         let (receipts, lease) = (receipts.to_vec(), self.options.lease);
-        Ok(self.database.write(move |connection| renew(connection, &receipts, lease)).await?)
+        let renew = move |connection: &Connection| {
+            let due_at = now_micros().saturating_add(micros(lease));
+            let mut renew = connection.prepare_cached(RENEW)?;
+            let renew = |receipt: &Receipt| {
+                let (id, token) = (message_id(receipt), &receipt.token);
+                renew.execute(named_params! { ":id": id, ":token": token, ":due_at": due_at }).map(receipt_state)
+            };
+            receipts.iter().map(renew).collect()
+        };
+        Ok(self.database.write(renew).await?)
     }
 
     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<ReceiptState>, QueueError> {
@@ -130,7 +139,14 @@ impl Queue for SqliteQueue {
 impl Producer for SqliteQueue {
     async fn push(&self, payloads: &[Vec<u8>]) -> Result<(), QueueError> {
         let payloads = payloads.to_vec();
-        self.database.write(move |connection| push(connection, &payloads)).await?;
+        let push = move |connection: &Connection| {
+            let now = now_micros();
+            let mut push = connection.prepare_cached(PUSH)?;
+            payloads.iter().try_for_each(|payload| {
+                push.execute(named_params! { ":payload": payload, ":pushed_at": now }).map(drop)
+            })
+        };
+        self.database.write(push).await?;
         self.database.announce_push();
         Ok(())
     }
@@ -139,6 +155,11 @@ impl Producer for SqliteQueue {
 #[async_trait]
 impl QueueReports for SqliteQueue {
     async fn depth(&self) -> Result<Depth, QueueError> {
+        let depth = |connection: &Connection| {
+            connection.prepare_cached(DEPTH)?.query_row([], |row| {
+                Ok(Depth { waiting: count(row, 0)?, in_flight: count(row, 1)?, retrying: count(row, 2)? })
+            })
+        };
         Ok(self.database.read(depth).await?)
     }
 
@@ -187,20 +208,6 @@ fn claim(connection: &Connection, limit: i64, token: &str, lease: Duration) -> r
     Ok(Claimed { claims, next_due: next_due.map(|due_at| elapsed(now, due_at)) })
 }
 
-fn renew(connection: &Connection, receipts: &[Receipt], lease: Duration) -> rusqlite::Result<Vec<ReceiptState>> {
-    let due_at = now_micros().saturating_add(micros(lease));
-    let mut renew = connection.prepare_cached(RENEW)?;
-    receipts
-        .iter()
-        .map(|receipt| {
-            let changed = renew.execute(named_params! {
-                ":id": message_id(receipt), ":token": receipt.token, ":due_at": due_at,
-            })?;
-            Ok(receipt_state(changed))
-        })
-        .collect()
-}
-
 fn settle(connection: &Connection, settlements: &[Settlement]) -> rusqlite::Result<Vec<ReceiptState>> {
     let now = now_micros();
     let mut ack = connection.prepare_cached(ACK)?;
@@ -221,21 +228,6 @@ fn settle(connection: &Connection, settlements: &[Settlement]) -> rusqlite::Resu
             Ok(receipt_state(changed))
         })
         .collect()
-}
-
-fn push(connection: &Connection, payloads: &[Vec<u8>]) -> rusqlite::Result<()> {
-    let now = now_micros();
-    let mut push = connection.prepare_cached(PUSH)?;
-    for payload in payloads {
-        push.execute(named_params! { ":payload": payload, ":pushed_at": now })?;
-    }
-    Ok(())
-}
-
-fn depth(connection: &Connection) -> rusqlite::Result<Depth> {
-    connection
-        .prepare_cached(DEPTH)?
-        .query_row([], |row| Ok(Depth { waiting: count(row, 0)?, in_flight: count(row, 1)?, retrying: count(row, 2)? }))
 }
 
 fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {

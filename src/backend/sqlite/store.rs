@@ -48,14 +48,6 @@ impl SqliteStore {
     }
 }
 
-/// The longest text for people that is stored, in characters.
-const DETAIL_CHARACTERS: usize = 1_000;
-
-/// A text for people, cut to the length that is stored.
-fn detail(text: &str) -> &str {
-    text.char_indices().nth(DETAIL_CHARACTERS).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
-}
-
 impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqliteStore").field("database", &self.database).field("options", &self.options).finish()

@@ -3,11 +3,15 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// Names the bug, as [`Mutant::name`] spells it. Read once.
+use clap::ValueEnum;
+
+use crate::testing::Named;
+
+/// The variable that names the bug. Read once.
 const VARIABLE: &str = "FULFILLMENT_MUTANT";
 
-/// A bug.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A bug. [`VARIABLE`] has its name ([`Named::name`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Mutant {
     /// A message is settled before its order's row is written.
     AckBeforeCommit,
@@ -36,34 +40,6 @@ pub enum Mutant {
 }
 
 impl Mutant {
-    /// All there are.
-    pub const ALL: [Self; 12] = [
-        Self::AckBeforeCommit,
-        Self::NoFence,
-        Self::FenceInAnotherStatement,
-        Self::KeyPerAttempt,
-        Self::Brpop,
-        Self::NoLeaseOnRetry,
-        Self::ReconcilerWithoutGuard,
-        Self::NowInsteadOfClock,
-        Self::TakeoverWithoutLease,
-        Self::IdleRenewals,
-        Self::BeginsFinished,
-        Self::NoReconciler,
-    ];
-
-    /// `NoFence` as `no-fence`.
-    pub fn name(self) -> String {
-        let mut name = String::new();
-        for character in format!("{self:?}").chars() {
-            if character.is_uppercase() && !name.is_empty() {
-                name.push('-');
-            }
-            name.extend(character.to_lowercase());
-        }
-        name
-    }
-
     /// What it makes of files of SQL and Lua.
     fn changes(self) -> Vec<Change> {
         match self {
@@ -158,8 +134,8 @@ static ACTIVE: LazyLock<Active> = LazyLock::new(|| match std::env::var(VARIABLE)
 /// # Errors
 /// When there is no such mutant, or it would change nothing: it must not pass for one that was noticed, or survived.
 fn activate(name: &str) -> Result<Active, String> {
-    let Some(mutant) = Mutant::ALL.into_iter().find(|mutant| mutant.name() == name) else {
-        let names: Vec<String> = Mutant::ALL.into_iter().map(Mutant::name).collect();
+    let Some(mutant) = Mutant::named(name) else {
+        let names: Vec<String> = Mutant::value_variants().iter().map(Named::name).collect();
         return Err(format!("{VARIABLE}={name}: there are {}", names.join(", ")));
     };
     let mut texts: HashMap<&'static str, String> = HashMap::new();

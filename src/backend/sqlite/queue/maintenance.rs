@@ -28,12 +28,32 @@ const PAGE: usize = 500;
 #[async_trait]
 impl QueueMaintenance for SqliteQueue {
     async fn browse(&self, part: Part, cursor: u64) -> Result<Page, QueueError> {
-        Ok(self.database.read(move |connection| browse(connection, part, cursor)).await?)
+        let statement = match part {
+            Part::Waiting => BROWSE_WAITING,
+            Part::Claimed => BROWSE_CLAIMED,
+        };
+        let cursor = i64::try_from(cursor).unwrap_or(i64::MAX);
+        let browse = move |connection: &Connection| {
+            let mut page = connection.prepare_cached(statement)?;
+            let rows = page.query_map([cursor], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)))?;
+            rows.collect::<rusqlite::Result<Vec<(i64, Vec<u8>)>>>()
+        };
+        let rows = self.database.read(browse).await?;
+        let next = if rows.len() == PAGE { rows.last().map(|(id, _)| id.unsigned_abs()) } else { None };
+        Ok(Page { payloads: rows.into_iter().map(|(_, payload)| payload).collect(), next })
     }
 
     async fn requeue_lost(&self, messages: &[RequeuedMessage]) -> Result<usize, QueueError> {
         let messages = messages.to_vec();
-        let new = self.database.write(move |connection| requeue_lost(connection, &messages)).await?;
+        let requeue = move |connection: &Connection| {
+            let now = now_micros();
+            let mut insert = connection.prepare_cached(REQUEUE_LOST)?;
+            let put_in = |RequeuedMessage { key, payload, attempts }: &RequeuedMessage| {
+                insert.execute(named_params! { ":payload": payload, ":now": now, ":attempts": attempts, ":key": key })
+            };
+            messages.iter().map(put_in).sum()
+        };
+        let new = self.database.write(requeue).await?;
         self.database.announce_push();
         Ok(new)
     }
@@ -49,28 +69,4 @@ impl QueueMaintenance for SqliteQueue {
     fn repaired_by_claims(&self) -> DanglingRecords {
         DanglingRecords::default()
     }
-}
-
-fn browse(connection: &Connection, part: Part, cursor: u64) -> rusqlite::Result<Page> {
-    let mut page = connection.prepare_cached(match part {
-        Part::Waiting => BROWSE_WAITING,
-        Part::Claimed => BROWSE_CLAIMED,
-    })?;
-    let cursor = i64::try_from(cursor).unwrap_or(i64::MAX);
-    let rows = page.query_map(named_params! { ":cursor": cursor }, |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)))?;
-    let rows = rows.collect::<rusqlite::Result<Vec<(i64, Vec<u8>)>>>()?;
-    let next = if rows.len() == PAGE { rows.last().map(|(id, _)| id.unsigned_abs()) } else { None };
-    Ok(Page { payloads: rows.into_iter().map(|(_, payload)| payload).collect(), next })
-}
-
-fn requeue_lost(connection: &Connection, messages: &[RequeuedMessage]) -> rusqlite::Result<usize> {
-    let now = now_micros();
-    let mut insert = connection.prepare_cached(REQUEUE_LOST)?;
-    let mut new = 0;
-    for RequeuedMessage { key, payload, attempts } in messages {
-        new += insert.execute(named_params! {
-            ":payload": payload, ":now": now, ":attempts": attempts, ":key": key,
-        })?;
-    }
-    Ok(new)
 }

@@ -2,9 +2,9 @@
 
 use rusqlite::{CachedStatement, Connection, named_params};
 
-use super::detail;
 use crate::WorkerId;
 use crate::backend::sqlite::database::now_micros;
+use crate::domain::dead_letter::truncate_detail;
 use crate::domain::order::OrderId;
 use crate::port::store::DeadLetter;
 
@@ -38,7 +38,7 @@ impl<'c> DeadLetterWriter<'c> {
             ":order_id": order_id.map(|id| id.0),
             ":payload": letter.payload,
             ":reason": letter.reason.as_str(),
-            ":detail": detail(&letter.detail),
+            ":detail": truncate_detail(&letter.detail),
             ":attempts": letter.attempts,
             ":worker": self.worker,
             ":at": self.now,

@@ -7,9 +7,9 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::row_by_row::row_by_row;
 use super::transition::{Entry, Orders, Timeline};
-use super::{SqliteStore, SqliteStoreOptions, detail};
+use super::{SqliteStore, SqliteStoreOptions};
 use crate::backend::sqlite::database::{elapsed, micros, now_micros};
-use crate::domain::dead_letter::{DeadReason, Resolution, RetryStep};
+use crate::domain::dead_letter::{DeadReason, Resolution, RetryStep, truncate_detail};
 use crate::domain::order::{OrderId, State, Step, admit};
 use crate::port::dead_letters::{
     DeadLetterCount, DeadLetterFilter, DeadLetters, Decision, Redriven, Resolved, StoredDeadLetter,
@@ -170,7 +170,7 @@ fn redrive(
                 && let Ok(state) = admit(&row.view, Step::Redrive)
             {
                 let at = orders.enter(order_id, &state, row.view.fence)?;
-                let note = Some(detail(&note));
+                let note = Some(truncate_detail(&note));
                 timeline.note(&Entry { order_id, at, state: &state, attempt: 0, correlation_id: None, note })?;
             }
             mark(connection, plan.id, Resolution::Retried, decision)?;
@@ -193,8 +193,8 @@ fn mark(connection: &Connection, id: i64, resolution: Resolution, decision: &Dec
         ":id": id,
         ":at": now_micros(),
         ":resolution": resolution.as_str(),
-        ":by": detail(&decision.by),
-        ":reason": detail(&decision.reason),
+        ":by": truncate_detail(&decision.by),
+        ":reason": truncate_detail(&decision.reason),
     })?;
     Ok(changed == 1)
 }

@@ -26,28 +26,28 @@ RETURNING id";
 impl Intake for SqliteStore {
     async fn insert(&self, orders: &[NewOrder]) -> Result<Vec<Inserted>, StoreError> {
         let orders = orders.to_vec();
-        Ok(self.database.write(move |connection| insert(connection, &orders)).await?)
-    }
-}
-
-fn insert(connection: &Connection, orders: &[NewOrder]) -> rusqlite::Result<Vec<Inserted>> {
-    let now = now_micros();
-    let mut insert_product = connection.prepare_cached(INSERT_PRODUCT)?;
-    let mut insert_order = connection.prepare_cached(INSERT_ORDER)?;
-    let mut products: HashMap<&str, i64> = HashMap::new();
-    let mut inserted = Vec::with_capacity(orders.len());
-    for order in orders {
-        let product_id = match products.get(order.product.as_str()) {
-            Some(known) => *known,
-            None => {
-                let values = named_params! { ":name": order.product, ":price_cents": order.price_cents, ":now": now };
-                insert_product.query_row(values, |row| row.get(0))?
+        let insert = move |connection: &Connection| {
+            let now = now_micros();
+            let mut insert_product = connection.prepare_cached(INSERT_PRODUCT)?;
+            let mut insert_order = connection.prepare_cached(INSERT_ORDER)?;
+            let mut products: HashMap<&str, i64> = HashMap::new();
+            let mut inserted = Vec::with_capacity(orders.len());
+            for order in &orders {
+                let product_id = match products.get(order.product.as_str()) {
+                    Some(known) => *known,
+                    None => {
+                        let values =
+                            named_params! { ":name": order.product, ":price_cents": order.price_cents, ":now": now };
+                        insert_product.query_row(values, |row| row.get(0))?
+                    }
+                };
+                products.insert(&order.product, product_id);
+                let values = named_params! { ":product_id": product_id, ":quantity": order.quantity, ":now": now };
+                let order_id = OrderId(insert_order.query_row(values, |row| row.get(0))?);
+                inserted.push(Inserted { order_id, product_id });
             }
+            Ok(inserted)
         };
-        products.insert(&order.product, product_id);
-        let values = named_params! { ":product_id": product_id, ":quantity": order.quantity, ":now": now };
-        let order_id = OrderId(insert_order.query_row(values, |row| row.get(0))?);
-        inserted.push(Inserted { order_id, product_id });
+        Ok(self.database.write(insert).await?)
     }
-    Ok(inserted)
 }

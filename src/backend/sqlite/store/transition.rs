@@ -5,8 +5,9 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, named_params
 
 use super::dead_letter_writer::{self, DeadLetterWriter};
 use super::row_by_row::row_by_row;
-use super::{SqliteStore, SqliteStoreOptions, detail};
+use super::{SqliteStore, SqliteStoreOptions};
 use crate::backend::sqlite::database::{elapsed, now_micros};
+use crate::domain::dead_letter::truncate_detail;
 use crate::domain::order::{Fence, Order, OrderId, Refusal, RowView, State, Step, admit};
 use crate::port::store::{
     BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, StoreError, TAKEN_OVER, Target, Verdict,
@@ -127,7 +128,7 @@ fn conclude(
             state: &state,
             attempt: conclusion.attempt,
             correlation_id: conclusion.correlation_id.as_deref(),
-            note: conclusion.to.note().map(detail),
+            note: conclusion.to.note().map(truncate_detail),
         })?;
         if let Target::Failed(letter) = &conclusion.to {
             dead_letters.insert(letter, Some(conclusion.order_id))?;
