@@ -30,7 +30,7 @@ use crate::engine::completer::Completer;
 use crate::engine::lease_keeper::LeaseKeeper;
 use crate::engine::reconciler::Watermark;
 use crate::engine::worker::Worker;
-use crate::event::{self, Event, Loop, Observers, Stage};
+use crate::event::{self, DependencyEvent, LifecycleEvent, Loop, Observers, OrderEvent, RowStage, Stage};
 use crate::observe::trace::attempt::Tracer;
 use crate::port::fulfiller::Fulfiller;
 use crate::port::queue::{Queue, QueueError};
@@ -209,7 +209,7 @@ impl Context {
     async fn drain(&self, permits: &Arc<Semaphore>) -> usize {
         let began = Instant::now();
         let limit = self.options.drain_timeout;
-        self.observers.emit(Event::Draining { in_flight: self.in_flight() });
+        self.observers.emit(LifecycleEvent::Draining { in_flight: self.in_flight() });
         self.shutdown.drain.cancel();
         let all = u32::try_from(self.options.concurrency).unwrap_or(u32::MAX);
         // A fifth of the time is kept for handing back, and a tenth of that for ending the tasks.
@@ -221,7 +221,7 @@ impl Context {
         }
         self.shutdown.abandon.cancel();
         let left = self.in_flight();
-        self.observers.emit(Event::Drained { left });
+        self.observers.emit(LifecycleEvent::Drained { left });
         left
     }
 
@@ -233,13 +233,13 @@ impl Context {
     pub(crate) fn count_in_flight(&self, claimed: usize, settled: usize) {
         let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
         *in_flight = (*in_flight + claimed).saturating_sub(settled);
-        self.observers.emit(Event::InFlight(*in_flight));
+        self.observers.emit(OrderEvent::InFlight(*in_flight));
     }
 
     /// Tells which rows were passed over, if any.
-    pub(crate) fn tell_locked(&self, stage: Stage, order_ids: &[OrderId]) {
+    pub(crate) fn tell_locked(&self, stage: RowStage, order_ids: &[OrderId]) {
         if !order_ids.is_empty() {
-            self.observers.emit(Event::RowsLocked { stage, order_ids });
+            self.observers.emit(DependencyEvent::RowsLocked { stage, order_ids });
         }
     }
 
@@ -247,7 +247,7 @@ impl Context {
     pub(crate) async fn beating<F: Future>(&self, name: Loop, future: F) -> F::Output {
         tokio::pin!(future);
         loop {
-            self.observers.emit(Event::Beat(name));
+            self.observers.emit(LifecycleEvent::Heartbeat(name));
             if name == Loop::Completer {
                 self.completer_beat_ms.store(self.now_ms(), Ordering::Relaxed);
             }
@@ -284,9 +284,9 @@ impl Context {
         };
         drop((pressure, under_way));
         let items = result.as_ref().map_or(0, count);
-        self.observers.emit(Event::StageDone { stage, items, took: began.elapsed(), ok: result.is_ok() });
+        self.observers.emit(DependencyEvent::StageDone { stage, items, took: began.elapsed(), ok: result.is_ok() });
         if result.is_ok() {
-            self.observers.emit(Event::DependencyUp(stage.dependency()));
+            self.observers.emit(DependencyEvent::Up(stage.dependency()));
         }
         result
     }
@@ -301,7 +301,7 @@ impl Context {
     ) {
         let retry_in = retry::jittered(retry::DEPENDENCY.ceiling(failures));
         let dependency = stage.dependency();
-        self.observers.emit(Event::DependencyDown { dependency, error: &error.to_string(), retry_in });
+        self.observers.emit(DependencyEvent::Down { dependency, error: &error.to_string(), retry_in });
         tokio::select! {
             () = until.cancelled() => {}
             () = tokio::time::sleep(retry_in) => {}

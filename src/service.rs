@@ -14,7 +14,7 @@ use crate::config::environment::Environment;
 use crate::config::{FulfillerTarget, Settings};
 use crate::engine::reconciler::Reconciler;
 use crate::engine::{Engine, EngineOptions};
-use crate::event::{Dependency, Event, Observer, Observers};
+use crate::event::{Dependency, DependencyEvent, LifecycleEvent, Observer, Observers};
 use crate::observe::health::Health;
 use crate::observe::logging::{EventLog, Log};
 use crate::observe::metrics::Metrics;
@@ -128,7 +128,7 @@ async fn work(
 ) -> Result<(), StartError> {
     let (opened, leases) = backends::open_with_leases(&settings.backends, &worker, observers)?;
     // Until a call shows otherwise.
-    observers.emit(Event::DependencyUp(Dependency::Fulfiller));
+    observers.emit(DependencyEvent::Up(Dependency::Fulfiller));
     let ready = backends::wait_ready(&opened, settings.migrate, settings.wait, |event| observers.emit(event));
     match drain.run_until_cancelled(ready).await {
         Some(ready) => ready?,
@@ -140,7 +140,7 @@ async fn work(
         Ok(Some(concern)) => tracing::warn!("{concern}"),
         Err(error) => tracing::warn!(%error, "whether the queue's server keeps its messages could not be found out"),
     }
-    observers.emit(Event::Started { worker: worker.as_str(), concurrency: settings.concurrency });
+    observers.emit(LifecycleEvent::Started { worker: worker.as_str(), concurrency: settings.concurrency });
     let polling = tokio::spawn(polls::poll(opened.clone(), Arc::clone(&leases.store), observers.clone()));
     let options = EngineOptions {
         concurrency: settings.concurrency,

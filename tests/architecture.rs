@@ -48,7 +48,6 @@ const STILL_CIRCLES: &[&str] = &[
     "cli::failure",
     "config::http",
     "engine",
-    "observe::metrics::calls",
     "port::dead_letters",
 ];
 

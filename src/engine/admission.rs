@@ -9,7 +9,7 @@ use futures::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::engine::{BATCH, BATCHES_AT_ONCE, Context};
-use crate::event::{Event, HeldBack};
+use crate::event::{OrderEvent, Throttle};
 
 /// How often is told that claims are being held back.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -40,8 +40,8 @@ impl Gatekeeper {
     /// takes as many permits as there are, and no more than these have room for. `None` never happens: nobody closes
     /// the semaphores. May be dropped at any time.
     pub(crate) async fn admit(&self) -> Option<Admission> {
-        let slot = self.held_back(HeldBack::Begin, Arc::clone(&self.begin_slots).acquire_owned()).await.ok()?;
-        let one = self.held_back(HeldBack::Concurrency, Arc::clone(&self.permits).acquire_owned()).await;
+        let slot = self.held_back(Throttle::Begin, Arc::clone(&self.begin_slots).acquire_owned()).await.ok()?;
+        let one = self.held_back(Throttle::Concurrency, Arc::clone(&self.permits).acquire_owned()).await;
         let mut permits = one.ok()?;
         let room = self.room().await;
         let more = self.permits.available_permits().min(BATCH - 1).min(room.saturating_sub(1));
@@ -54,16 +54,16 @@ impl Gatekeeper {
     /// Waits until fulfiller and backends have room at the same time, and says for how many.
     async fn room(&self) -> usize {
         loop {
-            let fulfiller = self.held_back(HeldBack::Fulfiller, self.context.fulfiller.capacity()).await;
+            let fulfiller = self.held_back(Throttle::Fulfiller, self.context.fulfiller.capacity()).await;
             if let Some(backends) = self.context.pressure.room().now_or_never() {
                 return fulfiller.min(backends);
             }
-            self.held_back(HeldBack::SlowBackend, self.context.pressure.room()).await;
+            self.held_back(Throttle::SlowBackend, self.context.pressure.room()).await;
         }
     }
 
     /// Waits for `future`, telling for how long it holds claims back.
-    async fn held_back<F: Future>(&self, by: HeldBack, future: F) -> F::Output {
+    async fn held_back<F: Future>(&self, reason: Throttle, future: F) -> F::Output {
         let mut future = pin!(future);
         if let Some(output) = future.as_mut().now_or_never() {
             return output;
@@ -71,7 +71,7 @@ impl Gatekeeper {
         loop {
             let since = Instant::now();
             let output = tokio::time::timeout(TELL_EVERY, &mut future).await;
-            self.context.observers.emit(Event::ClaimsHeldBack { by, took: since.elapsed() });
+            self.context.observers.emit(OrderEvent::ClaimsThrottled { reason, took: since.elapsed() });
             if let Ok(output) = output {
                 return output;
             }

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use crate::domain::order::State;
 use crate::engine::in_hand::{Ending, Finished};
 use crate::engine::{BATCH, BATCHES_AT_ONCE, Context};
-use crate::event::{Event, Loop, RetryReason, Stage, Subject};
+use crate::event::{AttemptRef, Loop, OrderEvent, RetryReason, RowStage, Stage};
 use crate::observe::trace::attempt::Outcome;
 use crate::port::queue::{Held, Settlement};
 use crate::port::store::{Conclusion, DeadLetter, DeadReason, Verdict};
@@ -131,7 +131,7 @@ impl Context {
                 }
             }
         }
-        self.tell_locked(Stage::Conclude, &locked_ids);
+        self.tell_locked(RowStage::Conclude, &locked_ids);
         Some((concluded, locked))
     }
 
@@ -207,9 +207,9 @@ impl Context {
     /// Tells what became of one message. `held` says whether its message was still ours to settle, which changes
     /// nothing about the order: whoever has the message now finds the row as it is.
     fn report(&self, Concluded { finished, verdict }: &Concluded, _held: Held) {
-        let subject = finished.in_hand.subject();
+        let attempt = finished.in_hand.attempt_ref();
         if matches!(verdict, Some(Verdict::Superseded(_))) {
-            self.observers.emit(Event::Superseded { subject });
+            self.observers.emit(OrderEvent::Superseded { attempt });
         }
         match &finished.ending {
             Ending::Fulfilled { reference } => {
@@ -218,25 +218,25 @@ impl Context {
                     _ => None,
                 };
                 let took = finished.in_hand.claimed_at.elapsed();
-                self.observers.emit(Event::Fulfilled { subject, took, age, reference: reference.as_deref() });
+                self.observers.emit(OrderEvent::Fulfilled { attempt, took, age, reference: reference.as_deref() });
             }
             Ending::Retry { reason, error, after, spent } => {
                 if *spent {
-                    self.report_failure(finished, subject, error);
+                    self.report_failure(finished, attempt, error);
                 }
-                self.observers.emit(Event::Retried { subject, reason: *reason, after: *after });
+                self.observers.emit(OrderEvent::Retried { attempt, reason: *reason, after: *after });
             }
             Ending::Dead { reason, detail } => {
-                self.report_failure(finished, subject, detail);
-                self.observers.emit(Event::DeadLettered { subject, reason: *reason, detail });
+                self.report_failure(finished, attempt, detail);
+                self.observers.emit(OrderEvent::DeadLettered { attempt, reason: *reason, detail });
             }
-            Ending::AlreadyFinal => self.observers.emit(Event::AlreadyFinal { subject }),
-            Ending::Skipped { status } => self.observers.emit(Event::Skipped { subject, status }),
+            Ending::AlreadyFinal => self.observers.emit(OrderEvent::AlreadyFinal { attempt }),
+            Ending::Skipped { status } => self.observers.emit(OrderEvent::Skipped { attempt, status }),
         }
     }
 
-    fn report_failure(&self, finished: &Finished, subject: Subject<'_>, error: &str) {
+    fn report_failure(&self, finished: &Finished, attempt: AttemptRef<'_>, error: &str) {
         let took = finished.in_hand.claimed_at.elapsed();
-        self.observers.emit(Event::AttemptFailed { subject, took, error });
+        self.observers.emit(OrderEvent::AttemptFailed { attempt, took, error });
     }
 }

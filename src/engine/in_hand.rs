@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::domain::label::Label;
 use crate::domain::message::Message;
 use crate::domain::order::{Fence, OrderId};
 use crate::engine::backpressure::Waiting;
 use crate::engine::lease_keeper::Hold;
-use crate::event::{RetryReason, Subject};
+use crate::event::{AttemptRef, RetryReason};
 use crate::observe::trace::attempt::AttemptSpan;
 use crate::port::queue::{Claim, Disposition, Receipt};
 use crate::port::store::{Conclusion, DeadLetter, DeadReason, Target};
@@ -44,11 +45,11 @@ impl InHand {
         self.message.as_ref()?.correlation_id.as_deref()
     }
 
-    pub(crate) fn subject(&self) -> Subject<'_> {
-        Subject {
+    pub(crate) fn attempt_ref(&self) -> AttemptRef<'_> {
+        AttemptRef {
             order_id: self.order_id(),
             correlation_id: self.correlation_id(),
-            attempt: self.claim.attempt,
+            number: self.claim.attempt,
             trace: self.span.context(),
         }
     }

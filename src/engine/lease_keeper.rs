@@ -9,9 +9,10 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedMutexGuard};
 use tokio::time::Instant;
 
+use crate::domain::label::Label;
 use crate::domain::order::{Fence, OrderId};
 use crate::engine::{BATCH, Context};
-use crate::event::{Event, Lease, Loop, Stage, Subject};
+use crate::event::{AttemptRef, DependencyEvent, Lease, Loop, OrderEvent, RowStage, Stage};
 use crate::observe::trace::TraceContext;
 use crate::port::queue::{Held, Queue, Receipt};
 use crate::port::store::{OrderStore, Renewal, Renewed};
@@ -253,7 +254,7 @@ impl LeaseKeeper {
                         }
                     }
                 }
-                self.context.tell_locked(Stage::RenewStore, &locked);
+                self.context.tell_locked(RowStage::RenewStore, &locked);
                 Some(locked)
             }
             // The fence may have moved without our learning it. The next renewal or conclusion then finds the row
@@ -266,14 +267,14 @@ impl LeaseKeeper {
     }
 
     fn report_loss(&self, lease: Lease, hold: &Hold) {
-        let subject =
-            Subject { order_id: hold.order_id, correlation_id: None, attempt: hold.attempt, trace: hold.trace };
-        self.context.observers.emit(Event::LeaseLost { lease, subject });
+        let attempt =
+            AttemptRef { order_id: hold.order_id, correlation_id: None, number: hold.attempt, trace: hold.trace };
+        self.context.observers.emit(OrderEvent::LeaseLost { lease, attempt });
     }
 
     fn report_down(&self, stage: Stage, error: &dyn std::error::Error) {
         let retry_in = self.context.options.lease / 6;
         let dependency = stage.dependency();
-        self.context.observers.emit(Event::DependencyDown { dependency, error: &error.to_string(), retry_in });
+        self.context.observers.emit(DependencyEvent::Down { dependency, error: &error.to_string(), retry_in });
     }
 }

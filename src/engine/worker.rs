@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use futures::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use crate::domain::label::Label;
 use crate::domain::message;
 use crate::domain::order::{IdempotencyKey, Order};
 use crate::domain::retry::{self, WhenAmbiguous};
@@ -16,7 +17,9 @@ use crate::engine::Context;
 use crate::engine::admission::{Admission, Gatekeeper};
 use crate::engine::in_hand::{Ending, Finished, InHand};
 use crate::engine::lease_keeper::LeaseKeeper;
-use crate::event::{CallOutcome, Dependency, Event, Loop, RetryReason, Stage, Subject};
+use crate::event::{
+    AttemptRef, CallOutcome, Dependency, FulfillerEvent, Loop, OrderEvent, RetryReason, RowStage, Stage,
+};
 use crate::observe::trace::attempt as trace;
 use crate::port::fulfiller::Outcome;
 use crate::port::queue::{Claim, Claimed};
@@ -141,7 +144,7 @@ impl Worker {
             Some(answers) => {
                 let locked = answers.iter().zip(&requests).filter(|(answer, _)| **answer == Begun::Locked);
                 self.context
-                    .tell_locked(Stage::Begin, &locked.map(|(_, request)| request.order_id).collect::<Vec<_>>());
+                    .tell_locked(RowStage::Begin, &locked.map(|(_, request)| request.order_id).collect::<Vec<_>>());
                 for (in_hand, answer) in orders.into_iter().zip(answers) {
                     in_hand.span.step("begin", began, requests.len());
                     self.start(in_hand, answer).await;
@@ -168,7 +171,11 @@ impl Worker {
             Begun::Started { order, fence, takeover, waited } => {
                 self.context.watermark.raise(order.created_at_micros);
                 in_hand.hold.keep_row(fence).await;
-                self.context.observers.emit(Event::AttemptStarted { subject: in_hand.subject(), takeover, waited });
+                self.context.observers.emit(OrderEvent::AttemptStarted {
+                    attempt: in_hand.attempt_ref(),
+                    takeover,
+                    waited,
+                });
                 // Before anything gives it back: the next worker would not know that it was taken over.
                 if takeover && self.context.parks_ambiguous() {
                     return self.finish(in_hand, parked(TAKEN_OVER)).await;
@@ -226,7 +233,7 @@ impl Worker {
         let Called { outcome, ending } = called;
         let failed = !matches!(outcome, CallOutcome::Fulfilled | CallOutcome::InProgress);
         span.end(trace::Outcome { name: outcome.as_str(), reason: ending.reason(), failed });
-        self.context.report_call(in_hand.subject(), outcome, began.elapsed(), &ending);
+        self.context.report_call(in_hand.attempt_ref(), outcome, began.elapsed(), &ending);
         self.finish(in_hand, ending).await;
     }
 
@@ -344,12 +351,12 @@ impl Context {
         self.options.retry.when_ambiguous == WhenAmbiguous::Park
     }
 
-    fn report_call(&self, subject: Subject<'_>, outcome: CallOutcome, took: Duration, ending: &Ending) {
+    fn report_call(&self, attempt: AttemptRef<'_>, outcome: CallOutcome, took: Duration, ending: &Ending) {
         let detail = match ending {
             Ending::Fulfilled { reference } => reference.as_deref(),
             other => other.reason().map(|(_, words)| words),
         };
-        self.observers.emit(Event::CallEnded { subject, outcome, took, detail });
+        self.observers.emit(FulfillerEvent::CallEnded { attempt, outcome, took, detail });
     }
 
     /// Back to the queue without an attempt spent.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::domain::label::Label;
 use crate::domain::order::{OrderId, State};
 use crate::port::store::DeadReason;
 
@@ -75,8 +76,9 @@ pub struct Resolved {
     pub reason: String,
 }
 
-/// What can be decided about a dead letter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What can be decided about a dead letter, as in the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, enum_map::Enum, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Resolution {
     /// Its message went back to the queue.
     Retried,
@@ -85,17 +87,9 @@ pub enum Resolution {
 }
 
 impl Resolution {
-    /// As in the table.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Retried => "retried",
-            Self::Discarded => "discarded",
-        }
-    }
-
     /// From the table, which holds nothing else.
     pub(crate) fn of(text: &str) -> Self {
-        if text == Self::Discarded.as_str() { Self::Discarded } else { Self::Retried }
+        Self::from_label(text).unwrap_or(Self::Retried)
     }
 }
 

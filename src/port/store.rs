@@ -150,8 +150,9 @@ pub enum Verdict {
     Refused(String),
 }
 
-/// Why a message ended in the dead letters. A closed set: it labels metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Why a message ended in the dead letters, as in the table and in labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, enum_map::Enum, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum DeadReason {
     /// The message could not be read ([`crate::domain::message::Poison`]).
     InvalidMessage,
@@ -165,30 +166,6 @@ pub enum DeadReason {
     StoreRefused,
     /// Nobody knows whether the fulfiller did the work, and it is not to be asked twice.
     Ambiguous,
-}
-
-impl DeadReason {
-    /// Every reason, for metrics that show each from the start.
-    pub const ALL: [Self; 6] = [
-        Self::InvalidMessage,
-        Self::UnknownOrder,
-        Self::Rejected,
-        Self::AttemptsExhausted,
-        Self::StoreRefused,
-        Self::Ambiguous,
-    ];
-
-    /// As in the table and in labels.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::InvalidMessage => "invalid_message",
-            Self::UnknownOrder => "unknown_order",
-            Self::Rejected => "rejected",
-            Self::AttemptsExhausted => "attempts_exhausted",
-            Self::StoreRefused => "store_refused",
-            Self::Ambiguous => "ambiguous",
-        }
-    }
 }
 
 /// A message that was given up, with all that is needed to find out why and to try again.

@@ -13,7 +13,7 @@ use crate::backend::sqlite::queue::{SqliteQueue, SqliteQueueOptions};
 use crate::backend::sqlite::store::{SqliteStore, SqliteStoreOptions};
 use crate::config::{Backends, QueueTarget, StoreTarget};
 use crate::domain::retry;
-use crate::event::{Dependency, Event, Observers};
+use crate::event::{Dependency, DependencyEvent, Observers};
 use crate::observe::trace::export::TraceError;
 use crate::port::queue::QueueError;
 use crate::port::queue_maintenance::Inventory;
@@ -163,7 +163,7 @@ impl<'a> Opening<'a> {
 }
 
 /// Waits until queue and store answer, for `wait` at most (`None`: for ever), and makes or checks the worker's own
-/// tables. `progress` is told what each of them says: [`Event::DependencyUp`], and [`Event::DependencyDown`] for as long as
+/// tables. `progress` is told what each of them says: [`DependencyEvent::Up`], and [`DependencyEvent::Down`] for as long as
 /// it is asked again.
 ///
 /// # Errors
@@ -172,7 +172,7 @@ pub async fn wait_ready(
     opened: &Opened,
     mut migrate: bool,
     wait: Option<Duration>,
-    mut progress: impl FnMut(Event<'_>),
+    mut progress: impl FnMut(DependencyEvent<'_>),
 ) -> Result<(), StartError> {
     let began = Instant::now();
     let mut failures = 0;
@@ -193,8 +193,8 @@ pub async fn wait_ready(
         for (dependency, problem) in &answers {
             let dependency = *dependency;
             progress(match problem {
-                None => Event::DependencyUp(dependency),
-                Some(error) => Event::DependencyDown { dependency, error, retry_in: pause },
+                None => DependencyEvent::Up(dependency),
+                Some(error) => DependencyEvent::Down { dependency, error, retry_in: pause },
             });
         }
         if problems.is_empty() {

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use rustix::process::{Signal, getpid, kill_process};
 
+use crate::domain::label::Label;
 use crate::port::fulfiller::Fulfiller;
 use crate::port::queue_maintenance::Inventory;
 use crate::port::reconciliation::Audit;
@@ -43,7 +44,8 @@ const GATE_LIMIT: Duration = Duration::from_secs(60);
 const GATE_POLL: Duration = Duration::from_millis(10);
 
 /// Something that the worker does once and for all, in the order of an order's way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, enum_map::Enum, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Step {
     /// The worker's own tables are made.
     Migrate,
@@ -75,48 +77,9 @@ pub enum Step {
     Adopt,
 }
 
-impl Step {
-    /// Every step.
-    pub const ALL: [Self; 14] = [
-        Self::Migrate,
-        Self::Lead,
-        Self::Claim,
-        Self::Begin,
-        Self::Bury,
-        Self::Call,
-        Self::RenewMessage,
-        Self::RenewRow,
-        Self::Conclude,
-        Self::RetryRow,
-        Self::DeadLetter,
-        Self::Settle,
-        Self::RetryMessage,
-        Self::Adopt,
-    ];
-
-    /// As in the variable.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Migrate => "migrate",
-            Self::Lead => "lead",
-            Self::Claim => "claim",
-            Self::Begin => "begin",
-            Self::Bury => "bury",
-            Self::Call => "call",
-            Self::RenewMessage => "renew-message",
-            Self::RenewRow => "renew-row",
-            Self::Conclude => "conclude",
-            Self::RetryRow => "retry-row",
-            Self::DeadLetter => "dead-letter",
-            Self::Settle => "settle",
-            Self::RetryMessage => "retry-message",
-            Self::Adopt => "adopt",
-        }
-    }
-}
-
 /// Which side of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, enum_map::Enum, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Side {
     /// Nothing is done yet.
     Before,
@@ -124,21 +87,9 @@ pub enum Side {
     After,
 }
 
-impl Side {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Before, Self::After];
-
-    /// As in the variable.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Before => "before",
-            Self::After => "after",
-        }
-    }
-}
-
 /// What happens at a failpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, enum_map::Enum, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Action {
     /// SIGKILL.
     Kill,
@@ -148,21 +99,6 @@ pub enum Action {
     Error,
     /// The call takes until the gate opens; everything else goes on.
     Delay,
-}
-
-impl Action {
-    /// Every action.
-    pub const ALL: [Self; 4] = [Self::Kill, Self::Stop, Self::Error, Self::Delay];
-
-    /// As in the variable.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Kill => "kill",
-            Self::Stop => "stop",
-            Self::Error => "error",
-            Self::Delay => "delay",
-        }
-    }
 }
 
 /// A value of [`VARIABLE`] that names no failpoint.
@@ -183,7 +119,7 @@ pub struct Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}={}", self.side.name(), self.step.name(), self.action.name())
+        write!(f, "{}-{}={}", self.side.as_str(), self.step.as_str(), self.action.as_str())
     }
 }
 
@@ -195,9 +131,9 @@ impl FromStr for Place {
             let (point, action) = text.split_once('=')?;
             let (side, step) = point.split_once('-')?;
             Some(Self {
-                side: Side::ALL.into_iter().find(|known| known.name() == side)?,
-                step: Step::ALL.into_iter().find(|known| known.name() == step)?,
-                action: Action::ALL.into_iter().find(|known| known.name() == action)?,
+                side: Side::from_label(side)?,
+                step: Step::from_label(step)?,
+                action: Action::from_label(action)?,
             })
         };
         found().ok_or_else(|| Unusable(text.to_owned()))

@@ -10,6 +10,7 @@ use tokio_postgres::types::Type;
 use super::errors::Failure;
 use super::timestamp::{elapsed, micros, timestamp};
 use super::{PostgresStore, Presence, bisect, column, detail, small, without_nul};
+use crate::domain::label::Label;
 use crate::domain::order::{Fence, OrderId, State};
 use crate::port::store::{Conclusion, DeadLetter, Renewal, Renewed, Target, Verdict};
 use crate::testing::mutant::source;

@@ -11,6 +11,7 @@ use super::errors::Failure;
 use super::reports::{attempts, count};
 use super::timestamp::{elapsed, micros};
 use super::{PostgresStore, bisect, column, detail};
+use crate::domain::label::Label;
 use crate::domain::order::{OrderId, State};
 use crate::port::store::{
     BuriedLetter, DeadReason, Decision, LetterCount, LetterFilter, Redriven, Resolution, Resolved, RetryStep,

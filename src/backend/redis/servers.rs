@@ -18,7 +18,7 @@ use super::error::{Credentials, said_by};
 use super::sentinel::Sentinels;
 use crate::config::SecretUrl;
 use crate::config::redis_url::RedisServers;
-use crate::event::{Dependency, Event, Observers};
+use crate::event::{Backend, DependencyEvent, Observers};
 
 /// Longest time from the first packet to the answer to the password.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -73,7 +73,7 @@ impl Servers {
             Err(std::io::Error::new(std::io::ErrorKind::TimedOut, problem).into())
         });
         if found.is_ok() {
-            self.observers.emit(Event::ConnectionOpened(Dependency::Queue));
+            self.observers.emit(DependencyEvent::ConnectionOpened(Backend::Queue));
         }
         found
     }

@@ -1,5 +1,6 @@
 //! Messages that were given up.
 
+use fulfillment_worker::domain::label::Label;
 use fulfillment_worker::domain::order::OrderId;
 use fulfillment_worker::port::store::{DeadLetter, DeadReason, LetterFilter};
 

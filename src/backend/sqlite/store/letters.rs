@@ -9,6 +9,7 @@ use super::insertion::for_a_person;
 use super::row_by_row::row_by_row;
 use super::transition::{Entry, Orders, Timeline};
 use crate::backend::sqlite::database::{elapsed, micros, now_micros};
+use crate::domain::label::Label;
 use crate::domain::order::{OrderId, State, Step, admit};
 use crate::port::store::{
     BuriedLetter, DeadReason, Decision, LetterCount, LetterFilter, Redriven, Resolution, Resolved, RetryStep,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use fulfillment_worker::domain::label::Label;
 use fulfillment_worker::domain::order::OrderId;
 use fulfillment_worker::port::queue::{Depth, Disposition, Held, Settlement};
 use fulfillment_worker::port::store::{LetterFilter, Resolution};
