@@ -17,7 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("backend", &["domain", "config", "port", "event", "testing"]),
     ("observe", &["domain", "config", "port", "event"]),
     ("engine", &["domain", "config", "port", "event", "testing", "observe"]),
-    ("admin", &["config", "event", "observe"]),
+    ("admin", &["domain", "config", "event", "observe"]),
     ("operations", &["domain", "port"]),
     ("service", &["domain", "config", "port", "event", "testing", "backend", "observe", "engine", "admin"]),
     ("warehouse", &["config"]),
