@@ -20,7 +20,7 @@ use fulfillment_worker::backend::simulated::SimulatedFulfiller;
 use fulfillment_worker::config::{Backends, Simulation};
 use fulfillment_worker::domain::retry::{RetryPolicy, WhenAmbiguous};
 use fulfillment_worker::engine::{BATCH, Engine, EngineOptions};
-use fulfillment_worker::event::{Event, Observer, Observers};
+use fulfillment_worker::event::{Event, Observer, Observers, OrderEvent};
 use fulfillment_worker::observe::health::Health;
 use fulfillment_worker::observe::metrics::{LogMessages, Metrics};
 use fulfillment_worker::service::backends;
@@ -203,7 +203,8 @@ struct Tally {
 
 impl Observer for Tally {
     fn observe(&self, event: &Event<'_>) {
-        if matches!(event, Event::Fulfilled { .. }) && self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+        if matches!(event, Event::Order(OrderEvent::Fulfilled { .. })) && self.left.fetch_sub(1, Ordering::Relaxed) == 1
+        {
             self.done.notify_one();
         }
     }

@@ -15,7 +15,7 @@ use crate::config::environment::Environment;
 use crate::config::{FulfillerTarget, Settings};
 use crate::engine::reconciler::Reconciler;
 use crate::engine::{Engine, EngineOptions, Watermark};
-use crate::event::{Dependency, Event, Observer, Observers};
+use crate::event::{Dependency, DependencyEvent, LifecycleEvent, Observer, Observers};
 use crate::observe::health::Health;
 use crate::observe::logging::{EventLog, Log};
 use crate::observe::metrics::Metrics;
@@ -128,14 +128,14 @@ async fn run_engine(
 ) -> Result<(), StartError> {
     let (opened, leases) = backends::open_with_leases(&settings.backends, &worker, observers)?;
     // Until a call shows otherwise.
-    observers.emit(Event::DependencyUp(Dependency::Fulfiller));
+    observers.emit(DependencyEvent::Up(Dependency::Fulfiller));
     let ready = backends::wait_ready(&opened, settings.migrate, settings.wait, |event| observers.emit(event));
     match drain.run_until_cancelled(ready).await {
         Some(ready) => ready?,
         None => return Ok(()),
     }
     warn_about_configuration(&opened).await;
-    observers.emit(Event::Started { worker: worker.as_str(), concurrency: settings.concurrency });
+    observers.emit(LifecycleEvent::Started { worker: worker.as_str(), concurrency: settings.concurrency });
 
     let (queue, store) = (Arc::clone(&opened.queue.messages), Arc::clone(&opened.store.orders));
     let engine = Engine::new(queue, store, fulfiller, observers.clone(), engine_options(settings))?

@@ -17,7 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("backend", &["domain", "config", "port", "event", "testing"]),
     ("observe", &["domain", "config", "port", "event"]),
     ("engine", &["domain", "config", "port", "event", "testing", "observe"]),
-    ("admin", &["config", "event", "observe"]),
+    ("admin", &["domain", "config", "event", "observe"]),
     ("operations", &["domain", "port"]),
     ("service", &["domain", "config", "port", "event", "testing", "backend", "observe", "engine", "admin"]),
     ("warehouse", &["config"]),
@@ -40,8 +40,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 ];
 
 /// To be broken up, one after the other.
-const STILL_CIRCLES: &[&str] =
-    &["admin::log_route", "backend::warehouse_http::client", "cli::failure", "config::http", "observe::metrics::calls"];
+const STILL_CIRCLES: &[&str] = &["admin::log_route", "backend::warehouse_http::client", "cli::failure", "config::http"];
 
 /// Longer than this, a file is read by nobody.
 const MOST_LINES: usize = 450;

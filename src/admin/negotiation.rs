@@ -1,6 +1,7 @@
 //! Which format a scraper wants, by its `Accept` header (RFC 9110, section 12.5.1, and Prometheus's
 //! <https://prometheus.io/docs/instrumenting/content_negotiation>).
 
+use crate::domain::label::Label;
 use crate::observe::metrics::Format;
 
 #[cfg(test)]
@@ -27,7 +28,7 @@ impl Representation {
 pub(super) fn negotiate(accept: &str) -> Representation {
     let ranges: Vec<Range<'_>> = split_outside_quotes(accept, ',').map(Range::read).collect();
     let mut best: Option<(Weight, Representation)> = None;
-    for format in Format::ALL {
+    for format in Format::all() {
         let Some((weight, range)) = weight(format, &ranges) else { continue };
         if weight.quality > 0.0 && best.is_none_or(|(so_far, _)| weight.beats(so_far)) {
             best = Some((weight, Representation { format, escaping: range.escaping(format) }));

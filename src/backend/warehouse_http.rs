@@ -14,7 +14,7 @@ use url::Url;
 use crate::config::HttpTarget;
 use crate::domain::order::{IdempotencyKey, Order};
 use crate::domain::retry;
-use crate::event::{Event, Observers};
+use crate::event::{FulfillerEvent, Observers};
 use crate::port::fulfiller::{Fulfiller, Outcome};
 
 use answer::{Answer, Asked, Meaning};
@@ -127,7 +127,7 @@ impl HttpFulfiller {
         };
         let began = Instant::now();
         let exchange = exchange::exchange(&self.requests, asked, build(), deadline).await;
-        self.observers.emit(Event::RequestEnded { class: exchange.class, took: began.elapsed() });
+        self.observers.emit(FulfillerEvent::RequestEnded { class: exchange.class, took: began.elapsed() });
         if asked == Asked::Order && exchange.was_sent() {
             // Now, and not when it was sent: calls that hang for long earn their repeats, too.
             self.budget().call(Instant::now());
@@ -258,7 +258,7 @@ impl HttpFulfiller {
             return None;
         }
         if retry_after.is_none_or(|asked| asked < put_off) {
-            self.observers.emit(Event::RepeatPutOff { after: put_off });
+            self.observers.emit(FulfillerEvent::RepeatPutOff { after: put_off });
         }
         Some(put_off)
     }

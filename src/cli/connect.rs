@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::output;
 use crate::WorkerId;
 use crate::config::{Backends, QueueTarget, StoreTarget};
-use crate::event::{Dependency, Event};
+use crate::event::{Dependency, DependencyEvent};
 use crate::port::retrying::Retrying;
 use crate::port::store::StoreError;
 use crate::service::backends::{self, Opened, StoreRoles};
@@ -22,9 +22,9 @@ pub(super) async fn connect(backends: &Backends, migrate: bool, wait: Option<Dur
     }
     let opened = backends::open(backends, &WorkerId::fresh())?;
     let (mut say_of_queue, mut say_of_store) = (patient_notes(), patient_notes());
-    let progress = |event: Event<'_>| match event {
-        Event::DependencyDown { dependency: Dependency::Queue, error, .. } => say_of_queue(error),
-        Event::DependencyDown { error, .. } => say_of_store(error),
+    let progress = |event: DependencyEvent<'_>| match event {
+        DependencyEvent::Down { dependency: Dependency::Queue, error, .. } => say_of_queue(error),
+        DependencyEvent::Down { error, .. } => say_of_store(error),
         _ => {}
     };
     backends::wait_ready(&opened, migrate, wait, progress).await?;

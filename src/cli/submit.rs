@@ -12,6 +12,7 @@ use crate::cli::signals;
 use crate::config::layers::Origins;
 use crate::config::options::BackendOptions;
 use crate::config::values::{self, Migrate, Patience};
+use crate::domain::label::Label;
 use crate::operations::import::submit::{self, BATCH};
 use crate::operations::import::{Columns, Field, Format};
 use crate::service::backends::Opened;
@@ -102,7 +103,7 @@ pub(super) async fn submit(arguments: Arguments, origins: &Origins) -> Result<()
     let mut columns = Columns::default();
     for (field, column) in &arguments.columns {
         if !columns.set(*field, column.clone()) {
-            return Err(Failure::Usage(format!("--column {}: given twice", field.name())));
+            return Err(Failure::Usage(format!("--column {}: given twice", field.as_str())));
         }
     }
     let collected = collect::collect(&arguments, &columns)?;

@@ -1,9 +1,11 @@
 //! Why a message is dead-lettered, and what a person can decide about it afterwards.
 
+use crate::domain::label::Label;
 use crate::domain::order::State;
 
-/// Why a message ended in the dead letters. A closed set: it labels metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Why a message ended in the dead letters, as in the table and in labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, enum_map::Enum, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum DeadReason {
     /// The message could not be read ([`crate::domain::message::Poison`]).
     InvalidMessage,
@@ -19,30 +21,6 @@ pub enum DeadReason {
     Ambiguous,
 }
 
-impl DeadReason {
-    /// Every reason, for metrics that show each from the start.
-    pub const ALL: [Self; 6] = [
-        Self::InvalidMessage,
-        Self::UnknownOrder,
-        Self::Rejected,
-        Self::AttemptsExhausted,
-        Self::StoreRefused,
-        Self::Ambiguous,
-    ];
-
-    /// As in the table and in labels.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::InvalidMessage => "invalid_message",
-            Self::UnknownOrder => "unknown_order",
-            Self::Rejected => "rejected",
-            Self::AttemptsExhausted => "attempts_exhausted",
-            Self::StoreRefused => "store_refused",
-            Self::Ambiguous => "ambiguous",
-        }
-    }
-}
-
 /// The longest note or detail that is stored, in characters.
 const DETAIL_CHARACTERS: usize = 1_000;
 
@@ -51,8 +29,9 @@ pub fn truncate_detail(text: &str) -> &str {
     text.char_indices().nth(DETAIL_CHARACTERS).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 
-/// What can be decided about a dead letter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What can be decided about a dead letter, as in the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, enum_map::Enum, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Resolution {
     /// Its message went back to the queue.
     Retried,
@@ -61,17 +40,9 @@ pub enum Resolution {
 }
 
 impl Resolution {
-    /// As in the table.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Retried => "retried",
-            Self::Discarded => "discarded",
-        }
-    }
-
     /// From the table, which holds nothing else.
     pub(crate) fn of(text: &str) -> Self {
-        if text == Self::Discarded.as_str() { Self::Discarded } else { Self::Retried }
+        Self::from_label(text).unwrap_or(Self::Retried)
     }
 }
 

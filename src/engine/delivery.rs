@@ -11,7 +11,7 @@ use super::lease_keeper::LeaseGuard;
 use crate::domain::dead_letter::DeadReason;
 use crate::domain::message::{Message, Poison};
 use crate::domain::order::{Fence, OrderId};
-use crate::event::Subject;
+use crate::event::AttemptRef;
 use crate::observe::trace::attempt::AttemptSpan;
 use crate::port::queue::{Claim, Disposition, Receipt};
 use crate::port::store::{Conclusion, DeadLetter, Target, Verdict};
@@ -49,11 +49,11 @@ impl Delivery {
         self.message.as_ref().ok()?.correlation_id.as_deref()
     }
 
-    pub(crate) fn attempt_ref(&self) -> Subject<'_> {
-        Subject {
+    pub(crate) fn attempt_ref(&self) -> AttemptRef<'_> {
+        AttemptRef {
             order_id: self.order_id(),
             correlation_id: self.correlation_id(),
-            attempt: self.claim.attempt,
+            number: self.claim.attempt,
             trace: self.span.context(),
         }
     }

@@ -12,8 +12,9 @@ use tokio::time::Instant;
 use super::backends::Backends;
 use super::options::BATCH;
 use super::progress::Progress;
+use crate::domain::label::Label;
 use crate::domain::order::{Fence, OrderId};
-use crate::event::{Event, Lease, Loop, Stage, Subject};
+use crate::event::{AttemptRef, Lease, Loop, OrderEvent, RowStage, Stage};
 use crate::observe::trace::TraceContext;
 use crate::port::queue::{Receipt, ReceiptState};
 use crate::port::store::{Renewal, Renewed};
@@ -259,7 +260,7 @@ impl LeaseKeeper {
                         }
                     }
                 }
-                self.backends.report_locked(Stage::RenewStore, &locked);
+                self.backends.report_locked(RowStage::RenewStore, &locked);
                 Some(locked)
             }
             // The fence may have moved without our learning it. The next renewal or conclusion then finds the row
@@ -272,8 +273,8 @@ impl LeaseKeeper {
     }
 
     fn report_loss(&self, lease: Lease, guard: &LeaseGuard) {
-        let subject =
-            Subject { order_id: guard.order_id, correlation_id: None, attempt: guard.attempt, trace: guard.trace };
-        self.backends.observers.emit(Event::LeaseLost { lease, subject });
+        let attempt =
+            AttemptRef { order_id: guard.order_id, correlation_id: None, number: guard.attempt, trace: guard.trace };
+        self.backends.observers.emit(OrderEvent::LeaseLost { lease, attempt });
     }
 }

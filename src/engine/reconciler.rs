@@ -15,7 +15,7 @@ use super::watermark::Watermark;
 use crate::config::ReconcileSettings;
 use crate::domain::message::{self, Message};
 use crate::domain::order::{OrderId, State};
-use crate::event::{Drift, Event, Observers};
+use crate::event::{Drift, Observers, ReconcilerEvent};
 use crate::port::queue::{QueueError, QueueReports};
 use crate::port::queue_maintenance::{DanglingRecords, Part, QueueMaintenance, RequeuedMessage};
 use crate::port::reconciliation::{ClaimedUpTo, LostOrder, LostOrderSearch, Reconciliation};
@@ -100,7 +100,7 @@ impl Reconciler {
             if let Err(error) = self.store.resign().await {
                 tracing::debug!(%error, "the lead could not be given up; it ends by itself");
             }
-            self.observers.emit(Event::ReconcilerLeads(false));
+            self.observers.emit(ReconcilerEvent::Leads(false));
         }
     }
 
@@ -109,14 +109,14 @@ impl Reconciler {
         // Whoever leads: every worker's claims put things right.
         self.tell_strays(self.queue.repaired_by_claims());
         self.leads = self.store.lead(self.settings.interval * TERM).await?;
-        self.observers.emit(Event::ReconcilerLeads(self.leads));
+        self.observers.emit(ReconcilerEvent::Leads(self.leads));
         if !self.leads {
             self.counted_at = None;
             return Ok(self.settings.interval);
         }
         self.tell_strays(self.queue.repair().await?);
         let goes_on = self.adopt_orphans().await? && self.depth.depth().await?.retrying < ENOUGH;
-        self.observers.emit(Event::Reconciled);
+        self.observers.emit(ReconcilerEvent::RoundDone);
         self.count_left_alone().await;
         Ok(if goes_on { NEXT_ROUND.min(self.settings.interval) } else { self.settings.interval })
     }
@@ -130,7 +130,7 @@ impl Reconciler {
         self.counted_at = Some(Instant::now());
         let max_age = self.settings.max_age;
         match self.store.stale_orders(max_age).await {
-            Ok(orders) => self.observers.emit(Event::LeftAlone { orders, max_age }),
+            Ok(orders) => self.observers.emit(ReconcilerEvent::StaleOrders { orders, max_age }),
             Err(error) => tracing::warn!(%error, "orders older than --reconcile-max-age could not be counted"),
         }
     }
@@ -140,7 +140,7 @@ impl Reconciler {
             [(Drift::MessageWithoutLease, strays.messages), (Drift::LeaseWithoutMessage, strays.schedules)]
         {
             if count > 0 {
-                self.observers.emit(Event::DriftFound { drift, count, first: &[] });
+                self.observers.emit(ReconcilerEvent::DriftFound { drift, count, first: &[] });
             }
         }
     }
@@ -199,7 +199,7 @@ impl Reconciler {
                 orphans.iter().filter(|orphan| orphan.state == state).map(|orphan| orphan.order_id).collect();
             if !order_ids.is_empty() {
                 let first = order_ids.get(..NAMED).unwrap_or(&order_ids);
-                self.observers.emit(Event::DriftFound { drift, count: order_ids.len() as u64, first });
+                self.observers.emit(ReconcilerEvent::DriftFound { drift, count: order_ids.len() as u64, first });
             }
         }
         Ok(())

@@ -5,6 +5,7 @@
 
 use std::io::{self, BufRead};
 
+use crate::domain::label::Label;
 use crate::port::intake::NewOrder;
 
 mod csv;
@@ -25,9 +26,10 @@ pub enum Format {
     Jsonl,
 }
 
-/// What an order is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+/// What an order is made of. A field's label is also the column that it is read from, unless another one is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, enum_map::Enum, strum::IntoStaticStr)]
 #[value(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Field {
     /// The product's name, at most 255 characters; may be empty.
     Product,
@@ -40,18 +42,6 @@ pub enum Field {
 }
 
 impl Field {
-    const ALL: [Self; 4] = [Self::Product, Self::Quantity, Self::Price, Self::CorrelationId];
-
-    /// The field's name, which is also the column it is read from when nobody names another.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Product => "product",
-            Self::Quantity => "quantity",
-            Self::Price => "price",
-            Self::CorrelationId => "correlation_id",
-        }
-    }
-
     fn is_optional(self) -> bool {
         matches!(self, Self::Price | Self::CorrelationId)
     }
@@ -77,7 +67,7 @@ impl Columns {
 
     /// Where the field is read from.
     fn column(&self, field: Field) -> &str {
-        self.named(field).unwrap_or_else(|| field.name())
+        self.named(field).unwrap_or_else(|| field.as_str())
     }
 
     /// Whether a file without the field's column is wrong. A column that was asked for by name has to be there.
@@ -135,7 +125,7 @@ pub enum IntakeError {
         reason: String,
     },
     /// A column is not there.
-    #[error("has no column `{column}` for {}; it has {present}. Name the right one with --column {}=COLUMN", .field.name(), .field.name())]
+    #[error("has no column `{column}` for {}; it has {present}. Name the right one with --column {}=COLUMN", .field.as_str(), .field.as_str())]
     MissingColumn {
         /// Which field was to be read from it.
         field: Field,

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
-
 use crate::domain::dead_letter::{DeadReason, Resolution, RetryStep};
 use crate::domain::order::{OrderId, State};
 use crate::port::store::StoreError;
+use async_trait::async_trait;
 
 /// Finds dead letters and records decisions about them. Every method may be called from several tasks at once.
 #[async_trait]

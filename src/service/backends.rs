@@ -13,7 +13,7 @@ use crate::backend::sqlite::database::{Database, OpenError};
 use crate::backend::sqlite::queue::{SqliteQueue, SqliteQueueOptions};
 use crate::backend::sqlite::store::{SqliteStore, SqliteStoreOptions};
 use crate::config::{Backends, QueueTarget, StoreTarget};
-use crate::event::{Dependency, Event, Observers};
+use crate::event::{Dependency, DependencyEvent, Observers};
 use crate::observe::trace::export::TraceError;
 use crate::port::audit::Audit;
 use crate::port::dead_letters::DeadLetters;
@@ -237,9 +237,9 @@ impl<'a> Opening<'a> {
     }
 }
 
-/// Waits until queue and store answer, for `wait` at most (`None`: without limit), and makes or checks the tables.
-/// `progress` receives the state of each after every try: [`Event::DependencyUp`], or [`Event::DependencyDown`] if it will
-/// be asked again.
+/// Waits until queue and store answer, for `wait` at most (`None`: for ever), and makes or checks the worker's own
+/// tables. `progress` is told what each of them says: [`DependencyEvent::Up`], and [`DependencyEvent::Down`] for as long as
+/// it is asked again.
 ///
 /// # Errors
 /// An error that waiting does not cure, or [`StartError::Unreachable`].
@@ -247,7 +247,7 @@ pub async fn wait_ready(
     opened: &Opened,
     migrate: bool,
     wait: Option<Duration>,
-    mut progress: impl FnMut(Event<'_>),
+    mut progress: impl FnMut(DependencyEvent<'_>),
 ) -> Result<(), StartError> {
     let migrate = AtomicBool::new(migrate);
     let retrying = Retrying { limit: wait, ..Retrying::default() };
@@ -256,16 +256,16 @@ pub async fn wait_ready(
         let NotReady::Unavailable(problems) = error else { return };
         for (dependency, problem) in problems {
             progress(match problem {
-                None => Event::DependencyUp(*dependency),
-                Some(error) => Event::DependencyDown { dependency: *dependency, error, retry_in },
+                None => DependencyEvent::Up(*dependency),
+                Some(error) => DependencyEvent::Down { dependency: *dependency, error, retry_in },
             });
         }
     };
     let answer = retrying.until_answered(may_recover, failed, |_| ask(opened, &migrate)).await;
     match answer {
         Ok(()) => {
-            progress(Event::DependencyUp(Dependency::Queue));
-            progress(Event::DependencyUp(Dependency::Store));
+            progress(DependencyEvent::Up(Dependency::Queue));
+            progress(DependencyEvent::Up(Dependency::Store));
             Ok(())
         }
         Err(NotReady::Refused(error)) => Err(error),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::event::{Dependency, Event, Observers};
+use crate::event::{Dependency, DependencyEvent, Observers, TelemetryEvent};
 use crate::port::reports::Reports;
 use crate::service::backends::Opened;
 
@@ -46,8 +46,8 @@ impl Polls {
             drop(under_way);
             match answer {
                 Ok(depth) => {
-                    self.observers.emit(Event::DependencyUp(Dependency::Queue));
-                    self.observers.emit(Event::DepthRead(depth));
+                    self.observers.emit(DependencyEvent::Up(Dependency::Queue));
+                    self.observers.emit(TelemetryEvent::DepthRead(depth));
                 }
                 Err(error) => self.down(Dependency::Queue, &error),
             }
@@ -62,7 +62,7 @@ impl Polls {
             drop(under_way);
             self.store_is_up.store(answer.is_ok(), Ordering::Relaxed);
             match answer {
-                Ok(()) => self.observers.emit(Event::DependencyUp(Dependency::Store)),
+                Ok(()) => self.observers.emit(DependencyEvent::Up(Dependency::Store)),
                 Err(error) => self.down(Dependency::Store, &error),
             }
             sleep(POLL_EVERY).await;
@@ -82,7 +82,7 @@ impl Polls {
             let pause = match self.opened.store.reports.open_orders().await {
                 Ok(open) => {
                     failures = 0;
-                    self.observers.emit(Event::OpenOrdersRead(open));
+                    self.observers.emit(TelemetryEvent::OpenOrdersRead(open));
                     pause_after_count(open.took)
                 }
                 Err(error) => {
@@ -103,13 +103,13 @@ impl Polls {
             if !Arc::ptr_eq(&self.opened.store.reports, &self.leases) {
                 connections = connections + self.leases.connections();
             }
-            self.observers.emit(Event::ConnectionsRead(connections));
+            self.observers.emit(TelemetryEvent::ConnectionsRead(connections));
             sleep(POLL_EVERY).await;
         }
     }
 
     fn down(&self, dependency: Dependency, error: &dyn std::error::Error) {
-        self.observers.emit(Event::DependencyDown { dependency, error: &error.to_string(), retry_in: POLL_EVERY });
+        self.observers.emit(DependencyEvent::Down { dependency, error: &error.to_string(), retry_in: POLL_EVERY });
     }
 }
 

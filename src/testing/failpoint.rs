@@ -19,16 +19,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use clap::ValueEnum;
 use rustix::process::{Signal, getpid, kill_process};
 
+use crate::domain::label::Label;
 use crate::port::fulfiller::Fulfiller;
 use crate::port::queue::Queue;
 use crate::port::queue_maintenance::QueueMaintenance;
 use crate::port::reconciliation::Reconciliation;
 use crate::port::schema::Schema;
 use crate::port::store::OrderStore;
-use crate::testing::Named;
 
 mod fulfiller;
 mod queue;
@@ -48,7 +47,8 @@ const GATE_LIMIT: Duration = Duration::from_secs(60);
 const GATE_POLL: Duration = Duration::from_millis(10);
 
 /// Something that the worker does once and for all, in the order of an order's way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, enum_map::Enum, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Step {
     /// The worker's own tables are made.
     Migrate,
@@ -81,7 +81,8 @@ pub enum Step {
 }
 
 /// Which side of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, enum_map::Enum, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Side {
     /// Nothing is done yet.
     Before,
@@ -90,7 +91,8 @@ pub enum Side {
 }
 
 /// What happens at a failpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, enum_map::Enum, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Action {
     /// SIGKILL.
     Kill,
@@ -120,7 +122,7 @@ pub struct Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}={}", self.side.name(), self.step.name(), self.action.name())
+        write!(f, "{}-{}={}", self.side.as_str(), self.step.as_str(), self.action.as_str())
     }
 }
 
@@ -131,7 +133,11 @@ impl FromStr for Place {
         let found = || {
             let (point, action) = text.split_once('=')?;
             let (side, step) = point.split_once('-')?;
-            Some(Self { side: Side::named(side)?, step: Step::named(step)?, action: Action::named(action)? })
+            Some(Self {
+                side: Side::from_label(side)?,
+                step: Step::from_label(step)?,
+                action: Action::from_label(action)?,
+            })
         };
         found().ok_or_else(|| Unusable(text.to_owned()))
     }

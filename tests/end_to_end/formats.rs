@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fulfillment_worker::admin::{Routes, bind, serve};
 use fulfillment_worker::domain::order::OrderId;
-use fulfillment_worker::event::{Event, Observer, Subject};
+use fulfillment_worker::event::{AttemptRef, Observer, OrderEvent};
 use fulfillment_worker::observe::health::{Health, SILENCE_LIMIT};
 use fulfillment_worker::observe::metrics::{LogMessages, Metrics};
 use fulfillment_worker::observe::trace::TraceContext;
@@ -38,9 +38,10 @@ impl Endpoint {
                 span_id: SpanId::from_bytes([nth; 8]),
                 sampled: nth > 10,
             };
-            let subject = Subject { order_id: Some(OrderId(1)), correlation_id: None, attempt: 1, trace: Some(trace) };
+            let attempt =
+                AttemptRef { order_id: Some(OrderId(1)), correlation_id: None, number: 1, trace: Some(trace) };
             let (took, age) = (Duration::from_millis(30), Some(Duration::from_secs(1)));
-            metrics.observe(&Event::Fulfilled { subject, took, age, reference: None });
+            metrics.observe(&OrderEvent::Fulfilled { attempt, took, age, reference: None }.into());
         }
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port");
         let address = listener.local_addr().expect("its address");

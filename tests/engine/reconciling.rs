@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fulfillment_worker::config::ReconcileSettings;
+use fulfillment_worker::domain::label::Label;
 use fulfillment_worker::domain::order::OrderId;
 use fulfillment_worker::engine::Watermark;
 use fulfillment_worker::engine::reconciler::Reconciler;
-use fulfillment_worker::event::{Event, Observer, Observers};
+use fulfillment_worker::event::{Event, Observer, Observers, ReconcilerEvent};
 use fulfillment_worker::port::queue::{Depth, Disposition, Queue, Settlement};
 use fulfillment_worker::port::store::{BeginRequest, Conclusion, OrderStore, Target};
 use tokio::sync::mpsc;
@@ -31,10 +32,12 @@ struct Watch(mpsc::UnboundedSender<String>);
 impl Observer for Watch {
     fn observe(&self, event: &Event<'_>) {
         let text = match event {
-            Event::ReconcilerLeads(leads) => format!("round, leads: {leads}"),
-            Event::Reconciled => "a whole round".to_owned(),
-            Event::DriftFound { drift, count, first } => format!("{} {count} {first:?}", drift.as_str()),
-            Event::LeftAlone { orders, .. } => format!("left alone: {orders}"),
+            Event::Reconciler(ReconcilerEvent::Leads(leads)) => format!("round, leads: {leads}"),
+            Event::Reconciler(ReconcilerEvent::RoundDone) => "a whole round".to_owned(),
+            Event::Reconciler(ReconcilerEvent::DriftFound { drift, count, first }) => {
+                format!("{} {count} {first:?}", drift.as_str())
+            }
+            Event::Reconciler(ReconcilerEvent::StaleOrders { orders, .. }) => format!("left alone: {orders}"),
             _ => return,
         };
         // The test may have heard enough.

@@ -8,7 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use fulfillment_worker::admin::{Limits, bind};
-use fulfillment_worker::event::{Dependency, Event, Loop};
+use fulfillment_worker::domain::label::Label;
+use fulfillment_worker::event::{Dependency, DependencyEvent, Event, LifecycleEvent, Loop};
 
 mod client;
 mod server;
@@ -76,7 +77,7 @@ fn unzipped(answer: &Answer) -> String {
 #[test]
 fn health_says_ok_while_every_loop_goes_round_and_names_the_silent_one() {
     let server = Server::start();
-    server.observe(&Event::Started { worker: "w", concurrency: 8 });
+    server.observe(&LifecycleEvent::Started { worker: "w", concurrency: 8 }.into());
     let answer = get(server.address, "/health", &[]);
     assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
 
@@ -91,9 +92,10 @@ fn health_says_ok_while_every_loop_goes_round_and_names_the_silent_one() {
 #[test]
 fn liveness_does_not_depend_on_redis_or_the_database() {
     let server = Server::start();
-    server.observe(&Event::Started { worker: "w", concurrency: 8 });
-    let down = |dependency| Event::DependencyDown { dependency, error: "gone", retry_in: Duration::ZERO };
-    Dependency::ALL.into_iter().for_each(|dependency| server.observe(&down(dependency)));
+    server.observe(&LifecycleEvent::Started { worker: "w", concurrency: 8 }.into());
+    let down =
+        |dependency| Event::Dependency(DependencyEvent::Down { dependency, error: "gone", retry_in: Duration::ZERO });
+    Dependency::all().for_each(|dependency| server.observe(&down(dependency)));
     assert_eq!(get(server.address, "/livez", &[]).status, 200);
     assert_eq!(get(server.address, "/health", &[]).status, 200);
 }
@@ -111,19 +113,22 @@ fn readiness_follows_start_dependencies_and_drain_and_so_does_service_healthy() 
         assert_eq!(server.sample("service_healthy"), healthy);
     };
     expect(503, "0");
-    server.observe(&Event::Started { worker: "w", concurrency: 8 });
-    Dependency::ALL.into_iter().for_each(|dependency| server.observe(&Event::DependencyUp(dependency)));
+    server.observe(&LifecycleEvent::Started { worker: "w", concurrency: 8 }.into());
+    Dependency::all().for_each(|dependency| server.observe(&DependencyEvent::Up(dependency).into()));
     expect(200, "1");
-    server.observe(&Event::DependencyDown {
-        dependency: Dependency::Store,
-        error: "connection refused",
-        retry_in: Duration::from_secs(1),
-    });
+    server.observe(
+        &DependencyEvent::Down {
+            dependency: Dependency::Store,
+            error: "connection refused",
+            retry_in: Duration::from_secs(1),
+        }
+        .into(),
+    );
     expect(503, "0");
     assert!(get(server.address, "/readyz", &[]).text().contains("connection refused"));
-    server.observe(&Event::DependencyUp(Dependency::Store));
+    server.observe(&DependencyEvent::Up(Dependency::Store).into());
     expect(200, "1");
-    server.observe(&Event::Draining { in_flight: 1 });
+    server.observe(&LifecycleEvent::Draining { in_flight: 1 }.into());
     expect(503, "0");
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fulfillment_worker::admin::{Limits, Routes, bind, serve_within};
-use fulfillment_worker::event::{Event, Observer};
+use fulfillment_worker::event::{Event, LifecycleEvent, Observer};
 use fulfillment_worker::observe::health::{Health, SILENCE_LIMIT};
 use fulfillment_worker::observe::metrics::{LogMessages, Metrics};
 use tokio::runtime::{Builder, Runtime};
@@ -34,7 +34,7 @@ impl Server {
     /// One whose loops have all been silent for longer than they may.
     pub(crate) fn start_wedged() -> Self {
         let server = Self::start_with(Limits::default(), Health::new(Duration::ZERO));
-        server.observe(&Event::Started { worker: "w", concurrency: 8 });
+        server.observe(&LifecycleEvent::Started { worker: "w", concurrency: 8 }.into());
         server
     }
 

@@ -2,6 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+use crate::domain::label::Label;
+
 fn format(accept: &str) -> Format {
     negotiate(accept).format
 }
@@ -158,6 +160,6 @@ proptest! {
         accept in "([a-z*]{0,12}/?[a-z.*-]{0,28}|text/plain|;|,|=|\"|q=|version=|escaping=|0\\.0\\.4|1| |\u{fffd}){0,40}"
     ) {
         let content_type = content_type(&accept);
-        prop_assert!(Format::ALL.iter().any(|format| content_type.starts_with(format.content_type())));
+        prop_assert!(Format::all().any(|format| content_type.starts_with(format.content_type())));
     }
 }

@@ -13,6 +13,7 @@ use super::errors::Failure;
 use super::timestamp::{elapsed, micros};
 use super::{PostgresStore, attempts, bisect, column, count, detail, small};
 use crate::domain::dead_letter::{DeadReason, Resolution, RetryStep};
+use crate::domain::label::Label;
 use crate::domain::order::{OrderId, State};
 use crate::port::dead_letters::{
     DeadLetterCount, DeadLetterFilter, DeadLetters, Decision, Redriven, Resolved, StoredDeadLetter,

@@ -14,7 +14,7 @@ use super::connect::follow;
 use super::sentinel::Sentinels;
 use crate::config::SecretUrl;
 use crate::config::redis_url::RedisServers;
-use crate::event::{Dependency, Event, Observers};
+use crate::event::{Backend, DependencyEvent, Observers};
 
 /// Longest time for a connection to the right server, whoever has to be asked for it.
 const FIND_TIMEOUT: Duration = Duration::from_secs(5);
@@ -64,7 +64,7 @@ impl Servers {
             Err(std::io::Error::new(std::io::ErrorKind::TimedOut, problem).into())
         });
         if found.is_ok() {
-            self.observers.emit(Event::ConnectionOpened(Dependency::Queue));
+            self.observers.emit(DependencyEvent::ConnectionOpened(Backend::Queue));
         }
         found
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::breaker::{Admission, Breaker, Change, Refused, Room};
-use crate::event::{BreakerState, Dependency, Event, Observers};
+use crate::event::{BreakerState, Dependency, DependencyEvent, FulfillerEvent, Observers};
 
 /// Calls are refused from now on, as one has failed.
 pub(super) struct Refusal {
@@ -34,7 +34,7 @@ impl Gate {
         let mut breaker = self.breaker();
         let admission = breaker.admit(Instant::now())?;
         if admission.is_probe() {
-            self.observers.emit(Event::BreakerMoved(BreakerState::HalfOpen));
+            self.observers.emit(FulfillerEvent::BreakerMoved(BreakerState::HalfOpen));
         }
         Ok(Pass { gate: self, admission: Some(admission) })
     }
@@ -64,13 +64,13 @@ impl Gate {
         match change {
             Some(Change::Opened { retry_in }) => {
                 let error = breaker.reason().unwrap_or_default();
-                self.observers.emit(Event::BreakerMoved(BreakerState::Open));
+                self.observers.emit(FulfillerEvent::BreakerMoved(BreakerState::Open));
                 let dependency = Dependency::Fulfiller;
-                self.observers.emit(Event::DependencyDown { dependency, error, retry_in });
+                self.observers.emit(DependencyEvent::Down { dependency, error, retry_in });
             }
             Some(Change::Closed) => {
-                self.observers.emit(Event::BreakerMoved(BreakerState::Closed));
-                self.observers.emit(Event::DependencyUp(Dependency::Fulfiller));
+                self.observers.emit(FulfillerEvent::BreakerMoved(BreakerState::Closed));
+                self.observers.emit(DependencyEvent::Up(Dependency::Fulfiller));
             }
             None => return,
         }

@@ -7,7 +7,7 @@ use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit, watch};
 
-use crate::event::{Event, Limiter, Observers};
+use crate::event::{FulfillerEvent, Limiter, Observers};
 
 /// The share of a second's calls that may go at once: as coarse as timers are at high rates.
 const BURSTS_PER_SECOND: u32 = 20;
@@ -79,7 +79,7 @@ impl Limits {
         }
         let began = Instant::now();
         let place = tokio::time::timeout_at(until.into(), places.acquire()).await;
-        self.observers.emit(Event::LimiterWaited { limiter: Limiter::Concurrency, took: began.elapsed() });
+        self.observers.emit(FulfillerEvent::LimiterWaited { limiter: Limiter::Concurrency, took: began.elapsed() });
         Some(Place(Some(place.ok()?.ok()?)))
     }
 
@@ -91,7 +91,7 @@ impl Limits {
         }
         let began = Instant::now();
         let allowed = tokio::time::timeout_at(until.into(), rate.next()).await.is_ok();
-        self.observers.emit(Event::LimiterWaited { limiter: Limiter::Rate, took: began.elapsed() });
+        self.observers.emit(FulfillerEvent::LimiterWaited { limiter: Limiter::Rate, took: began.elapsed() });
         allowed
     }
 }

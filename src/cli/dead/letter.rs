@@ -5,6 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 
 use crate::cli::output::{in_one_line, rounded};
+use crate::domain::label::Label;
 use crate::domain::order::iso_8601;
 use crate::port::dead_letters::{Resolved, StoredDeadLetter};
 

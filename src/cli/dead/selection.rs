@@ -8,6 +8,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use crate::config::environment::Environment;
 use crate::config::values;
 use crate::domain::dead_letter::DeadReason;
+use crate::domain::label::Label;
 use crate::domain::order::OrderId;
 use crate::port::dead_letters::{DeadLetterFilter, Decision};
 
@@ -38,9 +39,8 @@ pub(super) struct FilterOptions {
 }
 
 fn reason() -> impl TypedValueParser<Value = DeadReason> {
-    PossibleValuesParser::new(DeadReason::ALL.map(DeadReason::as_str)).try_map(|text| {
-        DeadReason::ALL.into_iter().find(|reason| reason.as_str() == text).ok_or_else(|| format!("no reason: {text}"))
-    })
+    PossibleValuesParser::new(DeadReason::all().map(DeadReason::as_str))
+        .try_map(|text| DeadReason::from_label(&text).ok_or_else(|| format!("no reason: {text}")))
 }
 
 impl FilterOptions {

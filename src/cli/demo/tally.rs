@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::event::{Event, Observer, RetryReason};
+use crate::event::{Event, LifecycleEvent, Observer, OrderEvent, RetryReason};
 
 /// What happened so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -79,58 +79,44 @@ impl Tally {
     }
 }
 
-impl Observer for Tally {
-    fn observe(&self, event: &Event<'_>) {
-        match event {
-            Event::Started { .. } => self.counts.send_modify(|counts| counts.started = true),
-            Event::Fulfilled { age, .. } => {
+impl Tally {
+    fn observe_order(&self, event: &OrderEvent<'_>) {
+        match *event {
+            OrderEvent::Fulfilled { age, .. } => {
                 if let Some(age) = age {
-                    self.ages.lock().unwrap_or_else(PoisonError::into_inner).add(*age);
+                    self.ages.lock().unwrap_or_else(PoisonError::into_inner).add(age);
                 }
                 self.counts.send_modify(|counts| counts.fulfilled += 1);
             }
-            Event::Retried { reason, .. } if is_failure(*reason) => {
+            OrderEvent::Retried { reason, .. } if is_failure(reason) => {
                 self.counts.send_modify(|counts| counts.retried += 1);
             }
-            Event::DeadLettered { .. } => self.counts.send_modify(|counts| counts.dead_letters += 1),
-            Event::InFlight(in_flight) => {
-                self.counts.send_modify(|counts| counts.in_flight = u64::try_from(*in_flight).unwrap_or(u64::MAX));
+            OrderEvent::DeadLettered { .. } => self.counts.send_modify(|counts| counts.dead_letters += 1),
+            OrderEvent::InFlight(in_flight) => {
+                self.counts.send_modify(|counts| counts.in_flight = u64::try_from(in_flight).unwrap_or(u64::MAX));
             }
-            Event::Retried { .. }
-            | Event::Beat(_)
-            | Event::StageDone { .. }
-            | Event::CallBegan { .. }
-            | Event::CallOver { .. }
-            | Event::ClaimsHeldBack { .. }
-            | Event::DependencyDown { .. }
-            | Event::DependencyUp(_)
-            | Event::AttemptStarted { .. }
-            | Event::CallEnded { .. }
-            | Event::RequestEnded { .. }
-            | Event::BreakerMoved(_)
-            | Event::LimiterWaited { .. }
-            | Event::RepeatPutOff { .. }
-            | Event::AttemptFailed { .. }
-            | Event::AlreadyFinal { .. }
-            | Event::Skipped { .. }
-            | Event::Superseded { .. }
-            | Event::RowsLocked { .. }
-            | Event::LeaseLost { .. }
-            | Event::ReconcilerLeads(_)
-            | Event::Reconciled
-            | Event::DriftFound { .. }
-            | Event::LeftAlone { .. }
-            | Event::DepthRead(_)
-            | Event::TracesExported
-            | Event::SpansSent { .. }
-            | Event::SpanDropped
-            | Event::OpenOrdersRead(_)
-            | Event::ConnectionsRead(_)
-            | Event::ConnectionOpened(_)
-            | Event::ConnectionAwaited { .. }
-            | Event::CanaryWoke { .. }
-            | Event::Draining { .. }
-            | Event::Drained { .. } => {}
+            OrderEvent::Retried { .. }
+            | OrderEvent::ClaimsThrottled { .. }
+            | OrderEvent::AttemptStarted { .. }
+            | OrderEvent::AttemptFailed { .. }
+            | OrderEvent::AlreadyFinal { .. }
+            | OrderEvent::Skipped { .. }
+            | OrderEvent::Superseded { .. }
+            | OrderEvent::LeaseLost { .. } => {}
+        }
+    }
+}
+
+impl Observer for Tally {
+    fn observe(&self, event: &Event<'_>) {
+        match event {
+            Event::Lifecycle(LifecycleEvent::Started { .. }) => self.counts.send_modify(|counts| counts.started = true),
+            Event::Order(event) => self.observe_order(event),
+            Event::Lifecycle(_)
+            | Event::Dependency(_)
+            | Event::Fulfiller(_)
+            | Event::Reconciler(_)
+            | Event::Telemetry(_) => {}
         }
     }
 }
@@ -190,17 +176,18 @@ impl Ages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Subject;
+    use crate::domain::label::Label;
+    use crate::event::AttemptRef;
 
-    const SUBJECT: Subject<'_> = Subject { order_id: None, correlation_id: None, attempt: 1, trace: None };
+    const ATTEMPT: AttemptRef<'_> = AttemptRef { order_id: None, correlation_id: None, number: 1, trace: None };
 
     fn fulfilled(milliseconds: u64) -> Event<'static> {
         let age = Some(Duration::from_millis(milliseconds));
-        Event::Fulfilled { subject: SUBJECT, took: Duration::ZERO, age, reference: None }
+        OrderEvent::Fulfilled { attempt: ATTEMPT, took: Duration::ZERO, age, reference: None }.into()
     }
 
     fn retried(reason: RetryReason) -> Event<'static> {
-        Event::Retried { subject: SUBJECT, reason, after: Duration::ZERO }
+        OrderEvent::Retried { attempt: ATTEMPT, reason, after: Duration::ZERO }.into()
     }
 
     #[test]
@@ -219,7 +206,7 @@ mod tests {
     #[test]
     fn retries_that_spent_no_attempt_are_not_counted() {
         let tally = Tally::default();
-        for reason in RetryReason::ALL {
+        for reason in RetryReason::all() {
             tally.observe(&retried(reason));
         }
         assert_eq!(tally.counts().retried, 6);

@@ -21,7 +21,7 @@ pub use super::variables::TraceError;
 use super::variables::ask_for_traces;
 use crate::config::environment::Environment;
 use crate::config::{QueueTarget, Settings, redact};
-use crate::event::{Event, Observers};
+use crate::event::{Observers, TelemetryEvent};
 
 const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
 const RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
@@ -63,7 +63,7 @@ pub fn start(
     };
     let tracer =
         Tracer::new(provider.tracer(env!("CARGO_PKG_NAME")), settings.tracing_propagation, queue, system, name);
-    observers.emit(Event::TracesExported);
+    observers.emit(TelemetryEvent::TracesExported);
     Ok((tracer, Some(Export { provider })))
 }
 
@@ -106,7 +106,7 @@ impl SpanExporter for Watched {
         self.queue.taken(spans);
         let result = self.exporter.export(batch).await;
         let error = result.as_ref().err().map(told);
-        self.observers.emit(Event::SpansSent { spans, error: error.as_deref() });
+        self.observers.emit(TelemetryEvent::SpansSent { spans, error: error.as_deref() });
         result
     }
 

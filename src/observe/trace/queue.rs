@@ -9,7 +9,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, Span, SpanData, SpanProcessor};
 
-use crate::event::{Event, Observers};
+use crate::event::{Observers, TelemetryEvent};
 
 /// How many spans wait, for both ends and for whoever decides whether there are to be more.
 #[derive(Debug, Clone)]
@@ -51,7 +51,7 @@ impl Queue {
     }
 
     fn drop_one(&self) {
-        self.observers.emit(Event::SpanDropped);
+        self.observers.emit(TelemetryEvent::SpanDropped);
     }
 }
 

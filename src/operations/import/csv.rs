@@ -3,6 +3,7 @@
 use std::io::{self, BufRead};
 
 use csv_core::{ReadRecordResult, ReaderBuilder, Terminator};
+use enum_map::EnumMap;
 
 use super::lines::{Line, Lines};
 use super::{Columns, Entry, Field, IntakeError, MAX_LINE_BYTES, Rejection, Row, fields, listed};
@@ -14,8 +15,8 @@ pub(super) struct CsvOrders<R> {
     records: Records<R>,
     header: Vec<u8>,
     width: usize,
-    /// The position of each field's column, in the order of [`Field::ALL`].
-    positions: [Option<usize>; 4],
+    /// The position of each field's column.
+    positions: EnumMap<Field, Option<usize>>,
 }
 
 impl<R: BufRead> CsvOrders<R> {
@@ -26,10 +27,7 @@ impl<R: BufRead> CsvOrders<R> {
             Some(Err(Rejection { line, reason, .. })) => return Err(IntakeError::Header { line, reason }),
             Some(Ok(header)) => header,
         };
-        let mut positions = [None; 4];
-        for (position, field) in positions.iter_mut().zip(Field::ALL) {
-            *position = find(&header.fields, field, columns)?;
-        }
+        let positions = EnumMap::try_from_fn(|field| find(&header.fields, field, columns))?;
         Ok(Self { records, width: header.fields.len(), header: header.raw, positions })
     }
 
@@ -51,14 +49,12 @@ impl<R: BufRead> CsvOrders<R> {
         if record.fields.len() != self.width {
             return Err(format!("has {} fields, the line of column names has {}", record.fields.len(), self.width));
         }
-        let [product, quantity, price, correlation_id] = self
-            .positions
-            .map(|position| position.and_then(|position| record.fields.get(position)).map(String::as_str));
+        let field = |field| self.positions[field].and_then(|position| record.fields.get(position)).map(String::as_str);
         let texts = fields::Texts {
-            product: product.unwrap_or_default(),
-            quantity: quantity.unwrap_or_default(),
-            price,
-            correlation_id,
+            product: field(Field::Product).unwrap_or_default(),
+            quantity: field(Field::Quantity).unwrap_or_default(),
+            price: field(Field::Price),
+            correlation_id: field(Field::CorrelationId),
         };
         let (order, correlation_id) = fields::order(&texts)?;
         Ok(Row { line: record.line, order, correlation_id })

@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use clap::ValueEnum;
+use crate::domain::label::Label;
 
-use crate::testing::Named;
-
-/// The variable that names the bug. Read once.
+/// Names the bug, in kebab case. Read once.
 const VARIABLE: &str = "FULFILLMENT_MUTANT";
 
-/// A bug. [`VARIABLE`] has its name ([`Named::name`]).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+/// A bug.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, enum_map::Enum, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Mutant {
     /// A message is settled before its order's row is written.
     AckBeforeCommit,
@@ -134,8 +133,8 @@ static ACTIVE: LazyLock<Active> = LazyLock::new(|| match std::env::var(VARIABLE)
 /// # Errors
 /// When there is no such mutant, or it would change nothing: it must not pass for one that was noticed, or survived.
 fn activate(name: &str) -> Result<Active, String> {
-    let Some(mutant) = Mutant::named(name) else {
-        let names: Vec<String> = Mutant::value_variants().iter().map(Named::name).collect();
+    let Some(mutant) = Mutant::from_label(&name) else {
+        let names: Vec<&str> = Mutant::all().map(Mutant::as_str).collect();
         return Err(format!("{VARIABLE}={name}: there are {}", names.join(", ")));
     };
     let mut texts: HashMap<&'static str, String> = HashMap::new();
@@ -160,7 +159,7 @@ fn refuse(problem: &str) -> ! {
 /// Says in the log which bug this process has, if any.
 pub(crate) fn announce() {
     if let Some(mutant) = ACTIVE.mutant {
-        tracing::warn!(mutant = mutant.name(), "this worker has a bug on purpose");
+        tracing::warn!(mutant = mutant.as_str(), "this worker has a bug on purpose");
     }
 }
 

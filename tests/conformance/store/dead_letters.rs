@@ -1,6 +1,7 @@
 //! Messages that were given up.
 
 use fulfillment_worker::domain::dead_letter::DeadReason;
+use fulfillment_worker::domain::label::Label;
 use fulfillment_worker::domain::order::OrderId;
 use fulfillment_worker::port::dead_letters::DeadLetterFilter;
 use fulfillment_worker::port::store::DeadLetter;

@@ -5,6 +5,7 @@ use rusqlite::{CachedStatement, Connection, named_params};
 use crate::WorkerId;
 use crate::backend::sqlite::database::now_micros;
 use crate::domain::dead_letter::truncate_detail;
+use crate::domain::label::Label;
 use crate::domain::order::OrderId;
 use crate::port::store::DeadLetter;
 

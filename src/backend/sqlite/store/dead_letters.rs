@@ -10,6 +10,7 @@ use super::transition::{Entry, Orders, Timeline};
 use super::{SqliteStore, SqliteStoreOptions};
 use crate::backend::sqlite::database::{elapsed, micros, now_micros};
 use crate::domain::dead_letter::{DeadReason, Resolution, RetryStep, truncate_detail};
+use crate::domain::label::Label;
 use crate::domain::order::{OrderId, State, Step, admit};
 use crate::port::dead_letters::{
     DeadLetterCount, DeadLetterFilter, DeadLetters, Decision, Redriven, Resolved, StoredDeadLetter,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fulfillment_worker::domain::dead_letter::Resolution;
+use fulfillment_worker::domain::label::Label;
 use fulfillment_worker::domain::order::OrderId;
 use fulfillment_worker::port::dead_letters::DeadLetterFilter;
 use fulfillment_worker::port::queue::{Depth, Disposition, ReceiptState, Settlement};

@@ -6,14 +6,16 @@ use std::fmt;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
+use enum_map::Enum;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, LabelSetEncoder, MetricEncoder};
 use prometheus_client::metrics::exemplar::{CounterWithExemplar, HistogramWithExemplars};
 use prometheus_client::metrics::histogram::{Histogram, NativeHistogramConfig};
 use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
+use strum::IntoStaticStr;
 
-use super::instruments::{AttemptStatus, plain, seconds};
 use super::labelled::Labelled;
+use super::registering::{plain, seconds};
 use crate::observe::trace::TraceContext;
 
 /// Given: dashboards that exist ask for these.
@@ -23,6 +25,14 @@ const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 const NATIVE_GROWTH: f64 = 1.1;
 /// What a series may take in Prometheus's memory; enough for 1 ms to 20 minutes at full resolution.
 const NATIVE_BUCKETS: usize = 160;
+
+/// How an attempt ended, as in the given `status` label.
+#[derive(Debug, Clone, Copy, Enum, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub(super) enum AttemptStatus {
+    Success,
+    Error,
+}
 
 /// Attempts that ended, and how long they took.
 pub(super) struct Attempts {
@@ -36,21 +46,17 @@ impl Attempts {
     /// Makes them, each at its start value. In `native` the histogram has the same name: it takes the other one's place
     /// in formats that know native buckets.
     pub(super) fn register(registry: &mut Registry, native: &mut Registry) -> Self {
-        let attempts = Self {
-            count: Labelled::new("status", &AttemptStatus::ALL, AttemptStatus::as_str, TracedCounter::default),
-            duration: Labelled::new("status", &AttemptStatus::ALL, AttemptStatus::as_str, || {
-                HistogramWithExemplars::new(SECONDS.into_iter())
-            }),
-            native: Labelled::new("status", &AttemptStatus::ALL, AttemptStatus::as_str, || {
-                let config = NativeHistogramConfig::new(NATIVE_GROWTH).max_buckets(NATIVE_BUCKETS);
-                Histogram::new_classic_and_native(SECONDS, config)
-            }),
-        };
-        plain(registry, "orders_processed", "Attempts that ended, by how", &attempts.count);
         let (name, help) = ("order_processing_duration", "Time from the claim of an order to the end of its attempt");
-        seconds(registry, name, help, &attempts.duration);
-        seconds(native, name, help, &attempts.native);
-        attempts
+        let with_exemplars = || HistogramWithExemplars::new(SECONDS.into_iter());
+        let with_native_buckets = || {
+            let config = NativeHistogramConfig::new(NATIVE_GROWTH).max_buckets(NATIVE_BUCKETS);
+            Histogram::new_classic_and_native(SECONDS, config)
+        };
+        Self {
+            count: plain(registry, "orders_processed", "Attempts that ended, by how", Labelled::new("status")),
+            duration: seconds(registry, name, help, Labelled::with("status", with_exemplars)),
+            native: seconds(native, name, help, Labelled::with("status", with_native_buckets)),
+        }
     }
 
     /// An attempt ended. Its span is told only if it was sampled, as no other one can be looked up.
@@ -59,9 +65,9 @@ impl Attempts {
         // The library gives up on a moment before 1970, which a clock that was never set can have.
         let at = span.map(|_| SystemTime::now().max(SystemTime::UNIX_EPOCH));
         let took = took.as_secs_f64();
-        self.count.with(status, |count| count.inc(span, at));
-        self.duration.with(status, |histogram| histogram.observe(took, span, at));
-        self.native.with(status, |histogram| histogram.observe(took));
+        self.count[status].inc(span, at);
+        self.duration[status].observe(took, span, at);
+        self.native[status].observe(took);
     }
 }
 
