@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::config::Origins;
 use crate::config::environment::Environment;
-use crate::config::layers::{self, LayerError, Origins};
+use crate::config::layers::{self, LayerError};
 
 mod completions;
 mod config;
@@ -21,7 +22,6 @@ mod migrate;
 mod order;
 mod output;
 mod run;
-pub mod signals;
 mod status;
 mod submit;
 mod verify;
@@ -102,7 +102,7 @@ pub fn main() -> ExitCode {
     let environment = Environment::of_process();
     match parse(&arguments, &environment).and_then(|invocation| execute(invocation, &environment)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Err(failure) => output::report(failure),
     }
 }
 

@@ -45,8 +45,6 @@ const STILL_CIRCLES: &[&str] = &[
     "backend::redis::cluster",
     "backend::sqlite::database::error",
     "backend::warehouse_http::client",
-    "cli::failure",
-    "config::http",
     "engine",
     "observe::metrics::calls",
     "port::dead_letters",

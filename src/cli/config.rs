@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::failure::Failure;
 use super::output;
+use crate::config::Origins;
 use crate::config::environment::Environment;
-use crate::config::layers::Origins;
 use crate::config::options::{self, RunOptions};
 
 /// Print every option of `run` with its value and where it is from, secrets redacted, or what is wrong with them

@@ -3,8 +3,8 @@
 use clap::{Args, Subcommand};
 
 use super::failure::Failure;
+use crate::config::Origins;
 use crate::config::environment::Environment;
-use crate::config::layers::Origins;
 
 mod discard;
 pub(super) mod letter;

@@ -13,7 +13,6 @@ use url::Url;
 use super::failure::Failure;
 use super::{output, run};
 use crate::WorkerId;
-use crate::cli::signals;
 use crate::config::values::{self, Latency};
 use crate::config::{
     Backends, FulfillerTarget, HttpTarget, LogFormat, LogSettings, Origin, Propagation, QueueTarget, SecretUrl,
@@ -22,6 +21,7 @@ use crate::config::{
 use crate::domain::retry::{RetryPolicy, WhenAmbiguous};
 use crate::service::Service;
 use crate::service::backends::{self, Opened, StartError};
+use crate::service::drain_on_signals;
 use crate::warehouse::{self, Behaviour, Stats, Warehouse};
 
 mod feed;
@@ -92,7 +92,7 @@ pub(super) async fn demo(arguments: Arguments) -> Result<(), Failure> {
     let settings = settings(&arguments, &folder.path().join("demo.db"), url);
     let backends = settings.backends.clone();
     let tally = Arc::new(Tally::default());
-    let drain = signals::on_signals().map_err(|error| Failure::Work(error.to_string()))?;
+    let drain = drain_on_signals()?;
     let mut engine = tokio::spawn(Service::new(settings).log(log).observer(tally.clone()).run(drain.clone()));
     tokio::select! {
         () = tally.started() => {}
@@ -138,7 +138,7 @@ async fn open_warehouse(
     let no_port = |error| Failure::Work(format!("no port for the demo's warehouse: {error}"));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(no_port)?;
     let address = listener.local_addr().map_err(no_port)?;
-    let url = Url::parse(&format!("http://{address}/shipments")).map_err(|error| Failure::Work(error.to_string()))?;
+    let url = Url::parse(&format!("http://{address}/shipments")).map_err(Failure::work)?;
     tokio::spawn(warehouse.clone().serve(listener, stop));
     Ok((warehouse, SecretUrl::new(url)))
 }

@@ -1,18 +1,14 @@
 //! `migrate`: the worker's own tables.
 
-use std::time::Instant;
-
 use clap::Args;
 
+use super::connect::{self, ConnectOptions};
 use super::failure::Failure;
-use super::{connect, output};
+use super::output;
 use crate::WorkerId;
 use crate::backend::sqlite::database as sqlite;
+use crate::config::Origins;
 use crate::config::StoreTarget;
-use crate::config::layers::Origins;
-use crate::config::options::BackendOptions;
-use crate::config::values::{self, Patience};
-use crate::domain::retry;
 use crate::service::backends;
 
 /// Make or update the worker's own tables
@@ -21,6 +17,7 @@ use crate::service::backends;
 /// are left as they are. In an embedded database `orders` and `products` are made too. Safe to run at any time and by
 /// several at once.
 #[derive(Debug, Args)]
+#[command(mut_arg("wait", |wait| wait.default_value("30s")))]
 #[command(after_long_help = "\
 Examples:
   DATABASE_URL=postgres://owner@db/shop fulfillment-worker migrate
@@ -32,16 +29,12 @@ pub(super) struct Arguments {
     #[arg(long)]
     print: bool,
 
-    /// How long to wait for the store: a duration, or `forever`
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::patience)]
-    wait: Patience,
-
     #[command(flatten)]
-    backends: BackendOptions,
+    connect: ConnectOptions,
 }
 
 pub(super) async fn migrate(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
-    let backends = arguments.backends.resolve(origins)?;
+    let backends = arguments.connect.resolve(origins)?;
     if arguments.print {
         let sql = match backends.store {
             StoreTarget::Postgres(_) => crate::backend::postgres::migration_sql(),
@@ -50,23 +43,7 @@ pub(super) async fn migrate(arguments: Arguments, origins: &Origins) -> Result<(
         return output::print(sql.trim_end());
     }
     let store = backends::open_store(&backends, &WorkerId::fresh())?;
-    let began = Instant::now();
-    let mut say = connect::patient_notes();
-    let mut failures = 0;
-    let applied = loop {
-        let error = match store.migrate().await {
-            Ok(applied) => break applied,
-            Err(error) => error,
-        };
-        failures += 1;
-        match retry::dependency_pause(failures, began.elapsed(), arguments.wait.limit()) {
-            Some(pause) if error.is_transient() => {
-                say(&error.to_string());
-                tokio::time::sleep(pause).await;
-            }
-            _ => return Err(Failure::Work(error.to_string())),
-        }
-    };
+    let applied = connect::until_answered(arguments.connect.wait(), async || store.migrate().await).await?;
     for migration in &applied {
         output::print(&format!("applied {migration}"))?;
     }

@@ -5,12 +5,11 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
+use super::connect::ConnectOptions;
 use super::dead::letter;
 use super::failure::Failure;
-use super::{connect, output};
-use crate::config::layers::Origins;
-use crate::config::options::BackendOptions;
-use crate::config::values::{self, Patience};
+use super::output;
+use crate::config::Origins;
 use crate::domain::order::{IdempotencyKey, OrderId, iso_8601};
 use crate::port::store::{BuriedLetter, LetterFilter, OrderReport, OrderStore, StoreError, TimelineEntry};
 
@@ -34,19 +33,13 @@ pub(super) struct Arguments {
     #[arg(long)]
     json: bool,
 
-    /// How long to wait for the store: a duration, or `forever`
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::patience)]
-    wait: Patience,
-
     #[command(flatten)]
-    backends: BackendOptions,
+    connect: ConnectOptions,
 }
 
 pub(super) async fn order(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
-    let backends = arguments.backends.resolve(origins)?;
-    let store = connect::store(&backends, arguments.wait.limit()).await?;
-    let history =
-        History::of(&*store, OrderId(arguments.id)).await.map_err(|error| Failure::Work(error.to_string()))?;
+    let (backends, store) = arguments.connect.open_store(origins).await?;
+    let history = History::of(&*store, OrderId(arguments.id)).await.map_err(Failure::work)?;
     let Some(history) = history else {
         return Err(Failure::Work(format!("there is no order {} in {}", arguments.id, backends.store)));
     };

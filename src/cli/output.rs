@@ -1,14 +1,23 @@
-//! Standard output for results, standard error for everything said on the way.
+//! Results go to standard output, everything else to standard error.
 
 use std::io::{self, Write};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use super::failure::Failure;
+use crate::config::redact;
+
+/// Exit codes as the contract has them.
+const FAILED_AT_WORK: u8 = 1;
+const WRONG_USAGE: u8 = 2;
 
 /// Prints a result and a line end.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|error| Failure::of_output(&error))
+    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::OutputClosed,
+        _ => Failure::Work(format!("can't write to standard output: {error}")),
+    })
 }
 
 /// Prints a result as one line of JSON.
@@ -17,14 +26,34 @@ pub(super) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     print(&text)
 }
 
-/// Says something on standard error. If nobody can read that, nothing can be done about it.
+/// Writes a line to standard error. An error of that has nowhere to go.
 pub(super) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// Says what went wrong, in one line.
-pub(super) fn error(text: &str) {
-    note(&format!("error: {}", text.replace(['\n', '\r'], " ")));
+/// Shows why a command failed, and gives its exit code.
+pub(super) fn report(failure: Failure) -> ExitCode {
+    let (message, code) = match failure {
+        Failure::OutputClosed => return ExitCode::SUCCESS,
+        Failure::Usage(message) => (message, WRONG_USAGE),
+        Failure::Work(message) => (message, FAILED_AT_WORK),
+        Failure::Clap(error) => return report_clap(&error),
+    };
+    note(&format!("error: {}", message.replace(['\n', '\r'], " ")));
+    ExitCode::from(code)
+}
+
+fn report_clap(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    let shown = redact::user_info(&text);
+    // An error quotes what was typed; help and version quote nothing.
+    if error.use_stderr() && shown != text {
+        note(shown.trim_end());
+    } else {
+        // With colours.
+        let _ = error.print();
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(WRONG_USAGE))
 }
 
 /// An age to the second, as nobody reads more.

@@ -4,12 +4,12 @@ use clap::Args;
 
 use super::connect;
 use super::failure::Failure;
-use crate::cli::signals;
-use crate::config::layers::Origins;
+use crate::config::Origins;
 use crate::config::options::RunOptions;
 use crate::config::{LogFormat, LogSettings};
 use crate::observe::logging::{self, Filter, Log};
 use crate::service::Service;
+use crate::service::drain_on_signals;
 
 /// Run the service: take orders from the queue and work them off until told to stop
 ///
@@ -37,11 +37,10 @@ pub(super) async fn run(arguments: Arguments, origins: &Origins) -> Result<(), F
     #[cfg(feature = "faults")]
     crate::testing::mutant::announce();
     tracing::debug!(?settings, "configuration");
-    if let Some(doubt) = connect::doubt(&settings.backends) {
-        tracing::warn!("{doubt}");
+    if let Some(warning) = connect::configuration_warning(&settings.backends) {
+        tracing::warn!("{warning}");
     }
-    let drain =
-        signals::on_signals().map_err(|error| Failure::Work(format!("signals can't be listened for: {error}")))?;
+    let drain = drain_on_signals()?;
     Ok(Service::new(settings).log(log).run(drain).await?)
 }
 
@@ -52,5 +51,5 @@ pub(super) fn start_logging(log: &LogSettings) -> Result<Log, Failure> {
         Some(LogFormat::Text) => logging::LogFormat::Text,
     };
     let filter = Filter::new(&log.filter, &log.filter_origin.to_string());
-    logging::init(format, Some(filter)).map_err(|error| Failure::Work(error.to_string()))
+    logging::init(format, Some(filter)).map_err(Failure::work)
 }

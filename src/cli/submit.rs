@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
+use super::connect::{self, ConnectOptions};
 use super::failure::Failure;
-use super::{connect, output};
-use crate::cli::signals;
-use crate::config::layers::Origins;
-use crate::config::options::BackendOptions;
-use crate::config::values::{self, Migrate, Patience};
+use super::output;
+use crate::config::Origins;
+use crate::config::values::Migrate;
 use crate::operations::import::submit::{self, BATCH};
 use crate::operations::import::{Columns, Field, Format};
 use crate::service::backends::Opened;
+use crate::service::drain_on_signals;
 
 mod collect;
 mod rejects;
@@ -29,6 +29,7 @@ use collect::Collected;
 /// An order has a product (at most 255 characters), a quantity (1 to 2147483647), and optionally a price (0 to
 /// 99999999.99, for a product that has to be made) and a correlation_id.
 #[derive(Debug, Args)]
+#[command(mut_arg("wait", |wait| wait.default_value("30s")))]
 #[command(after_long_help = "\
 Examples:
   fulfillment-worker submit orders.csv
@@ -72,12 +73,8 @@ pub(super) struct Arguments {
     #[arg(long, value_enum, default_value_t = Migrate::Auto)]
     migrate: Migrate,
 
-    /// How long to wait for queue and store: a duration, or `forever`
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::patience)]
-    wait: Patience,
-
     #[command(flatten)]
-    backends: BackendOptions,
+    connect: ConnectOptions,
 }
 
 fn column(text: &str) -> Result<(Field, String), String> {
@@ -98,7 +95,7 @@ struct Outcome {
 }
 
 pub(super) async fn submit(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
-    let backends = arguments.backends.resolve(origins)?;
+    let backends = arguments.connect.resolve(origins)?;
     let mut columns = Columns::default();
     for (field, column) in &arguments.columns {
         if !columns.set(*field, column.clone()) {
@@ -115,9 +112,9 @@ pub(super) async fn submit(arguments: Arguments, origins: &Origins) -> Result<()
         let products: HashSet<&str> = collected.rows.iter().map(|row| row.order.product.as_str()).collect();
         outcome.products = products.len();
     } else if !collected.rows.is_empty() {
-        let stop = signals::on_signals().map_err(|error| Failure::Work(error.to_string()))?;
+        let stop = drain_on_signals()?;
         let migrate = arguments.migrate == Migrate::Auto;
-        let connecting = connect::connect(&backends, migrate, arguments.wait.limit());
+        let connecting = connect::connect(&backends, migrate, arguments.connect.wait());
         let opened = stop
             .run_until_cancelled(connecting)
             .await
@@ -159,7 +156,7 @@ async fn put_in(
         let done = if stop.is_cancelled() {
             Err("interrupted".to_owned())
         } else {
-            submit::submit(batch, &*opened.queue, &*opened.store, arguments.wait.limit())
+            submit::submit(batch, &*opened.queue, &*opened.store, arguments.connect.wait())
                 .await
                 .map_err(|error| error.to_string())
         };

@@ -6,12 +6,12 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
+use super::connect::ConnectOptions;
 use super::failure::Failure;
-use super::{connect, output};
+use super::output;
 use crate::config::Backends;
-use crate::config::layers::Origins;
-use crate::config::options::BackendOptions;
-use crate::config::values::{self, Patience};
+use crate::config::Origins;
+use crate::config::values;
 use crate::domain::order::OrderId;
 use crate::operations::verify::{self, Findings};
 
@@ -42,21 +42,13 @@ pub(super) struct Arguments {
           value_parser = values::duration(Duration::ZERO, Duration::from_secs(3600)))]
     pause: Duration,
 
-    /// How long to wait for queue and store: a duration, or `forever`
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::patience)]
-    wait: Patience,
-
     #[command(flatten)]
-    backends: BackendOptions,
+    connect: ConnectOptions,
 }
 
 pub(super) async fn verify(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
-    let backends = arguments.backends.resolve(origins)?;
-    connect::must_exist(&backends)?;
-    let opened = connect::connect(&backends, false, arguments.wait.limit()).await?;
-    let findings = verify::verify(&*opened.queue, &*opened.store, arguments.pause)
-        .await
-        .map_err(|error| Failure::Work(error.to_string()))?;
+    let (backends, opened) = arguments.connect.open(origins).await?;
+    let findings = verify::verify(&*opened.queue, &*opened.store, arguments.pause).await.map_err(Failure::work)?;
     if arguments.json {
         output::print_json(&Json::from(&findings))?;
     } else {

@@ -9,9 +9,9 @@ use clap::Args;
 use super::failure::Failure;
 use super::{output, run};
 use crate::admin;
-use crate::cli::signals;
-use crate::config::values::{self, Opaque};
-use crate::config::{LogSettings, Origin};
+use crate::config::values;
+use crate::config::{LogSettings, Origin, Secret};
+use crate::service::drain_on_signals;
 use crate::warehouse::{Behaviour, OpenError, Settings, Warehouse};
 
 /// A reference warehouse, to try the HTTP fulfiller on: right by default, wrong on command
@@ -40,11 +40,11 @@ pub(super) struct Arguments {
 
     /// Answer 401 without this bearer token
     #[arg(long, value_name = "TOKEN")]
-    token: Option<Opaque>,
+    token: Option<Secret>,
 
     /// Answer 401 without a Standard Webhooks signature by this secret; may be given several times
     #[arg(long = "secret", value_name = "whsec_BASE64")]
-    secrets: Vec<Opaque>,
+    secrets: Vec<Secret>,
 
     /// Makes repeatable what befalls which call
     #[arg(long, value_name = "N", value_parser = values::seed)]
@@ -67,10 +67,9 @@ pub(super) async fn warehouse(arguments: Arguments) -> Result<(), Failure> {
         token: arguments.token,
         secrets: arguments.secrets,
     })?;
-    let listener = admin::bind(arguments.listen).await.map_err(|error| Failure::Work(error.to_string()))?;
-    let address = listener.local_addr().map_err(|error| Failure::Work(error.to_string()))?;
-    let stop =
-        signals::on_signals().map_err(|error| Failure::Work(format!("signals can't be listened for: {error}")))?;
+    let listener = admin::bind(arguments.listen).await.map_err(Failure::work)?;
+    let address = listener.local_addr().map_err(Failure::work)?;
+    let stop = drain_on_signals()?;
     output::print(&format!("http://{address}/shipments"))?;
     Arc::new(warehouse).serve(listener, stop).await;
     Ok(())

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use super::{ConfigError, Origin};
+use super::origin::{ConfigError, Origin};
 
 /// What every option's own variable begins with.
 const PREFIX: &str = "FULFILLMENT_";

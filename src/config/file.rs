@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-use super::ConfigError;
+use super::origin::ConfigError;
 
 /// Far above any real configuration.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;

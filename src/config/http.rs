@@ -7,10 +7,11 @@ use std::time::Duration;
 use clap::Args;
 use url::Url;
 
-use super::layers::Origins;
-use super::settings::{ClientCertificate, HttpTarget, Secret, SecretUrl};
-use super::values::{self, Opaque, Switch};
-use super::{ConfigError, target};
+use super::origin::{ConfigError, Origins};
+use super::secret::{Secret, SecretUrl};
+use super::settings::{ClientCertificate, HttpTarget};
+use super::target;
+use super::values::{self, Switch};
 
 /// The largest file that is read for a secret, in bytes.
 const MAX_SECRET_FILE: u64 = 64 * 1024;
@@ -20,7 +21,7 @@ const MAX_SECRET_FILE: u64 = 64 * 1024;
 pub(super) struct HttpOptions {
     /// Bearer token; better in the environment or a file, as others can see command lines
     #[arg(long, value_name = "TOKEN")]
-    fulfiller_token: Option<Opaque>,
+    fulfiller_token: Option<Secret>,
 
     /// File that holds the bearer token
     #[arg(long, value_name = "FILE")]
@@ -28,7 +29,7 @@ pub(super) struct HttpOptions {
 
     /// Signing secrets, each whsec_ and base64, with blanks between them; the first is the newest
     #[arg(long, value_name = "SECRETS")]
-    fulfiller_secret: Option<Opaque>,
+    fulfiller_secret: Option<Secret>,
 
     /// File that holds the signing secrets
     #[arg(long, value_name = "FILE")]
@@ -117,7 +118,7 @@ impl HttpOptions {
 /// A secret that was given itself or by its file.
 fn secret(
     option: &str,
-    given: Option<Opaque>,
+    given: Option<Secret>,
     file: Option<PathBuf>,
     origins: &Origins,
 ) -> Result<Option<Secret>, ConfigError> {

@@ -3,7 +3,6 @@
 //! What the command line does not set is put into it, and then it is parsed once more: so each value, wherever it is
 //! from, goes through the same parser, and each option is defined once.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -13,23 +12,8 @@ use clap::{ArgMatches, Command};
 
 use super::environment::Environment;
 use super::file::ConfigFile;
-use super::{ConfigError, Origin, options, redact};
-
-/// Where the values of one invocation come from.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Origins(BTreeMap<String, Origin>);
-
-impl Origins {
-    /// Of one option, by its name without the dashes.
-    pub fn of(&self, option: &str) -> Origin {
-        self.0.get(option).cloned().unwrap_or(Origin::Default)
-    }
-
-    /// An error about an option's value.
-    pub(super) fn error(&self, option: &str, problem: String) -> ConfigError {
-        ConfigError::Value { option: option.to_owned(), origin: self.of(option), problem }
-    }
-}
+use super::origin::{ConfigError, Origin, Origins};
+use super::{options, redact};
 
 /// Why a command line can't be understood.
 #[derive(Debug, thiserror::Error)]
@@ -77,10 +61,10 @@ pub fn parse(
     let mut filled_in = Vec::new();
     for option in known.iter().filter(|option| offered.contains(option)) {
         if is_typed(chosen, option) {
-            origins.0.insert(option.clone(), Origin::CommandLine);
+            origins.set(option, Origin::CommandLine);
         } else if let Some((value, origin)) = beyond_command_line(option, environment, &file)? {
             filled_in.push(OsString::from(format!("--{option}={value}")));
-            origins.0.insert(option.clone(), origin);
+            origins.set(option, origin);
         }
     }
     // Right behind the subcommand, so that no `--` of the user's comes before.

@@ -4,15 +4,17 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgMatches, Args, Command};
 
 use super::http::HttpOptions;
-use super::layers::Origins;
+use super::origin::{ConfigError, Origins};
+use super::secret::Secret;
 use super::settings::{
     Backends, FulfillerTarget, LogFormat, LogSettings, Propagation, ReconcileSettings, Settings, Simulation,
 };
-use super::values::{Latency, Migrate, Opaque, Patience, Switch};
-use super::{ConfigError, redact, redis_url, target, values};
+use super::values::{Latency, Migrate, Patience, Switch};
+use super::{redact, redis_url, target, values};
 use crate::domain::retry::{RetryPolicy, WhenAmbiguous};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -26,7 +28,7 @@ pub struct BackendOptions {
     /// Where messages come from: redis://HOST/DB, redis-sentinel://HOST,HOST/DB?sentinelServiceName=NAME,
     /// redis-cluster://HOST,HOST, one of these with rediss for TLS, or sqlite:PATH
     #[arg(long, value_name = "URL", default_value = "sqlite:fulfillment.db")]
-    pub queue: Opaque,
+    pub queue: Secret,
 
     /// Name of the Redis list
     #[arg(long, value_name = "KEY", default_value = "fulfillment_queue", value_parser = values::text(512))]
@@ -34,7 +36,7 @@ pub struct BackendOptions {
 
     /// Where orders live: postgres://… or sqlite:PATH
     #[arg(long, value_name = "URL", default_value = "sqlite:fulfillment.db")]
-    pub store: Opaque,
+    pub store: Secret,
 
     /// Connections to Postgres at most, one of which renews leases
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(4..=500))]
@@ -65,7 +67,7 @@ pub struct RunOptions {
 struct WorkOptions {
     /// What does the work: `simulated`, or the http:// or https:// URL that orders are posted to
     #[arg(long, value_name = "URL", default_value = "simulated")]
-    fulfiller: Opaque,
+    fulfiller: Secret,
 
     /// How long one call to the fulfiller may take
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::duration(MILLISECOND, HOUR))]
@@ -93,7 +95,7 @@ struct WorkOptions {
 
     /// What becomes of an order when nobody knows whether its call was carried out: call again with the same key, or
     /// park it in the dead letters, for a fulfiller that doesn't honour keys
-    #[arg(long, value_enum, default_value_t = WhenAmbiguous::Retry)]
+    #[arg(long, default_value = "retry", value_parser = when_ambiguous())]
     ambiguous: WhenAmbiguous,
 
     /// How often orders are looked for that have no message; 0 for never
@@ -164,6 +166,14 @@ struct ProcessOptions {
     /// Traces are exported where the OTEL_* variables say so
     #[arg(long, value_enum, default_value_t = Propagation::Link)]
     tracing_propagation: Propagation,
+}
+
+fn when_ambiguous() -> impl TypedValueParser<Value = WhenAmbiguous> {
+    PossibleValuesParser::new([
+        PossibleValue::new("retry").help("Call again with the same key: at least once"),
+        PossibleValue::new("park").help("Dead-letter the order for a person to decide: at most once"),
+    ])
+    .map(|text| if text == "park" { WhenAmbiguous::Park } else { WhenAmbiguous::Retry })
 }
 
 /// The names of all options, in the order of `run --help`; `config` is not among them, as it can't stand in the file.

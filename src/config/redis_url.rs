@@ -7,7 +7,7 @@ use std::fmt;
 
 use url::Url;
 
-use super::SecretUrl;
+use super::secret::SecretUrl;
 
 /// Most sentinels or nodes that a URL may name.
 const MOST_NODES: usize = 100;

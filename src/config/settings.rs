@@ -6,52 +6,14 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Origin, redis_url};
+use super::origin::Origin;
+use super::secret::{Secret, SecretUrl};
 use crate::domain::retry::RetryPolicy;
-
-/// A URL that may hold a password: shows itself only redacted.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SecretUrl(url::Url);
-
-impl SecretUrl {
-    /// Wraps a parsed URL.
-    pub fn new(url: url::Url) -> Self {
-        Self(url)
-    }
-
-    /// The whole URL, password and all: for connecting only.
-    pub fn expose(&self) -> &url::Url {
-        &self.0
-    }
-}
-
-impl fmt::Display for SecretUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if redis_url::show(&self.0, f)? {
-            return Ok(());
-        }
-        let mut shown = self.0.clone();
-        // A URL that has a user or a password can carry another one. A user alone may be a key, as some services have it.
-        if shown.password().is_some() {
-            let _ = shown.set_password(Some("***"));
-        } else if !shown.username().is_empty() && shown.scheme().starts_with("http") {
-            let _ = shown.set_username("***");
-        }
-        shown.set_query(None);
-        shown.fmt(f)
-    }
-}
-
-impl fmt::Debug for SecretUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// Where messages come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum QueueTarget {
-    /// `redis://`, `redis-sentinel://` or `redis-cluster://`, or with TLS `rediss…`; see [`redis_url::parse`].
+    /// `redis://`, `redis-sentinel://` or `redis-cluster://`, or with TLS `rediss…`; see [`super::redis_url::parse`].
     Redis(SecretUrl),
     /// A file of the embedded database.
     Sqlite(PathBuf),
@@ -83,28 +45,6 @@ impl fmt::Display for StoreTarget {
             Self::Postgres(url) => url.fmt(f),
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
         }
-    }
-}
-
-/// A password, token or key: shows itself only as `***`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps the secret itself.
-    pub fn new(text: String) -> Self {
-        Self(text)
-    }
-
-    /// The secret itself: for using it, never for showing it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
     }
 }
 

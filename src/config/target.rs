@@ -9,7 +9,8 @@ use base64::prelude::BASE64_STANDARD as BASE64;
 use url::Url;
 
 use super::redis_url::{self, RedisServers};
-use super::settings::{QueueTarget, Secret, SecretUrl, StoreTarget};
+use super::secret::{Secret, SecretUrl};
+use super::settings::{QueueTarget, StoreTarget};
 
 const QUEUE_FORMS: &str = "expected redis://HOST:PORT/DB, redis-sentinel://HOST:PORT,HOST:PORT/DB?sentinelServiceName=NAME, \
                            redis-cluster://HOST:PORT,HOST:PORT, one of these with rediss for TLS, or sqlite:PATH";

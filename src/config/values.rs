@@ -1,33 +1,9 @@
 //! What the options' values look like: parsers for clap, each with an error that says what would be right.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::ValueEnum;
-
-/// Text that may hold a password. Never refused by clap, whose errors quote the value, and never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Opaque(String);
-
-impl Opaque {
-    /// The text itself: for parsing only.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for Opaque {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl fmt::Debug for Opaque {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
 
 /// Something that is done or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -235,10 +211,5 @@ mod tests {
         for wrong in ["-0.1", "1.01", "NaN", "inf", "5%", ""] {
             assert!(share(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn opaque_text_does_not_show_itself() {
-        assert_eq!(format!("{:?}", Opaque::from("hush".to_owned())), "***");
     }
 }

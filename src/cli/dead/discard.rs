@@ -4,14 +4,12 @@ use clap::Args;
 
 use super::outcome::{Outcome, plural};
 use super::selection::{DecisionOptions, Selection};
-use crate::cli::connect;
+use crate::cli::connect::ConnectOptions;
 use crate::cli::failure::Failure;
-use crate::cli::signals;
+use crate::config::Origins;
 use crate::config::environment::Environment;
-use crate::config::layers::Origins;
-use crate::config::options::BackendOptions;
-use crate::config::values::{self, Patience};
 use crate::port::store::{BuriedLetter, Decision, OrderStore, Resolution, StoreError};
+use crate::service::drain_on_signals;
 
 /// Letters decided about in one transaction.
 const BATCH: usize = 100;
@@ -20,6 +18,7 @@ const BATCH: usize = 100;
 ///
 /// Their orders stay `failed`. The letters stay too, marked, and can still be retried by their ids.
 #[derive(Debug, Args)]
+#[command(mut_arg("wait", |wait| wait.default_value("30s")))]
 #[command(after_long_help = "\
 Examples:
   fulfillment-worker dead discard 7 8 --why 'refunded by hand'
@@ -41,19 +40,14 @@ pub(super) struct Arguments {
     #[arg(long)]
     json: bool,
 
-    /// How long to wait for the store: a duration, or `forever`
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::patience)]
-    wait: Patience,
-
     #[command(flatten)]
-    backends: BackendOptions,
+    connect: ConnectOptions,
 }
 
 pub(super) async fn discard(arguments: Arguments, origins: &Origins, environment: &Environment) -> Result<(), Failure> {
-    let backends = arguments.backends.resolve(origins)?;
     let decision = arguments.decision.decision(environment);
-    let store = connect::store(&backends, arguments.wait.limit()).await?;
-    let stop = signals::on_signals().map_err(|error| Failure::Work(error.to_string()))?;
+    let (_, store) = arguments.connect.open_store(origins).await?;
+    let stop = drain_on_signals()?;
     let mut outcome = Outcome::new(&arguments.selection.ids, arguments.dry_run);
     let failed = |outcome: &Outcome, problem: String| {
         Failure::Work(format!("{problem}; {} discarded before", plural(outcome.discarded, "dead letter")))

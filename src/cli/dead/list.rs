@@ -5,11 +5,10 @@ use serde::Serialize;
 
 use super::letter;
 use super::selection::FilterOptions;
+use crate::cli::connect::ConnectOptions;
 use crate::cli::failure::Failure;
-use crate::cli::{connect, output};
-use crate::config::layers::Origins;
-use crate::config::options::BackendOptions;
-use crate::config::values::{self, Patience};
+use crate::cli::output;
+use crate::config::Origins;
 
 /// List dead letters, oldest first
 #[derive(Debug, Args)]
@@ -42,12 +41,8 @@ pub(super) struct Arguments {
     #[arg(long)]
     json: bool,
 
-    /// How long to wait for the store: a duration, or `forever`
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::patience)]
-    wait: Patience,
-
     #[command(flatten)]
-    backends: BackendOptions,
+    connect: ConnectOptions,
 }
 
 #[derive(Debug, Serialize)]
@@ -58,12 +53,11 @@ struct Page<'a> {
 }
 
 pub(super) async fn list(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
-    let backends = arguments.backends.resolve(origins)?;
-    let store = connect::store(&backends, arguments.wait.limit()).await?;
+    let (_, store) = arguments.connect.open_store(origins).await?;
     let filter = arguments.filter.filter(arguments.resolved);
-    let failed = |error: crate::port::store::StoreError| Failure::Work(error.to_string());
-    let letters = store.dead_letters(&filter, arguments.after, usize::from(arguments.limit)).await.map_err(failed)?;
-    let count = store.count_dead_letters(&filter).await.map_err(failed)?;
+    let letters =
+        store.dead_letters(&filter, arguments.after, usize::from(arguments.limit)).await.map_err(Failure::work)?;
+    let count = store.count_dead_letters(&filter).await.map_err(Failure::work)?;
     let next_after = letters.last().map(|last| last.id).filter(|last| *last < count.last_id);
     if arguments.json {
         let dead_letters = letters.iter().map(letter::Json::of).collect();

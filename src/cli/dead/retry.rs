@@ -8,15 +8,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::outcome::{Outcome, plural};
 use super::selection::{DecisionOptions, Selection};
-use crate::cli::connect;
+use crate::cli::connect::ConnectOptions;
 use crate::cli::failure::Failure;
-use crate::cli::signals;
+use crate::config::Origins;
 use crate::config::environment::Environment;
-use crate::config::layers::Origins;
-use crate::config::options::BackendOptions;
-use crate::config::values::{self, Patience};
 use crate::operations::redrive;
 use crate::port::store::{LetterFilter, Redriven, RetryStep};
+use crate::service::drain_on_signals;
 
 /// Letters decided about in one transaction at most.
 const BATCH: u32 = 100;
@@ -26,6 +24,7 @@ const BATCH: u32 = 100;
 /// An order goes back from `failed` to `pending`, keeps its idempotency key and its timeline, and its attempts start anew.
 /// The message of a letter without an order's row is pushed as it was. An order that is not `failed` any more is skipped.
 #[derive(Debug, Args)]
+#[command(mut_arg("wait", |wait| wait.default_value("30s")))]
 #[command(after_long_help = "\
 Examples:
   fulfillment-worker dead retry 7 8 --why 'the colour is back in stock'
@@ -56,12 +55,8 @@ pub(super) struct Arguments {
     #[arg(long)]
     json: bool,
 
-    /// How long to wait for queue and store: a duration, or `forever`
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::patience)]
-    wait: Patience,
-
     #[command(flatten)]
-    backends: BackendOptions,
+    connect: ConnectOptions,
 }
 
 fn rate(text: &str) -> Result<NonZeroU32, String> {
@@ -72,16 +67,14 @@ fn rate(text: &str) -> Result<NonZeroU32, String> {
 }
 
 pub(super) async fn retry(arguments: Arguments, origins: &Origins, environment: &Environment) -> Result<(), Failure> {
-    let backends = arguments.backends.resolve(origins)?;
-    connect::must_exist(&backends)?;
-    let opened = connect::connect(&backends, false, arguments.wait.limit()).await?;
-    let stop = signals::on_signals().map_err(|error| Failure::Work(error.to_string()))?;
+    let (_, opened) = arguments.connect.open(origins).await?;
+    let stop = drain_on_signals()?;
     let command = Retry {
         redrive: redrive::Redrive {
             queue: opened.queue,
             store: opened.store,
             decision: arguments.decision.decision(environment),
-            wait: arguments.wait.limit(),
+            wait: arguments.connect.wait(),
             stop: stop.clone(),
         },
         rate: arguments.rate,

@@ -3,11 +3,10 @@
 use clap::Args;
 
 use super::letter;
+use crate::cli::connect::ConnectOptions;
 use crate::cli::failure::Failure;
-use crate::cli::{connect, output};
-use crate::config::layers::Origins;
-use crate::config::options::BackendOptions;
-use crate::config::values::{self, Patience};
+use crate::cli::output;
+use crate::config::Origins;
 use crate::port::store::LetterFilter;
 
 /// Show everything about one dead letter, with its message
@@ -29,19 +28,14 @@ pub(super) struct Arguments {
     #[arg(long)]
     json: bool,
 
-    /// How long to wait for the store: a duration, or `forever`
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::patience)]
-    wait: Patience,
-
     #[command(flatten)]
-    backends: BackendOptions,
+    connect: ConnectOptions,
 }
 
 pub(super) async fn show(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
-    let backends = arguments.backends.resolve(origins)?;
-    let store = connect::store(&backends, arguments.wait.limit()).await?;
+    let (backends, store) = arguments.connect.open_store(origins).await?;
     let filter = LetterFilter { ids: Some(vec![arguments.id]), ..LetterFilter::default() };
-    let letters = store.dead_letters(&filter, 0, 1).await.map_err(|error| Failure::Work(error.to_string()))?;
+    let letters = store.dead_letters(&filter, 0, 1).await.map_err(Failure::work)?;
     let Some(letter) = letters.first() else {
         return Err(Failure::Work(format!("there is no dead letter {} in {}", arguments.id, backends.store)));
     };

@@ -40,9 +40,7 @@ pub(super) async fn feed(
         if batch.is_empty() {
             continue;
         }
-        submit(&batch, &*opened.queue, &*opened.store, Some(Duration::from_secs(30)))
-            .await
-            .map_err(|error| Failure::Work(error.to_string()))?;
+        submit(&batch, &*opened.queue, &*opened.store, Some(Duration::from_secs(30))).await.map_err(Failure::work)?;
         submitted += batch.len() as u64;
         tally.submitted(submitted);
     }
