@@ -11,21 +11,21 @@ use crate::config::Origins;
 use crate::config::StoreTarget;
 use crate::service::backends;
 
-/// Make or update the worker's own tables
+/// Create or update the worker's own tables
 ///
 /// In Postgres these are the tables of the schema `fulfillment`; `orders` and `products` belong to the order API and
-/// are left as they are. In an embedded database `orders` and `products` are made too. Safe to run at any time and by
-/// several at once.
+/// stay as they are. In an embedded database it creates `orders` and `products` too. Safe to run at any time, and
+/// several times at once.
 #[derive(Debug, Args)]
 #[command(mut_arg("wait", |wait| wait.default_value("30s")))]
 #[command(after_long_help = "\
 Examples:
   DATABASE_URL=postgres://owner@db/shop fulfillment-worker migrate
-      with a role that may create tables; then let `run --migrate off` use one that may not
+      as a role that may create tables, before `run --migrate off` as one that may not
   fulfillment-worker migrate --print --store postgres://db/shop | psql
-      by hand")]
+      through psql")]
 pub(super) struct Arguments {
-    /// Print the SQL for the kind of store that --store names, and change nothing
+    /// Print the SQL for the kind of store in --store, and change nothing
     #[arg(long)]
     print: bool,
 

@@ -1,4 +1,4 @@
-//! `order`: one order, from its row and its timeline.
+//! `order`: the row and the timeline of one order.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use crate::config::Origins;
 use crate::domain::order::{IdempotencyKey, OrderId, iso_8601};
 use crate::port::store::{BuriedLetter, LetterFilter, OrderReport, OrderStore, StoreError, TimelineEntry};
 
-/// Show one order: its row, and every step that it took
+/// Show one order: its row and its timeline
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   fulfillment-worker order 7
   fulfillment-worker order 7 --json | jq -r '.timeline[] | [.at, .state, .note] | @tsv'
 
-Times are the database's own, without a zone as its columns have none; ages are by its clock.
+Times are the database's, without a zone, as in its columns; ages are by its clock.
 
 JSON: order_id, state, product_id, product, quantity, created_at, age_seconds, updated_at, idle_seconds,
 idempotency_key, timeline[].{at,state,attempt,worker,correlation_id,note}, dead_letters[] as of `dead list`.")]
@@ -41,15 +41,15 @@ pub(super) async fn order(arguments: Arguments, origins: &Origins) -> Result<(),
     let (backends, store) = arguments.connect.open_store(origins).await?;
     let history = History::of(&*store, OrderId(arguments.id)).await.map_err(Failure::work)?;
     let Some(history) = history else {
-        return Err(Failure::Work(format!("there is no order {} in {}", arguments.id, backends.store)));
+        return Err(Failure::Work(format!("order {} does not exist in {}", arguments.id, backends.store)));
     };
     if arguments.json { output::print_json(&history.json()) } else { output::print(&history.text()) }
 }
 
-/// Dead letters shown of an order, the oldest ones. It has as many as it failed after redrives.
+/// Dead letters shown of an order, oldest first. Each redrive that fails adds one.
 const MOST_LETTERS: usize = 1_000;
 
-/// All there is to know of an order.
+/// An order, its timeline and its dead letters.
 struct History {
     order: OrderReport,
     timeline: Vec<TimelineEntry>,
@@ -99,7 +99,7 @@ impl History {
         ];
         lines.extend(self.timeline.iter().map(entry_in_words));
         if self.timeline.is_empty() {
-            lines.push("  nothing is kept of it".to_owned());
+            lines.push("  empty".to_owned());
         }
         if !self.letters.is_empty() {
             lines.push("dead letters".to_owned());

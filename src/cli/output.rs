@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::failure::Failure;
+use super::help;
 use crate::config::redact;
 
 /// Exit codes as the contract has them.
@@ -22,7 +23,8 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
 
 /// Prints a result as one line of JSON.
 pub(super) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
-    let text = serde_json::to_string(value).map_err(|error| Failure::Work(format!("can't be put as JSON: {error}")))?;
+    let text = serde_json::to_string(value)
+        .map_err(|error| Failure::Work(format!("the result can't be written as JSON: {error}")))?;
     print(&text)
 }
 
@@ -44,19 +46,21 @@ pub(super) fn report(failure: Failure) -> ExitCode {
 }
 
 fn report_clap(error: &clap::Error) -> ExitCode {
-    let text = error.render().to_string();
-    let shown = redact::user_info(&text);
-    // An error quotes what was typed; help and version quote nothing.
-    if error.use_stderr() && shown != text {
-        note(shown.trim_end());
+    if error.use_stderr() {
+        // It quotes what was typed. Colours only where nothing had to be taken out.
+        let text = error.render().to_string();
+        match redact::user_info(&text) {
+            shown if shown == text => drop(error.print()),
+            shown => note(shown.trim_end()),
+        }
     } else {
-        // With colours.
-        let _ = error.print();
+        let help = help::as_typed(&error.render().ansi().to_string());
+        let _ = write!(anstream::stdout(), "{help}");
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(WRONG_USAGE))
 }
 
-/// An age to the second, as nobody reads more.
+/// An age, to the second.
 pub(super) fn rounded(age: Duration) -> String {
     if age < Duration::from_secs(1) {
         return "under 1s".to_owned();
@@ -64,7 +68,7 @@ pub(super) fn rounded(age: Duration) -> String {
     humantime::format_duration(Duration::from_secs(age.as_secs())).to_string()
 }
 
-/// A text of somebody else's, safe for a terminal: control characters are escaped.
+/// Foreign text with its control characters escaped, safe to print on a terminal.
 pub(super) fn in_one_line(text: &str) -> String {
     let escaped = |character: char| {
         if character.is_control() { character.escape_default().collect() } else { character.to_string() }

@@ -2,21 +2,22 @@
 
 use clap::Args;
 
-use super::outcome::{Outcome, plural};
+use super::outcome::Outcome;
 use super::selection::{DecisionOptions, Selection};
 use crate::cli::connect::ConnectOptions;
 use crate::cli::failure::Failure;
 use crate::config::Origins;
 use crate::config::environment::Environment;
+use crate::operations::plural;
 use crate::port::store::{BuriedLetter, Decision, OrderStore, Resolution, StoreError};
 use crate::service::drain_on_signals;
 
-/// Letters decided about in one transaction.
+/// Dead letters in one transaction.
 const BATCH: usize = 100;
 
-/// Close dead letters: nothing more is to be done for them
+/// Discard dead letters: close them without a retry
 ///
-/// Their orders stay `failed`. The letters stay too, marked, and can still be retried by their ids.
+/// Their orders stay `failed`. The dead letters stay too, marked, and you can still retry them by id.
 #[derive(Debug, Args)]
 #[command(mut_arg("wait", |wait| wait.default_value("30s")))]
 #[command(after_long_help = "\
@@ -24,7 +25,7 @@ Examples:
   fulfillment-worker dead discard 7 8 --why 'refunded by hand'
   fulfillment-worker dead discard --reason invalid_message --older-than 7d --why 'the producer is fixed' --dry-run
 
-JSON: discarded, skipped, refused, missing (ids that are not there), dry_run; redriven, pushed, pushed_again are 0.")]
+JSON: discarded, skipped, refused, missing (ids that do not exist), dry_run; redriven, pushed, pushed_again are 0.")]
 pub(super) struct Arguments {
     #[command(flatten)]
     selection: Selection,
@@ -32,7 +33,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     decision: DecisionOptions,
 
-    /// Say what would be done, and change nothing
+    /// Count what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
 
@@ -50,7 +51,7 @@ pub(super) async fn discard(arguments: Arguments, origins: &Origins, environment
     let stop = drain_on_signals()?;
     let mut outcome = Outcome::new(&arguments.selection.ids, arguments.dry_run);
     let failed = |outcome: &Outcome, problem: String| {
-        Failure::Work(format!("{problem}; {} discarded before", plural(outcome.discarded, "dead letter")))
+        Failure::Work(format!("{problem}; before that: {} discarded", plural(outcome.discarded, "dead letter")))
     };
     let mut filter = arguments.selection.filter();
     let count = store.count_dead_letters(&filter).await.map_err(|error| failed(&outcome, error.to_string()))?;
@@ -89,7 +90,7 @@ async fn discard_page(
         if marked {
             outcome.discarded += 1;
         } else {
-            outcome.skip(id, "something was decided about it before");
+            outcome.skip(id, "it has a decision already");
         }
     }
     Ok(())

@@ -9,6 +9,7 @@ use crate::cli::connect::ConnectOptions;
 use crate::cli::failure::Failure;
 use crate::cli::output;
 use crate::config::Origins;
+use crate::operations::plural;
 
 /// List dead letters, oldest first
 #[derive(Debug, Args)]
@@ -16,24 +17,24 @@ use crate::config::Origins;
 Examples:
   fulfillment-worker dead list --reason rejected --newer-than 8h
   fulfillment-worker dead list --after 50                      the next page
-  fulfillment-worker dead list --resolved                      what was decided, by whom and why
+  fulfillment-worker dead list --resolved                      decisions with author and reason
   fulfillment-worker dead list --json --limit 1000 | jq -r '.dead_letters[].detail' | sort | uniq -c
 
 JSON: dead_letters[].{id,order_id,order_state,reason,detail,attempts,worker,at,age_seconds,resolution,resolved_at,
-resolved_by,resolved_reason}, matching (how many there are in all), next_after (null on the last page).")]
+resolved_by,resolved_reason}, matching (their number on all pages), next_after (null on the last page).")]
 pub(super) struct Arguments {
     #[command(flatten)]
     filter: FilterOptions,
 
-    /// List those that were retried or discarded instead
+    /// List retried and discarded ones instead
     #[arg(long)]
     resolved: bool,
 
-    /// Only letters with an id above this: for the next page
+    /// Only dead letters with an id above this: for the next page
     #[arg(long, value_name = "ID", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
     after: i64,
 
-    /// Letters on a page at most
+    /// Largest number of dead letters on a page
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
 
@@ -68,7 +69,11 @@ pub(super) async fn list(arguments: Arguments, origins: &Origins) -> Result<(), 
     }
     output::print(&letters.iter().map(letter::line).collect::<Vec<_>>().join("\n"))?;
     if let Some(after) = next_after {
-        output::note(&format!("{} of {}; the next page: --after {after}", letters.len(), count.letters));
+        output::note(&format!(
+            "{} of {}; next page: --after {after}",
+            letters.len(),
+            plural(count.letters, "dead letter")
+        ));
     }
     Ok(())
 }

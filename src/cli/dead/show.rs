@@ -9,18 +9,18 @@ use crate::cli::output;
 use crate::config::Origins;
 use crate::port::store::LetterFilter;
 
-/// Show everything about one dead letter, with its message
+/// Show one dead letter with its message
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   fulfillment-worker dead show 7
   fulfillment-worker dead show 7 --json | jq -r .payload
 
-A message that is not UTF-8 is shown with its bytes escaped; control characters are escaped in any case.
+Control characters of the message are escaped, and all its bytes if it is not UTF-8.
 
-JSON: as of `dead list`, with payload, or payload_base64 where that is not UTF-8; the other one is null.")]
+JSON: as of `dead list`, with payload, or payload_base64 if the message is not UTF-8; the other one is null.")]
 pub(super) struct Arguments {
-    /// Key of the letter
+    /// Id of the dead letter
     #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
     id: i64,
 
@@ -37,7 +37,7 @@ pub(super) async fn show(arguments: Arguments, origins: &Origins) -> Result<(), 
     let filter = LetterFilter { ids: Some(vec![arguments.id]), ..LetterFilter::default() };
     let letters = store.dead_letters(&filter, 0, 1).await.map_err(Failure::work)?;
     let Some(letter) = letters.first() else {
-        return Err(Failure::Work(format!("there is no dead letter {} in {}", arguments.id, backends.store)));
+        return Err(Failure::Work(format!("dead letter {} does not exist in {}", arguments.id, backends.store)));
     };
     if arguments.json {
         output::print_json(&letter::WholeJson::of(letter))

@@ -1,4 +1,4 @@
-//! Counts what the demo's engine does.
+//! Counts the orders of the demo.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::event::{Event, Observer, RetryReason};
+use crate::operations::plural;
 
 /// What happened so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -70,10 +71,10 @@ impl Tally {
             format!("retried        {}", counts.retried),
             format!("dead letters   {}", counts.dead_letters),
             format!("orders/s       {rate:.1}"),
-            format!("order to fulfilment: median {}, 95 % within {}", age(0.5), age(0.95)),
+            format!("order placed to fulfilled: median {}, 95 % within {}", age(0.5), age(0.95)),
         ];
         if left > 0 {
-            lines.push(format!("{left} orders were still waiting; they are gone with the temporary folder"));
+            lines.push(format!("{} not finished, removed with the temporary folder", plural(left, "order")));
         }
         lines.join("\n")
     }
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_for_orders_is_woken_by_the_last_one() {
+    async fn waiting_for_orders_ends_with_the_last_one() {
         let tally = Tally::default();
         tally.observe(&fulfilled(1));
         let waiting = tally.finished(2);
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn the_summary_says_what_became_of_every_order() {
+    fn the_summary_counts_every_order() {
         let tally = Tally::default();
         tally.submitted(4);
         tally.observe(&fulfilled(1200));
@@ -246,8 +247,8 @@ mod tests {
         assert_eq!(
             tally.summary(Duration::from_secs(4)),
             "orders         4\nfulfilled      2\nretried        1\ndead letters   0\norders/s       0.5\n\
-             order to fulfilment: median 1.21 s, 95 % within 1.81 s\n\
-             2 orders were still waiting; they are gone with the temporary folder"
+             order placed to fulfilled: median 1.21 s, 95 % within 1.81 s\n\
+             2 orders not finished, removed with the temporary folder"
         );
     }
 }
