@@ -30,11 +30,11 @@ pub use settings::{
     ReconcileSettings, Settings, Simulation, StoreTarget,
 };
 
-/// What `run` would start with in this environment: its variables, the file that they name, and the defaults. For
+/// The configuration of `run` in this environment: its variables, the file that they name, and the defaults. For
 /// programs that embed the worker ([`crate::service::Service`]).
 ///
 /// # Errors
-/// Names the option, and where its value was set.
+/// Names the option, and the source of its value.
 pub fn from_environment(environment: &Environment) -> Result<(Settings, LogSettings), LayerError> {
     let command = Command::new("worker").subcommand(RunOptions::augment_args(Command::new("run")));
     let (matches, origins) = layers::parse(&command, &["worker", "run"].map(OsString::from), environment)?;

@@ -208,8 +208,11 @@ fn a_url_of_sentinels_is_shown_without_either_password() {
 fn what_a_cluster_or_sentinels_can_not_do_is_refused_with_the_option_and_without_the_passwords() {
     for (url, says) in [
         ("redis-cluster://:hush@a,b/1", "--queue: a Redis Cluster has no database but 0"),
-        ("redis-sentinel://:hush@a,b/0?sentinelPassword=hush", "--queue: which master? Add ?sentinelServiceName=NAME"),
-        ("redis-sentinel://:hush@a/0?sentinelServiceName=m&sentinelPasswort=hush", "--queue: a parameter is not known"),
+        (
+            "redis-sentinel://:hush@a,b/0?sentinelPassword=hush",
+            "--queue: no name of a master; add ?sentinelServiceName=NAME",
+        ),
+        ("redis-sentinel://:hush@a/0?sentinelServiceName=m&sentinelPasswort=hush", "--queue: unknown parameter"),
     ] {
         let ended = Workplace::new().run(&["run", "--queue", url]);
         assert_eq!(ended.code, Some(2), "{ended:?}");

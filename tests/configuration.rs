@@ -44,23 +44,24 @@ fn every_option_is_documented_as_it_is() {
 
 /// `run` with all its options, then every command with those that are its own or differ from `run`'s.
 fn page() -> String {
-    let command = cli::command();
-    let run = command.find_subcommand("run").unwrap();
+    let all = cli::command();
+    let run = all.find_subcommand("run").unwrap();
+    let of_run: Vec<(&Arg, String)> = run.get_arguments().map(|arg| (arg, row(&["run"], run, arg))).collect();
     let mut page = INTRODUCTION.to_owned();
-    write_section(&mut page, &["run"], run, run.get_arguments().filter(|arg| arg.get_long().is_some()).collect());
-    for (words, command) in commands(&command, &[]) {
+    write_section(&mut page, &["run"], run, &of_run);
+    for (words, command) in commands(&all, &[]) {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let is_configurable = |arg: &&Arg| ["demo", "warehouse"].contains(&words[0]) || is_layered(arg);
-        let configurable: Vec<&Arg> = command.get_arguments().filter(is_configurable).collect();
-        if ["run", "config"].contains(&words[0]) || configurable.is_empty() {
+        if ["run", "config"].contains(&words[0]) {
             continue;
         }
-        let (same, own): (Vec<&Arg>, Vec<&Arg>) = configurable
-            .into_iter()
-            .partition(|arg| run.get_arguments().any(|other| row(&["run"], other) == row(&["run"], arg)));
-        write_section(&mut page, &words, command, own);
+        let is_configurable = |arg: &&Arg| ["demo", "warehouse"].contains(&words[0]) || is_layered(arg);
+        let rows = command.get_arguments().filter(is_configurable).map(|arg| (arg, row(&words, command, arg)));
+        let (same, own): (Vec<_>, Vec<_>) = rows.partition(|(_, row)| of_run.iter().any(|(_, other)| other == row));
+        if !own.is_empty() {
+            write_section(&mut page, &words, command, &own);
+        }
         if !same.is_empty() {
-            let names: Vec<String> = same.iter().map(|arg| format!("`--{}`", arg.get_long().unwrap())).collect();
+            let names: Vec<String> = same.iter().map(|(arg, _)| format!("`--{}`", arg.get_long().unwrap())).collect();
             writeln!(page, "\nAs `run`: {}.", names.join(", ")).unwrap();
         }
     }
@@ -81,38 +82,36 @@ fn is_layered(arg: &Arg) -> bool {
     arg.get_long().is_some_and(|option| option == "config" || options::names().iter().any(|name| name == option))
 }
 
-fn write_section(page: &mut String, words: &[&str], command: &Command, args: Vec<&Arg>) {
+fn write_section(page: &mut String, words: &[&str], command: &Command, rows: &[(&Arg, String)]) {
     writeln!(page, "\n## `{}`\n\n{}.", words.join(" "), command.get_about().unwrap()).unwrap();
     let mut heading = Some("-");
-    for arg in args {
+    for (arg, row) in rows {
         if arg.get_help_heading() != heading {
             heading = arg.get_help_heading();
             let title = heading.map(|heading| format!("\n### {heading}\n")).unwrap_or_default();
             writeln!(page, "{title}\n| Option | Variables | Key | Default | Values | Meaning |").unwrap();
             writeln!(page, "| --- | --- | --- | --- | --- | --- |").unwrap();
         }
-        writeln!(page, "{}", row(words, arg)).unwrap();
+        writeln!(page, "{row}").unwrap();
     }
 }
 
-fn row(words: &[&str], arg: &Arg) -> String {
-    let option = arg.get_long().unwrap_or_default();
-    let value =
-        arg.get_value_names().filter(|_| takes_value(arg)).map(|names| format!(" {}", names[0])).unwrap_or_default();
+fn row(words: &[&str], command: &Command, arg: &Arg) -> String {
+    let option = arg.get_long().unwrap();
+    let code = |text: &str| format!("`{text}`");
+    let has_file = command.get_arguments().any(|arg| arg.get_long() == Some("config"));
+    let value = arg.get_value_names().filter(|_| takes_value(arg) && arg.get_possible_values().is_empty());
+    let value = value.map(|names| format!(" {}", names[0])).unwrap_or_default();
     let variables = if is_layered(arg) { environment::variables(option) } else { Vec::new() };
-    let variables: Vec<String> = variables
-        .iter()
-        .map(|names| names.split(", ").map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "))
-        .collect();
-    let key = if is_layered(arg) && option != "config" { format!("`{option}`") } else { String::new() };
-    let default: Vec<String> =
-        arg.get_default_values().iter().map(|value| format!("`{}`", value.to_string_lossy())).collect();
+    let variables = variables.iter().map(|names| names.split(", ").map(code).collect::<Vec<_>>().join(", "));
+    let default =
+        arg.get_default_values().iter().filter(|_| takes_value(arg)).map(|value| code(&value.to_string_lossy()));
     let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
     let cells = [
-        format!("`--{option}{value}`"),
-        variables.join("; "),
-        key,
-        if takes_value(arg) { default.join(" ") } else { String::new() },
+        code(&format!("--{option}{value}")),
+        variables.collect::<Vec<_>>().join("; "),
+        if is_layered(arg) && has_file && option != "config" { code(option) } else { String::new() },
+        default.collect::<Vec<_>>().join(" "),
         values(words, arg),
         help.replace('\n', " ").replace('|', "\\|"),
     ];
@@ -138,8 +137,8 @@ fn values(words: &[&str], arg: &Arg) -> String {
         return listed.join("; ");
     }
     let option = arg.get_long().unwrap_or_default();
-    let problems = ["9000000h", "99999999999999", "\u{1}"].map(|wrong| problem(words, option, wrong));
-    problems.into_iter().flatten().find_map(|problem| range(&problem)).unwrap_or_default()
+    let wrong = ["9000000h", "99999999999999", "\u{1}"].into_iter();
+    wrong.filter_map(|wrong| problem(words, option, wrong)).find_map(|problem| range(&problem)).unwrap_or_default()
 }
 
 /// What is wrong with a value, in the words of the command line.
@@ -163,5 +162,5 @@ fn range(problem: &str) -> Option<String> {
     }
     let (_, valid) = problem.rsplit_once("must be ")?;
     let valid = valid.strip_prefix("from ").unwrap_or(valid);
-    Some(valid.split("; expected ").next().unwrap_or(valid).to_owned())
+    Some(valid.split("; expected ").next().unwrap_or(valid).replace("; or", ", or"))
 }

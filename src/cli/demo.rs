@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::failure::Failure;
-use super::{output, run};
+use super::output;
 use crate::WorkerId;
 use crate::config::values::{self, Latency};
 use crate::config::{
@@ -19,6 +19,7 @@ use crate::config::{
     Settings, StoreTarget,
 };
 use crate::domain::retry::{RetryPolicy, WhenAmbiguous};
+use crate::observe::logging;
 use crate::operations::plural;
 use crate::service::Service;
 use crate::service::backends::{self, Opened, StartError};
@@ -77,11 +78,12 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn demo(arguments: Arguments) -> Result<(), Failure> {
-    let log = run::start_logging(&LogSettings {
+    let log = logging::start(&LogSettings {
         format: Some(LogFormat::Text),
         filter: arguments.log.clone(),
         filter_origin: Origin::CommandLine,
-    })?;
+    })
+    .map_err(Failure::work)?;
     let folder = tempfile::Builder::new()
         .prefix("fulfillment-demo-")
         .tempdir()

@@ -6,8 +6,7 @@ use super::connect;
 use super::failure::Failure;
 use crate::config::Origins;
 use crate::config::options::RunOptions;
-use crate::config::{LogFormat, LogSettings};
-use crate::observe::logging::{self, Filter, Log};
+use crate::observe::logging;
 use crate::service::Service;
 use crate::service::drain_on_signals;
 
@@ -33,7 +32,7 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
     let (settings, log) = arguments.options.resolve(origins)?;
-    let log = start_logging(&log)?;
+    let log = logging::start(&log).map_err(Failure::work)?;
     #[cfg(feature = "faults")]
     crate::testing::mutant::announce();
     tracing::debug!(?settings, "configuration");
@@ -42,14 +41,4 @@ pub(super) async fn run(arguments: Arguments, origins: &Origins) -> Result<(), F
     }
     let drain = drain_on_signals()?;
     Ok(Service::new(settings).log(log).run(drain).await?)
-}
-
-pub(super) fn start_logging(log: &LogSettings) -> Result<Log, Failure> {
-    let format = match log.format {
-        None => logging::LogFormat::detect(),
-        Some(LogFormat::Json) => logging::LogFormat::Json,
-        Some(LogFormat::Text) => logging::LogFormat::Text,
-    };
-    let filter = Filter::new(&log.filter, &log.filter_origin.to_string());
-    logging::init(format, Some(filter)).map_err(Failure::work)
 }

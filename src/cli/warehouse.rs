@@ -7,10 +7,11 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::failure::Failure;
-use super::{output, run};
+use super::output;
 use crate::admin;
 use crate::config::values;
 use crate::config::{LogSettings, Origin, Secret};
+use crate::observe::logging;
 use crate::service::drain_on_signals;
 use crate::warehouse::{Behaviour, OpenError, Settings, Warehouse};
 
@@ -59,7 +60,8 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn warehouse(arguments: Arguments) -> Result<(), Failure> {
-    run::start_logging(&LogSettings { format: None, filter: arguments.log, filter_origin: Origin::CommandLine })?;
+    logging::start(&LogSettings { format: None, filter: arguments.log, filter_origin: Origin::CommandLine })
+        .map_err(Failure::work)?;
     let warehouse = Warehouse::open(Settings {
         behaviour: arguments.behaviour,
         seed: arguments.seed,

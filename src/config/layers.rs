@@ -1,7 +1,7 @@
 //! Finds every option's value: command line, else environment, else file, else default.
 //!
-//! What the command line does not set is put into it, and then it is parsed once more: so each value, wherever it is
-//! from, goes through the same parser, and each option is defined once.
+//! Values from elsewhere are added to the command line, which is then parsed again. So each value goes through the same
+//! parser, and each option is defined once.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -15,19 +15,19 @@ use super::file::ConfigFile;
 use super::origin::{ConfigError, Origin, Origins};
 use super::{options, redact};
 
-/// Why a command line can't be understood.
+/// Why a command line is not valid.
 #[derive(Debug, thiserror::Error)]
 pub enum LayerError {
     /// clap's own: usage errors, and requests for help or version.
     #[error("{}", redact::user_info(&.0.to_string()))]
     Usage(clap::Error),
-    /// A value from wherever.
+    /// A value from any source.
     #[error(transparent)]
     Config(#[from] ConfigError),
 }
 
-/// Parses `arguments` (the program's name first) with `command`, where nothing but the names of subcommands may stand before
-/// an option, and fills in options that the chosen subcommand has and the command line does not set.
+/// Parses `arguments` (the program's name first) with `command`, and adds the values of options that the chosen
+/// subcommand has and the command line does not set. Only names of subcommands may stand before the first option.
 ///
 /// # Errors
 /// [`LayerError`].
@@ -98,7 +98,7 @@ fn is_typed(chosen: &ArgMatches, option: &str) -> bool {
     chosen.value_source(&option.replace('-', "_")) == Some(ValueSource::CommandLine)
 }
 
-/// Says of a bad value where it was set, which clap can't know; leaves other errors to clap.
+/// Adds to the error about a value where it was set, which clap can't know. Leaves other errors to clap.
 fn refused(error: clap::Error, origins: &Origins) -> LayerError {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),

@@ -107,7 +107,7 @@ struct WorkOptions {
     reconcile_grace: Duration,
 
     /// Orders without a change for longer than this are left alone
-    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = values::duration(HOUR, 87_600 * HOUR))]
+    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = values::duration(HOUR, 87_660 * HOUR))]
     reconcile_max_age: Duration,
 
     /// Record each transition of an order in its timeline

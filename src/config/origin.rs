@@ -1,24 +1,24 @@
-//! Where each value was set, which every error about one says.
+//! The source of each value, and the errors that name it.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-/// Where a value comes from.
+/// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// Given on the command line.
+    /// The command line.
     CommandLine,
-    /// The names of the variables it was read from.
+    /// Variables, by their names.
     Environment(String),
-    /// The configuration file and the line in it.
+    /// A line of the configuration file.
     File {
-        /// The file as it was named.
+        /// The path as it was given.
         path: PathBuf,
-        /// Counted from 1.
+        /// Number of the line, from 1.
         line: usize,
     },
-    /// Nobody said anything.
+    /// No source has a value.
     Default,
 }
 
@@ -33,7 +33,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Why there is no valid configuration. Says which option, where it was set, and what would be right; never shows a
+/// Why the configuration is not valid. Names the option and the source, and describes the valid values. Never shows a
 /// value that may hold a secret.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
@@ -42,27 +42,27 @@ pub enum ConfigError {
     Value {
         /// The option's name without the dashes.
         option: String,
-        /// Where the value was set.
+        /// The source of the value.
         origin: Origin,
-        /// What is wrong, and what would be right.
+        /// The problem, and the valid values.
         problem: String,
     },
     /// The configuration file can't be read.
     #[error("configuration file {}: {problem}", path.display())]
     File {
-        /// As it was named.
+        /// The path as it was given.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
-    /// A line of the configuration file is not right.
+    /// A line of the configuration file is not valid.
     #[error("{}:{line}: {problem}", path.display())]
     Line {
-        /// As it was named.
+        /// The path as it was given.
         path: PathBuf,
-        /// Counted from 1.
+        /// Number of the line, from 1.
         line: usize,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
     /// A variable of the environment that is not UTF-8.
@@ -70,7 +70,7 @@ pub enum ConfigError {
     NotUtf8(String),
 }
 
-/// Says where to look, when that isn't the command line that was just typed.
+/// The source in brackets, unless it is the command line.
 fn set_in(origin: &Origin) -> String {
     match origin {
         Origin::CommandLine => String::new(),
@@ -78,7 +78,7 @@ fn set_in(origin: &Origin) -> String {
     }
 }
 
-/// Where the values of one invocation come from.
+/// The sources of all values of one invocation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origins(BTreeMap<String, Origin>);
 

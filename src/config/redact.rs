@@ -28,11 +28,10 @@ impl fmt::Debug for SecretUrl {
     }
 }
 
-/// Replaces the user info of every URL in `text`, and what follows a parameter for a password, by `***`: for messages
-/// that quote what somebody typed.
+/// Replaces the user info of every URL in `text`, and the value of every parameter for a password, by `***`.
 ///
-/// Goes up to the last `@` of a word, or to its end, so that a password with `/`, `@` or `&` in it that nobody
-/// percent-encoded stays hidden too.
+/// Replaces up to the last `@` of a word, or to its end: a password with a `/`, `@` or `&` that is not percent-encoded
+/// stays hidden too.
 pub fn user_info(text: &str) -> String {
     password_parameters(&before_hosts(text))
 }

@@ -200,7 +200,7 @@ impl Health {
             let limit = self.silence_limit.as_secs_f64();
             return Check::new(name, false, format!("silent for {seconds:.0} s, limit {limit:.0} s"));
         }
-        Check::new(name, true, format!("went round {seconds:.1} s ago"))
+        Check::new(name, true, format!("ran {seconds:.1} s ago"))
     }
 
     fn readiness_at(&self, now: Instant) -> Readiness {
@@ -208,7 +208,7 @@ impl Health {
         let mut checks = vec![started_check(phase)];
         checks.extend(self.dependencies.iter().map(|each| each.check(now)));
         let liveness = self.liveness_at(now);
-        let progress = if liveness.live { "every loop goes round".to_owned() } else { failures(&liveness.checks) };
+        let progress = if liveness.live { "all loops are running".to_owned() } else { failures(&liveness.checks) };
         checks.push(Check::new("progress", liveness.live, progress));
         checks.push(accepts_work_check(phase));
         Readiness { ready: checks.iter().all(|check| check.ok), checks }
@@ -325,8 +325,8 @@ fn accepts_work_check(phase: Phase) -> Check {
     let (ok, detail) = match phase {
         Phase::Starting => (false, "starting"),
         Phase::Running => (true, "claims orders"),
-        Phase::Draining => (false, "draining: finishes what is in hand and claims nothing more"),
-        Phase::Drained => (false, "drained: about to exit"),
+        Phase::Draining => (false, "draining: finishes the orders in flight and claims no more"),
+        Phase::Drained => (false, "drained: exits now"),
     };
     Check::new("accepts_work", ok, detail)
 }

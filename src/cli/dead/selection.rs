@@ -10,7 +10,7 @@ use crate::config::values;
 use crate::domain::order::OrderId;
 use crate::port::store::{DeadReason, Decision, LetterFilter};
 
-const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+const TEN_YEARS: Duration = Duration::from_secs(10 * 8_766 * 3600);
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Which dead letters")]

@@ -97,64 +97,20 @@ impl Observer for Tally {
             Event::InFlight(in_flight) => {
                 self.counts.send_modify(|counts| counts.in_flight = u64::try_from(*in_flight).unwrap_or(u64::MAX));
             }
-            Event::Retried { .. }
-            | Event::Beat(_)
-            | Event::StageDone { .. }
-            | Event::CallBegan { .. }
-            | Event::CallOver { .. }
-            | Event::ClaimsHeldBack { .. }
-            | Event::DependencyDown { .. }
-            | Event::DependencyUp(_)
-            | Event::AttemptStarted { .. }
-            | Event::CallEnded { .. }
-            | Event::RequestEnded { .. }
-            | Event::BreakerMoved(_)
-            | Event::LimiterWaited { .. }
-            | Event::RepeatPutOff { .. }
-            | Event::AttemptFailed { .. }
-            | Event::AlreadyFinal { .. }
-            | Event::Skipped { .. }
-            | Event::Superseded { .. }
-            | Event::RowsLocked { .. }
-            | Event::LeaseLost { .. }
-            | Event::ReconcilerLeads(_)
-            | Event::Reconciled
-            | Event::DriftFound { .. }
-            | Event::LeftAlone { .. }
-            | Event::DepthRead(_)
-            | Event::TracesExported
-            | Event::SpansSent { .. }
-            | Event::SpanDropped
-            | Event::OpenOrdersRead(_)
-            | Event::ConnectionsRead(_)
-            | Event::ConnectionOpened(_)
-            | Event::ConnectionAwaited { .. }
-            | Event::CanaryWoke { .. }
-            | Event::Draining { .. }
-            | Event::Drained { .. } => {}
+            _ => {}
         }
     }
 }
 
 /// Whether an attempt was spent.
 fn is_failure(reason: RetryReason) -> bool {
-    match reason {
-        RetryReason::FulfillerFailed
-        | RetryReason::FulfillerTimeout
-        | RetryReason::FulfillerPanicked
-        | RetryReason::FulfillerAmbiguous
-        | RetryReason::UnknownOrder
-        | RetryReason::StoreRefused => true,
-        RetryReason::FulfillerUnavailable
-        | RetryReason::FulfillerInProgress
-        | RetryReason::Busy
-        | RetryReason::RowLocked
-        | RetryReason::LeaseLost
-        | RetryReason::HandedBack => false,
-    }
+    use RetryReason as R;
+    let of_a_call =
+        matches!(reason, R::FulfillerFailed | R::FulfillerTimeout | R::FulfillerPanicked | R::FulfillerAmbiguous);
+    of_a_call || matches!(reason, R::UnknownOrder | R::StoreRefused)
 }
 
-/// How many orders took how long, to ten milliseconds, in bounded memory: what takes over ten minutes counts as ten.
+/// Orders by age, in steps of ten milliseconds up to ten minutes: bounded memory.
 struct Ages(Vec<u32>);
 
 const STEP: Duration = Duration::from_millis(10);
