@@ -26,6 +26,9 @@ use crate::testing::mutant::is_mutant;
 
 pub mod backends;
 mod polls;
+mod signals;
+
+pub use signals::drain_on_signals;
 
 /// How long giving up the reconciler's lead may hold up the exit.
 const RESIGN_LIMIT: Duration = Duration::from_millis(500);
@@ -61,6 +64,15 @@ impl Service {
     /// can't be changed.
     pub fn log(self, log: Log) -> Self {
         Self { log: Some(log), ..self }
+    }
+
+    /// Works until SIGTERM or SIGINT, and drains. A second signal ends the process at once; no order is lost in either.
+    ///
+    /// # Errors
+    /// When it can't start. Once it works, it works until told to stop.
+    pub async fn run_until_signal(self) -> Result<(), StartError> {
+        let drain = drain_on_signals()?;
+        self.run(drain).await
     }
 
     /// Serves metrics and health, then works until `drain` is cancelled, and drains.

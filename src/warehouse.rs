@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::values::Opaque;
+use crate::config::Secret;
 
 mod access;
 mod answer;
@@ -46,9 +46,9 @@ pub struct Settings {
     /// The file with a line for every call. What is in it already is remembered.
     pub record: Option<PathBuf>,
     /// The bearer token that callers must show.
-    pub token: Option<Opaque>,
+    pub token: Option<Secret>,
     /// Standard Webhooks secrets, each `whsec_` and Base64; a call must be signed with one of them.
-    pub secrets: Vec<Opaque>,
+    pub secrets: Vec<Secret>,
 }
 
 /// Why a warehouse can't be opened.

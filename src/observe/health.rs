@@ -197,7 +197,7 @@ fn accepts_work_check(phase: Phase) -> Check {
         Phase::Starting => (false, "starting"),
         Phase::Running => (true, "claims orders"),
         Phase::Draining => (false, "draining: finishes the orders in flight and claims no more"),
-        Phase::Drained => (false, "drained: about to exit"),
+        Phase::Drained => (false, "drained: exits now"),
     };
     Check::new("accepts_work", ok, detail)
 }

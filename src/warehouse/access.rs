@@ -5,7 +5,7 @@ use standardwebhooks::{Webhook, WebhookError};
 use subtle::ConstantTimeEq;
 
 use super::problem::Problem;
-use crate::config::values::Opaque;
+use crate::config::Secret;
 
 const WEBHOOK_ID: &str = standardwebhooks::HEADER_WEBHOOK_ID;
 const WEBHOOK_TIMESTAMP: &str = standardwebhooks::HEADER_WEBHOOK_TIMESTAMP;
@@ -24,18 +24,18 @@ pub enum AccessError {
 
 /// What callers have to show; nothing, if nothing is set.
 pub(super) struct Access {
-    token: Option<Opaque>,
+    token: Option<Secret>,
     secrets: Vec<Webhook>,
 }
 
 impl Access {
-    pub(super) fn new(token: Option<Opaque>, secrets: &[Opaque]) -> Result<Self, AccessError> {
+    pub(super) fn new(token: Option<Secret>, secrets: &[Secret]) -> Result<Self, AccessError> {
         let sendable =
-            |token: &Opaque| !token.expose().is_empty() && token.expose().bytes().all(|b| b.is_ascii_graphic());
+            |token: &Secret| !token.expose().is_empty() && token.expose().bytes().all(|b| b.is_ascii_graphic());
         if !token.iter().all(sendable) {
             return Err(AccessError::Token);
         }
-        let read = |secret: &Opaque| match secret.expose().strip_prefix("whsec_") {
+        let read = |secret: &Secret| match secret.expose().strip_prefix("whsec_") {
             Some(encoded) if !encoded.is_empty() => Webhook::new(encoded).map_err(|_| AccessError::Secret),
             _ => Err(AccessError::Secret),
         };

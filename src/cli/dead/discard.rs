@@ -2,32 +2,32 @@
 
 use clap::Args;
 
-use super::outcome::{Outcome, plural};
+use super::outcome::Outcome;
 use super::selection::{DecisionOptions, Selection};
-use crate::cli::connect;
+use crate::cli::connect::ConnectOptions;
 use crate::cli::failure::Failure;
-use crate::cli::signals;
+use crate::config::Origins;
 use crate::config::environment::Environment;
-use crate::config::layers::Origins;
-use crate::config::options::BackendOptions;
-use crate::config::values::{self, Patience};
 use crate::domain::dead_letter::Resolution;
+use crate::operations::plural;
 use crate::port::dead_letters::{DeadLetters, Decision, StoredDeadLetter};
 use crate::port::store::StoreError;
+use crate::service::drain_on_signals;
 
-/// Letters decided about in one transaction.
+/// Dead letters in one transaction.
 const BATCH: usize = 100;
 
-/// Close dead letters: nothing more is to be done for them
+/// Discard dead letters: close them without a retry
 ///
-/// Their orders stay `failed`. The letters stay too, marked, and can still be retried by their ids.
+/// Their orders stay `failed`. The dead letters stay too, marked, and you can still retry them by id.
 #[derive(Debug, Args)]
+#[command(mut_arg("wait", |wait| wait.default_value("30s")))]
 #[command(after_long_help = "\
 Examples:
   fulfillment-worker dead discard 7 8 --why 'refunded by hand'
   fulfillment-worker dead discard --reason invalid_message --older-than 7d --why 'the producer is fixed' --dry-run
 
-JSON: discarded, skipped, refused, missing (ids that are not there), dry_run; redriven, pushed, pushed_again are 0.")]
+JSON: discarded, skipped, refused, missing (ids that do not exist), dry_run; redriven, pushed, pushed_again are 0.")]
 pub(super) struct Arguments {
     #[command(flatten)]
     selection: Selection,
@@ -35,7 +35,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     decision: DecisionOptions,
 
-    /// Say what would be done, and change nothing
+    /// Count what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
 
@@ -43,22 +43,18 @@ pub(super) struct Arguments {
     #[arg(long)]
     json: bool,
 
-    /// How long to wait for the store: a duration, or `forever`
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::patience)]
-    wait: Patience,
-
     #[command(flatten)]
-    backends: BackendOptions,
+    connect: ConnectOptions,
 }
 
 pub(super) async fn discard(arguments: Arguments, origins: &Origins, environment: &Environment) -> Result<(), Failure> {
-    let backends = arguments.backends.resolve(origins)?;
     let decision = arguments.decision.decision(environment);
-    let store = connect::store(&backends, arguments.wait.limit()).await?.dead_letters;
-    let stop = signals::on_signals().map_err(|error| Failure::Work(error.to_string()))?;
+    let (_, store) = arguments.connect.open_store(origins).await?;
+    let store = store.dead_letters;
+    let stop = drain_on_signals()?;
     let mut outcome = Outcome::new(&arguments.selection.ids, arguments.dry_run);
     let failed = |outcome: &Outcome, problem: String| {
-        Failure::Work(format!("{problem}; {} discarded before", plural(outcome.discarded, "dead letter")))
+        Failure::Work(format!("{problem}; before that: {} discarded", plural(outcome.discarded, "dead letter")))
     };
     let mut filter = arguments.selection.filter();
     let count = store.count(&filter).await.map_err(|error| failed(&outcome, error.to_string()))?;
@@ -97,7 +93,7 @@ async fn discard_page(
         if marked {
             outcome.discarded += 1;
         } else {
-            outcome.skip(id, "something was decided about it before");
+            outcome.skip(id, "it has a decision already");
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! How a dead letter is shown.
+//! Dead letters as text and as JSON.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -7,9 +7,10 @@ use serde::Serialize;
 use crate::cli::output::{in_one_line, rounded};
 use crate::domain::label::Label;
 use crate::domain::order::iso_8601;
+use crate::operations::plural;
 use crate::port::dead_letters::{Resolved, StoredDeadLetter};
 
-/// A letter as JSON, without its message.
+/// A dead letter as JSON, without its message.
 #[derive(Debug, Serialize)]
 pub(in crate::cli) struct Json<'a> {
     id: i64,
@@ -48,7 +49,7 @@ impl<'a> Json<'a> {
     }
 }
 
-/// A letter as JSON, with its message: as text where it is UTF-8, else in base64.
+/// A dead letter as JSON, with its message: as text if it is UTF-8, else in base64.
 #[derive(Debug, Serialize)]
 pub(super) struct WholeJson<'a> {
     #[serde(flatten)]
@@ -65,7 +66,7 @@ impl<'a> WholeJson<'a> {
     }
 }
 
-/// A letter in one line.
+/// A dead letter in one line.
 pub(in crate::cli) fn line(letter: &StoredDeadLetter) -> String {
     let (id, age, reason) = (letter.id, rounded(letter.age), &letter.reason);
     let mut line = format!("{id:>6}  {age:<16}  {reason:<18}  {:<22}  {}", order(letter), in_one_line(&letter.detail));
@@ -75,7 +76,7 @@ pub(in crate::cli) fn line(letter: &StoredDeadLetter) -> String {
     line
 }
 
-/// A letter in full.
+/// A dead letter in full.
 pub(super) fn whole(letter: &StoredDeadLetter) -> String {
     let at = iso_8601(letter.at_micros).unwrap_or_default();
     let message = match std::str::from_utf8(&letter.payload) {
@@ -87,9 +88,9 @@ pub(super) fn whole(letter: &StoredDeadLetter) -> String {
         format!("detail    {}", in_one_line(&letter.detail)),
         format!("order     {}", order(letter)),
         format!("attempts  {}", letter.attempts),
-        format!("buried    {at}   {} ago   by worker {}", rounded(letter.age), letter.worker),
-        format!("decided   {}", letter.resolved.as_ref().map_or("nothing yet".to_owned(), decision)),
-        format!("message   {} bytes", letter.payload.len()),
+        format!("stored    {at}   {} ago   by worker {}", rounded(letter.age), letter.worker),
+        format!("decided   {}", letter.resolved.as_ref().map_or("not yet".to_owned(), decision)),
+        format!("message   {}", plural(letter.payload.len() as u64, "byte")),
         message,
     ]
     .join("\n")
@@ -97,7 +98,7 @@ pub(super) fn whole(letter: &StoredDeadLetter) -> String {
 
 fn order(letter: &StoredDeadLetter) -> String {
     match (letter.order_id, &letter.order_state) {
-        (None, _) => "names no order".to_owned(),
+        (None, _) => "without an order".to_owned(),
         (Some(id), None) => format!("order {id} without a row"),
         (Some(id), Some(state)) => format!("order {id} {}", in_one_line(state.as_str())),
     }
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_takes_one_line_whatever_the_fulfiller_said() {
+    fn a_dead_letter_takes_one_line_whatever_the_fulfiller_answered() {
         let expected = "     7  1m 30s            rejected            order 12 failed         422: no such\\ncolour";
         assert_eq!(line(&letter(b"")), expected);
         let decided = StoredDeadLetter { resolved: retried(), ..letter(b"") };

@@ -1,4 +1,4 @@
-//! What became of the letters that a command was about.
+//! What a command did to each dead letter.
 
 use std::collections::HashSet;
 
@@ -7,8 +7,9 @@ use serde::Serialize;
 use crate::cli::failure::Failure;
 use crate::cli::output;
 use crate::domain::dead_letter::RetryStep;
+use crate::operations::plural;
 
-/// Letters named one by one on standard error, when it wasn't the user who named them.
+/// Dead letters named one by one on standard error, unless the user gave their ids.
 const MOST_NAMED: usize = 20;
 
 /// Counts by what was done, or what would be.
@@ -36,7 +37,7 @@ impl Outcome {
         Self { asked: asked.to_vec(), dry_run, ..Self::default() }
     }
 
-    /// A letter that is there.
+    /// Notes that a dead letter exists.
     pub(super) fn saw(&mut self, letter_id: i64) {
         if !self.asked.is_empty() {
             self.seen.insert(letter_id);
@@ -56,12 +57,12 @@ impl Outcome {
 
     pub(super) fn skip(&mut self, letter_id: i64, why: &str) {
         self.skipped += 1;
-        self.name(&format!("letter {letter_id} is skipped: {}", output::in_one_line(why)));
+        self.name(&format!("dead letter {letter_id} skipped: {}", output::in_one_line(why)));
     }
 
     pub(super) fn refuse(&mut self, letter_id: i64, why: &str) {
         self.refused += 1;
-        self.name(&format!("letter {letter_id} is refused by the database: {}", output::in_one_line(why)));
+        self.name(&format!("dead letter {letter_id} refused by the database: {}", output::in_one_line(why)));
     }
 
     fn name(&mut self, line: &str) {
@@ -71,7 +72,7 @@ impl Outcome {
         }
     }
 
-    /// Prints the summary. Letters that aren't there or that the database refused make it a failure.
+    /// Prints the summary. Fails if a dead letter does not exist or the database refused one.
     pub(super) fn report(mut self, json: bool, in_words: impl Fn(&Self) -> String) -> Result<(), Failure> {
         self.missing = self.asked.iter().copied().filter(|id| !self.seen.contains(id)).collect();
         let unnamed = self.named.saturating_sub(MOST_NAMED.max(self.asked.len()));
@@ -81,21 +82,16 @@ impl Outcome {
         if json {
             output::print_json(&self)?;
         } else {
-            let dry = if self.dry_run { "dry run, nothing was changed: " } else { "" };
+            let dry = if self.dry_run { "dry run, nothing changed: " } else { "" };
             output::print(&format!("{dry}{}", in_words(&self)))?;
         }
         if !self.missing.is_empty() {
             let ids: Vec<String> = self.missing.iter().map(ToString::to_string).collect();
-            return Err(Failure::Work(format!("there is no dead letter {}", ids.join(", "))));
+            return Err(Failure::Work(format!("no such dead letter: {}", ids.join(", "))));
         }
         if self.refused > 0 {
-            return Err(Failure::Work(format!("the database refused {} of the letters", self.refused)));
+            return Err(Failure::Work(format!("the database refused {}", plural(self.refused, "dead letter"))));
         }
         Ok(())
     }
-}
-
-/// `1 order`, `2 orders`.
-pub(super) fn plural(count: u64, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }

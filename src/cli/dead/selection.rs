@@ -1,4 +1,4 @@
-//! Which dead letters a command is about, and who decides.
+//! The dead letters that a command is about, and the author of the decision.
 
 use std::time::Duration;
 
@@ -12,28 +12,28 @@ use crate::domain::label::Label;
 use crate::domain::order::OrderId;
 use crate::port::dead_letters::{DeadLetterFilter, Decision};
 
-const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+const TEN_YEARS: Duration = Duration::from_secs(10 * 8_766 * 3600);
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Which letters")]
+#[command(next_help_heading = "Which dead letters")]
 pub(super) struct FilterOptions {
-    /// Only letters with this reason; may be given several times
+    /// Only dead letters with this reason; repeatable
     #[arg(long = "reason", value_name = "REASON", value_parser = reason())]
     reasons: Vec<DeadReason>,
 
-    /// Only letters buried longer ago than this, by the database's clock
+    /// Only dead letters older than this, by the database's clock
     #[arg(long, value_name = "DURATION", value_parser = values::duration(Duration::ZERO, TEN_YEARS))]
     older_than: Option<Duration>,
 
-    /// Only letters buried at most this long ago, by the database's clock
+    /// Only dead letters of at most this age, by the database's clock
     #[arg(long, value_name = "DURATION", value_parser = values::duration(Duration::ZERO, TEN_YEARS))]
     newer_than: Option<Duration>,
 
-    /// Only letters whose order's row has this product
+    /// Only dead letters of orders of this product
     #[arg(long, value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
     product: Option<i64>,
 
-    /// Only letters that name this order
+    /// Only dead letters of this order
     #[arg(long, value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
     order: Option<i64>,
 }
@@ -44,7 +44,7 @@ fn reason() -> impl TypedValueParser<Value = DeadReason> {
 }
 
 impl FilterOptions {
-    /// Those about which nothing was decided, or those about which something was.
+    /// Dead letters with a decision (`resolved`) or without one.
     pub(super) fn filter(&self, resolved: bool) -> DeadLetterFilter {
         DeadLetterFilter {
             reasons: self.reasons.clone(),
@@ -58,17 +58,17 @@ impl FilterOptions {
     }
 }
 
-/// For the commands that decide: letters by id, by a filter, or all of them.
+/// For the commands that decide: dead letters by id, by a filter, or all of them.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Which letters")]
+#[command(next_help_heading = "Which dead letters")]
 #[group(id = "which", required = true, multiple = true, args = ["ids", "all", "reasons", "older_than", "newer_than", "product", "order"])]
 pub(super) struct Selection {
-    /// Keys of letters
+    /// Ids of dead letters
     #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
     #[arg(conflicts_with_all = ["all", "reasons", "older_than", "newer_than", "product", "order"])]
     pub(super) ids: Vec<i64>,
 
-    /// All letters about which nothing was decided
+    /// All dead letters without a decision
     #[arg(long, conflicts_with_all = ["reasons", "older_than", "newer_than", "product", "order"])]
     all: bool,
 
@@ -77,7 +77,7 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    /// A filter takes letters about which nothing was decided; an id takes its letter in any case.
+    /// A filter selects among dead letters without a decision; an id selects its dead letter in any case.
     pub(super) fn filter(&self) -> DeadLetterFilter {
         if self.ids.is_empty() {
             return self.filter.filter(false);
@@ -89,11 +89,11 @@ impl Selection {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Decision")]
 pub(super) struct DecisionOptions {
-    /// Why, in your words: kept with the letter and in the order's timeline
+    /// Reason, in your words: kept with the dead letter and in the order's timeline
     #[arg(long, value_name = "TEXT", value_parser = values::text(500))]
     why: String,
 
-    /// Who decides; your login name if not set
+    /// Author of the decision; your login name if not set
     #[arg(long, value_name = "NAME", value_parser = values::text(100))]
     actor: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Counts what the demo's engine does.
+//! Counts the orders of the demo.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::event::{Event, LifecycleEvent, Observer, OrderEvent, RetryReason};
+use crate::operations::plural;
 
 /// What happened so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -70,10 +71,10 @@ impl Tally {
             format!("retried        {}", counts.retried),
             format!("dead letters   {}", counts.dead_letters),
             format!("orders/s       {rate:.1}"),
-            format!("order to fulfilment: median {}, 95 % within {}", age(0.5), age(0.95)),
+            format!("order placed to fulfilled: median {}, 95 % within {}", age(0.5), age(0.95)),
         ];
         if left > 0 {
-            lines.push(format!("{left} orders were still waiting; they are gone with the temporary folder"));
+            lines.push(format!("{} not finished, removed with the temporary folder", plural(left, "order")));
         }
         lines.join("\n")
     }
@@ -95,14 +96,7 @@ impl Tally {
             OrderEvent::InFlight(in_flight) => {
                 self.counts.send_modify(|counts| counts.in_flight = u64::try_from(in_flight).unwrap_or(u64::MAX));
             }
-            OrderEvent::Retried { .. }
-            | OrderEvent::ClaimsThrottled { .. }
-            | OrderEvent::AttemptStarted { .. }
-            | OrderEvent::AttemptFailed { .. }
-            | OrderEvent::AlreadyFinal { .. }
-            | OrderEvent::Skipped { .. }
-            | OrderEvent::Superseded { .. }
-            | OrderEvent::LeaseLost { .. } => {}
+            _ => {}
         }
     }
 }
@@ -112,34 +106,20 @@ impl Observer for Tally {
         match event {
             Event::Lifecycle(LifecycleEvent::Started { .. }) => self.counts.send_modify(|counts| counts.started = true),
             Event::Order(event) => self.observe_order(event),
-            Event::Lifecycle(_)
-            | Event::Dependency(_)
-            | Event::Fulfiller(_)
-            | Event::Reconciler(_)
-            | Event::Telemetry(_) => {}
+            _ => {}
         }
     }
 }
 
 /// Whether an attempt was spent.
 fn is_failure(reason: RetryReason) -> bool {
-    match reason {
-        RetryReason::FulfillerFailed
-        | RetryReason::FulfillerTimeout
-        | RetryReason::FulfillerPanicked
-        | RetryReason::FulfillerAmbiguous
-        | RetryReason::UnknownOrder
-        | RetryReason::StoreRefused => true,
-        RetryReason::FulfillerUnavailable
-        | RetryReason::FulfillerInProgress
-        | RetryReason::Busy
-        | RetryReason::RowLocked
-        | RetryReason::LeaseLost
-        | RetryReason::HandedBack => false,
-    }
+    use RetryReason as R;
+    let of_a_call =
+        matches!(reason, R::FulfillerFailed | R::FulfillerTimeout | R::FulfillerPanicked | R::FulfillerAmbiguous);
+    of_a_call || matches!(reason, R::UnknownOrder | R::StoreRefused)
 }
 
-/// How many orders took how long, to ten milliseconds, in bounded memory: what takes over ten minutes counts as ten.
+/// Orders by age, in steps of ten milliseconds up to ten minutes: bounded memory.
 struct Ages(Vec<u32>);
 
 const STEP: Duration = Duration::from_millis(10);
@@ -213,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_for_orders_is_woken_by_the_last_one() {
+    async fn waiting_for_orders_ends_with_the_last_one() {
         let tally = Tally::default();
         tally.observe(&fulfilled(1));
         let waiting = tally.finished(2);
@@ -224,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_summary_says_what_became_of_every_order() {
+    fn the_summary_counts_every_order() {
         let tally = Tally::default();
         tally.submitted(4);
         tally.observe(&fulfilled(1200));
@@ -233,8 +213,8 @@ mod tests {
         assert_eq!(
             tally.summary(Duration::from_secs(4)),
             "orders         4\nfulfilled      2\nretried        1\ndead letters   0\norders/s       0.5\n\
-             order to fulfilment: median 1.21 s, 95 % within 1.81 s\n\
-             2 orders were still waiting; they are gone with the temporary folder"
+             order placed to fulfilled: median 1.21 s, 95 % within 1.81 s\n\
+             2 orders not finished, removed with the temporary folder"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Puts orders in: the rows in one transaction, then their messages, oldest first.
+//! Submits orders: the rows in one transaction, then their messages, oldest first.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::Row;
 use crate::domain::message::Message;
+use crate::operations::plural;
 use crate::port::intake::{Inserted, Intake, NewOrder};
 use crate::port::queue::{Producer, QueueError};
 use crate::port::retrying::Retrying;
@@ -21,10 +22,10 @@ pub enum SubmitError {
     #[error("{0}")]
     Refused(StoreError),
     /// The store gave no answer. Not tried again, as the rows would then be there twice.
-    #[error("{0}; the rows of this batch may or may not be in")]
+    #[error("{0}; the store may or may not have the rows of this batch")]
     Unknown(StoreError),
     /// The rows are in, and the queue took no messages for them.
-    #[error("{error}; {count} rows with ids from {first} to {last} are in and have no message yet")]
+    #[error("{error}; {} stored without a message ({})", plural(*count as u64, "row"), ids(*first, *last))]
     NoMessages {
         /// What the queue said last.
         error: QueueError,
@@ -35,6 +36,11 @@ pub enum SubmitError {
         /// The highest id of them.
         last: i64,
     },
+}
+
+/// `id 7`, `ids 7 to 9`.
+pub(crate) fn ids(first: i64, last: i64) -> String {
+    if first == last { format!("id {first}") } else { format!("ids {first} to {last}") }
 }
 
 /// Inserts 1 to [`BATCH`] orders and pushes their messages. Repeats the push for `wait` (`None`: without limit) while the

@@ -1,17 +1,19 @@
-//! Signals: the first one drains, the second one ends the process at once. Nothing is lost in either: what was in
-//! hand comes back when its lease is over.
+//! Signals: the first one drains, the second one ends the process at once. Neither loses an order: the messages of
+//! orders in flight come back when their leases end.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Listens for SIGTERM and SIGINT from now on. The returned token is cancelled by the first of them; a second one
-/// exits with 128 + its number (143 or 130).
+use super::backends::StartError;
+
+/// Listens for SIGTERM and SIGINT from now on. The first of them cancels the returned token; the second one exits with
+/// 128 + its number (143 or 130). Must be called within a runtime.
 ///
 /// # Errors
-/// When the signals can't be listened for. Must be called within a runtime.
-pub fn on_signals() -> std::io::Result<CancellationToken> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+/// [`StartError::Signals`] when the system refuses.
+pub fn drain_on_signals() -> Result<CancellationToken, StartError> {
+    let listen = |kind| signal(kind).map_err(StartError::Signals);
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     let drain = CancellationToken::new();
     let token = drain.clone();
     tokio::spawn(async move {
