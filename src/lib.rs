@@ -13,7 +13,6 @@ pub mod operations;
 pub mod port;
 pub mod service;
 pub mod testing;
-pub mod warehouse;
 
 use std::fmt;
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use fulfillment_warehouse::{Behaviour, OpenError, Settings, Warehouse};
 
 use super::failure::Failure;
 use super::{output, run};
@@ -12,7 +13,6 @@ use crate::admin;
 use crate::cli::signals;
 use crate::config::values::{self, Opaque};
 use crate::config::{LogSettings, Origin};
-use crate::warehouse::{Behaviour, OpenError, Settings, Warehouse};
 
 /// A reference warehouse, to try the HTTP fulfiller on: right by default, wrong on command
 ///
@@ -64,8 +64,8 @@ pub(super) async fn warehouse(arguments: Arguments) -> Result<(), Failure> {
         behaviour: arguments.behaviour,
         seed: arguments.seed,
         record: arguments.record,
-        token: arguments.token,
-        secrets: arguments.secrets,
+        token: arguments.token.map(|token| token.expose().to_owned()),
+        secrets: arguments.secrets.iter().map(|secret| secret.expose().to_owned()).collect(),
     })?;
     let listener = admin::bind(arguments.listen).await.map_err(|error| Failure::Work(error.to_string()))?;
     let address = listener.local_addr().map_err(|error| Failure::Work(error.to_string()))?;
