@@ -13,6 +13,7 @@ mod completions;
 mod config;
 mod connect;
 mod dead;
+#[cfg(feature = "demo")]
 mod demo;
 mod failure;
 mod healthcheck;
@@ -25,10 +26,15 @@ pub mod signals;
 mod status;
 mod submit;
 mod verify;
+#[cfg(feature = "demo")]
 mod warehouse;
+#[cfg(not(feature = "demo"))]
+mod without_demo;
 mod worker_client;
 
 use failure::Failure;
+#[cfg(not(feature = "demo"))]
+use without_demo::{demo, warehouse};
 
 /// Takes orders from a queue, does the work, and moves each order's row once
 #[derive(Debug, Parser)]

@@ -4,25 +4,24 @@
 //! [`Settings`], which [`crate::service::backends`] is built from.
 
 pub mod environment;
+#[cfg(feature = "cli")]
 pub mod file;
+#[cfg(feature = "cli")]
 mod http;
+#[cfg(feature = "cli")]
 pub mod layers;
+#[cfg(feature = "cli")]
 pub mod options;
 pub mod redact;
 pub mod redis_url;
 mod settings;
+#[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "some of it is for options alone"))]
 mod target;
 pub mod values;
 
-use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-use clap::{Args, Command, FromArgMatches};
-
-use environment::Environment;
-use layers::LayerError;
-use options::RunOptions;
 pub use settings::{
     Backends, ClientCertificate, FulfillerTarget, HttpTarget, LogFormat, LogSettings, Propagation, QueueTarget,
     ReconcileSettings, Secret, SecretUrl, Settings, Simulation, StoreTarget,
@@ -99,11 +98,15 @@ pub enum ConfigError {
 ///
 /// # Errors
 /// Names the option, and where its value was set.
-pub fn from_environment(environment: &Environment) -> Result<(Settings, LogSettings), LayerError> {
+#[cfg(feature = "cli")]
+pub fn from_environment(environment: &environment::Environment) -> Result<(Settings, LogSettings), layers::LayerError> {
+    use clap::{Args, Command, FromArgMatches};
+    use options::RunOptions;
+
     let command = Command::new("worker").subcommand(RunOptions::augment_args(Command::new("run")));
-    let (matches, origins) = layers::parse(&command, &["worker", "run"].map(OsString::from), environment)?;
+    let (matches, origins) = layers::parse(&command, &["worker", "run"].map(Into::into), environment)?;
     let options = RunOptions::from_arg_matches(matches.subcommand().map_or(&matches, |(_, chosen)| chosen));
-    Ok(options.map_err(LayerError::Usage)?.resolve(&origins)?)
+    Ok(options.map_err(layers::LayerError::Usage)?.resolve(&origins)?)
 }
 
 /// Says where to look, when that isn't the command line that was just typed.

@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod backend;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
 pub mod domain;

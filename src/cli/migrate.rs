@@ -7,8 +7,6 @@ use clap::Args;
 use super::failure::Failure;
 use super::{connect, output};
 use crate::WorkerId;
-use crate::backend::sqlite::database as sqlite;
-use crate::config::StoreTarget;
 use crate::config::layers::Origins;
 use crate::config::options::BackendOptions;
 use crate::config::values::{self, Patience};
@@ -43,11 +41,7 @@ pub(super) struct Arguments {
 pub(super) async fn migrate(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
     let backends = arguments.backends.resolve(origins)?;
     if arguments.print {
-        let sql = match backends.store {
-            StoreTarget::Postgres(_) => crate::backend::postgres::migration_sql(),
-            StoreTarget::Sqlite(_) => sqlite::migration_sql(),
-        };
-        return output::print(sql.trim_end());
+        return output::print(backends::migration_sql(&backends.store)?.trim_end());
     }
     let store = backends::open_store(&backends, &WorkerId::fresh())?;
     let began = Instant::now();

@@ -247,7 +247,8 @@ pub struct Settings {
 
 /// How the span of an attempt belongs to the span of whoever enqueued its order
 /// (<https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/#span-relationships>).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Propagation {
     /// Each attempt is a trace of its own that links to the producer's span.
     #[default]
@@ -257,7 +258,8 @@ pub enum Propagation {
 }
 
 /// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum LogFormat {
     /// One JSON object a line.
     Json,

@@ -4,8 +4,6 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::ValueEnum;
-
 /// Text that may hold a password. Never refused by clap, whose errors quote the value, and never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Opaque(String);
@@ -30,7 +28,8 @@ impl fmt::Debug for Opaque {
 }
 
 /// Something that is done or not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[cfg(feature = "cli")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Switch {
     /// Do it.
     #[value(alias = "true")]
@@ -41,7 +40,8 @@ pub enum Switch {
 }
 
 /// Who makes the worker's own tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[cfg(feature = "cli")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Migrate {
     /// The command itself, at its start.
     Auto,

@@ -17,7 +17,8 @@ pub mod submit;
 pub const MAX_LINE_BYTES: usize = 1024 * 1024;
 
 /// How a file is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Format {
     /// RFC 4180 with a header line; `,` between fields.
     Csv,
@@ -26,8 +27,9 @@ pub enum Format {
 }
 
 /// What an order is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-#[value(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[cfg_attr(feature = "cli", value(rename_all = "snake_case"))]
 pub enum Field {
     /// The product's name, at most 255 characters; may be empty.
     Product,

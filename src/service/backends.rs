@@ -1,16 +1,13 @@
 //! Makes queue and store from their targets, and waits until they can be used. [`crate::service`] sets them to work.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::embedded::Embedded;
 use crate::WorkerId;
 use crate::admin;
 use crate::backend::postgres::{PostgresStore, PostgresStoreOptions};
 use crate::backend::redis::{RedisQueue, RedisQueueOptions};
-use crate::backend::sqlite::database::{Database, OpenError};
-use crate::backend::sqlite::queue::{SqliteQueue, SqliteQueueOptions};
-use crate::backend::sqlite::store::{SqliteStore, SqliteStoreOptions};
 use crate::config::{Backends, QueueTarget, StoreTarget};
 use crate::domain::retry;
 use crate::event::{Dependency, Event, Observers};
@@ -19,6 +16,9 @@ use crate::port::queue::QueueError;
 use crate::port::queue_maintenance::Inventory;
 use crate::port::reconciliation::Audit;
 use crate::port::store::StoreError;
+
+#[cfg_attr(not(feature = "sqlite"), path = "backends/without_embedded.rs")]
+mod embedded;
 
 /// The queue and the store, ready to be used; whether they answer is another matter ([`wait_ready`]).
 #[derive(Clone)]
@@ -33,8 +33,12 @@ pub struct Opened {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The embedded database can't be opened.
+    #[cfg(feature = "sqlite")]
     #[error(transparent)]
-    Embedded(#[from] OpenError),
+    Embedded(#[from] crate::backend::sqlite::database::OpenError),
+    /// The first names a feature that this build lacks, the second what needs it.
+    #[error("this build lacks the feature `{0}`, which {1} needs")]
+    Lacking(&'static str, &'static str),
     /// The failpoint that was asked for can't be had.
     #[cfg(feature = "faults")]
     #[error(transparent)]
@@ -104,17 +108,17 @@ pub fn open_store(backends: &Backends, worker: &WorkerId) -> Result<Arc<dyn Audi
     Opening::new(backends, worker, &Observers::default()).store()
 }
 
-/// Makes backends. The embedded database is opened once where queue and store share its file.
+/// Makes backends.
 struct Opening<'a> {
     backends: &'a Backends,
     worker: &'a WorkerId,
     observers: &'a Observers,
-    embedded: Option<Database>,
+    embedded: Embedded,
 }
 
 impl<'a> Opening<'a> {
     fn new(backends: &'a Backends, worker: &'a WorkerId, observers: &'a Observers) -> Self {
-        Self { backends, worker, observers, embedded: None }
+        Self { backends, worker, observers, embedded: Embedded::default() }
     }
 
     fn both(mut self) -> Result<Opened, StartError> {
@@ -128,9 +132,7 @@ impl<'a> Opening<'a> {
                 let options = RedisQueueOptions { key: self.backends.queue_key.clone(), lease, worker };
                 Arc::new(RedisQueue::connect(url, options, self.observers.clone())?)
             }
-            QueueTarget::Sqlite(path) => {
-                Arc::new(SqliteQueue::new(self.database(path)?, SqliteQueueOptions { lease, worker }))
-            }
+            QueueTarget::Sqlite(path) => self.embedded.queue(path, worker, lease)?,
         };
         #[cfg(feature = "faults")]
         let queue = crate::testing::failpoint::before_queue(queue)?;
@@ -145,20 +147,22 @@ impl<'a> Opening<'a> {
                 let options = PostgresStoreOptions { worker, lease, events, connections };
                 Arc::new(PostgresStore::connect(url, options, self.observers.clone())?)
             }
-            StoreTarget::Sqlite(path) => {
-                Arc::new(SqliteStore::new(self.database(path)?, SqliteStoreOptions { worker, lease, events }))
-            }
+            StoreTarget::Sqlite(path) => self.embedded.store(path, worker, lease, events)?,
         };
         #[cfg(feature = "faults")]
         let store = crate::testing::failpoint::before_store(store)?;
         Ok(store)
     }
+}
 
-    fn database(&mut self, path: &Path) -> Result<Database, OpenError> {
-        match &self.embedded {
-            Some(database) if database.path() == path => Ok(database.clone()),
-            _ => Ok(self.embedded.insert(Database::open(path)?).clone()),
-        }
+/// The SQL that makes the worker's own tables in such a store.
+///
+/// # Errors
+/// [`StartError::Lacking`].
+pub fn migration_sql(store: &StoreTarget) -> Result<String, StartError> {
+    match store {
+        StoreTarget::Postgres(_) => Ok(crate::backend::postgres::migration_sql()),
+        StoreTarget::Sqlite(_) => embedded::migration_sql(),
     }
 }
 
