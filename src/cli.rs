@@ -14,6 +14,7 @@ mod completions;
 mod config;
 mod connect;
 mod dead;
+#[cfg(feature = "demo")]
 mod demo;
 mod failure;
 mod healthcheck;
@@ -26,10 +27,15 @@ mod run;
 mod status;
 mod submit;
 mod verify;
+#[cfg(feature = "demo")]
 mod warehouse;
+#[cfg(not(feature = "demo"))]
+mod without_demo;
 mod worker_client;
 
 use failure::Failure;
+#[cfg(not(feature = "demo"))]
+use without_demo::{demo, warehouse};
 
 /// Take orders from a queue, have them fulfilled, and move each order's row once
 #[derive(Debug, Parser)]

@@ -4,25 +4,23 @@
 //! [`Settings`], which [`crate::service::backends`] is built from.
 
 pub mod environment;
+#[cfg(feature = "cli")]
 pub mod file;
+#[cfg(feature = "cli")]
 mod http;
+#[cfg(feature = "cli")]
 pub mod layers;
+#[cfg(feature = "cli")]
 pub mod options;
 mod origin;
 pub mod redact;
 pub mod redis_url;
 mod secret;
 mod settings;
+#[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "some of it is for options alone"))]
 mod target;
 pub mod values;
 
-use std::ffi::OsString;
-
-use clap::{Args, Command, FromArgMatches};
-
-use environment::Environment;
-use layers::LayerError;
-use options::RunOptions;
 pub use origin::{ConfigError, Origin, Origins};
 pub use secret::{Secret, SecretUrl};
 pub use settings::{
@@ -35,9 +33,13 @@ pub use settings::{
 ///
 /// # Errors
 /// Names the option, and the source of its value.
-pub fn from_environment(environment: &Environment) -> Result<(Settings, LogSettings), LayerError> {
+#[cfg(feature = "cli")]
+pub fn from_environment(environment: &environment::Environment) -> Result<(Settings, LogSettings), layers::LayerError> {
+    use clap::{Args, Command, FromArgMatches};
+    use options::RunOptions;
+
     let command = Command::new("worker").subcommand(RunOptions::augment_args(Command::new("run")));
-    let (matches, origins) = layers::parse(&command, &["worker", "run"].map(OsString::from), environment)?;
+    let (matches, origins) = layers::parse(&command, &["worker", "run"].map(Into::into), environment)?;
     let options = RunOptions::from_arg_matches(matches.subcommand().map_or(&matches, |(_, chosen)| chosen));
-    Ok(options.map_err(LayerError::Usage)?.resolve(&origins)?)
+    Ok(options.map_err(layers::LayerError::Usage)?.resolve(&origins)?)
 }

@@ -10,9 +10,8 @@ use self::backends::{Opened, StartError};
 use crate::WorkerId;
 use crate::admin;
 use crate::backend::simulated::SimulatedFulfiller;
-use crate::backend::warehouse_http::HttpFulfiller;
 use crate::config::environment::Environment;
-use crate::config::{FulfillerTarget, Settings};
+use crate::config::{FulfillerTarget, HttpTarget, Settings};
 use crate::engine::reconciler::Reconciler;
 use crate::engine::{Engine, EngineOptions, Watermark};
 use crate::event::{Dependency, DependencyEvent, LifecycleEvent, Observer, Observers};
@@ -117,11 +116,19 @@ impl Service {
 fn open_fulfiller(target: &FulfillerTarget, observers: &Observers) -> Result<Arc<dyn Fulfiller>, StartError> {
     Ok(match target {
         FulfillerTarget::Simulated(simulation) => Arc::new(SimulatedFulfiller::new(simulation.clone())),
-        FulfillerTarget::Http(target) => {
-            let fulfiller = HttpFulfiller::new(target, observers.clone());
-            Arc::new(fulfiller.map_err(|error| StartError::Fulfiller(error.to_string()))?)
-        }
+        FulfillerTarget::Http(target) => open_http(target, observers.clone())?,
     })
+}
+
+#[cfg(feature = "http-fulfiller")]
+fn open_http(target: &HttpTarget, observers: Observers) -> Result<Arc<dyn Fulfiller>, StartError> {
+    let fulfiller = crate::backend::warehouse_http::HttpFulfiller::new(target, observers);
+    Ok(Arc::new(fulfiller.map_err(|error| StartError::Fulfiller(error.to_string()))?))
+}
+
+#[cfg(not(feature = "http-fulfiller"))]
+fn open_http(_: &HttpTarget, _: Observers) -> Result<Arc<dyn Fulfiller>, StartError> {
+    Err(StartError::Lacking("http-fulfiller", "--fulfiller with a URL"))
 }
 
 /// The orders' share of the drain timeout. The rest is for scrapes under way, the last traces and the way out.

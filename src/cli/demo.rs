@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use fulfillment_warehouse::{self as warehouse, Behaviour, Stats, Warehouse};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -24,7 +25,6 @@ use crate::operations::plural;
 use crate::service::Service;
 use crate::service::backends::{self, Opened, StartError};
 use crate::service::drain_on_signals;
-use crate::warehouse::{self, Behaviour, Stats, Warehouse};
 
 mod feed;
 mod progress;
@@ -134,8 +134,9 @@ async fn open_warehouse(
     stop: CancellationToken,
 ) -> Result<(Arc<Warehouse>, SecretUrl), Failure> {
     let half = arguments.simulate_failures / 2.0;
-    let behaviour =
-        Behaviour { latency: arguments.simulate_latency, errors: half, cut_after: half, ..Behaviour::default() };
+    let Latency { shortest, longest } = arguments.simulate_latency;
+    let latency = warehouse::Latency { shortest, longest };
+    let behaviour = Behaviour { latency, errors: half, cut_after: half, ..Behaviour::default() };
     let warehouse = Arc::new(Warehouse::open(warehouse::Settings { behaviour, ..warehouse::Settings::default() })?);
     let no_port = |error| Failure::Work(format!("the demo's warehouse can't listen: {error}"));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(no_port)?;

@@ -33,7 +33,9 @@ impl From<ConfigError> for Failure {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
-            StartError::Fulfiller(_) | StartError::Traces(_) => Self::Usage(error.to_string()),
+            StartError::Fulfiller(_) | StartError::Traces(_) | StartError::Lacking(..) => {
+                Self::Usage(error.to_string())
+            }
             _ => Self::work(error),
         }
     }

@@ -6,9 +6,7 @@ use super::connect::{self, ConnectOptions};
 use super::failure::Failure;
 use super::output;
 use crate::WorkerId;
-use crate::backend::sqlite::database as sqlite;
 use crate::config::Origins;
-use crate::config::StoreTarget;
 use crate::service::backends;
 
 /// Create or update the worker's own tables
@@ -36,11 +34,7 @@ pub(super) struct Arguments {
 pub(super) async fn migrate(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
     let backends = arguments.connect.resolve(origins)?;
     if arguments.print {
-        let sql = match backends.store {
-            StoreTarget::Postgres(_) => crate::backend::postgres::migration_sql(),
-            StoreTarget::Sqlite(_) => sqlite::migration_sql(),
-        };
-        return output::print(sql.trim_end());
+        return output::print(backends::migration_sql(&backends.store)?.trim_end());
     }
     let store = backends::open_store(&backends, &WorkerId::fresh())?;
     let applied = connect::until_answered(arguments.connect.wait(), async || store.schema.migrate().await).await?;

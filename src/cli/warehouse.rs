@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use fulfillment_warehouse::{Behaviour, OpenError, Settings, Warehouse};
 
 use super::failure::Failure;
 use super::output;
@@ -13,7 +14,6 @@ use crate::config::values;
 use crate::config::{LogSettings, Origin, Secret};
 use crate::observe::logging;
 use crate::service::drain_on_signals;
-use crate::warehouse::{Behaviour, OpenError, Settings, Warehouse};
 
 /// Run a reference warehouse to try the HTTP fulfiller on: correct by default, faulty on request
 ///
@@ -66,8 +66,8 @@ pub(super) async fn warehouse(arguments: Arguments) -> Result<(), Failure> {
         behaviour: arguments.behaviour,
         seed: arguments.seed,
         record: arguments.record,
-        token: arguments.token,
-        secrets: arguments.secrets,
+        token: arguments.token.map(|token| token.expose().to_owned()),
+        secrets: arguments.secrets.iter().map(|secret| secret.expose().to_owned()).collect(),
     })?;
     let listener = admin::bind(arguments.listen).await.map_err(Failure::work)?;
     let address = listener.local_addr().map_err(Failure::work)?;

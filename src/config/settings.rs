@@ -188,7 +188,8 @@ pub struct Settings {
 
 /// How the span of an attempt belongs to the span of its producer
 /// (<https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/#span-relationships>).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Propagation {
     /// A trace of its own that links to the producer's span
     #[default]
@@ -198,7 +199,8 @@ pub enum Propagation {
 }
 
 /// The format of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum LogFormat {
     /// One JSON object per line
     Json,

@@ -3,17 +3,19 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::ValueEnum;
+#[cfg(feature = "cli")]
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 /// `on` or `off`, or `true` or `false` as a TOML file has them, with the meaning of either.
+#[cfg(feature = "cli")]
 pub fn switch(on: &'static str, off: &'static str) -> impl TypedValueParser<Value = bool> {
     let values = [PossibleValue::new("on").alias("true").help(on), PossibleValue::new("off").alias("false").help(off)];
     PossibleValuesParser::new(values).map(|text| matches!(text.as_str(), "on" | "true"))
 }
 
 /// Who creates the worker's own tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[cfg(feature = "cli")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Migrate {
     /// The command itself, at its start
     Auto,

@@ -3,12 +3,19 @@
 //! [`attempt`] makes the spans, [`export`] sends them as the environment says. docs/TRACING.md says what is in them. Where nothing is exported,
 //! no span is made.
 
-use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
+use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId};
 
+#[cfg(feature = "otlp")]
 pub mod attempt;
+#[cfg(feature = "otlp")]
 pub mod export;
+#[cfg(feature = "otlp")]
 mod queue;
 mod variables;
+#[cfg(not(feature = "otlp"))]
+mod without_otlp;
+#[cfg(not(feature = "otlp"))]
+pub use without_otlp::{attempt, export};
 
 /// Which span something belongs to, by its ids in the W3C Trace Context
 /// (<https://www.w3.org/TR/trace-context/#traceparent-header>).
@@ -42,8 +49,9 @@ impl TraceContext {
     }
 
     /// As the context of a span of another process.
+    #[cfg(feature = "otlp")]
     fn remote(self) -> SpanContext {
-        SpanContext::new(self.trace_id, self.span_id, self.flags(), true, TraceState::default())
+        SpanContext::new(self.trace_id, self.span_id, self.flags(), true, Default::default())
     }
 }
 

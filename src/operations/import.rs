@@ -18,7 +18,8 @@ pub mod submit;
 pub const MAX_LINE_BYTES: usize = 1024 * 1024;
 
 /// The format of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Format {
     /// RFC 4180 with a line of column names; `,` between fields
     Csv,
@@ -27,8 +28,8 @@ pub enum Format {
 }
 
 /// What an order is made of. A field's label is also the column that it is read from, unless another one is named.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, enum_map::Enum, strum::IntoStaticStr)]
-#[value(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, enum_map::Enum, strum::IntoStaticStr)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum), value(rename_all = "snake_case"))]
 #[strum(serialize_all = "snake_case")]
 pub enum Field {
     /// The product's name, at most 255 characters; may be empty.

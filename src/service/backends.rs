@@ -1,17 +1,14 @@
 //! Opens queue and store, and waits until they are ready.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use self::embedded::Embedded;
 use crate::WorkerId;
 use crate::admin;
 use crate::backend::postgres::{PostgresStore, PostgresStoreOptions};
 use crate::backend::redis::{RedisQueue, RedisQueueOptions};
-use crate::backend::sqlite::database::{Database, OpenError};
-use crate::backend::sqlite::queue::{SqliteQueue, SqliteQueueOptions};
-use crate::backend::sqlite::store::{SqliteStore, SqliteStoreOptions};
 use crate::config::{Backends, QueueTarget, StoreTarget};
 use crate::event::{Dependency, DependencyEvent, Observers};
 use crate::observe::trace::export::TraceError;
@@ -27,6 +24,9 @@ use crate::port::schema::Schema;
 use crate::port::store::{OrderStore, StoreError};
 #[cfg(feature = "faults")]
 use crate::testing::failpoint;
+
+#[cfg_attr(not(feature = "sqlite"), path = "backends/without_embedded.rs")]
+mod embedded;
 
 /// Queue and store, opened. Neither may have answered yet; see [`wait_ready`].
 #[derive(Clone)]
@@ -112,8 +112,12 @@ impl StoreRoles {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The embedded database can't be opened.
+    #[cfg(feature = "sqlite")]
     #[error(transparent)]
-    Embedded(#[from] OpenError),
+    Embedded(#[from] crate::backend::sqlite::database::OpenError),
+    /// The first names a feature that this build lacks, the second what needs it.
+    #[error("this build lacks the feature `{0}`, which {1} needs")]
+    Lacking(&'static str, &'static str),
     /// The failpoint that was asked for can't be had.
     #[cfg(feature = "faults")]
     #[error(transparent)]
@@ -191,12 +195,12 @@ struct Opening<'a> {
     backends: &'a Backends,
     worker: &'a WorkerId,
     observers: &'a Observers,
-    embedded: Option<Database>,
+    embedded: Embedded,
 }
 
 impl<'a> Opening<'a> {
     fn new(backends: &'a Backends, worker: &'a WorkerId, observers: &'a Observers) -> Self {
-        Self { backends, worker, observers, embedded: None }
+        Self { backends, worker, observers, embedded: Embedded::default() }
     }
 
     fn both(mut self) -> Result<Opened, StartError> {
@@ -210,10 +214,7 @@ impl<'a> Opening<'a> {
                 let options = RedisQueueOptions { key: self.backends.queue_key.clone(), lease, worker };
                 QueueRoles::of(Arc::new(RedisQueue::connect(url, options, self.observers.clone())?))
             }
-            QueueTarget::Sqlite(path) => {
-                let options = SqliteQueueOptions { lease, worker };
-                QueueRoles::of(Arc::new(SqliteQueue::new(self.database(path)?, options)))
-            }
+            QueueTarget::Sqlite(path) => self.embedded.queue(path, worker, lease),
         }
     }
 
@@ -225,18 +226,19 @@ impl<'a> Opening<'a> {
                 let options = PostgresStoreOptions { worker, lease, events, connections };
                 StoreRoles::of(Arc::new(PostgresStore::connect(url, options, self.observers.clone())?))
             }
-            StoreTarget::Sqlite(path) => {
-                let options = SqliteStoreOptions { worker, lease, events };
-                StoreRoles::of(Arc::new(SqliteStore::new(self.database(path)?, options)))
-            }
+            StoreTarget::Sqlite(path) => self.embedded.store(path, worker, lease, events),
         }
     }
+}
 
-    fn database(&mut self, path: &Path) -> Result<Database, OpenError> {
-        match &self.embedded {
-            Some(database) if database.path() == path => Ok(database.clone()),
-            _ => Ok(self.embedded.insert(Database::open(path)?).clone()),
-        }
+/// The SQL that makes the worker's own tables in such a store.
+///
+/// # Errors
+/// [`StartError::Lacking`].
+pub fn migration_sql(store: &StoreTarget) -> Result<String, StartError> {
+    match store {
+        StoreTarget::Postgres(_) => Ok(crate::backend::postgres::migration_sql()),
+        StoreTarget::Sqlite(_) => embedded::migration_sql(),
     }
 }
 

@@ -13,8 +13,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Secret;
-
 mod access;
 mod answer;
 mod behaviour;
@@ -29,14 +27,15 @@ mod shipment;
 
 use access::Access;
 pub use access::AccessError;
-pub use behaviour::{Behaviour, WrongBehaviour};
+pub use behaviour::{Behaviour, Latency, WrongBehaviour};
 use in_flight::InFlight;
 use ledger::Ledger;
 pub use ledger::Stats;
 pub use record::{Done, RecordError};
 
-/// What a warehouse is started with. The default is well-behaved, open to everybody, and remembers nothing.
-#[derive(Debug, Clone, Default)]
+/// What a warehouse is started with. The default is well-behaved, open to everybody, and remembers nothing. Not `Debug`,
+/// as it holds secrets.
+#[derive(Clone, Default)]
 pub struct Settings {
     /// How it behaves at first.
     pub behaviour: Behaviour,
@@ -46,9 +45,9 @@ pub struct Settings {
     /// The file with a line for every call. What is in it already is remembered.
     pub record: Option<PathBuf>,
     /// The bearer token that callers must show.
-    pub token: Option<Secret>,
+    pub token: Option<String>,
     /// Standard Webhooks secrets, each `whsec_` and Base64; a call must be signed with one of them.
-    pub secrets: Vec<Secret>,
+    pub secrets: Vec<String>,
 }
 
 /// Why a warehouse can't be opened.

@@ -5,7 +5,6 @@ use standardwebhooks::{Webhook, WebhookError};
 use subtle::ConstantTimeEq;
 
 use super::problem::Problem;
-use crate::config::Secret;
 
 const WEBHOOK_ID: &str = standardwebhooks::HEADER_WEBHOOK_ID;
 const WEBHOOK_TIMESTAMP: &str = standardwebhooks::HEADER_WEBHOOK_TIMESTAMP;
@@ -24,18 +23,17 @@ pub enum AccessError {
 
 /// What callers have to show; nothing, if nothing is set.
 pub(super) struct Access {
-    token: Option<Secret>,
+    token: Option<String>,
     secrets: Vec<Webhook>,
 }
 
 impl Access {
-    pub(super) fn new(token: Option<Secret>, secrets: &[Secret]) -> Result<Self, AccessError> {
-        let sendable =
-            |token: &Secret| !token.expose().is_empty() && token.expose().bytes().all(|b| b.is_ascii_graphic());
+    pub(super) fn new(token: Option<String>, secrets: &[String]) -> Result<Self, AccessError> {
+        let sendable = |token: &String| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
         if !token.iter().all(sendable) {
             return Err(AccessError::Token);
         }
-        let read = |secret: &Secret| match secret.expose().strip_prefix("whsec_") {
+        let read = |secret: &String| match secret.strip_prefix("whsec_") {
             Some(encoded) if !encoded.is_empty() => Webhook::new(encoded).map_err(|_| AccessError::Secret),
             _ => Err(AccessError::Secret),
         };
@@ -47,7 +45,7 @@ impl Access {
         let Some(token) = &self.token else { return Ok(()) };
         let shown = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
         let (scheme, shown) = shown.split_at(shown.len().min("Bearer ".len()));
-        if scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(shown.ct_eq(token.expose().as_bytes())) {
+        if scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(shown.ct_eq(token.as_bytes())) {
             return Ok(());
         }
         Err(Problem::of(StatusCode::UNAUTHORIZED, "Authorization", "there must be the right token, as `Bearer TOKEN`"))

@@ -9,12 +9,11 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-use crate::config::values::{self, Latency};
-
 mod text;
 
+pub use text::Latency;
+
 const MILLISECOND: Duration = Duration::from_millis(1);
-const HOUR: Duration = Duration::from_secs(3600);
 
 /// How a warehouse behaves. The default is without fault and takes no time.
 ///
@@ -26,29 +25,29 @@ const HOUR: Duration = Duration::from_secs(3600);
 #[serde(default, deny_unknown_fields)]
 pub struct Behaviour {
     /// How long a new order takes: LOW..HIGH, or 0
-    #[arg(long, value_name = "LOW..HIGH", default_value = "0", value_parser = values::latency)]
+    #[arg(long, value_name = "LOW..HIGH", default_value = "0", value_parser = text::latency)]
     #[serde(with = "text::latency")]
     pub latency: Latency,
 
     /// Share of calls whose connection is cut before the order is taken
-    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = values::share)]
+    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = text::share)]
     pub cut_before: f64,
 
     /// Share of calls whose connection is cut after the order was taken, in place of the answer
-    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = values::share)]
+    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = text::share)]
     pub cut_after: f64,
 
     /// Share of calls that get no answer after the order was taken
-    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = values::share)]
+    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = text::share)]
     pub hang: f64,
 
     /// How long a call without an answer is kept before its connection is cut
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = values::duration(MILLISECOND, HOUR))]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = text::duration_from(MILLISECOND))]
     #[serde(with = "text::duration")]
     pub hang_limit: Duration,
 
     /// Share of calls answered with --error-status, the order not taken
-    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = values::share)]
+    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = text::share)]
     pub errors: f64,
 
     /// Status of these answers, from 400 to 599
@@ -60,7 +59,7 @@ pub struct Behaviour {
     pub error_retry_after_seconds: Option<u64>,
 
     /// Answer 202 with a Location, and be done with the order so much later
-    #[arg(long, value_name = "DURATION", value_parser = values::duration(Duration::ZERO, HOUR))]
+    #[arg(long, value_name = "DURATION", value_parser = text::duration_from(Duration::ZERO))]
     #[serde(with = "text::optional_duration")]
     pub finish_after: Option<Duration>,
 
@@ -94,7 +93,7 @@ const MOST_PADDING: u64 = 1 << 30;
 impl Default for Behaviour {
     fn default() -> Self {
         Self {
-            latency: Latency { shortest: Duration::ZERO, longest: Duration::ZERO },
+            latency: Latency::default(),
             cut_before: 0.0,
             cut_after: 0.0,
             hang: 0.0,
