@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::event::{Event, LifecycleEvent, Observer, OrderEvent, RetryReason};
+use crate::event::{Event, LifecycleEvent, Observer, OrderEvent};
 
 /// What happened so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -88,7 +88,7 @@ impl Tally {
                 }
                 self.counts.send_modify(|counts| counts.fulfilled += 1);
             }
-            OrderEvent::Retried { reason, .. } if is_failure(reason) => {
+            OrderEvent::Retried { reason, .. } if reason.spends_attempt() => {
                 self.counts.send_modify(|counts| counts.retried += 1);
             }
             OrderEvent::DeadLettered { .. } => self.counts.send_modify(|counts| counts.dead_letters += 1),
@@ -118,24 +118,6 @@ impl Observer for Tally {
             | Event::Reconciler(_)
             | Event::Telemetry(_) => {}
         }
-    }
-}
-
-/// Whether an attempt was spent.
-fn is_failure(reason: RetryReason) -> bool {
-    match reason {
-        RetryReason::FulfillerFailed
-        | RetryReason::FulfillerTimeout
-        | RetryReason::FulfillerPanicked
-        | RetryReason::FulfillerAmbiguous
-        | RetryReason::UnknownOrder
-        | RetryReason::StoreRefused => true,
-        RetryReason::FulfillerUnavailable
-        | RetryReason::FulfillerInProgress
-        | RetryReason::Busy
-        | RetryReason::RowLocked
-        | RetryReason::LeaseLost
-        | RetryReason::HandedBack => false,
     }
 }
 
@@ -177,7 +159,7 @@ impl Ages {
 mod tests {
     use super::*;
     use crate::domain::label::Label;
-    use crate::event::AttemptRef;
+    use crate::event::{AttemptRef, RetryReason};
 
     const ATTEMPT: AttemptRef<'_> = AttemptRef { order_id: None, correlation_id: None, number: 1, trace: None };
 
