@@ -78,7 +78,11 @@ impl Metrics {
         let fulfiller = FulfillerMetrics::register(&mut events);
         let reconciler = ReconcilerMetrics::register(&mut events);
         let telemetry = TelemetryMetrics::register(&mut events);
-        events.register("fulfillment_build", "What is running", build_info(service_name));
+        events.register(
+            "fulfillment_build",
+            "Service name, version and revision of this worker",
+            build_info(service_name),
+        );
         log_messages.register(&mut events);
         let part = |source, registry| Part { registry, errors: endpoint.errors_of(source) };
         let collected = |source, collector: Box<dyn Collector>| {
