@@ -2,8 +2,8 @@
 //! and the code that watches.
 //!
 //! The engine, the service's start and its polls, the fulfiller over HTTP, the export of traces and the backends'
-//! connections emit events. Observers match them without `_`: the compiler then names each one that has to decide about a
-//! new event.
+//! connections emit events. Observers match them without `_`: the compiler then names each one that has to decide
+//! about a new event.
 
 pub(crate) mod call_times;
 mod dependency;

@@ -138,6 +138,26 @@ pub enum RetryReason {
     HandedBack,
 }
 
+impl RetryReason {
+    /// True if the retry counts towards `--max-attempts`.
+    pub fn spends_attempt(self) -> bool {
+        match self {
+            Self::FulfillerFailed
+            | Self::FulfillerTimeout
+            | Self::FulfillerPanicked
+            | Self::FulfillerAmbiguous
+            | Self::UnknownOrder
+            | Self::StoreRefused => true,
+            Self::FulfillerUnavailable
+            | Self::FulfillerInProgress
+            | Self::Busy
+            | Self::RowLocked
+            | Self::LeaseLost
+            | Self::HandedBack => false,
+        }
+    }
+}
+
 /// Why claims have to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]

@@ -72,13 +72,17 @@ impl Metrics {
     pub fn limited_by(handle: Handle, service_name: &str, log_messages: LogMessages, cgroup: Cgroup) -> Self {
         let (mut events, mut native, mut of_endpoint) = (Registry::default(), Registry::default(), Registry::default());
         let endpoint = Endpoint::register(&mut of_endpoint);
+        let order = OrderMetrics::register(&mut events, &mut native);
         let lifecycle = LifecycleMetrics::register(&mut events);
         let dependency = DependencyMetrics::register(&mut events);
-        let order = OrderMetrics::register(&mut events, &mut native);
         let fulfiller = FulfillerMetrics::register(&mut events);
         let reconciler = ReconcilerMetrics::register(&mut events);
         let telemetry = TelemetryMetrics::register(&mut events);
-        events.register("fulfillment_build", "What is running", build_info(service_name));
+        events.register(
+            "fulfillment_build",
+            "Service name, version and revision of this worker",
+            build_info(service_name),
+        );
         log_messages.register(&mut events);
         let part = |source, registry| Part { registry, errors: endpoint.errors_of(source) };
         let collected = |source, collector: Box<dyn Collector>| {

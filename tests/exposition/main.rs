@@ -28,6 +28,7 @@ use tokio::runtime::{Builder, Runtime};
 mod exemplars;
 mod family;
 mod labels;
+mod values;
 
 use family::{Family, families};
 
@@ -278,7 +279,7 @@ fn the_documentation_lists_the_metrics_that_exist() {
     let runtime = runtime();
     let exist: BTreeSet<(String, String, String)> = families(&text(&metrics(&runtime), Format::PrometheusText, true))
         .into_iter()
-        .map(|Family { name, kind, labels, .. }| (name, kind, labels.into_iter().collect::<Vec<_>>().join(", ")))
+        .map(|Family { name, kind, labels, .. }| (name, kind, labels.into_keys().collect::<Vec<_>>().join(", ")))
         .collect();
     let documented: BTreeSet<(String, String, String)> = rows("## Metrics")
         .into_iter()

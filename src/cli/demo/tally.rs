@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::event::{Event, LifecycleEvent, Observer, OrderEvent, RetryReason};
+use crate::event::{Event, LifecycleEvent, Observer, OrderEvent};
 use crate::operations::plural;
 
 /// What happened so far.
@@ -89,7 +89,7 @@ impl Tally {
                 }
                 self.counts.send_modify(|counts| counts.fulfilled += 1);
             }
-            OrderEvent::Retried { reason, .. } if is_failure(reason) => {
+            OrderEvent::Retried { reason, .. } if reason.spends_attempt() => {
                 self.counts.send_modify(|counts| counts.retried += 1);
             }
             OrderEvent::DeadLettered { .. } => self.counts.send_modify(|counts| counts.dead_letters += 1),
@@ -111,15 +111,7 @@ impl Observer for Tally {
     }
 }
 
-/// Whether an attempt was spent.
-fn is_failure(reason: RetryReason) -> bool {
-    use RetryReason as R;
-    let of_a_call =
-        matches!(reason, R::FulfillerFailed | R::FulfillerTimeout | R::FulfillerPanicked | R::FulfillerAmbiguous);
-    of_a_call || matches!(reason, R::UnknownOrder | R::StoreRefused)
-}
-
-/// Orders by age, in steps of ten milliseconds up to ten minutes: bounded memory.
+/// How many orders took how long, to ten milliseconds, in bounded memory: what takes over ten minutes counts as ten.
 struct Ages(Vec<u32>);
 
 const STEP: Duration = Duration::from_millis(10);
@@ -157,7 +149,7 @@ impl Ages {
 mod tests {
     use super::*;
     use crate::domain::label::Label;
-    use crate::event::AttemptRef;
+    use crate::event::{AttemptRef, RetryReason};
 
     const ATTEMPT: AttemptRef<'_> = AttemptRef { order_id: None, correlation_id: None, number: 1, trace: None };
 

@@ -53,7 +53,7 @@ impl Attempts {
             Histogram::new_classic_and_native(SECONDS, config)
         };
         Self {
-            count: plain(registry, "orders_processed", "Attempts that ended, by how", Labelled::new("status")),
+            count: plain(registry, "orders_processed", "Finished attempts, by result", Labelled::new("status")),
             duration: seconds(registry, name, help, Labelled::with("status", with_exemplars)),
             native: seconds(native, name, help, Labelled::with("status", with_native_buckets)),
         }

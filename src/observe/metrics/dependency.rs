@@ -31,7 +31,7 @@ impl DependencyMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let under_way = UnderWay::default();
         registry.register_collector(Box::new(under_way.clone()));
-        let help = "Time of one call to a dependency, answered or not";
+        let help = "Duration of one call to a dependency, answered or not";
         let stage_duration = seconds(
             registry,
             "fulfillment_stage_duration",
@@ -41,16 +41,16 @@ impl DependencyMetrics {
         let help = "Items in one answered call to a dependency; empty claims are left out";
         let batch_size =
             plain(registry, "fulfillment_batch_size", help, Labelled::with("stage", || Histogram::new(BATCH_ITEMS)));
-        let help = "Calls to a dependency that got no answer or an error";
+        let help = "Calls to a dependency that failed or got no answer";
         let stage_errors = plain(registry, "fulfillment_stage_errors", help, Labelled::new("stage"));
-        let help = "Times that a row was passed over, as another transaction had locked it";
+        let help = "Times that a stage skipped a row because another transaction had locked it";
         let rows_locked = plain(registry, "fulfillment_rows_locked", help, Labelled::new("stage"));
-        let help = "Whether the last call to the dependency was answered";
+        let help = "1 if the last call to the dependency was answered";
         let up = plain(registry, "fulfillment_dependency_up", help, Labelled::new("dependency"));
-        let help = "Time that calls to the store waited for a connection, the making of one included";
+        let help = "Time that calls to the store waited for a connection, including the time to make a new one";
         let connection_wait =
             seconds(registry, "fulfillment_store_connection_wait", help, Histogram::new(WAIT_SECONDS));
-        let help = "Connections made; after the start, these are made in the place of others";
+        let help = "Connections made; after the start, each replaces an earlier one";
         let connections_opened = plain(registry, "fulfillment_connections_opened", help, Labelled::new("dependency"));
         Self {
             stage_duration,

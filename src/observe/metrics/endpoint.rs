@@ -66,13 +66,13 @@ impl Drop for ScrapeInFlight {
 impl Endpoint {
     /// Makes them all, each at its start value.
     pub(crate) fn register(registry: &mut Registry) -> Self {
-        let help = "Scrapes before this one, by how they ended";
+        let help = "Earlier scrapes, by outcome";
         let scrapes = plain(registry, "fulfillment_scrapes", help, Labelled::new("outcome"));
-        let help = "Time to render these metrics, before this time; scrapes of one moment share it";
+        let help = "Duration of earlier renderings of these metrics; scrapes at the same moment share one";
         let rendering = seconds(registry, "fulfillment_scrape_duration", help, Histogram::new(SCRAPE_SECONDS));
         let help = "Scrapes being answered, this one included";
         let in_flight = plain(registry, "fulfillment_scrapes_in_flight", help, Count::default());
-        let help = "Values that could not be read or shown in scrapes, by who should have told them";
+        let help = "Values that scrapes could not read or show, by collector";
         let errors = plain(registry, "fulfillment_scrape_collector_errors", help, Labelled::new("collector"));
         Self { scrapes, rendering, in_flight, errors }
     }

@@ -26,22 +26,22 @@ pub(super) struct FulfillerMetrics {
 impl FulfillerMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let histogram = || Histogram::new(CALL_SECONDS);
-        let help = "Calls to the fulfiller, by how they ended";
+        let help = "Calls to the fulfiller, by outcome";
         let calls = plain(registry, "fulfillment_calls", help, Labelled::new("outcome"));
-        let help = "Time of one call to the fulfiller, waiting for its limits included";
+        let help = "Duration of one call to the fulfiller, including the wait for its limits";
         let call_duration = seconds(registry, "fulfillment_call_duration", help, histogram());
-        let help = "HTTP requests to the fulfiller, by how they were answered";
+        let help = "HTTP requests to the fulfiller, by class of answer";
         let requests = plain(registry, "fulfillment_fulfiller_requests", help, Labelled::new("class"));
-        let help = "Time of one HTTP request to the fulfiller, to the end of the answer";
+        let help = "Duration of one HTTP request to the fulfiller, up to the end of the answer";
         let request_duration = seconds(registry, "fulfillment_fulfiller_request_duration", help, histogram());
-        let help = "What the circuit breaker in front of the fulfiller does: 1 for the state it is in";
+        let help = "State of the circuit breaker in front of the fulfiller: 1 for the current state, 0 for the others";
         let breaker_state = plain(registry, "fulfillment_fulfiller_breaker_state", help, Labelled::new("state"));
-        let help = "Times that the circuit breaker opened or stayed open after a probe";
+        let help = "Times that the circuit breaker opened, or stayed open after a failed probe";
         let breaker_opened = plain(registry, "fulfillment_fulfiller_breaker_opened", help, Counter::default());
-        let help = "Time that calls waited for a limit of the fulfiller; calls that had not to wait are left out";
+        let help = "Time that calls waited for a limit of the fulfiller; calls that did not wait are left out";
         let limiter_wait =
             seconds(registry, "fulfillment_fulfiller_limiter_wait", help, Labelled::with("limiter", histogram));
-        let help = "Repeated calls that the retry budget put off";
+        let help = "Repeated calls that the retry budget delayed";
         let repeats_put_off = plain(registry, "fulfillment_fulfiller_repeats_put_off", help, Counter::default());
         let metrics = Self {
             calls,

@@ -14,13 +14,12 @@ pub(super) struct LifecycleMetrics {
 
 impl LifecycleMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
-        let help = "Orders in flight at most, as configured; 0 before the start";
+        let help = "Maximum of orders in flight, as configured; 0 before the start";
         let in_flight_limit = plain(registry, "fulfillment_orders_in_flight_limit", help, Count::default());
-        let help =
-            "Whether the worker is ready: started, its dependencies up and fast enough, making progress, not draining";
+        let help = "1 if the worker is ready: started, dependencies up and fast enough, making progress, not draining";
         let healthy = plain(registry, "service_healthy", help, Count::default());
-        let draining = plain(registry, "fulfillment_draining", "Whether shutdown has begun", Count::default());
-        let help = "Connections open to this server";
+        let draining = plain(registry, "fulfillment_draining", "1 once shutdown has begun", Count::default());
+        let help = "Open connections to this server";
         let connections = ConnectionCount(plain(registry, "fulfillment_http_connections", help, Count::default()));
         Self { in_flight_limit, healthy, draining, connections }
     }

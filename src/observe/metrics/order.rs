@@ -41,34 +41,34 @@ impl OrderMetrics {
     /// `native` takes the histograms that formats with native buckets show in place of those of the same name.
     pub(super) fn register(registry: &mut Registry, native: &mut Registry) -> Self {
         let attempts = Attempts::register(registry, native);
-        let help = "Time from an order's created_at to the begin of its first attempt";
+        let help = "Time from an order's created_at to the start of its first attempt";
         let queue_wait = seconds(registry, "fulfillment_queue_wait", help, Histogram::new(AGE_SECONDS));
-        let help = "Attempts that an order had taken when it was fulfilled or given up";
+        let help = "Attempts that an order had taken when it was fulfilled or dead-lettered";
         let attempts_per_order = plain(registry, "fulfillment_attempts_per_order", help, Histogram::new(ATTEMPTS));
         let help = "Time from an order's created_at to fulfilled";
         let age_at_fulfillment =
             seconds(registry, "fulfillment_order_age_at_fulfillment", help, Histogram::new(AGE_SECONDS));
-        let help = "When an order was last fulfilled, since 1970; 0 before the first";
+        let help = "Time at which an order was last fulfilled, since 1970; 0 before the first";
         let last_success_at = seconds(registry, "fulfillment_last_success_timestamp", help, Seconds::default());
         let help = "Attempts that began";
         let attempts_started = plain(registry, "fulfillment_attempts_started", help, Counter::default());
-        let help = "Orders in this worker's hands: claimed and not settled yet";
+        let help = "Orders that this worker has claimed and not settled yet";
         let in_flight = plain(registry, "fulfillment_orders_in_flight", help, Count::default());
-        let help = "Time in which nothing was claimed although the loop could have, by what it waited for";
+        let help = "Time that claims had to wait although the queue may hold messages, by cause";
         let claims_throttled = seconds(registry, "fulfillment_claims_held_back", help, Labelled::new("by"));
-        let help = "Messages that went back to the queue, by why";
+        let help = "Messages that went back to the queue, by reason";
         let retries = plain(registry, "fulfillment_retries", help, Labelled::new("reason"));
-        let help = "Messages that were given up and kept as dead letters, by why";
+        let help = "Messages given up and kept as dead letters, by reason";
         let dead_letters = plain(registry, "fulfillment_dead_letters", help, Labelled::new("reason"));
-        let help = "Messages dropped because the status of their order belongs to somebody else";
+        let help = "Messages dropped because another system owns the status of their order";
         let skipped = plain(registry, "fulfillment_skipped", help, Counter::default());
-        let help = "Messages dropped because their order was fulfilled or failed already";
+        let help = "Messages dropped because their order was already fulfilled or failed";
         let already_final = plain(registry, "fulfillment_already_final", help, Counter::default());
-        let help = "Conclusions that came too late and changed nothing, as the row had moved on";
+        let help = "Conclusions that came too late and changed nothing because the row had moved on";
         let superseded = plain(registry, "fulfillment_superseded", help, Counter::default());
-        let help = "Orders taken over from a worker whose lease had run out";
+        let help = "Orders taken over from a worker whose lease had expired";
         let takeovers = plain(registry, "fulfillment_takeovers", help, Counter::default());
-        let help = "Leases lost while the order was in work, by what they were held on";
+        let help = "Leases lost during an attempt, on the message (queue) or on the order's row (row)";
         let leases_lost = plain(registry, "fulfillment_leases_lost", help, Labelled::new("lease"));
         Self {
             attempts,

@@ -17,14 +17,13 @@ pub(super) struct ReconcilerMetrics {
 
 impl ReconcilerMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
-        let help = "What should not be and was put right, by kind";
+        let help = "Damage that the reconciler repaired, by kind";
         let drift = plain(registry, "fulfillment_drift", help, Labelled::new("kind"));
-        let help =
-            "Open orders too old for the reconciler, when this worker last counted them; 0 where it does not lead";
+        let help = "Open orders too old for the reconciler, as last counted by this worker; 0 if it does not lead";
         let stale_orders = plain(registry, "fulfillment_orders_left_alone", help, Count::default());
-        let help = "Whether this worker looks for orders that lost their message; one of all workers does";
+        let help = "1 if this worker's reconciler leads; one worker's does at a time";
         let leads = plain(registry, "fulfillment_reconciler_leads", help, Count::default());
-        let help = "When this worker last led a whole round of the reconciler, since 1970; 0 before the first one";
+        let help = "Time of the last complete round that this worker's reconciler led, since 1970; 0 before the first";
         let last_round_at = seconds(registry, "fulfillment_reconciler_last_round_timestamp", help, Seconds::default());
         Self { drift, stale_orders, leads, last_round_at }
     }

@@ -83,34 +83,34 @@ impl TelemetryMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let depth_age = DepthAge::new();
         registry.register_collector(Box::new(depth_age.clone()));
-        let help = "Messages that no worker has claimed yet, when last counted; the same for every worker of a queue";
+        let help = "Messages that no worker has claimed yet, as last counted; the same for every worker of a queue";
         let queue_depth = plain(registry, "fulfillment_queue_depth", help, Count::default());
-        let help = "Messages in the queue by what they wait for, when last counted; the same for every worker";
+        let help = "Messages in the queue, by state, as last counted; the same for every worker of a queue";
         let queue_messages = plain(registry, "fulfillment_queue_messages", help, Labelled::new("kind"));
-        let help = "When the queue was last counted, since 1970; 0 before the first time";
+        let help = "Time of the last count of the queue, since 1970; 0 before the first";
         let depth_read_at = seconds(registry, "fulfillment_queue_depth_read_timestamp", help, Seconds::default());
-        let help = "Orders in the store that are not done, when last counted; the same for every worker of a store";
+        let help = "Orders in the store that are not done, as last counted; the same for every worker of a store";
         let open_orders = plain(registry, "fulfillment_open_orders", help, Labelled::new("state"));
-        let help = "Time since the oldest open order was created, when last counted; 0 when there is none";
+        let help = "Age of the oldest open order, as last counted; 0 if there is none";
         let oldest_order_age = seconds(registry, "fulfillment_oldest_order_age", help, Labelled::new("state"));
-        let help = "When the open orders were last counted, since 1970; 0 before the first time";
+        let help = "Time of the last count of open orders, since 1970; 0 before the first";
         let open_orders_read_at = seconds(registry, "fulfillment_open_orders_read_timestamp", help, Seconds::default());
-        let help = "Connections open to the store, by what they do, when last looked at; 0 where it is embedded";
+        let help = "Open connections to the store, by state, as last counted; 0 if the store is embedded";
         let store_connections = plain(registry, "fulfillment_store_connections", help, Labelled::new("state"));
-        let help = "Connections to the store at most; 0 where it is embedded";
+        let help = "Maximum of connections to the store; 0 if the store is embedded";
         let store_connections_limit = plain(registry, "fulfillment_store_connections_limit", help, Count::default());
-        let help = "How much later than it had asked for a task that slept ran again";
+        let help = "Delay between the time at which a sleeping task was due and the time at which it ran";
         let scheduling_delay = seconds(
             registry,
             "fulfillment_scheduling_delay",
             help,
             Labelled::with("runtime", || Histogram::new(DELAY_SECONDS)),
         );
-        let help = "Whether traces are exported";
+        let help = "1 if traces are exported";
         let tracing_enabled = plain(registry, "fulfillment_tracing_enabled", help, Count::default());
-        let help = "Spans that ended, by what became of them";
+        let help = "Finished spans, by outcome of their export";
         let spans = plain(registry, "fulfillment_spans", help, Labelled::new("outcome"));
-        let help = "Calls to the collector of traces, by how they ended";
+        let help = "Calls to the trace collector, by outcome";
         let span_exports = plain(registry, "fulfillment_span_exports", help, Labelled::new("outcome"));
         Self {
             queue_depth,
@@ -196,7 +196,7 @@ impl Collector for DepthAge {
         let read_after = Duration::from_micros(self.read_after_micros.load(Ordering::Relaxed));
         let description = Description {
             name: "fulfillment_queue_depth_age",
-            help: "Time since the queue was last counted, or since the start when it never was",
+            help: "Time since the last count of the queue, or since the start if there was none",
             unit: Some(Unit::Seconds),
         };
         sample::gauge(&mut encoder, &description, self.since.elapsed().saturating_sub(read_after).as_secs_f64())

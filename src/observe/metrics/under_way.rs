@@ -46,7 +46,7 @@ impl Collector for UnderWay {
             ConstGauge::new(calls.len() as u64).encode(family.encode_family(&label)?)?;
         }
         let name = "fulfillment_dependency_oldest_call";
-        let help = "For how long the oldest call to the dependency has been under way; 0 when none is.";
+        let help = "Age of the oldest call to the dependency that has not ended; 0 if there is none.";
         let mut family = encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Gauge)?;
         for (to, calls) in calls.iter() {
             let age = calls.first_key_value().map(|(_, began)| began.elapsed().as_secs_f64());

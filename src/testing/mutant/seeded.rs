@@ -133,7 +133,7 @@ static ACTIVE: LazyLock<Active> = LazyLock::new(|| match std::env::var(VARIABLE)
 /// # Errors
 /// When there is no such mutant, or it would change nothing: it must not pass for one that was noticed, or survived.
 fn activate(name: &str) -> Result<Active, String> {
-    let Some(mutant) = Mutant::from_label(&name) else {
+    let Some(mutant) = Mutant::from_label(name) else {
         let names: Vec<&str> = Mutant::all().map(Mutant::as_str).collect();
         return Err(format!("{VARIABLE}={name}: there are {}", names.join(", ")));
     };
