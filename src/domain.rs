@@ -3,3 +3,4 @@
 pub mod message;
 pub mod order;
 pub mod retry;
+pub mod trace_context;

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::domain::order::OrderId;
-use crate::observe::trace::TraceContext;
+use crate::domain::trace_context::TraceContext;
 use crate::port::queue::Depth;
 use crate::port::reconciliation::OpenOrders;
 use crate::port::store::{ConnectionUse, DeadReason};

@@ -10,9 +10,9 @@ use tokio::sync::{Notify, OwnedMutexGuard};
 use tokio::time::Instant;
 
 use crate::domain::order::{Fence, OrderId};
+use crate::domain::trace_context::TraceContext;
 use crate::engine::{BATCH, Context};
 use crate::event::{Event, Lease, Loop, Stage, Subject};
-use crate::observe::trace::TraceContext;
 use crate::port::queue::{Held, Queue, Receipt};
 use crate::port::store::{OrderStore, Renewal, Renewed};
 

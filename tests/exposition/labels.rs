@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use fulfillment_worker::domain::order::OrderId;
+use fulfillment_worker::domain::trace_context::{SpanId, TraceContext, TraceId};
 use fulfillment_worker::event::{
     CallId, CallOutcome, Dependency, Drift, Event, Lease, Observer, RetryReason, Stage, Subject,
 };
 use fulfillment_worker::observe::metrics::{Format, Metrics};
-use fulfillment_worker::observe::trace::TraceContext;
 use fulfillment_worker::port::store::DeadReason;
-use opentelemetry::trace::{SpanId, TraceId};
 
 use crate::{metrics, runtime, text};
 
@@ -25,8 +24,8 @@ fn tell_of(nth: u64, metrics: &Metrics) {
         format!("order {nth} \"of\" {{product=\"P{nth}\"}}\n# {}", "x".repeat(usize::try_from(nth % 50).unwrap()));
     let correlation_id = format!("correlation-{nth}");
     let trace = TraceContext {
-        trace_id: TraceId::from(u128::from(nth + 1)),
-        span_id: SpanId::from(nth + 1),
+        trace_id: TraceId(u128::from(nth + 1)),
+        span_id: SpanId(nth + 1),
         sampled: nth.is_multiple_of(2),
     };
     let order_id = OrderId(i64::try_from(nth).unwrap());

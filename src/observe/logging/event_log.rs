@@ -5,14 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use opentelemetry::trace::{SpanId, TraceId};
 use tracing::field::{DisplayValue, display};
 use tracing::{debug, info, warn};
 
 use super::rate_limit::RateLimit;
 use crate::domain::order::OrderId;
+use crate::domain::trace_context::{SpanId, TraceContext, TraceId};
 use crate::event::{Dependency, Event, Observer, Stage, Subject};
-use crate::observe::trace::TraceContext;
 
 /// Lines about failed orders in a second at most; the others are counted in a line of their own.
 const FAILURES_PER_SECOND: u32 = 100;

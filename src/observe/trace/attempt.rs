@@ -7,10 +7,11 @@ use opentelemetry::trace::{Link, Span as _, SpanKind, Status, TraceContextExt, T
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SdkTracer, Span};
 
-use super::TraceContext;
 use super::queue::Queue;
+use super::remote;
 use crate::config::Propagation;
 use crate::domain::message::Message;
+use crate::domain::trace_context::TraceContext;
 use crate::port::queue::Claim;
 
 /// How long an error's text in a span may be, in characters.
@@ -66,7 +67,7 @@ impl Source {
         let builder =
             self.tracer.span_builder(self.name.clone()).with_kind(SpanKind::Consumer).with_attributes(attributes);
         let producer = message.and_then(|message| TraceContext::parse(message.traceparent.as_deref()?));
-        let producer = producer.map(TraceContext::remote);
+        let producer = producer.map(remote);
         let (builder, parent) = match (producer, self.propagation) {
             (None, _) => (builder, Context::new()),
             (Some(producer), Propagation::Parent) => (builder, Context::new().with_remote_span_context(producer)),
@@ -152,7 +153,7 @@ impl CallSpan {
     /// is traced here.
     pub(crate) fn traceparent(&self) -> Option<String> {
         let call = self.span.as_ref().map(|span| TraceContext::from(span.span_context()));
-        call.or(self.attempt).map(|context| context.traceparent())
+        call.or(self.attempt).map(|context| context.to_string())
     }
 
     /// Ends it.
