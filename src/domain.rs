@@ -3,4 +3,5 @@
 pub mod message;
 pub mod order;
 pub mod retry;
+pub mod text;
 pub mod trace_context;

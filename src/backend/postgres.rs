@@ -38,9 +38,6 @@ mod tls;
 
 pub use schema::migration_sql;
 
-/// Longest text kept as a note or detail, in characters.
-const DETAIL_CHARACTERS: usize = 1_000;
-
 /// How a [`PostgresStore`] works.
 #[derive(Debug, Clone)]
 pub struct PostgresStoreOptions {
@@ -200,9 +197,4 @@ fn small(number: u32) -> i32 {
 /// Postgres text can't hold NUL, and a text of ours is no reason to refuse a row.
 fn without_nul(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
-}
-
-/// A text for a person, cut to what is kept of it.
-fn detail(text: &str) -> String {
-    without_nul(text).chars().take(DETAIL_CHARACTERS).collect()
 }

@@ -12,7 +12,7 @@ use crate::domain::order::State;
 use crate::engine::in_hand::{Ending, Finished};
 use crate::engine::{BATCH, BATCHES_AT_ONCE, Context};
 use crate::event::{Event, Loop, RetryReason, Stage, Subject};
-use crate::observe::trace::attempt::Outcome;
+use crate::observe::trace::attempt::SpanOutcome;
 use crate::port::queue::{Held, Settlement};
 use crate::port::store::{Conclusion, DeadLetter, DeadReason, Verdict};
 use crate::testing::mutant::is_mutant;
@@ -42,7 +42,7 @@ impl Concluded {
     fn end_span(&mut self) {
         let Finished { in_hand, ending, .. } = &mut self.finished;
         let name = if matches!(self.verdict, Some(Verdict::Superseded(_))) { "superseded" } else { ending.as_str() };
-        in_hand.span.end(Outcome { name, reason: ending.reason(), failed: ending.is_failure() });
+        in_hand.span.end(SpanOutcome { name, reason: ending.reason(), failed: ending.is_failure() });
     }
 }
 

@@ -225,7 +225,7 @@ impl Worker {
         drop(under_way);
         let Called { outcome, ending } = called;
         let failed = !matches!(outcome, CallOutcome::Fulfilled | CallOutcome::InProgress);
-        span.end(trace::Outcome { name: outcome.as_str(), reason: ending.reason(), failed });
+        span.end(trace::SpanOutcome { name: outcome.as_str(), reason: ending.reason(), failed });
         self.context.report_call(in_hand.subject(), outcome, began.elapsed(), &ending);
         self.finish(in_hand, ending).await;
     }

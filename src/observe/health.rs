@@ -5,9 +5,9 @@
 //! that is down, or one that takes too long to answer to keep leases.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::event::call_times::CallTimes;
@@ -242,7 +242,7 @@ impl Health {
 
     fn seen(&self, dependency: Dependency, change: impl Fn(&mut Seen)) {
         for health in self.dependencies.iter().filter(|each| each.dependency == dependency) {
-            change(&mut health.seen.lock().unwrap_or_else(PoisonError::into_inner));
+            change(&mut health.seen.lock());
         }
     }
 }
@@ -267,7 +267,7 @@ impl DependencyHealth {
 
     fn check(&self, now: Instant) -> Check {
         let name = self.dependency.as_str();
-        let seen = &mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = &mut *self.seen.lock();
         let calls = seen.calls(now);
         let (ok, detail) = match &seen.contact {
             Contact::Unknown => (false, "has not answered yet".to_owned()),

@@ -9,8 +9,9 @@ use tokio_postgres::types::Type;
 
 use super::errors::Failure;
 use super::timestamp::{elapsed, micros, timestamp};
-use super::{PostgresStore, Presence, bisect, column, detail, small, without_nul};
+use super::{PostgresStore, Presence, bisect, column, small, without_nul};
 use crate::domain::order::{Fence, OrderId, State};
+use crate::domain::text::truncate_detail;
 use crate::port::store::{Conclusion, DeadLetter, Renewal, Renewed, Target, Verdict};
 use crate::testing::mutant::source;
 
@@ -71,7 +72,7 @@ async fn run_conclude(store: &PostgresStore, conclusions: &[&Conclusion]) -> Res
     let attempts: Vec<i32> = conclusions.iter().map(|conclusion| small(conclusion.attempt)).collect();
     let correlation_ids: Vec<_> =
         conclusions.iter().map(|conclusion| conclusion.correlation_id.as_deref().map(without_nul)).collect();
-    let notes: Vec<_> = conclusions.iter().map(|conclusion| conclusion.to.note().map(detail)).collect();
+    let notes: Vec<_> = conclusions.iter().map(|conclusion| conclusion.to.note().map(truncate_detail)).collect();
     let letters = Letters::of(conclusions);
     let rows = store
         .connections
@@ -183,7 +184,7 @@ impl<'a> Letters<'a> {
         self.claim_ids.push(&letter.claim_id);
         self.payloads.push(&letter.payload);
         self.reasons.push(letter.reason.as_str());
-        self.details.push(detail(&letter.detail));
+        self.details.push(truncate_detail(&letter.detail));
         self.attempts.push(small(letter.attempts));
     }
 }

@@ -10,8 +10,9 @@ use tokio_postgres::types::Type;
 use super::errors::Failure;
 use super::reports::{attempts, count};
 use super::timestamp::{elapsed, micros};
-use super::{PostgresStore, bisect, column, detail};
+use super::{PostgresStore, bisect, column};
 use crate::domain::order::{OrderId, State};
+use crate::domain::text::truncate_detail;
 use crate::port::store::{
     BuriedLetter, DeadReason, Decision, LetterCount, LetterFilter, Redriven, Resolution, Resolved, RetryStep,
 };
@@ -120,9 +121,9 @@ async fn run_redrive(store: &PostgresStore, letters: &[i64], decision: &Decision
                 (&letters, Type::INT8_ARRAY),
                 (&store.worker.as_str(), Type::TEXT),
                 (&store.events, Type::BOOL),
-                (&detail(&decision.note()), Type::TEXT),
-                (&detail(&decision.by), Type::TEXT),
-                (&detail(&decision.reason), Type::TEXT),
+                (&truncate_detail(&decision.note()), Type::TEXT),
+                (&truncate_detail(&decision.by), Type::TEXT),
+                (&truncate_detail(&decision.reason), Type::TEXT),
             ],
         )
         .await?;
@@ -161,8 +162,8 @@ pub(super) async fn resolve(
             &[
                 (&letters, Type::INT8_ARRAY),
                 (&resolution.as_str(), Type::TEXT),
-                (&detail(&decision.by), Type::TEXT),
-                (&detail(&decision.reason), Type::TEXT),
+                (&truncate_detail(&decision.by), Type::TEXT),
+                (&truncate_detail(&decision.reason), Type::TEXT),
             ],
         )
         .await?;

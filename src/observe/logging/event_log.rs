@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tracing::field::{DisplayValue, display};
 use tracing::{debug, info, warn};
 
@@ -202,7 +202,7 @@ impl EventLog {
 
     fn with_told(&self, dependency: Dependency, tell: impl Fn(&mut Told)) {
         for (_, told) in self.dependencies.iter().filter(|(each, _)| *each == dependency) {
-            tell(&mut told.lock().unwrap_or_else(PoisonError::into_inner));
+            tell(&mut told.lock());
         }
     }
 }

@@ -7,15 +7,13 @@ use opentelemetry::trace::{Link, Span as _, SpanKind, Status, TraceContextExt, T
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SdkTracer, Span};
 
-use super::queue::Queue;
+use super::queue::SpanQueue;
 use super::remote;
 use crate::config::Propagation;
 use crate::domain::message::Message;
+use crate::domain::text::truncate_detail;
 use crate::domain::trace_context::TraceContext;
 use crate::port::queue::Claim;
-
-/// How long an error's text in a span may be, in characters.
-const MAX_ERROR_CHARS: usize = 1_000;
 
 /// Makes the spans of attempts, or none. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -25,7 +23,7 @@ pub struct Tracer(Option<Arc<Source>>);
 struct Source {
     tracer: SdkTracer,
     propagation: Propagation,
-    queue: Queue,
+    queue: SpanQueue,
     name: String,
     attributes: Vec<KeyValue>,
 }
@@ -35,7 +33,7 @@ impl Tracer {
     pub(super) fn new(
         tracer: SdkTracer,
         propagation: Propagation,
-        queue: Queue,
+        queue: SpanQueue,
         system: &'static str,
         destination: &str,
     ) -> Self {
@@ -116,7 +114,7 @@ impl AttemptSpan {
     }
 
     /// Ends it.
-    pub(crate) fn end(&mut self, outcome: Outcome<'_>) {
+    pub(crate) fn end(&mut self, outcome: SpanOutcome<'_>) {
         if let Some(recording) = &mut self.0 {
             outcome.end(&mut recording.span);
         }
@@ -157,7 +155,7 @@ impl CallSpan {
     }
 
     /// Ends it.
-    pub(crate) fn end(mut self, outcome: Outcome<'_>) {
+    pub(crate) fn end(mut self, outcome: SpanOutcome<'_>) {
         if let Some(span) = &mut self.span {
             outcome.end(span);
         }
@@ -165,7 +163,7 @@ impl CallSpan {
 }
 
 /// How an attempt or a call ended, for its span.
-pub(crate) struct Outcome<'a> {
+pub(crate) struct SpanOutcome<'a> {
     /// Of a closed set.
     pub(crate) name: &'static str,
     /// Of a closed set, and in words.
@@ -174,13 +172,13 @@ pub(crate) struct Outcome<'a> {
     pub(crate) failed: bool,
 }
 
-impl Outcome<'_> {
+impl SpanOutcome<'_> {
     fn end(self, span: &mut Span) {
         span.set_attribute(KeyValue::new("fulfillment.outcome", self.name));
         match self.reason {
             Some((kind, text)) if self.failed => {
                 span.set_attribute(KeyValue::new("error.type", kind));
-                span.set_status(Status::error(text.chars().take(MAX_ERROR_CHARS).collect::<String>()));
+                span.set_status(Status::error(truncate_detail(text)));
             }
             Some((kind, _)) => span.set_attribute(KeyValue::new("fulfillment.reason", kind)),
             None => {}

@@ -7,14 +7,12 @@ use rusqlite::{CachedStatement, Connection, named_params};
 use crate::WorkerId;
 use crate::backend::sqlite::database::now_micros;
 use crate::domain::order::OrderId;
+use crate::domain::text::truncate_detail;
 use crate::port::store::{DeadLetter, Inserted, NewOrder};
 
 const INSERT_PRODUCT: &str = include_str!("insert_product.sql");
 const INSERT_ORDER: &str = include_str!("insert_order.sql");
 const BURY: &str = include_str!("bury.sql");
-
-/// What is kept of a text for people.
-const MAX_CHARACTERS: usize = 1_000;
 
 pub(super) fn insert(connection: &Connection, orders: &[NewOrder]) -> rusqlite::Result<Vec<Inserted>> {
     let now = now_micros();
@@ -62,16 +60,11 @@ impl<'c> Cemetery<'c> {
             ":order_id": order_id.map(|id| id.0),
             ":payload": letter.payload,
             ":reason": letter.reason.as_str(),
-            ":detail": for_a_person(&letter.detail),
+            ":detail": truncate_detail(&letter.detail),
             ":attempts": letter.attempts,
             ":worker": self.worker,
             ":at": self.now,
         })?;
         Ok(())
     }
-}
-
-/// The text, cut to what is kept of it.
-pub(super) fn for_a_person(text: &str) -> &str {
-    text.char_indices().nth(MAX_CHARACTERS).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }

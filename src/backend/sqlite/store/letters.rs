@@ -5,11 +5,11 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::SqliteStoreOptions;
-use super::insertion::for_a_person;
 use super::row_by_row::row_by_row;
 use super::transition::{Entry, Orders, Timeline};
 use crate::backend::sqlite::database::{elapsed, micros, now_micros};
 use crate::domain::order::{OrderId, State, Step, admit};
+use crate::domain::text::truncate_detail;
 use crate::port::store::{
     BuriedLetter, DeadReason, Decision, LetterCount, LetterFilter, Redriven, Resolution, Resolved, RetryStep,
 };
@@ -128,7 +128,7 @@ pub(super) fn redrive(
                 && let Ok(state) = admit(&row.view, Step::Redrive)
             {
                 let at = orders.enter(order_id, &state, row.view.fence)?;
-                let note = Some(for_a_person(&note));
+                let note = Some(note.as_str());
                 timeline.note(&Entry { order_id, at, state: &state, attempt: 0, correlation_id: None, note })?;
             }
             mark(connection, plan.id, Resolution::Retried, decision)?;
@@ -160,8 +160,8 @@ fn mark(connection: &Connection, id: i64, resolution: Resolution, decision: &Dec
         ":id": id,
         ":at": now_micros(),
         ":resolution": resolution.as_str(),
-        ":by": for_a_person(&decision.by),
-        ":reason": for_a_person(&decision.reason),
+        ":by": truncate_detail(&decision.by),
+        ":reason": truncate_detail(&decision.reason),
     })?;
     Ok(changed == 1)
 }

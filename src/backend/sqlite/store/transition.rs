@@ -3,10 +3,11 @@
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, named_params};
 
 use super::SqliteStoreOptions;
-use super::insertion::{Cemetery, for_a_person};
+use super::insertion::Cemetery;
 use super::row_by_row::row_by_row;
 use crate::backend::sqlite::database::{elapsed, now_micros};
 use crate::domain::order::{Fence, Order, OrderId, Refusal, RowView, State, Step, admit};
+use crate::domain::text::truncate_detail;
 use crate::port::store::{BeginRequest, Begun, Conclusion, Renewal, Renewed, TAKEN_OVER, Target, Verdict};
 
 const ROW: &str = include_str!("row.sql");
@@ -97,7 +98,7 @@ pub(super) fn conclude(
             state: &state,
             attempt: conclusion.attempt,
             correlation_id: conclusion.correlation_id.as_deref(),
-            note: conclusion.to.note().map(for_a_person),
+            note: conclusion.to.note(),
         })?;
         if let Target::Failed(letter) = &conclusion.to {
             cemetery.bury(letter, Some(conclusion.order_id))?;
@@ -218,7 +219,7 @@ impl<'c> Timeline<'c> {
             ":attempt": entry.attempt,
             ":worker": self.worker,
             ":correlation_id": entry.correlation_id,
-            ":note": entry.note,
+            ":note": entry.note.map(truncate_detail),
         })?;
         Ok(())
     }
