@@ -101,7 +101,7 @@ impl Endpoint {
         };
         let help = "Scrapes before this one, by how they ended";
         plain(registry, "fulfillment_scrapes", help, &endpoint.scrapes);
-        let help = "Time to render these metrics, before this time; scrapes of one moment share it";
+        let help = "Time to render these metrics for earlier scrapes";
         seconds(registry, "fulfillment_scrape_duration", help, &endpoint.rendering);
         let help = "Scrapes being answered, this one included";
         plain(registry, "fulfillment_scrapes_in_flight", help, &endpoint.in_flight);
