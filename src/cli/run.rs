@@ -46,11 +46,7 @@ pub(super) async fn run(arguments: Arguments, origins: &Origins) -> Result<(), F
 }
 
 pub(super) fn start_logging(log: &LogSettings) -> Result<Log, Failure> {
-    let format = match log.format {
-        None => logging::LogFormat::detect(),
-        Some(LogFormat::Json) => logging::LogFormat::Json,
-        Some(LogFormat::Text) => logging::LogFormat::Text,
-    };
+    let format = log.format.unwrap_or_else(LogFormat::detect);
     let filter = Filter::new(&log.filter, &log.filter_origin.to_string());
     logging::init(format, Some(filter)).map_err(|error| Failure::Work(error.to_string()))
 }

@@ -1,6 +1,7 @@
 //! The resolved configuration: every value parsed, in its range, and fitting the others.
 
 use std::fmt;
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
@@ -263,6 +264,13 @@ pub enum LogFormat {
     Json,
     /// For people.
     Text,
+}
+
+impl LogFormat {
+    /// Text where standard error is a terminal, JSON otherwise.
+    pub fn detect() -> Self {
+        if io::stderr().is_terminal() { Self::Text } else { Self::Json }
+    }
 }
 
 /// What is logged, and how.

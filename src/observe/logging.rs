@@ -7,6 +7,7 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, reload};
 
+pub use crate::config::LogFormat;
 use crate::observe::metrics::LogMessages;
 
 mod count;
@@ -17,22 +18,6 @@ mod rate_limit;
 use count::CountMessages;
 pub use event_log::EventLog;
 pub use filter::{Filter, InForce, Log};
-
-/// How a line looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// One line for a person.
-    Text,
-    /// One JSON object a line, its fields beside `timestamp`, `level`, `target` and `message`.
-    Json,
-}
-
-impl LogFormat {
-    /// Text where standard error is a terminal, JSON otherwise.
-    pub fn detect() -> Self {
-        if io::stderr().is_terminal() { Self::Text } else { Self::Json }
-    }
-}
 
 /// Why logging could not start, or its filter not be changed.
 #[derive(Debug, thiserror::Error)]
