@@ -41,10 +41,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 
 /// To be broken up, one after the other.
 const STILL_CIRCLES: &[&str] = &[
-    "admin::log_route",
     "backend::redis::cluster",
     "backend::sqlite::database::error",
-    "backend::warehouse_http::client",
     "cli::failure",
     "config::http",
     "engine",

@@ -7,7 +7,7 @@ use reqwest::{Client, Request};
 use serde::Serialize;
 use url::Url;
 
-use super::client::HttpFulfillerError;
+use super::error::{HttpFulfillerError, error_chain};
 use super::redaction::Redaction;
 use super::signature::Signer;
 use crate::config::HttpTarget;
@@ -46,7 +46,7 @@ impl Requests {
     pub(super) fn new(client: Client, target: &HttpTarget) -> Result<Self, HttpFulfillerError> {
         // The client moves user and password of a URL to the header, and knows how they are written.
         let template = client.post(target.url.expose().clone()).build();
-        let template = template.map_err(|error| HttpFulfillerError::Client(super::exchange::told(error)))?;
+        let template = template.map_err(|error| HttpFulfillerError::Client(error_chain(error)))?;
         let url = template.url().clone();
         let authorization = match &target.token {
             Some(token) => {
