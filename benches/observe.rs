@@ -7,14 +7,13 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput};
 use fulfillment_worker::domain::label::Label;
 use fulfillment_worker::domain::order::OrderId;
+use fulfillment_worker::domain::trace_context::{SpanId, TraceContext, TraceId};
 use fulfillment_worker::engine::BATCH;
 use fulfillment_worker::event::{
     AttemptRef, CallId, CallOutcome, Dependency, DependencyEvent, FulfillerEvent, Observer, OrderEvent, RequestClass,
     Stage,
 };
 use fulfillment_worker::observe::metrics::{Format, LogMessages, Metrics};
-use fulfillment_worker::observe::trace::TraceContext;
-use opentelemetry::trace::{SpanId, TraceId};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -29,8 +28,7 @@ async fn main() {
     for _ in 0..OTHERS {
         metrics.observe(&DependencyEvent::CallBegan { call: CallId::fresh(), to: Dependency::Fulfiller }.into());
     }
-    let traced =
-        |sampled| Some(TraceContext { trace_id: TraceId::from(1_u128), span_id: SpanId::from(1_u64), sampled });
+    let traced = |sampled| Some(TraceContext { trace_id: TraceId(1), span_id: SpanId(1), sampled });
     let mut alone = criterion.benchmark_group("an order by itself");
     for (name, trace) in [("not traced", None), ("not sampled", traced(false)), ("sampled", traced(true))] {
         alone.bench_function(name, |bencher| {

@@ -5,3 +5,5 @@ pub mod label;
 pub mod message;
 pub mod order;
 pub mod retry;
+pub mod text;
+pub mod trace_context;

@@ -15,7 +15,6 @@ use self::connection::{Connections, Parameter};
 use self::errors::Failure;
 use crate::WorkerId;
 use crate::config::SecretUrl;
-use crate::domain::dead_letter::truncate_detail;
 use crate::event::Observers;
 use crate::port::store::{
     BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, StoreError, Verdict,
@@ -158,9 +157,4 @@ fn small(number: u32) -> i32 {
 /// Postgres text can't hold NUL, and a text of ours is no reason to refuse a row.
 fn without_nul(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
-}
-
-/// A text for people, cut to the length that is stored.
-fn detail(text: &str) -> String {
-    without_nul(truncate_detail(text)).into_owned()
 }

@@ -21,14 +21,6 @@ pub enum DeadReason {
     Ambiguous,
 }
 
-/// The longest note or detail that is stored, in characters.
-const DETAIL_CHARACTERS: usize = 1_000;
-
-/// The beginning of a text for people, as much of it as is stored: 1,000 characters.
-pub fn truncate_detail(text: &str) -> &str {
-    text.char_indices().nth(DETAIL_CHARACTERS).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
-}
-
 /// What can be decided about a dead letter, as in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, enum_map::Enum, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]

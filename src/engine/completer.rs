@@ -17,7 +17,7 @@ use super::progress::Progress;
 use crate::domain::order::OrderId;
 use crate::domain::retry::RetryPolicy;
 use crate::event::{Loop, OrderEvent, RowStage, Stage};
-use crate::observe::trace::attempt::Outcome;
+use crate::observe::trace::attempt::SpanOutcome;
 use crate::port::queue::{Disposition, Settlement};
 use crate::port::store::{Conclusion, DeadLetter, Verdict};
 use crate::testing::mutant::is_mutant;
@@ -194,5 +194,5 @@ fn end_span(completed: &mut Completed) {
     let superseded = completed.is_superseded();
     let Completed { delivery, outcome, .. } = completed;
     let name = if superseded { "superseded" } else { (&*outcome).into() };
-    delivery.span.end(Outcome { name, reason: outcome.reason(), failed: outcome.is_failure() });
+    delivery.span.end(SpanOutcome { name, reason: outcome.reason(), failed: outcome.is_failure() });
 }

@@ -140,7 +140,7 @@ impl Executor {
     fn report_call(&self, delivery: &Delivery, span: trace::CallSpan, result: &CallResult, took: Duration) {
         let CallResult { call, attempt } = result;
         let failed = !matches!(call, CallOutcome::Fulfilled | CallOutcome::InProgress);
-        span.end(trace::Outcome { name: call.as_str(), reason: attempt.reason(), failed });
+        span.end(trace::SpanOutcome { name: call.as_str(), reason: attempt.reason(), failed });
         let detail = match attempt {
             AttemptOutcome::Fulfilled { reference } => reference.as_deref(),
             other => other.reason().map(|(_, words)| words),

@@ -14,8 +14,8 @@ use super::options::BATCH;
 use super::progress::Progress;
 use crate::domain::label::Label;
 use crate::domain::order::{Fence, OrderId};
+use crate::domain::trace_context::TraceContext;
 use crate::event::{AttemptRef, Lease, Loop, OrderEvent, RowStage, Stage};
-use crate::observe::trace::TraceContext;
 use crate::port::queue::{Receipt, ReceiptState};
 use crate::port::store::{Renewal, Renewed};
 

@@ -8,7 +8,7 @@ use strum::IntoStaticStr;
 use super::Lease;
 use crate::domain::dead_letter::DeadReason;
 use crate::domain::order::OrderId;
-use crate::observe::trace::TraceContext;
+use crate::domain::trace_context::TraceContext;
 
 /// An attempt at an order began, went on or ended, or claims had to wait.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -4,12 +4,11 @@
 //! orders and can finish them. A worker that is not ready usually waits for a dependency that is down, or that answers
 //! too slowly to keep leases; look at it before you restart it.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-
 use enum_map::{Enum, EnumMap};
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::domain::label::Label;
 use crate::event::{Dependency, DependencyEvent, Event, LifecycleEvent, Loop, Observer};
@@ -178,7 +177,7 @@ impl Health {
     }
 
     fn dependency(&self, which: Dependency) -> MutexGuard<'_, DependencyHealth> {
-        self.dependencies[which].lock().unwrap_or_else(PoisonError::into_inner)
+        self.dependencies[which].lock()
     }
 }
 

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use fulfillment_worker::domain::label::Label;
 use fulfillment_worker::domain::order::OrderId;
+use fulfillment_worker::domain::trace_context::{SpanId, TraceContext, TraceId};
 use fulfillment_worker::event::{
     AttemptRef, CallId, DependencyEvent, Event, FulfillerEvent, LifecycleEvent, Observer, OrderEvent, ReconcilerEvent,
 };
 use fulfillment_worker::observe::metrics::{Format, Metrics};
-use fulfillment_worker::observe::trace::TraceContext;
-use opentelemetry::trace::{SpanId, TraceId};
 
 use crate::{metrics, runtime, text};
 
@@ -25,8 +24,8 @@ fn tell_of(nth: u64, metrics: &Metrics) {
         format!("order {nth} \"of\" {{product=\"P{nth}\"}}\n# {}", "x".repeat(usize::try_from(nth % 50).unwrap()));
     let correlation_id = format!("correlation-{nth}");
     let trace = TraceContext {
-        trace_id: TraceId::from(u128::from(nth + 1)),
-        span_id: SpanId::from(nth + 1),
+        trace_id: TraceId(u128::from(nth + 1)),
+        span_id: SpanId(nth + 1),
         sampled: nth.is_multiple_of(2),
     };
     let order_id = OrderId(i64::try_from(nth).unwrap());

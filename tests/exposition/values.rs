@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use fulfillment_worker::domain::dead_letter::DeadReason;
 use fulfillment_worker::domain::label::Label;
 use fulfillment_worker::observe::metrics::Format;
-use fulfillment_worker::port::store::DeadReason;
 
 use crate::family::families;
 use crate::{code, metrics, repository, rows, runtime, text};

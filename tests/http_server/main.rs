@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use fulfillment_worker::admin::{Limits, bind};
+use fulfillment_worker::admin::{ConnectionLimits, bind};
 use fulfillment_worker::domain::label::Label;
 use fulfillment_worker::event::{Dependency, DependencyEvent, Event, LifecycleEvent, Loop};
 
@@ -187,7 +187,8 @@ fn a_request_with_a_body_is_refused_unread() {
 
 #[test]
 fn a_client_that_sends_its_head_slowly_is_cut_off_while_others_are_answered() {
-    let server = Server::start_within(Limits { head: Duration::from_millis(300), ..Limits::default() });
+    let server =
+        Server::start_within(ConnectionLimits { head: Duration::from_millis(300), ..ConnectionLimits::default() });
     let mut slow: Vec<Client> = (0..20).map(|_| Client::connect(server.address)).collect();
     slow.iter_mut().for_each(|client| client.send("GET /metrics HTTP/1.1\r\nX-Slow: "));
     assert_eq!(get(server.address, "/metrics", &[]).status, 200);
@@ -198,7 +199,8 @@ fn a_client_that_sends_its_head_slowly_is_cut_off_while_others_are_answered() {
 
 #[test]
 fn a_connection_that_stays_silent_between_requests_is_closed() {
-    let server = Server::start_within(Limits { head: Duration::from_millis(300), ..Limits::default() });
+    let server =
+        Server::start_within(ConnectionLimits { head: Duration::from_millis(300), ..ConnectionLimits::default() });
     let mut client = Client::connect(server.address);
     client.send("GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
     // Both the answer and the end of the connection: it would wait for the end in vain otherwise.
@@ -207,7 +209,8 @@ fn a_connection_that_stays_silent_between_requests_is_closed() {
 
 #[test]
 fn a_client_that_never_reads_its_answers_makes_room_in_the_end() {
-    let limits = Limits { connections: 1, connection: Duration::from_millis(300), ..Limits::default() };
+    let limits =
+        ConnectionLimits { connections: 1, connection: Duration::from_millis(300), ..ConnectionLimits::default() };
     let server = Server::start_within(limits);
     let mut deaf = Client::connect(server.address);
     // Far more answers than the system's buffers hold.
@@ -217,7 +220,7 @@ fn a_client_that_never_reads_its_answers_makes_room_in_the_end() {
 
 #[test]
 fn never_more_connections_are_open_than_the_limit() {
-    let server = Server::start_within(Limits { connections: 2, ..Limits::default() });
+    let server = Server::start_within(ConnectionLimits { connections: 2, ..ConnectionLimits::default() });
     let address = server.address;
     let mut held: Vec<Client> = (0..2).map(|_| Client::connect(address)).collect();
     for client in &mut held {
@@ -235,7 +238,11 @@ fn never_more_connections_are_open_than_the_limit() {
 
 #[test]
 fn a_stop_waits_for_nobody_longer_than_the_grace() {
-    let limits = Limits { head: Duration::from_secs(600), grace: Duration::from_millis(200), ..Limits::default() };
+    let limits = ConnectionLimits {
+        head: Duration::from_secs(600),
+        grace: Duration::from_millis(200),
+        ..ConnectionLimits::default()
+    };
     let server = Server::start_within(limits);
     let mut slow = Client::connect(server.address);
     slow.send("GET /metrics HTTP/1.1\r\nX-Slow: ");

@@ -10,8 +10,9 @@ use tokio_postgres::types::Type;
 use super::dead_letters::DeadLetterColumns;
 use super::errors::Failure;
 use super::timestamp::{elapsed, micros, timestamp};
-use super::{PostgresStore, Presence, bisect, column, detail, small, without_nul};
+use super::{PostgresStore, Presence, bisect, column, small, without_nul};
 use crate::domain::order::{Fence, OrderId, State};
+use crate::domain::text::truncate_detail;
 use crate::port::store::{Conclusion, Renewal, Renewed, Verdict};
 use crate::testing::mutant::source;
 
@@ -72,7 +73,7 @@ async fn run_conclude(store: &PostgresStore, conclusions: &[&Conclusion]) -> Res
     let attempts: Vec<i32> = conclusions.iter().map(|conclusion| small(conclusion.attempt)).collect();
     let correlation_ids: Vec<_> =
         conclusions.iter().map(|conclusion| conclusion.correlation_id.as_deref().map(without_nul)).collect();
-    let notes: Vec<_> = conclusions.iter().map(|conclusion| conclusion.to.note().map(detail)).collect();
+    let notes: Vec<_> = conclusions.iter().map(|conclusion| conclusion.to.note().map(truncate_detail)).collect();
     let letters = DeadLetterColumns::of(conclusions);
     let rows = store
         .connections

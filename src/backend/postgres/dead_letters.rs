@@ -11,10 +11,11 @@ use tokio_postgres::types::Type;
 use super::connection::Parameter;
 use super::errors::Failure;
 use super::timestamp::{elapsed, micros};
-use super::{PostgresStore, attempts, bisect, column, count, detail, small};
+use super::{PostgresStore, attempts, bisect, column, count, small};
 use crate::domain::dead_letter::{DeadReason, Resolution, RetryStep};
 use crate::domain::label::Label;
 use crate::domain::order::{OrderId, State};
+use crate::domain::text::truncate_detail;
 use crate::port::dead_letters::{
     DeadLetterCount, DeadLetterFilter, DeadLetters, Decision, Redriven, Resolved, StoredDeadLetter,
 };
@@ -63,8 +64,8 @@ impl DeadLetters for PostgresStore {
                 &[
                     (&letters, Type::INT8_ARRAY),
                     (&resolution.as_str(), Type::TEXT),
-                    (&detail(&decision.by), Type::TEXT),
-                    (&detail(&decision.reason), Type::TEXT),
+                    (&truncate_detail(&decision.by), Type::TEXT),
+                    (&truncate_detail(&decision.reason), Type::TEXT),
                 ],
             )
             .await?;
@@ -143,9 +144,9 @@ async fn run_redrive(store: &PostgresStore, letters: &[i64], decision: &Decision
                 (&letters, Type::INT8_ARRAY),
                 (&store.worker.as_str(), Type::TEXT),
                 (&store.events, Type::BOOL),
-                (&detail(&decision.note()), Type::TEXT),
-                (&detail(&decision.by), Type::TEXT),
-                (&detail(&decision.reason), Type::TEXT),
+                (&truncate_detail(&decision.note()), Type::TEXT),
+                (&truncate_detail(&decision.by), Type::TEXT),
+                (&truncate_detail(&decision.reason), Type::TEXT),
             ],
         )
         .await?;
@@ -222,7 +223,7 @@ impl<'a> DeadLetterColumns<'a> {
         self.claim_ids.push(&letter.claim_id);
         self.payloads.push(&letter.payload);
         self.reasons.push(letter.reason.as_str());
-        self.details.push(detail(&letter.detail));
+        self.details.push(truncate_detail(&letter.detail));
         self.attempts.push(small(letter.attempts));
     }
 }

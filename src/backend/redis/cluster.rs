@@ -3,9 +3,8 @@
 //! All keys share a slot, so one node is all that is needed, and the slot's number is not: `MOVED` names its owner. Why
 //! redis-rs's client for Clusters isn't used is in docs/adr/0011.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use futures::StreamExt;
+use parking_lot::{Mutex, MutexGuard};
 use rand::seq::SliceRandom;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ConnectionInfo, RedisError, RedisResult, Value};
@@ -103,6 +102,6 @@ impl Cluster {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         // Nothing panics while holding it, and it is replaced as a whole.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 }

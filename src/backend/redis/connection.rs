@@ -5,9 +5,10 @@
 //! password) to every later caller without ever trying again, keeps a connection to a primary that became a replica,
 //! and retries by itself where the engine does so already, with jitter and in sight of readiness.
 
-use std::sync::{Arc, Mutex as BlockingMutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex as BlockingMutex;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, RedisError, RedisResult, Script, Value};
 use tokio::sync::Mutex;
@@ -172,14 +173,14 @@ impl BlockingConnection {
     /// The connection is taken out for the call and put back after an answer: when this future is dropped, it goes
     /// with it, and with it the command at the server. A second caller at the same time gets a connection of its own.
     pub(super) async fn query(&self, command: &Cmd) -> RedisResult<Value> {
-        let idle = self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        let idle = self.idle.lock().take();
         let mut up = match idle {
             Some(up) if !(self.servers.may_change_unnoticed() && up.since.elapsed() >= RENEW_AFTER) => up,
             _ => Up::now(self.servers.connect(&self.config).await?),
         };
         let answer = command.query_async(&mut up.connection).await;
         if !matches!(&answer, Err(error) if needs_new_connection(error)) {
-            *self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(up);
+            *self.idle.lock() = Some(up);
         }
         answer
     }

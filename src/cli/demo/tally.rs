@@ -1,8 +1,8 @@
 //! Counts the orders of the demo.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::event::{Event, LifecycleEvent, Observer, OrderEvent};
@@ -60,7 +60,7 @@ impl Tally {
     /// A few lines for the end.
     pub(super) fn summary(&self, took: Duration) -> String {
         let counts = self.counts();
-        let ages = self.ages.lock().unwrap_or_else(PoisonError::into_inner);
+        let ages = self.ages.lock();
         let age = |share| ages.quantile(share).map_or("-".to_owned(), |age| format!("{:.2} s", age.as_secs_f64()));
         // A ratio for a person to read.
         let rate = counts.finished() as f64 / took.as_secs_f64().max(0.001);
@@ -85,7 +85,7 @@ impl Tally {
         match *event {
             OrderEvent::Fulfilled { age, .. } => {
                 if let Some(age) = age {
-                    self.ages.lock().unwrap_or_else(PoisonError::into_inner).add(age);
+                    self.ages.lock().add(age);
                 }
                 self.counts.send_modify(|counts| counts.fulfilled += 1);
             }

@@ -1,12 +1,10 @@
 //! Events as log lines: order by order at `debug`, failures at `warn` and within limits.
 
+use enum_map::EnumMap;
+use parking_lot::{Mutex, MutexGuard};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-use enum_map::EnumMap;
-use opentelemetry::trace::{SpanId, TraceId};
 use tracing::field::{DisplayValue, display};
 use tracing::{debug, info, warn};
 
@@ -14,11 +12,11 @@ use super::rate_limit::RateLimit;
 use crate::domain::dead_letter::DeadReason;
 use crate::domain::label::Label;
 use crate::domain::order::OrderId;
+use crate::domain::trace_context::{SpanId, TraceContext, TraceId};
 use crate::event::{
     AttemptRef, Dependency, DependencyEvent, Event, FulfillerEvent, LifecycleEvent, Observer, OrderEvent,
     ReconcilerEvent, RowStage, TelemetryEvent,
 };
-use crate::observe::trace::TraceContext;
 
 /// Failed orders that are logged in a second at most; further ones are counted in one line.
 const FAILURES_PER_SECOND: u32 = 100;
@@ -216,7 +214,7 @@ impl EventLog {
     }
 
     fn last_logged(&self, dependency: Dependency) -> MutexGuard<'_, LastLogged> {
-        self.dependencies[dependency].lock().unwrap_or_else(PoisonError::into_inner)
+        self.dependencies[dependency].lock()
     }
 }
 

@@ -16,7 +16,7 @@ use strum::IntoStaticStr;
 
 use super::labelled::Labelled;
 use super::registering::{plain, seconds};
-use crate::observe::trace::TraceContext;
+use crate::domain::trace_context::TraceContext;
 
 /// Given: dashboards that exist ask for these.
 const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];

@@ -68,7 +68,7 @@ impl Endpoint {
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let help = "Earlier scrapes, by outcome";
         let scrapes = plain(registry, "fulfillment_scrapes", help, Labelled::new("outcome"));
-        let help = "Duration of earlier renderings of these metrics; scrapes at the same moment share one";
+        let help = "Time to render these metrics for earlier scrapes";
         let rendering = seconds(registry, "fulfillment_scrape_duration", help, Histogram::new(SCRAPE_SECONDS));
         let help = "Scrapes being answered, this one included";
         let in_flight = plain(registry, "fulfillment_scrapes_in_flight", help, Count::default());

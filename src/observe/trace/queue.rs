@@ -13,13 +13,13 @@ use crate::event::{Observers, TelemetryEvent};
 
 /// How many spans wait, for both ends and for whoever decides whether there are to be more.
 #[derive(Debug, Clone)]
-pub(super) struct Queue {
+pub(super) struct SpanQueue {
     waiting: Arc<AtomicUsize>,
     limit: usize,
     observers: Observers,
 }
 
-impl Queue {
+impl SpanQueue {
     /// Of `limit` spans at most. `observers` are told what is dropped.
     pub(super) fn new(limit: usize, observers: Observers) -> Self {
         Self { waiting: Arc::default(), limit, observers }
@@ -57,12 +57,12 @@ impl Queue {
 
 /// Lets in what the queue has room for. The processor's own queue has the same limit, and would drop without telling.
 #[derive(Debug)]
-pub(super) struct Entrance {
-    pub(super) queue: Queue,
+pub(super) struct CountingProcessor {
+    pub(super) queue: SpanQueue,
     pub(super) batches: BatchSpanProcessor,
 }
 
-impl SpanProcessor for Entrance {
+impl SpanProcessor for CountingProcessor {
     fn on_start(&self, span: &mut Span, context: &Context) {
         self.batches.on_start(span, context);
     }

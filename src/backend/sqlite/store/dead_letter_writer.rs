@@ -4,9 +4,9 @@ use rusqlite::{CachedStatement, Connection, named_params};
 
 use crate::WorkerId;
 use crate::backend::sqlite::database::now_micros;
-use crate::domain::dead_letter::truncate_detail;
 use crate::domain::label::Label;
 use crate::domain::order::OrderId;
+use crate::domain::text::truncate_detail;
 use crate::port::store::DeadLetter;
 
 /// Stores a dead letter. One with the same claim id stays as it is, unless it is resolved.

@@ -9,9 +9,10 @@ use super::row_by_row::row_by_row;
 use super::transition::{Entry, Orders, Timeline};
 use super::{SqliteStore, SqliteStoreOptions};
 use crate::backend::sqlite::database::{elapsed, micros, now_micros};
-use crate::domain::dead_letter::{DeadReason, Resolution, RetryStep, truncate_detail};
+use crate::domain::dead_letter::{DeadReason, Resolution, RetryStep};
 use crate::domain::label::Label;
 use crate::domain::order::{OrderId, State, Step, admit};
+use crate::domain::text::truncate_detail;
 use crate::port::dead_letters::{
     DeadLetterCount, DeadLetterFilter, DeadLetters, Decision, Redriven, Resolved, StoredDeadLetter,
 };
@@ -171,7 +172,7 @@ fn redrive(
                 && let Ok(state) = admit(&row.view, Step::Redrive)
             {
                 let at = orders.enter(order_id, &state, row.view.fence)?;
-                let note = Some(truncate_detail(&note));
+                let note = Some(note.as_str());
                 timeline.note(&Entry { order_id, at, state: &state, attempt: 0, correlation_id: None, note })?;
             }
             mark(connection, plan.id, Resolution::Retried, decision)?;

@@ -7,8 +7,8 @@ use super::dead_letter_writer::{self, DeadLetterWriter};
 use super::row_by_row::row_by_row;
 use super::{SqliteStore, SqliteStoreOptions};
 use crate::backend::sqlite::database::{elapsed, now_micros};
-use crate::domain::dead_letter::truncate_detail;
 use crate::domain::order::{Fence, Order, OrderId, Refusal, RowView, State, Step, admit};
+use crate::domain::text::truncate_detail;
 use crate::port::store::{
     BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, StoreError, TAKEN_OVER, Target, Verdict,
 };
@@ -128,7 +128,7 @@ fn conclude(
             state: &state,
             attempt: conclusion.attempt,
             correlation_id: conclusion.correlation_id.as_deref(),
-            note: conclusion.to.note().map(truncate_detail),
+            note: conclusion.to.note(),
         })?;
         if let Target::Failed(letter) = &conclusion.to {
             dead_letters.insert(letter, Some(conclusion.order_id))?;
@@ -249,7 +249,7 @@ impl<'c> Timeline<'c> {
             ":attempt": entry.attempt,
             ":worker": self.worker,
             ":correlation_id": entry.correlation_id,
-            ":note": entry.note,
+            ":note": entry.note.map(truncate_detail),
         })?;
         Ok(())
     }
