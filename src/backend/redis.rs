@@ -135,14 +135,15 @@ impl RedisQueue {
     }
 
     async fn query(&self, command: &Cmd) -> Result<Value, QueueError> {
-        match self.connection.query(command).await {
-            Ok(value) => Ok(value),
-            Err(error) => Err(self.explain(&error).await),
-        }
+        self.explained(self.connection.query(command).await).await
     }
 
     async fn run(&self, script: &Script, command: &Cmd) -> Result<Value, QueueError> {
-        match self.connection.run(script, command).await {
+        self.explained(self.connection.run(script, command).await).await
+    }
+
+    async fn explained<T>(&self, answer: ::redis::RedisResult<T>) -> Result<T, QueueError> {
+        match answer {
             Ok(value) => Ok(value),
             Err(error) => Err(self.explain(&error).await),
         }
@@ -302,10 +303,7 @@ impl Producer for RedisQueue {
             }
             self.connection.transaction(&transaction).await
         };
-        match answer {
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.explain(&error).await),
-        }
+        self.explained(answer).await
     }
 }
 

@@ -291,8 +291,8 @@ async fn ask(opened: &Opened, migrate: &AtomicBool) -> Result<(), NotReady> {
     if store.is_ok() {
         migrate.store(false, Ordering::Relaxed);
     }
-    let queue = problem(queue, QueueError::is_transient).map_err(|error| NotReady::Refused(error.into()))?;
-    let store = problem(store, StoreError::is_transient).map_err(|error| NotReady::Refused(error.into()))?;
+    let queue = problem(queue, QueueError::is_transient)?;
+    let store = problem(store, StoreError::is_transient)?;
     if queue.is_none() && store.is_none() {
         return Ok(());
     }
@@ -309,13 +309,13 @@ async fn prepare(schema: &dyn Schema, migrate: bool) -> Result<(), StoreError> {
 }
 
 /// The error's text, if waiting may cure it.
-fn problem<T, E>(answer: Result<T, E>, is_transient: impl Fn(&E) -> bool) -> Result<Option<String>, E>
+fn problem<T, E>(answer: Result<T, E>, is_transient: impl Fn(&E) -> bool) -> Result<Option<String>, NotReady>
 where
-    E: std::error::Error,
+    E: std::error::Error + Into<StartError>,
 {
     match answer {
         Ok(_) => Ok(None),
         Err(error) if is_transient(&error) => Ok(Some(error.to_string())),
-        Err(error) => Err(error),
+        Err(error) => Err(NotReady::Refused(error.into())),
     }
 }

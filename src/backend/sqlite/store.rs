@@ -5,7 +5,6 @@
 //! come between. Null columns of rows that somebody else wrote are read so: a null `status` is the foreign one
 //! `null`, a null `updated_at` is infinitely old.
 
-use std::fmt;
 use std::time::Duration;
 
 use crate::WorkerId;
@@ -36,6 +35,7 @@ pub struct SqliteStoreOptions {
 }
 
 /// A store in an embedded database.
+#[derive(Debug)]
 pub struct SqliteStore {
     database: Database,
     options: SqliteStoreOptions,
@@ -45,12 +45,6 @@ impl SqliteStore {
     /// Uses the tables in `database`.
     pub fn new(database: Database, options: SqliteStoreOptions) -> Self {
         Self { database, options }
-    }
-}
-
-impl fmt::Debug for SqliteStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteStore").field("database", &self.database).field("options", &self.options).finish()
     }
 }
 
