@@ -109,7 +109,8 @@ impl RedisQueue {
     /// of each new connection.
     ///
     /// # Errors
-    /// [`QueueError::Refused`] for a URL that leads to no Redis server, a key that can't be used, or a lease below 1 ms.
+    /// [`QueueError::Refused`] for a URL that leads to no Redis server, a key that can't be used, or a lease below 1
+    /// ms.
     pub fn connect(url: &SecretUrl, options: RedisQueueOptions, observers: Observers) -> Result<Self, QueueError> {
         let server = url.to_string();
         let found = RedisServers::of(url).map_err(|problem| QueueError::Refused(format!("{server}: {problem}")))?;

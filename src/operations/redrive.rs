@@ -47,8 +47,8 @@ pub struct Redrive {
 }
 
 impl Redrive {
-    /// Redrives the orders of 1 to 1,000 letters, pushes their messages, and marks the letters without an order. Answers
-    /// by position, with the outcome of the push.
+    /// Redrives the orders of 1 to 1,000 letters, pushes their messages, and marks the letters without an order.
+    /// Answers by position, with the outcome of the push.
     ///
     /// Every part may run twice: a marked letter whose order is still `pending` is pushed again, and a second message
     /// changes nothing about its row.

@@ -1,9 +1,9 @@
-//! Audits queue against table from the outside: does every order that is not final have a message, and is every final one
-//! accounted for?
+//! Audits queue against table from the outside: does every order that is not final have a message, and is every final
+//! one accounted for?
 //!
-//! Table and queue can't be read at one moment. Orders are read before messages, and waiting messages before claimed ones,
-//! so that the audit sees a moving message in one place or the other. It looks again, after a pause, for a message that
-//! still seems to be missing before it counts. It changes nothing.
+//! Table and queue can't be read at one moment. Orders are read before messages, and waiting messages before claimed
+//! ones, so that the audit sees a moving message in one place or the other. It looks again, after a pause, for a
+//! message that still seems to be missing before it counts. It changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -69,8 +69,8 @@ pub enum VerificationError {
     Store(#[from] StoreError),
 }
 
-/// Audits. Looks twice again for messages that seem to be missing, each time after `pause`. Uses some bytes of memory for
-/// each order that is not final.
+/// Audits. Looks twice again for messages that seem to be missing, each time after `pause`. Uses some bytes of memory
+/// for each order that is not final.
 ///
 /// # Errors
 /// When queue or store don't answer.

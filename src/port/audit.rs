@@ -33,8 +33,8 @@ pub struct AuditPage {
 }
 
 impl AuditPage {
-    /// Adds `orders` of this status with this finding, as the backends' statements name it. `order_ids` may be empty for
-    /// findings that need no attention.
+    /// Adds `orders` of this status with this finding, as the backends' statements name it. `order_ids` may be empty
+    /// for findings that need no attention.
     pub(crate) fn add(&mut self, status: &str, finding: &str, orders: u64, order_ids: impl Iterator<Item = OrderId>) {
         match self.orders_by_state.iter_mut().find(|(known, _)| known == status) {
             Some((_, count)) => *count += orders,

@@ -10,19 +10,19 @@ use crate::port::queue::QueueError;
 pub trait QueueMaintenance: Send + Sync {
     /// Returns the page that begins at `cursor`, 0 being the first. About 500 messages. Takes nothing.
     ///
-    /// A caller that browses [`Part::Waiting`] and then [`Part::Claimed`] sees, at least once, every message that was there
-    /// from the beginning to the end. It may see others too.
+    /// A caller that browses [`Part::Waiting`] and then [`Part::Claimed`] sees, at least once, every message that was
+    /// there from the beginning to the end. It may see others too.
     async fn browse(&self, part: Part, cursor: u64) -> Result<Page, QueueError>;
 
-    /// Puts in messages that are claimable at once, before new ones, and returns how many are new. A message whose key is
-    /// in the queue already is left as it is.
+    /// Puts in messages that are claimable at once, before new ones, and returns how many are new. A message whose key
+    /// is in the queue already is left as it is.
     async fn requeue_lost(&self, messages: &[RequeuedMessage]) -> Result<usize, QueueError>;
 
     /// Counts dangling records, and leaves them.
     async fn dangling(&self) -> Result<DanglingRecords, QueueError>;
 
-    /// Gives dangling messages a full lease, after which they are delivered again, and removes dangling schedules. Returns
-    /// what it repaired.
+    /// Gives dangling messages a full lease, after which they are delivered again, and removes dangling schedules.
+    /// Returns what it repaired.
     async fn repair(&self) -> Result<DanglingRecords, QueueError>;
 
     /// What this worker's own claims have repaired since the last call. Does no I/O.

@@ -33,7 +33,8 @@ pub trait Reconciliation: Send + Sync {
 pub enum ClaimedUpTo {
     /// Not known: the search leaves out `pending` orders.
     Unknown,
-    /// The newest `created_at` that was claimed, in microseconds as in [`crate::domain::order::Order::created_at_micros`].
+    /// The newest `created_at` that was claimed, in microseconds as in
+    /// [`crate::domain::order::Order::created_at_micros`].
     CreatedAt(i64),
     /// No message waits to be claimed.
     Everything,

@@ -9,8 +9,8 @@ use crate::domain::dead_letter::DeadReason;
 use crate::domain::order::{Fence, Order, OrderId, State};
 
 /// Moves orders through their attempts. Every method may be called from several tasks at once. Batches hold 1 to 1,000
-/// items, answers come by position, and one bad row never fails its neighbours. `begin`, `renew` and `conclude` do not wait for a
-/// row that another transaction has locked.
+/// items, answers come by position, and one bad row never fails its neighbours. `begin`, `renew` and `conclude` do not
+/// wait for a row that another transaction has locked.
 #[async_trait]
 pub trait OrderStore: Send + Sync {
     /// Takes orders into work.
@@ -22,8 +22,8 @@ pub trait OrderStore: Send + Sync {
     /// Ends attempts.
     async fn conclude(&self, conclusions: &[Conclusion]) -> Result<Vec<Verdict>, StoreError>;
 
-    /// Stores dead letters of messages without a row that the worker may write. Two letters with the same `claim_id` are
-    /// stored once, unless the first one has been resolved.
+    /// Stores dead letters of messages without a row that the worker may write. Two letters with the same `claim_id`
+    /// are stored once, unless the first one has been resolved.
     async fn insert_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError>;
 }
 

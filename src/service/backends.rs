@@ -149,9 +149,9 @@ pub fn open(backends: &Backends, worker: &WorkerId) -> Result<Opened, StartError
     Opening::new(backends, worker, &Observers::default()).both()
 }
 
-/// Opens two sets of backends, one for the pipeline and one for renewing leases, so that a busy pool cannot delay a renewal.
-/// One of `store_connections` is reserved for leases. An embedded database has its own thread, so both sets share it.
-/// `observers` learn of each new connection.
+/// Opens two sets of backends, one for the pipeline and one for renewing leases, so that a busy pool cannot delay a
+/// renewal. One of `store_connections` is reserved for leases. An embedded database has its own thread, so both sets
+/// share it. `observers` learn of each new connection.
 ///
 /// # Errors
 /// As [`open`].
@@ -238,8 +238,8 @@ impl<'a> Opening<'a> {
 }
 
 /// Waits until queue and store answer, for `wait` at most (`None`: without limit), and makes or checks the tables.
-/// `progress` receives the state of each after every try: [`Event::DependencyUp`], or [`Event::DependencyDown`] if it will
-/// be asked again.
+/// `progress` receives the state of each after every try: [`Event::DependencyUp`], or [`Event::DependencyDown`] if it
+/// will be asked again.
 ///
 /// # Errors
 /// An error that waiting does not cure, or [`StartError::Unreachable`].

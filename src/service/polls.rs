@@ -1,5 +1,5 @@
-//! Polls queue and store in the background, so that a scrape need not. Each poll runs on its own: a server that does not
-//! answer delays no other poll.
+//! Polls queue and store in the background, so that a scrape need not. Each poll runs on its own: a server that does
+//! not answer delays no other poll.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,8 +20,8 @@ const COUNT_EVERY: Duration = Duration::from_secs(5);
 /// The pause after a count, as a multiple of its duration: counting takes a fiftieth of the store's time.
 const COUNT_PAUSE: u32 = 49;
 
-/// The longest pause, so that the last count is seldom much older than a minute. A count of more than 1.2 s therefore takes
-/// more than a fiftieth of the time, and one at its limit of 5 s a thirteenth.
+/// The longest pause, so that the last count is seldom much older than a minute. A count of more than 1.2 s therefore
+/// takes more than a fiftieth of the time, and one at its limit of 5 s a thirteenth.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Polls until aborted. `leases` is the store that leases are renewed through.
@@ -69,8 +69,8 @@ impl Polls {
         }
     }
 
-    /// Not observed as a call under way: the duration of a count shows how many orders are open, and not how the store is. A
-    /// count that fails is no outage either, as the other poll reports those: the last count and its time stay.
+    /// Not observed as a call under way: the duration of a count shows how many orders are open, and not how the store
+    /// is. A count that fails is no outage either, as the other poll reports those: the last count and its time stay.
     async fn open_orders(&self) {
         let mut failures = 0;
         loop {

@@ -21,8 +21,8 @@ const CLAIM: &str = include_str!("queue/claim.sql");
 const DEPTH: &str = include_str!("queue/depth.sql");
 const NEXT_DUE: &str = include_str!("queue/next_due.sql");
 
-/// Takes a message that [`CLAIM`] found in the same transaction, and counts the attempt. It replaces a token that another
-/// worker holds, which makes that receipt stale.
+/// Takes a message that [`CLAIM`] found in the same transaction, and counts the attempt. It replaces a token that
+/// another worker holds, which makes that receipt stale.
 const LEASE: &str =
     "UPDATE fulfillment_queue SET token = :token, due_at = :due_at, attempts = attempts + 1 WHERE id = :id";
 

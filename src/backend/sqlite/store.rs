@@ -1,9 +1,9 @@
 //! The embedded store: `products` and `orders` as the order API has them, the timeline and the dead letters, in the
 //! file of [`crate::backend::sqlite::database`].
 //!
-//! Each transition reads the row, asks [`crate::domain::order::admit`] and writes, in one transaction that no other writer can
-//! come between. Null columns of rows that somebody else wrote are read so: a null `status` is the foreign one
-//! `null`, a null `updated_at` is infinitely old.
+//! Each transition reads the row, asks [`crate::domain::order::admit`] and writes, in one transaction that no other
+//! writer can come between. Null columns of rows that somebody else wrote are read so: a null `status` is the foreign
+//! one `null`, a null `updated_at` is infinitely old.
 
 use std::time::Duration;
 

@@ -37,8 +37,8 @@ pub enum SubmitError {
     },
 }
 
-/// Inserts 1 to [`BATCH`] orders and pushes their messages. Repeats the push for `wait` (`None`: without limit) while the
-/// queue does not answer; a message that is pushed twice does no harm.
+/// Inserts 1 to [`BATCH`] orders and pushes their messages. Repeats the push for `wait` (`None`: without limit) while
+/// the queue does not answer; a message that is pushed twice does no harm.
 ///
 /// # Errors
 /// [`SubmitError`] says what is in and what is not.
