@@ -1,8 +1,8 @@
 //! Orders in Postgres, in the order API's own tables.
 //!
 //! Every transition is one statement over arrays: it locks its rows, passes over those that others have locked, repeats
-//! state and fence in the `WHERE` of the row it writes, and writes timeline and dead letters along. The SQL is in files of
-//! its own beside this one; each says what it guarantees.
+//! state and fence in the `WHERE` of the row it writes, and writes timeline and dead letters along. The SQL is in files
+//! of its own beside this one; each says what it guarantees.
 
 use std::borrow::Cow;
 use std::time::Duration;

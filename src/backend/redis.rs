@@ -109,7 +109,8 @@ impl RedisQueue {
     /// of each new connection.
     ///
     /// # Errors
-    /// [`QueueError::Refused`] for a URL that leads to no Redis server, a key that can't be used, or a lease below 1 ms.
+    /// [`QueueError::Refused`] for a URL that leads to no Redis server, a key that can't be used, or a lease below 1
+    /// ms.
     pub fn connect(url: &SecretUrl, options: RedisQueueOptions, observers: Observers) -> Result<Self, QueueError> {
         let server = url.to_string();
         let found = RedisServers::of(url).map_err(|problem| QueueError::Refused(format!("{server}: {problem}")))?;
@@ -135,14 +136,15 @@ impl RedisQueue {
     }
 
     async fn query(&self, command: &Cmd) -> Result<Value, QueueError> {
-        match self.connection.query(command).await {
-            Ok(value) => Ok(value),
-            Err(error) => Err(self.explain(&error).await),
-        }
+        self.explained(self.connection.query(command).await).await
     }
 
     async fn run(&self, script: &Script, command: &Cmd) -> Result<Value, QueueError> {
-        match self.connection.run(script, command).await {
+        self.explained(self.connection.run(script, command).await).await
+    }
+
+    async fn explained<T>(&self, answer: ::redis::RedisResult<T>) -> Result<T, QueueError> {
+        match answer {
             Ok(value) => Ok(value),
             Err(error) => Err(self.explain(&error).await),
         }
@@ -302,10 +304,7 @@ impl Producer for RedisQueue {
             }
             self.connection.transaction(&transaction).await
         };
-        match answer {
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.explain(&error).await),
-        }
+        self.explained(answer).await
     }
 }
 

@@ -9,59 +9,58 @@ use crate::domain::order::State;
 pub enum DeadReason {
     /// The message could not be read ([`crate::domain::message::Poison`]).
     InvalidMessage,
-    /// No row appeared for it, however often it was retried.
+    /// No row appeared for it within all attempts.
     UnknownOrder,
-    /// The fulfiller said that it will never do it.
+    /// The fulfiller rejected the order for good.
     Rejected,
     /// Every attempt that the policy allows failed.
     AttemptsExhausted,
     /// The database refuses the row.
     StoreRefused,
-    /// Nobody knows whether the fulfiller did the work, and it is not to be asked twice.
+    /// The fulfiller may have done the work, and must not be asked twice.
     Ambiguous,
 }
 
-/// What can be decided about a dead letter, as in the table.
+/// A person's decision about a dead letter, as in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, enum_map::Enum, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Resolution {
     /// Its message went back to the queue.
     Retried,
-    /// Nothing more is to be done for it. Its order stays as it is.
+    /// It needs nothing more. Its order stays as it is.
     Discarded,
 }
 
 impl Resolution {
-    /// From the table, which holds nothing else.
+    /// Reads the table's text; the table holds no other.
     pub(crate) fn of(text: &str) -> Self {
         Self::from_label(text).unwrap_or(Self::Retried)
     }
 }
 
-/// What a retry does with a letter.
+/// The step that a retry takes for a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RetryStep {
     /// Its order goes `failed` → `pending` and the letter is marked as retried, in one transaction; then its message is
     /// pushed.
     Redrive,
-    /// No order failed with it, so that no row has to be moved: its message is pushed, and then it is marked.
+    /// No order failed with it, so no row has to move: its message is pushed, and then it is marked.
     Push,
-    /// It is marked as retried and its order is still `pending`: whoever retried it may have died before the push, so
-    /// its message is pushed once more. A message that comes twice does no harm.
+    /// It is marked as retried and its order is still `pending`: the process that retried it may have died before the
+    /// push, so its message is pushed once more. A second message does no harm.
     PushAgain,
     /// Nothing: it was retried before.
     Retried,
-    /// Nothing: its order is in this state, which is nothing to be retried from.
+    /// Nothing: its order is in this state, from which it can't be retried.
     OrderIs(State),
 }
 
 impl RetryStep {
-    /// What to do with a letter that was buried for `reason` and about which `resolution` is known, as its order's row
-    /// is in state `order`.
+    /// Decides by the letter's `reason` and `resolution` and by the state of its order's row; `None` if there is no row.
     ///
-    /// A letter that was discarded may be retried.
+    /// A discarded letter may be retried.
     pub fn of(reason: &str, resolution: Option<Resolution>, order: Option<&State>) -> Self {
-        // The two reasons for which a message is given up while its order's row stays as it is.
+        // A message that is given up for one of these two reasons leaves its order's row as it is.
         let row_was_left = [DeadReason::UnknownOrder, DeadReason::StoreRefused].map(DeadReason::as_str);
         match (resolution, order) {
             (Some(Resolution::Retried), Some(State::Pending)) => Self::PushAgain,

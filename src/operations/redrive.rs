@@ -9,13 +9,13 @@ use crate::port::queue::{Producer, QueueError};
 use crate::port::retrying::Retrying;
 use crate::port::store::StoreError;
 
-/// Why a batch was not put back, or not wholly.
+/// Why a batch was not redriven, or not completely.
 #[derive(Debug, thiserror::Error)]
 pub enum RedriveError {
-    /// The store gave no answer, or refused the batch. It may have carried it out: the same letters may be tried again.
+    /// The store gave no answer, or refused the batch. It may have carried it out; retrying the same letters is safe.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The rows are `pending` and the queue took no messages for them. The same letters may be tried again.
+    /// The rows are `pending` and the queue took no messages for them. Retrying the same letters is safe.
     #[error(
         "{error}; {count} orders or messages have no message in the queue, those of the letters from {first} to {last}: retry them by their ids, or leave the orders to the reconciler"
     )]
@@ -47,11 +47,11 @@ pub struct Redrive {
 }
 
 impl Redrive {
-    /// Redrives the orders of 1 to 1,000 letters, pushes their messages, and marks the letters without an order. Answers
-    /// by position, and whether the push went well.
+    /// Redrives the orders of 1 to 1,000 letters, pushes their messages, and marks the letters without an order.
+    /// Answers by position, with the outcome of the push.
     ///
-    /// Every part may be carried out twice: a letter that is marked already and whose order is still `pending` is pushed
-    /// again, and a message that comes twice finds the row as it is.
+    /// Every part may run twice: a marked letter whose order is still `pending` is pushed again, and a second message
+    /// changes nothing about its row.
     ///
     /// # Errors
     /// [`RedriveError::Store`] when nothing is known about the batch.

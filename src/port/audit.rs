@@ -15,7 +15,7 @@ pub trait Audit: Send + Sync {
     async fn states(&self, order_ids: &[OrderId]) -> Result<Vec<Option<State>>, StoreError>;
 }
 
-/// What an audit found among some rows, in order of id.
+/// The findings of an audit among some rows, in order of id.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AuditPage {
     /// The last row looked at; `None` if there was none.
@@ -33,8 +33,8 @@ pub struct AuditPage {
 }
 
 impl AuditPage {
-    /// Adds `orders` of this status with this finding, as the backends' statements call it; `order_ids` are empty for
-    /// those that nobody has to look at.
+    /// Adds `orders` of this status with this finding, as the backends' statements name it. `order_ids` may be empty
+    /// for findings that need no attention.
     pub(crate) fn add(&mut self, status: &str, finding: &str, orders: u64, order_ids: impl Iterator<Item = OrderId>) {
         match self.orders_by_state.iter_mut().find(|(known, _)| known == status) {
             Some((_, count)) => *count += orders,

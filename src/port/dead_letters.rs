@@ -37,28 +37,28 @@ pub trait DeadLetters: Send + Sync {
     ) -> Result<Vec<bool>, StoreError>;
 }
 
-/// Which dead letters. Everything that is set must hold; the default is all of them.
+/// Selects dead letters. A letter must match every field that is set; the default selects all.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DeadLetterFilter {
     /// Those with one of these ids.
     pub ids: Option<Vec<i64>>,
     /// Those with an id of at most this.
     pub up_to: Option<i64>,
-    /// Those with one of these reasons; any reason if there is none here.
+    /// Those with one of these reasons; with any reason if this is empty.
     pub reasons: Vec<DeadReason>,
-    /// Those buried longer ago than this, by the database's clock.
+    /// Those stored longer ago than this, by the database's clock.
     pub older_than: Option<Duration>,
-    /// Those buried at most this long ago, by the database's clock.
+    /// Those stored at most this long ago, by the database's clock.
     pub newer_than: Option<Duration>,
     /// Those whose order's row has this product. A letter without a row has none.
     pub product_id: Option<i64>,
     /// Those that name this order.
     pub order_id: Option<OrderId>,
-    /// Those that somebody has retried or discarded, or those that nobody has.
+    /// Those that have been retried or discarded (`true`), or have not (`false`).
     pub resolved: Option<bool>,
 }
 
-/// How many letters there are.
+/// The number of dead letters, and the highest id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DeadLetterCount {
     /// How many.
@@ -67,14 +67,14 @@ pub struct DeadLetterCount {
     pub last_id: i64,
 }
 
-/// A dead letter as it is kept.
+/// A dead letter as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredDeadLetter {
     /// Key of the row.
     pub id: i64,
     /// The order, as far as the message named one.
     pub order_id: Option<OrderId>,
-    /// What the order's row says now; `None` if there is no such row.
+    /// The state of the order's row now; `None` if there is no row.
     pub order_state: Option<State>,
     /// The message's bytes.
     pub payload: Vec<u8>,
@@ -90,11 +90,11 @@ pub struct StoredDeadLetter {
     pub at_micros: i64,
     /// How long ago that was, by that clock.
     pub age: Duration,
-    /// What somebody decided about it.
+    /// The decision about it, if there is one.
     pub resolved: Option<Resolved>,
 }
 
-/// What somebody decided about a dead letter.
+/// A decision about a dead letter, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
     /// What.
@@ -107,7 +107,7 @@ pub struct Resolved {
     pub reason: String,
 }
 
-/// Who decides, and why: for the table and the timeline.
+/// Who decides, and why; stored with the letter and in the timeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     /// Who.
@@ -117,7 +117,7 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// What the timeline notes of an order that is put back to `pending`.
+    /// The timeline's note on an order that is put back to `pending`.
     pub(crate) fn note(&self) -> String {
         format!("redriven by {}: {}", self.by, self.reason)
     }
@@ -126,8 +126,8 @@ impl Decision {
 /// The answer to a retry of one letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Redriven {
-    /// What is to be done, decided while the order's row was locked. [`RetryStep::Redrive`] is committed, but for the
-    /// push; of the others nothing is written.
+    /// The step to take, decided while the order's row was locked. [`RetryStep::Redrive`] is committed except for the
+    /// push; nothing is written for the others.
     Decided {
         /// What.
         step: RetryStep,

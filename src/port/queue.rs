@@ -1,8 +1,8 @@
 //! What the worker needs of a queue: take messages under a lease, keep the lease, and settle.
 //!
-//! A message is only a hint that says "look at this order"; the order's row decides ([`crate::port::store`]). A queue may
-//! therefore deliver a message twice, and must never lose one: a message that was claimed and not settled comes back when
-//! its lease is over.
+//! A message is only a hint that says "look at this order"; the order's row decides ([`crate::port::store`]). A queue
+//! may therefore deliver a message twice, and must never lose one: a message that was claimed and not settled comes
+//! back when its lease is over.
 
 use std::time::Duration;
 

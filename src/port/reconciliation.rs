@@ -27,26 +27,27 @@ pub trait Reconciliation: Send + Sync {
     async fn stale_orders(&self, max_age: Duration) -> Result<u64, StoreError>;
 }
 
-/// How far the queue has been worked off. It is first in first out: what was created before an order that was claimed
-/// has been claimed too, or has no message.
+/// How far workers have claimed the queue. It is first in first out: an order that is older than a claimed one has been
+/// claimed too, or has no message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClaimedUpTo {
-    /// Nobody knows: no `pending` order is looked for.
+    /// Not known: the search leaves out `pending` orders.
     Unknown,
-    /// The newest `created_at` that was claimed, in microseconds as in [`crate::domain::order::Order::created_at_micros`].
+    /// The newest `created_at` that was claimed, in microseconds as in
+    /// [`crate::domain::order::Order::created_at_micros`].
     CreatedAt(i64),
-    /// Nothing waits to be claimed.
+    /// No message waits to be claimed.
     Everything,
 }
 
-/// Which orders may have lost their message. Every age is by the database's own clock.
+/// Selects orders that may have lost their message. Every age is by the database's own clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LostOrderSearch {
-    /// `pending` orders count if they were created earlier than this by the grace.
+    /// A `pending` order counts if it is older than this by the grace.
     pub claimed_up_to: ClaimedUpTo,
-    /// How long an order must have been left as it is; for `processing` ones, after their lease.
+    /// How long nothing must have touched an order; for a `processing` one, after its lease.
     pub grace: Duration,
-    /// Orders left as they are for longer than this are left alone.
+    /// The search leaves out orders that nothing has touched for longer than this.
     pub max_age: Duration,
     /// Only orders with an id above this.
     pub after: OrderId,
@@ -67,7 +68,7 @@ pub struct LostOrder {
     pub state: State,
     /// The row's `updated_at`; 0 where that is null.
     pub fence: Fence,
-    /// How many of its attempts are spent, as far as the timeline tells.
+    /// The number of its spent attempts, as far as the timeline shows.
     pub attempts: u32,
     /// The newest one that the timeline has.
     pub correlation_id: Option<String>,

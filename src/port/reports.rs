@@ -39,18 +39,18 @@ pub struct Summary {
     pub oldest_pending: Option<Duration>,
     /// Age of the oldest order that is `processing`, since it was created.
     pub oldest_processing: Option<Duration>,
-    /// Dead letters that nobody has retried or discarded.
+    /// Dead letters that have been neither retried nor discarded.
     pub dead_letters: u64,
 }
 
-/// What becomes of the connections to a database. All zero where it is embedded.
+/// How the connections to a database are used. All zero for an embedded one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ConnectionUse {
-    /// Open, and free to be used.
+    /// Open and free.
     pub idle: u64,
     /// Taken by a call.
     pub in_use: u64,
-    /// At most, both together.
+    /// The most that may be open.
     pub limit: u64,
 }
 
@@ -63,7 +63,7 @@ impl std::ops::Add for ConnectionUse {
     }
 }
 
-/// The orders that are not done yet.
+/// The orders that are not final yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OpenOrders {
     /// [`State::Pending`].
@@ -84,7 +84,7 @@ pub struct OpenState {
 }
 
 impl OpenOrders {
-    /// Notes what was found of a state; one that is not open is nobody's business here.
+    /// Notes the orders of a state; ignores a state that is not open.
     pub(crate) fn set(&mut self, state: &State, found: OpenState) {
         match state {
             State::Pending => self.pending = found,
@@ -111,7 +111,7 @@ pub struct TimelineEntry {
     pub note: Option<String>,
 }
 
-/// An order as its row has it, for people.
+/// An order's row, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderReport {
     /// Key of the row.

@@ -9,8 +9,8 @@ use crate::domain::dead_letter::DeadReason;
 use crate::domain::order::{Fence, Order, OrderId, State};
 
 /// Moves orders through their attempts. Every method may be called from several tasks at once. Batches hold 1 to 1,000
-/// items, answers come by position, and one bad row never fails its neighbours. `begin`, `renew` and `conclude` do not wait for a
-/// row that another transaction has locked.
+/// items, answers come by position, and one bad row never fails its neighbours. `begin`, `renew` and `conclude` do not
+/// wait for a row that another transaction has locked.
 #[async_trait]
 pub trait OrderStore: Send + Sync {
     /// Takes orders into work.
@@ -22,8 +22,8 @@ pub trait OrderStore: Send + Sync {
     /// Ends attempts.
     async fn conclude(&self, conclusions: &[Conclusion]) -> Result<Vec<Verdict>, StoreError>;
 
-    /// Stores dead letters of messages without a row that the worker may write. Two letters with the same `claim_id` are
-    /// stored once, unless the first one has been resolved.
+    /// Stores dead letters of messages without a row that the worker may write. Two letters with the same `claim_id`
+    /// are stored once, unless the first one has been resolved.
     async fn insert_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError>;
 }
 
@@ -38,25 +38,24 @@ pub struct BeginRequest {
     pub correlation_id: Option<String>,
 }
 
-/// What the timeline notes when an order is taken from a worker whose lease had run out.
+/// The timeline's note on an order that was taken from a worker whose lease had run out.
 pub const TAKEN_OVER: &str = "taken over: whether the call before was carried out is not known";
 
 /// The answer to a [`BeginRequest`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Begun {
-    /// The order is ours.
+    /// This worker holds the order.
     Started {
         /// The order as its row describes it.
         order: Order,
-        /// To be handed back with the conclusion.
+        /// Needed to renew and to conclude.
         fence: Fence,
-        /// Whether it was taken from a worker whose lease had run out.
+        /// Whether another worker held it and its lease had run out.
         takeover: bool,
         /// From the row's `created_at` to now, by the database's clock, if this begins the order's first attempt.
         /// `None` for every later one, and where `created_at` is null.
         ///
-        /// An order that was given back without an attempt spent, or put back to work by an operator, is on its first one
-        /// again.
+        /// An order that was handed back without spending an attempt, or redriven, is on its first attempt again.
         waited: Option<Duration>,
     },
     /// `fulfilled` or `failed` already: nothing is left to do.
@@ -64,17 +63,17 @@ pub enum Begun {
     /// Another worker holds it for at most this much longer. Also the answer to the second request for the same
     /// order within a batch.
     Busy(Duration),
-    /// Another transaction has locked the row, nobody knows for how long or what for. It was not waited for.
+    /// Another transaction has locked the row. The call did not wait for it.
     Locked,
     /// No such row. It may be about to appear: a producer's commit can come after its push.
     Unknown,
-    /// The status is somebody else's: drop the message, leave the row.
+    /// The status is not one of the worker's: drop the message, leave the row.
     NotOurs(String),
     /// The database refused this row and took its neighbours.
     Refused(String),
 }
 
-/// A lease on a row to be kept.
+/// Asks to renew the lease on a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Renewal {
     /// Which order.
@@ -86,12 +85,12 @@ pub struct Renewal {
 /// The answer to a [`Renewal`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Renewed {
-    /// Ours for another lease, under this fence.
+    /// Held for another lease, under this fence.
     Kept(Fence),
-    /// The row had moved on, is gone, or is one that the database refuses to write.
+    /// The row had moved on, is gone, or the database refuses to write it.
     Lost,
-    /// Another transaction has locked the row. It was not waited for: the fence held is as good as it was before, and
-    /// the lease runs on.
+    /// Another transaction has locked the row. The call did not wait for it: the fence stays valid, and the lease runs
+    /// on.
     Locked,
 }
 
@@ -108,8 +107,8 @@ pub struct Conclusion {
     pub correlation_id: Option<String>,
     /// Where the order goes.
     pub to: Target,
-    /// An earlier call with this very conclusion ended without an answer, so it may have been carried out: a row
-    /// found in the target state with a later fence then counts as [`Verdict::Done`].
+    /// An earlier call with this conclusion ended without an answer and may have been carried out: a row in the target
+    /// state with a later fence then counts as [`Verdict::Done`].
     pub maybe_applied: bool,
 }
 
@@ -140,7 +139,7 @@ impl Target {
         }
     }
 
-    /// What the timeline notes beside the state.
+    /// The note that the timeline stores beside the state.
     pub fn note(&self) -> Option<&str> {
         match self {
             Self::Fulfilled { reference } => reference.as_deref(),
@@ -160,17 +159,16 @@ pub enum Verdict {
     },
     /// The row had moved on, or is gone; nothing was changed. Carries the state found.
     Superseded(Option<State>),
-    /// Another transaction has locked the row. It was not waited for, and nothing was changed: ask again.
+    /// Another transaction has locked the row. The call did not wait for it and changed nothing: ask again.
     Locked,
     /// The database refused this row and took its neighbours.
     Refused(String),
 }
 
-/// A message that was given up, with all that is needed to find out why and to try again.
+/// A message that was given up, with all that a person needs to find out why and to try again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// The queue's name for the message ([`crate::port::queue::Receipt::claim_id`]): burying it twice keeps one row,
-    /// unless the first one was resolved meanwhile.
+    /// The queue's name for the message ([`crate::port::queue::Receipt::claim_id`]).
     pub claim_id: String,
     /// The order, as far as the message named one.
     pub order_id: Option<OrderId>,
@@ -178,7 +176,7 @@ pub struct DeadLetter {
     pub payload: Vec<u8>,
     /// Why.
     pub reason: DeadReason,
-    /// Why, for a person; at most 1,000 characters.
+    /// The reason in words; the store keeps the first 1,000 characters.
     pub detail: String,
     /// How often it was tried.
     pub attempts: u32,
@@ -187,10 +185,10 @@ pub struct DeadLetter {
 /// Why the store could not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database can't be reached or gave no answer. It may have carried out what was asked.
+    /// The database can't be reached or gave no answer. It may have carried out the call.
     #[error("store unavailable: {0}")]
     Unavailable(String),
-    /// The database answered that it won't: missing rights, bad password, an error in a statement.
+    /// The database refused the call: missing rights, bad password, an error in a statement.
     #[error("store refused: {0}")]
     Refused(String),
     /// Tables or columns are missing; each is named. `migrate` makes the worker's own.
@@ -199,7 +197,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether waiting is likely to help without anybody changing anything.
+    /// Whether waiting may help although nobody changes anything.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_))
     }

@@ -156,9 +156,9 @@ pub fn open(backends: &Backends, worker: &WorkerId) -> Result<Opened, StartError
     Opening::new(backends, worker, &Observers::default()).both()
 }
 
-/// Opens two sets of backends, one for the pipeline and one for renewing leases, so that a busy pool cannot delay a renewal.
-/// One of `store_connections` is reserved for leases. An embedded database has its own thread, so both sets share it.
-/// `observers` learn of each new connection.
+/// Opens two sets of backends, one for the pipeline and one for renewing leases, so that a busy pool cannot delay a
+/// renewal. One of `store_connections` is reserved for leases. An embedded database has its own thread, so both sets
+/// share it. `observers` learn of each new connection.
 ///
 /// # Errors
 /// As [`open`].
@@ -231,7 +231,7 @@ impl<'a> Opening<'a> {
     }
 }
 
-/// The SQL that makes the worker's own tables in such a store.
+/// The SQL that creates the worker's own tables in such a store.
 ///
 /// # Errors
 /// [`StartError::Lacking`].
@@ -242,9 +242,9 @@ pub fn migration_sql(store: &StoreTarget) -> Result<String, StartError> {
     }
 }
 
-/// Waits until queue and store answer, for `wait` at most (`None`: for ever), and makes or checks the worker's own
-/// tables. `progress` is told what each of them says: [`DependencyEvent::Up`], and [`DependencyEvent::Down`] for as long as
-/// it is asked again.
+/// Waits until queue and store answer, for `wait` at most (`None`: without limit), and makes or checks the tables.
+/// `progress` receives the state of each after every try: [`DependencyEvent::Up`], or [`DependencyEvent::Down`] if it
+/// will be asked again.
 ///
 /// # Errors
 /// An error that waiting does not cure, or [`StartError::Unreachable`].
@@ -296,8 +296,8 @@ async fn ask(opened: &Opened, migrate: &AtomicBool) -> Result<(), NotReady> {
     if store.is_ok() {
         migrate.store(false, Ordering::Relaxed);
     }
-    let queue = problem(queue, QueueError::is_transient).map_err(|error| NotReady::Refused(error.into()))?;
-    let store = problem(store, StoreError::is_transient).map_err(|error| NotReady::Refused(error.into()))?;
+    let queue = problem(queue, QueueError::is_transient)?;
+    let store = problem(store, StoreError::is_transient)?;
     if queue.is_none() && store.is_none() {
         return Ok(());
     }
@@ -314,13 +314,13 @@ async fn prepare(schema: &dyn Schema, migrate: bool) -> Result<(), StoreError> {
 }
 
 /// The error's text, if waiting may cure it.
-fn problem<T, E>(answer: Result<T, E>, is_transient: impl Fn(&E) -> bool) -> Result<Option<String>, E>
+fn problem<T, E>(answer: Result<T, E>, is_transient: impl Fn(&E) -> bool) -> Result<Option<String>, NotReady>
 where
-    E: std::error::Error,
+    E: std::error::Error + Into<StartError>,
 {
     match answer {
         Ok(_) => Ok(None),
         Err(error) if is_transient(&error) => Ok(Some(error.to_string())),
-        Err(error) => Err(error),
+        Err(error) => Err(NotReady::Refused(error.into())),
     }
 }

@@ -94,17 +94,17 @@ async fn connections_are_told_by_what_they_do() {
         let ConnectionUse { idle, in_use, limit } = store.connections();
         (idle, in_use, limit)
     };
-    assert_eq!(seen(&*store), (0, 0, 3), "none is made before it is needed");
+    assert_eq!(seen(&store), (0, 0, 3), "none is made before it is needed");
     store.open_orders().await.unwrap();
-    assert_eq!(seen(&*store), (1, 0, 3));
+    assert_eq!(seen(&store), (1, 0, 3));
     client.batch_execute("BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let waiting = tokio::spawn({
         let store = std::sync::Arc::clone(&store);
         async move { store.open_orders().await }
     });
     crate::until_waiting(&database).await;
-    assert_eq!(seen(&*store), (0, 1, 3));
+    assert_eq!(seen(&store), (0, 1, 3));
     client.batch_execute("COMMIT").await.unwrap();
     waiting.await.unwrap().unwrap();
-    assert_eq!(seen(&*store), (1, 0, 3));
+    assert_eq!(seen(&store), (1, 0, 3));
 }

@@ -136,8 +136,8 @@ impl SharedConnection {
     }
 }
 
-/// Makes a connection to whatever is the server now, and puts it in the place of the old one: calls go on meanwhile. Where
-/// that fails, the old one is as good as it was.
+/// Makes a connection to whatever is the server now, and puts it in the place of the old one: calls go on meanwhile.
+/// Where that fails, the old one is as good as it was.
 async fn renew(shared: Arc<Shared>, number: u64) {
     match shared.servers.connect(&shared.config).await {
         Ok(connection) => {

@@ -145,8 +145,8 @@ pub fn master(answer: Value) -> RedisResult<Option<Address>> {
 /// Most nodes of a Cluster that are remembered.
 pub const MOST_NODES: usize = 200;
 
-/// What `CLUSTER SLOTS` returns: the addresses of nodes that hold slots or replicate them, each once. One without a host
-/// of its own is at `here`, where the answer came from.
+/// What `CLUSTER SLOTS` returns: the addresses of nodes that hold slots or replicate them, each once. One without a
+/// host of its own is at `here`, where the answer came from.
 ///
 /// # Errors
 /// For an answer that isn't a list.

@@ -3,7 +3,6 @@
 //! A claim, its lease and the count of its attempts are one committed transaction, so a process that dies leaves
 //! nothing but a lease that runs out. Times are this machine's clock, read once per call.
 
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -22,8 +21,8 @@ const CLAIM: &str = include_str!("queue/claim.sql");
 const DEPTH: &str = include_str!("queue/depth.sql");
 const NEXT_DUE: &str = include_str!("queue/next_due.sql");
 
-/// Takes a message that [`CLAIM`] found in the same transaction, and counts the attempt. It replaces a token that another
-/// worker holds, which makes that receipt stale.
+/// Takes a message that [`CLAIM`] found in the same transaction, and counts the attempt. It replaces a token that
+/// another worker holds, which makes that receipt stale.
 const LEASE: &str =
     "UPDATE fulfillment_queue SET token = :token, due_at = :due_at, attempts = attempts + 1 WHERE id = :id";
 
@@ -58,6 +57,7 @@ pub struct SqliteQueueOptions {
 }
 
 /// A queue in an embedded database.
+#[derive(Debug)]
 pub struct SqliteQueue {
     database: Database,
     options: SqliteQueueOptions,
@@ -71,15 +71,6 @@ impl SqliteQueue {
     /// Uses the queue in `database`.
     pub fn new(database: Database, options: SqliteQueueOptions) -> Self {
         Self { database, options, claims: AtomicU64::new(0), pushes_seen: AtomicU64::new(0) }
-    }
-}
-
-impl fmt::Debug for SqliteQueue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteQueue")
-            .field("database", &self.database)
-            .field("options", &self.options)
-            .finish_non_exhaustive()
     }
 }
 

@@ -1,11 +1,10 @@
 //! The embedded store: `products` and `orders` as the order API has them, the timeline and the dead letters, in the
 //! file of [`crate::backend::sqlite::database`].
 //!
-//! Each transition reads the row, asks [`crate::domain::order::admit`] and writes, in one transaction that no other writer can
-//! come between. Null columns of rows that somebody else wrote are read so: a null `status` is the foreign one
-//! `null`, a null `updated_at` is infinitely old.
+//! Each transition reads the row, asks [`crate::domain::order::admit`] and writes, in one transaction that no other
+//! writer can come between. Null columns of rows that somebody else wrote are read so: a null `status` is the foreign
+//! one `null`, a null `updated_at` is infinitely old.
 
-use std::fmt;
 use std::time::Duration;
 
 use crate::WorkerId;
@@ -36,6 +35,7 @@ pub struct SqliteStoreOptions {
 }
 
 /// A store in an embedded database.
+#[derive(Debug)]
 pub struct SqliteStore {
     database: Database,
     options: SqliteStoreOptions,
@@ -45,12 +45,6 @@ impl SqliteStore {
     /// Uses the tables in `database`.
     pub fn new(database: Database, options: SqliteStoreOptions) -> Self {
         Self { database, options }
-    }
-}
-
-impl fmt::Debug for SqliteStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteStore").field("database", &self.database).field("options", &self.options).finish()
     }
 }
 

@@ -43,8 +43,8 @@ pub(crate) fn ids(first: i64, last: i64) -> String {
     if first == last { format!("id {first}") } else { format!("ids {first} to {last}") }
 }
 
-/// Inserts 1 to [`BATCH`] orders and pushes their messages. Repeats the push for `wait` (`None`: without limit) while the
-/// queue does not answer; a message that is pushed twice does no harm.
+/// Inserts 1 to [`BATCH`] orders and pushes their messages. Repeats the push for `wait` (`None`: without limit) while
+/// the queue does not answer; a message that is pushed twice does no harm.
 ///
 /// # Errors
 /// [`SubmitError`] says what is in and what is not.

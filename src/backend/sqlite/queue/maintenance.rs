@@ -8,17 +8,19 @@ use crate::backend::sqlite::database::now_micros;
 use crate::port::queue::QueueError;
 use crate::port::queue_maintenance::{DanglingRecords, Page, Part, QueueMaintenance, RequeuedMessage};
 
-/// Puts in a message of an order that has none, among the retries and due now, with the attempts it has spent. Adds no row
-/// for a key that is in the queue already.
+/// Puts in a message of an order that has none, among the retries and due now, with the attempts it has spent. Adds no
+/// row for a key that is in the queue already.
 const REQUEUE_LOST: &str = "
 INSERT OR IGNORE INTO fulfillment_queue (payload, pushed_at, attempts, due_at, adopted_as)
 VALUES (:payload, :now, :attempts, :now, :key)";
 
-/// Payloads of messages that are leased or wait for their retry, behind `:cursor`, in order of id, which a message keeps.
+/// Payloads of messages that are leased or wait for their retry, behind `:cursor`, in order of id, which a message
+/// keeps.
 const BROWSE_CLAIMED: &str =
     "SELECT id, payload FROM fulfillment_queue WHERE due_at IS NOT NULL AND id > :cursor ORDER BY id LIMIT 500";
 
-/// Payloads of messages that no worker has claimed yet, behind `:cursor`, in order of id. New ones come behind all others.
+/// Payloads of messages that no worker has claimed yet, behind `:cursor`, in order of id. New ones come behind all
+/// others.
 const BROWSE_WAITING: &str =
     "SELECT id, payload FROM fulfillment_queue WHERE due_at IS NULL AND id > :cursor ORDER BY id LIMIT 500";
 

@@ -43,8 +43,8 @@ const NEEDED: [(&str, &[&str]); 6] = [
 
 #[async_trait]
 impl Schema for SqliteStore {
-    /// Opening the file has made the tables already, unless they were dropped since. The first answer contains what opening
-    /// applied.
+    /// Opening the file has made the tables already, unless they were dropped since. The first answer contains what
+    /// opening applied.
     async fn migrate(&self) -> Result<Vec<String>, StoreError> {
         Ok(self.database.migrate().await?)
     }

@@ -16,8 +16,8 @@ use crate::port::store::{
 const ROW: &str = include_str!("row.sql");
 const EVENT: &str = include_str!("event.sql");
 
-/// Writes a transition that was admitted. It names the fence it leaves, though within the transaction that read it nothing
-/// can have moved it.
+/// Writes a transition that was admitted. It names the fence it leaves, though within the transaction that read it
+/// nothing can have moved it.
 const MOVE: &str =
     "UPDATE orders SET status = :status, updated_at = :fence WHERE id = :id AND coalesce(updated_at, 0) = :left";
 
