@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::output;
 use crate::WorkerId;
 use crate::config::options::BackendOptions;
-use crate::config::values::{self, Patience};
+use crate::config::values::{self, Wait};
 use crate::config::{Backends, Origins, QueueTarget, StoreTarget};
 use crate::event::{Dependency, DependencyEvent};
 use crate::port::retrying::Retrying;
@@ -23,8 +23,8 @@ const REPEAT_AFTER: Duration = Duration::from_secs(5);
 #[derive(Debug, Args)]
 pub(super) struct ConnectOptions {
     /// How long to wait for a server that does not answer: a duration, or `forever`
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::patience)]
-    wait: Patience,
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::wait)]
+    wait: Wait,
 
     #[command(flatten)]
     backends: BackendOptions,
@@ -37,7 +37,7 @@ impl ConnectOptions {
 
     /// `None` waits without limit.
     pub(super) fn wait(&self) -> Option<Duration> {
-        self.wait.limit()
+        self.wait
     }
 
     /// Opens queue and store and waits until both answer. Creates no embedded database.

@@ -13,7 +13,7 @@ use super::secret::Secret;
 use super::settings::{
     Backends, FulfillerTarget, LogFormat, LogSettings, Propagation, ReconcileSettings, Settings, Simulation,
 };
-use super::values::{Latency, Migrate, Patience};
+use super::values::{Latency, Migrate, Wait};
 use super::{redact, redis_url, target, values};
 use crate::domain::retry::{RetryPolicy, WhenAmbiguous};
 
@@ -148,8 +148,8 @@ struct ProcessOptions {
     migrate: Migrate,
 
     /// How long to wait for queue and store at start: a duration, or `forever`
-    #[arg(long, value_name = "DURATION", default_value = "forever", value_parser = values::patience)]
-    wait: Patience,
+    #[arg(long, value_name = "DURATION", default_value = "forever", value_parser = values::wait)]
+    wait: Wait,
 
     /// Format of log lines; by default text on a terminal and json elsewhere
     #[arg(long, value_enum)]
@@ -248,7 +248,7 @@ impl RunOptions {
             reconcile: work.reconcile(),
             drain_timeout: process.drain_timeout,
             migrate: process.migrate == Migrate::Auto,
-            wait: process.wait.limit(),
+            wait: process.wait,
             service_name: process.service_name,
             tracing_propagation: process.tracing_propagation,
         };

@@ -23,24 +23,9 @@ pub enum Migrate {
     Off,
 }
 
-/// How long to wait for servers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
-    /// `forever`.
-    Endless,
-    /// A duration.
-    AtMost(Duration),
-}
-
-impl Patience {
-    /// `None` without limit.
-    pub fn limit(self) -> Option<Duration> {
-        match self {
-            Self::Endless => None,
-            Self::AtMost(limit) => Some(limit),
-        }
-    }
-}
+/// How long to wait for servers; `None` without limit. Under this name clap takes it for a value, not for an option that
+/// may be missing.
+pub type Wait = Option<Duration>;
 
 /// Latency of the simulated fulfiller, the shortest at most the longest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,11 +61,11 @@ fn with_unit(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// Describes the valid values.
-pub fn patience(text: &str) -> Result<Patience, String> {
+pub fn wait(text: &str) -> Result<Wait, String> {
     if text == "forever" {
-        return Ok(Patience::Endless);
+        return Ok(None);
     }
-    duration(Duration::ZERO, DAY)(text).map(Patience::AtMost).map_err(|problem| format!("{problem}; or `forever`"))
+    duration(Duration::ZERO, DAY)(text).map(Some).map_err(|problem| format!("{problem}; or `forever`"))
 }
 
 /// How long a change of the log filter may last: 1 s to a day.
@@ -186,9 +171,9 @@ mod tests {
 
     #[test]
     fn a_wait_may_be_endless() {
-        assert_eq!(patience("forever").map(Patience::limit), Ok(None));
-        assert_eq!(patience("30s").map(Patience::limit), Ok(Some(SECOND * 30)));
-        assert!(patience("30").unwrap_err().ends_with("or `forever`"));
+        assert_eq!(wait("forever"), Ok(None));
+        assert_eq!(wait("30s"), Ok(Some(SECOND * 30)));
+        assert!(wait("30").unwrap_err().ends_with("or `forever`"));
     }
 
     #[test]

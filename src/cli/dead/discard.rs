@@ -2,9 +2,8 @@
 
 use clap::Args;
 
-use super::outcome::Outcome;
-use super::selection::{DecisionOptions, Selection};
-use crate::cli::connect::ConnectOptions;
+use super::outcome::{Outcome, each_page};
+use super::selection::DecideOptions;
 use crate::cli::failure::Failure;
 use crate::config::Origins;
 use crate::config::environment::Environment;
@@ -21,7 +20,6 @@ const BATCH: usize = 100;
 ///
 /// Their orders stay `failed`. The dead letters stay too, marked, and you can still retry them by id.
 #[derive(Debug, Args)]
-#[command(mut_arg("wait", |wait| wait.default_value("30s")))]
 #[command(after_long_help = "\
 Examples:
   fulfillment-worker dead discard 7 8 --why 'refunded by hand'
@@ -30,48 +28,22 @@ Examples:
 JSON: discarded, skipped, refused, missing (ids that do not exist), dry_run; redriven, pushed, pushed_again are 0.")]
 pub(super) struct Arguments {
     #[command(flatten)]
-    selection: Selection,
-
-    #[command(flatten)]
-    decision: DecisionOptions,
-
-    /// Count what would change, and change nothing
-    #[arg(long)]
-    dry_run: bool,
-
-    /// Print the summary as one line of JSON
-    #[arg(long)]
-    json: bool,
-
-    #[command(flatten)]
-    connect: ConnectOptions,
+    options: DecideOptions,
 }
 
 pub(super) async fn discard(arguments: Arguments, origins: &Origins, environment: &Environment) -> Result<(), Failure> {
-    let decision = arguments.decision.decision(environment);
-    let (_, store) = arguments.connect.open_store(origins).await?;
+    let Arguments { options } = arguments;
+    let decision = options.decision.decision(environment);
+    let (_, store) = options.connect.open_store(origins).await?;
     let store = store.dead_letters;
     let stop = drain_on_signals()?;
-    let mut outcome = Outcome::new(&arguments.selection.ids, arguments.dry_run);
-    let failed = |outcome: &Outcome, problem: String| {
-        Failure::Work(format!("{problem}; before that: {} discarded", plural(outcome.discarded, "dead letter")))
+    let mut outcome = Outcome::new(&options.selection.ids, options.dry_run);
+    let discard = async |page: &[StoredDeadLetter]| {
+        let done = discard_page(&*store, page, &decision, &mut outcome).await;
+        done.map_err(|error| error.to_string())
     };
-    let mut filter = arguments.selection.filter();
-    let count = store.count(&filter).await.map_err(|error| failed(&outcome, error.to_string()))?;
-    filter.up_to = Some(count.last_id);
-    let mut after = 0;
-    loop {
-        if stop.is_cancelled() {
-            return Err(failed(&outcome, "interrupted".to_owned()));
-        }
-        let page = store.list(&filter, after, BATCH).await;
-        let page = page.map_err(|error| failed(&outcome, error.to_string()))?;
-        let Some(last) = page.last() else { break };
-        after = last.id;
-        let done = discard_page(&*store, &page, &decision, &mut outcome).await;
-        done.map_err(|error| failed(&outcome, error.to_string()))?;
-    }
-    outcome.report(arguments.json, |outcome| {
+    let done = each_page(&*store, options.selection.filter(), BATCH, &stop, discard).await;
+    outcome.report(done, options.json, |outcome| {
         format!("{} discarded, {} skipped", plural(outcome.discarded, "dead letter"), outcome.skipped)
     })
 }

@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 use crate::cli::failure::Failure;
 use crate::cli::output;
 use crate::domain::dead_letter::RetryStep;
 use crate::operations::plural;
+use crate::port::dead_letters::{DeadLetterFilter, DeadLetters, StoredDeadLetter};
 
 /// Dead letters named one by one on standard error, unless the user gave their ids.
 const MOST_NAMED: usize = 20;
@@ -72,8 +74,16 @@ impl Outcome {
         }
     }
 
-    /// Prints the summary. Fails if a dead letter does not exist or the database refused one.
-    pub(super) fn report(mut self, json: bool, in_words: impl Fn(&Self) -> String) -> Result<(), Failure> {
+    /// Prints the summary of what is `done`. Fails if that failed, a dead letter does not exist, or the database refused one.
+    pub(super) fn report(
+        mut self,
+        done: Result<(), String>,
+        json: bool,
+        in_words: impl Fn(&Self) -> String,
+    ) -> Result<(), Failure> {
+        if let Err(problem) = done {
+            return Err(Failure::Work(format!("{problem}; before that: {}", in_words(&self))));
+        }
         self.missing = self.asked.iter().copied().filter(|id| !self.seen.contains(id)).collect();
         let unnamed = self.named.saturating_sub(MOST_NAMED.max(self.asked.len()));
         if unnamed > 0 {
@@ -94,4 +104,25 @@ impl Outcome {
         }
         Ok(())
     }
+}
+
+/// Passes the dead letters that match `filter` to `decide`, a page after the other, until `stop` is cancelled.
+pub(super) async fn each_page(
+    store: &dyn DeadLetters,
+    mut filter: DeadLetterFilter,
+    limit: usize,
+    stop: &CancellationToken,
+    mut decide: impl AsyncFnMut(&[StoredDeadLetter]) -> Result<(), String>,
+) -> Result<(), String> {
+    let count = store.count(&filter).await.map_err(|error| error.to_string())?;
+    // An order that fails again meanwhile has a new dead letter, which this run leaves alone.
+    filter.up_to = Some(count.last_id);
+    let mut after = 0;
+    while !stop.is_cancelled() {
+        let page = store.list(&filter, after, limit).await.map_err(|error| error.to_string())?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = last.id;
+        decide(&page).await?;
+    }
+    Err("interrupted".to_owned())
 }

@@ -6,15 +6,14 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::outcome::Outcome;
-use super::selection::{DecisionOptions, Selection};
-use crate::cli::connect::ConnectOptions;
+use super::outcome::{Outcome, each_page};
+use super::selection::DecideOptions;
 use crate::cli::failure::Failure;
 use crate::config::Origins;
 use crate::config::environment::Environment;
 use crate::domain::dead_letter::RetryStep;
 use crate::operations::{plural, redrive};
-use crate::port::dead_letters::{DeadLetterFilter, Redriven};
+use crate::port::dead_letters::{Redriven, StoredDeadLetter};
 use crate::port::retrying::Retrying;
 use crate::service::drain_on_signals;
 
@@ -27,7 +26,6 @@ const BATCH: u32 = 100;
 /// timeline, and its attempts start at 1 again. If there is no row, it pushes the message of the dead letter as it was.
 /// Skips orders that are no longer `failed`.
 #[derive(Debug, Args)]
-#[command(mut_arg("wait", |wait| wait.default_value("30s")))]
 #[command(after_long_help = "\
 Examples:
   fulfillment-worker dead retry 7 8 --why 'the colour is back in stock'
@@ -41,25 +39,11 @@ JSON: redriven (orders moved to pending), pushed (messages without a failed orde
 pending), skipped, refused, missing (ids that do not exist), dry_run.")]
 pub(super) struct Arguments {
     #[command(flatten)]
-    selection: Selection,
-
-    #[command(flatten)]
-    decision: DecisionOptions,
+    options: DecideOptions,
 
     /// Largest number of dead letters per second
     #[arg(long, value_name = "N", value_parser = rate)]
     rate: Option<NonZeroU32>,
-
-    /// Count what would change, and change nothing
-    #[arg(long)]
-    dry_run: bool,
-
-    /// Print the summary as one line of JSON
-    #[arg(long)]
-    json: bool,
-
-    #[command(flatten)]
-    connect: ConnectOptions,
 }
 
 fn rate(text: &str) -> Result<NonZeroU32, String> {
@@ -70,73 +54,59 @@ fn rate(text: &str) -> Result<NonZeroU32, String> {
 }
 
 pub(super) async fn retry(arguments: Arguments, origins: &Origins, environment: &Environment) -> Result<(), Failure> {
-    let (_, opened) = arguments.connect.open(origins).await?;
+    let Arguments { options, rate } = arguments;
+    let (_, opened) = options.connect.open(origins).await?;
     let stop = drain_on_signals()?;
-    let command = Retry {
-        redrive: redrive::Redrive {
-            queue: opened.queue.producer,
-            store: opened.store.dead_letters,
-            decision: arguments.decision.decision(environment),
-            retrying: Retrying { limit: arguments.connect.wait(), stop: stop.clone() },
-        },
-        rate: arguments.rate,
-        stop,
+    let redrive = redrive::Redrive {
+        queue: opened.queue.producer,
+        store: opened.store.dead_letters.clone(),
+        decision: options.decision.decision(environment),
+        retrying: Retrying { limit: options.connect.wait(), stop: stop.clone() },
     };
-    let mut outcome = Outcome::new(&arguments.selection.ids, arguments.dry_run);
-    match command.run(arguments.selection.filter(), &mut outcome).await {
-        Ok(()) => outcome.report(arguments.json, in_words),
-        Err(problem) => Err(Failure::Work(format!("{problem}; before that: {}", in_words(&outcome)))),
-    }
+    let mut outcome = Outcome::new(&options.selection.ids, options.dry_run);
+    let mut retry = Retry { redrive, rate, stop: stop.clone(), next: Instant::now() };
+    let limit = rate.map_or(BATCH, |rate| (rate.get() / 10).clamp(1, BATCH));
+    let limit = usize::try_from(limit).unwrap_or(1);
+    let retry_page = async |page: &[StoredDeadLetter]| retry.page(page, &mut outcome).await;
+    let done = each_page(&*opened.store.dead_letters, options.selection.filter(), limit, &stop, retry_page).await;
+    outcome.report(done, options.json, in_words)
 }
 
 struct Retry {
     redrive: redrive::Redrive,
     rate: Option<NonZeroU32>,
     stop: CancellationToken,
+    /// When the next batch is due.
+    next: Instant,
 }
 
 impl Retry {
-    async fn run(&self, mut filter: DeadLetterFilter, outcome: &mut Outcome) -> Result<(), String> {
-        let store = &*self.redrive.store;
-        // An order that fails again meanwhile has a new dead letter, which this run leaves alone.
-        filter.up_to = Some(store.count(&filter).await.map_err(|error| error.to_string())?.last_id);
-        let limit = self.rate.map_or(BATCH, |rate| (rate.get() / 10).clamp(1, BATCH));
-        let mut after = 0;
-        let mut next = Instant::now();
-        loop {
-            if self.stop.is_cancelled() {
-                return Err("interrupted".to_owned());
+    async fn page(&mut self, page: &[StoredDeadLetter], outcome: &mut Outcome) -> Result<(), String> {
+        page.iter().for_each(|letter| outcome.saw(letter.id));
+        if outcome.dry_run {
+            for letter in page {
+                let resolution = letter.resolved.as_ref().map(|resolved| resolved.resolution);
+                let step = RetryStep::of(&letter.reason, resolution, letter.order_state.as_ref());
+                outcome.count(letter.id, letter.order_id.map(|order_id| order_id.0), &step);
             }
-            let page = store.list(&filter, after, usize::try_from(limit).unwrap_or(1)).await;
-            let page = page.map_err(|error| error.to_string())?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = last.id;
-            page.iter().for_each(|letter| outcome.saw(letter.id));
-            if outcome.dry_run {
-                for letter in &page {
-                    let resolution = letter.resolved.as_ref().map(|resolved| resolved.resolution);
-                    let step = RetryStep::of(&letter.reason, resolution, letter.order_state.as_ref());
-                    outcome.count(letter.id, letter.order_id.map(|order_id| order_id.0), &step);
-                }
-                continue;
-            }
-            let ids: Vec<i64> = page.iter().map(|letter| letter.id).collect();
-            self.pause(&mut next, ids.len()).await;
-            let (answers, pushed) = self.redrive.batch(&ids).await.map_err(|error| error.to_string())?;
-            for (id, answer) in ids.into_iter().zip(&answers) {
-                record(outcome, id, answer);
-            }
-            pushed.map_err(|error| error.to_string())?;
+            return Ok(());
         }
+        let ids: Vec<i64> = page.iter().map(|letter| letter.id).collect();
+        self.pause(ids.len()).await;
+        let (answers, pushed) = self.redrive.batch(&ids).await.map_err(|error| error.to_string())?;
+        for (id, answer) in ids.into_iter().zip(&answers) {
+            record(outcome, id, answer);
+        }
+        pushed.map_err(|error| error.to_string())
     }
 
-    /// Until the next batch of `letters` is due. Ends early when told to stop.
-    async fn pause(&self, next: &mut Instant, letters: usize) {
+    /// Waits until the next batch of `letters` is due, or `stop` is cancelled.
+    async fn pause(&mut self, letters: usize) {
         let Some(rate) = self.rate else { return };
-        let due = (*next).max(Instant::now());
+        let due = self.next.max(Instant::now());
         self.stop.run_until_cancelled(tokio::time::sleep_until(due.into())).await;
         let letters = u32::try_from(letters).unwrap_or(u32::MAX);
-        *next = due + Duration::from_secs(1).saturating_mul(letters) / rate.get();
+        self.next = due + Duration::from_secs(1).saturating_mul(letters) / rate.get();
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use crate::cli::connect::ConnectOptions;
 use crate::config::environment::Environment;
 use crate::config::values;
 use crate::domain::dead_letter::DeadReason;
@@ -58,7 +59,7 @@ impl FilterOptions {
     }
 }
 
-/// For the commands that decide: dead letters by id, by a filter, or all of them.
+/// Dead letters by id, by a filter, or all of them.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Which dead letters")]
 #[group(id = "which", required = true, multiple = true, args = ["ids", "all", "reasons", "older_than", "newer_than", "product", "order"])]
@@ -84,6 +85,28 @@ impl Selection {
         }
         DeadLetterFilter { ids: Some(self.ids.clone()), ..DeadLetterFilter::default() }
     }
+}
+
+/// For the commands that decide.
+#[derive(Debug, Args)]
+#[command(mut_arg("wait", |wait| wait.default_value("30s")))]
+pub(super) struct DecideOptions {
+    #[command(flatten)]
+    pub(super) selection: Selection,
+
+    #[command(flatten)]
+    pub(super) decision: DecisionOptions,
+
+    /// Count what would change, and change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+
+    /// Print the summary as one line of JSON
+    #[arg(long)]
+    pub(super) json: bool,
+
+    #[command(flatten)]
+    pub(super) connect: ConnectOptions,
 }
 
 #[derive(Debug, Args)]
