@@ -5,12 +5,7 @@
 
 use std::path::PathBuf;
 
-use async_trait::async_trait;
-use fulfillment_worker::config::{self, environment::Environment};
-use fulfillment_worker::domain::order::{IdempotencyKey, Order};
-use fulfillment_worker::observe::logging;
-use fulfillment_worker::port::fulfiller::{Fulfiller, Outcome};
-use fulfillment_worker::service::Service;
+use fulfillment_worker::prelude::*;
 
 struct PackingSlips {
     folder: PathBuf,
@@ -32,7 +27,7 @@ impl Fulfiller for PackingSlips {
 async fn main() -> anyhow::Result<()> {
     let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "slips".to_owned()));
     std::fs::create_dir_all(&folder)?;
-    let (settings, log) = config::from_environment(&Environment::of_process())?;
-    Service::new(settings).log(logging::start(&log)?).fulfiller(PackingSlips { folder }).run_until_signal().await?;
+    let service = Service::new(Settings::from_environment()?);
+    service.fulfiller(PackingSlips { folder }).run_until_signal().await?;
     Ok(())
 }

@@ -28,6 +28,31 @@ pub use settings::{
     ReconcileSettings, Settings, Simulation, StoreTarget,
 };
 
+#[cfg(feature = "cli")]
+impl Settings {
+    /// The settings that `fulfillment-worker run` would have in this process: its variables, the file that they name, and
+    /// the defaults.
+    ///
+    /// # Errors
+    /// Names the option, and the source of its value.
+    pub fn from_environment() -> Result<Self, layers::LayerError> {
+        Ok(from_environment(&environment::Environment::of_process())?.0)
+    }
+
+    /// The defaults, with queue and store embedded in the database file `path`.
+    ///
+    /// # Errors
+    /// None that a path brings about.
+    #[cfg(feature = "sqlite")]
+    pub fn embedded(path: impl Into<std::path::PathBuf>) -> Result<Self, layers::LayerError> {
+        let (mut settings, _) = from_environment(&environment::Environment::default())?;
+        let path = path.into();
+        settings.backends.queue = QueueTarget::Sqlite(path.clone());
+        settings.backends.store = StoreTarget::Sqlite(path);
+        Ok(settings)
+    }
+}
+
 /// The configuration of `run` in this environment: its variables, the file that they name, and the defaults. For
 /// programs that embed the worker ([`crate::service::Service`]).
 ///

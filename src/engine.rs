@@ -1,21 +1,24 @@
 //! The pipeline: how it is put together, how it starts and how it drains.
 //!
-//! One order's way: [`claim`] → [`execute`] (begin, call) → [`completer`] (conclude, settle), with [`decision`] saying what
-//! each step makes of it and [`lease_keeper`] renewing its leases meanwhile. An order holds a permit from before its claim
+//! One order's way: `claim` → `execute` (begin, call) → `completer` (conclude, settle), with `decision` saying what each
+//! step makes of it and `lease_keeper` renewing its leases meanwhile. An order holds a permit from before its claim
 //! until after its settlement.
 
 mod admission;
 mod backends;
 mod backpressure;
-pub mod claim;
-pub mod completer;
+mod claim;
+mod completer;
+#[cfg(feature = "internals")]
 pub mod decision;
+#[cfg(not(feature = "internals"))]
+mod decision;
 mod delivery;
-pub mod execute;
-pub mod lease_keeper;
+mod execute;
+mod lease_keeper;
 mod options;
 mod progress;
-pub mod reconciler;
+mod reconciler;
 mod scheduling_delay;
 mod watermark;
 
@@ -38,6 +41,7 @@ use self::lease_keeper::LeaseKeeper;
 use self::options::Shutdown;
 pub use self::options::{BATCH, EngineOptions};
 use self::progress::Progress;
+pub use self::reconciler::Reconciler;
 pub use self::watermark::Watermark;
 use crate::event::{self, LifecycleEvent, Observers};
 use crate::observe::trace::attempt::Tracer;
@@ -96,7 +100,7 @@ impl Engine {
         Self { tracer, ..self }
     }
 
-    /// How far this engine has worked off the queue, for the [`reconciler::Reconciler`] beside it.
+    /// How far this engine has worked off the queue, for the [`Reconciler`] beside it.
     pub fn watermark(&self) -> Arc<Watermark> {
         Arc::clone(&self.watermark)
     }

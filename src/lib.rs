@@ -1,19 +1,91 @@
-//! The fulfillment worker as a library. Start with [`order`] (what may happen to an order), then follow one order
-//! through [`worker`], [`completer`] and back; ARCHITECTURE.md has the map.
+//! The fulfillment worker as a library: takes orders from a queue, has each one fulfilled, and moves its row once.
+//!
+//! Implement [`Fulfiller`](port::fulfiller::Fulfiller) and run a [`Service`](service::Service):
+//!
+//! ```
+//! use fulfillment_worker::prelude::*;
+//!
+//! struct Printer;
+//!
+//! #[async_trait]
+//! impl Fulfiller for Printer {
+//!     async fn fulfil(&self, order: &Order, key: &IdempotencyKey) -> Outcome {
+//!         println!("{key}: {} pieces", order.quantity);
+//!         Outcome::Fulfilled { reference: None }
+//!     }
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let drain = CancellationToken::new(); // cancel it to stop the worker
+//! #   let folder = tempfile::tempdir()?;
+//! #   std::env::set_current_dir(&folder)?;
+//!     let mut settings = Settings::embedded("orders.db")?; // or Settings::from_environment()
+//! #   settings.listen.set_port(0);
+//! #   let stop = drain.clone();
+//! #   tokio::spawn(async move { stop.cancel() });
+//!     Ok(Service::new(settings).fulfiller(Printer).run(drain).await?)
+//! }
+//! ```
+//!
+//! Everything that happens is an [`Event`](event::Event) for an [`Observer`](event::Observer). Queues and stores of your own
+//! implement the traits of [`port`] and run in an [`Engine`](engine::Engine). ARCHITECTURE.md has the map of the source.
 
+#![cfg_attr(not(feature = "internals"), expect(unreachable_pub, reason = "the tests see every module"))]
+
+#[cfg(feature = "internals")]
 pub mod admin;
+#[cfg(not(feature = "internals"))]
+mod admin;
+#[cfg(feature = "internals")]
 pub mod backend;
-#[cfg(feature = "cli")]
+#[cfg(not(feature = "internals"))]
+mod backend;
+#[cfg(all(feature = "cli", feature = "internals"))]
 pub mod cli;
+#[cfg(all(feature = "cli", not(feature = "internals")))]
+mod cli;
+#[cfg(feature = "internals")]
 pub mod config;
+#[cfg(not(feature = "internals"))]
+mod config;
 pub mod domain;
 pub mod engine;
 pub mod event;
+#[cfg(feature = "internals")]
 pub mod observe;
+#[cfg(not(feature = "internals"))]
+mod observe;
+#[cfg(feature = "internals")]
 pub mod operations;
+#[cfg(not(feature = "internals"))]
+mod operations;
 pub mod port;
+pub mod prelude;
 pub mod service;
+#[cfg(feature = "internals")]
 pub mod testing;
+#[cfg(not(feature = "internals"))]
+mod testing;
+
+/// How a worker is configured.
+pub mod settings {
+    #[cfg(feature = "cli")]
+    pub use crate::config::layers::LayerError;
+    pub use crate::config::{
+        Backends, ClientCertificate, ConfigError, FulfillerTarget, HttpTarget, LogFormat, LogSettings, Propagation,
+        QueueTarget, ReconcileSettings, Secret, SecretUrl, Settings, Simulation, StoreTarget,
+    };
+}
+
+/// The log of the process, for programs that have none of their own.
+pub mod logging {
+    pub use crate::observe::logging::{Log, LoggingError, start};
+}
+
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub use cli::main;
 
 use std::fmt;
 

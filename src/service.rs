@@ -6,14 +6,14 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use self::backends::{Opened, StartError};
+use self::backends::Opened;
+pub use self::backends::StartError;
 use crate::WorkerId;
 use crate::admin;
 use crate::backend::simulated::SimulatedFulfiller;
 use crate::config::environment::Environment;
 use crate::config::{FulfillerTarget, HttpTarget, Settings};
-use crate::engine::reconciler::Reconciler;
-use crate::engine::{Engine, EngineOptions, Watermark};
+use crate::engine::{Engine, EngineOptions, Reconciler, Watermark};
 use crate::event::{Dependency, DependencyEvent, LifecycleEvent, Observer, Observers};
 use crate::observe::health::Health;
 use crate::observe::logging::{EventLog, Log};
@@ -23,7 +23,10 @@ use crate::observe::trace::attempt::Tracer;
 use crate::port::fulfiller::Fulfiller;
 use crate::testing::mutant::is_mutant;
 
+#[cfg(feature = "internals")]
 pub mod backends;
+#[cfg(not(feature = "internals"))]
+pub(crate) mod backends;
 mod polls;
 mod signals;
 

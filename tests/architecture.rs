@@ -63,7 +63,7 @@ fn no_files_import_each_other_in_a_circle() {
 #[test]
 fn the_binary_only_starts_the_library() {
     let main = read(&root().join("src/main.rs"));
-    assert!(main.contains("fulfillment_worker::cli::main()"));
+    assert!(main.contains("fulfillment_worker::main()"));
     assert!(main.lines().count() < 30, "main.rs has work of its own");
 }
 
