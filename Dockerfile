@@ -8,21 +8,21 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 
-# The dependencies alone first: a layer that is built again only when they change.
+# The dependencies alone first: a layer that is built again only when they change. Every package of the workspace has to
+# be there, its sources need not.
 COPY Cargo.toml Cargo.lock ./
-# Cargo wants every target that the manifest names to have its file.
-COPY benches benches
-RUN mkdir src \
+COPY crates/warehouse/Cargo.toml crates/warehouse/
+RUN for package in . crates/*; do mkdir "$package/src" && touch "$package/src/lib.rs"; done \
     && echo 'fn main() {}' > src/main.rs \
-    && touch src/lib.rs \
-    && cargo build --release --locked \
-    && rm -rf src
+    && cargo build --release --locked --bin fulfillment-worker \
+    && rm -rf src crates
 
 COPY src src
+COPY crates crates
 # The orders of the demo are built in.
 COPY tests/data/online-retail-2010-12-01.csv tests/data/
 # Cargo tells what to build by the time of change, and the stand-ins above are younger than the sources.
-RUN touch src/main.rs src/lib.rs && cargo build --release --locked
+RUN touch src/main.rs src/lib.rs crates/*/src/lib.rs && cargo build --release --locked --bin fulfillment-worker
 
 FROM debian:bookworm-slim
 # The system's certificates, for rediss:// and Postgres over TLS.

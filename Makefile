@@ -10,16 +10,16 @@ help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Watch real orders flow, with nothing installed but Rust; ARGS="--orders 200" ends by itself
-	cargo build --release --locked
+	cargo build --release --locked --bin fulfillment-worker
 	target="$${CARGO_TARGET_DIR:-target}"; "$$target/release/fulfillment-worker" demo $(ARGS)
 
 run: ## Run the service, as the environment and ARGS configure it
-	cargo build --release --locked
+	cargo build --release --locked --bin fulfillment-worker
 	target="$${CARGO_TARGET_DIR:-target}"; "$$target/release/fulfillment-worker" run $(ARGS)
 
 stack: ## The worker with Redis, Postgres, Prometheus and Alertmanager, without containers; ARGS go to the worker (docs/OBSERVABILITY.md)
 	scripts/install-packages.sh
-	cargo build --release --locked
+	cargo build --release --locked --bin fulfillment-worker
 	@scripts/stack.sh $(ARGS)
 
 test: ## Install what the tests need (apt, pip), start real servers, run every test
@@ -33,7 +33,7 @@ lint: ## Check format, clippy, dependencies, metrics and shell scripts
 	scripts/lint.sh
 
 fmt: ## Format the code
-	cargo fmt
+	cargo fmt --all
 
 bench: ## Measure the speed against real servers (docs/BENCHMARKS.md)
 	scripts/install-packages.sh

@@ -16,9 +16,9 @@ have() { # have PROGRAM HOW-TO-INSTALL: whether it is there; a missing one is a 
   return 1
 }
 
-check "format" cargo fmt --check
-check "clippy" cargo clippy --all-targets --locked -- -D warnings
-check "clippy, with what tests need" cargo clippy --all-targets --locked --features faults -- -D warnings
+check "format" cargo fmt --all --check
+check "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
+check "clippy, with what tests need" cargo clippy --workspace --all-targets --locked --features faults -- -D warnings
 # The advisories change daily and need the network: `cargo deny check advisories`, as a job of its own.
 if have cargo-deny "cargo install cargo-deny --locked"; then
   check "licences, bans and sources" cargo deny --locked --offline check bans licenses sources

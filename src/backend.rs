@@ -3,5 +3,7 @@
 pub mod postgres;
 pub mod redis;
 pub mod simulated;
+#[cfg(feature = "sqlite")]
 pub mod sqlite;
+#[cfg(feature = "http-fulfiller")]
 pub mod warehouse_http;

@@ -39,7 +39,7 @@ use self::options::Shutdown;
 pub use self::options::{BATCH, EngineOptions};
 use self::progress::Progress;
 pub use self::watermark::Watermark;
-use crate::event::{self, Event, Observers};
+use crate::event::{self, LifecycleEvent, Observers};
 use crate::observe::trace::attempt::Tracer;
 use crate::port::fulfiller::Fulfiller;
 use crate::port::queue::Queue;
@@ -177,7 +177,7 @@ impl Engine {
     async fn drain(&self, shutdown: &Shutdown, permits: &Semaphore) -> usize {
         let (began, limit) = (Instant::now(), self.options.drain_timeout);
         let observers = &self.backends.observers;
-        observers.emit(Event::Draining { in_flight: self.progress.in_flight() });
+        observers.emit(LifecycleEvent::Draining { in_flight: self.progress.in_flight() });
         shutdown.drain.cancel();
         let all = u32::try_from(self.options.concurrency).unwrap_or(u32::MAX);
         // A fifth of the time is kept for handing back, and a tenth of that for ending the tasks.
@@ -189,7 +189,7 @@ impl Engine {
         }
         shutdown.abandon.cancel();
         let left = self.progress.in_flight();
-        observers.emit(Event::Drained { left });
+        observers.emit(LifecycleEvent::Drained { left });
         left
     }
 }

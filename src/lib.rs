@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod backend;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
 pub mod domain;
@@ -13,7 +14,6 @@ pub mod operations;
 pub mod port;
 pub mod service;
 pub mod testing;
-pub mod warehouse;
 
 use std::fmt;
 

@@ -10,12 +10,11 @@ use self::backends::{Opened, StartError};
 use crate::WorkerId;
 use crate::admin;
 use crate::backend::simulated::SimulatedFulfiller;
-use crate::backend::warehouse_http::HttpFulfiller;
 use crate::config::environment::Environment;
-use crate::config::{FulfillerTarget, Settings};
+use crate::config::{FulfillerTarget, HttpTarget, Settings};
 use crate::engine::reconciler::Reconciler;
 use crate::engine::{Engine, EngineOptions, Watermark};
-use crate::event::{Dependency, Event, Observer, Observers};
+use crate::event::{Dependency, DependencyEvent, LifecycleEvent, Observer, Observers};
 use crate::observe::health::Health;
 use crate::observe::logging::{EventLog, Log};
 use crate::observe::metrics::Metrics;
@@ -26,6 +25,9 @@ use crate::testing::mutant::is_mutant;
 
 pub mod backends;
 mod polls;
+mod signals;
+
+pub use signals::drain_on_signals;
 
 /// How long giving up the reconciler's lead may hold up the exit.
 const RESIGN_LIMIT: Duration = Duration::from_millis(500);
@@ -61,6 +63,15 @@ impl Service {
     /// can't be changed.
     pub fn log(self, log: Log) -> Self {
         Self { log: Some(log), ..self }
+    }
+
+    /// Works until SIGTERM or SIGINT, and drains. A second signal ends the process at once; no order is lost in either.
+    ///
+    /// # Errors
+    /// When it can't start. Once it works, it works until told to stop.
+    pub async fn run_until_signal(self) -> Result<(), StartError> {
+        let drain = drain_on_signals()?;
+        self.run(drain).await
     }
 
     /// Serves metrics and health, then works until `drain` is cancelled, and drains.
@@ -105,11 +116,19 @@ impl Service {
 fn open_fulfiller(target: &FulfillerTarget, observers: &Observers) -> Result<Arc<dyn Fulfiller>, StartError> {
     Ok(match target {
         FulfillerTarget::Simulated(simulation) => Arc::new(SimulatedFulfiller::new(simulation.clone())),
-        FulfillerTarget::Http(target) => {
-            let fulfiller = HttpFulfiller::new(target, observers.clone());
-            Arc::new(fulfiller.map_err(|error| StartError::Fulfiller(error.to_string()))?)
-        }
+        FulfillerTarget::Http(target) => open_http(target, observers.clone())?,
     })
+}
+
+#[cfg(feature = "http-fulfiller")]
+fn open_http(target: &HttpTarget, observers: Observers) -> Result<Arc<dyn Fulfiller>, StartError> {
+    let fulfiller = crate::backend::warehouse_http::HttpFulfiller::new(target, observers);
+    Ok(Arc::new(fulfiller.map_err(|error| StartError::Fulfiller(error.to_string()))?))
+}
+
+#[cfg(not(feature = "http-fulfiller"))]
+fn open_http(_: &HttpTarget, _: Observers) -> Result<Arc<dyn Fulfiller>, StartError> {
+    Err(StartError::Lacking("http-fulfiller", "--fulfiller with a URL"))
 }
 
 /// The orders' share of the drain timeout. The rest is for scrapes under way, the last traces and the way out.
@@ -128,25 +147,20 @@ async fn run_engine(
 ) -> Result<(), StartError> {
     let (opened, leases) = backends::open_with_leases(&settings.backends, &worker, observers)?;
     // Until a call shows otherwise.
-    observers.emit(Event::DependencyUp(Dependency::Fulfiller));
+    observers.emit(DependencyEvent::Up(Dependency::Fulfiller));
     let ready = backends::wait_ready(&opened, settings.migrate, settings.wait, |event| observers.emit(event));
     match drain.run_until_cancelled(ready).await {
         Some(ready) => ready?,
         None => return Ok(()),
     }
     warn_about_configuration(&opened).await;
-    observers.emit(Event::Started { worker: worker.as_str(), concurrency: settings.concurrency });
+    observers.emit(LifecycleEvent::Started { worker: worker.as_str(), concurrency: settings.concurrency });
 
-    let engine = Engine::new(
-        opened.queue.clone(),
-        opened.store.clone(),
-        fulfiller,
-        observers.clone(),
-        engine_options(settings),
-    )?
-    .keep_leases_through(leases.queue.clone(), leases.store.clone())
-    .trace_with(tracer);
-    let polling = tokio::spawn(polls::poll(opened.clone(), leases.store, observers.clone()));
+    let (queue, store) = (Arc::clone(&opened.queue.messages), Arc::clone(&opened.store.orders));
+    let engine = Engine::new(queue, store, fulfiller, observers.clone(), engine_options(settings))?
+        .keep_leases_through(leases.queue.messages, leases.store.orders)
+        .trace_with(tracer);
+    let polling = tokio::spawn(polls::poll(opened.clone(), leases.store.reports, observers.clone()));
     let reconciling = start_reconciler(settings, opened, observers, engine.watermark(), &drain);
     engine.run(drain).await;
     polling.abort();
@@ -159,7 +173,7 @@ async fn run_engine(
 }
 
 async fn warn_about_configuration(opened: &Opened) {
-    match opened.queue.concern().await {
+    match opened.queue.reports.configuration_warning().await {
         Ok(None) => {}
         Ok(Some(warning)) => tracing::warn!("{warning}"),
         Err(error) => tracing::warn!(%error, "whether the queue's server keeps its messages could not be found out"),
@@ -184,6 +198,8 @@ fn start_reconciler(
     drain: &CancellationToken,
 ) -> Option<JoinHandle<()>> {
     let settings = settings.reconcile.filter(|_| !is_mutant!(NoReconciler))?;
-    let reconciler = Reconciler::new(opened.queue, opened.store, observers.clone(), watermark, settings);
+    let Opened { queue, store } = opened;
+    let (observers, reconciliation) = (observers.clone(), store.reconciliation);
+    let reconciler = Reconciler::new(queue.maintenance, queue.reports, reconciliation, observers, watermark, settings);
     Some(tokio::spawn(reconciler.run(drain.clone())))
 }

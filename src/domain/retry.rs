@@ -8,7 +8,7 @@ use std::time::Duration;
 use rand::RngExt;
 
 /// What becomes of an order when nobody knows whether its call was carried out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WhenAmbiguous {
     /// Call again with the same key, which a fulfiller that honours keys makes one effect. At least once.
     #[default]

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::backpressure::Backpressure;
 use super::options::{BATCH, BATCHES_AT_ONCE};
-use crate::event::{Event, HeldBack, Observers};
+use crate::event::{Observers, OrderEvent, Throttle};
 use crate::port::fulfiller::Fulfiller;
 
 /// How often a throttle is reported while it lasts.
@@ -47,8 +47,8 @@ impl AdmissionControl {
     /// Waits for a free batch slot, one permit, and spare capacity in queue, store and fulfiller. Takes as many permits
     /// as all of them allow. Cancel-safe.
     pub(crate) async fn admit(&self) -> Admission {
-        let slot = self.throttled_by(HeldBack::Begin, acquire(&self.slots)).await;
-        let mut permits = self.throttled_by(HeldBack::Concurrency, acquire(&self.permits)).await;
+        let slot = self.throttled_by(Throttle::Begin, acquire(&self.slots)).await;
+        let mut permits = self.throttled_by(Throttle::Concurrency, acquire(&self.permits)).await;
         let capacity = self.capacity().await;
         let more = self.permits.available_permits().min(BATCH - 1).min(capacity.saturating_sub(1));
         if let Ok(more) = Arc::clone(&self.permits).try_acquire_many_owned(u32::try_from(more).unwrap_or(0)) {
@@ -60,16 +60,16 @@ impl AdmissionControl {
     /// Waits until fulfiller and backends have capacity at the same time, and returns the smaller one.
     async fn capacity(&self) -> usize {
         loop {
-            let fulfiller = self.throttled_by(HeldBack::Fulfiller, self.fulfiller.capacity()).await;
+            let fulfiller = self.throttled_by(Throttle::Fulfiller, self.fulfiller.capacity()).await;
             if let Some(backends) = self.backpressure.capacity().now_or_never() {
                 return fulfiller.min(backends);
             }
-            self.throttled_by(HeldBack::SlowBackend, self.backpressure.capacity()).await;
+            self.throttled_by(Throttle::SlowBackend, self.backpressure.capacity()).await;
         }
     }
 
     /// Waits for `future`, and reports for how long it holds claims back.
-    async fn throttled_by<F: Future>(&self, by: HeldBack, future: F) -> F::Output {
+    async fn throttled_by<F: Future>(&self, by: Throttle, future: F) -> F::Output {
         let mut future = pin!(future);
         if let Some(output) = future.as_mut().now_or_never() {
             return output;
@@ -77,7 +77,7 @@ impl AdmissionControl {
         loop {
             let since = Instant::now();
             let output = tokio::time::timeout(REPORT_EVERY, &mut future).await;
-            self.observers.emit(Event::ClaimsHeldBack { by, took: since.elapsed() });
+            self.observers.emit(OrderEvent::ClaimsThrottled { reason: by, took: since.elapsed() });
             if let Ok(output) = output {
                 return output;
             }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::backpressure::Backpressure;
 use crate::domain::order::OrderId;
 use crate::domain::retry;
-use crate::event::{Event, Observers, Stage};
+use crate::event::{DependencyEvent, Observers, RowStage, Stage};
 use crate::port::queue::{Queue, QueueError};
 use crate::port::store::{OrderStore, StoreError};
 
@@ -50,9 +50,9 @@ impl Backends {
         let result = tokio::time::timeout(limit, call).await.unwrap_or_else(|_| Err(E::no_answer(limit)));
         drop(under_way);
         let items = result.as_ref().map_or(0, count);
-        self.observers.emit(Event::StageDone { stage, items, took: began.elapsed(), ok: result.is_ok() });
+        self.observers.emit(DependencyEvent::StageDone { stage, items, took: began.elapsed(), ok: result.is_ok() });
         if result.is_ok() {
-            self.observers.emit(Event::DependencyUp(stage.dependency()));
+            self.observers.emit(DependencyEvent::Up(stage.dependency()));
         }
         result
     }
@@ -100,13 +100,13 @@ impl Backends {
 
     pub(crate) fn report_down(&self, stage: Stage, error: &impl BackendError, retry_in: Duration) {
         let dependency = stage.dependency();
-        self.observers.emit(Event::DependencyDown { dependency, error: &error.to_string(), retry_in });
+        self.observers.emit(DependencyEvent::Down { dependency, error: &error.to_string(), retry_in });
     }
 
     /// Reports the rows that a call passed over, if any.
-    pub(crate) fn report_locked(&self, stage: Stage, order_ids: &[OrderId]) {
+    pub(crate) fn report_locked(&self, stage: RowStage, order_ids: &[OrderId]) {
         if !order_ids.is_empty() {
-            self.observers.emit(Event::RowsLocked { stage, order_ids });
+            self.observers.emit(DependencyEvent::RowsLocked { stage, order_ids });
         }
     }
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use enum_map::EnumMap;
 use tokio::sync::Notify;
 
 use crate::event::call_times::CallTimes;
@@ -35,7 +36,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub(crate) struct Backpressure {
     concurrency: usize,
     lease: Duration,
-    stages: [(Stage, Mutex<CallTimes<CallId>>); Stage::ALL.len()],
+    stages: EnumMap<Stage, Mutex<CallTimes<CallId>>>,
     waiting: AtomicUsize,
     changed: Notify,
 }
@@ -54,7 +55,7 @@ impl Backpressure {
     /// `concurrency` is how many may wait while all is well.
     pub(crate) fn new(concurrency: usize, lease: Duration) -> Self {
         let times = || Mutex::new(CallTimes::new(lease * REMEMBERED_LEASES, Instant::now()));
-        let stages = Stage::ALL.map(|stage| (stage, times()));
+        let stages = EnumMap::from_fn(|_| times());
         Self { concurrency, lease, stages, waiting: AtomicUsize::new(0), changed: Notify::new() }
     }
 
@@ -91,18 +92,16 @@ impl Backpressure {
 
     /// How long an order has to wait for the slowest answer on its way, as far as is known.
     fn slowness(&self, now: Instant) -> Duration {
-        let slowness = |(stage, times): &(Stage, Mutex<CallTimes<CallId>>)| {
+        let slowness = |(stage, times): (Stage, &Mutex<CallTimes<CallId>>)| {
             let times = times.lock().unwrap_or_else(PoisonError::into_inner);
-            let last = if ON_THE_WAY.contains(stage) { times.last(now) } else { None };
+            let last = if ON_THE_WAY.contains(&stage) { times.last(now) } else { None };
             times.oldest(now).max(last)
         };
         self.stages.iter().filter_map(slowness).max().unwrap_or_default()
     }
 
     fn with_times(&self, stage: Stage, change: impl Fn(&mut CallTimes<CallId>)) {
-        for (_, times) in self.stages.iter().filter(|(each, _)| *each == stage) {
-            change(&mut times.lock().unwrap_or_else(PoisonError::into_inner));
-        }
+        change(&mut self.stages[stage].lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 

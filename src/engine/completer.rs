@@ -16,8 +16,8 @@ use super::options::{BATCH, BATCHES_AT_ONCE};
 use super::progress::Progress;
 use crate::domain::order::OrderId;
 use crate::domain::retry::RetryPolicy;
-use crate::event::{Event, Loop, Stage};
-use crate::observe::trace::attempt::Outcome;
+use crate::event::{Loop, OrderEvent, RowStage, Stage};
+use crate::observe::trace::attempt::SpanOutcome;
 use crate::port::queue::{Disposition, Settlement};
 use crate::port::store::{Conclusion, DeadLetter, Verdict};
 use crate::testing::mutant::is_mutant;
@@ -102,7 +102,7 @@ impl Completer {
         let (locked, ended): (Vec<_>, Vec<_>) =
             batch.into_iter().partition(|completed| completed.verdict == Some(Verdict::Locked));
         let ids: Vec<OrderId> = locked.iter().filter_map(|completed| completed.delivery.order_id()).collect();
-        self.backends.report_locked(Stage::Conclude, &ids);
+        self.backends.report_locked(RowStage::Conclude, &ids);
         Some((ended, locked))
     }
 
@@ -144,7 +144,9 @@ impl Completer {
             return Some(());
         }
         let store = &self.backends.store;
-        self.backends.until_answered(Stage::Bury, letters.len(), &self.abandon, |_| store.bury(&letters)).await
+        self.backends
+            .until_answered(Stage::Bury, letters.len(), &self.abandon, |_| store.insert_dead_letters(&letters))
+            .await
     }
 
     /// Returns what was settled. Whether a message was still ours changes nothing about its order: its new holder finds
@@ -162,28 +164,28 @@ impl Completer {
 
     fn report(&self, completed: &Completed, disposition: Disposition) {
         let Completed { delivery, outcome, verdict, .. } = completed;
-        let (subject, took) = (delivery.attempt_ref(), delivery.claimed_at.elapsed());
+        let (attempt, took) = (delivery.attempt_ref(), delivery.claimed_at.elapsed());
         let emit = |event| self.backends.observers.emit(event);
         if completed.is_superseded() {
-            emit(Event::Superseded { subject });
+            emit(OrderEvent::Superseded { attempt });
         }
         if let (true, Some((_, error))) = (outcome.is_failure(), outcome.reason()) {
-            emit(Event::AttemptFailed { subject, took, error });
+            emit(OrderEvent::AttemptFailed { attempt, took, error });
         }
         match outcome {
             AttemptOutcome::Fulfilled { reference } => {
                 let age = if let Some(Verdict::Done { age }) = verdict { *age } else { None };
-                emit(Event::Fulfilled { subject, took, age, reference: reference.as_deref() });
+                emit(OrderEvent::Fulfilled { attempt, took, age, reference: reference.as_deref() });
             }
             AttemptOutcome::Retry { reason, .. } => {
                 let after = if let Disposition::Retry { after, .. } = disposition { after } else { Duration::ZERO };
-                emit(Event::Retried { subject, reason: *reason, after });
+                emit(OrderEvent::Retried { attempt, reason: *reason, after });
             }
             AttemptOutcome::DeadLetter { reason, detail } => {
-                emit(Event::DeadLettered { subject, reason: *reason, detail });
+                emit(OrderEvent::DeadLettered { attempt, reason: *reason, detail });
             }
-            AttemptOutcome::AlreadyFinal => emit(Event::AlreadyFinal { subject }),
-            AttemptOutcome::Skipped { status } => emit(Event::Skipped { subject, status }),
+            AttemptOutcome::AlreadyFinal => emit(OrderEvent::AlreadyFinal { attempt }),
+            AttemptOutcome::Skipped { status } => emit(OrderEvent::Skipped { attempt, status }),
         }
     }
 }
@@ -191,6 +193,6 @@ impl Completer {
 fn end_span(completed: &mut Completed) {
     let superseded = completed.is_superseded();
     let Completed { delivery, outcome, .. } = completed;
-    let name = if superseded { "superseded" } else { outcome.as_str() };
-    delivery.span.end(Outcome { name, reason: outcome.reason(), failed: outcome.is_failure() });
+    let name = if superseded { "superseded" } else { (&*outcome).into() };
+    delivery.span.end(SpanOutcome { name, reason: outcome.reason(), failed: outcome.is_failure() });
 }

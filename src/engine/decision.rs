@@ -5,11 +5,13 @@
 
 use std::time::Duration;
 
+use crate::domain::dead_letter::DeadReason;
+use crate::domain::label::Label;
 use crate::domain::order::{Order, State};
 use crate::domain::retry::{RetryPolicy, WhenAmbiguous, jittered};
 use crate::event::{CallOutcome, RetryReason};
 use crate::port::fulfiller::Outcome;
-use crate::port::store::{Begun, DeadReason, TAKEN_OVER, Verdict};
+use crate::port::store::{Begun, TAKEN_OVER, Verdict};
 
 /// How soon a message is looked at again while another worker holds its order: no tight loop, and not much too late.
 const BUSY: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(2);
@@ -57,8 +59,9 @@ pub struct CallResult {
     pub attempt: AttemptOutcome,
 }
 
-/// How an attempt ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How an attempt ends. The texts name it in the attempt's span.
+#[derive(Debug, Clone, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum AttemptOutcome {
     /// The order is done.
     Fulfilled {
@@ -66,6 +69,7 @@ pub enum AttemptOutcome {
         reference: Option<String>,
     },
     /// The order goes back to `pending`, and its message to the queue.
+    #[strum(serialize = "retried")]
     Retry {
         /// Why, as in labels.
         reason: RetryReason,
@@ -77,6 +81,7 @@ pub enum AttemptOutcome {
         spent: bool,
     },
     /// The order is given up.
+    #[strum(serialize = "dead_lettered")]
     DeadLetter {
         /// Why, as in labels.
         reason: DeadReason,
@@ -243,17 +248,6 @@ impl AttemptOutcome {
 
     fn unspent(reason: RetryReason, delay: Delay, error: &str) -> Self {
         Self::Retry { reason, error: error.to_owned(), delay, spent: false }
-    }
-
-    /// The name that the attempt's span gives it.
-    pub(crate) fn as_str(&self) -> &'static str {
-        match self {
-            Self::Fulfilled { .. } => "fulfilled",
-            Self::Retry { .. } => "retried",
-            Self::DeadLetter { .. } => "dead_lettered",
-            Self::AlreadyFinal => "already_final",
-            Self::Skipped { .. } => "skipped",
-        }
     }
 
     /// Why the order was not fulfilled: as in labels, and in words.

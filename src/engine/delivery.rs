@@ -8,15 +8,14 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::backpressure::Waiting;
 use super::decision::AttemptOutcome;
 use super::lease_keeper::LeaseGuard;
+use crate::domain::dead_letter::DeadReason;
 use crate::domain::message::{Message, Poison};
 use crate::domain::order::{Fence, OrderId};
-use crate::event::Subject;
+use crate::domain::text::truncate_detail;
+use crate::event::AttemptRef;
 use crate::observe::trace::attempt::AttemptSpan;
 use crate::port::queue::{Claim, Disposition, Receipt};
-use crate::port::store::{Conclusion, DeadLetter, DeadReason, Target, Verdict};
-
-/// The longest detail that a dead letter keeps, in characters.
-const MAX_DETAIL_CHARS: usize = 1_000;
+use crate::port::store::{Conclusion, DeadLetter, Target, Verdict};
 
 /// A claimed message. While this exists, the message's lease is renewed and its place in flight is taken.
 pub(crate) struct Delivery {
@@ -48,11 +47,11 @@ impl Delivery {
         self.message.as_ref().ok()?.correlation_id.as_deref()
     }
 
-    pub(crate) fn attempt_ref(&self) -> Subject<'_> {
-        Subject {
+    pub(crate) fn attempt_ref(&self) -> AttemptRef<'_> {
+        AttemptRef {
             order_id: self.order_id(),
             correlation_id: self.correlation_id(),
-            attempt: self.claim.attempt,
+            number: self.claim.attempt,
             trace: self.span.context(),
         }
     }
@@ -63,8 +62,7 @@ impl Delivery {
             order_id: self.order_id(),
             payload: self.claim.payload.clone(),
             reason,
-            // Postgres text can't hold NUL, and a fulfiller may send one.
-            detail: detail.chars().filter(|character| *character != '\0').take(MAX_DETAIL_CHARS).collect(),
+            detail: truncate_detail(detail),
             attempts: self.claim.attempt,
         }
     }

@@ -13,12 +13,14 @@ use super::decision::{Answer, AttemptOutcome, CallResult, Next, after_begin, aft
 use super::delivery::{Completed, Delivery};
 use super::options::Shutdown;
 use super::watermark::Watermark;
+use crate::domain::dead_letter::DeadReason;
+use crate::domain::label::Label;
 use crate::domain::order::{IdempotencyKey, Order, OrderId};
 use crate::domain::retry::RetryPolicy;
-use crate::event::{CallOutcome, Dependency, Event, Stage};
+use crate::event::{CallOutcome, Dependency, FulfillerEvent, OrderEvent, RowStage, Stage};
 use crate::observe::trace::attempt as trace;
 use crate::port::fulfiller::Fulfiller;
-use crate::port::store::{BeginRequest, Begun, DeadReason};
+use crate::port::store::{BeginRequest, Begun};
 use crate::testing::mutant::is_mutant;
 
 /// Shared by every batch and every call.
@@ -75,7 +77,7 @@ impl Executor {
         };
         let locked = answers.iter().zip(&requests).filter(|(answer, _)| **answer == Begun::Locked);
         let locked: Vec<OrderId> = locked.map(|(_, request)| request.order_id).collect();
-        self.backends.report_locked(Stage::Begin, &locked);
+        self.backends.report_locked(RowStage::Begin, &locked);
         for (delivery, begun) in deliveries.into_iter().zip(answers) {
             delivery.span.step("begin", began, items);
             self.follow_begin(delivery, begun).await;
@@ -86,8 +88,8 @@ impl Executor {
         if let Begun::Started { order, fence, takeover, waited } = &begun {
             self.watermark.raise(order.created_at_micros);
             delivery.lease.keep_row(*fence).await;
-            let (subject, takeover, waited) = (delivery.attempt_ref(), *takeover, *waited);
-            self.backends.observers.emit(Event::AttemptStarted { subject, takeover, waited });
+            let (attempt, takeover, waited) = (delivery.attempt_ref(), *takeover, *waited);
+            self.backends.observers.emit(OrderEvent::AttemptStarted { attempt, takeover, waited });
         }
         match after_begin(begun, delivery.attempt(), self.shutdown.hand_back.is_cancelled(), &self.policy) {
             Next::Call(order) => {
@@ -138,13 +140,13 @@ impl Executor {
     fn report_call(&self, delivery: &Delivery, span: trace::CallSpan, result: &CallResult, took: Duration) {
         let CallResult { call, attempt } = result;
         let failed = !matches!(call, CallOutcome::Fulfilled | CallOutcome::InProgress);
-        span.end(trace::Outcome { name: call.as_str(), reason: attempt.reason(), failed });
+        span.end(trace::SpanOutcome { name: call.as_str(), reason: attempt.reason(), failed });
         let detail = match attempt {
             AttemptOutcome::Fulfilled { reference } => reference.as_deref(),
             other => other.reason().map(|(_, words)| words),
         };
-        let subject = delivery.attempt_ref();
-        self.backends.observers.emit(Event::CallEnded { subject, outcome: *call, took, detail });
+        let attempt = delivery.attempt_ref();
+        self.backends.observers.emit(FulfillerEvent::CallEnded { attempt, outcome: *call, took, detail });
     }
 
     /// Hands a delivery whose attempt has ended on to the completer.

@@ -12,10 +12,11 @@ use tokio::time::Instant;
 use super::backends::Backends;
 use super::options::BATCH;
 use super::progress::Progress;
+use crate::domain::label::Label;
 use crate::domain::order::{Fence, OrderId};
-use crate::event::{Event, Lease, Loop, Stage, Subject};
-use crate::observe::trace::TraceContext;
-use crate::port::queue::{Held, Receipt};
+use crate::domain::trace_context::TraceContext;
+use crate::event::{AttemptRef, Lease, Loop, OrderEvent, RowStage, Stage};
+use crate::port::queue::{Receipt, ReceiptState};
 use crate::port::store::{Renewal, Renewed};
 
 /// Keeps the leases of one delivery until it is dropped.
@@ -211,7 +212,7 @@ impl LeaseKeeper {
             Ok(verdicts) => {
                 for (guard, verdict) in kept.iter().zip(verdicts) {
                     // The work goes on: the row decides, and nobody else can begin it while its lease is kept.
-                    if verdict == Held::Lost && !guard.settling.load(Ordering::Acquire) {
+                    if verdict == ReceiptState::Stale && !guard.settling.load(Ordering::Acquire) {
                         guard.queue_lost.store(true, Ordering::Relaxed);
                         self.report_loss(Lease::Message, guard);
                     }
@@ -259,7 +260,7 @@ impl LeaseKeeper {
                         }
                     }
                 }
-                self.backends.report_locked(Stage::RenewStore, &locked);
+                self.backends.report_locked(RowStage::RenewStore, &locked);
                 Some(locked)
             }
             // The fence may have moved without our learning it. The next renewal or conclusion then finds the row
@@ -272,8 +273,8 @@ impl LeaseKeeper {
     }
 
     fn report_loss(&self, lease: Lease, guard: &LeaseGuard) {
-        let subject =
-            Subject { order_id: guard.order_id, correlation_id: None, attempt: guard.attempt, trace: guard.trace };
-        self.backends.observers.emit(Event::LeaseLost { lease, subject });
+        let attempt =
+            AttemptRef { order_id: guard.order_id, correlation_id: None, number: guard.attempt, trace: guard.trace };
+        self.backends.observers.emit(OrderEvent::LeaseLost { lease, attempt });
     }
 }

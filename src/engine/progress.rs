@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::event::{Event, Loop, Observers};
+use crate::event::{LifecycleEvent, Loop, Observers, OrderEvent};
 
 /// How often an idle loop shows that it is alive; once a lease, where that is shorter.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
@@ -48,14 +48,14 @@ impl Progress {
     fn change_in_flight(&self, change: impl FnOnce(usize) -> usize) {
         let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
         *in_flight = change(*in_flight);
-        self.observers.emit(Event::InFlight(*in_flight));
+        self.observers.emit(OrderEvent::InFlight(*in_flight));
     }
 
     /// Waits for `future`, and shows meanwhile that the loop `name` is alive.
     pub(crate) async fn with_heartbeat<F: Future>(&self, name: Loop, future: F) -> F::Output {
         tokio::pin!(future);
         loop {
-            self.observers.emit(Event::Beat(name));
+            self.observers.emit(LifecycleEvent::Heartbeat(name));
             if name == Loop::Completer {
                 self.completer_alive_ms.store(self.now_ms(), Ordering::Relaxed);
             }

@@ -7,7 +7,7 @@
 use std::sync::atomic::Ordering;
 
 use fulfillment_model::sequence::{Step, World, sequences};
-use fulfillment_worker::port::store::{DeadReason, Resolution};
+use fulfillment_worker::domain::dead_letter::{DeadReason, Resolution};
 use proptest::test_runner::{Config, RngAlgorithm, RngSeed, TestCaseError, TestError, TestRunner};
 use tokio::runtime::Runtime;
 

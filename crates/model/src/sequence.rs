@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use fulfillment_worker::domain::dead_letter::RetryStep;
 use fulfillment_worker::domain::order::{Fence, State};
 use fulfillment_worker::port::queue::Disposition;
-use fulfillment_worker::port::store::{Begun, Renewed, RetryStep, Verdict};
+use fulfillment_worker::port::store::{Begun, Renewed, Verdict};
 use proptest::prelude::*;
 use proptest_state_machine::ReferenceStateMachine;
 

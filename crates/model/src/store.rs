@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use fulfillment_worker::domain::dead_letter::{DeadReason, Resolution, RetryStep};
+use fulfillment_worker::domain::label::Label;
 use fulfillment_worker::domain::order::{Fence, Order, OrderId, Refusal, RowView, State, Step, admit};
-use fulfillment_worker::port::store::{Begun, DeadReason, Renewed, Resolution, RetryStep, Verdict};
+use fulfillment_worker::port::store::{Begun, Renewed, Verdict};
 
 use crate::queue::Receipt;
 

@@ -31,7 +31,7 @@ fn short(outcome: &AttemptOutcome) -> String {
             format!("{} {spent} {}..{}", reason.as_str(), at_least.as_secs_f64(), longest.as_secs_f64())
         }
         AttemptOutcome::DeadLetter { reason, .. } => format!("dead {}", reason.as_str()),
-        other => other.as_str().to_owned(),
+        other => <&str>::from(other).to_owned(),
     }
 }
 

@@ -1,10 +1,8 @@
 //! The `OTEL_*` variables: whether they ask for traces, and whether they say what can be done. The libraries that read
 //! them pass over what they don't understand, which nobody would notice.
 
-use opentelemetry_otlp::ExporterBuildError;
-
+use crate::config::ConfigError;
 use crate::config::environment::Environment;
-use crate::config::{ConfigError, redact};
 
 const EXPORTER: &str = "OTEL_TRACES_EXPORTER";
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
@@ -80,11 +78,16 @@ pub enum TraceError {
         wanted: &'static str,
     },
     /// The exporter does not take its variables.
+    #[cfg(feature = "otlp")]
     #[error(
         "traces: {}; correct the OTEL_EXPORTER_OTLP_* variables, or switch traces off with {DISABLED}=true",
-        redact::user_info(&.0.to_string())
+        crate::config::redact::user_info(&.0.to_string())
     )]
-    Exporter(#[from] ExporterBuildError),
+    Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
+    /// Traces are asked for.
+    #[cfg(not(feature = "otlp"))]
+    #[error("this build lacks the feature `otlp`, which traces need; switch them off with {DISABLED}=true")]
+    Lacking,
 }
 
 /// Whether traces are to be exported: when an endpoint is set, or an exporter, unless that is `none` or the SDK is

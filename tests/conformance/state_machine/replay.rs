@@ -10,14 +10,15 @@ use fulfillment_model::sequence::{
     ALL, Answer, End, NextDue, ORDERS, ROW_LEASE, Step, WORKERS, World, spent_before_requeue,
 };
 use fulfillment_model::{Message, Place};
+use fulfillment_worker::domain::dead_letter::DeadReason;
 use fulfillment_worker::domain::order::{Fence, OrderId, State};
-use fulfillment_worker::port::queue::{self, Held, Settlement};
-use fulfillment_worker::port::queue_maintenance::{Adoption, Inventory};
-use fulfillment_worker::port::store::{
-    BeginRequest, Begun, Conclusion, DeadLetter, DeadReason, Decision, Redriven, Renewal, Renewed, Target,
-};
+use fulfillment_worker::port::dead_letters::{Decision, Redriven};
+use fulfillment_worker::port::queue::{self, ReceiptState, Settlement};
+use fulfillment_worker::port::queue_maintenance::RequeuedMessage;
+use fulfillment_worker::port::store::{BeginRequest, Begun, Conclusion, DeadLetter, Renewal, Renewed, Target};
 
 use super::backends::Backend;
+use crate::queue::AnyQueue;
 use crate::store::{Row, StoreFixture, Worker};
 
 const LONGER_THAN_ROW_LEASE: Duration = Duration::from_secs(900);
@@ -31,7 +32,7 @@ pub(super) type Difference = String;
 pub(super) struct Replay<'a, B: Backend> {
     backend: &'a mut B,
     order_ids: Vec<OrderId>,
-    queues: Vec<Arc<dyn Inventory>>,
+    queues: Vec<Arc<dyn AnyQueue>>,
     stores: &'a [Worker],
     receipts: Vec<queue::Receipt>,
     fences: Vec<Fence>,
@@ -126,7 +127,7 @@ impl<'a, B: Backend> Replay<'a, B> {
             Step::RenewMessages { worker, receipts } => {
                 let receipts: Vec<_> = receipts.iter().map(|&number| self.receipts[number].clone()).collect();
                 let verdicts = self.queues[*worker].renew(&receipts).await.map_err(|error| failed(&error))?;
-                Ok(Answer::Valid(verdicts.into_iter().map(|held| held == Held::Yes).collect()))
+                Ok(Answer::Valid(verdicts.into_iter().map(|held| held == ReceiptState::Valid).collect()))
             }
             Step::Conclude { worker, ends } => self.conclude(*worker, ends, world).await,
             Step::Settle { worker, settlements } => {
@@ -136,7 +137,7 @@ impl<'a, B: Backend> Replay<'a, B> {
                 };
                 let settlements: Vec<Settlement> = settlements.iter().map(settlement).collect();
                 let verdicts = self.queues[*worker].settle(&settlements).await.map_err(|error| failed(&error))?;
-                Ok(Answer::Valid(verdicts.into_iter().map(|held| held == Held::Yes).collect()))
+                Ok(Answer::Valid(verdicts.into_iter().map(|held| held == ReceiptState::Valid).collect()))
             }
             Step::RowLeaseEnds { order } => {
                 self.end_row_lease(*order, world).await;
@@ -150,15 +151,15 @@ impl<'a, B: Backend> Replay<'a, B> {
             Step::Requeue { orders } => {
                 let adoption = |&order: &usize| {
                     let (number, key) = world.requeued_message(order).expect("it is requeued now");
-                    Adoption { key, payload: self.payload(number, order), attempts: spent_before_requeue(order) }
+                    RequeuedMessage { key, payload: self.payload(number, order), attempts: spent_before_requeue(order) }
                 };
-                let adoptions: Vec<Adoption> = orders.iter().map(adoption).collect();
-                Ok(Answer::Requeued(self.queues[0].adopt(&adoptions).await.map_err(|error| failed(&error))?))
+                let adoptions: Vec<RequeuedMessage> = orders.iter().map(adoption).collect();
+                Ok(Answer::Requeued(self.queues[0].requeue_lost(&adoptions).await.map_err(|error| failed(&error))?))
             }
             Step::InsertLetters { worker, receipts, reason } => {
                 let letters: Vec<DeadLetter> =
                     receipts.iter().map(|&receipt| self.letter(receipt, *reason, world)).collect();
-                self.stores[*worker].store.bury(&letters).await.map_err(|error| failed(&error))?;
+                self.stores[*worker].store.insert_dead_letters(&letters).await.map_err(|error| failed(&error))?;
                 Ok(Answer::Nothing)
             }
             Step::Redrive { letters } => self.redrive(letters).await,

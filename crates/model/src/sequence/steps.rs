@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use fulfillment_worker::domain::dead_letter::{DeadReason, Resolution};
 use fulfillment_worker::domain::order::State;
 use fulfillment_worker::port::queue::Disposition;
-use fulfillment_worker::port::store::{DeadReason, Resolution};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::Union;
