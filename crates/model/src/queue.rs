@@ -146,6 +146,11 @@ impl Queue {
         }
     }
 
+    /// Counts no attempts beyond this one, which keeps the states few.
+    pub fn cap_attempts(&mut self, most: u32) {
+        self.messages.iter_mut().for_each(|message| message.attempts = message.attempts.min(most));
+    }
+
     pub fn lose(&mut self, number: u32) {
         self.messages.retain(|message| message.number != number);
     }

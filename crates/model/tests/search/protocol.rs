@@ -13,7 +13,7 @@ use fulfillment_worker::engine::decision::Next;
 use stateright::{Model, Property};
 
 use crate::setting::{Guard, Setting};
-use crate::world::{Phase, Promise, WORKERS, Witness, World, is_over};
+use crate::world::{Phase, WORKERS, Witness, World, is_over};
 
 /// Steps within which everything is over once nothing goes wrong any more.
 const MOST_STEPS_TO_THE_END: usize = 200;
@@ -183,12 +183,11 @@ impl Protocol {
             actions.push(Action::Cancel { order });
         }
         for message in world.messages_of(order) {
-            let message_number = message.number;
             if message.place == (Place::Leased { due: None }) {
-                actions.push(Action::MessageLeaseEnds { message: message_number });
+                actions.push(Action::MessageLeaseEnds { message: message.number });
             }
             if self.setting.lossy {
-                actions.push(Action::MessageLost { message: message_number });
+                actions.push(Action::MessageLost { message: message.number });
             }
         }
         if self.has_room(world, order) {
@@ -258,17 +257,7 @@ fn is_done(world: &World) -> bool {
     idle && world.store.rows.iter().all(|row| is_over(&row.state))
 }
 
-/// The promises, by their names.
-pub(crate) const PROMISES: [(&str, Promise); 8] = [
-    ("a final row is never written", Promise::FinalWritten),
-    ("a final state never changes", Promise::FinalChanged),
-    ("a fence only moves forward", Promise::FenceStood),
-    ("nobody ends an attempt of another worker's", Promise::StaleWrite),
-    ("no message is acknowledged before its row is final", Promise::AcknowledgedEarly),
-    ("nobody repeats a call that is under way within its lease", Promise::LiveWorkRepeated),
-    ("a warehouse that honours keys does the work once", Promise::DoneTwice),
-    ("parking, no call follows one that may have been carried out", Promise::CalledTwice),
-];
+pub(crate) const KEPT: &str = "every promise is kept";
 pub(crate) const NOTHING_LOST: &str = "from everywhere, every order can still end and the queue be empty";
 
 impl Model for Protocol {
@@ -313,18 +302,8 @@ impl Model for Protocol {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        fn kept<const PROMISE: usize>(protocol: &Protocol, world: &World) -> bool {
-            !protocol.fails_first(world.broken == Some(PROMISES[PROMISE].1))
-        }
         vec![
-            Property::always(PROMISES[0].0, kept::<0>),
-            Property::always(PROMISES[1].0, kept::<1>),
-            Property::always(PROMISES[2].0, kept::<2>),
-            Property::always(PROMISES[3].0, kept::<3>),
-            Property::always(PROMISES[4].0, kept::<4>),
-            Property::always(PROMISES[5].0, kept::<5>),
-            Property::always(PROMISES[6].0, kept::<6>),
-            Property::always(PROMISES[7].0, kept::<7>),
+            Property::always(KEPT, |protocol: &Self, world: &World| !protocol.fails_first(world.broken.is_some())),
             Property::always(NOTHING_LOST, |protocol: &Self, world: &World| {
                 !protocol.fails_first(world.broken.is_none() && !protocol.ends_well(world))
             }),

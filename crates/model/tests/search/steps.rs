@@ -105,11 +105,15 @@ impl Protocol {
     }
 
     fn claim(&self, world: &mut World, message: u32) -> Option<Receipt> {
-        let receipt = world.queue.claim(message);
+        let mut receipt = world.queue.claim(message)?;
+        // One attempt beyond the policy's stands for all of them.
+        let most = self.setting.max_attempts + 1;
+        receipt.attempt = receipt.attempt.min(most);
+        world.queue.cap_attempts(most);
         if self.lacks(Guard::LeaseOnClaim) {
             world.queue.lose(message);
         }
-        receipt
+        Some(receipt)
     }
 
     fn begin(&self, world: &mut World, worker: usize, attempt: &mut Attempt, answered: bool) {

@@ -116,7 +116,7 @@ impl World {
     }
 
     /// The smallest of the numbers that stand for this world with its workers, its orders and each order's messages
-    /// in any order. Of fences only the sequence counts, and of attempts beyond the last one none.
+    /// in any order. Of fences only the sequence counts.
     fn canonical(&self) -> u128 {
         let mut least = u128::MAX;
         for orders in [[0, 1], [1, 0]] {
@@ -157,7 +157,7 @@ impl World {
             bits.push(packed_phase(phase), 4);
             bits.push(orders[receipt.order] as u128, 1);
             // Which message is its own, if one is, the message says.
-            bits.push(packed_attempts(receipt.attempt), 2);
+            bits.push(receipt.attempt.into(), 2);
             bits.push(fence.map_or(7, |fence| self.rank(receipt.order, fence)), 3);
             bits.push((*maybe_applied).into(), 1);
             bits.push((*outlived).into(), 1);
@@ -181,7 +181,7 @@ impl World {
             }
             Place::Waiting | Place::Retrying { .. } => 1,
         };
-        (place as u128) << 2 | packed_attempts(message.attempts)
+        (place as u128) << 2 | u128::from(message.attempts)
     }
 
     /// How many different fences that anything knows of this order are below this one.
@@ -199,11 +199,6 @@ impl World {
             + u128::from(first < fence && first != row)
             + u128::from(second < fence && second != row && second != first)
     }
-}
-
-/// The policy allows at most 2; 3 stands for all beyond.
-fn packed_attempts(attempts: u32) -> u128 {
-    attempts.min(3).into()
 }
 
 fn packed_state(state: &State) -> u128 {
