@@ -5,12 +5,15 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput};
+use fulfillment_worker::domain::label::Label;
 use fulfillment_worker::domain::order::OrderId;
+use fulfillment_worker::domain::trace_context::{SpanId, TraceContext, TraceId};
 use fulfillment_worker::engine::BATCH;
-use fulfillment_worker::event::{CallId, CallOutcome, Dependency, Event, Observer, RequestClass, Stage, Subject};
+use fulfillment_worker::event::{
+    AttemptRef, CallId, CallOutcome, Dependency, DependencyEvent, FulfillerEvent, Observer, OrderEvent, RequestClass,
+    Stage,
+};
 use fulfillment_worker::observe::metrics::{Format, LogMessages, Metrics};
-use fulfillment_worker::observe::trace::TraceContext;
-use opentelemetry::trace::{SpanId, TraceId};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -23,10 +26,9 @@ async fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     let metrics = Metrics::new(tokio::runtime::Handle::current(), "bench", LogMessages::default());
     for _ in 0..OTHERS {
-        metrics.observe(&Event::CallBegan { call: CallId::fresh(), to: Dependency::Fulfiller });
+        metrics.observe(&DependencyEvent::CallBegan { call: CallId::fresh(), to: Dependency::Fulfiller }.into());
     }
-    let traced =
-        |sampled| Some(TraceContext { trace_id: TraceId::from(1_u128), span_id: SpanId::from(1_u64), sampled });
+    let traced = |sampled| Some(TraceContext { trace_id: TraceId(1), span_id: SpanId(1), sampled });
     let mut alone = criterion.benchmark_group("an order by itself");
     for (name, trace) in [("not traced", None), ("not sampled", traced(false)), ("sampled", traced(true))] {
         alone.bench_function(name, |bencher| {
@@ -47,7 +49,7 @@ async fn main() {
     });
     batch.finish();
     let mut scrape = criterion.benchmark_group("a rendering");
-    for format in Format::ALL {
+    for format in Format::all() {
         scrape.bench_function(format!("{format:?}"), |bencher| bencher.iter(|| metrics.render(format, true)));
     }
     scrape.finish();
@@ -56,14 +58,14 @@ async fn main() {
 
 /// What is told of an order alone, its call over HTTP.
 fn order(metrics: &Metrics, trace: Option<TraceContext>) {
-    let subject = Subject { order_id: Some(OrderId(1)), correlation_id: Some("c"), attempt: 1, trace };
+    let attempt = AttemptRef { order_id: Some(OrderId(1)), correlation_id: Some("c"), number: 1, trace };
     let (took, outcome) = (Duration::from_millis(30), CallOutcome::Fulfilled);
-    metrics.observe(&Event::AttemptStarted { subject, takeover: false, waited: Some(took) });
+    metrics.observe(&OrderEvent::AttemptStarted { attempt, takeover: false, waited: Some(took) }.into());
     call(metrics, Dependency::Fulfiller, || {
-        metrics.observe(&Event::RequestEnded { class: RequestClass::Done, took });
+        metrics.observe(&FulfillerEvent::RequestEnded { class: RequestClass::Done, took }.into());
     });
-    metrics.observe(&Event::CallEnded { subject, outcome, took, detail: Some("reference") });
-    metrics.observe(&Event::Fulfilled { subject, took, age: Some(took), reference: Some("reference") });
+    metrics.observe(&FulfillerEvent::CallEnded { attempt, outcome, took, detail: Some("reference") }.into());
+    metrics.observe(&OrderEvent::Fulfilled { attempt, took, age: Some(took), reference: Some("reference") }.into());
 }
 
 /// What is told of the batches that so many orders are in, in common.
@@ -71,16 +73,16 @@ fn batches(metrics: &Metrics, items: usize) {
     let took = Duration::from_millis(2);
     for stage in [Stage::Claim, Stage::Begin, Stage::Conclude, Stage::Settle] {
         call(metrics, stage.dependency(), || {});
-        metrics.observe(&Event::StageDone { stage, items, took, ok: true });
-        metrics.observe(&Event::DependencyUp(stage.dependency()));
+        metrics.observe(&DependencyEvent::StageDone { stage, items, took, ok: true }.into());
+        metrics.observe(&DependencyEvent::Up(stage.dependency()).into());
     }
-    metrics.observe(&Event::InFlight(items));
-    metrics.observe(&Event::InFlight(0));
+    metrics.observe(&OrderEvent::InFlight(items).into());
+    metrics.observe(&OrderEvent::InFlight(0).into());
 }
 
 fn call(metrics: &Metrics, to: Dependency, meanwhile: impl FnOnce()) {
     let call = CallId::fresh();
-    metrics.observe(&Event::CallBegan { call, to });
+    metrics.observe(&DependencyEvent::CallBegan { call, to }.into());
     meanwhile();
-    metrics.observe(&Event::CallOver { call, to });
+    metrics.observe(&DependencyEvent::CallOver { call, to }.into());
 }

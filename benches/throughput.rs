@@ -20,7 +20,7 @@ use fulfillment_worker::backend::simulated::SimulatedFulfiller;
 use fulfillment_worker::config::{Backends, Simulation};
 use fulfillment_worker::domain::retry::{RetryPolicy, WhenAmbiguous};
 use fulfillment_worker::engine::{BATCH, Engine, EngineOptions};
-use fulfillment_worker::event::{Event, Observer, Observers};
+use fulfillment_worker::event::{Event, Observer, Observers, OrderEvent};
 use fulfillment_worker::observe::health::Health;
 use fulfillment_worker::observe::metrics::{LogMessages, Metrics};
 use fulfillment_worker::service::backends;
@@ -179,7 +179,7 @@ async fn drain_queue(backends: &Backends, orders: usize, scrape: Option<Duration
     let fulfiller = Arc::new(SimulatedFulfiller::new(simulation));
     let health = Arc::new(Health::default());
     let observers = Observers::new(vec![metrics.clone(), health.clone(), tally.clone()]);
-    let engine = Engine::new(opened.queue, opened.store, fulfiller, observers, options).unwrap();
+    let engine = Engine::new(opened.queue.messages, opened.store.orders, fulfiller, observers, options).unwrap();
     let stop = CancellationToken::new();
     let listener = admin::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -203,7 +203,8 @@ struct Tally {
 
 impl Observer for Tally {
     fn observe(&self, event: &Event<'_>) {
-        if matches!(event, Event::Fulfilled { .. }) && self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+        if matches!(event, Event::Order(OrderEvent::Fulfilled { .. })) && self.left.fetch_sub(1, Ordering::Relaxed) == 1
+        {
             self.done.notify_one();
         }
     }

@@ -6,10 +6,9 @@
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use fulfillment_worker::cli::signals;
 use fulfillment_worker::config::{self, environment::Environment};
 use fulfillment_worker::domain::order::{IdempotencyKey, Order};
-use fulfillment_worker::observe::logging::{self, Filter, LogFormat};
+use fulfillment_worker::observe::logging;
 use fulfillment_worker::port::fulfiller::{Fulfiller, Outcome};
 use fulfillment_worker::service::Service;
 
@@ -34,8 +33,6 @@ async fn main() -> anyhow::Result<()> {
     let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "slips".to_owned()));
     std::fs::create_dir_all(&folder)?;
     let (settings, log) = config::from_environment(&Environment::of_process())?;
-    let log = logging::init(LogFormat::detect(), Some(Filter::new(&log.filter, &log.filter_origin.to_string())))?;
-    let drain = signals::on_signals()?;
-    Service::new(settings).log(log).fulfiller(PackingSlips { folder }).run(drain).await?;
+    Service::new(settings).log(logging::start(&log)?).fulfiller(PackingSlips { folder }).run_until_signal().await?;
     Ok(())
 }

@@ -6,13 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fulfillment_worker::admin::{Routes, bind, serve};
+use fulfillment_worker::domain::dead_letter::DeadReason;
+use fulfillment_worker::domain::label::Label;
 use fulfillment_worker::domain::order::OrderId;
 use fulfillment_worker::domain::retry::jittered;
-use fulfillment_worker::event::{CallOutcome, Dependency, Event, Observers, RetryReason, Stage, Subject};
+use fulfillment_worker::event::{
+    AttemptRef, CallOutcome, Dependency, DependencyEvent, FulfillerEvent, LifecycleEvent, Observers, OrderEvent,
+    RetryReason, Stage, TelemetryEvent,
+};
 use fulfillment_worker::observe::health::Health;
 use fulfillment_worker::observe::metrics::{LogMessages, Metrics};
 use fulfillment_worker::port::queue::Depth;
-use fulfillment_worker::port::store::DeadReason;
 use tokio_util::sync::CancellationToken;
 
 const TICK: Duration = Duration::from_millis(100);
@@ -34,44 +38,48 @@ async fn main() -> anyhow::Result<()> {
 
 /// A worker's day, ten times a second.
 async fn make_up(observers: Observers, down: bool) {
-    observers.emit(Event::Started { worker: "example", concurrency: 500 });
-    Dependency::ALL.into_iter().for_each(|dependency| observers.emit(Event::DependencyUp(dependency)));
+    observers.emit(LifecycleEvent::Started { worker: "example", concurrency: 500 });
+    Dependency::all().for_each(|dependency| observers.emit(DependencyEvent::Up(dependency)));
     for tick in 0_u64.. {
         let busy = 30 + tick % 50;
         if !down || tick < 100 {
             (0..busy).for_each(|order| end_one(&observers, tick * 100 + order));
-            Stage::ALL.into_iter().filter(|stage| *stage != Stage::Bury).for_each(|stage| {
+            Stage::all().filter(|stage| *stage != Stage::Bury).for_each(|stage| {
                 let took = Duration::from_millis(1) + jittered(Duration::from_millis(8));
-                observers.emit(Event::StageDone { stage, items: busy as usize, took, ok: true });
+                observers.emit(DependencyEvent::StageDone { stage, items: busy as usize, took, ok: true });
             });
         } else {
             let error = "connection refused (os error 111)";
-            observers.emit(Event::StageDone { stage: Stage::Begin, items: 1, took: TICK, ok: false });
+            observers.emit(DependencyEvent::StageDone { stage: Stage::Begin, items: 1, took: TICK, ok: false });
             let dependency = Dependency::Store;
-            observers.emit(Event::DependencyDown { dependency, error, retry_in: Duration::from_secs(1) });
+            observers.emit(DependencyEvent::Down { dependency, error, retry_in: Duration::from_secs(1) });
         }
-        observers.emit(Event::InFlight(300 + busy as usize * 2));
-        observers.emit(Event::DepthRead(Depth { waiting: 4_000 + busy * 13, in_flight: 400, retrying: busy / 5 }));
+        observers.emit(OrderEvent::InFlight(300 + busy as usize * 2));
+        observers.emit(TelemetryEvent::DepthRead(Depth {
+            waiting: 4_000 + busy * 13,
+            in_flight: 400,
+            retrying: busy / 5,
+        }));
         tokio::time::sleep(TICK).await;
     }
 }
 
 fn end_one(observers: &Observers, order: u64) {
-    let subject = Subject { order_id: Some(OrderId(order as i64)), correlation_id: None, attempt: 1, trace: None };
+    let attempt = AttemptRef { order_id: Some(OrderId(order as i64)), correlation_id: None, number: 1, trace: None };
     let took = Duration::from_millis(500) + jittered(Duration::from_millis(1_500));
-    observers.emit(Event::AttemptStarted { subject, takeover: false, waited: None });
+    observers.emit(OrderEvent::AttemptStarted { attempt, takeover: false, waited: None });
     let outcome = if order % 40 == 7 { CallOutcome::Ambiguous } else { CallOutcome::Fulfilled };
-    observers.emit(Event::CallEnded { subject, outcome, took, detail: None });
+    observers.emit(FulfillerEvent::CallEnded { attempt, outcome, took, detail: None });
     if order % 40 == 7 {
-        observers.emit(Event::AttemptFailed { subject, took, error: "no stock" });
+        observers.emit(OrderEvent::AttemptFailed { attempt, took, error: "no stock" });
         let reason = if order.is_multiple_of(3) { RetryReason::FulfillerTimeout } else { RetryReason::FulfillerFailed };
-        observers.emit(Event::Retried { subject, reason, after: TICK });
+        observers.emit(OrderEvent::Retried { attempt, reason, after: TICK });
     } else {
         let age = Some(took + jittered(Duration::from_secs(20)));
-        observers.emit(Event::Fulfilled { subject, took, age, reference: None });
+        observers.emit(OrderEvent::Fulfilled { attempt, took, age, reference: None });
     }
     if order % 5_000 == 8 {
         let reason = DeadReason::InvalidMessage;
-        observers.emit(Event::DeadLettered { subject, reason, detail: "not JSON" });
+        observers.emit(OrderEvent::DeadLettered { attempt, reason, detail: "not JSON" });
     }
 }

@@ -14,13 +14,14 @@ use crate::observe::logging::Log;
 use crate::observe::metrics::Metrics;
 
 mod connection;
+mod guard;
 mod log_route;
 mod negotiation;
 mod routes;
 mod scrape;
 mod thread;
 
-pub use connection::{Limits, serve, serve_within};
+pub use connection::{ConnectionLimits, serve, serve_within};
 pub use thread::Server;
 
 /// What the routes show.

@@ -1,4 +1,4 @@
-//! The command line: one file a command. Parses, runs, and turns what went wrong into a line and an exit code.
+//! The command line, a file for each command. Parses, runs, and turns a failure into a line and an exit code.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::config::Origins;
 use crate::config::environment::Environment;
-use crate::config::layers::{self, LayerError, Origins};
+use crate::config::layers::{self, LayerError};
 
 mod completions;
 mod config;
@@ -17,12 +18,12 @@ mod dead;
 mod demo;
 mod failure;
 mod healthcheck;
+mod help;
 mod log;
 mod migrate;
 mod order;
 mod output;
 mod run;
-pub mod signals;
 mod status;
 mod submit;
 mod verify;
@@ -36,10 +37,10 @@ use failure::Failure;
 #[cfg(not(feature = "demo"))]
 use without_demo::{demo, warehouse};
 
-/// Takes orders from a queue, does the work, and moves each order's row once
+/// Take orders from a queue, have them fulfilled, and move each order's row once
 #[derive(Debug, Parser)]
 #[command(name = "fulfillment-worker", version, subcommand_required = true, arg_required_else_help = true)]
-#[command(after_help = "Try `fulfillment-worker demo`: it needs nothing else. `help COMMAND` shows examples.")]
+#[command(after_help = "Try `fulfillment-worker demo`: it needs nothing installed. `help COMMAND` shows examples.")]
 #[command(after_long_help = LONG_HELP)]
 struct Cli {
     #[command(subcommand)]
@@ -49,15 +50,15 @@ struct Cli {
 const LONG_HELP: &str = "\
 First steps:
   fulfillment-worker demo                    watch real orders flow, with nothing installed
-  fulfillment-worker submit orders.csv       put orders in, here into ./fulfillment.db
-  fulfillment-worker run                     work them off
-  fulfillment-worker status                  see where they are
-  fulfillment-worker order 7                 see what became of one
+  fulfillment-worker submit orders.csv       submit orders, by default to ./fulfillment.db
+  fulfillment-worker run                     fulfill them
+  fulfillment-worker status                  count them by state
+  fulfillment-worker order 7                 show the history of one
 
 Configuration:
-  Every option of `run` can also be set as FULFILLMENT_<OPTION> in the environment (--max-attempts as
-  FULFILLMENT_MAX_ATTEMPTS) and as a key of the TOML file that --config names (max-attempts = 5).
-  Command line > environment > file > default. `config` shows each value and where it is from.
+  Every option of `run` is also a variable, FULFILLMENT_<OPTION> (FULFILLMENT_MAX_ATTEMPTS for
+  --max-attempts), and a key of the TOML file that --config names (max-attempts = 5).
+  Command line > environment > file > default. `config` shows each value and its source.
 
   These variables of existing deployments count too, after FULFILLMENT_<OPTION>:
     REDIS_URL                                        --queue
@@ -65,13 +66,13 @@ Configuration:
     POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_DB    --store
     SERVICE_NAME                                     --service-name
     RUST_LOG                                         --log
-  With none of them, queue and store are embedded in ./fulfillment.db.
+  Without any of them, queue and store are embedded in ./fulfillment.db.
 
 Exit codes:
   0  done
   1  failed at work
   2  wrong usage, configuration or input
-  130, 143  ended at once by a second SIGINT or SIGTERM; nothing is lost";
+  130, 143  ended at once by a second SIGINT or SIGTERM; no order is lost";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -90,7 +91,7 @@ enum Command {
     Completions(completions::Arguments),
 }
 
-/// A command line that was understood. Not `Debug`: the matches hold passwords as they were typed.
+/// A parsed command line. Not `Debug`: the matches hold passwords as they were typed.
 struct Invocation {
     command: Command,
     matches: ArgMatches,
@@ -101,19 +102,24 @@ struct Invocation {
 pub fn main() -> ExitCode {
     // Before anything can open a TLS connection. An error says that there is one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // The usual soft limit of 1,024 is for programs that use select(2); every call under way has a connection. Where it
-    // can't be raised, calls beyond it fail as unavailable.
+    // The usual soft limit of 1,024 is for programs that use select(2), and every call has a connection of its own. If the
+    // limit can't be raised, further calls fail as unavailable.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let environment = Environment::of_process();
     match parse(&arguments, &environment).and_then(|invocation| execute(invocation, &environment)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Err(failure) => output::report(failure),
     }
 }
 
+/// The whole command line, for help, completions and documentation.
+pub fn command() -> clap::Command {
+    help::keep_examples(Cli::command())
+}
+
 fn parse(arguments: &[OsString], environment: &Environment) -> Result<Invocation, Failure> {
-    let (matches, origins) = layers::parse(&Cli::command(), arguments, environment).map_err(|error| match error {
+    let (matches, origins) = layers::parse(&command(), arguments, environment).map_err(|error| match error {
         LayerError::Usage(error) => Failure::Clap(error),
         LayerError::Config(error) => Failure::from(error),
     })?;
@@ -136,7 +142,7 @@ fn execute(invocation: Invocation, environment: &Environment) -> Result<(), Fail
         Command::Log(arguments) => block_on(log::log(arguments)),
         Command::Warehouse(arguments) => block_on(warehouse::warehouse(arguments)),
         Command::Config(arguments) => config::config(arguments, &matches, &origins, environment),
-        Command::Completions(arguments) => completions::completions(&arguments, Cli::command()),
+        Command::Completions(arguments) => completions::completions(&arguments, self::command()),
     }
 }
 
@@ -146,7 +152,7 @@ fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
         .build()
         .map_err(|error| Failure::Work(format!("the runtime could not start: {error}")))?;
     let result = runtime.block_on(work);
-    // A look-up of a name that gets no answer must not hold up the exit.
+    // An unanswered name look-up must not delay the exit.
     runtime.shutdown_timeout(Duration::from_millis(200));
     result
 }

@@ -1,5 +1,9 @@
 //! The order, its message and its retries: every state and every rule, pure. Nothing here does I/O.
 
+pub mod dead_letter;
+pub mod label;
 pub mod message;
 pub mod order;
 pub mod retry;
+pub mod text;
+pub mod trace_context;

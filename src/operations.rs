@@ -1,5 +1,10 @@
-//! What people do to orders, from the command line.
+//! What people do to orders, and how it is put in words.
 
 pub mod import;
 pub mod redrive;
 pub mod verify;
+
+/// `1 order`, `2 orders`.
+pub(crate) fn plural(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}

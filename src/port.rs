@@ -1,8 +1,13 @@
-//! What the engine and the operations ask of others, as traits. [`crate::backend`] implements them.
+//! What the engine and the operations ask of others, as traits of one role each. [`crate::backend`] implements them.
 
+pub mod audit;
 pub mod dead_letters;
 pub mod fulfiller;
+pub mod intake;
 pub mod queue;
 pub mod queue_maintenance;
 pub mod reconciliation;
+pub mod reports;
+pub mod retrying;
+pub mod schema;
 pub mod store;

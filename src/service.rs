@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::backends::{Opened, StartError};
@@ -12,8 +13,8 @@ use crate::backend::simulated::SimulatedFulfiller;
 use crate::config::environment::Environment;
 use crate::config::{FulfillerTarget, HttpTarget, Settings};
 use crate::engine::reconciler::Reconciler;
-use crate::engine::{Engine, EngineOptions};
-use crate::event::{Dependency, Event, Observer, Observers};
+use crate::engine::{Engine, EngineOptions, Watermark};
+use crate::event::{Dependency, DependencyEvent, LifecycleEvent, Observer, Observers};
 use crate::observe::health::Health;
 use crate::observe::logging::{EventLog, Log};
 use crate::observe::metrics::Metrics;
@@ -24,6 +25,9 @@ use crate::testing::mutant::is_mutant;
 
 pub mod backends;
 mod polls;
+mod signals;
+
+pub use signals::drain_on_signals;
 
 /// How long giving up the reconciler's lead may hold up the exit.
 const RESIGN_LIMIT: Duration = Duration::from_millis(500);
@@ -61,24 +65,32 @@ impl Service {
         Self { log: Some(log), ..self }
     }
 
+    /// Works until SIGTERM or SIGINT, and drains. A second signal ends the process at once; no order is lost in either.
+    ///
+    /// # Errors
+    /// When it can't start. Once it works, it works until told to stop.
+    pub async fn run_until_signal(self) -> Result<(), StartError> {
+        let drain = drain_on_signals()?;
+        self.run(drain).await
+    }
+
     /// Serves metrics and health, then works until `drain` is cancelled, and drains.
     ///
     /// # Errors
     /// When it can't start. Once it works, it works until told to stop.
     pub async fn run(self, drain: CancellationToken) -> Result<(), StartError> {
-        let Self { settings, fulfiller, observers: extra, log } = self;
-        // Before anything opens a TLS connection. An error says that there is one already.
+        let Self { settings, fulfiller, observers, log } = self;
+        // Before anything opens a TLS connection. An error says that a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let messages = log.as_ref().map(|log| log.messages().clone()).unwrap_or_default();
         let metrics = Arc::new(Metrics::new(tokio::runtime::Handle::current(), &settings.service_name, messages));
         let health = Arc::new(Health::default().expecting(settings.backends.lease, settings.call_timeout));
-        let mut observers: Vec<Arc<dyn Observer>> =
-            vec![metrics.clone(), health.clone(), Arc::new(EventLog::new(&settings.service_name))];
-        observers.extend(extra);
-        let observers = Observers::new(observers);
+        let event_log = Arc::new(EventLog::new(&settings.service_name));
+        let own: [Arc<dyn Observer>; 3] = [metrics.clone(), health.clone(), event_log];
+        let observers = Observers::new(own.into_iter().chain(observers).collect());
         let worker = WorkerId::fresh();
-        let environment = Environment::of_process();
-        let (tracer, export) = trace::export::start(&settings, &environment, worker.as_str(), &observers)?;
+        let (tracer, export) =
+            trace::export::start(&settings, &Environment::of_process(), worker.as_str(), &observers)?;
         let fulfiller = match fulfiller {
             Some(fulfiller) => fulfiller,
             None => open_fulfiller(&settings.fulfiller, &observers)?,
@@ -89,8 +101,7 @@ impl Service {
         // Before anything is consumed: a port that is taken must not cost a message its lease.
         let listener = admin::bind(settings.listen).await?;
         let server = admin::Server::start(listener, admin::Routes { metrics, health, log })?;
-
-        let result = work(&settings, worker, fulfiller, tracer, &observers, drain).await;
+        let result = run_engine(&settings, worker, fulfiller, tracer, &observers, drain).await;
         let on_the_way_out = settings.drain_timeout - drain_of_orders(&settings);
         let flushing = async {
             if let Some(export) = export {
@@ -125,7 +136,8 @@ fn drain_of_orders(settings: &Settings) -> Duration {
     settings.drain_timeout.mul_f64(0.95)
 }
 
-async fn work(
+/// Opens the backends, waits until they answer, and runs the engine with everything beside it until it has drained.
+async fn run_engine(
     settings: &Settings,
     worker: WorkerId,
     fulfiller: Arc<dyn Fulfiller>,
@@ -135,35 +147,21 @@ async fn work(
 ) -> Result<(), StartError> {
     let (opened, leases) = backends::open_with_leases(&settings.backends, &worker, observers)?;
     // Until a call shows otherwise.
-    observers.emit(Event::DependencyUp(Dependency::Fulfiller));
+    observers.emit(DependencyEvent::Up(Dependency::Fulfiller));
     let ready = backends::wait_ready(&opened, settings.migrate, settings.wait, |event| observers.emit(event));
     match drain.run_until_cancelled(ready).await {
         Some(ready) => ready?,
         None => return Ok(()),
     }
+    warn_about_configuration(&opened).await;
+    observers.emit(LifecycleEvent::Started { worker: worker.as_str(), concurrency: settings.concurrency });
 
-    match opened.queue.concern().await {
-        Ok(None) => {}
-        Ok(Some(concern)) => tracing::warn!("{concern}"),
-        Err(error) => tracing::warn!(%error, "whether the queue's server keeps its messages could not be found out"),
-    }
-    observers.emit(Event::Started { worker: worker.as_str(), concurrency: settings.concurrency });
-    let polling = tokio::spawn(polls::poll(opened.clone(), Arc::clone(&leases.store), observers.clone()));
-    let options = EngineOptions {
-        concurrency: settings.concurrency,
-        lease: settings.backends.lease,
-        call_timeout: settings.call_timeout,
-        retry: settings.retry,
-        drain_timeout: drain_of_orders(settings),
-    };
-    let Opened { queue, store } = opened;
-    let engine = Engine::new(queue.clone(), store.clone(), fulfiller, observers.clone(), options)?
-        .keep_leases_through(leases.queue, leases.store)
+    let (queue, store) = (Arc::clone(&opened.queue.messages), Arc::clone(&opened.store.orders));
+    let engine = Engine::new(queue, store, fulfiller, observers.clone(), engine_options(settings))?
+        .keep_leases_through(leases.queue.messages, leases.store.orders)
         .trace_with(tracer);
-    let reconciling = settings.reconcile.filter(|_| !is_mutant!(NoReconciler)).map(|reconcile| {
-        let reconciler = Reconciler::new(queue, store, observers.clone(), engine.watermark(), reconcile);
-        tokio::spawn(reconciler.run(drain.clone()))
-    });
+    let polling = tokio::spawn(polls::poll(opened.clone(), leases.store.reports, observers.clone()));
+    let reconciling = start_reconciler(settings, opened, observers, engine.watermark(), &drain);
     engine.run(drain).await;
     polling.abort();
     if let Some(mut reconciling) = reconciling
@@ -172,4 +170,36 @@ async fn work(
         reconciling.abort();
     }
     Ok(())
+}
+
+async fn warn_about_configuration(opened: &Opened) {
+    match opened.queue.reports.configuration_warning().await {
+        Ok(None) => {}
+        Ok(Some(warning)) => tracing::warn!("{warning}"),
+        Err(error) => tracing::warn!(%error, "whether the queue's server keeps its messages could not be found out"),
+    }
+}
+
+fn engine_options(settings: &Settings) -> EngineOptions {
+    EngineOptions {
+        concurrency: settings.concurrency,
+        lease: settings.backends.lease,
+        call_timeout: settings.call_timeout,
+        retry: settings.retry,
+        drain_timeout: drain_of_orders(settings),
+    }
+}
+
+fn start_reconciler(
+    settings: &Settings,
+    opened: Opened,
+    observers: &Observers,
+    watermark: Arc<Watermark>,
+    drain: &CancellationToken,
+) -> Option<JoinHandle<()>> {
+    let settings = settings.reconcile.filter(|_| !is_mutant!(NoReconciler))?;
+    let Opened { queue, store } = opened;
+    let (observers, reconciliation) = (observers.clone(), store.reconciliation);
+    let reconciler = Reconciler::new(queue.maintenance, queue.reports, reconciliation, observers, watermark, settings);
+    Some(tokio::spawn(reconciler.run(drain.clone())))
 }

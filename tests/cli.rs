@@ -208,8 +208,11 @@ fn a_url_of_sentinels_is_shown_without_either_password() {
 fn what_a_cluster_or_sentinels_can_not_do_is_refused_with_the_option_and_without_the_passwords() {
     for (url, says) in [
         ("redis-cluster://:hush@a,b/1", "--queue: a Redis Cluster has no database but 0"),
-        ("redis-sentinel://:hush@a,b/0?sentinelPassword=hush", "--queue: which master? Add ?sentinelServiceName=NAME"),
-        ("redis-sentinel://:hush@a/0?sentinelServiceName=m&sentinelPasswort=hush", "--queue: a parameter is not known"),
+        (
+            "redis-sentinel://:hush@a,b/0?sentinelPassword=hush",
+            "--queue: no name of a master; add ?sentinelServiceName=NAME",
+        ),
+        ("redis-sentinel://:hush@a/0?sentinelServiceName=m&sentinelPasswort=hush", "--queue: unknown parameter"),
     ] {
         let ended = Workplace::new().run(&["run", "--queue", url]);
         assert_eq!(ended.code, Some(2), "{ended:?}");
@@ -249,7 +252,7 @@ fn a_worker_that_is_not_there_is_not_healthy() {
 }
 
 #[test]
-fn of_999_real_lines_989_are_submitted_and_10_turned_away_by_number() {
+fn of_999_real_lines_989_are_submitted_and_10_rejected_by_number() {
     let place = Workplace::new();
     let ended = place.submit_retail(&["--skip-invalid", "--rejects", "rejects.csv", "--json"]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
@@ -276,10 +279,10 @@ fn of_999_real_lines_989_are_submitted_and_10_turned_away_by_number() {
 }
 
 #[test]
-fn with_a_line_that_is_no_order_nothing_is_submitted() {
+fn with_an_invalid_line_nothing_is_submitted() {
     let place = Workplace::new();
     let ended = place.submit_retail(&[]);
-    ended.failed(2, "10 of 999 lines are no orders, so nothing was submitted");
+    ended.failed(2, "10 of 999 lines are invalid; nothing was submitted. Fix them, or pass --skip-invalid.");
     assert_eq!(ended.stderr.lines().count(), 11, "{ended:?}");
     assert!(place.names().is_empty(), "{:?}", place.names());
 }
@@ -289,7 +292,7 @@ fn only_the_first_ten_bad_lines_are_shown() {
     let place = Workplace::new();
     place.write("orders.csv", &format!("product,quantity\n{}", "Cup,0\n".repeat(25)));
     let ended = place.run(&["submit", "orders.csv"]);
-    ended.failed(2, "25 of 25 lines are no orders");
+    ended.failed(2, "25 of 25 lines are invalid");
     let lines: Vec<&str> = ended.stderr.lines().collect();
     assert_eq!(lines.first(), Some(&"orders.csv:2: quantity 0 is below 1"));
     assert_eq!((lines.len(), lines[10]), (12, "… and 15 more"));
@@ -300,7 +303,9 @@ fn all_inputs_are_checked_before_the_first_order_goes_in() {
     let place = Workplace::new();
     place.write("good.csv", "product,quantity\nCup,1\n");
     place.write("bad.jsonl", "{\"product\":\"Cup\",\"quantity\":0}\n");
-    place.run(&["submit", "good.csv", "bad.jsonl"]).failed(2, "1 of 2 lines are no orders");
+    place
+        .run(&["submit", "good.csv", "bad.jsonl"])
+        .failed(2, "1 of 2 lines is invalid; nothing was submitted. Fix it, or");
     assert_eq!(place.names(), ["bad.jsonl", "good.csv"]);
 }
 
@@ -310,7 +315,7 @@ fn a_dry_run_submits_nothing() {
     let ended = place.submit_retail(&["--skip-invalid", "--dry-run"]);
     assert_eq!(
         (ended.code, ended.stdout.as_str()),
-        (Some(0), "would submit 989 orders (587 products, 10 lines turned away)\n")
+        (Some(0), "would submit 989 orders (587 products, 10 invalid lines)\n")
     );
     assert!(place.names().is_empty());
 }
@@ -338,7 +343,7 @@ fn inputs_that_cannot_be_used_are_named_with_the_way_out() {
         .run(&["submit", RETAIL])
         .failed(2, &format!("{RETAIL} has no column `product` for product; it has `InvoiceNo`, "));
     place.run(&["submit", "missing.csv"]).failed(2, "missing.csv: No such file");
-    place.run(&["submit", "orders"]).failed(2, "orders: the name does not tell how it is written; add --format csv");
+    place.run(&["submit", "orders"]).failed(2, "orders: the name does not show the format; add --format csv");
     place
         .run(&["submit", "orders.csv", "--column", "colour=Colour"])
         .failed(2, "--column: `colour=Colour` names no field");
@@ -362,7 +367,7 @@ fn an_order_is_shown_with_its_timeline_or_said_not_to_be_there() {
     assert!(order["idempotency_key"].as_str().unwrap().starts_with("order-1-"), "{order}");
     assert!(place.run(&["order", "1"]).stdout.starts_with("order     1   pending\n"));
 
-    place.run(&["order", "2"]).failed(1, "there is no order 2 in sqlite:");
+    place.run(&["order", "2"]).failed(1, "order 2 does not exist in sqlite:");
     assert_eq!(place.run(&["order", "0"]).code, Some(2));
     Workplace::new().run(&["order", "1"]).failed(1, "embedded database fulfillment.db does not exist");
 }

@@ -6,7 +6,7 @@ use std::io::{Read, pipe};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use fulfillment_worker::event::{Event, Observer, Subject};
+use fulfillment_worker::event::{AttemptRef, Observer, OrderEvent};
 use fulfillment_worker::observe::logging::{EventLog, LogFormat, init};
 use tracing::level_filters::LevelFilter;
 
@@ -57,6 +57,7 @@ fn again(test: &str) -> Command {
 
 fn log_one_line() {
     let _log = init(LogFormat::Json, None).unwrap();
-    let subject = Subject { order_id: None, correlation_id: None, attempt: 1, trace: None };
-    EventLog::new("shop").observe(&Event::AttemptFailed { subject, took: Duration::ZERO, error: "no stock" });
+    let attempt = AttemptRef { order_id: None, correlation_id: None, number: 1, trace: None };
+    EventLog::new("shop")
+        .observe(&OrderEvent::AttemptFailed { attempt, took: Duration::ZERO, error: "no stock" }.into());
 }

@@ -14,8 +14,9 @@ use fulfillment_worker::backend::sqlite::database::Database;
 use fulfillment_worker::backend::sqlite::queue::{SqliteQueue, SqliteQueueOptions};
 use fulfillment_worker::backend::sqlite::store::{SqliteStore, SqliteStoreOptions};
 use fulfillment_worker::domain::order::OrderId;
-use fulfillment_worker::port::queue::{Disposition, Queue, Settlement};
-use fulfillment_worker::port::store::{BeginRequest, Begun, Conclusion, NewOrder, OrderStore, Target, Verdict};
+use fulfillment_worker::port::intake::{Intake, NewOrder};
+use fulfillment_worker::port::queue::{Disposition, Producer, Queue, Settlement};
+use fulfillment_worker::port::store::{BeginRequest, Begun, Conclusion, OrderStore, Target, Verdict};
 use rusqlite::Connection;
 
 /// Tells the process that is to be killed which file to work on.

@@ -10,8 +10,9 @@ use fulfillment_worker::WorkerId;
 use fulfillment_worker::backend::sqlite::database::Database;
 use fulfillment_worker::backend::sqlite::queue::{SqliteQueue, SqliteQueueOptions};
 use fulfillment_worker::backend::sqlite::store::{SqliteStore, SqliteStoreOptions};
-use fulfillment_worker::port::queue::{Disposition, Queue, Settlement};
-use fulfillment_worker::port::store::{BeginRequest, Begun, NewOrder, OrderStore};
+use fulfillment_worker::port::intake::{Intake, NewOrder};
+use fulfillment_worker::port::queue::{Disposition, Producer, Queue, Settlement};
+use fulfillment_worker::port::store::{BeginRequest, Begun, OrderStore};
 use tempfile::TempDir;
 
 const LEASE: Duration = Duration::from_secs(120);

@@ -17,8 +17,10 @@ use fulfillment_worker::domain::order::OrderId;
 use fulfillment_worker::event::Observers;
 use fulfillment_worker::operations::import::Row;
 use fulfillment_worker::operations::import::submit::{SubmitError, submit};
+use fulfillment_worker::port::intake::NewOrder;
 use fulfillment_worker::port::queue::Queue;
-use fulfillment_worker::port::store::{NewOrder, OrderStore};
+use fulfillment_worker::port::reports::Reports;
+use fulfillment_worker::port::schema::Schema;
 
 const LEASE: Duration = Duration::from_secs(15);
 
@@ -70,7 +72,7 @@ async fn rows_without_messages_are_counted_and_named() {
 
     let SubmitError::NoMessages { count, first, last, .. } = &error else { panic!("{error}") };
     assert_eq!((*count, *first, *last), (3, 1, 3));
-    assert!(error.to_string().ends_with("3 rows with ids from 1 to 3 are in and have no message yet"), "{error}");
+    assert!(error.to_string().ends_with("3 rows stored without a message (ids 1 to 3)"), "{error}");
     let summary = store.summary().await.expect("a summary");
     assert_eq!(summary.orders_by_state.first(), Some(&("pending".to_owned(), 3)));
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use fulfillment_worker::WorkerId;
 use fulfillment_worker::config::{Backends, QueueTarget, SecretUrl, StoreTarget};
 use fulfillment_worker::domain::message::Message;
-use fulfillment_worker::port::store::NewOrder;
+use fulfillment_worker::port::intake::NewOrder;
 use fulfillment_worker::service::backends::{self, Opened};
 use tokio_postgres::{Client, NoTls};
 
@@ -111,7 +111,7 @@ fn metric(port: u16, name: &str) -> Option<f64> {
 pub(crate) async fn submit(opened: &Opened, orders: usize) {
     let new = NewOrder { product: "WHITE METAL LANTERN".to_owned(), price_cents: 339, quantity: 6 };
     for batch in vec![new; orders].chunks(1_000) {
-        let inserted = opened.store.insert(batch).await.unwrap();
+        let inserted = opened.store.intake.insert(batch).await.unwrap();
         let payloads: Vec<Vec<u8>> = inserted
             .iter()
             .map(|row| {
@@ -120,7 +120,7 @@ pub(crate) async fn submit(opened: &Opened, orders: usize) {
                     .encode()
             })
             .collect();
-        opened.queue.push(&payloads).await.unwrap();
+        opened.queue.producer.push(&payloads).await.unwrap();
     }
 }
 

@@ -25,7 +25,7 @@ use crate::observe::metrics::OpenConnection;
 
 /// What a client may use.
 #[derive(Debug, Clone)]
-pub struct Limits {
+pub struct ConnectionLimits {
     /// Connections at once, from 1; more wait in the system's backlog.
     pub connections: u32,
     /// For sending the head of a request, and for staying silent between two requests.
@@ -39,7 +39,7 @@ pub struct Limits {
     pub accept_pause: Duration,
 }
 
-impl Default for Limits {
+impl Default for ConnectionLimits {
     fn default() -> Self {
         Self {
             connections: 64,
@@ -56,11 +56,16 @@ const MAX_HEAD_BYTES: usize = 16 * 1024;
 
 /// Answers requests until `shutdown`, then finishes what is under way: at most one second later it returns.
 pub async fn serve(listener: TcpListener, routes: Routes, shutdown: CancellationToken) {
-    serve_within(Limits::default(), listener, routes, shutdown).await;
+    serve_within(ConnectionLimits::default(), listener, routes, shutdown).await;
 }
 
 /// As [`serve`], with other limits.
-pub async fn serve_within(limits: Limits, listener: TcpListener, routes: Routes, shutdown: CancellationToken) {
+pub async fn serve_within(
+    limits: ConnectionLimits,
+    listener: TcpListener,
+    routes: Routes,
+    shutdown: CancellationToken,
+) {
     let limits = Arc::new(limits);
     let places = Arc::new(Semaphore::new(limits.connections as usize));
     let connections = routes.metrics.connections().clone();
@@ -122,7 +127,13 @@ fn end(place: OwnedSemaphorePermit, open: OpenConnection) {
     drop(place);
 }
 
-async fn answer(stream: TcpStream, peer: SocketAddr, router: Router, limits: &Limits, stop: &CancellationToken) {
+async fn answer(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    limits: &ConnectionLimits,
+    stop: &CancellationToken,
+) {
     // Answers are small and complete: nothing to gain from waiting for more. Works without it, too.
     let _ = stream.set_nodelay(true);
     let router = TowerToHyperService::new(router);

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::Routes;
-use super::routes::refuse_bodies;
+use super::guard::refuse_bodies;
 use crate::config::values;
 use crate::observe::logging::{Filter, Log};
 

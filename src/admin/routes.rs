@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{HeaderName, StatusCode, header};
-use axum::middleware::{self, Next};
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::middleware;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
+use super::guard::{guard, refuse_bodies};
 use super::scrape::{Scrapes, metrics};
 use super::{Routes, log_route};
 
@@ -46,24 +47,6 @@ pub(super) fn router(routes: Routes) -> Router {
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .layer(middleware::map_response(guard))
         .with_state(routes)
-}
-
-/// No request here has anything to say in a body; not reading one at all bounds what it can cost.
-pub(super) async fn refuse_bodies(request: Request, next: Next) -> Response {
-    let headers = request.headers();
-    let announced = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
-    if announced || headers.contains_key(header::TRANSFER_ENCODING) {
-        let close = [(header::CONNECTION, "close")];
-        return (StatusCode::PAYLOAD_TOO_LARGE, close, "a request here has no body\n").into_response();
-    }
-    next.run(request).await
-}
-
-/// Every answer is of this moment, and is what it says it is.
-async fn guard(response: Response) -> impl IntoResponse {
-    let headers: [(HeaderName, &str); 2] =
-        [(header::CACHE_CONTROL, "no-store"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
-    (headers, response)
 }
 
 async fn health(State(routes): State<Routes>) -> impl IntoResponse {

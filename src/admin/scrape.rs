@@ -1,14 +1,11 @@
-//! Answering scrapes: several at once share a rendering, each has only so much time, and there are only so many.
+//! Answers scrapes: a limited number at once, each within the scraper's timeout.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures::FutureExt as _;
-use futures::future::{BoxFuture, Shared};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -18,74 +15,27 @@ use crate::observe::metrics::{Endpoint, Format, ScrapeOutcome};
 #[cfg(test)]
 mod tests;
 
-/// Scrapes in flight at most. Fewer than there may be connections, so that health is still told when scrapes pile up.
+/// Renderings at once. Below the limit of connections, so that health is still answered when scrapes pile up.
 const MOST_AT_ONCE: usize = 16;
 
-/// For a scraper that names no timeout, or a longer one: Prometheus's own default.
+/// The limit for a scraper that names no timeout or a longer one: Prometheus's own default.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// What of a scraper's timeout is spent here. The rest is for the way there and back.
+/// The share of a scraper's timeout that is spent here. The network needs the rest.
 const SHARE_OF_TIMEOUT: f64 = 0.9;
 
 const TIMEOUT: &str = "x-prometheus-scrape-timeout-seconds";
 
-/// Makes the whole answer in a format.
-type Render = dyn Fn(Format) -> Vec<u8> + Send + Sync;
-
-/// A rendering that several scrapes wait for; `None` if it broke off.
-type Rendering = Shared<BoxFuture<'static, Option<Bytes>>>;
-
-/// Whoever scrapes.
+/// Renders the metrics and counts how each scrape ended.
 pub(super) struct Scrapes {
     endpoint: Endpoint,
-    render: Arc<Render>,
-    places: Semaphore,
-    /// One rendering at a time: it is all processor time, of which the orders shall have the most.
-    turn: Arc<Semaphore>,
-    /// Renderings that have not begun, at most one for each format.
-    next: Mutex<Vec<(Format, Rendering)>>,
+    render: Arc<dyn Fn(Format) -> Vec<u8> + Send + Sync>,
+    places: Arc<Semaphore>,
 }
 
 impl Scrapes {
-    /// Answers with what `render` makes, and tells `endpoint` of it.
     pub(super) fn new(endpoint: Endpoint, render: impl Fn(Format) -> Vec<u8> + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self {
-            endpoint,
-            render: Arc::new(render),
-            places: Semaphore::new(MOST_AT_ONCE),
-            turn: Arc::new(Semaphore::new(1)),
-            next: Mutex::default(),
-        })
-    }
-
-    /// What was rendered for a scrape that comes now. It shares a rendering only with scrapes that waited for their turn
-    /// with it, never one that has begun: whatever happened before it came is in its answer.
-    fn rendering(self: &Arc<Self>, format: Format) -> Rendering {
-        let mut next = self.next();
-        if let Some((_, rendering)) = next.iter().find(|(waiting, _)| *waiting == format) {
-            return rendering.clone();
-        }
-        // A task of its own: it goes on when whoever asked first gives up.
-        let rendering = tokio::spawn(Arc::clone(self).render_next(format));
-        let rendering = rendering.map(|rendered| rendered.ok().flatten()).boxed().shared();
-        next.push((format, rendering.clone()));
-        rendering
-    }
-
-    async fn render_next(self: Arc<Self>, format: Format) -> Option<Bytes> {
-        let turn = Arc::clone(&self.turn).acquire_owned().await.ok()?;
-        self.next().retain(|(waiting, _)| *waiting != format);
-        let render = Arc::clone(&self.render);
-        let rendered = tokio::task::spawn_blocking(move || {
-            // Kept also when all who asked have left: no second rendering begins beside one that hangs.
-            let _turn = turn;
-            Bytes::from(render(format))
-        });
-        rendered.await.ok()
-    }
-
-    fn next(&self) -> MutexGuard<'_, Vec<(Format, Rendering)>> {
-        self.next.lock().unwrap_or_else(PoisonError::into_inner)
+        Arc::new(Self { endpoint, render: Arc::new(render), places: Arc::new(Semaphore::new(MOST_AT_ONCE)) })
     }
 
     fn refuse(&self, outcome: ScrapeOutcome, status: StatusCode, why: String) -> Response {
@@ -96,35 +46,39 @@ impl Scrapes {
 
 /// Answers `GET /metrics`.
 pub(super) async fn metrics(State(scrapes): State<Arc<Scrapes>>, headers: HeaderMap) -> Response {
-    let Ok(_place) = scrapes.places.try_acquire() else {
-        let why =
-            format!("{MOST_AT_ONCE} scrapes are being answered already, as many as there may be; try again later\n");
+    let Ok(place) = Arc::clone(&scrapes.places).try_acquire_owned() else {
+        let why = format!("{MOST_AT_ONCE} scrapes are being answered already, which is the limit; try again later\n");
         return scrapes.refuse(ScrapeOutcome::Refused, StatusCode::SERVICE_UNAVAILABLE, why);
     };
     let _in_flight = scrapes.endpoint.begin();
     let accepted: Vec<&str> =
         headers.get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok()).collect();
-    let wanted = negotiate(&accepted.join(","));
+    let (format, content_type) = negotiate(&accepted.join(","));
+    let render = Arc::clone(&scrapes.render);
+    let rendering = tokio::task::spawn_blocking(move || {
+        // Held until the rendering ends, even after its scraper has left: renderings that hang don't pile up.
+        let _place = place;
+        render(format)
+    });
     let limit = limit(&headers);
-    match timeout(limit, scrapes.rendering(wanted.format)).await {
-        Ok(Some(body)) => {
+    match timeout(limit, rendering).await {
+        Ok(Ok(body)) => {
             scrapes.endpoint.ended(ScrapeOutcome::Ok);
-            ([(header::CONTENT_TYPE, wanted.content_type()), (header::VARY, "accept".to_owned())], body).into_response()
+            ([(header::CONTENT_TYPE, content_type.as_str()), (header::VARY, "accept")], body).into_response()
         }
-        Ok(None) => {
-            let why =
-                "the metrics could not be rendered: a collector broke off; the worker's log has more\n".to_owned();
+        Ok(Err(_)) => {
+            let why = "the metrics could not be rendered: a collector failed; see the worker's log\n".to_owned();
             scrapes.refuse(ScrapeOutcome::Failed, StatusCode::INTERNAL_SERVER_ERROR, why)
         }
         Err(_) => {
             let why =
-                format!("the metrics could not be rendered within {limit:?}, what the scraper's timeout leaves\n");
+                format!("the metrics could not be rendered within {limit:?}, the scraper's timeout less a tenth\n");
             scrapes.refuse(ScrapeOutcome::TimedOut, StatusCode::SERVICE_UNAVAILABLE, why)
         }
     }
 }
 
-/// For how long a scrape may wait: a little less than the scraper does.
+/// The time for one scrape: a little less than the scraper waits.
 fn limit(headers: &HeaderMap) -> Duration {
     let seconds = headers.get(TIMEOUT).and_then(|value| value.to_str().ok()?.parse().ok());
     let asked = seconds.filter(|seconds| *seconds > 0.0).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());

@@ -1,8 +1,8 @@
 //! Orders in Postgres, in the order API's own tables.
 //!
 //! Every transition is one statement over arrays: it locks its rows, passes over those that others have locked, repeats
-//! state and fence in the `WHERE` of the row it writes, and writes timeline and dead letters along. The SQL is in files of
-//! its own beside this one; each says what it guarantees.
+//! state and fence in the `WHERE` of the row it writes, and writes timeline and dead letters along. The SQL is in files
+//! of its own beside this one; each says what it guarantees.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -11,16 +11,13 @@ use async_trait::async_trait;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 
-use self::connection::Connections;
+use self::connection::{Connections, Parameter};
 use self::errors::Failure;
 use crate::WorkerId;
 use crate::config::SecretUrl;
-use crate::domain::order::OrderId;
 use crate::event::Observers;
 use crate::port::store::{
-    BeginRequest, Begun, BuriedLetter, Conclusion, ConnectionUse, DeadLetter, Decision, Inserted, LetterCount,
-    LetterFilter, NewOrder, OrderReport, OrderStore, Redriven, Renewal, Renewed, Resolution, StoreError, Summary,
-    TimelineEntry, Verdict,
+    BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, StoreError, Verdict,
 };
 
 mod audit;
@@ -28,18 +25,16 @@ mod begin;
 mod bisect;
 mod conclude;
 mod connection;
+mod dead_letters;
 mod errors;
-mod insert;
-mod letters;
+mod intake;
+mod reconciliation;
 mod reports;
 mod schema;
 mod timestamp;
 mod tls;
 
 pub use schema::migration_sql;
-
-/// Longest text kept as a note or detail, in characters.
-const DETAIL_CHARACTERS: usize = 1_000;
 
 /// How a [`PostgresStore`] works.
 #[derive(Debug, Clone)]
@@ -67,7 +62,8 @@ impl PostgresStore {
     ///
     /// The URL's parameters are libpq's, as far as `tokio-postgres` knows them. With `sslmode=require`, and with the
     /// default `prefer` where the server offers TLS, its certificate is verified against the system's trusted roots;
-    /// `verify-ca` and `verify-full` mean the same here. A statement may take 30 s. `observers` are told of its connections.
+    /// `verify-ca` and `verify-full` mean the same here. A statement may take 30 s. `observers` learn of each
+    /// new connection.
     ///
     /// # Errors
     /// [`StoreError::Refused`] if the URL can't be understood. A server that is down is no error here.
@@ -80,7 +76,12 @@ impl PostgresStore {
         })
     }
 
-    /// Turns a failure into an answer. Where something is missing, says what.
+    /// Runs one statement; see [`Connections::query`].
+    async fn query(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, StoreError> {
+        self.explain(self.connections.query(statement, parameters).await).await
+    }
+
+    /// Turns a failure into an error of the store, which names the tables and columns that are missing.
     async fn explain<T>(&self, answer: Result<T, Failure>) -> Result<T, StoreError> {
         match answer {
             Ok(value) => Ok(value),
@@ -107,62 +108,8 @@ impl OrderStore for PostgresStore {
         self.explain(conclude::conclude(self, conclusions).await).await
     }
 
-    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
-        self.explain(reports::bury(self, letters).await).await
-    }
-
-    async fn insert(&self, orders: &[NewOrder]) -> Result<Vec<Inserted>, StoreError> {
-        self.explain(insert::insert(&self.connections, orders).await).await
-    }
-
-    async fn summary(&self) -> Result<Summary, StoreError> {
-        self.explain(reports::summary(self).await).await
-    }
-
-    async fn order(&self, order_id: OrderId) -> Result<Option<OrderReport>, StoreError> {
-        self.explain(reports::order(self, order_id).await).await
-    }
-
-    async fn timeline(&self, order_id: OrderId) -> Result<Vec<TimelineEntry>, StoreError> {
-        self.explain(reports::timeline(self, order_id).await).await
-    }
-
-    async fn dead_letters(
-        &self,
-        filter: &LetterFilter,
-        after: i64,
-        limit: usize,
-    ) -> Result<Vec<BuriedLetter>, StoreError> {
-        self.explain(letters::dead_letters(self, filter, after, limit).await).await
-    }
-
-    async fn count_dead_letters(&self, filter: &LetterFilter) -> Result<LetterCount, StoreError> {
-        self.explain(letters::count_dead_letters(self, filter).await).await
-    }
-
-    async fn redrive(&self, letters: &[i64], decision: &Decision) -> Result<Vec<Redriven>, StoreError> {
-        self.explain(letters::redrive(self, letters, decision).await).await
-    }
-
-    async fn resolve(
-        &self,
-        letters: &[i64],
-        resolution: Resolution,
-        decision: &Decision,
-    ) -> Result<Vec<bool>, StoreError> {
-        self.explain(letters::resolve(self, letters, resolution, decision).await).await
-    }
-
-    async fn migrate(&self) -> Result<Vec<String>, StoreError> {
-        self.explain(schema::migrate(&self.connections).await).await
-    }
-
-    fn connections(&self) -> ConnectionUse {
-        self.connections.in_use()
-    }
-
-    async fn check(&self) -> Result<(), StoreError> {
-        schema::check(&self.connections).await
+    async fn insert_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
+        dead_letters::insert(self, letters).await
     }
 }
 
@@ -171,13 +118,13 @@ fn column<'a, T: FromSql<'a>>(row: &'a Row, name: &str) -> Result<T, Failure> {
     row.try_get(name).map_err(|error| Failure::Refused(format!("column `{name}` has an unexpected type: {error}")))
 }
 
-/// What a transition's statement met where an order's row should be.
+/// Whether a transition's statement found an order's row.
 enum Presence {
-    /// The row, which is ours to write until the statement ends.
+    /// It did, and has locked the row until it ends.
     Found,
-    /// A row that somebody else's transaction has locked.
+    /// Another transaction has locked the row.
     Locked,
-    /// Nothing.
+    /// There is no such row.
     Missing,
 }
 
@@ -192,7 +139,17 @@ impl Presence {
     }
 }
 
-/// A count as an `integer` column takes it.
+/// A count from a `bigint` column.
+fn count(rows: i64) -> u64 {
+    u64::try_from(rows).unwrap_or(0)
+}
+
+/// A number of attempts from an `integer` column.
+fn attempts(number: i32) -> u32 {
+    u32::try_from(number).unwrap_or(0)
+}
+
+/// A number for an `integer` column.
 fn small(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
@@ -200,9 +157,4 @@ fn small(number: u32) -> i32 {
 /// Postgres text can't hold NUL, and a text of ours is no reason to refuse a row.
 fn without_nul(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
-}
-
-/// A text for a person, cut to what is kept of it.
-fn detail(text: &str) -> String {
-    without_nul(text).chars().take(DETAIL_CHARACTERS).collect()
 }

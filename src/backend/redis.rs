@@ -15,17 +15,20 @@ use crate::WorkerId;
 use crate::config::SecretUrl;
 use crate::config::redis_url::RedisServers;
 use crate::event::Observers;
-use crate::port::queue::{Claimed, Depth, Disposition, Held, Queue, QueueError, Receipt, Settlement};
+use crate::port::queue::{
+    Claimed, Depth, Disposition, Producer, Queue, QueueError, QueueReports, Receipt, ReceiptState, Settlement,
+};
 use crate::testing::mutant::source;
 
 mod address;
-mod advice;
 mod cluster;
+mod configuration_warning;
+mod connect;
 mod connection;
 mod error;
-mod inventory;
 mod keys;
 mod lost_claims;
+mod maintenance;
 pub mod reply;
 mod sentinel;
 mod servers;
@@ -76,34 +79,38 @@ pub struct RedisQueue {
     /// Where the search for records without lease or retry goes on; see `recover.lua`.
     recovery_cursor: AtomicU64,
     lost_claims: LostClaims,
-    found_by_claims: inventory::FoundByClaims,
+    repaired_by_claims: maintenance::RepairedByClaims,
 }
 
-struct Scripts {
-    claim: Script,
-    renew: Script,
-    settle: Script,
-    recover: Script,
-    hand_back: Script,
-    depth: Script,
-    adopt: Script,
-    browse: Script,
-    prune: Script,
-}
+/// Declares the scripts, each with the functions in front that several share.
+macro_rules! scripts {
+    ($($name:ident),*) => {
+        struct Scripts {
+            $($name: Script,)*
+        }
 
-/// A script behind the functions that several share.
-macro_rules! script {
-    ($file:literal) => {
-        Script::new(&format!("{}\n{}", include_str!("redis/common.lua"), source!($file)))
+        impl Scripts {
+            fn new() -> Self {
+                let common = include_str!("redis/common.lua");
+                Self {
+                    $($name: Script::new(&format!(
+                        "{common}\n{}",
+                        source!(concat!("redis/", stringify!($name), ".lua"))
+                    )),)*
+                }
+            }
+        }
     };
 }
+scripts!(claim, renew, settle, recover, hand_back, depth, requeue_lost, browse, prune);
 
 impl RedisQueue {
-    /// Prepares the queue. Connects with the first call, so a server that is down is no error here. `observers` are told of
-    /// its connections.
+    /// Prepares the queue. Connects with the first call, so a server that is down is no error here. `observers` learn
+    /// of each new connection.
     ///
     /// # Errors
-    /// [`QueueError::Refused`] for a URL that leads to no Redis server, a key that can't be used, or a lease below 1 ms.
+    /// [`QueueError::Refused`] for a URL that leads to no Redis server, a key that can't be used, or a lease below 1
+    /// ms.
     pub fn connect(url: &SecretUrl, options: RedisQueueOptions, observers: Observers) -> Result<Self, QueueError> {
         let server = url.to_string();
         let found = RedisServers::of(url).map_err(|problem| QueueError::Refused(format!("{server}: {problem}")))?;
@@ -121,25 +128,23 @@ impl RedisQueue {
             worker: options.worker,
             connection: SharedConnection::new(Arc::clone(&servers)),
             wake_up: BlockingConnection::new(servers, LONGEST_WAIT),
-            scripts: Scripts {
-                claim: script!("redis/claim.lua"),
-                renew: script!("redis/renew.lua"),
-                settle: script!("redis/settle.lua"),
-                recover: script!("redis/recover.lua"),
-                hand_back: script!("redis/hand_back.lua"),
-                depth: script!("redis/depth.lua"),
-                adopt: script!("redis/adopt.lua"),
-                browse: script!("redis/browse.lua"),
-                prune: script!("redis/prune.lua"),
-            },
+            scripts: Scripts::new(),
             recovery_cursor: AtomicU64::new(0),
             lost_claims: LostClaims::default(),
-            found_by_claims: inventory::FoundByClaims::default(),
+            repaired_by_claims: maintenance::RepairedByClaims::default(),
         })
     }
 
+    async fn query(&self, command: &Cmd) -> Result<Value, QueueError> {
+        self.explained(self.connection.query(command).await).await
+    }
+
     async fn run(&self, script: &Script, command: &Cmd) -> Result<Value, QueueError> {
-        match self.connection.run(script, command).await {
+        self.explained(self.connection.run(script, command).await).await
+    }
+
+    async fn explained<T>(&self, answer: ::redis::RedisResult<T>) -> Result<T, QueueError> {
+        match answer {
             Ok(value) => Ok(value),
             Err(error) => Err(self.explain(&error).await),
         }
@@ -173,7 +178,7 @@ impl RedisQueue {
     async fn recover(&self) -> Result<(), QueueError> {
         let (cursor, found) = self.recover_page(self.recovery_cursor.load(Ordering::Relaxed), self.lease_ms).await?;
         self.recovery_cursor.store(cursor, Ordering::Relaxed);
-        self.found_by_claims.add_messages(found);
+        self.repaired_by_claims.add_messages(found);
         Ok(())
     }
 }
@@ -198,9 +203,9 @@ impl Queue for RedisQueue {
                 return Err(error);
             }
         };
-        let (claimed, oddities) = reply::claimed(answer, &token)?;
-        self.found_by_claims.add_schedules(oddities.dropped.unsigned_abs());
-        if oddities.unaccounted > 0 {
+        let (claimed, anomalies) = reply::claimed(answer, &token)?;
+        self.repaired_by_claims.add_schedules(anomalies.dropped.unsigned_abs());
+        if anomalies.unaccounted > 0 {
             // What was claimed counts more than what may be found; the next claim looks again.
             if let Err(error) = self.recover().await {
                 tracing::warn!(%error, "messages without a lease could not be recovered yet");
@@ -224,7 +229,7 @@ impl Queue for RedisQueue {
         }
     }
 
-    async fn renew(&self, receipts: &[Receipt]) -> Result<Vec<Held>, QueueError> {
+    async fn renew(&self, receipts: &[Receipt]) -> Result<Vec<ReceiptState>, QueueError> {
         let mut verdicts = Vec::with_capacity(receipts.len());
         for batch in receipts.chunks(LARGEST_BATCH) {
             let mut command = evalsha(&self.scripts.renew, &[&self.keys.inflight, &self.keys.leases]);
@@ -237,7 +242,7 @@ impl Queue for RedisQueue {
         Ok(verdicts)
     }
 
-    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Held>, QueueError> {
+    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<ReceiptState>, QueueError> {
         let mut verdicts = Vec::with_capacity(settlements.len());
         for batch in settlements.chunks(LARGEST_BATCH) {
             let keys = &self.keys;
@@ -276,7 +281,10 @@ impl Queue for RedisQueue {
             }
         }
     }
+}
 
+#[async_trait]
+impl Producer for RedisQueue {
     async fn push(&self, payloads: &[Vec<u8>]) -> Result<(), QueueError> {
         if payloads.is_empty() {
             return Ok(());
@@ -296,24 +304,22 @@ impl Queue for RedisQueue {
             }
             self.connection.transaction(&transaction).await
         };
-        match answer {
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.explain(&error).await),
-        }
+        self.explained(answer).await
     }
+}
 
+#[async_trait]
+impl QueueReports for RedisQueue {
     async fn depth(&self) -> Result<Depth, QueueError> {
         let command = evalsha(&self.scripts.depth, &[&self.keys.list, &self.keys.leases, &self.keys.retries]);
         reply::depth(self.run(&self.scripts.depth, &command).await?)
     }
 
-    async fn concern(&self) -> Result<Option<String>, QueueError> {
+    async fn configuration_warning(&self) -> Result<Option<String>, QueueError> {
         let mut command = ::redis::cmd("INFO");
         command.arg("memory");
-        match self.connection.query(&command).await {
-            Ok(memory) => Ok(advice::eviction(&self.server, &reply::text(memory)?)),
-            Err(error) => Err(self.explain(&error).await),
-        }
+        let memory = reply::text(self.query(&command).await?)?;
+        Ok(configuration_warning::eviction(&self.server, &memory))
     }
 }
 

@@ -3,25 +3,25 @@
 //! On its way a call passes the limits, then the circuit breaker; what failed is repeated later, as the retry budget
 //! allows. Nothing is ever sent twice in here: the engine repeats, with the same key.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::FutureExt;
+use parking_lot::Mutex;
 use reqwest::Request;
 use url::Url;
 
 use crate::config::HttpTarget;
 use crate::domain::order::{IdempotencyKey, Order};
 use crate::domain::retry;
-use crate::event::{Event, Observers};
+use crate::event::{FulfillerEvent, Observers};
 use crate::port::fulfiller::{Fulfiller, Outcome};
 
-use answer::{Answer, Asked, Meaning};
+use answer::{Answer, Meaning, RequestKind};
 use exchange::Exchange;
-use gate::{Gate, Refusal};
+use gate::{BreakerOpen, Gate};
 use limits::Limits;
-use memory::Memory;
+use pending_orders::PendingOrders;
 use request::Requests;
 use retry_budget::{Allowance, RetryBudget};
 
@@ -29,16 +29,17 @@ pub mod address;
 pub mod answer;
 pub mod breaker;
 mod client;
+mod error;
 mod exchange;
 mod gate;
 mod limits;
-mod memory;
+mod pending_orders;
 mod redaction;
 mod request;
 pub mod retry_budget;
 pub mod signature;
 
-pub use client::HttpFulfillerError;
+pub use error::HttpFulfillerError;
 
 /// Repeats each second that need not be earned by other calls.
 const REPEATS_FLOOR: f64 = 10.0;
@@ -68,7 +69,7 @@ pub struct HttpFulfiller {
     limits: Limits,
     gate: Gate,
     budget: Mutex<RetryBudget>,
-    memory: Memory,
+    pending_orders: PendingOrders,
     deadline: Duration,
     /// How long an accepted order is followed within a call.
     patience: Duration,
@@ -76,7 +77,7 @@ pub struct HttpFulfiller {
 }
 
 /// How one request of a call ended.
-enum Step {
+enum RequestResult {
     /// Not made: the limits or the breaker did not allow it.
     Withheld {
         reason: String,
@@ -89,7 +90,7 @@ enum Step {
 struct Made {
     exchange: Exchange,
     /// What the breaker makes of it, if it failed and calls are refused now.
-    refusal: Option<Refusal>,
+    open: Option<BreakerOpen>,
 }
 
 impl HttpFulfiller {
@@ -104,7 +105,7 @@ impl HttpFulfiller {
             limits: Limits::new(target.concurrency, target.rate, target.deadline / 2, observers.clone()),
             gate: Gate::new(observers.clone()),
             budget: Mutex::new(RetryBudget::new(allowance, Instant::now())),
-            memory: Memory::default(),
+            pending_orders: PendingOrders::default(),
             deadline: target.deadline,
             patience: target.patience,
             observers,
@@ -113,33 +114,39 @@ impl HttpFulfiller {
 
     /// Makes one request as soon as rate and breaker allow, which has to be before `send_by`. It is built, and signed,
     /// only then.
-    async fn step(&self, asked: Asked, build: impl FnOnce() -> Request, send_by: Instant, deadline: Instant) -> Step {
-        if !self.limits.turn(send_by).await {
-            return Step::Withheld { reason: no_room("--fulfiller-rate"), after: None };
+    async fn request(
+        &self,
+        kind: RequestKind,
+        build: impl FnOnce() -> Request,
+        send_by: Instant,
+        deadline: Instant,
+    ) -> RequestResult {
+        if !self.limits.acquire_rate(send_by).await {
+            return RequestResult::Withheld { reason: no_room("--fulfiller-rate"), after: None };
         }
         // Last, so that a probe waits for nothing.
         let pass = match self.gate.enter() {
             Ok(pass) => pass,
             Err(refused) => {
                 let reason = format!("circuit breaker open: {}", refused.reason);
-                return Step::Withheld { reason, after: Some(refused.retry_in) };
+                return RequestResult::Withheld { reason, after: Some(refused.retry_in) };
             }
         };
         let began = Instant::now();
-        let exchange = exchange::exchange(&self.requests, asked, build(), deadline).await;
-        self.observers.emit(Event::RequestEnded { class: exchange.class, took: began.elapsed() });
-        if asked == Asked::Order && exchange.was_sent() {
+        let exchange = exchange::exchange(&self.requests, kind, build(), deadline).await;
+        self.observers.emit(FulfillerEvent::RequestEnded { class: exchange.class, took: began.elapsed() });
+        if kind == RequestKind::Order && exchange.was_sent() {
             // Now, and not when it was sent: calls that hang for long earn their repeats, too.
-            self.budget().call(Instant::now());
+            self.budget.lock().call(Instant::now());
         }
         let answer = &exchange.answer;
-        let refusal = if answer.speaks_of_the_warehouse {
+        let open = if answer.counts_against_breaker {
             pass.fail(answer.meaning.reason().unwrap_or_default(), answer.retry_after)
         } else {
             pass.succeed();
             None
         };
-        Step::Made(Made { exchange, refusal })
+        RequestResult::Made(Made { exchange, open })
     }
 
     /// Asks at `url` until the order is done, or patience is at its end.
@@ -159,43 +166,43 @@ impl HttpFulfiller {
             }
             tokio::time::sleep(wait).await;
             pause = (pause * 2).min(SLOWEST_POLL);
-            match self.step(Asked::Status, || self.requests.status(&url, order, key), until, until).await {
-                Step::Made(made) if matches!(made.exchange.answer.meaning, Meaning::Accepted(_)) => {
+            match self.request(RequestKind::Status, || self.requests.status(&url, order, key), until, until).await {
+                RequestResult::Made(made) if matches!(made.exchange.answer.meaning, Meaning::Accepted(_)) => {
                     asked_pause = made.exchange.answer.retry_after;
                 }
-                step => return self.since_accepted(key, step),
+                result => return self.since_accepted(key, result),
             }
         }
     }
 
     /// Asks once about an order that was accepted at an earlier call.
     async fn ask_again(&self, order: &Order, key: &IdempotencyKey, url: Url, by: Instant) -> Outcome {
-        match self.step(Asked::Status, || self.requests.status(&url, order, key), by, by).await {
-            Step::Made(made) if matches!(made.exchange.answer.meaning, Meaning::Accepted(_)) => {
+        match self.request(RequestKind::Status, || self.requests.status(&url, order, key), by, by).await {
+            RequestResult::Made(made) if matches!(made.exchange.answer.meaning, Meaning::Accepted(_)) => {
                 self.not_done_yet(key, &url, made.exchange.answer.retry_after)
             }
-            step => self.since_accepted(key, step),
+            result => self.since_accepted(key, result),
         }
     }
 
     /// The order goes back to the queue, for longer each time, so that orders that are not done don't crowd out new ones.
     fn not_done_yet(&self, key: &IdempotencyKey, url: &Url, asked: Option<Duration>) -> Outcome {
-        let pause = doubled(FIRST_POLL, self.memory.accepted(key, url));
+        let pause = doubled(FIRST_POLL, self.pending_orders.accepted(key, url));
         let reason = "the warehouse accepted the order and is not done yet".to_owned();
         Outcome::InProgress { reason, after: asked.max(Some(pause)) }
     }
 
     /// What an answer about an accepted order makes of it: the warehouse has the order, so nothing says that it was not
     /// done, unless the warehouse says so.
-    fn since_accepted(&self, key: &IdempotencyKey, step: Step) -> Outcome {
-        let made = match step {
-            Step::Withheld { reason, after } => return Outcome::InProgress { reason, after },
-            Step::Made(made) => made,
+    fn since_accepted(&self, key: &IdempotencyKey, result: RequestResult) -> Outcome {
+        let made = match result {
+            RequestResult::Withheld { reason, after } => return Outcome::InProgress { reason, after },
+            RequestResult::Made(made) => made,
         };
         let answered = made.exchange.was_answered();
         if matches!(made.exchange.answer.meaning, Meaning::InProgress(_) | Meaning::Rejected(_)) {
             // Where the status can't be had there, the order is posted again.
-            self.memory.forget(key);
+            self.pending_orders.forget(key);
         }
         match self.outcome(key, made) {
             Outcome::Unavailable { reason, after } => Outcome::InProgress { reason, after },
@@ -206,11 +213,11 @@ impl HttpFulfiller {
 
     fn outcome(&self, key: &IdempotencyKey, made: Made) -> Outcome {
         let put_off = self.put_off(&made.exchange);
-        let Made { exchange: Exchange { answer: Answer { meaning, retry_after, .. }, .. }, refusal } = made;
+        let Made { exchange: Exchange { answer: Answer { meaning, retry_after, .. }, .. }, open } = made;
         let after = retry_after.max(put_off);
-        match (meaning, refusal) {
+        match (meaning, open) {
             (Meaning::Fulfilled { reference }, _) => {
-                self.memory.forget(key);
+                self.pending_orders.forget(key);
                 Outcome::Fulfilled { reference }
             }
             // Accepted orders are followed before it comes to this.
@@ -224,11 +231,11 @@ impl HttpFulfiller {
             (Meaning::Unavailable(reason), None) => Outcome::Unavailable { reason, after },
             (Meaning::Ambiguous(reason), None) => Outcome::Ambiguous { reason, after, spent: true },
             // All calls fail now: that says nothing about this order.
-            (Meaning::Failed(reason) | Meaning::Rejected(reason) | Meaning::Unavailable(reason), Some(refusal)) => {
-                Outcome::Unavailable { reason, after: after.max(Some(self.put_aside(key, refusal).0)) }
+            (Meaning::Failed(reason) | Meaning::Rejected(reason) | Meaning::Unavailable(reason), Some(open)) => {
+                Outcome::Unavailable { reason, after: after.max(Some(self.put_aside(key, open).0)) }
             }
-            (Meaning::Ambiguous(reason), Some(refusal)) => {
-                let (aside, spent) = self.put_aside(key, refusal);
+            (Meaning::Ambiguous(reason), Some(open)) => {
+                let (aside, spent) = self.put_aside(key, open);
                 Outcome::Ambiguous { reason, after: after.max(Some(aside)), spent }
             }
         }
@@ -238,12 +245,12 @@ impl HttpFulfiller {
     ///
     /// An order whose probe failed makes room for another one, for longer each time: else a few that the warehouse
     /// can't digest would be all it ever sees. And after [`FREE_PROBES`] they spend their attempts, so that it ends.
-    fn put_aside(&self, key: &IdempotencyKey, refusal: Refusal) -> (Duration, bool) {
-        if !refusal.of_a_probe {
-            return (refusal.wait, false);
+    fn put_aside(&self, key: &IdempotencyKey, open: BreakerOpen) -> (Duration, bool) {
+        if !open.of_a_probe {
+            return (open.wait, false);
         }
-        let before = self.memory.failed_as_probe(key);
-        (refusal.wait.max(doubled(PROBE_ASIDE, before)), before >= FREE_PROBES)
+        let before = self.pending_orders.failed_as_probe(key);
+        (open.wait.max(doubled(PROBE_ASIDE, before)), before >= FREE_PROBES)
     }
 
     /// Draws on the retry budget for a request that the warehouse saw and that will be repeated.
@@ -253,18 +260,14 @@ impl HttpFulfiller {
         if !repeated || !exchange.was_sent() {
             return None;
         }
-        let put_off = self.budget().put_off(Instant::now());
+        let put_off = self.budget.lock().put_off(Instant::now());
         if put_off.is_zero() {
             return None;
         }
         if retry_after.is_none_or(|asked| asked < put_off) {
-            self.observers.emit(Event::RepeatPutOff { after: put_off });
+            self.observers.emit(FulfillerEvent::RepeatPutOff { after: put_off });
         }
         Some(put_off)
-    }
-
-    fn budget(&self) -> std::sync::MutexGuard<'_, RetryBudget> {
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -275,15 +278,15 @@ impl Fulfiller for HttpFulfiller {
         let deadline = began + self.deadline;
         // What goes out later has too little time to be answered.
         let send_by = began + self.deadline / 2;
-        let Some(_place) = self.limits.place(send_by).await else {
+        let Some(_permit) = self.limits.acquire_concurrency(send_by).await else {
             return Outcome::Unavailable { reason: no_room("--fulfiller-concurrency"), after: None };
         };
-        if let Some(url) = self.memory.status_url(key) {
+        if let Some(url) = self.pending_orders.status_url(key) {
             return self.ask_again(order, key, url, deadline).await;
         }
-        match self.step(Asked::Order, || self.requests.order(order, key), send_by, deadline).await {
-            Step::Withheld { reason, after } => Outcome::Unavailable { reason, after },
-            Step::Made(made) => match made.exchange.answer.meaning {
+        match self.request(RequestKind::Order, || self.requests.order(order, key), send_by, deadline).await {
+            RequestResult::Withheld { reason, after } => Outcome::Unavailable { reason, after },
+            RequestResult::Made(made) => match made.exchange.answer.meaning {
                 Meaning::Accepted(url) => {
                     let until = deadline.min(Instant::now() + self.patience);
                     self.follow(order, key, url, made.exchange.answer.retry_after, until).await
@@ -295,10 +298,10 @@ impl Fulfiller for HttpFulfiller {
 
     async fn capacity(&self) -> usize {
         loop {
-            self.gate.room().await;
-            let within_limits = self.limits.room().await;
+            self.gate.capacity().await;
+            let within_limits = self.limits.capacity().await;
             // The breaker may have opened meanwhile.
-            if let Some(calls) = self.gate.room().now_or_never() {
+            if let Some(calls) = self.gate.capacity().now_or_never() {
                 return calls.min(within_limits);
             }
         }

@@ -1,4 +1,4 @@
-//! `completions`: for shells.
+//! `completions`: scripts for shells.
 
 use clap::{Args, Command};
 use clap_complete::Shell;
@@ -14,7 +14,7 @@ Examples:
   fulfillment-worker completions zsh > \"${fpath[1]}/_fulfillment-worker\"
   fulfillment-worker completions fish > ~/.config/fish/completions/fulfillment-worker.fish")]
 pub(super) struct Arguments {
-    /// Which shell
+    /// The shell
     #[arg(value_enum)]
     shell: Shell,
 }

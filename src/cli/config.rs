@@ -1,24 +1,24 @@
-//! `config`: what the options come to, and why.
+//! `config`: the value of each option, and its source.
 
 use clap::{ArgMatches, Args};
 use serde::Serialize;
 
 use super::failure::Failure;
 use super::output;
+use crate::config::Origins;
 use crate::config::environment::Environment;
-use crate::config::layers::Origins;
 use crate::config::options::{self, RunOptions};
 
-/// Print every option of `run` with its value and where it is from, secrets redacted, or what is wrong with them
+/// Print every option of `run` with its value and source, secrets redacted, or the first error
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   fulfillment-worker config
-      what `run` would start with here and now
+      the configuration that `run` would start with
   fulfillment-worker config --config worker.toml --json
-      the same for machines: one object with option, value and source for each option
+      the same for machines: an object with option, value and source for each option
 
-Takes all options of `run`.")]
+Takes all options of `run`; docs/CONFIGURATION.md describes them.")]
 pub(super) struct Arguments {
     /// Print JSON
     #[arg(long)]
@@ -52,10 +52,10 @@ pub(super) fn config(
             source: origins.of(option).to_string(),
         })
         .collect();
-    // Not an option of the file, but a variable all the same.
+    // Has a variable, though no key in the file.
     let known: Vec<String> = names.iter().cloned().chain(["config".to_owned()]).collect();
     for variable in environment.unknown(&known) {
-        output::note(&format!("note: {variable} is set in the environment, and no option is called so"));
+        output::note(&format!("note: no option has the name of the variable {variable}"));
     }
     if arguments.json { output::print_json(&lines) } else { output::print(&table(&lines)) }
 }

@@ -1,105 +1,133 @@
 //! Queue and store for commands that are no service.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use clap::Args;
 
 use super::failure::Failure;
 use super::output;
 use crate::WorkerId;
-use crate::config::{Backends, QueueTarget, StoreTarget};
-use crate::domain::retry;
-use crate::event::{Dependency, Event};
-use crate::port::store::OrderStore;
-use crate::service::backends::{self, Opened};
+use crate::config::options::BackendOptions;
+use crate::config::values::{self, Wait};
+use crate::config::{Backends, Origins, QueueTarget, StoreTarget};
+use crate::event::{Dependency, DependencyEvent};
+use crate::port::retrying::Retrying;
+use crate::port::store::StoreError;
+use crate::service::backends::{self, Opened, StoreRoles};
 
-/// How often it is said that something keeps us waiting.
-const SAY_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// How often a reason to wait is repeated.
+const REPEAT_AFTER: Duration = Duration::from_secs(5);
 
-/// Opens queue and store and waits for `wait` until both answer, saying what it waits for.
+/// Where queue and store are, and how long to wait for them.
+#[derive(Debug, Args)]
+pub(super) struct ConnectOptions {
+    /// How long to wait for a server that does not answer: a duration, or `forever`
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::wait)]
+    wait: Wait,
+
+    #[command(flatten)]
+    backends: BackendOptions,
+}
+
+impl ConnectOptions {
+    pub(super) fn resolve(&self, origins: &Origins) -> Result<Backends, Failure> {
+        Ok(self.backends.resolve(origins)?)
+    }
+
+    /// `None` waits without limit.
+    pub(super) fn wait(&self) -> Option<Duration> {
+        self.wait
+    }
+
+    /// Opens queue and store and waits until both answer. Creates no embedded database.
+    pub(super) async fn open(&self, origins: &Origins) -> Result<(Backends, Opened), Failure> {
+        let backends = self.resolve(origins)?;
+        store_file_exists(&backends)?;
+        if let QueueTarget::Sqlite(path) = &backends.queue {
+            file_exists("queue", path)?;
+        }
+        let opened = connect(&backends, false, self.wait()).await?;
+        Ok((backends, opened))
+    }
+
+    /// Opens the store alone and waits until it answers. Creates no embedded database.
+    pub(super) async fn open_store(&self, origins: &Origins) -> Result<(Backends, StoreRoles), Failure> {
+        let backends = self.resolve(origins)?;
+        store_file_exists(&backends)?;
+        let store = backends::open_store(&backends, &WorkerId::fresh())?;
+        until_answered(self.wait(), async || store.schema.check().await).await?;
+        Ok((backends, store))
+    }
+}
+
+/// Opens queue and store and waits until both answer, for at most `wait`; notes the reason to wait.
 pub(super) async fn connect(backends: &Backends, migrate: bool, wait: Option<Duration>) -> Result<Opened, Failure> {
-    if let Some(doubt) = doubt(backends) {
-        output::note(&format!("note: {doubt}"));
+    if let Some(warning) = configuration_warning(backends) {
+        output::note(&format!("note: {warning}"));
     }
     let opened = backends::open(backends, &WorkerId::fresh())?;
-    let (mut say_of_queue, mut say_of_store) = (patient_notes(), patient_notes());
-    let progress = |event: Event<'_>| match event {
-        Event::DependencyDown { dependency: Dependency::Queue, error, .. } => say_of_queue(error),
-        Event::DependencyDown { error, .. } => say_of_store(error),
+    let (mut note_queue, mut note_store) = (throttled_notice(), throttled_notice());
+    let progress = |event: DependencyEvent<'_>| match event {
+        DependencyEvent::Down { dependency: Dependency::Queue, error, .. } => note_queue(error),
+        DependencyEvent::Down { error, .. } => note_store(error),
         _ => {}
     };
     backends::wait_ready(&opened, migrate, wait, progress).await?;
     Ok(opened)
 }
 
-/// Opens the store alone, for a command that only looks at it, and waits for `wait` until it answers.
-pub(super) async fn store(backends: &Backends, wait: Option<Duration>) -> Result<Arc<dyn OrderStore>, Failure> {
-    if let StoreTarget::Sqlite(path) = &backends.store {
-        file_must_exist("store", path)?;
-    }
-    let store = backends::open_store(backends, &WorkerId::fresh())?;
-    let began = Instant::now();
-    let mut say = patient_notes();
-    let mut failures = 0;
-    loop {
-        let error = match store.check().await {
-            Ok(()) => return Ok(store),
-            Err(error) => error,
-        };
-        failures += 1;
-        match retry::dependency_pause(failures, began.elapsed(), wait) {
-            Some(pause) if error.is_transient() => {
-                say(&error.to_string());
-                tokio::time::sleep(pause).await;
-            }
-            _ => return Err(Failure::Work(error.to_string())),
-        }
-    }
+/// Repeats `call` until it succeeds, fails for good, or `wait` is over; notes the reason to wait.
+pub(super) async fn until_answered<T>(
+    wait: Option<Duration>,
+    call: impl AsyncFn() -> Result<T, StoreError>,
+) -> Result<T, Failure> {
+    let mut note = throttled_notice();
+    Retrying { limit: wait, ..Retrying::default() }
+        .until_answered(StoreError::is_transient, |error, _| note(&error.to_string()), |_| call())
+        .await
+        .map_err(Failure::work)
 }
 
-/// When only one of queue and store is embedded, one of two variables was most likely forgotten.
-pub(super) fn doubt(backends: &Backends) -> Option<String> {
+/// Warns when only one of queue and store is embedded: most likely the variable of the other one is missing.
+pub(super) fn configuration_warning(backends: &Backends) -> Option<String> {
     let Backends { queue, store, .. } = backends;
-    match (queue, store) {
-        (QueueTarget::Sqlite(_), StoreTarget::Postgres(_)) => Some(format!(
-            "the queue is embedded ({queue}) and the store is not ({store}); set --queue unless that is meant"
-        )),
-        (QueueTarget::Redis(_), StoreTarget::Sqlite(_)) => Some(format!(
-            "the store is embedded ({store}) and the queue is not ({queue}); set --store unless that is meant"
-        )),
-        _ => None,
-    }
+    let (embedded, other, option) = match (queue, store) {
+        (QueueTarget::Sqlite(_), StoreTarget::Postgres(_)) => {
+            (format!("queue is embedded ({queue})"), format!("store is not ({store})"), "queue")
+        }
+        (QueueTarget::Redis(_), StoreTarget::Sqlite(_)) => {
+            (format!("store is embedded ({store})"), format!("queue is not ({queue})"), "store")
+        }
+        _ => return None,
+    };
+    Some(format!("the {embedded} and the {other}; set --{option} unless you mean it"))
 }
 
-/// Passes on what keeps us waiting, the same thing not more than every few seconds.
-pub(super) fn patient_notes() -> impl FnMut(&str) {
-    let mut said: Option<(String, Instant)> = None;
+/// Notes a reason to wait, the same one at most every few seconds.
+pub(super) fn throttled_notice() -> impl FnMut(&str) {
+    let mut last: Option<(String, Instant)> = None;
     move |problem| {
-        let again = said.as_ref().is_none_or(|(last, at)| last != problem || at.elapsed() >= SAY_AGAIN_AFTER);
-        if again {
+        if last.as_ref().is_none_or(|(noted, at)| noted != problem || at.elapsed() >= REPEAT_AFTER) {
             output::note(&format!("waiting: {problem}"));
-            said = Some((problem.to_owned(), Instant::now()));
+            last = Some((problem.to_owned(), Instant::now()));
         }
     }
 }
 
-/// For commands that only look: an embedded database that isn't there would be made by opening it.
-pub(super) fn must_exist(backends: &Backends) -> Result<(), Failure> {
-    if let StoreTarget::Sqlite(path) = &backends.store {
-        file_must_exist("store", path)?;
+fn store_file_exists(backends: &Backends) -> Result<(), Failure> {
+    match &backends.store {
+        StoreTarget::Sqlite(path) => file_exists("store", path),
+        StoreTarget::Postgres(_) => Ok(()),
     }
-    if let QueueTarget::Sqlite(path) = &backends.queue {
-        file_must_exist("queue", path)?;
-    }
-    Ok(())
 }
 
-fn file_must_exist(option: &str, path: &Path) -> Result<(), Failure> {
+fn file_exists(option: &str, path: &Path) -> Result<(), Failure> {
     if path.exists() {
         return Ok(());
     }
     Err(Failure::Work(format!(
-        "embedded database {} does not exist; name another with --{option}, or make it with `run` or `submit`",
+        "embedded database {} does not exist; name another with --{option}, or create it with `run` or `submit`",
         path.display()
     )))
 }

@@ -1,10 +1,10 @@
-//! `dead`: the messages that were given up, for a person to look at, retry or discard.
+//! `dead`: dead letters, for a person to look at, retry or discard.
 
 use clap::{Args, Subcommand};
 
 use super::failure::Failure;
+use crate::config::Origins;
 use crate::config::environment::Environment;
-use crate::config::layers::Origins;
 
 mod discard;
 pub(super) mod letter;
@@ -14,17 +14,17 @@ mod retry;
 mod selection;
 mod show;
 
-/// Look at dead letters, put them back to work, or close them
+/// Look at dead letters, retry them, or discard them
 #[derive(Debug, Args)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 #[command(after_long_help = "\
 Examples:
-  fulfillment-worker dead list                                     what waits for a decision
-  fulfillment-worker dead show 7                                   one letter, with its message
-  fulfillment-worker dead retry 7 --why 'back in stock'            put its order back to work
-  fulfillment-worker dead discard 7 --why 'refunded by hand'       nothing more is to be done
+  fulfillment-worker dead list                                     list those without a decision
+  fulfillment-worker dead show 7                                   show one with its message
+  fulfillment-worker dead retry 7 --why 'back in stock'            retry its order
+  fulfillment-worker dead discard 7 --why 'refunded by hand'       close it
 
-A letter is never deleted: who decided what, when and why stays with it.")]
+Dead letters are never deleted: each keeps the decision, its time, its author and the reason.")]
 pub(super) struct Arguments {
     #[command(subcommand)]
     command: Command,

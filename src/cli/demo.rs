@@ -12,17 +12,19 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::failure::Failure;
-use super::{output, run};
+use super::output;
 use crate::WorkerId;
-use crate::cli::signals;
 use crate::config::values::{self, Latency};
 use crate::config::{
     Backends, FulfillerTarget, HttpTarget, LogFormat, LogSettings, Origin, Propagation, QueueTarget, SecretUrl,
     Settings, StoreTarget,
 };
 use crate::domain::retry::{RetryPolicy, WhenAmbiguous};
+use crate::observe::logging;
+use crate::operations::plural;
 use crate::service::Service;
 use crate::service::backends::{self, Opened, StartError};
+use crate::service::drain_on_signals;
 
 mod feed;
 mod progress;
@@ -33,21 +35,20 @@ use tally::Tally;
 
 /// Watch real orders flow, with nothing installed
 ///
-/// Store and queue are embedded in a temporary folder that is removed at the end. Real orders of a gift shop are
-/// submitted at a steady rate and posted to a reference warehouse in the same process. A few percent of the calls go
-/// wrong, half of them after the warehouse has shipped, so that retries can be seen, and that none ships twice. Ctrl-C
-/// drains and prints a summary.
+/// Embeds queue and store in a temporary folder and removes it at the end. Submits real orders of a gift shop at a
+/// steady rate and posts them to a reference warehouse in the same process. A few percent of the calls fail, half of
+/// them after the warehouse has shipped: retries show, and no order ships twice. Ctrl-C drains and prints a summary.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   fulfillment-worker demo
       then, in another terminal: curl localhost:2112/metrics
   fulfillment-worker demo --orders 200
-      ends by itself after 200 orders
+      ends after 200 orders
   fulfillment-worker demo --rate 2000 --concurrency 5000
       a busy day")]
 pub(super) struct Arguments {
-    /// End by itself after so many orders
+    /// End after this number of orders
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     orders: Option<u64>,
 
@@ -55,7 +56,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     rate: u64,
 
-    /// Where metrics and health are served
+    /// Address to listen on, for metrics, health and the page
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:2112", value_parser = values::address)]
     listen: SocketAddr,
 
@@ -63,44 +64,45 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     concurrency: u32,
 
-    /// How long the warehouse takes for an order, each value equally likely: LOW..HIGH, or 0 for no time
+    /// Time that the warehouse takes for an order, uniformly distributed: LOW..HIGH, or 0 for none
     #[arg(long, value_name = "LOW..HIGH", default_value = "500ms..2s", value_parser = values::latency)]
     simulate_latency: Latency,
 
-    /// Share of calls that go wrong, from 0 to 1: half of them fail, and half are carried out but lose their answer
+    /// Share of calls that fail, from 0 to 1: half of them before the warehouse ships, half after
     #[arg(long, value_name = "SHARE", default_value = "0.05", value_parser = values::share)]
     simulate_failures: f64,
 
-    /// What is logged besides the progress: a level or a filter, such as `info`
+    /// Log filter, besides the progress: a level, or one such as `warn,fulfillment_worker=debug`
     #[arg(long, value_name = "FILTER", default_value = "error", value_parser = values::log_filter)]
     log: String,
 }
 
 pub(super) async fn demo(arguments: Arguments) -> Result<(), Failure> {
-    let log = run::start_logging(&LogSettings {
+    let log = logging::start(&LogSettings {
         format: Some(LogFormat::Text),
         filter: arguments.log.clone(),
         filter_origin: Origin::CommandLine,
-    })?;
+    })
+    .map_err(Failure::work)?;
     let folder = tempfile::Builder::new()
         .prefix("fulfillment-demo-")
         .tempdir()
-        .map_err(|error| Failure::Work(format!("no temporary folder could be made: {error}")))?;
+        .map_err(|error| Failure::Work(format!("can't create a temporary folder: {error}")))?;
     let stop_warehouse = CancellationToken::new();
     let _stopped_in_the_end = stop_warehouse.clone().drop_guard();
     let (warehouse, url) = open_warehouse(&arguments, stop_warehouse).await?;
     let settings = settings(&arguments, &folder.path().join("demo.db"), url);
     let backends = settings.backends.clone();
     let tally = Arc::new(Tally::default());
-    let drain = signals::on_signals().map_err(|error| Failure::Work(error.to_string()))?;
+    let drain = drain_on_signals()?;
     let mut engine = tokio::spawn(Service::new(settings).log(log).observer(tally.clone()).run(drain.clone()));
     tokio::select! {
         () = tally.started() => {}
         ended = &mut engine => return finished(ended),
     }
     output::print(&format!(
-        "Real orders of a gift shop, {} a second; store and queue embedded in {}\n\
-         Page     http://{listen}/\nMetrics  http://{listen}/metrics\nCtrl-C drains and ends.",
+        "Real orders of a gift shop, {} per second; queue and store embedded in {}\n\
+         Page     http://{listen}/\nMetrics  http://{listen}/metrics\nCtrl-C drains and exits.",
         arguments.rate,
         folder.path().display(),
         listen = arguments.listen,
@@ -119,7 +121,7 @@ pub(super) async fn demo(arguments: Arguments) -> Result<(), Failure> {
     };
     drain.cancel();
     let took = began.elapsed();
-    let fed = feeding.await.map_err(|error| Failure::Work(format!("submitting ended badly: {error}")))?;
+    let fed = feeding.await.map_err(|error| Failure::Work(format!("submitting panicked: {error}")))?;
     finished(engine.await)?;
     progress.end().await;
     fed?;
@@ -136,20 +138,17 @@ async fn open_warehouse(
     let latency = warehouse::Latency { shortest, longest };
     let behaviour = Behaviour { latency, errors: half, cut_after: half, ..Behaviour::default() };
     let warehouse = Arc::new(Warehouse::open(warehouse::Settings { behaviour, ..warehouse::Settings::default() })?);
-    let no_port = |error| Failure::Work(format!("no port for the demo's warehouse: {error}"));
+    let no_port = |error| Failure::Work(format!("the demo's warehouse can't listen: {error}"));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(no_port)?;
     let address = listener.local_addr().map_err(no_port)?;
-    let url = Url::parse(&format!("http://{address}/shipments")).map_err(|error| Failure::Work(error.to_string()))?;
+    let url = Url::parse(&format!("http://{address}/shipments")).map_err(Failure::work)?;
     tokio::spawn(warehouse.clone().serve(listener, stop));
     Ok((warehouse, SecretUrl::new(url)))
 }
 
 fn warehouse_summary(stats: &Stats) -> String {
-    let twice = match stats.double_effects {
-        0 => "none".to_owned(),
-        orders => orders.to_string(),
-    };
-    format!("The warehouse had {} calls and shipped {} orders, {twice} of them twice.", stats.calls, stats.effects)
+    let (calls, shipped) = (plural(stats.calls, "call"), plural(stats.effects, "order"));
+    format!("The warehouse answered {calls} and shipped {shipped}, {} of them twice.", stats.double_effects)
 }
 
 fn settings(arguments: &Arguments, database: &Path, warehouse: SecretUrl) -> Settings {
@@ -182,7 +181,7 @@ fn settings(arguments: &Arguments, database: &Path, warehouse: SecretUrl) -> Set
     }
 }
 
-/// Ends early, and ends the demo, when an order can't be submitted.
+/// Ends the demo when an order can't be submitted.
 async fn feed_until_stopped(
     backends: Backends,
     rate: u64,
@@ -202,6 +201,6 @@ async fn feed_until_stopped(
 }
 
 fn finished(engine: Result<Result<(), StartError>, tokio::task::JoinError>) -> Result<(), Failure> {
-    engine.map_err(|error| Failure::Work(format!("the worker ended badly: {error}")))??;
+    engine.map_err(|error| Failure::Work(format!("the worker panicked: {error}")))??;
     Ok(())
 }

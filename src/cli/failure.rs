@@ -1,63 +1,26 @@
-//! Why a command ended without having done what it was asked, and the exit code that tells so.
+//! Why a command ended without having done its work.
 
-use std::io;
-use std::process::ExitCode;
+use std::fmt;
 
-use super::output;
 use crate::config::ConfigError;
-use crate::config::redact;
 use crate::service::backends::StartError;
-
-/// Exit codes as the contract has them.
-const FAILED_AT_WORK: u8 = 1;
-const WRONG_USAGE: u8 = 2;
 
 #[derive(Debug)]
 pub(super) enum Failure {
     /// clap's own errors, and what it shows for `--help` and `--version`.
     Clap(clap::Error),
-    /// Wrong usage, configuration or input.
+    /// Wrong usage, configuration or input: exit code 2.
     Usage(String),
-    /// Failed at work.
+    /// Failed at work: exit code 1.
     Work(String),
-    /// Whoever read our output has had enough, as `head` has: no error.
+    /// The reader of our output has closed it, as `head` does. No error.
     OutputClosed,
 }
 
 impl Failure {
-    /// Says it on standard error, and gives the exit code.
-    pub(super) fn report(self) -> ExitCode {
-        match self {
-            Self::OutputClosed => ExitCode::SUCCESS,
-            Self::Usage(message) => {
-                output::error(&message);
-                ExitCode::from(WRONG_USAGE)
-            }
-            Self::Work(message) => {
-                output::error(&message);
-                ExitCode::from(FAILED_AT_WORK)
-            }
-            Self::Clap(error) => {
-                let text = error.render().to_string();
-                let shown = redact::user_info(&text);
-                // An error quotes what was typed; help and version quote nothing.
-                if error.use_stderr() && shown != text {
-                    output::note(shown.trim_end());
-                } else {
-                    // With colours. Where nobody can read it, nothing can be done about it.
-                    let _ = error.print();
-                }
-                ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(WRONG_USAGE))
-            }
-        }
-    }
-
-    /// From writing to standard output.
-    pub(super) fn of_output(error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe => Self::OutputClosed,
-            _ => Self::Work(format!("can't write to standard output: {error}")),
-        }
+    /// At work, for the reason that `error` gives.
+    pub(super) fn work(error: impl fmt::Display) -> Self {
+        Self::Work(error.to_string())
     }
 }
 
@@ -73,7 +36,7 @@ impl From<StartError> for Failure {
             StartError::Fulfiller(_) | StartError::Traces(_) | StartError::Lacking(..) => {
                 Self::Usage(error.to_string())
             }
-            _ => Self::Work(error.to_string()),
+            _ => Self::work(error),
         }
     }
 }

@@ -30,7 +30,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:2112", value_parser = values::address)]
     listen: SocketAddr,
 
-    /// TOML file with options as keys; FULFILLMENT_CONFIG in the environment
+    /// TOML file with options as keys
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }

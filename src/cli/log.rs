@@ -1,4 +1,4 @@
-//! `log`: shows or changes what the running worker logs.
+//! `log`: shows or changes the log filter of the running worker.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,25 +11,25 @@ use super::output;
 use super::worker_client::{Request, ask, of_this_machine};
 use crate::config::values;
 
-/// Show what the running worker logs and who said so, or change it, without a restart
+/// Show the log filter of the running worker and its source, or change it without a restart
 ///
-/// Asks /log on the port of --listen, which answers on this machine only. A change lasts until the next one or the end of
-/// the process, or for a time. It is logged itself.
+/// Calls /log on the port of --listen, which answers on this machine only. A change lasts until the next one, until the
+/// process ends, or for a given time. The worker logs each change.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   fulfillment-worker log
-      what is logged now
+      the filter in force
   fulfillment-worker log info,fulfillment_worker=debug --for 10m
-      what happens to each order, for ten minutes
+      every step of every order, for ten minutes
   docker compose exec worker fulfillment-worker log debug --for 1m
       in a container")]
 pub(super) struct Arguments {
-    /// What to log from now on: a level, or a filter such as `warn,fulfillment_worker=debug`
+    /// The new filter: a level, or one such as `warn,fulfillment_worker=debug`
     #[arg(value_name = "FILTER", value_parser = values::log_filter)]
     filter: Option<String>,
 
-    /// For how long, from 1s to 1day; without it until it is changed again
+    /// How long the change lasts, from 1s to 1day; until the next change if not set
     #[arg(long = "for", value_name = "DURATION", requires = "filter", value_parser = values::log_change)]
     limit: Option<Duration>,
 
@@ -37,7 +37,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:2112", value_parser = values::address)]
     listen: SocketAddr,
 
-    /// TOML file with options as keys; FULFILLMENT_CONFIG in the environment
+    /// TOML file with options as keys
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }

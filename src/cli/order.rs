@@ -1,27 +1,29 @@
-//! `order`: one order, from its row and its timeline.
+//! `order`: the row and the timeline of one order.
 
 use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
 
+use super::connect::ConnectOptions;
 use super::dead::letter;
 use super::failure::Failure;
-use super::{connect, output};
-use crate::config::layers::Origins;
-use crate::config::options::BackendOptions;
-use crate::config::values::{self, Patience};
+use super::output;
+use crate::config::Origins;
 use crate::domain::order::{IdempotencyKey, OrderId, iso_8601};
-use crate::port::store::{BuriedLetter, LetterFilter, OrderReport, OrderStore, StoreError, TimelineEntry};
+use crate::port::dead_letters::{DeadLetterFilter, StoredDeadLetter};
+use crate::port::reports::{OrderReport, TimelineEntry};
+use crate::port::store::StoreError;
+use crate::service::backends::StoreRoles;
 
-/// Show one order: its row, and every step that it took
+/// Show one order: its row and its timeline
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   fulfillment-worker order 7
   fulfillment-worker order 7 --json | jq -r '.timeline[] | [.at, .state, .note] | @tsv'
 
-Times are the database's own, without a zone as its columns have none; ages are by its clock.
+Times are the database's, without a zone, as in its columns; ages are by its clock.
 
 JSON: order_id, state, product_id, product, quantity, created_at, age_seconds, updated_at, idle_seconds,
 idempotency_key, timeline[].{at,state,attempt,worker,correlation_id,note}, dead_letters[] as of `dead list`.")]
@@ -34,41 +36,35 @@ pub(super) struct Arguments {
     #[arg(long)]
     json: bool,
 
-    /// How long to wait for the store: a duration, or `forever`
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::patience)]
-    wait: Patience,
-
     #[command(flatten)]
-    backends: BackendOptions,
+    connect: ConnectOptions,
 }
 
 pub(super) async fn order(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
-    let backends = arguments.backends.resolve(origins)?;
-    let store = connect::store(&backends, arguments.wait.limit()).await?;
-    let history =
-        History::of(&*store, OrderId(arguments.id)).await.map_err(|error| Failure::Work(error.to_string()))?;
+    let (backends, store) = arguments.connect.open_store(origins).await?;
+    let history = History::of(&store, OrderId(arguments.id)).await.map_err(Failure::work)?;
     let Some(history) = history else {
-        return Err(Failure::Work(format!("there is no order {} in {}", arguments.id, backends.store)));
+        return Err(Failure::Work(format!("order {} does not exist in {}", arguments.id, backends.store)));
     };
     if arguments.json { output::print_json(&history.json()) } else { output::print(&history.text()) }
 }
 
-/// Dead letters shown of an order, the oldest ones. It has as many as it failed after redrives.
+/// Dead letters shown of an order, oldest first. Each redrive that fails adds one.
 const MOST_LETTERS: usize = 1_000;
 
-/// All there is to know of an order.
+/// An order, its timeline and its dead letters.
 struct History {
     order: OrderReport,
     timeline: Vec<TimelineEntry>,
-    letters: Vec<BuriedLetter>,
+    letters: Vec<StoredDeadLetter>,
 }
 
 impl History {
-    async fn of(store: &dyn OrderStore, id: OrderId) -> Result<Option<Self>, StoreError> {
-        let Some(order) = store.order(id).await? else { return Ok(None) };
-        let of_order = LetterFilter { order_id: Some(id), ..LetterFilter::default() };
-        let letters = store.dead_letters(&of_order, 0, MOST_LETTERS).await?;
-        Ok(Some(Self { order, timeline: store.timeline(id).await?, letters }))
+    async fn of(store: &StoreRoles, id: OrderId) -> Result<Option<Self>, StoreError> {
+        let Some(order) = store.reports.order(id).await? else { return Ok(None) };
+        let of_order = DeadLetterFilter { order_id: Some(id), ..DeadLetterFilter::default() };
+        let letters = store.dead_letters.list(&of_order, 0, MOST_LETTERS).await?;
+        Ok(Some(Self { order, timeline: store.reports.timeline(id).await?, letters }))
     }
 
     fn key(&self) -> String {
@@ -106,7 +102,7 @@ impl History {
         ];
         lines.extend(self.timeline.iter().map(entry_in_words));
         if self.timeline.is_empty() {
-            lines.push("  nothing is kept of it".to_owned());
+            lines.push("  empty".to_owned());
         }
         if !self.letters.is_empty() {
             lines.push("dead letters".to_owned());

@@ -7,21 +7,20 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
+use super::connect::{ConnectOptions, throttled_notice};
 use super::failure::Failure;
-use super::{connect, output};
-use crate::cli::signals;
+use super::output;
 use crate::config::Backends;
-use crate::config::layers::Origins;
-use crate::config::options::BackendOptions;
-use crate::config::values::{self, Patience};
+use crate::config::Origins;
 use crate::port::queue::Depth;
-use crate::port::store::Summary;
+use crate::port::reports::Summary;
 use crate::service::backends::Opened;
+use crate::service::drain_on_signals;
 
 /// Clears the screen from its upper left corner on.
 const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 
-/// Show how full the queue is, how many orders are in which state, and how old the oldest are
+/// Show the length of the queue, the orders in each state, and the age of the oldest
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -30,46 +29,40 @@ Examples:
   fulfillment-worker status --json | jq .queue.waiting
 
 JSON: queue.{waiting,in_flight,retrying}, orders.{pending,processing,fulfilled,failed,…}, dead_letters,
-oldest_pending_seconds, oldest_processing_seconds (null if there is none).")]
+oldest_pending_seconds, oldest_processing_seconds (null without such an order).")]
 pub(super) struct Arguments {
     /// Print one line of JSON
     #[arg(long)]
     json: bool,
 
-    /// Print again every so many seconds
+    /// Print again at this interval
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
           value_parser = clap::value_parser!(u64).range(1..=3600))]
     watch: Option<u64>,
 
-    /// How long to wait for queue and store: a duration, or `forever`
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::patience)]
-    wait: Patience,
-
     #[command(flatten)]
-    backends: BackendOptions,
+    connect: ConnectOptions,
 }
 
 pub(super) async fn status(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
-    let backends = arguments.backends.resolve(origins)?;
-    connect::must_exist(&backends)?;
-    let opened = connect::connect(&backends, false, arguments.wait.limit()).await?;
+    let (backends, opened) = arguments.connect.open(origins).await?;
     let Some(seconds) = arguments.watch else {
         let report = Report::of(&opened).await.map_err(Failure::Work)?;
         return output::print(&show(&report, &backends, arguments.json)?);
     };
-    let stop = signals::on_signals().map_err(|error| Failure::Work(error.to_string()))?;
+    let stop = drain_on_signals()?;
     let watching = watch(&opened, &backends, arguments.json, Duration::from_secs(seconds));
     stop.run_until_cancelled(watching).await.unwrap_or(Ok(()))
 }
 
-/// Until the output is closed or the future dropped. A server that is away for a while is no reason to end.
+/// Ends when the output is closed or the future dropped, and outlives an outage of a server.
 async fn watch(opened: &Opened, backends: &Backends, json: bool, every: Duration) -> Result<(), Failure> {
     let clear = if io::stdout().is_terminal() && !json { CLEAR } else { "" };
-    let mut say = connect::patient_notes();
+    let mut note = throttled_notice();
     loop {
         match Report::of(opened).await {
             Ok(report) => output::print(&format!("{clear}{}", show(&report, backends, json)?))?,
-            Err(error) => say(&error),
+            Err(error) => note(&error),
         }
         tokio::time::sleep(every).await;
     }
@@ -94,10 +87,10 @@ struct QueueReport {
 }
 
 impl Report {
-    /// The error says whether queue or store gave it.
+    /// The error names queue or store.
     async fn of(opened: &Opened) -> Result<Self, String> {
-        let depth = opened.queue.depth().await.map_err(|error| error.to_string())?;
-        let summary = opened.store.summary().await.map_err(|error| error.to_string())?;
+        let depth = opened.queue.reports.depth().await.map_err(|error| error.to_string())?;
+        let summary = opened.store.reports.summary().await.map_err(|error| error.to_string())?;
         Ok(Self::new(depth, summary))
     }
 
@@ -114,11 +107,7 @@ impl Report {
 }
 
 fn show(report: &Report, backends: &Backends, json: bool) -> Result<String, Failure> {
-    if json {
-        serde_json::to_string(report).map_err(|error| Failure::Work(error.to_string()))
-    } else {
-        Ok(table(report, backends))
-    }
+    if json { serde_json::to_string(report).map_err(Failure::work) } else { Ok(table(report, backends)) }
 }
 
 fn table(report: &Report, backends: &Backends) -> String {

@@ -1,4 +1,4 @@
-//! `submit`: puts orders in, as an order API would.
+//! `submit`: submits orders as an order API would.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -6,36 +6,39 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
+use super::connect::{self, ConnectOptions};
 use super::failure::Failure;
-use super::{connect, output};
-use crate::cli::signals;
-use crate::config::layers::Origins;
-use crate::config::options::BackendOptions;
-use crate::config::values::{self, Migrate, Patience};
+use super::output;
+use crate::config::Origins;
+use crate::config::values::Migrate;
+use crate::domain::label::Label;
 use crate::operations::import::submit::{self, BATCH};
 use crate::operations::import::{Columns, Field, Format};
+use crate::operations::plural;
 use crate::service::backends::Opened;
+use crate::service::drain_on_signals;
 
 mod collect;
 mod rejects;
 
 use collect::Collected;
 
-/// Put orders in, as an order API would: the row, then the message
+/// Submit orders as an order API would: first the row, then the message
 ///
-/// Reads CSV (with a line of column names) or JSON Lines. Products are made by name if they are missing. All or
-/// nothing: with a line that is no order, each such line is printed with the reason and nothing is submitted.
+/// Reads CSV (with a line of column names) or JSON Lines. Creates missing products by name. All or nothing: if a line
+/// is invalid, it prints each invalid line with the reason and submits nothing.
 ///
 /// An order has a product (at most 255 characters), a quantity (1 to 2147483647), and optionally a price (0 to
-/// 99999999.99, for a product that has to be made) and a correlation_id.
+/// 99999999.99, for a product to create) and a correlation_id.
 #[derive(Debug, Args)]
+#[command(mut_arg("wait", |wait| wait.default_value("30s")))]
 #[command(after_long_help = "\
 Examples:
   fulfillment-worker submit orders.csv
-      a file with columns `product` and `quantity`, and maybe `price` and `correlation_id`
+      from a file with columns `product` and `quantity`, optionally `price` and `correlation_id`
   fulfillment-worker submit online-retail.csv --column product=Description --column quantity=Quantity \\
         --column price=UnitPrice --column correlation_id=InvoiceNo --skip-invalid --rejects rejects.csv
-      other column names; lines that are no orders (returns, say) go to rejects.csv with the reason
+      other column names; invalid lines (returns, for example) go to rejects.csv with the reason
   echo '{\"product\":\"Cup\",\"quantity\":3}' | fulfillment-worker submit - --format jsonl
       from another program")]
 pub(super) struct Arguments {
@@ -43,20 +46,19 @@ pub(super) struct Arguments {
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 
-    /// How the files are written; by default as they are called (.csv, .jsonl, .ndjson), and csv for `-`
+    /// Format of the files; by default from their names (.csv, .jsonl, .ndjson), and csv for `-`
     #[arg(long, value_enum)]
     format: Option<Format>,
 
-    /// Which column or key holds a field, where it isn't called like it; fields: product, quantity, price,
-    /// correlation_id
+    /// Column or key that holds a field, if it has another name; fields: product, quantity, price, correlation_id
     #[arg(long = "column", value_name = "FIELD=COLUMN", value_parser = column)]
     columns: Vec<(Field, String)>,
 
-    /// Submit the good lines even if others are no orders
+    /// Submit the valid lines and skip the invalid ones
     #[arg(long)]
     skip_invalid: bool,
 
-    /// Write the lines that are no orders to a file, as they were and with the reason
+    /// Write each invalid line to this file, unchanged and with the reason
     #[arg(long, value_name = "FILE", requires = "skip_invalid")]
     rejects: Option<PathBuf>,
 
@@ -68,22 +70,18 @@ pub(super) struct Arguments {
     #[arg(long)]
     json: bool,
 
-    /// Make or update the worker's own tables before, or leave that to `migrate`
+    /// Create or update the worker's own tables first, or leave that to `migrate`
     #[arg(long, value_enum, default_value_t = Migrate::Auto)]
     migrate: Migrate,
 
-    /// How long to wait for queue and store: a duration, or `forever`
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::patience)]
-    wait: Patience,
-
     #[command(flatten)]
-    backends: BackendOptions,
+    connect: ConnectOptions,
 }
 
 fn column(text: &str) -> Result<(Field, String), String> {
     let (field, column) = text.split_once('=').ok_or("must be FIELD=COLUMN, such as product=Description")?;
     let field = <Field as clap::ValueEnum>::from_str(field, false)
-        .map_err(|_| format!("names no field `{field}`; fields are product, quantity, price, correlation_id"))?;
+        .map_err(|_| format!("names no field `{field}`; the fields are product, quantity, price, correlation_id"))?;
     if column.is_empty() { Err("names no column after `=`".to_owned()) } else { Ok((field, column.to_owned())) }
 }
 
@@ -98,16 +96,16 @@ struct Outcome {
 }
 
 pub(super) async fn submit(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
-    let backends = arguments.backends.resolve(origins)?;
+    let backends = arguments.connect.resolve(origins)?;
     let mut columns = Columns::default();
     for (field, column) in &arguments.columns {
         if !columns.set(*field, column.clone()) {
-            return Err(Failure::Usage(format!("--column {}: given twice", field.name())));
+            return Err(Failure::Usage(format!("--column {}: given twice", field.as_str())));
         }
     }
     let collected = collect::collect(&arguments, &columns)?;
     if collected.rejected > 0 {
-        turned_away(&collected, arguments.skip_invalid)?;
+        report_invalid(&collected, arguments.skip_invalid)?;
     }
     let mut outcome = Outcome { rejected: collected.rejected, dry_run: arguments.dry_run, ..Outcome::default() };
     if arguments.dry_run {
@@ -115,20 +113,20 @@ pub(super) async fn submit(arguments: Arguments, origins: &Origins) -> Result<()
         let products: HashSet<&str> = collected.rows.iter().map(|row| row.order.product.as_str()).collect();
         outcome.products = products.len();
     } else if !collected.rows.is_empty() {
-        let stop = signals::on_signals().map_err(|error| Failure::Work(error.to_string()))?;
+        let stop = drain_on_signals()?;
         let migrate = arguments.migrate == Migrate::Auto;
-        let connecting = connect::connect(&backends, migrate, arguments.wait.limit());
+        let connecting = connect::connect(&backends, migrate, arguments.connect.wait());
         let opened = stop
             .run_until_cancelled(connecting)
             .await
-            .unwrap_or_else(|| Err(Failure::Work("interrupted before anything was submitted".to_owned())))?;
-        put_in(&collected, &opened, &arguments, &stop, &mut outcome).await?;
+            .unwrap_or_else(|| Err(Failure::Work("interrupted; nothing was submitted".to_owned())))?;
+        submit_all(&collected, &opened, &arguments, &stop, &mut outcome).await?;
     }
     if arguments.json { output::print_json(&outcome) } else { output::print(&in_words(&outcome)) }
 }
 
-/// Says which lines are no orders; an error unless they may be skipped.
-fn turned_away(collected: &Collected, skip: bool) -> Result<(), Failure> {
+/// Shows the invalid lines. An error unless they may be skipped.
+fn report_invalid(collected: &Collected, skip: bool) -> Result<(), Failure> {
     for line in &collected.first_rejections {
         output::note(line);
     }
@@ -139,15 +137,16 @@ fn turned_away(collected: &Collected, skip: bool) -> Result<(), Failure> {
     if skip {
         return Ok(());
     }
-    let total = collected.rejected + collected.rows.len() as u64;
+    let (invalid, total) = (collected.rejected, collected.rejected + collected.rows.len() as u64);
+    let (are, them) = if invalid == 1 { ("is", "it") } else { ("are", "them") };
     Err(Failure::Usage(format!(
-        "{} of {total} lines are no orders, so nothing was submitted; correct them, or submit the others with --skip-invalid",
-        collected.rejected
+        "{invalid} of {} {are} invalid; nothing was submitted. Fix {them}, or pass --skip-invalid.",
+        plural(total, "line")
     )))
 }
 
-/// In batches, of which each is in wholly before the next one begins.
-async fn put_in(
+/// Submits in batches, each completely before the next one.
+async fn submit_all(
     collected: &Collected,
     opened: &Opened,
     arguments: &Arguments,
@@ -159,14 +158,14 @@ async fn put_in(
         let done = if stop.is_cancelled() {
             Err("interrupted".to_owned())
         } else {
-            submit::submit(batch, &*opened.queue, &*opened.store, arguments.wait.limit())
+            submit::submit(batch, &*opened.queue.producer, &*opened.store.intake, arguments.connect.wait())
                 .await
                 .map_err(|error| error.to_string())
         };
         let inserted = done.map_err(|problem| {
-            let (submitted, all) = (outcome.submitted, collected.rows.len());
+            let (submitted, all) = (outcome.submitted, plural(collected.rows.len() as u64, "order"));
             let from = collected.place(submitted);
-            Failure::Work(format!("{problem}; {submitted} of {all} orders were submitted, those before {from}"))
+            Failure::Work(format!("{problem}; submitted {submitted} of {all}: those before {from}"))
         })?;
         for row in inserted {
             products.insert(row.product_id);
@@ -181,15 +180,13 @@ async fn put_in(
 }
 
 fn in_words(outcome: &Outcome) -> String {
-    let plural = |count: usize, what: &str| if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") };
-    let orders = plural(outcome.submitted, "order");
-    let mut details = vec![plural(outcome.products, "product")];
+    let orders = plural(outcome.submitted as u64, "order");
+    let mut details = vec![plural(outcome.products as u64, "product")];
     if let (Some(first), Some(last)) = (outcome.first_order_id, outcome.last_order_id) {
-        details.push(if first == last { format!("id {first}") } else { format!("ids {first} to {last}") });
+        details.push(submit::ids(first, last));
     }
     if outcome.rejected > 0 {
-        details
-            .push(format!("{} turned away", plural(usize::try_from(outcome.rejected).unwrap_or(usize::MAX), "line")));
+        details.push(plural(outcome.rejected, "invalid line"));
     }
     let verb = if outcome.dry_run { "would submit" } else { "submitted" };
     format!("{verb} {orders} ({})", details.join(", "))

@@ -278,12 +278,34 @@ fn the_command_line_offers_nothing_that_does_not_exist_yet() {
     );
 }
 
+/// Every command and subcommand that has help of its own.
+fn all(command: clap::Command) -> Vec<clap::Command> {
+    let deeper: Vec<clap::Command> = command.get_subcommands().cloned().flat_map(all).collect();
+    [vec![command], deeper].concat()
+}
+
 #[test]
-fn help_of_every_command_has_examples_and_names_its_defaults() {
-    for mut command in Cli::command().get_subcommands().cloned() {
+fn help_of_every_command_has_examples() {
+    for mut command in all(Cli::command()) {
         let help = command.render_long_help().to_string();
-        assert!(help.contains("Examples:"), "{}", command.get_name());
+        assert!(help.contains("Examples:") || help.contains("First steps:"), "{}", command.get_name());
     }
+}
+
+#[test]
+fn help_names_defaults() {
     let mut run = Cli::command().find_subcommand("run").unwrap().clone();
     assert!(run.render_long_help().to_string().contains("[default: 500ms..2s]"));
+}
+
+#[test]
+fn examples_are_shown_as_they_are_typed_whatever_the_width() {
+    for (mut command, typed) in all(command()).into_iter().zip(all(Cli::command())) {
+        let examples = typed.get_after_long_help().unwrap().to_string();
+        for width in [60, 80, 200] {
+            command = command.term_width(width);
+            let shown = help::as_typed(&command.render_long_help().to_string());
+            assert!(shown.ends_with(&format!("\n\n{examples}\n")), "{} at {width}: {shown}", command.get_name());
+        }
+    }
 }

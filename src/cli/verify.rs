@@ -6,23 +6,23 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
+use super::connect::ConnectOptions;
 use super::failure::Failure;
-use super::{connect, output};
+use super::output;
 use crate::config::Backends;
-use crate::config::layers::Origins;
-use crate::config::options::BackendOptions;
-use crate::config::values::{self, Patience};
+use crate::config::Origins;
+use crate::config::values;
 use crate::domain::order::OrderId;
 use crate::operations::verify::{self, Findings};
 
-/// Orders named in a finding at most.
+/// Largest number of orders that a finding names.
 const NAMED: usize = 10;
 
-/// Audit queue against table: is every order done, or does a message speak for it?
+/// Audit queue against table: every order is final or has a message
 ///
-/// Looks only, and may be run beside workers: what seems to be missing is looked for twice again before it counts. Exit
-/// code 0 when every order is accounted for, 1 when not. What no message speaks for, a running worker finds and puts right
-/// by itself (--reconcile-interval, --reconcile-grace), unless nobody touched the order for longer than --reconcile-max-age.
+/// Changes nothing, and runs beside workers: it looks twice more for what seems to be missing before it counts it. Exit
+/// code 0 if every order is accounted for, else 1. A running worker finds orders without a message and repairs them by
+/// itself (--reconcile-interval, --reconcile-grace), unless they have not changed for longer than --reconcile-max-age.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -37,26 +37,20 @@ pub(super) struct Arguments {
     #[arg(long)]
     json: bool,
 
-    /// Pause before what seems to be missing is looked for again
+    /// Pause before it looks again for what seems to be missing
     #[arg(long, value_name = "DURATION", default_value = "5s",
           value_parser = values::duration(Duration::ZERO, Duration::from_secs(3600)))]
     pause: Duration,
 
-    /// How long to wait for queue and store: a duration, or `forever`
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::patience)]
-    wait: Patience,
-
     #[command(flatten)]
-    backends: BackendOptions,
+    connect: ConnectOptions,
 }
 
 pub(super) async fn verify(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
-    let backends = arguments.backends.resolve(origins)?;
-    connect::must_exist(&backends)?;
-    let opened = connect::connect(&backends, false, arguments.wait.limit()).await?;
-    let findings = verify::verify(&*opened.queue, &*opened.store, arguments.pause)
+    let (backends, opened) = arguments.connect.open(origins).await?;
+    let findings = verify::verify(&*opened.queue.maintenance, &*opened.store.audit, arguments.pause)
         .await
-        .map_err(|error| Failure::Work(error.to_string()))?;
+        .map_err(Failure::work)?;
     if arguments.json {
         output::print_json(&Json::from(&findings))?;
     } else {
@@ -118,8 +112,8 @@ impl<'a> From<&'a Findings> for Json<'a> {
             without_dead_letter: Named::of(&findings.without_dead_letter),
             not_fulfilled_once: Named::of(&findings.not_fulfilled_once),
             without_timeline: findings.without_timeline,
-            messages_without_lease: findings.strays.messages,
-            leases_without_message: findings.strays.schedules,
+            messages_without_lease: findings.dangling.messages,
+            leases_without_message: findings.dangling.schedules,
         }
     }
 }
@@ -131,11 +125,11 @@ fn text(findings: &Findings, backends: &Backends) -> String {
         .extend(findings.orders.iter().map(|(state, count)| format!("  {:<12}{count:>6}", output::in_one_line(state))));
     lines.push(format!("messages  {:>10}   {}", findings.waiting + findings.claimed, backends.queue));
     for (count, what) in [
-        (findings.of_settled_orders, "of orders that need none: dropped when their turn comes"),
-        (findings.of_unknown_orders, "of orders that are not in the table"),
-        (findings.unreadable, "that can't be read: they end in the dead letters"),
-        (findings.strays.messages, "without a lease: the next worker gives them one"),
-        (findings.strays.schedules, "leases without a message: the next worker removes them"),
+        (findings.of_settled_orders, "of orders that are final: workers drop them"),
+        (findings.of_unknown_orders, "of orders without a row"),
+        (findings.unreadable, "invalid: workers dead-letter them"),
+        (findings.dangling.messages, "claimed without a lease: the next worker gives them one"),
+        (findings.dangling.schedules, "leases without a message: the next worker removes them"),
         (findings.without_timeline, "orders fulfilled without a timeline: by another program, or with --events off"),
     ] {
         if count > 0 {
@@ -143,15 +137,19 @@ fn text(findings: &Findings, backends: &Backends) -> String {
         }
     }
     for (order_ids, what) in [
-        (&findings.without_message, "not done, and no message speaks for them"),
-        (&findings.without_dead_letter, "failed, and no dead letter says why"),
-        (&findings.not_fulfilled_once, "fulfilled, and the timeline doesn't say so exactly once"),
+        (&findings.without_message, "not final and without a message"),
+        (&findings.without_dead_letter, "failed without a dead letter"),
+        (&findings.not_fulfilled_once, "fulfilled, but not exactly once in the timeline"),
     ] {
         if !order_ids.is_empty() {
             let Named { count, first } = Named::of(order_ids);
             let first: Vec<String> = first.iter().map(i64::to_string).collect();
             let more = if count > first.len() { ", …" } else { "" };
-            lines.push(format!("MISSING   {count:>10}   {what}: orders {}{more}", first.join(", ")));
+            lines.push(format!(
+                "MISSING   {count:>10}   {what}: {} {}{more}",
+                if count == 1 { "order" } else { "orders" },
+                first.join(", ")
+            ));
         }
     }
     if findings.accounted_for() {
@@ -163,7 +161,7 @@ fn text(findings: &Findings, backends: &Backends) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::port::queue_maintenance::Strays;
+    use crate::port::queue_maintenance::DanglingRecords;
 
     fn findings() -> Findings {
         Findings {
@@ -171,7 +169,7 @@ mod tests {
             waiting: 7,
             claimed: 2,
             of_settled_orders: 1,
-            strays: Strays { messages: 1, schedules: 0 },
+            dangling: DanglingRecords { messages: 1, schedules: 0 },
             without_message: (1..=12).map(OrderId).collect(),
             ..Findings::default()
         }

@@ -1,29 +1,28 @@
 //! Asks a running worker, for commands about the process on this machine.
 
-use std::io;
+use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use reqwest::redirect::Policy;
+use reqwest::{Client, StatusCode};
 use url::Url;
 
 use super::failure::Failure;
 use crate::config::SecretUrl;
 
-/// For everything: connect, ask, read.
+/// The time to connect, ask and read.
 const LIMIT: Duration = Duration::from_secs(3);
 /// More than any answer of ours; a stranger's may be endless.
-const MAX_ANSWER_BYTES: u64 = 64 * 1024;
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
-/// A request of one piece.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Request<'a> {
     Get,
     Put(&'a str),
 }
 
-/// `path` of the worker on this machine that listens there. Who listens everywhere can be asked here.
+/// The URL of `path` at the worker on this machine that listens on `listen`, which may be an unspecified address.
 pub(super) fn of_this_machine(listen: SocketAddr, path: &str) -> Result<Url, Failure> {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -37,40 +36,42 @@ pub(super) fn of_this_machine(listen: SocketAddr, path: &str) -> Result<Url, Fai
 /// The body of the answer.
 ///
 /// # Errors
-/// When there is none within 3 seconds, or one that isn't 200, whose text is then told.
+/// When no answer comes within 3 seconds, or its status isn't 200; its text is then part of the error.
 pub(super) async fn ask(url: Url, request: Request<'_>) -> Result<String, Failure> {
-    let answer = tokio::time::timeout(LIMIT, exchange(&url, request)).await;
+    let answer = tokio::time::timeout(LIMIT, exchange(url.clone(), request)).await;
     let url = SecretUrl::new(url);
     match answer {
-        Ok(Ok((200, body))) => Ok(body),
-        Ok(Ok((status, body))) => Err(Failure::Work(format!("{url} answered {status}: {}", body.trim()))),
-        Ok(Err(error)) => Err(Failure::Work(format!("{url}: {error}; is the worker running?"))),
+        Ok(Ok((StatusCode::OK, body))) => Ok(body),
+        Ok(Ok((status, body))) => Err(Failure::Work(format!("{url} answered {}: {}", status.as_u16(), body.trim()))),
+        Ok(Err(error)) => Err(Failure::Work(format!("{url}: {}; is the worker running?", root_cause(&error)))),
         Err(_) => Err(Failure::Work(format!("{url}: no answer within {} s", LIMIT.as_secs()))),
     }
 }
 
-/// By HTTP/1.0, whose answers come in one piece and end with the connection.
-async fn exchange(url: &Url, request: Request<'_>) -> io::Result<(u16, String)> {
-    let host = url.host_str().unwrap_or_default();
-    let port = url.port_or_known_default().unwrap_or(80);
-    // The brackets of an IPv6 address belong to the URL, not to the address.
-    let mut stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
-    let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
-    let (method, body) = match request {
-        Request::Get => ("GET", ""),
-        Request::Put(body) => ("PUT", body),
+async fn exchange(url: Url, request: Request<'_>) -> reqwest::Result<(StatusCode, String)> {
+    // No authority is needed, and a container may have none: the worker is asked without TLS.
+    let client = Client::builder().tls_certs_only([]).no_proxy().redirect(Policy::none()).build()?;
+    let request = match request {
+        Request::Get => client.get(url),
+        Request::Put(body) => client.put(url).body(body.to_owned()),
     };
-    let length = body.len();
-    let head = format!(
-        "{method} {target} HTTP/1.0\r\nHost: {host}:{port}\r\nUser-Agent: fulfillment-worker\r\nContent-Length: {length}\r\n\r\n"
-    );
-    stream.write_all(format!("{head}{body}").as_bytes()).await?;
-    let mut answer = Vec::new();
-    stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer).await?;
-    let answer = String::from_utf8_lossy(&answer);
-    let status = answer.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)).and_then(|code| code.parse().ok());
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    status.map(|status| (status, body.to_owned())).ok_or_else(|| io::Error::other("the answer is not HTTP"))
+    let mut response = request.send().await?;
+    let mut body = Vec::new();
+    while body.len() < MAX_ANSWER_BYTES
+        && let Some(chunk) = response.chunk().await?
+    {
+        body.extend_from_slice(&chunk);
+    }
+    Ok((response.status(), String::from_utf8_lossy(&body).into_owned()))
+}
+
+/// The error of the system, such as `Connection refused`, without the client's words around it.
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
 }
 
 #[cfg(test)]

@@ -1,14 +1,19 @@
-//! The process environment as a value, and which of its variables speak for which option.
+//! The process environment as a value, and the variables that set each option.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use super::{ConfigError, Origin};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What every option's own variable begins with.
+use super::origin::{ConfigError, Origin};
+
+/// The prefix of every option's own variable.
 const PREFIX: &str = "FULFILLMENT_";
 
-/// Variables by name. Read once at start and handed down, so that tests need no process of their own.
+/// The parts of the store's URL.
+const POSTGRES: [&str; 5] = ["POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"];
+
+/// Variables by name. Read once at start and passed down, so tests need no process of their own.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, OsString>);
 
@@ -23,7 +28,7 @@ impl Environment {
         Self(variables.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect())
     }
 
-    /// A variable's value. An empty one counts as not set, as compose files can't unset a variable.
+    /// The value of a variable. An empty one counts as not set, as compose files can't unset a variable.
     ///
     /// # Errors
     /// It is not UTF-8.
@@ -35,21 +40,20 @@ impl Environment {
         }
     }
 
-    /// The value for an option and where it is from: its own variable, else those that other systems set already.
+    /// The value of an option and its source: its own variable, else one of existing deployments.
     ///
     /// # Errors
     /// A variable that would count is not UTF-8.
     pub fn option(&self, option: &str) -> Result<Option<(String, Origin)>, ConfigError> {
-        let own = variable(option);
-        for name in [Some(own.as_str()), given(option)].into_iter().flatten() {
-            if let Some(value) = self.variable(name)? {
-                return Ok(Some((value.to_owned(), Origin::Environment(name.to_owned()))));
+        for name in [variable(option)].into_iter().chain(given(option).map(str::to_owned)) {
+            if let Some(value) = self.variable(&name)? {
+                return Ok(Some((value.to_owned(), Origin::Environment(name))));
             }
         }
         if option == "store" { self.postgres_url() } else { Ok(None) }
     }
 
-    /// The name of whoever is logged in, as the shell has it, if it can be shown.
+    /// The login name, as the shell has it, if it can be shown.
     pub fn login(&self) -> Option<String> {
         let showable = |name: &&str| name.chars().count() <= 100 && !name.chars().any(char::is_control);
         ["LOGNAME", "USER"]
@@ -58,7 +62,7 @@ impl Environment {
             .map(str::to_owned)
     }
 
-    /// Variables that look like ours and are no option: most likely misspelt.
+    /// Variables with our prefix and without an option: most likely misspelt.
     pub fn unknown<'a>(&'a self, options: &'a [String]) -> impl Iterator<Item = &'a str> {
         let known: Vec<String> = options.iter().map(|option| variable(option)).collect();
         self.0
@@ -67,12 +71,11 @@ impl Environment {
             .filter(move |name| name.starts_with(PREFIX) && !known.iter().any(|known| known == name))
     }
 
-    /// One URL of the `POSTGRES_*` variables, as soon as one of them is set. The parts that are missing default as in
-    /// the `postgres` container image that made these names common: port 5432, user `postgres`, database as the user.
+    /// A URL from the `POSTGRES_*` variables, if any of them is set. Missing parts have the defaults of the `postgres`
+    /// container image, which made these names common: port 5432, user `postgres`, database as the user.
     fn postgres_url(&self) -> Result<Option<(String, Origin)>, ConfigError> {
-        let names = ["POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"];
         let mut values = [None; 5];
-        for (value, name) in values.iter_mut().zip(names) {
+        for (value, name) in values.iter_mut().zip(POSTGRES) {
             *value = self.variable(name)?;
         }
         if values.iter().all(Option::is_none) {
@@ -88,17 +91,23 @@ impl Environment {
             port.unwrap_or("5432"),
             percent_encoded(database.unwrap_or(user)),
         );
-        let set: Vec<&str> = names.into_iter().zip(values).filter_map(|(name, value)| value.map(|_| name)).collect();
+        let set: Vec<&str> = POSTGRES.into_iter().zip(values).filter_map(|(name, value)| value.map(|_| name)).collect();
         Ok(Some((url, Origin::Environment(set.join(", ")))))
     }
 }
 
-/// The variable that speaks for an option.
+/// Every variable that can set an option, the strongest first. The parts of a URL count as one, joined by commas.
+pub fn variables(option: &str) -> Vec<String> {
+    let parts = (option == "store").then(|| POSTGRES.join(", "));
+    [variable(option)].into_iter().chain(given(option).map(str::to_owned)).chain(parts).collect()
+}
+
+/// An option's own variable.
 pub fn variable(option: &str) -> String {
     format!("{PREFIX}{}", option.to_ascii_uppercase().replace('-', "_"))
 }
 
-/// The variable that deployments set already for what is now an option.
+/// The variable of existing deployments for an option.
 fn given(option: &str) -> Option<&'static str> {
     match option {
         "queue" => Some("REDIS_URL"),
@@ -116,14 +125,8 @@ fn host_in_url(host: &str) -> String {
 
 /// Everything but unreserved characters (RFC 3986) as `%XX`.
 fn percent_encoded(text: &str) -> String {
-    text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-        encoded
-    })
+    const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(text, &RESERVED).to_string()
 }
 
 #[cfg(test)]

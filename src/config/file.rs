@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-use super::ConfigError;
+use super::origin::ConfigError;
 
 /// Far above any real configuration.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -31,11 +31,11 @@ impl ConfigFile {
         Self::parse(path, &text, options)
     }
 
-    /// Reads a file's text; `path` is what its errors name.
+    /// Reads the text of a file; errors name it by `path`.
     ///
     /// # Errors
-    /// The line that is not TOML, or whose key or value is not one of an option's. Never quotes a value, which may be a
-    /// secret, and never panics, whatever the text.
+    /// Names the line that is not TOML, or has an unknown key or a value of the wrong type. Never quotes a value, which may
+    /// be a secret.
     pub fn parse(path: &Path, text: &str, options: &[String]) -> Result<Self, ConfigError> {
         let line_of = |offset: usize| text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1;
         let failed = |line, problem| ConfigError::Line { path: path.to_owned(), line, problem };
@@ -66,7 +66,7 @@ impl ConfigFile {
     }
 }
 
-/// A value as it would be written on the command line.
+/// A value as on the command line.
 fn scalar(value: DeValue<'_>) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.into_owned()),

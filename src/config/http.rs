@@ -4,37 +4,38 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use url::Url;
 
-use super::layers::Origins;
-use super::settings::{ClientCertificate, HttpTarget, Secret, SecretUrl};
-use super::values::{self, Opaque, Switch};
-use super::{ConfigError, target};
+use super::origin::{ConfigError, Origins};
+use super::secret::{Secret, SecretUrl};
+use super::settings::{ClientCertificate, HttpTarget};
+use super::target;
+use super::values;
 
-/// The largest file that is read for a secret, in bytes.
+/// The largest file with a secret, in bytes.
 const MAX_SECRET_FILE: u64 = 64 * 1024;
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Fulfiller over HTTP")]
 pub(super) struct HttpOptions {
-    /// Bearer token; better in the environment or a file, as others can see command lines
+    /// Bearer token; prefer the environment or a file, as other users can see command lines
     #[arg(long, value_name = "TOKEN")]
-    fulfiller_token: Option<Opaque>,
+    fulfiller_token: Option<Secret>,
 
-    /// File that holds the bearer token
+    /// File with the bearer token
     #[arg(long, value_name = "FILE")]
     fulfiller_token_file: Option<PathBuf>,
 
-    /// Signing secrets, each whsec_ and base64, with blanks between them; the first is the newest
+    /// Signing secrets, each whsec_ and base64, separated by blanks, newest first
     #[arg(long, value_name = "SECRETS")]
-    fulfiller_secret: Option<Opaque>,
+    fulfiller_secret: Option<Secret>,
 
-    /// File that holds the signing secrets
+    /// File with the signing secrets
     #[arg(long, value_name = "FILE")]
     fulfiller_secret_file: Option<PathBuf>,
 
-    /// PEM file of certificate authorities to trust instead of the system's
+    /// PEM file of the certificate authorities to trust instead of the system's
     #[arg(long, value_name = "FILE")]
     fulfiller_ca: Option<PathBuf>,
 
@@ -46,26 +47,26 @@ pub(super) struct HttpOptions {
     #[arg(long, value_name = "FILE")]
     fulfiller_key: Option<PathBuf>,
 
-    /// Calls under way at once at most; as many as orders in flight if not set
+    /// Largest number of concurrent calls; --concurrency if not set
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     fulfiller_concurrency: Option<u32>,
 
-    /// Calls per second at most
+    /// Largest number of calls per second
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     fulfiller_rate: Option<u32>,
 
-    /// Share of the calls that may be repeated ones while the warehouse fails, from 0 to 1
+    /// Largest share of repeated calls while the warehouse fails, from 0 to 1
     #[arg(long, value_name = "SHARE", default_value = "0.2", value_parser = values::share)]
     fulfiller_retry_budget: f64,
 
-    /// Allow link-local and cloud metadata addresses
-    #[arg(long, value_enum, default_value_t = Switch::Off)]
-    fulfiller_link_local: Switch,
+    /// Whether the fulfiller may have a link-local or cloud metadata address
+    #[arg(long, action = ArgAction::Set, default_value = "off",
+          value_parser = values::switch("Allow them", "Refuse them"))]
+    fulfiller_link_local: bool,
 }
 
 impl HttpOptions {
-    /// Reads the files of secrets. `call_timeout` must leave room within `lease`, as another worker may call once
-    /// that is over.
+    /// Reads the files of secrets. `call_timeout` must be shorter than `lease`, after which another worker may call.
     pub(super) fn resolve(
         self,
         url: Url,
@@ -80,11 +81,11 @@ impl HttpOptions {
         }
         let token = secret("fulfiller-token", self.fulfiller_token, self.fulfiller_token_file, origins)?;
         if token.is_some() && !url.username().is_empty() {
-            let problem = "there is a user in --fulfiller's URL too; keep one of them".to_owned();
+            let problem = "the URL of --fulfiller has a user too; keep one of them".to_owned();
             return Err(origins.error("fulfiller-token", problem));
         }
         if token.as_ref().is_some_and(|token| !token.expose().bytes().all(|byte| byte.is_ascii_graphic())) {
-            let problem = "holds blanks or characters that no HTTP header takes".to_owned();
+            let problem = "has blanks or characters that an HTTP header can't hold".to_owned();
             return Err(origins.error("fulfiller-token", problem));
         }
         let secrets = secret("fulfiller-secret", self.fulfiller_secret, self.fulfiller_secret_file, origins)?;
@@ -108,23 +109,25 @@ impl HttpOptions {
             concurrency: self.fulfiller_concurrency.and_then(|most| NonZeroUsize::new(usize::try_from(most).ok()?)),
             rate: self.fulfiller_rate.and_then(NonZeroU32::new),
             retry_budget: self.fulfiller_retry_budget,
-            allow_link_local: self.fulfiller_link_local == Switch::On,
+            allow_link_local: self.fulfiller_link_local,
             ..HttpTarget::new(SecretUrl::new(url), call_timeout)
         })
     }
 }
 
-/// A secret that was given itself or by its file.
+/// A secret given by its option or in a file.
 fn secret(
     option: &str,
-    given: Option<Opaque>,
+    given: Option<Secret>,
     file: Option<PathBuf>,
     origins: &Origins,
 ) -> Result<Option<Secret>, ConfigError> {
     let file_option = format!("{option}-file");
     let text = match (given, file) {
         (None, None) => return Ok(None),
-        (Some(_), Some(_)) => return Err(origins.error(&file_option, format!("--{option} is set too; keep one"))),
+        (Some(_), Some(_)) => {
+            return Err(origins.error(&file_option, format!("--{option} is set too; keep one of them")));
+        }
         (Some(text), None) => text.expose().trim().to_owned(),
         (None, Some(path)) => {
             let read = read_secret(&path).map_err(|problem| format!("{}: {problem}", path.display()));
@@ -137,11 +140,11 @@ fn secret(
     Ok(Some(Secret::new(text)))
 }
 
-/// What the file holds, without the line break that editors leave at its end.
+/// The text of the file without blanks and line ends around it.
 fn read_secret(path: &Path) -> Result<String, String> {
     let size = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
     if size > MAX_SECRET_FILE {
-        return Err(format!("{size} bytes are more than the {MAX_SECRET_FILE} that a secret may have"));
+        return Err(format!("{size} bytes, more than the {MAX_SECRET_FILE} of the largest secret"));
     }
     let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
     Ok(text.trim().to_owned())

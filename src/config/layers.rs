@@ -1,9 +1,8 @@
 //! Finds every option's value: command line, else environment, else file, else default.
 //!
-//! What the command line does not set is put into it, and then it is parsed once more: so each value, wherever it is
-//! from, goes through the same parser, and each option is defined once.
+//! Values from elsewhere are added to the command line, which is then parsed again. So each value goes through the same
+//! parser, and each option is defined once.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -13,37 +12,22 @@ use clap::{ArgMatches, Command};
 
 use super::environment::Environment;
 use super::file::ConfigFile;
-use super::{ConfigError, Origin, options, redact};
+use super::origin::{ConfigError, Origin, Origins};
+use super::{options, redact};
 
-/// Where the values of one invocation come from.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Origins(BTreeMap<String, Origin>);
-
-impl Origins {
-    /// Of one option, by its name without the dashes.
-    pub fn of(&self, option: &str) -> Origin {
-        self.0.get(option).cloned().unwrap_or(Origin::Default)
-    }
-
-    /// An error about an option's value.
-    pub(super) fn error(&self, option: &str, problem: String) -> ConfigError {
-        ConfigError::Value { option: option.to_owned(), origin: self.of(option), problem }
-    }
-}
-
-/// Why a command line can't be understood.
+/// Why a command line is not valid.
 #[derive(Debug, thiserror::Error)]
 pub enum LayerError {
     /// clap's own: usage errors, and requests for help or version.
     #[error("{}", redact::user_info(&.0.to_string()))]
     Usage(clap::Error),
-    /// A value from wherever.
+    /// A value from any source.
     #[error(transparent)]
     Config(#[from] ConfigError),
 }
 
-/// Parses `arguments` (the program's name first) with `command`, where nothing but the names of subcommands may stand before
-/// an option, and fills in options that the chosen subcommand has and the command line does not set.
+/// Parses `arguments` (the program's name first) with `command`, and adds the values of options that the chosen
+/// subcommand has and the command line does not set. Only names of subcommands may stand before the first option.
 ///
 /// # Errors
 /// [`LayerError`].
@@ -77,10 +61,10 @@ pub fn parse(
     let mut filled_in = Vec::new();
     for option in known.iter().filter(|option| offered.contains(option)) {
         if is_typed(chosen, option) {
-            origins.0.insert(option.clone(), Origin::CommandLine);
+            origins.set(option, Origin::CommandLine);
         } else if let Some((value, origin)) = beyond_command_line(option, environment, &file)? {
             filled_in.push(OsString::from(format!("--{option}={value}")));
-            origins.0.insert(option.clone(), origin);
+            origins.set(option, origin);
         }
     }
     // Right behind the subcommand, so that no `--` of the user's comes before.
@@ -114,7 +98,7 @@ fn is_typed(chosen: &ArgMatches, option: &str) -> bool {
     chosen.value_source(&option.replace('-', "_")) == Some(ValueSource::CommandLine)
 }
 
-/// Says of a bad value where it was set, which clap can't know; leaves other errors to clap.
+/// Adds to the error about a value where it was set, which clap can't know. Leaves other errors to clap.
 fn refused(error: clap::Error, origins: &Origins) -> LayerError {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),

@@ -1,18 +1,20 @@
-//! Every option that can also be set in the environment and the file, each defined once: name, help, default, range.
+//! Every option that the environment and the file can set too, each defined once: name, help, default, range.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgMatches, Args, Command};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{ArgAction, ArgMatches, Args, Command};
 
 use super::http::HttpOptions;
-use super::layers::Origins;
+use super::origin::{ConfigError, Origins};
+use super::secret::Secret;
 use super::settings::{
     Backends, FulfillerTarget, LogFormat, LogSettings, Propagation, ReconcileSettings, Settings, Simulation,
 };
-use super::values::{Latency, Migrate, Opaque, Patience, Switch};
-use super::{ConfigError, redact, redis_url, target, values};
+use super::values::{Latency, Migrate, Wait};
+use super::{redact, redis_url, target, values};
 use crate::domain::retry::{RetryPolicy, WhenAmbiguous};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -23,29 +25,29 @@ const HOUR: Duration = Duration::from_secs(3600);
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Queue and store")]
 pub struct BackendOptions {
-    /// Where messages come from: redis://HOST/DB, redis-sentinel://HOST,HOST/DB?sentinelServiceName=NAME,
-    /// redis-cluster://HOST,HOST, one of these with rediss for TLS, or sqlite:PATH
+    /// URL of the queue: redis://HOST/DB, redis-sentinel://HOST,HOST/DB?sentinelServiceName=NAME,
+    /// redis-cluster://HOST,HOST, each with rediss for TLS, or sqlite:PATH
     #[arg(long, value_name = "URL", default_value = "sqlite:fulfillment.db")]
-    pub queue: Opaque,
+    pub queue: Secret,
 
-    /// Name of the Redis list
+    /// Key of the Redis list
     #[arg(long, value_name = "KEY", default_value = "fulfillment_queue", value_parser = values::text(512))]
     pub queue_key: String,
 
-    /// Where orders live: postgres://… or sqlite:PATH
+    /// URL of the store: postgres://USER:PASSWORD@HOST/DB or sqlite:PATH
     #[arg(long, value_name = "URL", default_value = "sqlite:fulfillment.db")]
-    pub store: Opaque,
+    pub store: Secret,
 
-    /// Connections to Postgres at most, one of which renews leases
+    /// Largest number of connections to Postgres; one of them renews leases
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(4..=500))]
     pub store_connections: u16,
 
-    /// TOML file with options as keys; FULFILLMENT_CONFIG in the environment
+    /// TOML file with options as keys
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
 
-/// Everything `run` can be told.
+/// The options of `run`.
 #[derive(Debug, Clone, Args)]
 pub struct RunOptions {
     #[command(flatten)]
@@ -63,27 +65,27 @@ pub struct RunOptions {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Work")]
 struct WorkOptions {
-    /// What does the work: `simulated`, or the http:// or https:// URL that orders are posted to
+    /// The fulfiller: `simulated`, or the http:// or https:// URL to post orders to
     #[arg(long, value_name = "URL", default_value = "simulated")]
-    fulfiller: Opaque,
+    fulfiller: Secret,
 
-    /// How long one call to the fulfiller may take
+    /// Time limit of one call to the fulfiller; shorter than --lease over HTTP
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::duration(MILLISECOND, HOUR))]
     call_timeout: Duration,
 
-    /// Orders in flight at once
+    /// Largest number of orders in flight
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     concurrency: u32,
 
-    /// How long a worker that fell silent keeps its orders; long calls renew it
+    /// Time after which another worker takes the orders of a silent one; renewed during long calls
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = values::duration(SECOND, HOUR))]
     lease: Duration,
 
-    /// Attempts in all before an order is dead-lettered
+    /// Number of failed attempts after which an order is dead-lettered
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     max_attempts: u32,
 
-    /// Longest delay before the second attempt; doubles with each further one
+    /// Longest delay before the second attempt; doubles with each further attempt
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = values::duration(MILLISECOND, HOUR))]
     retry_base: Duration,
 
@@ -91,32 +93,33 @@ struct WorkOptions {
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = values::duration(MILLISECOND, 24 * HOUR))]
     retry_cap: Duration,
 
-    /// What becomes of an order when nobody knows whether its call was carried out: call again with the same key, or
-    /// park it in the dead letters, for a fulfiller that doesn't honour keys
-    #[arg(long, value_enum, default_value_t = WhenAmbiguous::Retry)]
+    /// What to do after a call with an unknown outcome: call again with the same key, or park the order in the dead
+    /// letters, for a fulfiller that ignores idempotency keys
+    #[arg(long, default_value = "retry", value_parser = when_ambiguous())]
     ambiguous: WhenAmbiguous,
 
-    /// How often orders are looked for that have no message; 0 for never
+    /// Interval between searches for orders that lost their message; 0 for no search
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::duration(Duration::ZERO, HOUR))]
     reconcile_interval: Duration,
 
-    /// How long an order must have been left as it is before its message counts as lost
+    /// Time without a change after which the message of an order counts as lost
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = values::duration(SECOND, 24 * HOUR))]
     reconcile_grace: Duration,
 
-    /// Orders that nobody touched for longer are left alone
-    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = values::duration(HOUR, 87_600 * HOUR))]
+    /// Orders without a change for longer than this are left alone
+    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = values::duration(HOUR, 87_660 * HOUR))]
     reconcile_max_age: Duration,
 
-    /// Keep each transition of an order in its timeline
-    #[arg(long, value_enum, default_value_t = Switch::On)]
-    events: Switch,
+    /// Record each transition of an order in its timeline
+    #[arg(long, action = ArgAction::Set, default_value = "on",
+          value_parser = values::switch("Record each transition", "Record none"))]
+    events: bool,
 }
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Simulated fulfiller")]
 struct SimulationOptions {
-    /// How long a call takes, each value equally likely: LOW..HIGH, or 0 for no time
+    /// Duration of a call, uniformly distributed: LOW..HIGH, or 0 for none
     #[arg(long, value_name = "LOW..HIGH", default_value = "500ms..2s", value_parser = values::latency)]
     simulate_latency: Latency,
 
@@ -124,7 +127,7 @@ struct SimulationOptions {
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = values::share)]
     simulate_failures: f64,
 
-    /// Makes latencies and failures repeatable
+    /// Seed that makes latencies and failures repeatable
     #[arg(long, value_name = "N", value_parser = values::seed)]
     simulate_seed: Option<u64>,
 }
@@ -132,27 +135,27 @@ struct SimulationOptions {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Process")]
 struct ProcessOptions {
-    /// Where metrics, health and the page are served
+    /// Address to listen on, for metrics, health and the page
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:2112", value_parser = values::address)]
     listen: SocketAddr,
 
-    /// From the first signal to exit at most
+    /// Longest time from the first signal to the exit
     #[arg(long, value_name = "DURATION", default_value = "25s", value_parser = values::duration(Duration::ZERO, HOUR))]
     drain_timeout: Duration,
 
-    /// Make or update the worker's own tables at start, or leave that to `migrate`
+    /// Create or update the worker's own tables at start, or leave that to `migrate`
     #[arg(long, value_enum, default_value_t = Migrate::Auto)]
     migrate: Migrate,
 
     /// How long to wait for queue and store at start: a duration, or `forever`
-    #[arg(long, value_name = "DURATION", default_value = "forever", value_parser = values::patience)]
-    wait: Patience,
+    #[arg(long, value_name = "DURATION", default_value = "forever", value_parser = values::wait)]
+    wait: Wait,
 
-    /// How log lines look; text on a terminal and json otherwise if not set
+    /// Format of log lines; by default text on a terminal and json elsewhere
     #[arg(long, value_enum)]
     log_format: Option<LogFormat>,
 
-    /// What is logged: a level, or a filter such as `warn,fulfillment_worker=debug`
+    /// Log filter: a level, or one such as `warn,fulfillment_worker=debug`
     #[arg(long, value_name = "FILTER", default_value = "info", value_parser = values::log_filter)]
     log: String,
 
@@ -160,13 +163,21 @@ struct ProcessOptions {
     #[arg(long, value_name = "NAME", default_value = "fulfillment-worker", value_parser = values::text(64))]
     service_name: String,
 
-    /// Whether an attempt is a trace of its own that links to its producer's span, or part of the producer's trace.
-    /// Traces are exported where the OTEL_* variables say so
+    /// Make each attempt a trace of its own that links to the producer's span, or a part of the producer's trace. The
+    /// OTEL_* variables configure the export of traces
     #[arg(long, value_enum, default_value_t = Propagation::Link)]
     tracing_propagation: Propagation,
 }
 
-/// The names of all options, in the order of `run --help`; `config` is not among them, as it can't stand in the file.
+fn when_ambiguous() -> impl TypedValueParser<Value = WhenAmbiguous> {
+    PossibleValuesParser::new([
+        PossibleValue::new("retry").help("Call again with the same key: at least once"),
+        PossibleValue::new("park").help("Dead-letter the order for a person to decide: at most once"),
+    ])
+    .map(|text| if text == "park" { WhenAmbiguous::Park } else { WhenAmbiguous::Retry })
+}
+
+/// The names of all options in the order of `run --help`, without `config`, which can't stand in the file.
 pub fn names() -> Vec<String> {
     let command = RunOptions::augment_args(Command::new("options"));
     command
@@ -178,7 +189,7 @@ pub fn names() -> Vec<String> {
 }
 
 impl BackendOptions {
-    /// Queue and store for commands that only look or put in: what matters to workers alone has its default.
+    /// Queue and store for other commands than `run`. What only matters to workers has its default.
     ///
     /// # Errors
     /// [`ConfigError::Value`] names the option.
@@ -195,7 +206,7 @@ impl BackendOptions {
 }
 
 impl RunOptions {
-    /// Checks what a single value can't show, and puts it all together.
+    /// Checks the values against each other and combines them.
     ///
     /// # Errors
     /// [`ConfigError::Value`] names the option.
@@ -210,7 +221,7 @@ impl RunOptions {
             Some(url) => {
                 let mut target = http.resolve(url, work.call_timeout, work.lease, origins)?;
                 if work.ambiguous == WhenAmbiguous::Park {
-                    // It must not be posted again, and nobody else knows where to ask.
+                    // The order must not be posted again, and only this call knows where to ask about it.
                     target.patience = target.deadline;
                 }
                 FulfillerTarget::Http(Box::new(target))
@@ -223,7 +234,7 @@ impl RunOptions {
             }),
         };
         let settings = Settings {
-            backends: Backends { lease: work.lease, events: work.events == Switch::On, ..backends.resolve(origins)? },
+            backends: Backends { lease: work.lease, events: work.events, ..backends.resolve(origins)? },
             fulfiller,
             call_timeout: work.call_timeout,
             listen: process.listen,
@@ -237,7 +248,7 @@ impl RunOptions {
             reconcile: work.reconcile(),
             drain_timeout: process.drain_timeout,
             migrate: process.migrate == Migrate::Auto,
-            wait: process.wait.limit(),
+            wait: process.wait,
             service_name: process.service_name,
             tracing_propagation: process.tracing_propagation,
         };
@@ -256,7 +267,7 @@ impl WorkOptions {
     }
 }
 
-/// The value of an option as it was given, passwords taken out; `None` if nobody set it and there is no default.
+/// The value of an option as it was given, without passwords; `None` without value and default.
 pub fn shown_value(option: &str, matches: &ArgMatches) -> Option<String> {
     if ["fulfiller-token", "fulfiller-secret"].contains(&option) {
         return matches.contains_id(&option.replace('-', "_")).then(|| "***".to_owned());

@@ -1,10 +1,37 @@
-//! Takes passwords out of text that is about to be shown.
+//! Takes passwords out of URLs and other text that is about to be shown.
 
-/// Replaces the user info of every URL in `text`, and what follows a parameter for a password, by `***`: for messages
-/// that quote what somebody typed.
+use std::fmt;
+
+use super::redis_url;
+use super::secret::SecretUrl;
+
+impl fmt::Display for SecretUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if redis_url::show(self.expose(), f)? {
+            return Ok(());
+        }
+        let mut shown = self.expose().clone();
+        // A URL that has a user or a password can carry another one. Some services take a key as the user.
+        if shown.password().is_some() {
+            let _ = shown.set_password(Some("***"));
+        } else if !shown.username().is_empty() && shown.scheme().starts_with("http") {
+            let _ = shown.set_username("***");
+        }
+        shown.set_query(None);
+        shown.fmt(f)
+    }
+}
+
+impl fmt::Debug for SecretUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Replaces the user info of every URL in `text`, and the value of every parameter for a password, by `***`.
 ///
-/// Goes up to the last `@` of a word, or to its end, so that a password with `/`, `@` or `&` in it that nobody
-/// percent-encoded stays hidden too.
+/// Replaces up to the last `@` of a word, or to its end: a password with a `/`, `@` or `&` that is not percent-encoded
+/// stays hidden too.
 pub fn user_info(text: &str) -> String {
     password_parameters(&before_hosts(text))
 }

@@ -1,13 +1,13 @@
-//! The URLs of `--queue` that lead to Redis: one server, or those who know where it is, sentinels or nodes of a Cluster.
+//! The URLs of `--queue` for Redis: a server, sentinels that know its address, or nodes of a Cluster.
 //!
 //! Parameters have the names that the client fred gives them; several hosts are separated by commas, as Lettuce and the
-//! drivers of other databases have it, or follow as `node=HOST:PORT`. The problems found never quote the value.
+//! drivers of other databases have it, or follow as `node=HOST:PORT`. Errors never quote the value.
 
 use std::fmt;
 
 use url::Url;
 
-use super::SecretUrl;
+use super::secret::SecretUrl;
 
 /// Most sentinels or nodes that a URL may name.
 const MOST_NODES: usize = 100;
@@ -20,7 +20,7 @@ const SENTINEL_PASSWORD: &str = "sentinelPassword";
 /// Understood by redis-rs.
 const PROTOCOL: &str = "protocol";
 
-/// Where Redis is, as far as a URL says it.
+/// The servers that a URL names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RedisServers {
     /// This server, or whichever node of its Cluster it sends us to.
@@ -47,7 +47,7 @@ impl RedisServers {
         let url = url.expose();
         let Some(kind) = Kind::of(url.scheme()) else { return Ok(Self::One(SecretUrl::new(url.clone()))) };
         if url.fragment().is_some() {
-            return Err("the part after `#` means nothing here; leave it out".to_owned());
+            return Err("the part after `#` has no meaning here; remove it".to_owned());
         }
         let parameters = Parameters::of(url, kind)?;
         match kind {
@@ -143,17 +143,17 @@ impl Parameters {
                 (SENTINEL_PASSWORD, Kind::Sentinel) => found.sentinel_password = Some(value),
                 (_, Kind::Sentinel) => {
                     return Err(format!(
-                        "a parameter is not known; there are {SERVICE}, {SENTINEL_USER}, {SENTINEL_PASSWORD}, {NODE} and \
+                        "unknown parameter; there are {SERVICE}, {SENTINEL_USER}, {SENTINEL_PASSWORD}, {NODE} and \
                          {PROTOCOL}"
                     ));
                 }
                 (_, Kind::Cluster) => {
-                    return Err(format!("a parameter is not known; there are {NODE} and {PROTOCOL}"));
+                    return Err(format!("unknown parameter; there are {NODE} and {PROTOCOL}"));
                 }
             }
         }
         if found.nodes.len() >= MOST_NODES {
-            return Err(format!("{MOST_NODES} hosts at most"));
+            return Err(format!("more than {MOST_NODES} hosts"));
         }
         Ok(found)
     }
@@ -162,7 +162,7 @@ impl Parameters {
         let master = self
             .service
             .clone()
-            .ok_or_else(|| format!("which master? Add ?{SERVICE}=NAME, the name that the sentinels know it by"))?;
+            .ok_or_else(|| format!("no name of a master; add ?{SERVICE}=NAME, as the sentinels call it"))?;
         let mut server = plain(url)?;
         server.set_query(self.protocol.as_deref());
         let mut template = plain(url)?;
@@ -179,7 +179,7 @@ impl Parameters {
 
     fn cluster(self, url: &Url) -> Result<RedisServers, String> {
         if !matches!(url.path().trim_matches('/'), "" | "0") {
-            return Err("a Redis Cluster has no database but 0; leave out the number after the hosts".to_owned());
+            return Err("a Redis Cluster has no database but 0; remove the number after the hosts".to_owned());
         }
         let mut template = plain(url)?;
         template.set_query(self.protocol.as_deref());

@@ -1,57 +1,20 @@
 //! The resolved configuration: every value parsed, in its range, and fitting the others.
 
 use std::fmt;
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Origin, redis_url};
+use super::origin::Origin;
+use super::secret::{Secret, SecretUrl};
 use crate::domain::retry::RetryPolicy;
 
-/// A URL that may hold a password: shows itself only redacted.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SecretUrl(url::Url);
-
-impl SecretUrl {
-    /// Wraps a parsed URL.
-    pub fn new(url: url::Url) -> Self {
-        Self(url)
-    }
-
-    /// The whole URL, password and all: for connecting only.
-    pub fn expose(&self) -> &url::Url {
-        &self.0
-    }
-}
-
-impl fmt::Display for SecretUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if redis_url::show(&self.0, f)? {
-            return Ok(());
-        }
-        let mut shown = self.0.clone();
-        // A URL that has a user or a password can carry another one. A user alone may be a key, as some services have it.
-        if shown.password().is_some() {
-            let _ = shown.set_password(Some("***"));
-        } else if !shown.username().is_empty() && shown.scheme().starts_with("http") {
-            let _ = shown.set_username("***");
-        }
-        shown.set_query(None);
-        shown.fmt(f)
-    }
-}
-
-impl fmt::Debug for SecretUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// Where messages come from.
+/// The queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum QueueTarget {
-    /// `redis://`, `redis-sentinel://` or `redis-cluster://`, or with TLS `rediss…`; see [`redis_url::parse`].
+    /// `redis://`, `redis-sentinel://` or `redis-cluster://`, or with TLS `rediss…`; see [`super::redis_url::parse`].
     Redis(SecretUrl),
     /// A file of the embedded database.
     Sqlite(PathBuf),
@@ -67,7 +30,7 @@ impl fmt::Display for QueueTarget {
     }
 }
 
-/// Where orders live.
+/// The store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreTarget {
     /// `postgres://` or `postgresql://`, with libpq's parameters such as `sslmode`.
@@ -86,38 +49,16 @@ impl fmt::Display for StoreTarget {
     }
 }
 
-/// A password, token or key: shows itself only as `***`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps the secret itself.
-    pub fn new(text: String) -> Self {
-        Self(text)
-    }
-
-    /// The secret itself: for using it, never for showing it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-/// What does the work.
+/// The fulfiller.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FulfillerTarget {
-    /// Waits, and fails now and then.
+    /// Waits, and fails at random.
     Simulated(Simulation),
     /// Calls a warehouse.
     Http(Box<HttpTarget>),
 }
 
-/// A warehouse, and how it is called.
+/// A warehouse, and how to call it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HttpTarget {
     /// Where orders are posted: `http:` or `https:`, with a host.
@@ -130,21 +71,21 @@ pub struct HttpTarget {
     pub ca: Option<PathBuf>,
     /// For mutual TLS.
     pub client_certificate: Option<ClientCertificate>,
-    /// Calls under way at once at most.
+    /// Largest number of concurrent calls.
     pub concurrency: Option<NonZeroUsize>,
-    /// Calls per second at most.
+    /// Largest number of calls per second.
     pub rate: Option<NonZeroU32>,
-    /// Share of the calls that may be repeated ones while the warehouse fails, from 0 to 1.
+    /// Largest share of repeated calls while the warehouse fails, from 0 to 1.
     pub retry_budget: f64,
     /// Whether link-local and cloud metadata addresses may be called.
     pub allow_link_local: bool,
-    /// How long a call may take from its start, waiting for limits and polling included.
+    /// Time limit of a call from its start, with waiting for limits and polling.
     pub deadline: Duration,
-    /// How long a call asks about an order that the warehouse has accepted and not done, before it hands it back.
+    /// How long a call polls an order that the warehouse has accepted, before it hands the order back.
     pub patience: Duration,
 }
 
-/// How much earlier than the engine's own time limit for a call its deadline comes, so that what is known is told.
+/// A call's deadline as a share of the engine's time limit: the call ends first, and its error says more.
 const DEADLINE_SHARE: f64 = 0.95;
 
 impl HttpTarget {
@@ -184,60 +125,60 @@ pub struct Simulation {
     pub longest: Duration,
     /// Share of calls that fail, from 0 to 1.
     pub failures: f64,
-    /// Makes the run repeatable.
+    /// Seed that makes the run repeatable.
     pub seed: Option<u64>,
 }
 
-/// The queue, the store and how they are used: what every command that touches them needs.
+/// Queue and store, for every command that uses them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backends {
-    /// Where messages come from.
+    /// The queue.
     pub queue: QueueTarget,
-    /// Name of the Redis list.
+    /// Key of the Redis list.
     pub queue_key: String,
-    /// Where orders live.
+    /// The store.
     pub store: StoreTarget,
-    /// Connections to Postgres at most, at least 4.
+    /// Largest number of connections to Postgres, at least 4.
     pub store_connections: usize,
-    /// How long a silent worker keeps its messages and rows.
+    /// Time after which another worker takes the messages and rows of a silent one.
     pub lease: Duration,
-    /// Whether each transition is kept in the timeline.
+    /// Whether to record each transition in the timeline.
     pub events: bool,
 }
 
-/// How orders that lost their message are looked for.
+/// How to find orders that lost their message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReconcileSettings {
-    /// Time from one round to the next.
+    /// Time between searches.
     pub interval: Duration,
-    /// How long an order must have been left as it is before its message counts as lost.
+    /// Time without a change after which the message of an order counts as lost.
     pub grace: Duration,
-    /// Orders left as they are for longer than this are left alone.
+    /// Orders without a change for longer than this are left alone.
     pub max_age: Duration,
 }
 
-/// What `run` is built from.
+/// The configuration of a worker.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// Queue and store.
     pub backends: Backends,
-    /// What does the work.
+    /// The fulfiller.
     pub fulfiller: FulfillerTarget,
-    /// How long one call to the fulfiller may take.
+    /// Time limit of one call to the fulfiller.
     pub call_timeout: Duration,
-    /// Where metrics, health and page are served.
+    /// Address to listen on, for metrics, health and the page.
     pub listen: SocketAddr,
-    /// Orders in flight at once, at least 1.
+    /// Largest number of orders in flight, at least 1.
     pub concurrency: usize,
     /// How failed attempts are retried.
     pub retry: RetryPolicy,
-    /// How lost messages are made good; `None` if not at all.
+    /// How lost messages are replaced; `None` if not at all.
     pub reconcile: Option<ReconcileSettings>,
-    /// From the signal to exit at most.
+    /// Longest time from the signal to the exit.
     pub drain_timeout: Duration,
-    /// Whether `run` makes or updates the worker's own tables at start.
+    /// Whether to create or update the worker's own tables at start.
     pub migrate: bool,
-    /// How long to wait for servers at start; `None` waits for ever.
+    /// How long to wait for servers at start; `None` waits without limit.
     pub wait: Option<Duration>,
     /// Name of this service in logs and build info.
     pub service_name: String,
@@ -245,35 +186,42 @@ pub struct Settings {
     pub tracing_propagation: Propagation,
 }
 
-/// How the span of an attempt belongs to the span of whoever enqueued its order
+/// How the span of an attempt belongs to the span of its producer
 /// (<https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/#span-relationships>).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Propagation {
-    /// Each attempt is a trace of its own that links to the producer's span.
+    /// A trace of its own that links to the producer's span
     #[default]
     Link,
-    /// Attempts are part of the producer's trace, and recorded if that is.
+    /// A part of the producer's trace, recorded if that is
     Parent,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object per line
     Json,
-    /// For people.
+    /// For people
     Text,
 }
 
-/// What is logged, and how.
+impl LogFormat {
+    /// Text where standard error is a terminal, JSON otherwise.
+    pub fn detect() -> Self {
+        if io::stderr().is_terminal() { Self::Text } else { Self::Json }
+    }
+}
+
+/// The log filter and the format of log lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
     /// `None` decides by the output: text on a terminal, JSON otherwise.
     pub format: Option<LogFormat>,
     /// A `tracing` filter such as `info` or `info,fulfillment_worker=debug`; checked already.
     pub filter: String,
-    /// Where the filter is from.
+    /// The source of the filter.
     pub filter_origin: Origin,
 }

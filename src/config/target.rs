@@ -1,5 +1,4 @@
-//! What `--queue`, `--store` and `--fulfiller` may name. The problems found never quote the value, which may hold a
-//! password.
+//! Parsers of `--queue`, `--store` and `--fulfiller`. Their errors never quote the value, which may hold a password.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -9,7 +8,8 @@ use base64::prelude::BASE64_STANDARD as BASE64;
 use url::Url;
 
 use super::redis_url::{self, RedisServers};
-use super::settings::{QueueTarget, Secret, SecretUrl, StoreTarget};
+use super::secret::{Secret, SecretUrl};
+use super::settings::{QueueTarget, StoreTarget};
 
 const QUEUE_FORMS: &str = "expected redis://HOST:PORT/DB, redis-sentinel://HOST:PORT,HOST:PORT/DB?sentinelServiceName=NAME, \
                            redis-cluster://HOST:PORT,HOST:PORT, one of these with rediss for TLS, or sqlite:PATH";
@@ -53,12 +53,12 @@ pub(super) fn fulfiller(text: &str) -> Result<Option<Url>, String> {
         return Err(format!("the URL has no host; {FULFILLER_FORMS}"));
     }
     if url.fragment().is_some() {
-        return Err("the part after `#` is never sent; leave it out".to_owned());
+        return Err("the part after `#` is never sent; remove it".to_owned());
     }
     Ok(Some(url))
 }
 
-/// Whether each is as Standard Webhooks has it: `whsec_` and the base64 of 24 to 64 bytes.
+/// Checks each as Standard Webhooks has it: `whsec_` and the base64 of 24 to 64 bytes.
 pub(super) fn signing_secrets(secrets: &[Secret]) -> Result<(), String> {
     for (position, secret) in secrets.iter().enumerate() {
         let key = secret.expose().strip_prefix("whsec_").and_then(|text| BASE64.decode(text).ok());
@@ -100,7 +100,7 @@ fn sqlite_path(text: &str) -> Option<Result<PathBuf, String>> {
     })
 }
 
-/// As `--queue` takes it. The error says what would be right.
+/// As on the command line. The error describes the valid values.
 impl FromStr for QueueTarget {
     type Err = String;
 
@@ -109,7 +109,7 @@ impl FromStr for QueueTarget {
     }
 }
 
-/// As `--store` takes it. The error says what would be right.
+/// As on the command line. The error describes the valid values.
 impl FromStr for StoreTarget {
     type Err = String;
 

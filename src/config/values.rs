@@ -1,72 +1,31 @@
-//! What the options' values look like: parsers for clap, each with an error that says what would be right.
+//! Parsers of the options' values for clap. Each error describes the valid values.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Text that may hold a password. Never refused by clap, whose errors quote the value, and never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Opaque(String);
-
-impl Opaque {
-    /// The text itself: for parsing only.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for Opaque {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl fmt::Debug for Opaque {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-/// Something that is done or not.
 #[cfg(feature = "cli")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Switch {
-    /// Do it.
-    #[value(alias = "true")]
-    On,
-    /// Don't.
-    #[value(alias = "false")]
-    Off,
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+
+/// `on` or `off`, or `true` or `false` as a TOML file has them, with the meaning of either.
+#[cfg(feature = "cli")]
+pub fn switch(on: &'static str, off: &'static str) -> impl TypedValueParser<Value = bool> {
+    let values = [PossibleValue::new("on").alias("true").help(on), PossibleValue::new("off").alias("false").help(off)];
+    PossibleValuesParser::new(values).map(|text| matches!(text.as_str(), "on" | "true"))
 }
 
-/// Who makes the worker's own tables.
+/// Who creates the worker's own tables.
 #[cfg(feature = "cli")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Migrate {
-    /// The command itself, at its start.
+    /// The command itself, at its start
     Auto,
-    /// Somebody else, before: for roles that may not create tables.
+    /// `migrate`, before: for a role that may not create tables
     Off,
 }
 
-/// How long to wait for servers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
-    /// `forever`.
-    Endless,
-    /// A duration.
-    AtMost(Duration),
-}
-
-impl Patience {
-    /// `None` is for ever.
-    pub fn limit(self) -> Option<Duration> {
-        match self {
-            Self::Endless => None,
-            Self::AtMost(limit) => Some(limit),
-        }
-    }
-}
+/// How long to wait for servers; `None` without limit. Under this name clap takes it for a value, not for an option that
+/// may be missing.
+pub type Wait = Option<Duration>;
 
 /// Latency of the simulated fulfiller, the shortest at most the longest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,18 +60,18 @@ fn with_unit(text: &str) -> Result<Duration, String> {
 /// `forever` or a duration of at most a day.
 ///
 /// # Errors
-/// Says what would be right.
-pub fn patience(text: &str) -> Result<Patience, String> {
+/// Describes the valid values.
+pub fn wait(text: &str) -> Result<Wait, String> {
     if text == "forever" {
-        return Ok(Patience::Endless);
+        return Ok(None);
     }
-    duration(Duration::ZERO, DAY)(text).map(Patience::AtMost).map_err(|problem| format!("{problem}; or `forever`"))
+    duration(Duration::ZERO, DAY)(text).map(Some).map_err(|problem| format!("{problem}; or `forever`"))
 }
 
-/// How long a change of what is logged may last: 1 s to a day.
+/// How long a change of the log filter may last: 1 s to a day.
 ///
 /// # Errors
-/// Says what would be right.
+/// Describes the valid values.
 pub fn log_change(text: &str) -> Result<Duration, String> {
     duration(Duration::from_secs(1), DAY)(text)
 }
@@ -120,7 +79,7 @@ pub fn log_change(text: &str) -> Result<Duration, String> {
 /// `LOW..HIGH`, one duration for both, or `0`; at most an hour.
 ///
 /// # Errors
-/// Says what would be right.
+/// Describes the valid values.
 pub fn latency(text: &str) -> Result<Latency, String> {
     let within = duration(Duration::ZERO, Duration::from_secs(3600));
     let (low, high) = text.split_once("..").unwrap_or((text, text));
@@ -137,7 +96,7 @@ pub fn latency(text: &str) -> Result<Latency, String> {
 /// A share from 0 to 1.
 ///
 /// # Errors
-/// Says what would be right.
+/// Describes the valid values.
 pub fn share(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
@@ -148,7 +107,7 @@ pub fn share(text: &str) -> Result<f64, String> {
 /// Any whole number that fits.
 ///
 /// # Errors
-/// Says what would be right.
+/// Describes the valid values.
 pub fn seed(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("must be a whole number from 0 to {}", u64::MAX))
 }
@@ -156,7 +115,7 @@ pub fn seed(text: &str) -> Result<u64, String> {
 /// An address to listen on.
 ///
 /// # Errors
-/// Says what would be right.
+/// Describes the valid values.
 pub fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         "must be ADDRESS:PORT with an IP address, such as 0.0.0.0:2112, 127.0.0.1:2112 or [::]:2112".to_owned()
@@ -177,7 +136,7 @@ pub fn text(longest: usize) -> impl Fn(&str) -> Result<String, String> + Clone +
 /// A `tracing` filter.
 ///
 /// # Errors
-/// Says what would be right.
+/// Describes the valid values.
 pub fn log_filter(text: &str) -> Result<String, String> {
     tracing_subscriber::EnvFilter::builder()
         .parse(text)
@@ -212,9 +171,9 @@ mod tests {
 
     #[test]
     fn a_wait_may_be_endless() {
-        assert_eq!(patience("forever").map(Patience::limit), Ok(None));
-        assert_eq!(patience("30s").map(Patience::limit), Ok(Some(SECOND * 30)));
-        assert!(patience("30").unwrap_err().ends_with("or `forever`"));
+        assert_eq!(wait("forever"), Ok(None));
+        assert_eq!(wait("30s"), Ok(Some(SECOND * 30)));
+        assert!(wait("30").unwrap_err().ends_with("or `forever`"));
     }
 
     #[test]
@@ -235,10 +194,5 @@ mod tests {
         for wrong in ["-0.1", "1.01", "NaN", "inf", "5%", ""] {
             assert!(share(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn opaque_text_does_not_show_itself() {
-        assert_eq!(format!("{:?}", Opaque::from("hush".to_owned())), "***");
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::order::OrderId;
+use crate::domain::trace_context::TraceContext;
 
 /// The largest message that is read, in bytes. Anything longer is poison.
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
@@ -91,7 +92,7 @@ pub fn decode(bytes: &[u8]) -> Result<Message, Poison> {
     if message.correlation_id.as_ref().is_some_and(|id| id.contains('\0')) {
         return Err(Poison::Field { field: "correlation_id", problem: "contains a NUL character".to_owned() });
     }
-    message.traceparent = message.traceparent.filter(|parent| is_traceparent(parent));
+    message.traceparent = message.traceparent.filter(|parent| TraceContext::parse(parent).is_some());
     message.timestamp = message.timestamp.filter(|timestamp| !timestamp.is_empty());
     if let Some(timestamp) = &message.timestamp
         && let Err(error) = timestamp.parse::<jiff::Timestamp>()
@@ -99,29 +100,6 @@ pub fn decode(bytes: &[u8]) -> Result<Message, Poison> {
         return Err(Poison::Field { field: "timestamp", problem: format!("not RFC 3339: {error}") });
     }
     Ok(message)
-}
-
-/// `version-traceid-parentid-flags` in lower-case hex, with neither id all zeros
-/// (<https://www.w3.org/TR/trace-context/#traceparent-header>).
-fn is_traceparent(text: &str) -> bool {
-    let hex = |part: &str, length: usize| {
-        part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let not_zero = |part: &str| part.bytes().any(|byte| byte != b'0');
-    let parts: Vec<&str> = text.splitn(5, '-').collect();
-    match parts.as_slice() {
-        [version, trace, parent, flags, rest @ ..] => {
-            hex(version, 2)
-                && *version != "ff"
-                && (rest.is_empty() || *version != "00")
-                && hex(trace, 32)
-                && not_zero(trace)
-                && hex(parent, 16)
-                && not_zero(parent)
-                && hex(flags, 2)
-        }
-        _ => false,
-    }
 }
 
 #[cfg(test)]

@@ -152,6 +152,20 @@ pub fn admit(row: &RowView, step: Step) -> Result<State, Refusal> {
     allowed.map(|()| step.enters())
 }
 
+/// The number of spent attempts of an order in `state` whose timeline ends with `last`.
+///
+/// An attempt that began and did not end is spent, as it would be had its message not been lost: a message that kills
+/// its worker must run out of attempts. An attempt that ended with the order back at `pending` may have been handed
+/// back unspent, which the timeline doesn't say: it is not counted, as an outage must cost nothing. A timeline that
+/// doesn't end with the row's state has missed something, such as a person's decision: the count starts anew.
+pub(crate) fn attempts_spent(state: &State, last: Option<(State, u32)>) -> u32 {
+    match (state, last) {
+        (State::Processing, Some((State::Processing, attempt))) => attempt,
+        (State::Pending, Some((State::Pending, attempt))) => attempt.saturating_sub(1),
+        _ => 0,
+    }
+}
+
 /// An order in work, as its row described it when the attempt began.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
@@ -204,8 +218,8 @@ impl fmt::Display for IdempotencyKey {
     }
 }
 
-/// A time of the database, in microseconds since 1970-01-01 00:00 on its own clock, as ISO 8601 with microseconds. As the
-/// column has no zone, neither has this. `None` outside the years that it can say.
+/// A time of the database, in microseconds since 1970-01-01 00:00 on its own clock, as ISO 8601 with microseconds. As
+/// the column has no zone, neither has this. `None` outside the years that it can say.
 pub fn iso_8601(micros: i64) -> Option<String> {
     let at = jiff::tz::Offset::UTC.to_datetime(jiff::Timestamp::from_microsecond(micros).ok()?);
     Some(at.strftime("%Y-%m-%dT%H:%M:%S%.6f").to_string())

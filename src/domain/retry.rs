@@ -9,7 +9,6 @@ use rand::RngExt;
 
 /// What becomes of an order when nobody knows whether its call was carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum WhenAmbiguous {
     /// Call again with the same key, which a fulfiller that honours keys makes one effect. At least once.
     #[default]

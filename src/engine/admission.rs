@@ -1,6 +1,6 @@
-//! What a claim needs before it is made: a place among the batches, a permit for each order, and that queue, store and
-//! fulfiller can do with more.
+//! Admits claims: a batch slot, a permit for each order, and spare capacity in queue, store and fulfiller.
 
+use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::engine::{BATCH, BATCHES_AT_ONCE, Context};
-use crate::event::{Event, HeldBack};
+use super::backpressure::Backpressure;
+use super::options::{BATCH, BATCHES_AT_ONCE};
+use crate::event::{Observers, OrderEvent, Throttle};
+use crate::port::fulfiller::Fulfiller;
 
-/// How often is told that claims are being held back.
-const TELL_EVERY: Duration = Duration::from_secs(1);
+/// How often a throttle is reported while it lasts.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
 
-/// Leave to claim as many messages as `permits` has, for one batch.
+/// Allows one claim of as many messages as `permits` holds.
 pub(crate) struct Admission {
     /// To be dropped when the batch is begun.
     pub(crate) slot: OwnedSemaphorePermit,
@@ -22,59 +24,71 @@ pub(crate) struct Admission {
     pub(crate) permits: OwnedSemaphorePermit,
 }
 
-/// Gives leave to claim. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Gatekeeper {
-    context: Arc<Context>,
+/// Decides when the next claim may be made, and of how many messages.
+pub(crate) struct AdmissionControl {
+    pub(crate) fulfiller: Arc<dyn Fulfiller>,
+    pub(crate) backpressure: Arc<Backpressure>,
+    pub(crate) observers: Observers,
     permits: Arc<Semaphore>,
-    begin_slots: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
 }
 
-impl Gatekeeper {
-    /// `permits` are as many as orders may be in flight.
-    pub(crate) fn new(context: Arc<Context>, permits: Arc<Semaphore>) -> Self {
-        Self { context, permits, begin_slots: Arc::new(Semaphore::new(BATCHES_AT_ONCE)) }
+impl AdmissionControl {
+    /// `permits` has one for each order that may be in flight.
+    pub(crate) fn new(
+        fulfiller: Arc<dyn Fulfiller>,
+        backpressure: Arc<Backpressure>,
+        observers: Observers,
+        permits: Arc<Semaphore>,
+    ) -> Self {
+        Self { fulfiller, backpressure, observers, permits, slots: Arc::new(Semaphore::new(BATCHES_AT_ONCE)) }
     }
 
-    /// Waits until a batch may be begun, at least one order may fly, and neither backends nor fulfiller have enough;
-    /// takes as many permits as there are, and no more than these have room for. `None` never happens: nobody closes
-    /// the semaphores. May be dropped at any time.
-    pub(crate) async fn admit(&self) -> Option<Admission> {
-        let slot = self.held_back(HeldBack::Begin, Arc::clone(&self.begin_slots).acquire_owned()).await.ok()?;
-        let one = self.held_back(HeldBack::Concurrency, Arc::clone(&self.permits).acquire_owned()).await;
-        let mut permits = one.ok()?;
-        let room = self.room().await;
-        let more = self.permits.available_permits().min(BATCH - 1).min(room.saturating_sub(1));
+    /// Waits for a free batch slot, one permit, and spare capacity in queue, store and fulfiller. Takes as many permits
+    /// as all of them allow. Cancel-safe.
+    pub(crate) async fn admit(&self) -> Admission {
+        let slot = self.throttled_by(Throttle::Begin, acquire(&self.slots)).await;
+        let mut permits = self.throttled_by(Throttle::Concurrency, acquire(&self.permits)).await;
+        let capacity = self.capacity().await;
+        let more = self.permits.available_permits().min(BATCH - 1).min(capacity.saturating_sub(1));
         if let Ok(more) = Arc::clone(&self.permits).try_acquire_many_owned(u32::try_from(more).unwrap_or(0)) {
             permits.merge(more);
         }
-        Some(Admission { slot, permits })
+        Admission { slot, permits }
     }
 
-    /// Waits until fulfiller and backends have room at the same time, and says for how many.
-    async fn room(&self) -> usize {
+    /// Waits until fulfiller and backends have capacity at the same time, and returns the smaller one.
+    async fn capacity(&self) -> usize {
         loop {
-            let fulfiller = self.held_back(HeldBack::Fulfiller, self.context.fulfiller.capacity()).await;
-            if let Some(backends) = self.context.pressure.room().now_or_never() {
+            let fulfiller = self.throttled_by(Throttle::Fulfiller, self.fulfiller.capacity()).await;
+            if let Some(backends) = self.backpressure.capacity().now_or_never() {
                 return fulfiller.min(backends);
             }
-            self.held_back(HeldBack::SlowBackend, self.context.pressure.room()).await;
+            self.throttled_by(Throttle::SlowBackend, self.backpressure.capacity()).await;
         }
     }
 
-    /// Waits for `future`, telling for how long it holds claims back.
-    async fn held_back<F: Future>(&self, by: HeldBack, future: F) -> F::Output {
+    /// Waits for `future`, and reports for how long it holds claims back.
+    async fn throttled_by<F: Future>(&self, by: Throttle, future: F) -> F::Output {
         let mut future = pin!(future);
         if let Some(output) = future.as_mut().now_or_never() {
             return output;
         }
         loop {
             let since = Instant::now();
-            let output = tokio::time::timeout(TELL_EVERY, &mut future).await;
-            self.context.observers.emit(Event::ClaimsHeldBack { by, took: since.elapsed() });
+            let output = tokio::time::timeout(REPORT_EVERY, &mut future).await;
+            self.observers.emit(OrderEvent::ClaimsThrottled { reason: by, took: since.elapsed() });
             if let Ok(output) = output {
                 return output;
             }
         }
+    }
+}
+
+/// One permit. Nothing closes these semaphores; a closed one would admit nothing more.
+async fn acquire(semaphore: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    match Arc::clone(semaphore).acquire_owned().await {
+        Ok(permit) => permit,
+        Err(_) => pending().await,
     }
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use enum_map::EnumMap;
 use tokio::sync::Notify;
 
 use crate::event::call_times::CallTimes;
@@ -32,29 +33,29 @@ const REMEMBERED_LEASES: u32 = 4;
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// See the module. Shared by whoever calls a backend and whoever claims.
-pub(crate) struct Pressure {
+pub(crate) struct Backpressure {
     concurrency: usize,
     lease: Duration,
-    stages: [(Stage, Mutex<CallTimes<CallId>>); Stage::ALL.len()],
+    stages: EnumMap<Stage, Mutex<CallTimes<CallId>>>,
     waiting: AtomicUsize,
     changed: Notify,
 }
 
 /// An order that waits in our hands for a backend, until dropped.
-pub(crate) struct Waiting(Arc<Pressure>);
+pub(crate) struct Waiting(Arc<Backpressure>);
 
 /// A call under way, until dropped.
 pub(crate) struct Call<'a> {
-    pressure: &'a Pressure,
+    backpressure: &'a Backpressure,
     stage: Stage,
     id: CallId,
 }
 
-impl Pressure {
+impl Backpressure {
     /// `concurrency` is how many may wait while all is well.
     pub(crate) fn new(concurrency: usize, lease: Duration) -> Self {
         let times = || Mutex::new(CallTimes::new(lease * REMEMBERED_LEASES, Instant::now()));
-        let stages = Stage::ALL.map(|stage| (stage, times()));
+        let stages = EnumMap::from_fn(|_| times());
         Self { concurrency, lease, stages, waiting: AtomicUsize::new(0), changed: Notify::new() }
     }
 
@@ -62,7 +63,7 @@ impl Pressure {
     pub(crate) fn call(&self, stage: Stage) -> Call<'_> {
         let id = CallId::fresh();
         self.with_times(stage, |times| times.begin(id, Instant::now()));
-        Call { pressure: self, stage, id }
+        Call { backpressure: self, stage, id }
     }
 
     /// One order more waits.
@@ -72,44 +73,42 @@ impl Pressure {
     }
 
     /// Waits until another order may wait, and says how many may. May be dropped at any time.
-    pub(crate) async fn room(&self) -> usize {
+    pub(crate) async fn capacity(&self) -> usize {
         loop {
             // Before looking, so that no change in between is missed.
             let changed = self.changed.notified();
-            let room = self.room_now();
-            if room > 0 {
-                return room;
+            let capacity = self.capacity_now();
+            if capacity > 0 {
+                return capacity;
             }
             let _ = tokio::time::timeout(LOOK_AGAIN, changed).await;
         }
     }
 
-    fn room_now(&self) -> usize {
+    fn capacity_now(&self) -> usize {
         let most = most_waiting(self.concurrency, self.lease, self.slowness(Instant::now()));
         most.saturating_sub(self.waiting.load(Ordering::Acquire))
     }
 
     /// How long an order has to wait for the slowest answer on its way, as far as is known.
     fn slowness(&self, now: Instant) -> Duration {
-        let slowness = |(stage, times): &(Stage, Mutex<CallTimes<CallId>>)| {
+        let slowness = |(stage, times): (Stage, &Mutex<CallTimes<CallId>>)| {
             let times = times.lock().unwrap_or_else(PoisonError::into_inner);
-            let last = if ON_THE_WAY.contains(stage) { times.last(now) } else { None };
+            let last = if ON_THE_WAY.contains(&stage) { times.last(now) } else { None };
             times.oldest(now).max(last)
         };
         self.stages.iter().filter_map(slowness).max().unwrap_or_default()
     }
 
     fn with_times(&self, stage: Stage, change: impl Fn(&mut CallTimes<CallId>)) {
-        for (_, times) in self.stages.iter().filter(|(each, _)| *each == stage) {
-            change(&mut times.lock().unwrap_or_else(PoisonError::into_inner));
-        }
+        change(&mut self.stages[stage].lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
 impl Drop for Call<'_> {
     fn drop(&mut self) {
-        self.pressure.with_times(self.stage, |times| times.end(self.id, Instant::now()));
-        self.pressure.changed.notify_waiters();
+        self.backpressure.with_times(self.stage, |times| times.end(self.id, Instant::now()));
+        self.backpressure.changed.notify_waiters();
     }
 }
 
@@ -157,31 +156,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn room_comes_back_when_an_order_waits_no_more() {
-        let pressure = Arc::new(Pressure::new(2, LEASE));
-        let (first, _second) = (pressure.wait(), pressure.wait());
-        let waiting = Arc::clone(&pressure);
-        let room = tokio::spawn(async move { waiting.room().await });
+    async fn capacity_comes_back_when_an_order_waits_no_more() {
+        let backpressure = Arc::new(Backpressure::new(2, LEASE));
+        let (first, _second) = (backpressure.wait(), backpressure.wait());
+        let waiting = Arc::clone(&backpressure);
+        let capacity = tokio::spawn(async move { waiting.capacity().await });
         tokio::task::yield_now().await;
-        assert!(!room.is_finished());
+        assert!(!capacity.is_finished());
         drop(first);
-        assert_eq!(room.await.unwrap(), 1);
+        assert_eq!(capacity.await.unwrap(), 1);
     }
 
     #[test]
     fn a_call_under_way_counts_and_so_does_the_last_one_of_each_stage_on_the_way() {
-        let pressure = Pressure::new(256, LEASE);
+        let backpressure = Backpressure::new(256, LEASE);
         let later = |seconds| Instant::now() + Duration::from_secs(seconds);
-        let hanging = pressure.call(Stage::RenewStore);
-        assert!(pressure.slowness(later(7)) >= Duration::from_secs(7));
+        let hanging = backpressure.call(Stage::RenewStore);
+        assert!(backpressure.slowness(later(7)) >= Duration::from_secs(7));
         drop(hanging);
-        assert_eq!(pressure.slowness(later(7)), Duration::ZERO, "orders don't wait for renewals");
-        pressure.with_times(Stage::Begin, |times| {
+        assert_eq!(backpressure.slowness(later(7)), Duration::ZERO, "orders don't wait for renewals");
+        backpressure.with_times(Stage::Begin, |times| {
             let id = CallId::fresh();
             times.begin(id, Instant::now());
             times.end(id, later(3));
         });
-        drop(pressure.call(Stage::Conclude));
-        assert!(pressure.slowness(later(4)) >= Duration::from_secs(3), "a fast stage hides no slow one");
+        drop(backpressure.call(Stage::Conclude));
+        assert!(backpressure.slowness(later(4)) >= Duration::from_secs(3), "a fast stage hides no slow one");
     }
 }

@@ -1,242 +1,198 @@
-//! Conclude → settle: writes how attempts ended, and only then lets go of their messages.
+//! Concludes and settles: writes how attempts ended, and only then lets go of their messages.
 //!
-//! A batch forms by itself: while one commits, the next gathers in the channel.
+//! Batches form by themselves: while one commits, the next gathers in the channel.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
-use crate::domain::order::State;
-use crate::engine::in_hand::{Ending, Finished};
-use crate::engine::{BATCH, BATCHES_AT_ONCE, Context};
-use crate::event::{Event, Loop, RetryReason, Stage, Subject};
-use crate::observe::trace::attempt::Outcome;
-use crate::port::queue::{Held, Settlement};
-use crate::port::store::{Conclusion, DeadLetter, DeadReason, Verdict};
+use super::backends::Backends;
+use super::decision::{AttemptOutcome, after_verdict};
+use super::delivery::Completed;
+use super::options::{BATCH, BATCHES_AT_ONCE};
+use super::progress::Progress;
+use crate::domain::order::OrderId;
+use crate::domain::retry::RetryPolicy;
+use crate::event::{Loop, OrderEvent, RowStage, Stage};
+use crate::observe::trace::attempt::SpanOutcome;
+use crate::port::queue::{Disposition, Settlement};
+use crate::port::store::{Conclusion, DeadLetter, Verdict};
 use crate::testing::mutant::is_mutant;
 
-/// How long a superseded order is left to whoever holds it now before its message is looked at again.
-const SUPERSEDED_PAUSE: Duration = Duration::from_secs(1);
-
-/// How soon a conclusion is tried again whose row somebody has locked. Far below any lease: when the lock ends, the worker
-/// that knows how the attempt ended should be there first.
+/// How soon a conclusion is tried again whose row another transaction has locked. Far below any lease: when the lock
+/// ends, the worker that knows how the attempt ended should be there first.
 const LOCKED_PAUSE: Duration = Duration::from_millis(200);
 
-/// Ends what the worker began.
+/// Ends what the executor began.
 pub(crate) struct Completer {
-    context: Arc<Context>,
-    slots: Arc<Semaphore>,
-    /// The way back to its own channel.
-    again: mpsc::Sender<Finished>,
-}
-
-/// A message whose row is written: `verdict` is what the store said, or `None` if there was nothing to write.
-struct Concluded {
-    finished: Finished,
-    verdict: Option<Verdict>,
-}
-
-impl Concluded {
-    fn end_span(&mut self) {
-        let Finished { in_hand, ending, .. } = &mut self.finished;
-        let name = if matches!(self.verdict, Some(Verdict::Superseded(_))) { "superseded" } else { ending.as_str() };
-        in_hand.span.end(Outcome { name, reason: ending.reason(), failed: ending.is_failure() });
-    }
+    pub(crate) backends: Backends,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) policy: RetryPolicy,
+    pub(crate) abandon: CancellationToken,
+    /// Leads to the receiver of [`Completer::run`], for deliveries whose rows are locked.
+    pub(crate) again: mpsc::Sender<Completed>,
 }
 
 impl Completer {
-    /// `again` leads to the receiver of [`Completer::run`].
-    pub(crate) fn new(context: Arc<Context>, again: mpsc::Sender<Finished>) -> Self {
-        Self { context, slots: Arc::new(Semaphore::new(BATCHES_AT_ONCE)), again }
-    }
-
     /// Works until the task is aborted.
-    pub(crate) async fn run(self, mut finished: mpsc::Receiver<Finished>) {
+    pub(crate) async fn run(self, mut completed: mpsc::Receiver<Completed>) {
+        let slots = Arc::new(Semaphore::new(BATCHES_AT_ONCE));
+        let completer = Arc::new(self);
         loop {
-            let slot = self.context.beating(Loop::Completer, Arc::clone(&self.slots).acquire_owned()).await;
+            let progress = &completer.progress;
+            let slot = progress.with_heartbeat(Loop::Completer, Arc::clone(&slots).acquire_owned()).await;
             let mut batch = Vec::with_capacity(BATCH);
-            let received = self.context.beating(Loop::Completer, finished.recv_many(&mut batch, BATCH)).await;
-            if received == 0 {
+            if progress.with_heartbeat(Loop::Completer, completed.recv_many(&mut batch, BATCH)).await == 0 {
                 return;
             }
-            let (context, again) = (Arc::clone(&self.context), self.again.clone());
+            let completer = Arc::clone(&completer);
             tokio::spawn(async move {
-                let locked = context.complete(batch).await;
+                let locked = completer.complete(batch).await;
                 drop(slot);
-                context.put_off(locked, &again).await;
+                completer.put_off(locked).await;
             });
         }
     }
-}
 
-impl Context {
-    /// One batch, from its endings to its events; returns what could not be concluded yet. Ends early, leaving the rest to
-    /// the leases, when told to abandon.
-    async fn complete(&self, batch: Vec<Finished>) -> Vec<Finished> {
+    /// Takes one batch to its end, and returns the deliveries whose rows are locked. Ends early, leaving the rest to the
+    /// leases, when told to abandon.
+    async fn complete(&self, batch: Vec<Completed>) -> Vec<Completed> {
         if is_mutant!(AckBeforeCommit) {
-            self.settle(batch.iter()).await;
+            self.settle(&batch).await;
         }
-        let Some((mut concluded, locked)) = self.conclude(batch).await else { return Vec::new() };
-        if !concluded.is_empty()
-            && self.bury(&concluded).await.is_some()
-            && let Some(settled) = self.settle(concluded.iter().map(|concluded| &concluded.finished)).await
+        let (with_row, without_row): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|completed| (completed.conclusion(), completed)).partition(|(to, _)| to.is_some());
+        let Some((mut ended, locked)) = self.conclude(with_row).await else { return Vec::new() };
+        ended.extend(without_row.into_iter().map(|(_, completed)| completed));
+        if !ended.is_empty()
+            && self.insert_dead_letters(&ended).await.is_some()
+            && let Some(settlements) = self.settle(&ended).await
         {
-            for (concluded, held) in concluded.iter_mut().zip(settled) {
-                self.report(concluded, held);
-                concluded.end_span();
+            for (completed, settlement) in ended.iter_mut().zip(&settlements) {
+                self.report(completed, settlement.disposition);
+                end_span(completed);
             }
-            // Before the permits are back: whoever waits for the last one finds nothing in flight.
-            self.count_in_flight(0, concluded.len());
+            // Before the permits are back: a drain that waits for the last one finds nothing in flight.
+            self.progress.settled(ended.len());
         }
         locked
     }
 
-    /// Has another try at conclusions whose rows are locked, in one of the next batches. Meanwhile their messages' leases
-    /// are kept and nobody can take their rows over. Each holds its permit, so that there is always room for them.
-    async fn put_off(&self, locked: Vec<Finished>, again: &mpsc::Sender<Finished>) {
-        if locked.is_empty() || self.shutdown.abandon.run_until_cancelled(sleep(LOCKED_PAUSE)).await.is_none() {
+    /// Returns what the store has answered for good, and what it passed over. `None` when told to abandon.
+    async fn conclude(&self, batch: Vec<(Option<Conclusion>, Completed)>) -> Option<(Vec<Completed>, Vec<Completed>)> {
+        let (conclusions, mut batch): (Vec<Option<Conclusion>>, Vec<Completed>) = batch.into_iter().unzip();
+        let conclusions: Vec<Conclusion> = conclusions.into_iter().flatten().collect();
+        if conclusions.is_empty() {
+            return Some((Vec::new(), Vec::new()));
+        }
+        let (began, items) = (SystemTime::now(), conclusions.len());
+        let verdicts = self.conclude_all(conclusions, &mut batch).await?;
+        for (completed, verdict) in batch.iter_mut().zip(verdicts) {
+            let attempt = completed.delivery.attempt();
+            if verdict != Verdict::Locked {
+                completed.delivery.span.step("conclude", began, items);
+            }
+            let intended = std::mem::replace(&mut completed.outcome, AttemptOutcome::AlreadyFinal);
+            completed.outcome = after_verdict(&verdict, intended, attempt, &self.policy);
+            completed.verdict = Some(verdict);
+        }
+        let (locked, ended): (Vec<_>, Vec<_>) =
+            batch.into_iter().partition(|completed| completed.verdict == Some(Verdict::Locked));
+        let ids: Vec<OrderId> = locked.iter().filter_map(|completed| completed.delivery.order_id()).collect();
+        self.backends.report_locked(RowStage::Conclude, &ids);
+        Some((ended, locked))
+    }
+
+    /// A call that was not answered may have been carried out: from then on its conclusions say so.
+    async fn conclude_all(&self, conclusions: Vec<Conclusion>, batch: &mut [Completed]) -> Option<Vec<Verdict>> {
+        let (mut conclusions, store) = (Arc::new(conclusions), &self.backends.store);
+        let mut unanswered = false;
+        let verdicts = self.backends.until_answered(Stage::Conclude, conclusions.len(), &self.abandon, |failures| {
+            if failures > 0 && !unanswered {
+                unanswered = true;
+                Arc::make_mut(&mut conclusions).iter_mut().for_each(|conclusion| conclusion.maybe_applied = true);
+            }
+            let conclusions = Arc::clone(&conclusions);
+            async move { store.conclude(&conclusions).await }
+        });
+        let verdicts = verdicts.await?;
+        for completed in batch {
+            completed.maybe_applied |= unanswered;
+        }
+        Some(verdicts)
+    }
+
+    /// Returns deliveries whose rows are locked to the channel after a pause. Meanwhile their messages' leases are kept
+    /// and no worker can take their rows over. Each holds its permit, so the channel has a place for it.
+    async fn put_off(&self, locked: Vec<Completed>) {
+        if locked.is_empty() || self.abandon.run_until_cancelled(sleep(LOCKED_PAUSE)).await.is_none() {
             return;
         }
-        for finished in locked {
+        for completed in locked {
             // Fails only when the completer is gone: leases bring the order back.
-            let _ = again.send(finished).await;
+            let _ = self.again.send(completed).await;
         }
     }
 
-    /// What the store wrote, or would not write, and what it passed over.
-    async fn conclude(&self, batch: Vec<Finished>) -> Option<(Vec<Concluded>, Vec<Finished>)> {
-        let asked: Vec<Option<Conclusion>> = batch.iter().map(Finished::conclusion).collect();
-        let mut conclusions: Vec<Conclusion> = asked.iter().flatten().cloned().collect();
-        let began = SystemTime::now();
-        let verdicts = self.conclude_all(&mut conclusions).await?;
-        let batch_size = conclusions.len();
-        let mut verdicts = conclusions.into_iter().zip(verdicts);
-        let (mut concluded, mut locked, mut locked_ids) = (Vec::with_capacity(batch.len()), Vec::new(), Vec::new());
-        for (mut finished, asked) in batch.into_iter().zip(asked) {
-            match asked.and_then(|_| verdicts.next()) {
-                Some((conclusion, Verdict::Locked)) => {
-                    locked_ids.push(conclusion.order_id);
-                    finished.maybe_applied = conclusion.maybe_applied;
-                    locked.push(finished);
-                }
-                answered => {
-                    let verdict = answered.map(|(_, verdict)| verdict);
-                    if verdict.is_some() {
-                        finished.in_hand.span.step("conclude", began, batch_size);
-                    }
-                    self.revise(&mut finished, verdict.as_ref());
-                    concluded.push(Concluded { finished, verdict });
-                }
-            }
-        }
-        self.tell_locked(Stage::Conclude, &locked_ids);
-        Some((concluded, locked))
-    }
-
-    async fn conclude_all(&self, conclusions: &mut [Conclusion]) -> Option<Vec<Verdict>> {
-        if conclusions.is_empty() {
-            return Some(Vec::new());
-        }
-        let mut failures = 0;
-        loop {
-            match self.call(Stage::Conclude, Vec::len, self.store.conclude(conclusions)).await {
-                Ok(verdicts) => return Some(verdicts),
-                Err(error) => {
-                    failures += 1;
-                    for conclusion in conclusions.iter_mut() {
-                        conclusion.maybe_applied = true;
-                    }
-                    self.pause_after(Stage::Conclude, failures, &error, &self.shutdown.abandon).await;
-                }
-            }
-            if self.shutdown.abandon.is_cancelled() {
-                return None;
-            }
-        }
-    }
-
-    /// What the store's verdict makes of the intended ending.
-    fn revise(&self, finished: &mut Finished, verdict: Option<&Verdict>) {
-        match verdict {
-            // One that is locked has not come to its end.
-            None | Some(Verdict::Done { .. } | Verdict::Locked) => {}
-            Some(Verdict::Superseded(state)) => {
-                finished.ending = if state.as_ref().is_some_and(State::is_final) {
-                    Ending::AlreadyFinal
-                } else {
-                    Ending::unspent(RetryReason::LeaseLost, SUPERSEDED_PAUSE, "the row had moved on")
-                };
-            }
-            Some(Verdict::Refused(error)) => {
-                let attempt = finished.in_hand.claim.attempt;
-                let (retry, dead) = (RetryReason::StoreRefused, DeadReason::StoreRefused);
-                finished.ending = self.failed(attempt, retry, error.clone(), dead, None);
-            }
-        }
-    }
-
-    /// Keeps the dead letters that no row was moved for.
-    async fn bury(&self, batch: &[Concluded]) -> Option<()> {
-        let letters: Vec<DeadLetter> = batch
-            .iter()
-            .filter(|concluded| !matches!(concluded.verdict, Some(Verdict::Done { .. })))
-            .filter_map(|concluded| match &concluded.finished.ending {
-                Ending::Dead { reason, detail } => Some(concluded.finished.in_hand.dead_letter(*reason, detail)),
-                _ => None,
-            })
-            .collect();
+    /// Writes the dead letters that no conclusion has written.
+    async fn insert_dead_letters(&self, batch: &[Completed]) -> Option<()> {
+        let letters: Vec<DeadLetter> = batch.iter().filter_map(Completed::dead_letter_alone).collect();
         if letters.is_empty() {
             return Some(());
         }
-        self.persist(Stage::Bury, letters.len(), &self.shutdown.abandon, |_| self.store.bury(&letters)).await
+        let store = &self.backends.store;
+        self.backends
+            .until_answered(Stage::Bury, letters.len(), &self.abandon, |_| store.insert_dead_letters(&letters))
+            .await
     }
 
-    async fn settle<'a>(&self, batch: impl Iterator<Item = &'a Finished>) -> Option<Vec<Held>> {
-        let settlements: Vec<Settlement> = batch
-            .map(|finished| {
-                finished.in_hand.hold.settle();
-                Settlement { receipt: finished.in_hand.receipt().clone(), disposition: finished.ending.disposition() }
-            })
-            .collect();
-        let abandon = &self.shutdown.abandon;
-        self.persist(Stage::Settle, settlements.len(), abandon, |_| self.queue.settle(&settlements)).await
+    /// Returns what was settled. Whether a message was still ours changes nothing about its order: its new holder finds
+    /// the row as it is.
+    async fn settle(&self, batch: &[Completed]) -> Option<Vec<Settlement>> {
+        let settlement = |completed: &Completed| {
+            completed.delivery.lease.settle();
+            Settlement { receipt: completed.delivery.receipt().clone(), disposition: completed.disposition() }
+        };
+        let settlements: Vec<Settlement> = batch.iter().map(settlement).collect();
+        let (items, queue) = (settlements.len(), &self.backends.queue);
+        self.backends.until_answered(Stage::Settle, items, &self.abandon, |_| queue.settle(&settlements)).await?;
+        Some(settlements)
     }
 
-    /// Tells what became of one message. `held` says whether its message was still ours to settle, which changes
-    /// nothing about the order: whoever has the message now finds the row as it is.
-    fn report(&self, Concluded { finished, verdict }: &Concluded, _held: Held) {
-        let subject = finished.in_hand.subject();
-        if matches!(verdict, Some(Verdict::Superseded(_))) {
-            self.observers.emit(Event::Superseded { subject });
+    fn report(&self, completed: &Completed, disposition: Disposition) {
+        let Completed { delivery, outcome, verdict, .. } = completed;
+        let (attempt, took) = (delivery.attempt_ref(), delivery.claimed_at.elapsed());
+        let emit = |event| self.backends.observers.emit(event);
+        if completed.is_superseded() {
+            emit(OrderEvent::Superseded { attempt });
         }
-        match &finished.ending {
-            Ending::Fulfilled { reference } => {
-                let age = match verdict {
-                    Some(Verdict::Done { age }) => *age,
-                    _ => None,
-                };
-                let took = finished.in_hand.claimed_at.elapsed();
-                self.observers.emit(Event::Fulfilled { subject, took, age, reference: reference.as_deref() });
+        if let (true, Some((_, error))) = (outcome.is_failure(), outcome.reason()) {
+            emit(OrderEvent::AttemptFailed { attempt, took, error });
+        }
+        match outcome {
+            AttemptOutcome::Fulfilled { reference } => {
+                let age = if let Some(Verdict::Done { age }) = verdict { *age } else { None };
+                emit(OrderEvent::Fulfilled { attempt, took, age, reference: reference.as_deref() });
             }
-            Ending::Retry { reason, error, after, spent } => {
-                if *spent {
-                    self.report_failure(finished, subject, error);
-                }
-                self.observers.emit(Event::Retried { subject, reason: *reason, after: *after });
+            AttemptOutcome::Retry { reason, .. } => {
+                let after = if let Disposition::Retry { after, .. } = disposition { after } else { Duration::ZERO };
+                emit(OrderEvent::Retried { attempt, reason: *reason, after });
             }
-            Ending::Dead { reason, detail } => {
-                self.report_failure(finished, subject, detail);
-                self.observers.emit(Event::DeadLettered { subject, reason: *reason, detail });
+            AttemptOutcome::DeadLetter { reason, detail } => {
+                emit(OrderEvent::DeadLettered { attempt, reason: *reason, detail });
             }
-            Ending::AlreadyFinal => self.observers.emit(Event::AlreadyFinal { subject }),
-            Ending::Skipped { status } => self.observers.emit(Event::Skipped { subject, status }),
+            AttemptOutcome::AlreadyFinal => emit(OrderEvent::AlreadyFinal { attempt }),
+            AttemptOutcome::Skipped { status } => emit(OrderEvent::Skipped { attempt, status }),
         }
     }
+}
 
-    fn report_failure(&self, finished: &Finished, subject: Subject<'_>, error: &str) {
-        let took = finished.in_hand.claimed_at.elapsed();
-        self.observers.emit(Event::AttemptFailed { subject, took, error });
-    }
+fn end_span(completed: &mut Completed) {
+    let superseded = completed.is_superseded();
+    let Completed { delivery, outcome, .. } = completed;
+    let name = if superseded { "superseded" } else { (&*outcome).into() };
+    delivery.span.end(SpanOutcome { name, reason: outcome.reason(), failed: outcome.is_failure() });
 }

@@ -1,5 +1,5 @@
-//! Keeps what is in hand alive: both leases, the message's in the queue and the row's in the store, are renewed
-//! while a call, a slow backend or a drain takes its time. On a thread of its own, see `docs/adr/0010-lease-thread.md`.
+//! Renews both leases of every delivery, the message's in the queue and the row's in the store, while a call, a slow
+//! backend or a drain takes its time. Runs on a thread of its own, see `docs/adr/0010-lease-thread.md`.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,15 +9,18 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedMutexGuard};
 use tokio::time::Instant;
 
+use super::backends::Backends;
+use super::options::BATCH;
+use super::progress::Progress;
+use crate::domain::label::Label;
 use crate::domain::order::{Fence, OrderId};
-use crate::engine::{BATCH, Context};
-use crate::event::{Event, Lease, Loop, Stage, Subject};
-use crate::observe::trace::TraceContext;
-use crate::port::queue::{Held, Queue, Receipt};
-use crate::port::store::{OrderStore, Renewal, Renewed};
+use crate::domain::trace_context::TraceContext;
+use crate::event::{AttemptRef, Lease, Loop, OrderEvent, RowStage, Stage};
+use crate::port::queue::{Receipt, ReceiptState};
+use crate::port::store::{Renewal, Renewed};
 
-/// What is kept alive of one message in hand. Ends when dropped.
-pub(crate) struct Hold {
+/// Keeps the leases of one delivery until it is dropped.
+pub(crate) struct LeaseGuard {
     key: u64,
     keeper: Weak<LeaseKeeper>,
     receipt: Receipt,
@@ -36,8 +39,8 @@ pub(crate) struct Hold {
     settling: AtomicBool,
 }
 
-impl Hold {
-    /// From now on a message that is gone from the queue is one that we settled, not a lease that was lost.
+impl LeaseGuard {
+    /// From now on a message that is gone from the queue was settled by us; its lease was not lost.
     pub(crate) fn settle(&self) {
         self.settling.store(true, Ordering::Release);
     }
@@ -47,12 +50,12 @@ impl Hold {
         *self.fence.lock().await = Some(fence);
     }
 
-    /// Ends the keeping of the row, and returns its newest fence. Waits for a renewal that is under way.
+    /// Stops renewing the row, and returns its newest fence. Waits for a renewal that is under way.
     pub(crate) async fn release_row(&self) -> Option<Fence> {
         self.fence.lock().await.take()
     }
 
-    /// Returns when the row's lease is lost. May be dropped at any time.
+    /// Returns when the row's lease is lost. Cancel-safe.
     pub(crate) async fn row_lost(&self) {
         loop {
             // Interest is registered before looking, so that a loss in between is not missed.
@@ -82,40 +85,40 @@ impl Hold {
     }
 }
 
-impl Drop for Hold {
+impl Drop for LeaseGuard {
     fn drop(&mut self) {
         if let Some(keeper) = self.keeper.upgrade() {
-            keeper.holds().remove(&self.key);
+            keeper.guards().remove(&self.key);
         }
     }
 }
 
-/// Renews in the background whatever is held for longer than a third of its lease.
+/// Renews the leases of whatever is held for longer than a third of its lease.
 pub(crate) struct LeaseKeeper {
-    context: Arc<Context>,
-    queue: Arc<dyn Queue>,
-    store: Arc<dyn OrderStore>,
+    /// With connections of their own, where they have any.
+    backends: Backends,
+    progress: Arc<Progress>,
+    lease: Duration,
     epoch: Instant,
     next_key: AtomicU64,
-    held: Mutex<HashMap<u64, Weak<Hold>>>,
+    guards: Mutex<HashMap<u64, Weak<LeaseGuard>>>,
 }
 
 impl LeaseKeeper {
-    /// Renews through these backends.
-    pub(crate) fn new(context: Arc<Context>, (queue, store): (Arc<dyn Queue>, Arc<dyn OrderStore>)) -> Arc<Self> {
-        let (next_key, held) = (AtomicU64::new(0), Mutex::new(HashMap::new()));
-        Arc::new(Self { context, queue, store, epoch: Instant::now(), next_key, held })
+    pub(crate) fn new(backends: Backends, progress: Arc<Progress>, lease: Duration) -> Arc<Self> {
+        let (next_key, guards) = (AtomicU64::new(0), Mutex::new(HashMap::new()));
+        Arc::new(Self { backends, progress, lease, epoch: Instant::now(), next_key, guards })
     }
 
     /// Keeps the lease of a message that was claimed just now.
-    pub(crate) fn hold(
+    pub(crate) fn keep(
         self: &Arc<Self>,
         receipt: Receipt,
         attempt: u32,
         order_id: Option<OrderId>,
         trace: Option<TraceContext>,
-    ) -> Arc<Hold> {
-        let hold = Arc::new(Hold {
+    ) -> Arc<LeaseGuard> {
+        let guard = Arc::new(LeaseGuard {
             key: self.next_key.fetch_add(1, Ordering::Relaxed),
             keeper: Arc::downgrade(self),
             receipt,
@@ -130,22 +133,22 @@ impl LeaseKeeper {
             queue_lost: AtomicBool::new(false),
             settling: AtomicBool::new(false),
         });
-        self.holds().insert(hold.key, Arc::downgrade(&hold));
-        hold
+        self.guards().insert(guard.key, Arc::downgrade(&guard));
+        guard
     }
 
     /// Looks six times per lease until aborted. Messages and rows go their own ways, so that a queue that is down
     /// doesn't cost the rows their leases, nor the other way round.
     pub(crate) async fn run(self: Arc<Self>) {
-        tokio::join!(self.keep(Lease::Message), self.keep(Lease::Row));
+        tokio::join!(self.renew_in_time(Lease::Message), self.renew_in_time(Lease::Row));
     }
 
-    async fn keep(&self, lease: Lease) {
-        let every = (self.context.options.lease / 6).max(Duration::from_millis(10));
+    async fn renew_in_time(&self, lease: Lease) {
+        let every = (self.lease / 6).max(Duration::from_millis(10));
         let mut let_go = false;
         loop {
-            self.context.beating(Loop::LeaseKeeper, tokio::time::sleep(every)).await;
-            if self.context.is_wedged() {
+            self.progress.with_heartbeat(Loop::LeaseKeeper, tokio::time::sleep(every)).await;
+            if self.progress.is_wedged() {
                 if !std::mem::replace(&mut let_go, true) {
                     tracing::error!(
                         lease = lease.as_str(),
@@ -157,18 +160,18 @@ impl LeaseKeeper {
             let_go = false;
             for batch in self.due(lease).chunks(BATCH) {
                 let now = self.now_ms();
-                let renewed = self.context.beating(Loop::LeaseKeeper, self.renew(lease, batch)).await;
+                let renewed = self.progress.with_heartbeat(Loop::LeaseKeeper, self.renew(lease, batch)).await;
                 let Some(locked) = renewed else { continue };
                 // What is locked stays due: its lease runs on.
-                for hold in batch.iter().filter(|hold| hold.order_id.is_none_or(|id| !locked.contains(&id))) {
-                    hold.renewed_ms(lease).store(now, Ordering::Relaxed);
+                for guard in batch.iter().filter(|guard| guard.order_id.is_none_or(|id| !locked.contains(&id))) {
+                    guard.renewed_ms(lease).store(now, Ordering::Relaxed);
                 }
             }
         }
     }
 
     /// Returns the orders whose rows others have locked, or `None` if there was no answer.
-    async fn renew(&self, lease: Lease, batch: &[Arc<Hold>]) -> Option<Vec<OrderId>> {
+    async fn renew(&self, lease: Lease, batch: &[Arc<LeaseGuard>]) -> Option<Vec<OrderId>> {
         match lease {
             Lease::Message => self.renew_messages(batch).await,
             Lease::Row => self.renew_rows(batch).await,
@@ -179,101 +182,99 @@ impl LeaseKeeper {
         u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn holds(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Weak<Hold>>> {
+    fn guards(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Weak<LeaseGuard>>> {
         // Nothing panics while holding it, and the map is whole between any two statements.
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.guards.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn due(&self, lease: Lease) -> Vec<Arc<Hold>> {
-        let third = u64::try_from((self.context.options.lease / 3).as_millis()).unwrap_or(u64::MAX);
+    fn due(&self, lease: Lease) -> Vec<Arc<LeaseGuard>> {
+        let third = u64::try_from((self.lease / 3).as_millis()).unwrap_or(u64::MAX);
         let now = self.now_ms();
-        // Upgraded outside the lock: the last reference to a hold may be dropped here, and its drop takes the lock.
-        let held: Vec<Weak<Hold>> = self.holds().values().cloned().collect();
-        let mut due: Vec<Arc<Hold>> = held
+        // Upgraded outside the lock: the last reference to a guard may be dropped here, and its drop takes the lock.
+        let guards: Vec<Weak<LeaseGuard>> = self.guards().values().cloned().collect();
+        let mut due: Vec<Arc<LeaseGuard>> = guards
             .iter()
             .filter_map(Weak::upgrade)
-            .filter(|hold| hold.renewed_ms(lease).load(Ordering::Relaxed).saturating_add(third) <= now)
+            .filter(|guard| guard.renewed_ms(lease).load(Ordering::Relaxed).saturating_add(third) <= now)
             .collect();
-        due.sort_by_key(|hold| hold.renewed_ms(lease).load(Ordering::Relaxed));
+        due.sort_by_key(|guard| guard.renewed_ms(lease).load(Ordering::Relaxed));
         due
     }
 
-    async fn renew_messages(&self, batch: &[Arc<Hold>]) -> Option<Vec<OrderId>> {
-        let kept: Vec<&Arc<Hold>> = batch.iter().filter(|hold| !hold.queue_lost.load(Ordering::Relaxed)).collect();
+    async fn renew_messages(&self, batch: &[Arc<LeaseGuard>]) -> Option<Vec<OrderId>> {
+        let kept: Vec<&Arc<LeaseGuard>> =
+            batch.iter().filter(|guard| !guard.queue_lost.load(Ordering::Relaxed)).collect();
         if kept.is_empty() {
             return Some(Vec::new());
         }
-        let receipts: Vec<Receipt> = kept.iter().map(|hold| hold.receipt.clone()).collect();
-        match self.context.call(Stage::RenewQueue, Vec::len, self.queue.renew(&receipts)).await {
+        let receipts: Vec<Receipt> = kept.iter().map(|guard| guard.receipt.clone()).collect();
+        match self.backends.call(Stage::RenewQueue, Vec::len, self.backends.queue.renew(&receipts)).await {
             Ok(verdicts) => {
-                for (hold, verdict) in kept.iter().zip(verdicts) {
+                for (guard, verdict) in kept.iter().zip(verdicts) {
                     // The work goes on: the row decides, and nobody else can begin it while its lease is kept.
-                    if verdict == Held::Lost && !hold.settling.load(Ordering::Acquire) {
-                        hold.queue_lost.store(true, Ordering::Relaxed);
-                        self.report_loss(Lease::Message, hold);
+                    if verdict == ReceiptState::Stale && !guard.settling.load(Ordering::Acquire) {
+                        guard.queue_lost.store(true, Ordering::Relaxed);
+                        self.report_loss(Lease::Message, guard);
                     }
                 }
                 Some(Vec::new())
             }
             Err(error) => {
-                self.report_down(Stage::RenewQueue, &error);
+                self.backends.report_down(Stage::RenewQueue, &error, self.lease / 6);
                 None
             }
         }
     }
 
-    async fn renew_rows(&self, batch: &[Arc<Hold>]) -> Option<Vec<OrderId>> {
+    async fn renew_rows(&self, batch: &[Arc<LeaseGuard>]) -> Option<Vec<OrderId>> {
         let mut renewals = Vec::new();
-        let mut kept: Vec<(&Arc<Hold>, OwnedMutexGuard<Option<Fence>>)> = Vec::new();
-        for hold in batch {
+        let mut kept: Vec<(&Arc<LeaseGuard>, OwnedMutexGuard<Option<Fence>>)> = Vec::new();
+        for guard in batch {
             // A lock that is taken is an attempt that is just ending.
-            if let (Some(order_id), Ok(guard)) = (hold.order_id, Arc::clone(&hold.fence).try_lock_owned())
-                && let Some(fence) = *guard
+            if let (Some(order_id), Ok(held)) = (guard.order_id, Arc::clone(&guard.fence).try_lock_owned())
+                && let Some(fence) = *held
             {
                 renewals.push(Renewal { order_id, fence });
-                kept.push((hold, guard));
+                kept.push((guard, held));
             }
         }
         if renewals.is_empty() {
             return Some(Vec::new());
         }
-        match self.context.call(Stage::RenewStore, Vec::len, self.store.renew(&renewals)).await {
+        // A renewal begins before half of the lease is over. One that hangs on a dead connection leaves time for another
+        // one, on a new connection.
+        let (limit, call) = (self.lease / 4, self.backends.store.renew(&renewals));
+        match self.backends.call_within(limit, Stage::RenewStore, Vec::len, call).await {
             Ok(answers) => {
                 let mut locked = Vec::new();
-                for (((hold, mut guard), renewal), answer) in kept.into_iter().zip(&renewals).zip(answers) {
+                for (((guard, mut held), renewal), answer) in kept.into_iter().zip(&renewals).zip(answers) {
                     match answer {
-                        Renewed::Kept(fence) => *guard = Some(fence),
+                        Renewed::Kept(fence) => *held = Some(fence),
                         // Whoever has locked it may be about to take the row over. Then the next look finds it lost.
                         Renewed::Locked => locked.push(renewal.order_id),
                         Renewed::Lost => {
-                            *guard = None;
+                            *held = None;
                             // Before the lock is given back: whoever takes it must not mistake the loss for no row.
-                            hold.lose_row();
-                            self.report_loss(Lease::Row, hold);
+                            guard.lose_row();
+                            self.report_loss(Lease::Row, guard);
                         }
                     }
                 }
-                self.context.tell_locked(Stage::RenewStore, &locked);
+                self.backends.report_locked(RowStage::RenewStore, &locked);
                 Some(locked)
             }
             // The fence may have moved without our learning it. The next renewal or conclusion then finds the row
             // superseded: the order is done again with the same key, after its lease. Nothing is lost.
             Err(error) => {
-                self.report_down(Stage::RenewStore, &error);
+                self.backends.report_down(Stage::RenewStore, &error, self.lease / 6);
                 None
             }
         }
     }
 
-    fn report_loss(&self, lease: Lease, hold: &Hold) {
-        let subject =
-            Subject { order_id: hold.order_id, correlation_id: None, attempt: hold.attempt, trace: hold.trace };
-        self.context.observers.emit(Event::LeaseLost { lease, subject });
-    }
-
-    fn report_down(&self, stage: Stage, error: &dyn std::error::Error) {
-        let retry_in = self.context.options.lease / 6;
-        let dependency = stage.dependency();
-        self.context.observers.emit(Event::DependencyDown { dependency, error: &error.to_string(), retry_in });
+    fn report_loss(&self, lease: Lease, guard: &LeaseGuard) {
+        let attempt =
+            AttemptRef { order_id: guard.order_id, correlation_id: None, number: guard.attempt, trace: guard.trace };
+        self.backends.observers.emit(OrderEvent::LeaseLost { lease, attempt });
     }
 }

@@ -7,18 +7,18 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use super::watermark::Watermark;
 use crate::config::ReconcileSettings;
 use crate::domain::message::{self, Message};
 use crate::domain::order::{OrderId, State};
-use crate::event::{Drift, Event, Observers};
-use crate::port::queue::QueueError;
-use crate::port::queue_maintenance::{Adoption, Inventory, Part, Strays};
-use crate::port::reconciliation::{Audit, ClaimedUpTo, Orphan, OrphanSearch};
+use crate::event::{Drift, Observers, ReconcilerEvent};
+use crate::port::queue::{QueueError, QueueReports};
+use crate::port::queue_maintenance::{DanglingRecords, Part, QueueMaintenance, RequeuedMessage};
+use crate::port::reconciliation::{ClaimedUpTo, LostOrder, LostOrderSearch, Reconciliation};
 use crate::port::store::StoreError;
 
 /// Orders adopted in one round at most.
@@ -43,37 +43,11 @@ const COUNT_EVERY: u32 = 10;
 /// Orders that an event names at most.
 const NAMED: usize = 5;
 
-/// The newest `created_at` that this worker has claimed. The queue is first in first out: an order created well before
-/// that has been claimed by somebody, or has no message.
-#[derive(Debug)]
-pub struct Watermark(AtomicI64);
-
-impl Default for Watermark {
-    fn default() -> Self {
-        Self(AtomicI64::new(i64::MIN))
-    }
-}
-
-impl Watermark {
-    /// An order with this `created_at`, in microseconds, was claimed.
-    pub(crate) fn raise(&self, created_at_micros: Option<i64>) {
-        if let Some(created_at) = created_at_micros {
-            self.0.fetch_max(created_at, Ordering::Relaxed);
-        }
-    }
-
-    fn read(&self) -> ClaimedUpTo {
-        match self.0.load(Ordering::Relaxed) {
-            i64::MIN => ClaimedUpTo::Unknown,
-            created_at => ClaimedUpTo::CreatedAt(created_at),
-        }
-    }
-}
-
 /// Looks for orders without a message until told to stop.
 pub struct Reconciler {
-    queue: Arc<dyn Inventory>,
-    store: Arc<dyn Audit>,
+    queue: Arc<dyn QueueMaintenance>,
+    depth: Arc<dyn QueueReports>,
+    store: Arc<dyn Reconciliation>,
     observers: Observers,
     watermark: Arc<Watermark>,
     settings: ReconcileSettings,
@@ -96,13 +70,14 @@ enum RoundError {
 impl Reconciler {
     /// Puts the parts together; nothing happens before [`Reconciler::run`].
     pub fn new(
-        queue: Arc<dyn Inventory>,
-        store: Arc<dyn Audit>,
+        queue: Arc<dyn QueueMaintenance>,
+        depth: Arc<dyn QueueReports>,
+        store: Arc<dyn Reconciliation>,
         observers: Observers,
         watermark: Arc<Watermark>,
         settings: ReconcileSettings,
     ) -> Self {
-        Self { queue, store, observers, watermark, settings, leads: false, counted_at: None, after: OrderId(0) }
+        Self { queue, depth, store, observers, watermark, settings, leads: false, counted_at: None, after: OrderId(0) }
     }
 
     /// Works until `drain` is cancelled, and then leaves the lead to others.
@@ -125,7 +100,7 @@ impl Reconciler {
             if let Err(error) = self.store.resign().await {
                 tracing::debug!(%error, "the lead could not be given up; it ends by itself");
             }
-            self.observers.emit(Event::ReconcilerLeads(false));
+            self.observers.emit(ReconcilerEvent::Leads(false));
         }
     }
 
@@ -134,14 +109,14 @@ impl Reconciler {
         // Whoever leads: every worker's claims put things right.
         self.tell_strays(self.queue.repaired_by_claims());
         self.leads = self.store.lead(self.settings.interval * TERM).await?;
-        self.observers.emit(Event::ReconcilerLeads(self.leads));
+        self.observers.emit(ReconcilerEvent::Leads(self.leads));
         if !self.leads {
             self.counted_at = None;
             return Ok(self.settings.interval);
         }
         self.tell_strays(self.queue.repair().await?);
-        let goes_on = self.adopt_orphans().await? && self.queue.depth().await?.retrying < ENOUGH;
-        self.observers.emit(Event::Reconciled);
+        let goes_on = self.adopt_orphans().await? && self.depth.depth().await?.retrying < ENOUGH;
+        self.observers.emit(ReconcilerEvent::RoundDone);
         self.count_left_alone().await;
         Ok(if goes_on { NEXT_ROUND.min(self.settings.interval) } else { self.settings.interval })
     }
@@ -154,34 +129,34 @@ impl Reconciler {
         }
         self.counted_at = Some(Instant::now());
         let max_age = self.settings.max_age;
-        match self.store.left_alone(max_age).await {
-            Ok(orders) => self.observers.emit(Event::LeftAlone { orders, max_age }),
+        match self.store.stale_orders(max_age).await {
+            Ok(orders) => self.observers.emit(ReconcilerEvent::StaleOrders { orders, max_age }),
             Err(error) => tracing::warn!(%error, "orders older than --reconcile-max-age could not be counted"),
         }
     }
 
-    fn tell_strays(&self, strays: Strays) {
+    fn tell_strays(&self, strays: DanglingRecords) {
         for (drift, count) in
             [(Drift::MessageWithoutLease, strays.messages), (Drift::LeaseWithoutMessage, strays.schedules)]
         {
             if count > 0 {
-                self.observers.emit(Event::DriftFound { drift, count, first: &[] });
+                self.observers.emit(ReconcilerEvent::DriftFound { drift, count, first: &[] });
             }
         }
     }
 
     /// Returns whether there may be more to adopt.
     async fn adopt_orphans(&mut self) -> Result<bool, RoundError> {
-        let waiting = self.queue.depth().await?.waiting;
+        let waiting = self.depth.depth().await?.waiting;
         let claimed_up_to = if waiting == 0 { ClaimedUpTo::Everything } else { self.watermark.read() };
-        let search = OrphanSearch {
+        let search = LostOrderSearch {
             claimed_up_to,
             grace: self.settings.grace,
             max_age: self.settings.max_age,
             after: self.after,
             limit: CANDIDATES,
         };
-        let candidates = self.store.orphans(&search).await?;
+        let candidates = self.store.lost_orders(&search).await?;
         let last = candidates.last().map(|orphan| orphan.order_id);
         let all_seen = candidates.len() < CANDIDATES;
         let mut orphans = self.without_message(candidates).await?;
@@ -196,7 +171,7 @@ impl Reconciler {
 
     /// An order whose attempt failed waits in the table as `pending` and in the queue for its time: another message would
     /// know nothing of its delay and its attempts.
-    async fn without_message(&self, mut candidates: Vec<Orphan>) -> Result<Vec<Orphan>, QueueError> {
+    async fn without_message(&self, mut candidates: Vec<LostOrder>) -> Result<Vec<LostOrder>, QueueError> {
         if candidates.is_empty() {
             return Ok(candidates);
         }
@@ -213,18 +188,18 @@ impl Reconciler {
         Ok(candidates)
     }
 
-    async fn adopt(&self, orphans: &[Orphan]) -> Result<(), QueueError> {
+    async fn adopt(&self, orphans: &[LostOrder]) -> Result<(), QueueError> {
         if orphans.is_empty() {
             return Ok(());
         }
-        let adoptions: Vec<Adoption> = orphans.iter().map(adoption).collect();
-        self.queue.adopt(&adoptions).await?;
+        let adoptions: Vec<RequeuedMessage> = orphans.iter().map(adoption).collect();
+        self.queue.requeue_lost(&adoptions).await?;
         for (drift, state) in [(Drift::LostMessage, State::Pending), (Drift::AbandonedOrder, State::Processing)] {
             let order_ids: Vec<OrderId> =
                 orphans.iter().filter(|orphan| orphan.state == state).map(|orphan| orphan.order_id).collect();
             if !order_ids.is_empty() {
                 let first = order_ids.get(..NAMED).unwrap_or(&order_ids);
-                self.observers.emit(Event::DriftFound { drift, count: order_ids.len() as u64, first });
+                self.observers.emit(ReconcilerEvent::DriftFound { drift, count: order_ids.len() as u64, first });
             }
         }
         Ok(())
@@ -233,7 +208,7 @@ impl Reconciler {
 
 /// The key has the row's fence in it: the same for all who find the order as it is now, and another one should it lose its
 /// message again, as its dead letter must not be taken for the one before.
-fn adoption(orphan: &Orphan) -> Adoption {
+fn adoption(orphan: &LostOrder) -> RequeuedMessage {
     let message = Message {
         order_id: orphan.order_id.0,
         product_id: orphan.product_id,
@@ -242,7 +217,7 @@ fn adoption(orphan: &Orphan) -> Adoption {
         traceparent: None,
         timestamp: None,
     };
-    Adoption {
+    RequeuedMessage {
         key: format!("adopted-{}-{}", orphan.order_id, orphan.fence.0),
         payload: message.encode(),
         attempts: orphan.attempts,

@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::event::{Event, Observers, Runtime};
+use crate::event::{Observers, Runtime, TelemetryEvent};
 
 /// How long it sleeps: often enough to meet what takes a tenth of a second, too seldom to be seen among the CPU time.
 const EVERY: Duration = Duration::from_millis(100);
@@ -19,7 +19,7 @@ pub(crate) fn watch(runtime: Runtime, handle: &Handle, observers: &Observers) ->
         loop {
             let due = Instant::now() + EVERY;
             sleep_until(due).await;
-            observers.emit(Event::CanaryWoke { runtime, late: due.elapsed() });
+            observers.emit(TelemetryEvent::SchedulingDelay { runtime, late: due.elapsed() });
         }
     }))
 }
@@ -32,13 +32,13 @@ mod tests {
     use tokio::runtime::Builder;
 
     use super::*;
-    use crate::event::Observer;
+    use crate::event::{Event, Observer};
 
     struct Diary(mpsc::Sender<Duration>);
 
     impl Observer for Diary {
         fn observe(&self, event: &Event<'_>) {
-            if let Event::CanaryWoke { runtime: Runtime::Calls, late } = *event {
+            if let Event::Telemetry(TelemetryEvent::SchedulingDelay { runtime: Runtime::Calls, late }) = *event {
                 let _ = self.0.send(late);
             }
         }

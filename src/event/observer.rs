@@ -1,17 +1,17 @@
-//! Who is told what happens.
+//! The receivers of events.
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::{Dependency, Event, UnderWay};
 
-/// Is told every [`Event`], on the task that emits it: must return at once and never panic.
+/// Receives every [`Event`] on the task that emits it. Must return at once and never panic.
 pub trait Observer: Send + Sync {
-    /// Takes note.
+    /// Takes note of one event.
     fn observe(&self, event: &Event<'_>);
 }
 
-/// Tells several observers, in order.
+/// Several observers, each of which receives every event, in this order.
 #[derive(Clone, Default)]
 pub struct Observers(Vec<Arc<dyn Observer>>);
 
@@ -22,18 +22,19 @@ impl fmt::Debug for Observers {
 }
 
 impl Observers {
-    /// Everyone who will be told.
+    /// Hands events to all of these.
     pub fn new(observers: Vec<Arc<dyn Observer>>) -> Self {
         Self(observers)
     }
 
-    /// Tells them that a call begins, and that it is over when what is returned is dropped.
+    /// Reports that a call begins, and its end when the returned value is dropped.
     pub fn under_way(&self, to: Dependency) -> UnderWay<'_> {
         UnderWay::begin(self, to)
     }
 
-    /// Tells them all.
-    pub fn emit(&self, event: Event<'_>) {
+    /// Hands the event to every observer.
+    pub fn emit<'a>(&self, event: impl Into<Event<'a>>) {
+        let event = event.into();
         for observer in &self.0 {
             observer.observe(&event);
         }

@@ -7,6 +7,8 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, reload};
 
+pub use crate::config::LogFormat;
+use crate::config::LogSettings;
 use crate::observe::metrics::LogMessages;
 
 mod count;
@@ -17,22 +19,6 @@ mod rate_limit;
 use count::CountMessages;
 pub use event_log::EventLog;
 pub use filter::{Filter, InForce, Log};
-
-/// How a line looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// One line for a person.
-    Text,
-    /// One JSON object a line, its fields beside `timestamp`, `level`, `target` and `message`.
-    Json,
-}
-
-impl LogFormat {
-    /// Text where standard error is a terminal, JSON otherwise.
-    pub fn detect() -> Self {
-        if io::stderr().is_terminal() { Self::Text } else { Self::Json }
-    }
-}
 
 /// Why logging could not start, or its filter not be changed.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +45,15 @@ pub enum LoggingError {
 
 /// Environment variables that hold a filter, the first one set wins.
 const FILTER_VARIABLES: [&str; 2] = ["FULFILLMENT_LOG", "RUST_LOG"];
+
+/// Starts logging for the whole process, as configured.
+///
+/// # Errors
+/// As [`init`].
+pub fn start(settings: &LogSettings) -> Result<Log, LoggingError> {
+    let filter = Filter::new(&settings.filter, &settings.filter_origin.to_string());
+    init(settings.format.unwrap_or_else(LogFormat::detect), Some(filter))
+}
 
 /// Starts logging for the whole process.
 ///

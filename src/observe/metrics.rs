@@ -14,36 +14,48 @@ use tokio::runtime::Handle;
 use crate::event::{Event, Observer};
 
 mod allocator;
-mod calls;
+mod attempts;
 mod cgroup;
+mod dependency;
 mod endpoint;
-mod exemplars;
 mod exposition;
-mod instruments;
+mod fulfiller;
 mod labelled;
+mod lifecycle;
 mod log_messages;
-mod orders;
-mod pools;
+mod order;
 #[cfg(target_os = "linux")]
 mod process;
+mod reconciler;
+mod registering;
 mod runtime;
 mod sample;
-mod traces;
+mod telemetry;
 mod under_way;
 
 pub use cgroup::Cgroup;
+use dependency::DependencyMetrics;
 use endpoint::Source;
 pub use endpoint::{Endpoint, ScrapeInFlight, ScrapeOutcome};
 pub use exposition::Format;
 use exposition::{Exposition, Part};
-use instruments::{AttemptStatus, Instruments, MessageKind};
-pub use instruments::{ConnectionCount, OpenConnection};
+use fulfiller::FulfillerMetrics;
+use lifecycle::LifecycleMetrics;
+pub use lifecycle::{ConnectionCount, OpenConnection};
 pub use log_messages::LogMessages;
+use order::OrderMetrics;
+use reconciler::ReconcilerMetrics;
+use telemetry::TelemetryMetrics;
 
 /// The metrics of one worker.
 pub struct Metrics {
     exposition: Exposition,
-    instruments: Instruments,
+    lifecycle: LifecycleMetrics,
+    dependency: DependencyMetrics,
+    order: OrderMetrics,
+    fulfiller: FulfillerMetrics,
+    reconciler: ReconcilerMetrics,
+    telemetry: TelemetryMetrics,
     endpoint: Endpoint,
 }
 
@@ -60,8 +72,17 @@ impl Metrics {
     pub fn limited_by(handle: Handle, service_name: &str, log_messages: LogMessages, cgroup: Cgroup) -> Self {
         let (mut events, mut native, mut of_endpoint) = (Registry::default(), Registry::default(), Registry::default());
         let endpoint = Endpoint::register(&mut of_endpoint);
-        let instruments = Instruments::register(&mut events, &mut native);
-        events.register("fulfillment_build", "What is running", build_info(service_name));
+        let order = OrderMetrics::register(&mut events, &mut native);
+        let lifecycle = LifecycleMetrics::register(&mut events);
+        let dependency = DependencyMetrics::register(&mut events);
+        let fulfiller = FulfillerMetrics::register(&mut events);
+        let reconciler = ReconcilerMetrics::register(&mut events);
+        let telemetry = TelemetryMetrics::register(&mut events);
+        events.register(
+            "fulfillment_build",
+            "Service name, version and revision of this worker",
+            build_info(service_name),
+        );
         log_messages.register(&mut events);
         let part = |source, registry| Part { registry, errors: endpoint.errors_of(source) };
         let collected = |source, collector: Box<dyn Collector>| {
@@ -81,7 +102,8 @@ impl Metrics {
             part(Source::Endpoint, of_endpoint),
         ];
         let native = part(Source::Events, native);
-        Self { exposition: Exposition { parts, native }, instruments, endpoint }
+        let exposition = Exposition { parts, native };
+        Self { exposition, lifecycle, dependency, order, fulfiller, reconciler, telemetry, endpoint }
     }
 
     /// All metrics in the given format, `healthy` being what `service_healthy` says.
@@ -89,7 +111,7 @@ impl Metrics {
     /// What could not be read, such as `/proc` where it is hidden, is left out and counted.
     pub fn render(&self, format: Format, healthy: bool) -> Vec<u8> {
         let began = Instant::now();
-        self.instruments.healthy.set(u64::from(healthy));
+        self.lifecycle.healthy.set(u64::from(healthy));
         let rendered = self.exposition.render(format);
         self.endpoint.rendering.observe(began.elapsed().as_secs_f64());
         rendered
@@ -102,7 +124,7 @@ impl Metrics {
 
     /// Counts the server's open connections.
     pub fn connections(&self) -> &ConnectionCount {
-        &self.instruments.connections
+        &self.lifecycle.connections
     }
 }
 
@@ -117,102 +139,13 @@ fn build_info(service_name: &str) -> Info<[(&'static str, String); 3]> {
 
 impl Observer for Metrics {
     fn observe(&self, event: &Event<'_>) {
-        let to = &self.instruments;
-        match *event {
-            Event::Started { worker: _, concurrency } => {
-                to.in_flight_limit.set(concurrency as u64);
-            }
-            Event::Beat(_) => {}
-            Event::CallBegan { call, to: dependency } => to.under_way.begin(call, dependency),
-            Event::CallOver { call, to: dependency } => to.under_way.end(call, dependency),
-            Event::ClaimsHeldBack { by, took } => {
-                to.held_back.with(by, |seconds| seconds.inc_by(took.as_secs_f64()));
-            }
-            Event::StageDone { stage, items, took, ok } => to.stage_done(stage, items, took, ok),
-            Event::DependencyDown { dependency, .. } => to.dependency_up.with(dependency, |up| up.set(0)),
-            Event::DependencyUp(dependency) => to.dependency_up.with(dependency, |up| up.set(1)),
-            Event::InFlight(orders) => {
-                to.in_flight.set(orders as u64);
-            }
-            Event::AttemptStarted { takeover, waited, .. } => {
-                to.attempts_started.inc();
-                to.takeovers.inc_by(u64::from(takeover));
-                to.orders.started(waited);
-            }
-            Event::CallEnded { outcome, took, .. } => to.calls.ended(outcome, took),
-            Event::RequestEnded { class, took } => to.calls.request_ended(class, took),
-            Event::BreakerMoved(state) => to.calls.breaker_moved(state),
-            Event::LimiterWaited { limiter, took } => to.calls.waited(limiter, took),
-            Event::RepeatPutOff { after: _ } => {
-                to.calls.repeats_put_off.inc();
-            }
-            Event::Fulfilled { ref subject, took, age, .. } => {
-                to.attempts.ended(AttemptStatus::Success, took, subject.trace);
-                to.orders.fulfilled(subject);
-                to.last_success.set(seconds_since_1970());
-                if let Some(age) = age {
-                    to.order_age.observe(age.as_secs_f64());
-                }
-            }
-            Event::AttemptFailed { ref subject, took, .. } => {
-                to.attempts.ended(AttemptStatus::Error, took, subject.trace)
-            }
-            Event::Retried { reason, .. } => to.retries.with(reason, |count| count.inc()),
-            Event::DeadLettered { ref subject, reason, .. } => {
-                to.dead_letters.with(reason, |count| count.inc());
-                to.orders.dead_lettered(subject, reason);
-            }
-            Event::AlreadyFinal { .. } => {
-                to.already_final.inc();
-            }
-            Event::Skipped { .. } => {
-                to.skipped.inc();
-            }
-            Event::Superseded { .. } => {
-                to.superseded.inc();
-            }
-            Event::RowsLocked { stage, order_ids } => {
-                to.rows_locked.with(stage, |count| count.inc_by(order_ids.len() as u64));
-            }
-            Event::LeaseLost { lease, .. } => to.leases_lost.with(lease, |count| count.inc()),
-            Event::ReconcilerLeads(leads) => {
-                to.reconciler_leads.set(u64::from(leads));
-                if !leads {
-                    // Who leads now counts them.
-                    to.left_alone.set(0);
-                }
-            }
-            Event::Reconciled => {
-                to.reconciled_at.set(seconds_since_1970());
-            }
-            Event::DriftFound { drift, count, .. } => to.drift.with(drift, |found| found.inc_by(count)),
-            Event::LeftAlone { orders, .. } => {
-                to.left_alone.set(orders);
-            }
-            Event::DepthRead(depth) => {
-                to.queue_depth.set(depth.waiting);
-                to.queue_messages.with(MessageKind::Waiting, |gauge| gauge.set(depth.waiting));
-                to.queue_messages.with(MessageKind::InFlight, |gauge| gauge.set(depth.in_flight));
-                to.queue_messages.with(MessageKind::Retrying, |gauge| gauge.set(depth.retrying));
-                to.depth_read_at.set(seconds_since_1970());
-                to.depth_age.restart();
-            }
-            Event::TracesExported => {
-                to.traces.enabled.set(1);
-            }
-            Event::SpansSent { spans, error } => to.traces.sent(spans, error.is_none()),
-            Event::SpanDropped => to.traces.dropped(),
-            Event::OpenOrdersRead(ref open) => to.orders.read(open),
-            Event::ConnectionsRead(connections) => to.pools.read(connections),
-            Event::ConnectionOpened(dependency) => to.pools.opened(dependency),
-            Event::ConnectionAwaited { took } => to.pools.awaited(took),
-            Event::CanaryWoke { runtime, late } => {
-                to.scheduling_delay.with(runtime, |histogram| histogram.observe(late.as_secs_f64()));
-            }
-            Event::Draining { .. } => {
-                to.draining.set(1);
-            }
-            Event::Drained { .. } => {}
+        match event {
+            Event::Lifecycle(event) => self.lifecycle.observe(event),
+            Event::Dependency(event) => self.dependency.observe(event),
+            Event::Order(event) => self.order.observe(event),
+            Event::Fulfiller(event) => self.fulfiller.observe(event),
+            Event::Reconciler(event) => self.reconciler.observe(event),
+            Event::Telemetry(event) => self.telemetry.observe(event),
         }
     }
 }

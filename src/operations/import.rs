@@ -1,11 +1,12 @@
-//! Reads files of orders, line by line, and puts the orders in as an order API would: the rows, then the messages.
+//! Reads files of orders line by line, and submits the orders as an order API would: first the rows, then the messages.
 //!
-//! A line that is no order is a [`Rejection`] with its number and the reason; the lines around it are read on. What
-//! makes a whole file unusable is an [`IntakeError`]. Memory is bounded by [`MAX_LINE_BYTES`], whatever the input.
+//! An invalid line becomes a [`Rejection`] with its number and the reason, and reading goes on. An unusable file is an
+//! [`ImportError`]. Memory is bounded by [`MAX_LINE_BYTES`], whatever the input.
 
 use std::io::{self, BufRead};
 
-use crate::port::store::NewOrder;
+use crate::domain::label::Label;
+use crate::port::intake::NewOrder;
 
 mod csv;
 mod fields;
@@ -13,23 +14,23 @@ mod jsonl;
 mod lines;
 pub mod submit;
 
-/// The longest line that is read. A CSV record that runs over several lines may be as long in all.
+/// The longest line that is read, in bytes, and the longest CSV record over several lines.
 pub const MAX_LINE_BYTES: usize = 1024 * 1024;
 
-/// How a file is written.
+/// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Format {
-    /// RFC 4180 with a header line; `,` between fields.
+    /// RFC 4180 with a line of column names; `,` between fields
     Csv,
-    /// One JSON object a line.
+    /// One JSON object per line
     Jsonl,
 }
 
-/// What an order is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
-#[cfg_attr(feature = "cli", value(rename_all = "snake_case"))]
+/// What an order is made of. A field's label is also the column that it is read from, unless another one is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, enum_map::Enum, strum::IntoStaticStr)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum), value(rename_all = "snake_case"))]
+#[strum(serialize_all = "snake_case")]
 pub enum Field {
     /// The product's name, at most 255 characters; may be empty.
     Product,
@@ -42,29 +43,17 @@ pub enum Field {
 }
 
 impl Field {
-    const ALL: [Self; 4] = [Self::Product, Self::Quantity, Self::Price, Self::CorrelationId];
-
-    /// The field's name, which is also the column it is read from when nobody names another.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Product => "product",
-            Self::Quantity => "quantity",
-            Self::Price => "price",
-            Self::CorrelationId => "correlation_id",
-        }
-    }
-
     fn is_optional(self) -> bool {
         matches!(self, Self::Price | Self::CorrelationId)
     }
 }
 
-/// Which column (CSV) or key (JSON Lines) holds which field.
+/// The column (CSV) or key (JSON Lines) that holds each field.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Columns(Vec<(Field, String)>);
 
 impl Columns {
-    /// Reads `field` from `column`. False when the field has a column already.
+    /// Reads `field` from `column`. `false` if the field has a column already.
     pub fn set(&mut self, field: Field, column: String) -> bool {
         let new = self.named(field).is_none();
         if new {
@@ -77,81 +66,80 @@ impl Columns {
         self.0.iter().find(|(named, _)| *named == field).map(|(_, column)| column.as_str())
     }
 
-    /// Where the field is read from.
     fn column(&self, field: Field) -> &str {
-        self.named(field).unwrap_or_else(|| field.name())
+        self.named(field).unwrap_or_else(|| field.as_str())
     }
 
-    /// Whether a file without the field's column is wrong. A column that was asked for by name has to be there.
+    /// Whether the field's column must exist. It must if it was given by name.
     fn is_required(&self, field: Field) -> bool {
         !field.is_optional() || self.named(field).is_some()
     }
 }
 
-/// A line that is an order.
+/// A valid line.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// Where it stands, counted from 1: the first line of a CSV record that runs over several.
+    /// Number of the line, from 1; of the first line of a CSV record over several.
     pub line: u64,
     /// The order.
     pub order: NewOrder,
-    /// For its message.
+    /// Goes into its message.
     pub correlation_id: Option<String>,
 }
 
-/// A line that is no order.
+/// An invalid line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
-    /// Where it stands, counted from 1.
+    /// Number of the line, from 1.
     pub line: u64,
-    /// Why.
+    /// The reason, in one line.
     pub reason: String,
-    /// The line as it was, without its line end; only the first [`MAX_LINE_BYTES`] of a longer one.
+    /// The line unchanged, without its line end, cut at [`MAX_LINE_BYTES`].
     pub raw: Vec<u8>,
 }
 
-/// What a line was found to be.
+/// A line that was read.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Entry {
-    /// An order.
+    /// Valid.
     Order(Row),
-    /// Not an order.
+    /// Invalid.
     Rejected(Rejection),
 }
 
-/// Why a whole file can't be used.
+/// Why a whole file can't be used. Begins in the middle of a sentence, after the file's name.
 #[derive(Debug, thiserror::Error)]
-pub enum IntakeError {
-    /// It could not be read on.
+pub enum ImportError {
+    /// Reading failed.
     #[error("can't be read: {0}")]
     Read(#[from] io::Error),
-    /// There is nothing in it.
+    /// The file has no lines.
     #[error("is empty; a CSV file begins with a line of column names")]
     Empty,
-    /// The first line is not one of column names.
-    #[error("line {line}: the line of column names is not valid: {reason}")]
+    /// The first line is not valid CSV.
+    #[error("has an invalid line of column names (line {line}): {reason}")]
     Header {
-        /// Where, counted from 1.
+        /// Number of the line, from 1.
         line: u64,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// A column is not there.
-    #[error("has no column `{column}` for {}; it has {present}. Name the right one with --column {}=COLUMN", .field.name(), .field.name())]
+    /// A column is missing.
+    #[error("has no column `{column}` for {}; it has {present}. Name the right one with --column {}=COLUMN", .field.as_str(), .field.as_str())]
     MissingColumn {
-        /// Which field was to be read from it.
+        /// The field to read from it.
         field: Field,
-        /// The name that was looked for.
+        /// Its name.
         column: String,
         /// The columns that exist.
         present: String,
     },
-    /// A column that is to be read is there more than once.
+    /// A column to read exists more than once.
     #[error("has {count} columns `{column}`; rename all but one")]
     AmbiguousColumn {
         /// Its name.
         column: String,
-        /// How many.
+        /// Their number.
         count: usize,
     },
 }
@@ -165,18 +153,18 @@ enum Reader<R> {
 }
 
 impl<R: BufRead> Orders<R> {
-    /// Begins to read: for CSV up to the column names.
+    /// Begins to read; of CSV it reads the column names.
     ///
     /// # Errors
-    /// [`IntakeError`] when there is nothing to be read from the input.
-    pub fn read(input: R, format: Format, columns: &Columns) -> Result<Self, IntakeError> {
+    /// [`ImportError`] if the input can't be used.
+    pub fn read(input: R, format: Format, columns: &Columns) -> Result<Self, ImportError> {
         Ok(Self(match format {
             Format::Csv => Reader::Csv(Box::new(csv::CsvOrders::read(input, columns)?)),
             Format::Jsonl => Reader::Jsonl(jsonl::JsonOrders::read(input, columns.clone())),
         }))
     }
 
-    /// The line of column names as it was, for CSV.
+    /// The line of column names, unchanged, for CSV.
     pub fn header(&self) -> Option<&[u8]> {
         match &self.0 {
             Reader::Csv(orders) => Some(orders.header()),
@@ -185,21 +173,21 @@ impl<R: BufRead> Orders<R> {
     }
 }
 
-/// Ends after the first error: what follows it can't be made sense of.
+/// Ends after the first error.
 impl<R: BufRead> Iterator for Orders<R> {
-    type Item = Result<Entry, IntakeError>;
+    type Item = Result<Entry, ImportError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.0 {
             Reader::Csv(orders) => orders.next_entry(),
             Reader::Jsonl(orders) => orders.next_entry(),
         }
-        .map_err(IntakeError::Read)
+        .map_err(ImportError::Read)
         .transpose()
     }
 }
 
-/// Names for an error message: the first few, quoted.
+/// The first few of the names, quoted, for an error message.
 fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     const SHOWN: usize = 20;
     let mut names: Vec<String> = names.take(SHOWN + 1).map(|name| format!("`{}`", fields::excerpt(name))).collect();

@@ -2,21 +2,20 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use tokio_util::sync::CancellationToken;
+use crate::domain::dead_letter::{Resolution, RetryStep};
+use crate::port::dead_letters::{DeadLetters, Decision, Redriven};
+use crate::port::queue::{Producer, QueueError};
+use crate::port::retrying::Retrying;
+use crate::port::store::StoreError;
 
-use crate::domain::retry;
-use crate::port::queue::{Queue, QueueError};
-use crate::port::store::{Decision, OrderStore, Redriven, Resolution, RetryStep, StoreError};
-
-/// Why a batch was not put back, or not wholly.
+/// Why a batch was not redriven, or not completely.
 #[derive(Debug, thiserror::Error)]
 pub enum RedriveError {
-    /// The store gave no answer, or refused the batch. It may have carried it out: the same letters may be tried again.
+    /// The store gave no answer, or refused the batch. It may have carried it out; retrying the same letters is safe.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The rows are `pending` and the queue took no messages for them. The same letters may be tried again.
+    /// The rows are `pending` and the queue took no messages for them. Retrying the same letters is safe.
     #[error(
         "{error}; {count} orders or messages have no message in the queue, those of the letters from {first} to {last}: retry them by their ids, or leave the orders to the reconciler"
     )]
@@ -35,26 +34,24 @@ pub enum RedriveError {
     NotMarked(StoreError),
 }
 
-/// What it takes to redrive.
+/// Redrives dead letters.
 pub struct Redrive {
-    /// Where the messages go.
-    pub queue: Arc<dyn Queue>,
-    /// Where orders and letters are.
-    pub store: Arc<dyn OrderStore>,
+    /// Receives the messages.
+    pub queue: Arc<dyn Producer>,
+    /// Has the letters and their orders.
+    pub store: Arc<dyn DeadLetters>,
     /// Who decided, and why.
     pub decision: Decision,
-    /// How long a server that doesn't answer is tried again (`None`: for ever).
-    pub wait: Option<Duration>,
-    /// Ends the waiting, with what the server said last.
-    pub stop: CancellationToken,
+    /// How long to retry while a server does not answer.
+    pub retrying: Retrying,
 }
 
 impl Redrive {
-    /// Redrives the orders of 1 to 1,000 letters, pushes their messages, and marks the letters without an order. Answers
-    /// by position, and whether the push went well.
+    /// Redrives the orders of 1 to 1,000 letters, pushes their messages, and marks the letters without an order.
+    /// Answers by position, with the outcome of the push.
     ///
-    /// Every part may be carried out twice: a letter that is marked already and whose order is still `pending` is pushed
-    /// again, and a message that comes twice finds the row as it is.
+    /// Every part may run twice: a marked letter whose order is still `pending` is pushed again, and a second message
+    /// changes nothing about its row.
     ///
     /// # Errors
     /// [`RedriveError::Store`] when nothing is known about the batch.
@@ -98,27 +95,10 @@ impl Redrive {
         self.patiently(StoreError::is_transient, mark).await.map(drop).map_err(RedriveError::NotMarked)
     }
 
-    /// Repeats a call while the server is away, for `wait` at most and not once told to stop.
     async fn patiently<T, E, F>(&self, is_transient: impl Fn(&E) -> bool, call: impl Fn() -> F) -> Result<T, E>
     where
         F: Future<Output = Result<T, E>>,
     {
-        let began = Instant::now();
-        let mut failures = 0;
-        loop {
-            let error = match call().await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            failures += 1;
-            match retry::dependency_pause(failures, began.elapsed(), self.wait) {
-                Some(pause) if is_transient(&error) => {
-                    if self.stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
-                        return Err(error);
-                    }
-                }
-                _ => return Err(error),
-            }
-        }
+        self.retrying.until_answered(is_transient, |_, _| (), |_| call()).await
     }
 }

@@ -1,18 +1,18 @@
-//! Audits queue against table from the outside: does a message speak for every order that is not done, and is what is
-//! done accounted for?
+//! Audits queue against table from the outside: does every order that is not final have a message, and is every final
+//! one accounted for?
 //!
-//! Table and queue can't be read at one moment. Orders are read before messages, and waiting messages before claimed ones,
-//! so that a message on its way is seen at one place or the other; what is missing nevertheless is looked for again,
-//! after a pause, before it counts. Nothing is changed.
+//! Table and queue can't be read at one moment. Orders are read before messages, and waiting messages before claimed
+//! ones, so that the audit sees a moving message in one place or the other. It looks again, after a pause, for a
+//! message that still seems to be missing before it counts. It changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::domain::message;
 use crate::domain::order::{OrderId, State};
+use crate::port::audit::Audit;
 use crate::port::queue::QueueError;
-use crate::port::queue_maintenance::{Inventory, Part, Strays};
-use crate::port::reconciliation::Audit;
+use crate::port::queue_maintenance::{DanglingRecords, Part, QueueMaintenance};
 use crate::port::store::StoreError;
 
 /// Rows judged by one statement.
@@ -24,8 +24,7 @@ const BATCH: usize = 1_000;
 /// How often what is missing is looked for again.
 const LOOKS: usize = 2;
 
-/// What an audit found. Only [`Findings::accounted_for`] says whether it is in order; the rest may be as it is for good
-/// reasons.
+/// The findings of an audit. Only [`Findings::accounted_for`] decides; the other findings may have good reasons.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Findings {
     /// Number of orders by status.
@@ -36,19 +35,19 @@ pub struct Findings {
     pub claimed: u64,
     /// Messages that can't be read: they end in the dead letters.
     pub unreadable: u64,
-    /// Messages of orders that are done or somebody else's: they are dropped when their turn comes.
+    /// Messages of orders that are final or have a foreign status: a worker drops them when it claims them.
     pub of_settled_orders: u64,
     /// Messages of orders that are not there (yet): they end in the dead letters if that stays so.
     pub of_unknown_orders: u64,
     /// Put right by the next worker.
-    pub strays: Strays,
+    pub dangling: DanglingRecords,
     /// `fulfilled` without any timeline: by another program, or with `--events off`.
     pub without_timeline: u64,
-    /// `pending` or `processing`, and no message speaks for them.
+    /// `pending` or `processing` orders without a message.
     pub without_message: Vec<OrderId>,
-    /// `failed`, and no dead letter says why.
+    /// `failed` orders without a dead letter.
     pub without_dead_letter: Vec<OrderId>,
-    /// `fulfilled`, and their timeline doesn't say so exactly once.
+    /// `fulfilled` orders whose timeline doesn't have exactly one such entry.
     pub not_fulfilled_once: Vec<OrderId>,
 }
 
@@ -70,16 +69,20 @@ pub enum VerificationError {
     Store(#[from] StoreError),
 }
 
-/// Audits. What seems to be missing is looked for again twice, each time after `pause`. Memory: some bytes for each order
-/// that is not done.
+/// Audits. Looks twice again for messages that seem to be missing, each time after `pause`. Uses some bytes of memory
+/// for each order that is not final.
 ///
 /// # Errors
 /// When queue or store don't answer.
-pub async fn verify(queue: &dyn Inventory, store: &dyn Audit, pause: Duration) -> Result<Findings, VerificationError> {
+pub async fn verify(
+    queue: &dyn QueueMaintenance,
+    store: &dyn Audit,
+    pause: Duration,
+) -> Result<Findings, VerificationError> {
     let mut findings = Findings::default();
     let mut missing = judge_rows(store, &mut findings).await?;
     look_for(queue, &mut missing, Some((store, &mut findings))).await?;
-    findings.strays = queue.strays().await?;
+    findings.dangling = queue.dangling().await?;
     for _ in 0..LOOKS {
         if missing.is_empty() {
             break;
@@ -112,7 +115,7 @@ async fn judge_rows(store: &dyn Audit, findings: &mut Findings) -> Result<BTreeS
 
 /// Goes through the queue, and takes from `missing` what messages speak for.
 async fn look_for(
-    queue: &dyn Inventory,
+    queue: &dyn QueueMaintenance,
     missing: &mut BTreeSet<OrderId>,
     mut count: Option<(&dyn Audit, &mut Findings)>,
 ) -> Result<(), VerificationError> {
@@ -140,7 +143,7 @@ async fn look_for(
     Ok(())
 }
 
-/// Counts messages that nothing will come of. Those whose order is known to be open are not asked for.
+/// Counts messages that will cause no work. Skips those whose order is known to be open.
 async fn count_needless(
     store: &dyn Audit,
     open: &BTreeSet<OrderId>,

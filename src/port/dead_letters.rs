@@ -1,48 +1,80 @@
-//! Dead letters that a person works with: which ones, what is decided, and what comes of it.
+//! The stored dead letters, for the people who decide about them.
 
 use std::time::Duration;
 
+use crate::domain::dead_letter::{DeadReason, Resolution, RetryStep};
 use crate::domain::order::{OrderId, State};
-use crate::port::store::DeadReason;
+use crate::port::store::StoreError;
+use async_trait::async_trait;
 
-/// Which dead letters. Everything that is set must hold; the default is all of them.
+/// Finds dead letters and records decisions about them. Every method may be called from several tasks at once.
+#[async_trait]
+pub trait DeadLetters: Send + Sync {
+    /// Returns at most `limit` letters with an id above `after`, in order of id.
+    async fn list(
+        &self,
+        filter: &DeadLetterFilter,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<StoredDeadLetter>, StoreError>;
+
+    /// Counts letters.
+    async fn count(&self, filter: &DeadLetterFilter) -> Result<DeadLetterCount, StoreError>;
+
+    /// Puts the failed orders of 1 to 1,000 letters back to `pending` and marks these letters as retried, in one
+    /// transaction. A letter without a failed order is left as it is; its answer says what the caller has to do. The
+    /// caller pushes the messages. Answers come by position, and one bad row never fails its neighbours.
+    async fn redrive(&self, letters: &[i64], decision: &Decision) -> Result<Vec<Redriven>, StoreError>;
+
+    /// Marks letters and leaves their orders as they are. Answers by position whether this call marked the letter: a
+    /// resolved letter stays as it is, except that a discarded one can be marked as retried. A letter that is named
+    /// twice is marked once, by its first position.
+    async fn resolve(
+        &self,
+        letters: &[i64],
+        resolution: Resolution,
+        decision: &Decision,
+    ) -> Result<Vec<bool>, StoreError>;
+}
+
+/// Selects dead letters. A letter must match every field that is set; the default selects all.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LetterFilter {
+pub struct DeadLetterFilter {
     /// Those with one of these ids.
     pub ids: Option<Vec<i64>>,
     /// Those with an id of at most this.
     pub up_to: Option<i64>,
-    /// Those with one of these reasons; any reason if there is none here.
+    /// Those with one of these reasons; with any reason if this is empty.
     pub reasons: Vec<DeadReason>,
-    /// Those buried longer ago than this, by the database's clock.
+    /// Those stored longer ago than this, by the database's clock.
     pub older_than: Option<Duration>,
-    /// Those buried at most this long ago, by the database's clock.
+    /// Those stored at most this long ago, by the database's clock.
     pub newer_than: Option<Duration>,
     /// Those whose order's row has this product. A letter without a row has none.
     pub product_id: Option<i64>,
     /// Those that name this order.
     pub order_id: Option<OrderId>,
-    /// Those that somebody has retried or discarded, or those that nobody has.
+    /// Those that have been retried or discarded (`true`), or have not (`false`).
     pub resolved: Option<bool>,
 }
 
-/// How many letters there are.
+/// The number of dead letters, and the highest id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct LetterCount {
+pub struct DeadLetterCount {
     /// How many.
     pub letters: u64,
     /// The highest id among them; 0 if there is none.
     pub last_id: i64,
 }
 
-/// A dead letter as it is kept.
+/// A dead letter as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BuriedLetter {
+pub struct StoredDeadLetter {
     /// Key of the row.
     pub id: i64,
     /// The order, as far as the message named one.
     pub order_id: Option<OrderId>,
-    /// What the order's row says now; `None` if there is no such row.
+    /// The state of the order's row now; `None` if there is no row.
     pub order_state: Option<State>,
     /// The message's bytes.
     pub payload: Vec<u8>,
@@ -58,11 +90,11 @@ pub struct BuriedLetter {
     pub at_micros: i64,
     /// How long ago that was, by that clock.
     pub age: Duration,
-    /// What somebody decided about it.
+    /// The decision about it, if there is one.
     pub resolved: Option<Resolved>,
 }
 
-/// What somebody decided about a dead letter.
+/// A decision about a dead letter, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
     /// What.
@@ -75,31 +107,7 @@ pub struct Resolved {
     pub reason: String,
 }
 
-/// What can be decided about a dead letter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Resolution {
-    /// Its message went back to the queue.
-    Retried,
-    /// Nothing more is to be done for it. Its order stays as it is.
-    Discarded,
-}
-
-impl Resolution {
-    /// As in the table.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Retried => "retried",
-            Self::Discarded => "discarded",
-        }
-    }
-
-    /// From the table, which holds nothing else.
-    pub(crate) fn of(text: &str) -> Self {
-        if text == Self::Discarded.as_str() { Self::Discarded } else { Self::Retried }
-    }
-}
-
-/// Who decides, and why: for the table and the timeline.
+/// Who decides, and why; stored with the letter and in the timeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     /// Who.
@@ -109,53 +117,17 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// What the timeline notes of an order that is put back to `pending`.
+    /// The timeline's note on an order that is put back to `pending`.
     pub(crate) fn note(&self) -> String {
         format!("redriven by {}: {}", self.by, self.reason)
-    }
-}
-
-/// What a retry does with a letter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RetryStep {
-    /// Its order goes `failed` → `pending` and the letter is marked as retried, in one transaction; then its message is
-    /// pushed.
-    Redrive,
-    /// No order failed with it, so that no row has to be moved: its message is pushed, and then it is marked.
-    Push,
-    /// It is marked as retried and its order is still `pending`: whoever retried it may have died before the push, so
-    /// its message is pushed once more. A message that comes twice does no harm.
-    PushAgain,
-    /// Nothing: it was retried before.
-    Retried,
-    /// Nothing: its order is in this state, which is nothing to be retried from.
-    OrderIs(State),
-}
-
-impl RetryStep {
-    /// What to do with a letter that was buried for `reason` and about which `resolution` is known, as its order's row
-    /// is in state `order`.
-    ///
-    /// A letter that was discarded may be retried.
-    pub fn of(reason: &str, resolution: Option<Resolution>, order: Option<&State>) -> Self {
-        // The two reasons for which a message is given up while its order's row stays as it is.
-        let row_was_left = [DeadReason::UnknownOrder, DeadReason::StoreRefused].map(DeadReason::as_str);
-        match (resolution, order) {
-            (Some(Resolution::Retried), Some(State::Pending)) => Self::PushAgain,
-            (Some(Resolution::Retried), _) => Self::Retried,
-            (_, None) => Self::Push,
-            (_, Some(State::Failed)) => Self::Redrive,
-            (_, Some(State::Pending | State::Processing)) if row_was_left.contains(&reason) => Self::Push,
-            (_, Some(state)) => Self::OrderIs(state.clone()),
-        }
     }
 }
 
 /// The answer to a retry of one letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Redriven {
-    /// What is to be done, decided while the order's row was locked. [`RetryStep::Redrive`] is committed, but for the
-    /// push; of the others nothing is written.
+    /// The step to take, decided while the order's row was locked. [`RetryStep::Redrive`] is committed except for the
+    /// push; nothing is written for the others.
     Decided {
         /// What.
         step: RetryStep,
@@ -168,43 +140,4 @@ pub enum Redriven {
     Unknown,
     /// The database refused this row and took its neighbours.
     Refused(String),
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_failed_order_is_redriven_and_a_final_or_foreign_one_is_left() {
-        let step = |state: &str| RetryStep::of("rejected", None, Some(&State::from(state)));
-        assert_eq!(step("failed"), RetryStep::Redrive);
-        for state in ["pending", "processing", "fulfilled", "cancelled"] {
-            assert_eq!(step(state), RetryStep::OrderIs(State::from(state)));
-        }
-    }
-
-    #[test]
-    fn a_message_whose_row_was_left_as_it_was_is_pushed() {
-        assert_eq!(RetryStep::of("invalid_message", None, None), RetryStep::Push);
-        for reason in ["unknown_order", "store_refused"] {
-            assert_eq!(RetryStep::of(reason, None, None), RetryStep::Push);
-            assert_eq!(RetryStep::of(reason, None, Some(&State::Pending)), RetryStep::Push);
-            assert_eq!(RetryStep::of(reason, None, Some(&State::Fulfilled)), RetryStep::OrderIs(State::Fulfilled));
-        }
-    }
-
-    #[test]
-    fn a_letter_that_was_retried_is_pushed_again_while_its_order_is_pending() {
-        let retried = Some(Resolution::Retried);
-        assert_eq!(RetryStep::of("rejected", retried, Some(&State::Pending)), RetryStep::PushAgain);
-        assert_eq!(RetryStep::of("rejected", retried, Some(&State::Failed)), RetryStep::Retried);
-        assert_eq!(RetryStep::of("invalid_message", retried, None), RetryStep::Retried);
-    }
-
-    #[test]
-    fn a_letter_that_was_discarded_may_be_retried() {
-        let discarded = Some(Resolution::Discarded);
-        assert_eq!(RetryStep::of("rejected", discarded, Some(&State::Failed)), RetryStep::Redrive);
-        assert_eq!(RetryStep::of("invalid_message", discarded, None), RetryStep::Push);
-    }
 }

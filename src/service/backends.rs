@@ -1,7 +1,8 @@
-//! Makes queue and store from their targets, and waits until they can be used. [`crate::service`] sets them to work.
+//! Opens queue and store, and waits until they are ready.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use self::embedded::Embedded;
 use crate::WorkerId;
@@ -9,24 +10,102 @@ use crate::admin;
 use crate::backend::postgres::{PostgresStore, PostgresStoreOptions};
 use crate::backend::redis::{RedisQueue, RedisQueueOptions};
 use crate::config::{Backends, QueueTarget, StoreTarget};
-use crate::domain::retry;
-use crate::event::{Dependency, Event, Observers};
+use crate::event::{Dependency, DependencyEvent, Observers};
 use crate::observe::trace::export::TraceError;
-use crate::port::queue::QueueError;
-use crate::port::queue_maintenance::Inventory;
-use crate::port::reconciliation::Audit;
-use crate::port::store::StoreError;
+use crate::port::audit::Audit;
+use crate::port::dead_letters::DeadLetters;
+use crate::port::intake::Intake;
+use crate::port::queue::{Producer, Queue, QueueError, QueueReports};
+use crate::port::queue_maintenance::QueueMaintenance;
+use crate::port::reconciliation::Reconciliation;
+use crate::port::reports::Reports;
+use crate::port::retrying::Retrying;
+use crate::port::schema::Schema;
+use crate::port::store::{OrderStore, StoreError};
+#[cfg(feature = "faults")]
+use crate::testing::failpoint;
 
 #[cfg_attr(not(feature = "sqlite"), path = "backends/without_embedded.rs")]
 mod embedded;
 
-/// The queue and the store, ready to be used; whether they answer is another matter ([`wait_ready`]).
+/// Queue and store, opened. Neither may have answered yet; see [`wait_ready`].
 #[derive(Clone)]
 pub struct Opened {
-    /// Where messages come from.
-    pub queue: Arc<dyn Inventory>,
-    /// Where orders live.
-    pub store: Arc<dyn Audit>,
+    /// The queue.
+    pub queue: QueueRoles,
+    /// The store.
+    pub store: StoreRoles,
+}
+
+/// One queue in each of its roles.
+#[derive(Clone)]
+pub struct QueueRoles {
+    /// Hands out messages.
+    pub messages: Arc<dyn Queue>,
+    /// Takes new messages.
+    pub producer: Arc<dyn Producer>,
+    /// Says how full it is.
+    pub reports: Arc<dyn QueueReports>,
+    /// Browses and repairs it.
+    pub maintenance: Arc<dyn QueueMaintenance>,
+}
+
+/// One store in each of its roles.
+#[derive(Clone)]
+pub struct StoreRoles {
+    /// Moves orders through their attempts.
+    pub orders: Arc<dyn OrderStore>,
+    /// Finds, redrives and marks dead letters.
+    pub dead_letters: Arc<dyn DeadLetters>,
+    /// Says how many orders there are, and how they are.
+    pub reports: Arc<dyn Reports>,
+    /// Elects the reconciler and finds lost orders.
+    pub reconciliation: Arc<dyn Reconciliation>,
+    /// Judges every row.
+    pub audit: Arc<dyn Audit>,
+    /// Inserts orders.
+    pub intake: Arc<dyn Intake>,
+    /// Makes and checks the tables.
+    pub schema: Arc<dyn Schema>,
+}
+
+impl QueueRoles {
+    fn of(queue: Arc<impl Queue + Producer + QueueReports + QueueMaintenance + 'static>) -> Result<Self, StartError> {
+        let roles =
+            Self { messages: queue.clone(), producer: queue.clone(), reports: queue.clone(), maintenance: queue };
+        #[cfg(feature = "faults")]
+        let roles = Self {
+            messages: failpoint::before_queue(roles.messages)?,
+            maintenance: failpoint::before_queue_maintenance(roles.maintenance)?,
+            ..roles
+        };
+        Ok(roles)
+    }
+}
+
+impl StoreRoles {
+    fn of<S>(store: Arc<S>) -> Result<Self, StartError>
+    where
+        S: OrderStore + DeadLetters + Reports + Reconciliation + Audit + Intake + Schema + 'static,
+    {
+        let roles = Self {
+            orders: store.clone(),
+            dead_letters: store.clone(),
+            reports: store.clone(),
+            reconciliation: store.clone(),
+            audit: store.clone(),
+            intake: store.clone(),
+            schema: store,
+        };
+        #[cfg(feature = "faults")]
+        let roles = Self {
+            orders: failpoint::before_store(roles.orders)?,
+            reconciliation: failpoint::before_reconciliation(roles.reconciliation)?,
+            schema: failpoint::before_schema(roles.schema)?,
+            ..roles
+        };
+        Ok(roles)
+    }
 }
 
 /// Why a command could not start its work.
@@ -55,6 +134,9 @@ pub enum StartError {
     /// The threads that call the fulfiller, renew leases and serve metrics can't be started.
     #[error("the threads that call the fulfiller, renew leases and serve metrics can't be started: {0}")]
     Threads(#[from] std::io::Error),
+    /// SIGTERM and SIGINT can't be listened for.
+    #[error("can't listen for SIGTERM and SIGINT: {0}")]
+    Signals(std::io::Error),
     /// Traces can't be exported as they are configured.
     #[error(transparent)]
     Traces(#[from] TraceError),
@@ -66,7 +148,7 @@ pub enum StartError {
     Unreachable(Duration, String),
 }
 
-/// Makes the backends. Servers are not contacted yet.
+/// Opens the backends. Contacts no server.
 ///
 /// # Errors
 /// When an embedded database can't be opened or a URL can't be used.
@@ -74,9 +156,9 @@ pub fn open(backends: &Backends, worker: &WorkerId) -> Result<Opened, StartError
     Opening::new(backends, worker, &Observers::default()).both()
 }
 
-/// Makes the backends of a worker, and those that it renews its leases through: with connections of their own to the
-/// servers, one of the store's among them, and the same where queue or store is embedded, as those have their own threads.
-/// `observers` are told of the connections.
+/// Opens two sets of backends, one for the pipeline and one for renewing leases, so that a busy pool cannot delay a
+/// renewal. One of `store_connections` is reserved for leases. An embedded database has its own thread, so both sets
+/// share it. `observers` learn of each new connection.
 ///
 /// # Errors
 /// As [`open`].
@@ -91,24 +173,24 @@ pub fn open_with_leases(
     let mut opening = Opening::new(&backends, worker, observers);
     let queue = match backends.queue {
         QueueTarget::Redis(_) => opening.queue()?,
-        QueueTarget::Sqlite(_) => Arc::clone(&opened.queue),
+        QueueTarget::Sqlite(_) => opened.queue.clone(),
     };
     let store = match backends.store {
         StoreTarget::Postgres(_) => opening.store()?,
-        StoreTarget::Sqlite(_) => Arc::clone(&opened.store),
+        StoreTarget::Sqlite(_) => opened.store.clone(),
     };
     Ok((opened, Opened { queue, store }))
 }
 
-/// Makes the store alone, for commands that need no queue.
+/// Opens the store alone, for commands that need no queue.
 ///
 /// # Errors
 /// As [`open`].
-pub fn open_store(backends: &Backends, worker: &WorkerId) -> Result<Arc<dyn Audit>, StartError> {
+pub fn open_store(backends: &Backends, worker: &WorkerId) -> Result<StoreRoles, StartError> {
     Opening::new(backends, worker, &Observers::default()).store()
 }
 
-/// Makes backends.
+/// Opens backends. An embedded database is opened once if queue and store share its file.
 struct Opening<'a> {
     backends: &'a Backends,
     worker: &'a WorkerId,
@@ -125,37 +207,31 @@ impl<'a> Opening<'a> {
         Ok(Opened { queue: self.queue()?, store: self.store()? })
     }
 
-    fn queue(&mut self) -> Result<Arc<dyn Inventory>, StartError> {
+    fn queue(&mut self) -> Result<QueueRoles, StartError> {
         let (worker, lease) = (self.worker.clone(), self.backends.lease);
-        let queue: Arc<dyn Inventory> = match &self.backends.queue {
+        match &self.backends.queue {
             QueueTarget::Redis(url) => {
                 let options = RedisQueueOptions { key: self.backends.queue_key.clone(), lease, worker };
-                Arc::new(RedisQueue::connect(url, options, self.observers.clone())?)
+                QueueRoles::of(Arc::new(RedisQueue::connect(url, options, self.observers.clone())?))
             }
-            QueueTarget::Sqlite(path) => self.embedded.queue(path, worker, lease)?,
-        };
-        #[cfg(feature = "faults")]
-        let queue = crate::testing::failpoint::before_queue(queue)?;
-        Ok(queue)
+            QueueTarget::Sqlite(path) => self.embedded.queue(path, worker, lease),
+        }
     }
 
-    fn store(&mut self) -> Result<Arc<dyn Audit>, StartError> {
+    fn store(&mut self) -> Result<StoreRoles, StartError> {
         let Backends { lease, events, store_connections: connections, .. } = *self.backends;
         let worker = self.worker.clone();
-        let store: Arc<dyn Audit> = match &self.backends.store {
+        match &self.backends.store {
             StoreTarget::Postgres(url) => {
                 let options = PostgresStoreOptions { worker, lease, events, connections };
-                Arc::new(PostgresStore::connect(url, options, self.observers.clone())?)
+                StoreRoles::of(Arc::new(PostgresStore::connect(url, options, self.observers.clone())?))
             }
-            StoreTarget::Sqlite(path) => self.embedded.store(path, worker, lease, events)?,
-        };
-        #[cfg(feature = "faults")]
-        let store = crate::testing::failpoint::before_store(store)?;
-        Ok(store)
+            StoreTarget::Sqlite(path) => self.embedded.store(path, worker, lease, events),
+        }
     }
 }
 
-/// The SQL that makes the worker's own tables in such a store.
+/// The SQL that creates the worker's own tables in such a store.
 ///
 /// # Errors
 /// [`StartError::Lacking`].
@@ -166,65 +242,85 @@ pub fn migration_sql(store: &StoreTarget) -> Result<String, StartError> {
     }
 }
 
-/// Waits until queue and store answer, for `wait` at most (`None`: for ever), and makes or checks the worker's own
-/// tables. `progress` is told what each of them says: [`Event::DependencyUp`], and [`Event::DependencyDown`] for as long as
-/// it is asked again.
+/// Waits until queue and store answer, for `wait` at most (`None`: without limit), and makes or checks the tables.
+/// `progress` receives the state of each after every try: [`DependencyEvent::Up`], or [`DependencyEvent::Down`] if it
+/// will be asked again.
 ///
 /// # Errors
-/// What a server refuses for good, or [`StartError::Unreachable`].
+/// An error that waiting does not cure, or [`StartError::Unreachable`].
 pub async fn wait_ready(
     opened: &Opened,
-    mut migrate: bool,
+    migrate: bool,
     wait: Option<Duration>,
-    mut progress: impl FnMut(Event<'_>),
+    mut progress: impl FnMut(DependencyEvent<'_>),
 ) -> Result<(), StartError> {
-    let began = Instant::now();
-    let mut failures = 0;
-    loop {
-        let (queue, store) = tokio::join!(opened.queue.depth(), prepare(&*opened.store, migrate));
-        migrate &= store.is_err();
-        let answers = [
-            (Dependency::Queue, problem(queue, QueueError::is_transient)?),
-            (Dependency::Store, problem(store, StoreError::is_transient)?),
-        ];
-        let problems: Vec<&str> = answers.iter().filter_map(|(_, problem)| problem.as_deref()).collect();
-        failures += 1;
-        let pause = match retry::dependency_pause(failures, began.elapsed(), wait) {
-            Some(pause) => pause,
-            None if problems.is_empty() => Duration::ZERO,
-            None => return Err(StartError::Unreachable(wait.unwrap_or_default(), problems.join("; "))),
-        };
-        for (dependency, problem) in &answers {
-            let dependency = *dependency;
+    let migrate = AtomicBool::new(migrate);
+    let retrying = Retrying { limit: wait, ..Retrying::default() };
+    let may_recover = |error: &NotReady| matches!(error, NotReady::Unavailable(_));
+    let failed = |error: &NotReady, retry_in| {
+        let NotReady::Unavailable(problems) = error else { return };
+        for (dependency, problem) in problems {
             progress(match problem {
-                None => Event::DependencyUp(dependency),
-                Some(error) => Event::DependencyDown { dependency, error, retry_in: pause },
+                None => DependencyEvent::Up(*dependency),
+                Some(error) => DependencyEvent::Down { dependency: *dependency, error, retry_in },
             });
         }
-        if problems.is_empty() {
-            return Ok(());
+    };
+    let answer = retrying.until_answered(may_recover, failed, |_| ask(opened, &migrate)).await;
+    match answer {
+        Ok(()) => {
+            progress(DependencyEvent::Up(Dependency::Queue));
+            progress(DependencyEvent::Up(Dependency::Store));
+            Ok(())
         }
-        tokio::time::sleep(pause).await;
+        Err(NotReady::Refused(error)) => Err(error),
+        Err(NotReady::Unavailable(problems)) => {
+            let problems: Vec<String> = problems.into_iter().filter_map(|(_, problem)| problem).collect();
+            Err(StartError::Unreachable(wait.unwrap_or_default(), problems.join("; ")))
+        }
     }
 }
 
-async fn prepare(store: &dyn Audit, migrate: bool) -> Result<(), StoreError> {
+/// Why queue and store can't both be used yet.
+enum NotReady {
+    /// At least one of them gave no answer: what each said.
+    Unavailable([(Dependency, Option<String>); 2]),
+    /// One of them refused.
+    Refused(StartError),
+}
+
+/// Asks queue and store once. `migrate` is cleared when the tables are made.
+async fn ask(opened: &Opened, migrate: &AtomicBool) -> Result<(), NotReady> {
+    let prepared = prepare(&*opened.store.schema, migrate.load(Ordering::Relaxed));
+    let (queue, store) = tokio::join!(opened.queue.reports.depth(), prepared);
+    if store.is_ok() {
+        migrate.store(false, Ordering::Relaxed);
+    }
+    let queue = problem(queue, QueueError::is_transient)?;
+    let store = problem(store, StoreError::is_transient)?;
+    if queue.is_none() && store.is_none() {
+        return Ok(());
+    }
+    Err(NotReady::Unavailable([(Dependency::Queue, queue), (Dependency::Store, store)]))
+}
+
+async fn prepare(schema: &dyn Schema, migrate: bool) -> Result<(), StoreError> {
     if migrate {
-        for applied in store.migrate().await? {
+        for applied in schema.migrate().await? {
             tracing::info!(migration = applied, "applied a migration");
         }
     }
-    store.check().await
+    schema.check().await
 }
 
-/// What is wrong for now, and may be well later.
-fn problem<T, E>(answer: Result<T, E>, is_transient: impl Fn(&E) -> bool) -> Result<Option<String>, E>
+/// The error's text, if waiting may cure it.
+fn problem<T, E>(answer: Result<T, E>, is_transient: impl Fn(&E) -> bool) -> Result<Option<String>, NotReady>
 where
-    E: std::error::Error,
+    E: std::error::Error + Into<StartError>,
 {
     match answer {
         Ok(_) => Ok(None),
         Err(error) if is_transient(&error) => Ok(Some(error.to_string())),
-        Err(error) => Err(error),
+        Err(error) => Err(NotReady::Refused(error.into())),
     }
 }

@@ -1,5 +1,5 @@
-//! What is asked of queue and store in the background, so that a scrape need not ask: each question by itself, so that one
-//! who doesn't answer holds up nobody else's.
+//! Polls queue and store in the background, so that a scrape need not. Each poll runs on its own: a server that does
+//! not answer delays no other poll.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,34 +7,34 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::event::{Dependency, Event, Observers};
-use crate::port::reconciliation::Audit;
+use crate::event::{Dependency, DependencyEvent, Observers, TelemetryEvent};
+use crate::port::reports::Reports;
 use crate::service::backends::Opened;
 
-/// How often queue and store are asked how they are while nothing else asks.
+/// How often queue and store are polled.
 const POLL_EVERY: Duration = Duration::from_secs(2);
 
-/// How often open orders are counted at most.
+/// The shortest pause between two counts of open orders.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
 
-/// The pause after a count, in times of what it took the store: a fiftieth of the time is spent on counting.
+/// The pause after a count, as a multiple of its duration: counting takes a fiftieth of the store's time.
 const COUNT_PAUSE: u32 = 49;
 
-/// The longest pause: however long a count takes, the last one is seldom much older than a minute. Counts of more than 1.2 s
-/// take more than a fiftieth of the time for that, and at their limit of 5 s a thirteenth.
+/// The longest pause, so that the last count is seldom much older than a minute. A count of more than 1.2 s therefore
+/// takes more than a fiftieth of the time, and one at its limit of 5 s a thirteenth.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Asks until aborted. `leases` is the store that leases are renewed through.
-pub(super) async fn poll(opened: Opened, leases: Arc<dyn Audit>, observers: Observers) {
+/// Polls until aborted. `leases` is the store that leases are renewed through.
+pub(super) async fn poll(opened: Opened, leases: Arc<dyn Reports>, observers: Observers) {
     let polls = Polls { opened, leases, observers, store_is_up: AtomicBool::new(true) };
     tokio::join!(polls.queue(), polls.store(), polls.open_orders(), polls.connections());
 }
 
 struct Polls {
     opened: Opened,
-    leases: Arc<dyn Audit>,
+    leases: Arc<dyn Reports>,
     observers: Observers,
-    /// Whether the store has answered when it was last asked.
+    /// Whether the store answered the last poll.
     store_is_up: AtomicBool,
 }
 
@@ -42,12 +42,12 @@ impl Polls {
     async fn queue(&self) {
         loop {
             let under_way = self.observers.under_way(Dependency::Queue);
-            let answer = self.opened.queue.depth().await;
+            let answer = self.opened.queue.reports.depth().await;
             drop(under_way);
             match answer {
                 Ok(depth) => {
-                    self.observers.emit(Event::DependencyUp(Dependency::Queue));
-                    self.observers.emit(Event::DepthRead(depth));
+                    self.observers.emit(DependencyEvent::Up(Dependency::Queue));
+                    self.observers.emit(TelemetryEvent::DepthRead(depth));
                 }
                 Err(error) => self.down(Dependency::Queue, &error),
             }
@@ -58,19 +58,19 @@ impl Polls {
     async fn store(&self) {
         loop {
             let under_way = self.observers.under_way(Dependency::Store);
-            let answer = self.opened.store.check().await;
+            let answer = self.opened.store.schema.check().await;
             drop(under_way);
             self.store_is_up.store(answer.is_ok(), Ordering::Relaxed);
             match answer {
-                Ok(()) => self.observers.emit(Event::DependencyUp(Dependency::Store)),
+                Ok(()) => self.observers.emit(DependencyEvent::Up(Dependency::Store)),
                 Err(error) => self.down(Dependency::Store, &error),
             }
             sleep(POLL_EVERY).await;
         }
     }
 
-    /// No call under way for the others: how long a count takes says how much is open, and not how the store is. Nor is one
-    /// that fails an outage, which the other poll tells of: the last count stays, and so does the time of it.
+    /// Not observed as a call under way: the duration of a count shows how many orders are open, and not how the store
+    /// is. A count that fails is no outage either, as the other poll reports those: the last count and its time stay.
     async fn open_orders(&self) {
         let mut failures = 0;
         loop {
@@ -79,10 +79,10 @@ impl Polls {
                 sleep(POLL_EVERY).await;
                 continue;
             }
-            let pause = match self.opened.store.open_orders().await {
+            let pause = match self.opened.store.reports.open_orders().await {
                 Ok(open) => {
                     failures = 0;
-                    self.observers.emit(Event::OpenOrdersRead(open));
+                    self.observers.emit(TelemetryEvent::OpenOrdersRead(open));
                     pause_after_count(open.took)
                 }
                 Err(error) => {
@@ -99,17 +99,17 @@ impl Polls {
 
     async fn connections(&self) {
         loop {
-            let mut connections = self.opened.store.connections();
-            if !Arc::ptr_eq(&self.opened.store, &self.leases) {
+            let mut connections = self.opened.store.reports.connections();
+            if !Arc::ptr_eq(&self.opened.store.reports, &self.leases) {
                 connections = connections + self.leases.connections();
             }
-            self.observers.emit(Event::ConnectionsRead(connections));
+            self.observers.emit(TelemetryEvent::ConnectionsRead(connections));
             sleep(POLL_EVERY).await;
         }
     }
 
     fn down(&self, dependency: Dependency, error: &dyn std::error::Error) {
-        self.observers.emit(Event::DependencyDown { dependency, error: &error.to_string(), retry_in: POLL_EVERY });
+        self.observers.emit(DependencyEvent::Down { dependency, error: &error.to_string(), retry_in: POLL_EVERY });
     }
 }
 
@@ -117,7 +117,8 @@ fn pause_after_count(took: Duration) -> Duration {
     took.saturating_mul(COUNT_PAUSE).clamp(COUNT_EVERY, LONGEST_PAUSE)
 }
 
-/// A store that answers all else has most likely broken off a count that took too long: each one costs it seconds.
+/// A count that fails while the store answers was most likely broken off at its limit, and each one costs the store
+/// seconds.
 fn pause_after_failures(in_a_row: u32) -> Duration {
     let doublings = in_a_row.saturating_sub(1);
     2_u32.checked_pow(doublings).map_or(LONGEST_PAUSE, |times| COUNT_EVERY.saturating_mul(times).min(LONGEST_PAUSE))

@@ -21,9 +21,13 @@ use std::time::Duration;
 
 use rustix::process::{Signal, getpid, kill_process};
 
+use crate::domain::label::Label;
 use crate::port::fulfiller::Fulfiller;
-use crate::port::queue_maintenance::Inventory;
-use crate::port::reconciliation::Audit;
+use crate::port::queue::Queue;
+use crate::port::queue_maintenance::QueueMaintenance;
+use crate::port::reconciliation::Reconciliation;
+use crate::port::schema::Schema;
+use crate::port::store::OrderStore;
 
 mod fulfiller;
 mod queue;
@@ -43,7 +47,8 @@ const GATE_LIMIT: Duration = Duration::from_secs(60);
 const GATE_POLL: Duration = Duration::from_millis(10);
 
 /// Something that the worker does once and for all, in the order of an order's way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, enum_map::Enum, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Step {
     /// The worker's own tables are made.
     Migrate,
@@ -75,48 +80,9 @@ pub enum Step {
     Adopt,
 }
 
-impl Step {
-    /// Every step.
-    pub const ALL: [Self; 14] = [
-        Self::Migrate,
-        Self::Lead,
-        Self::Claim,
-        Self::Begin,
-        Self::Bury,
-        Self::Call,
-        Self::RenewMessage,
-        Self::RenewRow,
-        Self::Conclude,
-        Self::RetryRow,
-        Self::DeadLetter,
-        Self::Settle,
-        Self::RetryMessage,
-        Self::Adopt,
-    ];
-
-    /// As in the variable.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Migrate => "migrate",
-            Self::Lead => "lead",
-            Self::Claim => "claim",
-            Self::Begin => "begin",
-            Self::Bury => "bury",
-            Self::Call => "call",
-            Self::RenewMessage => "renew-message",
-            Self::RenewRow => "renew-row",
-            Self::Conclude => "conclude",
-            Self::RetryRow => "retry-row",
-            Self::DeadLetter => "dead-letter",
-            Self::Settle => "settle",
-            Self::RetryMessage => "retry-message",
-            Self::Adopt => "adopt",
-        }
-    }
-}
-
 /// Which side of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, enum_map::Enum, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Side {
     /// Nothing is done yet.
     Before,
@@ -124,21 +90,9 @@ pub enum Side {
     After,
 }
 
-impl Side {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Before, Self::After];
-
-    /// As in the variable.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Before => "before",
-            Self::After => "after",
-        }
-    }
-}
-
 /// What happens at a failpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, enum_map::Enum, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Action {
     /// SIGKILL.
     Kill,
@@ -148,21 +102,6 @@ pub enum Action {
     Error,
     /// The call takes until the gate opens; everything else goes on.
     Delay,
-}
-
-impl Action {
-    /// Every action.
-    pub const ALL: [Self; 4] = [Self::Kill, Self::Stop, Self::Error, Self::Delay];
-
-    /// As in the variable.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Kill => "kill",
-            Self::Stop => "stop",
-            Self::Error => "error",
-            Self::Delay => "delay",
-        }
-    }
 }
 
 /// A value of [`VARIABLE`] that names no failpoint.
@@ -183,7 +122,7 @@ pub struct Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}={}", self.side.name(), self.step.name(), self.action.name())
+        write!(f, "{}-{}={}", self.side.as_str(), self.step.as_str(), self.action.as_str())
     }
 }
 
@@ -195,9 +134,9 @@ impl FromStr for Place {
             let (point, action) = text.split_once('=')?;
             let (side, step) = point.split_once('-')?;
             Some(Self {
-                side: Side::ALL.into_iter().find(|known| known.name() == side)?,
-                step: Step::ALL.into_iter().find(|known| known.name() == step)?,
-                action: Action::ALL.into_iter().find(|known| known.name() == action)?,
+                side: Side::from_label(side)?,
+                step: Step::from_label(step)?,
+                action: Action::from_label(action)?,
             })
         };
         found().ok_or_else(|| Unusable(text.to_owned()))
@@ -213,28 +152,30 @@ struct Failpoint {
     has_fulfilled: AtomicBool,
 }
 
-/// Puts the failpoint of the environment, if there is one, before a queue.
-pub(crate) fn before_queue(inner: Arc<dyn Inventory>) -> Result<Arc<dyn Inventory>, Unusable> {
-    Ok(match Failpoint::of_process()? {
-        Some(failpoint) => Arc::new(queue::Failing { inner, failpoint }),
-        None => inner,
-    })
+/// A queue, store or fulfiller in one of its roles, with the failpoint before it.
+struct Failing<T: ?Sized> {
+    failpoint: Arc<Failpoint>,
+    inner: Arc<T>,
 }
 
-/// Puts the failpoint of the environment, if there is one, before a store.
-pub(crate) fn before_store(inner: Arc<dyn Audit>) -> Result<Arc<dyn Audit>, Unusable> {
-    Ok(match Failpoint::of_process()? {
-        Some(failpoint) => Arc::new(store::Failing { inner, failpoint }),
-        None => inner,
-    })
+/// Puts the failpoint of the environment, if there is one, before each role that has one of its steps.
+macro_rules! before {
+    ($($name:ident: $role:ty),*) => {$(
+        pub(crate) fn $name(inner: Arc<$role>) -> Result<Arc<$role>, Unusable> {
+            Ok(match Failpoint::of_process()? {
+                Some(failpoint) => Arc::new(Failing { failpoint, inner }),
+                None => inner,
+            })
+        }
+    )*};
 }
-
-/// Puts the failpoint of the environment, if there is one, before the fulfiller.
-pub(crate) fn before_fulfiller(inner: Arc<dyn Fulfiller>) -> Result<Arc<dyn Fulfiller>, Unusable> {
-    Ok(match Failpoint::of_process()? {
-        Some(failpoint) => Arc::new(fulfiller::Failing { inner, failpoint }),
-        None => inner,
-    })
+before! {
+    before_queue: dyn Queue,
+    before_queue_maintenance: dyn QueueMaintenance,
+    before_store: dyn OrderStore,
+    before_schema: dyn Schema,
+    before_reconciliation: dyn Reconciliation,
+    before_fulfiller: dyn Fulfiller
 }
 
 impl Failpoint {

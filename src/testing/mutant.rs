@@ -29,13 +29,13 @@ pub(crate) use is_mutant;
 /// The text of a file of SQL or Lua beside the one that asks, with the bug if it has one there.
 #[cfg(not(feature = "faults"))]
 macro_rules! source {
-    ($file:literal) => {
+    ($file:expr) => {
         include_str!($file)
     };
 }
 #[cfg(feature = "faults")]
 macro_rules! source {
-    ($file:literal) => {
+    ($file:expr) => {
         $crate::testing::mutant::text_of($file, include_str!($file))
     };
 }

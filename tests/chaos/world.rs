@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Mutex as BlockingMutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use parking_lot::{Mutex as BlockingMutex, MutexGuard};
 use redis::aio::MultiplexedConnection;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -168,7 +168,7 @@ impl World {
 
     /// Who was killed so far.
     pub(crate) fn killed_workers(&self) -> MutexGuard<'_, Vec<Killed>> {
-        self.killed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.killed.lock()
     }
 
     /// The link to a dependency, which all workers share.

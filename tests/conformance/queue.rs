@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fulfillment_worker::port::queue::{Claim, Disposition, Queue, Settlement};
-use fulfillment_worker::port::queue_maintenance::Inventory;
+use fulfillment_worker::port::queue::{Claim, Disposition, Producer, Queue, QueueReports, Settlement};
+use fulfillment_worker::port::queue_maintenance::QueueMaintenance;
 use tokio::time::Instant;
 
 mod claiming;
@@ -14,13 +14,18 @@ mod pushing;
 mod settling;
 mod waiting;
 
+/// A queue in each of its roles.
+pub(crate) trait AnyQueue: Queue + Producer + QueueReports + QueueMaintenance {}
+
+impl<Q: Queue + Producer + QueueReports + QueueMaintenance> AnyQueue for Q {}
+
 /// One queue of a backend, fresh and used by nobody else.
 pub(crate) trait QueueFixture: Sized + Send + Sync {
     /// Makes an empty queue.
     async fn fresh() -> Self;
 
     /// Opens it as a worker with an identity of its own, whose claims are leased for `lease`.
-    async fn worker(&self, lease: Duration) -> Arc<dyn Inventory>;
+    async fn worker(&self, lease: Duration) -> Arc<dyn AnyQueue>;
 }
 
 /// Makes every case a test of this backend.
@@ -92,31 +97,31 @@ const SHORTEST: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A fresh queue with one worker that holds on to what it claims.
-async fn fresh<F: QueueFixture>() -> (F, Arc<dyn Inventory>) {
+async fn fresh<F: QueueFixture>() -> (F, Arc<dyn AnyQueue>) {
     let fixture = F::fresh().await;
     let queue = fixture.worker(LONG).await;
     (fixture, queue)
 }
 
-async fn push(queue: &dyn Queue, payloads: &[&str]) {
+async fn push(queue: &dyn AnyQueue, payloads: &[&str]) {
     let payloads: Vec<Vec<u8>> = payloads.iter().map(|payload| payload.as_bytes().to_vec()).collect();
     queue.push(&payloads).await.unwrap();
 }
 
 /// Claims what there is to claim now.
-async fn claim(queue: &dyn Queue) -> Vec<Claim> {
+async fn claim(queue: &dyn AnyQueue) -> Vec<Claim> {
     queue.claim(1_000).await.unwrap().claims
 }
 
 /// Claims the one message that must be there now.
-async fn claim_one(queue: &dyn Queue) -> Claim {
+async fn claim_one(queue: &dyn AnyQueue) -> Claim {
     let mut claims = claim(queue).await;
     assert_eq!(claims.len(), 1, "{claims:?}");
     claims.remove(0)
 }
 
 /// Claims as soon as there is something to claim, asking when the queue says that it is worth it.
-async fn claim_when_due(queue: &dyn Queue) -> Vec<Claim> {
+async fn claim_when_due(queue: &dyn AnyQueue) -> Vec<Claim> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let claimed = queue.claim(1_000).await.unwrap();
@@ -129,7 +134,7 @@ async fn claim_when_due(queue: &dyn Queue) -> Vec<Claim> {
 }
 
 /// Returns when a lease of this length, begun now, is over; claims nothing.
-async fn outlast(queue: &dyn Queue, lease: Duration) {
+async fn outlast(queue: &dyn AnyQueue, lease: Duration) {
     // The queue counts whole milliseconds, and may count one more at either end.
     let end = Instant::now() + lease + Duration::from_millis(3);
     while Instant::now() < end {

@@ -4,10 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fulfillment_worker::WorkerId;
+use fulfillment_worker::domain::dead_letter::DeadReason;
 use fulfillment_worker::domain::order::{Fence, Order, OrderId};
-use fulfillment_worker::port::reconciliation::Audit;
+use fulfillment_worker::port::audit::Audit;
+use fulfillment_worker::port::dead_letters::DeadLetters;
+use fulfillment_worker::port::intake::Intake;
+use fulfillment_worker::port::reconciliation::Reconciliation;
+use fulfillment_worker::port::reports::Reports;
+use fulfillment_worker::port::schema::Schema;
 use fulfillment_worker::port::store::{
-    BeginRequest, Begun, Conclusion, DeadLetter, DeadReason, Renewal, Renewed, Target, Verdict,
+    BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, Target, Verdict,
 };
 
 mod auditing;
@@ -24,6 +30,14 @@ mod redriving;
 mod reporting;
 mod schema;
 pub(crate) mod sqlite_fixture;
+
+/// A store in each of its roles.
+pub(crate) trait AnyStore:
+    OrderStore + DeadLetters + Reports + Reconciliation + Audit + Intake + Schema
+{
+}
+
+impl<S: OrderStore + DeadLetters + Reports + Reconciliation + Audit + Intake + Schema> AnyStore for S {}
 
 /// One database of a backend, fresh and used by nobody else, with the means to bring it into any situation.
 pub(crate) trait StoreFixture: Sized + Send + Sync {
@@ -70,7 +84,7 @@ pub(crate) trait StoreFixture: Sized + Send + Sync {
 /// A store opened by a worker.
 pub(crate) struct Worker {
     pub(crate) id: WorkerId,
-    pub(crate) store: Arc<dyn Audit>,
+    pub(crate) store: Arc<dyn AnyStore>,
 }
 
 /// What an order's row says.

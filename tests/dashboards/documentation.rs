@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use fulfillment_worker::domain::label::Label;
+use fulfillment_worker::event::RetryReason;
+
 use crate::dashboard::{Dashboard, Query, dashboards, read};
 use crate::rules::{Origins, alerts};
 
@@ -94,5 +97,16 @@ fn dashboards_are_about_metrics_that_there_are() {
             let of_prometheus = ["up", "scrape_duration_seconds", "ALERTS"].contains(&metric.as_str());
             assert!(of_prometheus || documented.contains(&metric), "{query}: there is no {metric}");
         }
+    }
+}
+
+/// Caught, when seeded: a new reason that spends no attempt.
+#[test]
+fn the_panel_of_retries_names_the_reasons_that_spend_no_attempt() {
+    let overview = read("deploy/grafana/dashboards/overview.json");
+    let described = overview.lines().find(|line| line.contains("spend no attempt")).expect("the panel's description");
+    let words: BTreeSet<&str> = described.split(|c: char| !c.is_ascii_lowercase() && c != '_').collect();
+    for reason in RetryReason::all() {
+        assert_eq!(words.contains(reason.as_str()), !reason.spends_attempt(), "{reason:?} in {described}");
     }
 }

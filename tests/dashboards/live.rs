@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use fulfillment_worker::admin::{Limits, Routes, bind, serve_within};
+use fulfillment_worker::admin::{ConnectionLimits, Routes, bind, serve_within};
 use fulfillment_worker::observe::health::{Health, SILENCE_LIMIT};
 use fulfillment_worker::observe::metrics::{Cgroup, LogMessages, Metrics};
 use serde_json::{Value, json};
@@ -64,7 +64,7 @@ async fn limited() -> (SocketAddr, DropGuard) {
     let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port");
     let address = listener.local_addr().expect("its address");
     let shutdown = CancellationToken::new();
-    tokio::spawn(serve_within(Limits::default(), listener, routes, shutdown.clone()));
+    tokio::spawn(serve_within(ConnectionLimits::default(), listener, routes, shutdown.clone()));
     (address, shutdown.drop_guard())
 }
 

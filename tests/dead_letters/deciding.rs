@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use fulfillment_worker::domain::order::OrderId;
-use fulfillment_worker::port::store::{Decision, OrderStore};
+use fulfillment_worker::port::dead_letters::{DeadLetters, Decision};
 use serde_json::json;
 
 use crate::place::{Place, message};
@@ -46,7 +46,7 @@ async fn a_dry_run_says_what_would_be_done_and_changes_nothing() {
         assert_eq!(place.listed(&[]), [1, 2, 3, 4]);
     }
     let text = place.run(&["dead", "retry", "--all", "--why", "to see", "--dry-run"]).stdout;
-    assert_eq!(text, "dry run, nothing was changed: 3 orders put back to pending, 1 message pushed, 0 skipped\n");
+    assert_eq!(text, "dry run, nothing changed: 3 orders moved to pending, 1 message pushed, 0 skipped\n");
     assert_eq!(place.messages().await, [b""; 0]);
     assert_eq!(place.run(&["order", "1", "--json"]).json()["timeline"], before);
 }
@@ -57,7 +57,7 @@ async fn letters_that_are_not_there_fail_the_command_after_the_others_are_done()
     place.fail(1).await;
     let ended = place.run(&["dead", "retry", "8", "1", "9", "--why", "again", "--json"]);
     assert_eq!(ended.code, Some(1));
-    assert_eq!(ended.stderr, "error: there is no dead letter 8, 9\n");
+    assert_eq!(ended.stderr, "error: no such dead letter: 8, 9\n");
     let counts = ended.json_in_any_case();
     assert_eq!((&counts["redriven"], &counts["missing"]), (&1.into(), &json!([8, 9])));
     assert_eq!(place.state(1), "pending");
@@ -98,7 +98,7 @@ async fn a_retry_that_died_before_its_push_is_made_up_for_by_the_next_one() {
     assert_eq!(place.messages().await, [b""; 0]);
 
     let ended = place.run(&["dead", "retry", "1", "--why", "again"]);
-    assert_eq!(ended.stdout, "0 orders put back to pending, 1 message pushed again, 0 skipped\n", "{ended:?}");
+    assert_eq!(ended.stdout, "0 orders moved to pending, 1 message pushed again, 0 skipped\n", "{ended:?}");
     assert_eq!(place.messages().await, [message(OrderId(1))]);
     let letter = place.run(&["dead", "show", "1", "--json"]).json();
     assert_eq!(letter["resolved_by"], "anna");
@@ -112,8 +112,8 @@ async fn an_order_that_is_not_failed_any_more_is_skipped_and_named() {
     place.fail_again(OrderId(1)).await;
     let ended = place.run(&["dead", "retry", "1", "2", "--why", "second"]);
     assert_eq!(ended.code, Some(0));
-    assert_eq!(ended.stderr, "letter 1 is skipped: it was retried before\n");
-    assert_eq!(ended.stdout, "1 order put back to pending, 1 skipped\n");
+    assert_eq!(ended.stderr, "dead letter 1 skipped: it was retried before\n");
+    assert_eq!(ended.stdout, "1 order moved to pending, 1 skipped\n");
     assert_eq!(place.state(1), "failed");
     assert_eq!(place.listed(&[]), [3], "what failed again has a letter of its own");
 }
@@ -123,7 +123,7 @@ async fn a_message_that_names_no_order_is_pushed_as_it_was() {
     let place = Place::new();
     place.bury(b"\xff{").await;
     let ended = place.run(&["dead", "retry", "--reason", "invalid_message", "--why", "the decoder is fixed"]);
-    assert_eq!(ended.stdout, "0 orders put back to pending, 1 message pushed, 0 skipped\n", "{ended:?}");
+    assert_eq!(ended.stdout, "0 orders moved to pending, 1 message pushed, 0 skipped\n", "{ended:?}");
     assert_eq!(place.messages().await, [b"\xff{"]);
     assert_eq!(place.listed(&["--resolved"]), [1]);
 }

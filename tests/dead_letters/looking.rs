@@ -20,7 +20,7 @@ async fn letters_are_listed_in_pages_by_id() {
 
     let text = place.run(&["dead", "list", "--limit", "3"]);
     assert_eq!((text.code, text.stdout.lines().count()), (Some(0), 3), "{text:?}");
-    assert_eq!(text.stderr, "3 of 7; the next page: --after 3\n");
+    assert_eq!(text.stderr, "3 of 7 dead letters; next page: --after 3\n");
     assert!(text.stdout.contains("rejected            order 1 failed"), "{text:?}");
 }
 
@@ -65,7 +65,7 @@ async fn a_letter_is_shown_with_its_message_as_text_or_as_bytes() {
 async fn a_letter_that_is_not_there_is_an_error() {
     let ended = Place::new().run(&["dead", "show", "9"]);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
-    assert_eq!(ended.stderr, "error: there is no dead letter 9 in sqlite:fulfillment.db\n");
+    assert_eq!(ended.stderr, "error: dead letter 9 does not exist in sqlite:fulfillment.db\n");
 }
 
 #[test]

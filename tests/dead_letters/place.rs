@@ -7,11 +7,11 @@ use fulfillment_worker::WorkerId;
 use fulfillment_worker::backend::sqlite::database::Database;
 use fulfillment_worker::backend::sqlite::queue::{SqliteQueue, SqliteQueueOptions};
 use fulfillment_worker::backend::sqlite::store::{SqliteStore, SqliteStoreOptions};
+use fulfillment_worker::domain::dead_letter::DeadReason;
 use fulfillment_worker::domain::order::OrderId;
+use fulfillment_worker::port::intake::{Intake, NewOrder};
 use fulfillment_worker::port::queue::Queue;
-use fulfillment_worker::port::store::{
-    BeginRequest, Begun, Conclusion, DeadLetter, DeadReason, NewOrder, OrderStore, Target,
-};
+use fulfillment_worker::port::store::{BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Target};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -107,7 +107,7 @@ impl Place {
             detail: "not an order message".to_owned(),
             attempts: 1,
         };
-        self.store.bury(&[letter]).await.unwrap();
+        self.store.insert_dead_letters(&[letter]).await.unwrap();
     }
 
     /// Takes what is in the queue.

@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use fulfillment_worker::admin::{Routes, bind, serve};
 use fulfillment_worker::domain::order::OrderId;
-use fulfillment_worker::event::{Event, Observer, Subject};
+use fulfillment_worker::domain::trace_context::{SpanId, TraceContext, TraceId};
+use fulfillment_worker::event::{AttemptRef, Observer, OrderEvent};
 use fulfillment_worker::observe::health::{Health, SILENCE_LIMIT};
 use fulfillment_worker::observe::metrics::{LogMessages, Metrics};
-use fulfillment_worker::observe::trace::TraceContext;
-use opentelemetry::trace::{SpanId, TraceId};
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -34,13 +33,14 @@ impl Endpoint {
         let metrics = Arc::new(Metrics::new(tokio::runtime::Handle::current(), "shop", LogMessages::default()));
         for nth in 1..=ATTEMPTS {
             let trace = TraceContext {
-                trace_id: TraceId::from_bytes([nth; 16]),
-                span_id: SpanId::from_bytes([nth; 8]),
+                trace_id: TraceId(u128::from_be_bytes([nth; 16])),
+                span_id: SpanId(u64::from_be_bytes([nth; 8])),
                 sampled: nth > 10,
             };
-            let subject = Subject { order_id: Some(OrderId(1)), correlation_id: None, attempt: 1, trace: Some(trace) };
+            let attempt =
+                AttemptRef { order_id: Some(OrderId(1)), correlation_id: None, number: 1, trace: Some(trace) };
             let (took, age) = (Duration::from_millis(30), Some(Duration::from_secs(1)));
-            metrics.observe(&Event::Fulfilled { subject, took, age, reference: None });
+            metrics.observe(&OrderEvent::Fulfilled { attempt, took, age, reference: None }.into());
         }
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port");
         let address = listener.local_addr().expect("its address");

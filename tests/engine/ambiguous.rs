@@ -6,9 +6,10 @@ use std::time::Duration;
 use fulfillment_worker::domain::order::OrderId;
 use fulfillment_worker::domain::retry::WhenAmbiguous;
 use fulfillment_worker::engine::EngineOptions;
+use fulfillment_worker::port::dead_letters::{DeadLetterFilter, DeadLetters};
 use fulfillment_worker::port::fulfiller::Outcome;
 use fulfillment_worker::port::queue::Depth;
-use fulfillment_worker::port::store::{BeginRequest, Begun, LetterFilter, TAKEN_OVER};
+use fulfillment_worker::port::store::{BeginRequest, Begun, OrderStore, TAKEN_OVER};
 use tokio::sync::Notify;
 
 use crate::faults::{HeldUp, Moment};
@@ -33,7 +34,7 @@ fn cut_like_all() -> Outcome {
 }
 
 async fn assert_parked(place: &Place, id: OrderId, detail: &str) {
-    let letters = place.store(Duration::from_secs(1)).dead_letters(&LetterFilter::default(), 0, 10).await.unwrap();
+    let letters = place.store(Duration::from_secs(1)).list(&DeadLetterFilter::default(), 0, 10).await.unwrap();
     let parked: Vec<_> =
         letters.iter().map(|letter| (letter.order_id, letter.reason.as_str(), letter.detail.as_str())).collect();
     assert_eq!(parked, [(Some(id), "ambiguous", detail)]);

@@ -4,12 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use fulfillment_worker::domain::order::OrderId;
-use fulfillment_worker::port::queue::{Claimed, Depth, Held, Queue, QueueError, Receipt, Settlement};
+use fulfillment_worker::port::queue::{Claimed, Queue, QueueError, Receipt, ReceiptState, Settlement};
 use fulfillment_worker::port::store::{
-    BeginRequest, Begun, BuriedLetter, Conclusion, ConnectionUse, DeadLetter, Decision, Inserted, LetterCount,
-    LetterFilter, NewOrder, OrderReport, OrderStore, Redriven, Renewal, Renewed, Resolution, StoreError, Summary,
-    TimelineEntry, Verdict,
+    BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, StoreError, Verdict,
 };
 use tokio::sync::Notify;
 
@@ -19,6 +16,7 @@ pub(crate) struct SlowToSettle {
     pub(crate) renewed: Notify,
 }
 
+#[deny(clippy::missing_trait_methods)]
 #[async_trait::async_trait]
 impl Queue for SlowToSettle {
     async fn claim(&self, limit: usize) -> Result<Claimed, QueueError> {
@@ -29,24 +27,20 @@ impl Queue for SlowToSettle {
         self.queue.wait(at_most).await;
     }
 
-    async fn renew(&self, receipts: &[Receipt]) -> Result<Vec<Held>, QueueError> {
+    async fn renew(&self, receipts: &[Receipt]) -> Result<Vec<ReceiptState>, QueueError> {
         let verdicts = self.queue.renew(receipts).await;
         self.renewed.notify_waiters();
         verdicts
     }
 
-    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Held>, QueueError> {
+    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<ReceiptState>, QueueError> {
         let verdicts = self.queue.settle(settlements).await;
         self.renewed.notified().await;
         verdicts
     }
 
-    async fn push(&self, payloads: &[Vec<u8>]) -> Result<(), QueueError> {
-        self.queue.push(payloads).await
-    }
-
-    async fn depth(&self) -> Result<Depth, QueueError> {
-        self.queue.depth().await
+    async fn release_unanswered(&self) -> Result<(), QueueError> {
+        self.queue.release_unanswered().await
     }
 }
 
@@ -86,6 +80,7 @@ impl HeldUp {
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 #[async_trait::async_trait]
 impl OrderStore for HeldUp {
     async fn renew(&self, renewals: &[Renewal]) -> Result<Vec<Renewed>, StoreError> {
@@ -110,61 +105,7 @@ impl OrderStore for HeldUp {
         self.store.conclude(conclusions).await
     }
 
-    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
-        self.store.bury(letters).await
-    }
-
-    async fn insert(&self, orders: &[NewOrder]) -> Result<Vec<Inserted>, StoreError> {
-        self.store.insert(orders).await
-    }
-
-    async fn summary(&self) -> Result<Summary, StoreError> {
-        self.store.summary().await
-    }
-
-    async fn order(&self, order_id: OrderId) -> Result<Option<OrderReport>, StoreError> {
-        self.store.order(order_id).await
-    }
-
-    async fn timeline(&self, order_id: OrderId) -> Result<Vec<TimelineEntry>, StoreError> {
-        self.store.timeline(order_id).await
-    }
-
-    async fn dead_letters(
-        &self,
-        filter: &LetterFilter,
-        after: i64,
-        limit: usize,
-    ) -> Result<Vec<BuriedLetter>, StoreError> {
-        self.store.dead_letters(filter, after, limit).await
-    }
-
-    async fn count_dead_letters(&self, filter: &LetterFilter) -> Result<LetterCount, StoreError> {
-        self.store.count_dead_letters(filter).await
-    }
-
-    async fn redrive(&self, letters: &[i64], decision: &Decision) -> Result<Vec<Redriven>, StoreError> {
-        self.store.redrive(letters, decision).await
-    }
-
-    async fn resolve(
-        &self,
-        letters: &[i64],
-        resolution: Resolution,
-        decision: &Decision,
-    ) -> Result<Vec<bool>, StoreError> {
-        self.store.resolve(letters, resolution, decision).await
-    }
-
-    async fn migrate(&self) -> Result<Vec<String>, StoreError> {
-        self.store.migrate().await
-    }
-
-    fn connections(&self) -> ConnectionUse {
-        self.store.connections()
-    }
-
-    async fn check(&self) -> Result<(), StoreError> {
-        self.store.check().await
+    async fn insert_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
+        self.store.insert_dead_letters(letters).await
     }
 }

@@ -16,9 +16,10 @@ use std::time::Duration;
 
 use faults::{HeldUp, Moment, SlowToSettle};
 use fulfillment_worker::engine::EngineOptions;
+use fulfillment_worker::port::dead_letters::{DeadLetterFilter, DeadLetters};
 use fulfillment_worker::port::fulfiller::Outcome;
-use fulfillment_worker::port::queue::Depth;
-use fulfillment_worker::port::store::{BeginRequest, Begun, LetterFilter};
+use fulfillment_worker::port::queue::{Depth, Queue};
+use fulfillment_worker::port::store::{BeginRequest, Begun, OrderStore};
 use rig::{Place, fulfilled, options, try_again};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -68,7 +69,7 @@ async fn the_last_failed_attempt_ends_in_the_dead_letters_with_its_reason() {
     assert_eq!(engine.stop().await, 0);
     assert_eq!(place.timeline(id).await.last().unwrap(), "failed@3");
     assert_eq!(place.depth().await, Depth::default());
-    let letters = place.store(Duration::from_secs(1)).dead_letters(&LetterFilter::default(), 0, 10).await.unwrap();
+    let letters = place.store(Duration::from_secs(1)).list(&DeadLetterFilter::default(), 0, 10).await.unwrap();
     assert_eq!(letters.len(), 1);
     assert_eq!((letters[0].order_id, letters[0].attempts), (Some(id), 3));
 }

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fulfillment_worker::config::ReconcileSettings;
+use fulfillment_worker::domain::label::Label;
 use fulfillment_worker::domain::order::OrderId;
-use fulfillment_worker::engine::reconciler::{Reconciler, Watermark};
-use fulfillment_worker::event::{Event, Observer, Observers};
+use fulfillment_worker::engine::Watermark;
+use fulfillment_worker::engine::reconciler::Reconciler;
+use fulfillment_worker::event::{Event, Observer, Observers, ReconcilerEvent};
 use fulfillment_worker::port::queue::{Depth, Disposition, Queue, Settlement};
 use fulfillment_worker::port::store::{BeginRequest, Conclusion, OrderStore, Target};
 use tokio::sync::mpsc;
@@ -30,10 +32,12 @@ struct Watch(mpsc::UnboundedSender<String>);
 impl Observer for Watch {
     fn observe(&self, event: &Event<'_>) {
         let text = match event {
-            Event::ReconcilerLeads(leads) => format!("round, leads: {leads}"),
-            Event::Reconciled => "a whole round".to_owned(),
-            Event::DriftFound { drift, count, first } => format!("{} {count} {first:?}", drift.as_str()),
-            Event::LeftAlone { orders, .. } => format!("left alone: {orders}"),
+            Event::Reconciler(ReconcilerEvent::Leads(leads)) => format!("round, leads: {leads}"),
+            Event::Reconciler(ReconcilerEvent::RoundDone) => "a whole round".to_owned(),
+            Event::Reconciler(ReconcilerEvent::DriftFound { drift, count, first }) => {
+                format!("{} {count} {first:?}", drift.as_str())
+            }
+            Event::Reconciler(ReconcilerEvent::StaleOrders { orders, .. }) => format!("left alone: {orders}"),
             _ => return,
         };
         // The test may have heard enough.
@@ -53,8 +57,8 @@ impl Running {
     fn start(place: &Place, watermark: Arc<Watermark>, settings: ReconcileSettings) -> Self {
         let (told, events) = mpsc::unbounded_channel();
         let observers = Observers::new(vec![Arc::new(Watch(told))]);
-        let (queue, store) = (place.sqlite_queue(LEASE), place.sqlite_store(LEASE));
-        let reconciler = Reconciler::new(queue, store, observers, watermark, settings);
+        let (queue, store) = (place.queue(LEASE), place.store(LEASE));
+        let reconciler = Reconciler::new(queue.clone(), queue, store, observers, watermark, settings);
         let drain = CancellationToken::new();
         Self { events, task: tokio::spawn(reconciler.run(drain.clone())), drain }
     }
@@ -148,7 +152,7 @@ async fn an_order_younger_than_the_grace_is_left_to_its_producer() {
 async fn an_order_in_backoff_is_not_adopted() {
     let place = Place::new();
     let ids = place.submit(2).await;
-    let (queue, store) = (place.sqlite_queue(LEASE), place.sqlite_store(LEASE));
+    let (queue, store) = (place.queue(LEASE), place.store(LEASE));
     // One waits for its retry, the other one is claimed and not begun.
     let claims = queue.claim(2).await.unwrap().claims;
     let begun = store.begin(&[BeginRequest { order_id: ids[0], attempt: 1, correlation_id: None }]).await.unwrap();
@@ -170,11 +174,7 @@ async fn an_order_in_backoff_is_not_adopted() {
 async fn an_order_in_work_whose_worker_and_message_are_gone_is_adopted_after_lease_and_grace() {
     let place = Place::new();
     let ids = place.insert(1).await;
-    place
-        .sqlite_store(LEASE)
-        .begin(&[BeginRequest { order_id: ids[0], attempt: 1, correlation_id: None }])
-        .await
-        .unwrap();
+    place.store(LEASE).begin(&[BeginRequest { order_id: ids[0], attempt: 1, correlation_id: None }]).await.unwrap();
     place.age(&ids, Duration::from_secs(70));
     let mut reconciler = Running::start(&place, unknown(), settings());
     assert_eq!(reconciler.three_rounds().await, Vec::<String>::new(), "its lease and the grace run");
@@ -305,9 +305,9 @@ async fn an_order_that_loses_its_message_twice_is_adopted_twice() {
         let mut reconciler = Running::start(&place, unknown(), settings());
         assert_eq!(reconciler.until("lost").await, "lost_message 1 [OrderId(1)]");
         reconciler.stop().await;
-        let claim = place.sqlite_queue(LEASE).claim(10).await.unwrap().claims.remove(0);
+        let claim = place.queue(LEASE).claim(10).await.unwrap().claims.remove(0);
         place
-            .sqlite_queue(LEASE)
+            .queue(LEASE)
             .settle(&[Settlement { receipt: claim.receipt.clone(), disposition: Disposition::Ack }])
             .await
             .unwrap();
@@ -319,10 +319,10 @@ async fn an_order_that_loses_its_message_twice_is_adopted_twice() {
 
 /// A claim by a worker that begins its order and dies, and whose message is lost with it.
 async fn begin_and_lose(place: &Place, id: OrderId) -> u32 {
-    let queue = place.sqlite_queue(LEASE);
+    let queue = place.queue(LEASE);
     let claim = queue.claim(10).await.unwrap().claims.remove(0);
     let request = BeginRequest { order_id: id, attempt: claim.attempt, correlation_id: None };
-    let begun = place.sqlite_store(LEASE).begin(&[request]).await.unwrap();
+    let begun = place.store(LEASE).begin(&[request]).await.unwrap();
     assert!(matches!(begun[0], fulfillment_worker::port::store::Begun::Started { .. }), "{begun:?}");
     queue.settle(&[Settlement { receipt: claim.receipt, disposition: Disposition::Ack }]).await.unwrap();
     claim.attempt

@@ -9,14 +9,17 @@ use fulfillment_worker::WorkerId;
 use fulfillment_worker::backend::sqlite::database::Database;
 use fulfillment_worker::backend::sqlite::queue::{SqliteQueue, SqliteQueueOptions};
 use fulfillment_worker::backend::sqlite::store::{SqliteStore, SqliteStoreOptions};
+use fulfillment_worker::domain::label::Label;
 use fulfillment_worker::domain::message::Message;
 use fulfillment_worker::domain::order::{IdempotencyKey, Order, OrderId};
 use fulfillment_worker::domain::retry::{RetryPolicy, WhenAmbiguous};
 use fulfillment_worker::engine::{Engine, EngineOptions};
-use fulfillment_worker::event::{Event, Observer, Observers};
+use fulfillment_worker::event::{Event, FulfillerEvent, Observer, Observers, OrderEvent};
 use fulfillment_worker::port::fulfiller::{Fulfiller, Outcome};
-use fulfillment_worker::port::queue::{Depth, Queue};
-use fulfillment_worker::port::store::{NewOrder, OrderStore};
+use fulfillment_worker::port::intake::{Intake, NewOrder};
+use fulfillment_worker::port::queue::{Depth, Producer, Queue, QueueReports};
+use fulfillment_worker::port::reports::Reports;
+use fulfillment_worker::port::store::OrderStore;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -55,19 +58,11 @@ impl Place {
         Self { database: Database::open(&folder.path().join("orders.db")).unwrap(), _folder: folder }
     }
 
-    pub(crate) fn queue(&self, lease: Duration) -> Arc<dyn Queue> {
-        self.sqlite_queue(lease)
-    }
-
-    pub(crate) fn sqlite_queue(&self, lease: Duration) -> Arc<SqliteQueue> {
+    pub(crate) fn queue(&self, lease: Duration) -> Arc<SqliteQueue> {
         Arc::new(SqliteQueue::new(self.database.clone(), SqliteQueueOptions { lease, worker: WorkerId::fresh() }))
     }
 
-    pub(crate) fn store(&self, lease: Duration) -> Arc<dyn OrderStore> {
-        self.sqlite_store(lease)
-    }
-
-    pub(crate) fn sqlite_store(&self, lease: Duration) -> Arc<SqliteStore> {
+    pub(crate) fn store(&self, lease: Duration) -> Arc<SqliteStore> {
         let options = SqliteStoreOptions { worker: WorkerId::fresh(), lease, events: true };
         Arc::new(SqliteStore::new(self.database.clone(), options))
     }
@@ -236,21 +231,27 @@ struct Watch(mpsc::UnboundedSender<String>);
 
 impl Observer for Watch {
     fn observe(&self, event: &Event<'_>) {
-        let order = |subject: &fulfillment_worker::event::Subject<'_>| {
-            subject.order_id.map_or_else(|| "?".to_owned(), |id| id.to_string())
+        let order = |attempt: &fulfillment_worker::event::AttemptRef<'_>| {
+            attempt.order_id.map_or_else(|| "?".to_owned(), |id| id.to_string())
         };
         let text = match event {
-            Event::CallEnded { subject, outcome, .. } => format!("call {} {}", order(subject), outcome.as_str()),
-            Event::Fulfilled { subject, .. } => format!("fulfilled {}", order(subject)),
-            Event::AttemptFailed { subject, error, .. } => format!("failed {}: {error}", order(subject)),
-            Event::Retried { subject, reason, after } => {
-                format!("retried {} {} {}", order(subject), reason.as_str(), after.as_millis())
+            Event::Fulfiller(FulfillerEvent::CallEnded { attempt, outcome, .. }) => {
+                format!("call {} {}", order(attempt), outcome.as_str())
             }
-            Event::DeadLettered { subject, reason, detail } => {
-                format!("dead {} {}: {detail}", order(subject), reason.as_str())
+            Event::Order(OrderEvent::Fulfilled { attempt, .. }) => format!("fulfilled {}", order(attempt)),
+            Event::Order(OrderEvent::AttemptFailed { attempt, error, .. }) => {
+                format!("failed {}: {error}", order(attempt))
             }
-            Event::AlreadyFinal { subject } => format!("final {}", order(subject)),
-            Event::LeaseLost { lease, subject } => format!("lost {} {}", lease.as_str(), order(subject)),
+            Event::Order(OrderEvent::Retried { attempt, reason, after }) => {
+                format!("retried {} {} {}", order(attempt), reason.as_str(), after.as_millis())
+            }
+            Event::Order(OrderEvent::DeadLettered { attempt, reason, detail }) => {
+                format!("dead {} {}: {detail}", order(attempt), reason.as_str())
+            }
+            Event::Order(OrderEvent::AlreadyFinal { attempt }) => format!("final {}", order(attempt)),
+            Event::Order(OrderEvent::LeaseLost { lease, attempt }) => {
+                format!("lost {} {}", lease.as_str(), order(attempt))
+            }
             _ => return,
         };
         // The test may have heard enough.

@@ -2,21 +2,24 @@
 
 use std::time::{Duration, SystemTime};
 
-use fulfillment_worker::event::{Event, Observer, Subject};
+use fulfillment_worker::domain::trace_context::{SpanId, TraceContext, TraceId};
+use fulfillment_worker::event::{AttemptRef, Event, Observer, OrderEvent};
 use fulfillment_worker::observe::metrics::{Format, Metrics};
-use fulfillment_worker::observe::trace::TraceContext;
-use opentelemetry::trace::{SpanId, TraceId};
 use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::{Exemplar, Histogram, MetricFamily};
 use prost::Message;
 
-use crate::{SUBJECT, metrics, runtime, tell_every_event, text};
+use crate::{ATTEMPT, metrics, runtime, tell_every_event, text};
 
 fn trace(id: u8, sampled: bool) -> TraceContext {
-    TraceContext { trace_id: TraceId::from_bytes([id; 16]), span_id: SpanId::from_bytes([id; 8]), sampled }
+    TraceContext {
+        trace_id: TraceId(u128::from_be_bytes([id; 16])),
+        span_id: SpanId(u64::from_be_bytes([id; 8])),
+        sampled,
+    }
 }
 
 fn fulfilled(took: Duration, trace: Option<TraceContext>) -> Event<'static> {
-    Event::Fulfilled { subject: Subject { trace, ..SUBJECT }, took, age: None, reference: None }
+    Event::Order(OrderEvent::Fulfilled { attempt: AttemptRef { trace, ..ATTEMPT }, took, age: None, reference: None })
 }
 
 /// The lines of a series' samples that have an exemplar.

@@ -8,8 +8,8 @@ pub(crate) struct Family {
     pub(crate) name: String,
     pub(crate) kind: String,
     pub(crate) help: String,
-    /// Labels of its samples, `le` left out.
-    pub(crate) labels: BTreeSet<String>,
+    /// Labels of its samples, each with its values, `le` left out.
+    pub(crate) labels: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// Reads Prometheus text.
@@ -27,15 +27,20 @@ pub(crate) fn families(text: &str) -> Vec<Family> {
         } else {
             let family = families.get_mut(&current).unwrap();
             assert!(line.starts_with(&current), "{line} stands below {current}");
-            family.labels.extend(labels(line));
+            for (label, value) in labels(line) {
+                family.labels.entry(label).or_default().insert(value);
+            }
         }
     }
     families.into_values().collect()
 }
 
-/// Names of labels; no value here contains a comma or an equals sign.
-fn labels(sample: &str) -> Vec<String> {
+/// Labels with their values; no value here contains a comma or an equals sign.
+fn labels(sample: &str) -> Vec<(String, String)> {
     let Some((_, rest)) = sample.split_once('{') else { return Vec::new() };
-    let pairs = rest.split('}').next().unwrap_or_default().split(',');
-    pairs.filter_map(|pair| Some(pair.split_once('=')?.0.to_owned())).filter(|name| name != "le").collect()
+    let pairs = rest.split('}').next().unwrap_or_default().split(',').filter_map(|pair| pair.split_once('='));
+    pairs
+        .filter(|(label, _)| *label != "le")
+        .map(|(label, value)| (label.to_owned(), value.trim_matches('"').to_owned()))
+        .collect()
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use fulfillment_worker::backend::redis::reply;
-use fulfillment_worker::backend::warehouse_http::answer::{self, Asked, Meaning};
+use fulfillment_worker::backend::warehouse_http::answer::{self, Meaning, RequestKind};
 use fulfillment_worker::config::file::ConfigFile;
 use fulfillment_worker::config::{ConfigError, QueueTarget, SecretUrl, StoreTarget, redact};
 use fulfillment_worker::domain::message;
@@ -153,7 +153,7 @@ fn value(bytes: &mut impl Iterator<Item = u8>, depth: u8) -> Value {
 pub(crate) fn http_answer(bytes: &[u8]) {
     let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
     let first = lines.next().unwrap_or_default().trim_ascii();
-    let asked = if first.starts_with(b"GET") { Asked::Status } else { Asked::Order };
+    let asked = if first.starts_with(b"GET") { RequestKind::Status } else { RequestKind::Order };
     let digits = first.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
     let status = StatusCode::from_bytes(digits).unwrap_or(StatusCode::OK);
     let mut headers = HeaderMap::new();
@@ -171,7 +171,7 @@ pub(crate) fn http_answer(bytes: &[u8]) {
 pub(crate) fn retry_after(bytes: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(bytes) else { return };
     let headers = HeaderMap::from_iter([(RETRY_AFTER, value)]);
-    let pause = read_answer(Asked::Order, StatusCode::SERVICE_UNAVAILABLE, &headers, b"");
+    let pause = read_answer(RequestKind::Order, StatusCode::SERVICE_UNAVAILABLE, &headers, b"");
     let digits = bytes.trim_ascii();
     if !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) {
         assert!(pause.is_some(), "seconds that are not understood");
@@ -179,10 +179,10 @@ pub(crate) fn retry_after(bytes: &[u8]) {
 }
 
 /// Reads the answer, and returns the pause that it asks for.
-fn read_answer(asked: Asked, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Duration> {
+fn read_answer(kind: RequestKind, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Duration> {
     let url = Url::parse("https://user@warehouse.example:8443/orders?key=1").expect("a URL");
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-    let answer = answer::read(asked, &url, status, headers, body, now);
+    let answer = answer::read(kind, &url, status, headers, body, now);
     match &answer.meaning {
         Meaning::Fulfilled { reference } => {
             assert!(status.is_success(), "done with status {status}");

@@ -6,7 +6,9 @@ use std::time::Duration;
 use fulfillment_worker::backend::warehouse_http::HttpFulfiller;
 use fulfillment_worker::config::{HttpTarget, Secret, SecretUrl};
 use fulfillment_worker::domain::order::{Order, OrderId};
-use fulfillment_worker::event::{BreakerState, Dependency, Event, Limiter, Observer, Observers, RequestClass};
+use fulfillment_worker::event::{
+    BreakerState, Dependency, DependencyEvent, Event, FulfillerEvent, Limiter, Observer, Observers, RequestClass,
+};
 use fulfillment_worker::port::fulfiller::{Fulfiller, Outcome};
 
 pub(crate) const TOKEN: &str = "hush-token-8d1f";
@@ -55,14 +57,14 @@ pub(crate) struct Diary(Mutex<Vec<Told>>);
 impl Observer for Diary {
     fn observe(&self, event: &Event<'_>) {
         let told = match *event {
-            Event::RequestEnded { class, .. } => Told::Request(class),
-            Event::BreakerMoved(state) => Told::Breaker(state),
-            Event::DependencyDown { dependency: Dependency::Fulfiller, error, retry_in } => {
+            Event::Fulfiller(FulfillerEvent::RequestEnded { class, .. }) => Told::Request(class),
+            Event::Fulfiller(FulfillerEvent::BreakerMoved(state)) => Told::Breaker(state),
+            Event::Dependency(DependencyEvent::Down { dependency: Dependency::Fulfiller, error, retry_in }) => {
                 Told::Down(error.to_owned(), retry_in)
             }
-            Event::DependencyUp(Dependency::Fulfiller) => Told::Up,
-            Event::LimiterWaited { limiter, .. } => Told::Waited(limiter),
-            Event::RepeatPutOff { after } => Told::PutOff(after),
+            Event::Dependency(DependencyEvent::Up(Dependency::Fulfiller)) => Told::Up,
+            Event::Fulfiller(FulfillerEvent::LimiterWaited { limiter, .. }) => Told::Waited(limiter),
+            Event::Fulfiller(FulfillerEvent::RepeatPutOff { after }) => Told::PutOff(after),
             ref other => panic!("not a fulfiller's: {other:?}"),
         };
         self.0.lock().unwrap().push(told);

@@ -7,8 +7,9 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use fulfillment_worker::admin::{Limits, bind};
-use fulfillment_worker::event::{Dependency, Event, Loop};
+use fulfillment_worker::admin::{ConnectionLimits, bind};
+use fulfillment_worker::domain::label::Label;
+use fulfillment_worker::event::{Dependency, DependencyEvent, Event, LifecycleEvent, Loop};
 
 mod client;
 mod server;
@@ -76,7 +77,7 @@ fn unzipped(answer: &Answer) -> String {
 #[test]
 fn health_says_ok_while_every_loop_goes_round_and_names_the_silent_one() {
     let server = Server::start();
-    server.observe(&Event::Started { worker: "w", concurrency: 8 });
+    server.observe(&LifecycleEvent::Started { worker: "w", concurrency: 8 }.into());
     let answer = get(server.address, "/health", &[]);
     assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
 
@@ -91,9 +92,10 @@ fn health_says_ok_while_every_loop_goes_round_and_names_the_silent_one() {
 #[test]
 fn liveness_does_not_depend_on_redis_or_the_database() {
     let server = Server::start();
-    server.observe(&Event::Started { worker: "w", concurrency: 8 });
-    let down = |dependency| Event::DependencyDown { dependency, error: "gone", retry_in: Duration::ZERO };
-    Dependency::ALL.into_iter().for_each(|dependency| server.observe(&down(dependency)));
+    server.observe(&LifecycleEvent::Started { worker: "w", concurrency: 8 }.into());
+    let down =
+        |dependency| Event::Dependency(DependencyEvent::Down { dependency, error: "gone", retry_in: Duration::ZERO });
+    Dependency::all().for_each(|dependency| server.observe(&down(dependency)));
     assert_eq!(get(server.address, "/livez", &[]).status, 200);
     assert_eq!(get(server.address, "/health", &[]).status, 200);
 }
@@ -111,19 +113,22 @@ fn readiness_follows_start_dependencies_and_drain_and_so_does_service_healthy() 
         assert_eq!(server.sample("service_healthy"), healthy);
     };
     expect(503, "0");
-    server.observe(&Event::Started { worker: "w", concurrency: 8 });
-    Dependency::ALL.into_iter().for_each(|dependency| server.observe(&Event::DependencyUp(dependency)));
+    server.observe(&LifecycleEvent::Started { worker: "w", concurrency: 8 }.into());
+    Dependency::all().for_each(|dependency| server.observe(&DependencyEvent::Up(dependency).into()));
     expect(200, "1");
-    server.observe(&Event::DependencyDown {
-        dependency: Dependency::Store,
-        error: "connection refused",
-        retry_in: Duration::from_secs(1),
-    });
+    server.observe(
+        &DependencyEvent::Down {
+            dependency: Dependency::Store,
+            error: "connection refused",
+            retry_in: Duration::from_secs(1),
+        }
+        .into(),
+    );
     expect(503, "0");
     assert!(get(server.address, "/readyz", &[]).text().contains("connection refused"));
-    server.observe(&Event::DependencyUp(Dependency::Store));
+    server.observe(&DependencyEvent::Up(Dependency::Store).into());
     expect(200, "1");
-    server.observe(&Event::Draining { in_flight: 1 });
+    server.observe(&LifecycleEvent::Draining { in_flight: 1 }.into());
     expect(503, "0");
 }
 
@@ -182,7 +187,8 @@ fn a_request_with_a_body_is_refused_unread() {
 
 #[test]
 fn a_client_that_sends_its_head_slowly_is_cut_off_while_others_are_answered() {
-    let server = Server::start_within(Limits { head: Duration::from_millis(300), ..Limits::default() });
+    let server =
+        Server::start_within(ConnectionLimits { head: Duration::from_millis(300), ..ConnectionLimits::default() });
     let mut slow: Vec<Client> = (0..20).map(|_| Client::connect(server.address)).collect();
     slow.iter_mut().for_each(|client| client.send("GET /metrics HTTP/1.1\r\nX-Slow: "));
     assert_eq!(get(server.address, "/metrics", &[]).status, 200);
@@ -193,7 +199,8 @@ fn a_client_that_sends_its_head_slowly_is_cut_off_while_others_are_answered() {
 
 #[test]
 fn a_connection_that_stays_silent_between_requests_is_closed() {
-    let server = Server::start_within(Limits { head: Duration::from_millis(300), ..Limits::default() });
+    let server =
+        Server::start_within(ConnectionLimits { head: Duration::from_millis(300), ..ConnectionLimits::default() });
     let mut client = Client::connect(server.address);
     client.send("GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
     // Both the answer and the end of the connection: it would wait for the end in vain otherwise.
@@ -202,7 +209,8 @@ fn a_connection_that_stays_silent_between_requests_is_closed() {
 
 #[test]
 fn a_client_that_never_reads_its_answers_makes_room_in_the_end() {
-    let limits = Limits { connections: 1, connection: Duration::from_millis(300), ..Limits::default() };
+    let limits =
+        ConnectionLimits { connections: 1, connection: Duration::from_millis(300), ..ConnectionLimits::default() };
     let server = Server::start_within(limits);
     let mut deaf = Client::connect(server.address);
     // Far more answers than the system's buffers hold.
@@ -212,7 +220,7 @@ fn a_client_that_never_reads_its_answers_makes_room_in_the_end() {
 
 #[test]
 fn never_more_connections_are_open_than_the_limit() {
-    let server = Server::start_within(Limits { connections: 2, ..Limits::default() });
+    let server = Server::start_within(ConnectionLimits { connections: 2, ..ConnectionLimits::default() });
     let address = server.address;
     let mut held: Vec<Client> = (0..2).map(|_| Client::connect(address)).collect();
     for client in &mut held {
@@ -230,7 +238,11 @@ fn never_more_connections_are_open_than_the_limit() {
 
 #[test]
 fn a_stop_waits_for_nobody_longer_than_the_grace() {
-    let limits = Limits { head: Duration::from_secs(600), grace: Duration::from_millis(200), ..Limits::default() };
+    let limits = ConnectionLimits {
+        head: Duration::from_secs(600),
+        grace: Duration::from_millis(200),
+        ..ConnectionLimits::default()
+    };
     let server = Server::start_within(limits);
     let mut slow = Client::connect(server.address);
     slow.send("GET /metrics HTTP/1.1\r\nX-Slow: ");

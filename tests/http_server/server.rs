@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fulfillment_worker::admin::{Limits, Routes, bind, serve_within};
-use fulfillment_worker::event::{Event, Observer};
+use fulfillment_worker::admin::{ConnectionLimits, Routes, bind, serve_within};
+use fulfillment_worker::event::{Event, LifecycleEvent, Observer};
 use fulfillment_worker::observe::health::{Health, SILENCE_LIMIT};
 use fulfillment_worker::observe::metrics::{LogMessages, Metrics};
 use tokio::runtime::{Builder, Runtime};
@@ -24,21 +24,21 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start() -> Self {
-        Self::start_within(Limits::default())
+        Self::start_within(ConnectionLimits::default())
     }
 
-    pub(crate) fn start_within(limits: Limits) -> Self {
+    pub(crate) fn start_within(limits: ConnectionLimits) -> Self {
         Self::start_with(limits, Health::new(SILENCE_LIMIT))
     }
 
     /// One whose loops have all been silent for longer than they may.
     pub(crate) fn start_wedged() -> Self {
-        let server = Self::start_with(Limits::default(), Health::new(Duration::ZERO));
-        server.observe(&Event::Started { worker: "w", concurrency: 8 });
+        let server = Self::start_with(ConnectionLimits::default(), Health::new(Duration::ZERO));
+        server.observe(&LifecycleEvent::Started { worker: "w", concurrency: 8 }.into());
         server
     }
 
-    fn start_with(limits: Limits, health: Health) -> Self {
+    fn start_with(limits: ConnectionLimits, health: Health) -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let metrics = Arc::new(Metrics::new(runtime.handle().clone(), "test", LogMessages::default()));
         let routes = Routes { metrics, health: Arc::new(health), log: None };

@@ -9,8 +9,9 @@ use fulfillment_worker::config::SecretUrl;
 use fulfillment_worker::domain::message::Message;
 use fulfillment_worker::domain::order::{Fence, OrderId};
 use fulfillment_worker::event::Observers;
-use fulfillment_worker::port::queue_maintenance::{Adoption, Inventory};
-use fulfillment_worker::port::reconciliation::{Audit, ClaimedUpTo, Orphan, OrphanSearch};
+use fulfillment_worker::port::queue_maintenance::{QueueMaintenance, RequeuedMessage};
+use fulfillment_worker::port::reconciliation::{ClaimedUpTo, LostOrder, LostOrderSearch, Reconciliation};
+use fulfillment_worker::port::schema::Schema;
 use fulfillment_worker::port::store::{BeginRequest, Begun, Conclusion, OrderStore, Target, Verdict};
 
 use crate::support::orders::{all_fulfilled_once, attempts_begun, insert, status};
@@ -39,7 +40,7 @@ async fn conclude(store: &PostgresStore, order_id: OrderId, fence: Fence, attemp
     assert!(matches!(verdict, Verdict::Done { .. }), "{order_id}: {verdict:?}");
 }
 
-fn adoption(orphan: &Orphan) -> Adoption {
+fn adoption(orphan: &LostOrder) -> RequeuedMessage {
     let message = Message {
         order_id: orphan.order_id.0,
         product_id: orphan.product_id,
@@ -48,7 +49,11 @@ fn adoption(orphan: &Orphan) -> Adoption {
         traceparent: None,
         timestamp: None,
     };
-    Adoption { key: format!("adopted-{}-{}", orphan.order_id, orphan.fence.0), attempts: 0, payload: message.encode() }
+    RequeuedMessage {
+        key: format!("adopted-{}-{}", orphan.order_id, orphan.fence.0),
+        attempts: 0,
+        payload: message.encode(),
+    }
 }
 
 /// [river #1302](https://github.com/riverqueue/river/issues/1302): the rescuer read which jobs were stuck, and later
@@ -67,7 +72,7 @@ async fn river_1302_a_rescue_that_comes_too_late_changes_nothing() {
     let fences = [begin(&slow, ids[0], 1).await, begin(&slow, ids[1], 1).await];
 
     // The rescuer looks: both workers have been silent for longer than a lease.
-    let search = OrphanSearch {
+    let search = LostOrderSearch {
         claimed_up_to: ClaimedUpTo::Everything,
         grace: Duration::ZERO,
         max_age: LONG,
@@ -75,7 +80,7 @@ async fn river_1302_a_rescue_that_comes_too_late_changes_nothing() {
         limit: 10,
     };
     let seen = eventually(LONG, "both orders look abandoned", async || {
-        let orphans = slow.orphans(&search).await.map_err(|error| error.to_string())?;
+        let orphans = slow.lost_orders(&search).await.map_err(|error| error.to_string())?;
         if orphans.len() == 2 { Ok(orphans) } else { Err(format!("{orphans:?}")) }
     })
     .await;
@@ -88,7 +93,7 @@ async fn river_1302_a_rescue_that_comes_too_late_changes_nothing() {
     // And now the rescuer acts, and a worker does what it is asked to. That one's leases are long: the fresh one holds.
     let options = RedisQueueOptions { key: QUEUE_KEY.to_owned(), lease: LEASE, worker: WorkerId::fresh() };
     let queue = RedisQueue::connect(&url(&redis.url()), options, Observers::default()).expect("a queue");
-    assert_eq!(queue.adopt(&seen.iter().map(adoption).collect::<Vec<_>>()).await.expect("an answer"), 2);
+    assert_eq!(queue.requeue_lost(&seen.iter().map(adoption).collect::<Vec<_>>()).await.expect("an answer"), 2);
     let options = ["--lease", "2m", "--simulate-latency", "0", "--reconcile-interval", "0"];
     let worker = WorkerProcess::ready(&redis.url(), database.url(), &options).await;
     eventually(LONG, "both messages are answered", async || {

@@ -2,13 +2,15 @@
 
 use std::fmt;
 
+use fulfillment_worker::domain::label::Label;
 use fulfillment_worker::testing::failpoint::{Action, Place, Side, Step};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
 /// What the worker works with, and what happens to it while the worker is at its failpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, enum_map::Enum, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub(crate) enum Setting {
     /// Redis and Postgres, and nothing else goes wrong.
     Alone,
@@ -20,20 +22,6 @@ pub(crate) enum Setting {
     Embedded,
 }
 
-impl Setting {
-    pub(crate) const ALL: [Self; 4] = [Self::Alone, Self::RedisEmptied, Self::PostgresRestarted, Self::Embedded];
-
-    /// As in a case's name.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Alone => "alone",
-            Self::RedisEmptied => "redis-emptied",
-            Self::PostgresRestarted => "postgres-restarted",
-            Self::Embedded => "embedded",
-        }
-    }
-}
-
 /// One cell of the matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Case {
@@ -43,7 +31,7 @@ pub(crate) struct Case {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.place, self.setting.name())
+        write!(f, "{}/{}", self.place, self.setting.as_str())
     }
 }
 
@@ -57,7 +45,7 @@ impl Case {
 
 /// Each side of each step, as the table's rows.
 pub(crate) fn points() -> Vec<(Side, Step)> {
-    Step::ALL.into_iter().flat_map(|step| Side::ALL.map(|side| (side, step))).collect()
+    Step::all().flat_map(|step| Side::all().map(move |side| (side, step))).collect()
 }
 
 /// What can happen in a setting, as the table's columns.
@@ -65,12 +53,12 @@ pub(crate) fn actions(setting: Setting) -> Vec<Action> {
     // A process that is stopped keeps the lock of the file that it was writing, and no lease takes that from it: the
     // others wait until it goes on.
     let is_possible = |action: &Action| setting != Setting::Embedded || *action != Action::Stop;
-    Action::ALL.into_iter().filter(is_possible).collect()
+    Action::all().filter(is_possible).collect()
 }
 
 /// The whole matrix.
 pub(crate) fn all() -> Vec<Case> {
-    let columns = Setting::ALL.into_iter().flat_map(|setting| actions(setting).into_iter().map(move |a| (setting, a)));
+    let columns = Setting::all().flat_map(|setting| actions(setting).into_iter().map(move |a| (setting, a)));
     let cell = |(setting, action), (side, step)| Case { place: Place { side, step, action }, setting };
     columns.flat_map(|column| points().into_iter().map(move |point| cell(column, point))).collect()
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use fulfillment_worker::domain::label::Label;
 use fulfillment_worker::testing::failpoint::{Action, Place, Side, Step};
 use serde_json::{Value, json};
 
@@ -26,9 +27,9 @@ impl Table {
         let case = |result: &Result| {
             let Case { place: Place { side, step, action }, setting } = result.case;
             json!({
-                "point": format!("{}-{}", side.name(), step.name()),
-                "action": action.name(),
-                "setting": setting.name(),
+                "point": format!("{}-{}", side.as_str(), step.as_str()),
+                "action": action.as_str(),
+                "setting": setting.as_str(),
                 "seconds": result.took.as_secs_f64(),
                 "violations": result.violations,
             })
@@ -57,20 +58,20 @@ const CELL: usize = 6;
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:POINT$}", "seconds")?;
-        for setting in Setting::ALL {
-            write!(f, "  {:<width$}", setting.name(), width = CELL * actions(setting).len())?;
+        for setting in Setting::all() {
+            write!(f, "  {:<width$}", setting.as_str(), width = CELL * actions(setting).len())?;
         }
         write!(f, "\n{:POINT$}", "point")?;
-        for setting in Setting::ALL {
+        for setting in Setting::all() {
             write!(f, "  ")?;
             for action in actions(setting) {
-                write!(f, "{:<CELL$}", action.name())?;
+                write!(f, "{:<CELL$}", action.as_str())?;
             }
         }
         writeln!(f)?;
         for (side, step) in points() {
-            write!(f, "{:POINT$}", format!("{}-{}", side.name(), step.name()))?;
-            for setting in Setting::ALL {
+            write!(f, "{:POINT$}", format!("{}-{}", side.as_str(), step.as_str()))?;
+            for setting in Setting::all() {
                 write!(f, "  ")?;
                 for action in actions(setting) {
                     write!(f, "{:<CELL$}", self.cell(side, step, action, setting))?;

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
+use fulfillment_worker::domain::label::Label;
 use fulfillment_worker::testing::mutant::Mutant;
 
 use crate::scene::Scene;
@@ -52,7 +53,7 @@ impl Hunt {
         let verdict = stage.verdict().await;
         let broken = verdict.findings.violations();
         let caught = broken.iter().any(|line| line.starts_with(self.breaks));
-        let (name, breaks) = (self.mutant.name(), self.breaks);
+        let (name, breaks) = (self.mutant.as_str(), self.breaks);
         if !caught {
             panic!("{name} survived; it was to break {breaks:?}, and broke {broken:?}\n{}", stage.stories().await);
         }
@@ -85,11 +86,11 @@ fn every_mutant_is_hunted_by_one_test() {
         include_str!("stale_workers.rs"),
     ]
     .concat();
-    for mutant in Mutant::ALL {
+    for mutant in Mutant::all() {
         let hunts = sources.matches(&format!("mutant: Mutant::{mutant:?},")).count();
         assert_eq!(hunts, 1, "{mutant:?}");
     }
-    assert_eq!(sources.matches("#[tokio::test").count(), Mutant::ALL.len());
+    assert_eq!(sources.matches("#[tokio::test").count(), Mutant::all().count());
 }
 
 /// Nor one that would change nothing: a bug that isn't there must not pass for one that was noticed.

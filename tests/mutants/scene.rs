@@ -17,6 +17,7 @@ use crate::rest;
 use crate::support::redis::QUEUE_KEY;
 use crate::support::{LONG, eventually, expect_equal};
 use crate::world::{Killed, Workers, World, now_micros};
+use fulfillment_worker::domain::label::Label;
 use fulfillment_worker::testing::mutant::Mutant;
 
 /// How the statements begin that scenes wait for; see `src/store/postgres`.
@@ -50,7 +51,7 @@ impl Scene {
 
     /// Other workers, with a bug. What the ones before did is done.
     pub(crate) async fn recast(&mut self, mutant: Mutant) {
-        self.world.start.environment.insert("FULFILLMENT_MUTANT", mutant.name());
+        self.world.start.environment.insert("FULFILLMENT_MUTANT", mutant.as_str().to_owned());
         self.world.workers.clear();
         self.second_link = None;
         let mut worker = self.world.new_worker();

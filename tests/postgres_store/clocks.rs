@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fulfillment_worker::domain::order::Fence;
-use fulfillment_worker::port::reconciliation::{Audit, OpenState};
+use fulfillment_worker::port::reports::{OpenState, Reports};
 use fulfillment_worker::port::store::{Begun, OrderStore, Verdict};
 
 use crate::support::postgres::TestDatabase;

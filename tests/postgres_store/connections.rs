@@ -7,6 +7,7 @@ use fulfillment_worker::WorkerId;
 use fulfillment_worker::backend::postgres::{PostgresStore, PostgresStoreOptions};
 use fulfillment_worker::config::SecretUrl;
 use fulfillment_worker::event::Observers;
+use fulfillment_worker::port::schema::Schema;
 use fulfillment_worker::port::store::{BeginRequest, Begun, OrderStore, StoreError};
 
 use crate::support::postgres::{PostgresServer, TestDatabase};

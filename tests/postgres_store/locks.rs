@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use fulfillment_worker::backend::postgres::PostgresStore;
+use fulfillment_worker::domain::dead_letter::{DeadReason, RetryStep};
 use fulfillment_worker::domain::order::{Fence, OrderId, State};
+use fulfillment_worker::port::dead_letters::{DeadLetterFilter, DeadLetters, Decision, Redriven};
+use fulfillment_worker::port::reports::Reports;
 use fulfillment_worker::port::store::{
-    BeginRequest, Begun, Conclusion, DeadLetter, DeadReason, Decision, LetterFilter, OrderStore, Redriven, Renewal,
-    Renewed, RetryStep, Target, Verdict,
+    BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, Target, Verdict,
 };
 use tokio_postgres::Client;
 
@@ -99,11 +101,11 @@ async fn a_conclusion_of_a_locked_row_writes_nothing_and_its_neighbours_are_done
     let conclusions = [fulfilled(ids[0], fences[0]), failed(ids[1], fences[1]), fulfilled(ids[2], fences[2])];
     let verdicts = store.conclude(&conclusions).await.unwrap();
     assert!(matches!(verdicts[..], [Verdict::Done { .. }, Verdict::Locked, Verdict::Done { .. }]), "{verdicts:?}");
-    assert_eq!(store.dead_letters(&LetterFilter::default(), 0, 10).await.unwrap(), []);
+    assert_eq!(store.list(&DeadLetterFilter::default(), 0, 10).await.unwrap(), []);
     client.batch_execute("COMMIT").await.unwrap();
     let verdicts = store.conclude(&conclusions[1..2]).await.unwrap();
     assert!(matches!(verdicts[..], [Verdict::Done { .. }]), "{verdicts:?}");
-    assert_eq!(store.dead_letters(&LetterFilter::default(), 0, 10).await.unwrap().len(), 1);
+    assert_eq!(store.list(&DeadLetterFilter::default(), 0, 10).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -166,7 +168,7 @@ async fn a_deadlock_with_somebody_else_is_repeated() {
     let fences = start_all(&store, ids).await;
     let conclusions: [Conclusion; 3] = std::array::from_fn(|at| failed(ids[at], fences[at]));
     store.conclude(&conclusions).await.unwrap();
-    let letters = store.dead_letters(&LetterFilter::default(), 0, 10).await.unwrap();
+    let letters = store.list(&DeadLetterFilter::default(), 0, 10).await.unwrap();
     let letters: Vec<i64> = letters.iter().map(|letter| letter.id).collect();
     // The worker's own statement is the one to be ended: it waits last, and others are more patient.
     client.batch_execute("SET deadlock_timeout = '1h'").await.unwrap();

@@ -16,6 +16,7 @@ use fulfillment_worker::backend::postgres::{PostgresStore, PostgresStoreOptions}
 use fulfillment_worker::config::SecretUrl;
 use fulfillment_worker::domain::order::OrderId;
 use fulfillment_worker::event::Observers;
+use fulfillment_worker::port::schema::Schema;
 use fulfillment_worker::port::store::{BeginRequest, Begun, Conclusion, OrderStore, Target};
 use tokio_postgres::Client;
 

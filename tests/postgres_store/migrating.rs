@@ -1,6 +1,6 @@
 //! Migrations beside workers that stand still.
 
-use fulfillment_worker::port::store::OrderStore;
+use fulfillment_worker::port::schema::Schema;
 
 use crate::support::postgres::TestDatabase;
 use crate::{LEASE, migrated, open};

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use fulfillment_worker::port::reconciliation::{Audit, OPEN_ORDERS_LIMIT};
+use fulfillment_worker::backend::postgres::PostgresStore;
+use fulfillment_worker::port::reports::{ConnectionUse, OPEN_ORDERS_LIMIT, Reports};
 use fulfillment_worker::port::store::StoreError;
 use tokio_postgres::Client;
 
@@ -89,21 +90,21 @@ async fn connections_are_told_by_what_they_do() {
     let (store, client) = migrated(&database).await;
     drop(store);
     let store = std::sync::Arc::new(open(database.url(), LEASE, 3));
-    let seen = |store: &dyn fulfillment_worker::port::store::OrderStore| {
-        let fulfillment_worker::port::store::ConnectionUse { idle, in_use, limit } = store.connections();
+    let seen = |store: &PostgresStore| {
+        let ConnectionUse { idle, in_use, limit } = store.connections();
         (idle, in_use, limit)
     };
-    assert_eq!(seen(&*store), (0, 0, 3), "none is made before it is needed");
+    assert_eq!(seen(&store), (0, 0, 3), "none is made before it is needed");
     store.open_orders().await.unwrap();
-    assert_eq!(seen(&*store), (1, 0, 3));
+    assert_eq!(seen(&store), (1, 0, 3));
     client.batch_execute("BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let waiting = tokio::spawn({
         let store = std::sync::Arc::clone(&store);
         async move { store.open_orders().await }
     });
     crate::until_waiting(&database).await;
-    assert_eq!(seen(&*store), (0, 1, 3));
+    assert_eq!(seen(&store), (0, 1, 3));
     client.batch_execute("COMMIT").await.unwrap();
     waiting.await.unwrap().unwrap();
-    assert_eq!(seen(&*store), (1, 0, 3));
+    assert_eq!(seen(&store), (1, 0, 3));
 }

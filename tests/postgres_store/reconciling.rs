@@ -2,7 +2,7 @@
 //! beside everything else.
 
 use fulfillment_worker::domain::order::OrderId;
-use fulfillment_worker::port::reconciliation::{Audit, ClaimedUpTo, OrphanSearch};
+use fulfillment_worker::port::reconciliation::{ClaimedUpTo, LostOrderSearch, Reconciliation};
 use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -19,11 +19,11 @@ async fn plan_of_search(client: &Client) -> String {
         (&0_i64, Type::INT8),
         (&10_000_i64, Type::INT8),
     ];
-    plan(client, include_str!("../../src/backend/postgres/orphans.sql"), parameters).await
+    plan(client, include_str!("../../src/backend/postgres/lost_orders.sql"), parameters).await
 }
 
 async fn plan_of_count(client: &Client) -> String {
-    plan(client, include_str!("../../src/backend/postgres/left_alone.sql"), &[(&604_800.0, Type::FLOAT8)]).await
+    plan(client, include_str!("../../src/backend/postgres/stale_orders.sql"), &[(&604_800.0, Type::FLOAT8)]).await
 }
 
 async fn plan(client: &Client, statement: &str, parameters: &[(&(dyn ToSql + Sync), Type)]) -> String {
@@ -68,12 +68,12 @@ async fn orphans_among_a_million_orders_are_found_without_reading_what_is_done()
     client.batch_execute("ANALYZE orders").await.unwrap();
     assert_by_status(&client).await;
 
-    let search = OrphanSearch {
+    let search = LostOrderSearch {
         claimed_up_to: ClaimedUpTo::Everything,
         grace: std::time::Duration::from_secs(60),
         max_age: std::time::Duration::from_secs(604_800),
         after: OrderId(0),
         limit: 10_000,
     };
-    assert_eq!(store.orphans(&search).await.unwrap().len(), 10_000);
+    assert_eq!(store.lost_orders(&search).await.unwrap().len(), 10_000);
 }

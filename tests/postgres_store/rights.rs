@@ -1,9 +1,11 @@
 //! What a role may do, and what `migrate` touches.
 
 use fulfillment_worker::backend::postgres::migration_sql;
-use fulfillment_worker::port::store::{
-    BeginRequest, Begun, DeadLetter, DeadReason, LetterFilter, OrderStore, StoreError,
-};
+use fulfillment_worker::domain::dead_letter::DeadReason;
+use fulfillment_worker::port::dead_letters::{DeadLetterFilter, DeadLetters};
+use fulfillment_worker::port::reports::Reports;
+use fulfillment_worker::port::schema::Schema;
+use fulfillment_worker::port::store::{BeginRequest, Begun, DeadLetter, OrderStore, StoreError};
 use tokio_postgres::Client;
 
 use crate::support::postgres::TestDatabase;
@@ -30,7 +32,7 @@ async fn grant_all_that_run_needs(client: &Client, role: &str) {
     client.batch_execute(&sql).await.unwrap();
 }
 
-async fn missing(store: &dyn OrderStore) -> Vec<String> {
+async fn missing(store: &dyn Schema) -> Vec<String> {
     match store.check().await {
         Ok(()) => Vec::new(),
         Err(StoreError::Schema(missing)) => missing,
@@ -85,8 +87,8 @@ async fn a_role_without_ddl_rights_works_on_tables_that_an_administrator_made() 
     let Begun::Started { fence, .. } = begin(&store, order_id).await else { panic!("not started") };
     store.conclude(&[fulfilled(order_id, fence)]).await.unwrap();
     assert_eq!(store.timeline(order_id).await.unwrap().len(), 2);
-    store.bury(&[letter()]).await.unwrap();
-    assert_eq!(store.dead_letters(&LetterFilter::default(), 0, 10).await.unwrap().len(), 1);
+    store.insert_dead_letters(&[letter()]).await.unwrap();
+    assert_eq!(store.list(&DeadLetterFilter::default(), 0, 10).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -119,10 +121,10 @@ async fn tables_made_by_hand_are_taken_over_by_migrate() {
     }
     let store = open(database.url(), LEASE, 1);
     store.check().await.unwrap();
-    store.bury(&[letter()]).await.unwrap();
+    store.insert_dead_letters(&[letter()]).await.unwrap();
     assert_eq!(store.migrate().await.unwrap().len(), 3);
     assert_eq!(store.migrate().await.unwrap().len(), 0);
-    assert_eq!(store.dead_letters(&LetterFilter::default(), 0, 10).await.unwrap().len(), 1);
+    assert_eq!(store.list(&DeadLetterFilter::default(), 0, 10).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

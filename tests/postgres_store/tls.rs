@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use fulfillment_worker::port::store::OrderStore;
+use fulfillment_worker::port::schema::Schema;
 
 use crate::support::postgres::{PostgresServer, TestDatabase};
 use crate::support::{LONG, eventually};

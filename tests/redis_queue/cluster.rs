@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use fulfillment_worker::backend::redis::RedisQueue;
-use fulfillment_worker::port::queue::{Depth, Held, Queue};
+use fulfillment_worker::port::queue::{Depth, Queue, QueueReports, ReceiptState};
 
 use crate::nodes::{Migration, Nodes, cluster_push, node};
 use crate::server::{KEY, Server, acks, claim_when_due, push, queue};
@@ -32,7 +32,7 @@ async fn a_queue_named_by_any_node_works_and_all_its_keys_are_at_the_owner_of_th
                 for (place, node) in cluster.nodes.iter().enumerate() {
                     assert_eq!(node.ask::<usize>("DBSIZE"), if place == owner { 2 } else { 0 }, "{url} {key}");
                 }
-                assert_eq!(queue.settle(&acks(&claims)).await.unwrap(), [Held::Yes, Held::Yes]);
+                assert_eq!(queue.settle(&acks(&claims)).await.unwrap(), [ReceiptState::Valid, ReceiptState::Valid]);
             }
         }
     }
@@ -62,7 +62,7 @@ async fn work(queue: &RedisQueue, wanted: usize, moved: &AtomicBool) -> Vec<Stri
             answer
         })
         .await;
-        assert!(verdicts.iter().all(|held| *held == Held::Yes), "{verdicts:?}");
+        assert!(verdicts.iter().all(|held| *held == ReceiptState::Valid), "{verdicts:?}");
         delivered.extend(claims.iter().map(|claim| String::from_utf8_lossy(&claim.payload).into_owned()));
     }
     delivered
@@ -127,7 +127,7 @@ async fn while_a_slot_is_between_two_nodes_the_queue_is_unavailable_says_so_and_
     let claims = claim_when_due(&queue).await;
     assert_eq!(claims[0].payload, b"waiting");
     let settled = queue.settle(&acks(&[in_hand, claims].concat())).await;
-    assert_eq!(settled.unwrap(), [Held::Yes, Held::Yes]);
+    assert_eq!(settled.unwrap(), [ReceiptState::Valid, ReceiptState::Valid]);
     // The first answer that it gets is that the slot has moved.
     let depth = eventually(SOON, "the queue is found again", async || late.depth().await).await;
     assert_eq!(depth, Depth::default());
@@ -145,7 +145,7 @@ async fn when_the_owner_is_killed_the_queue_goes_on_at_its_replica() {
     push(&queue, &["done", "in hand", "waiting"]).await.unwrap();
     let done = queue.claim(1).await.unwrap().claims;
     let in_hand = queue.claim(1).await.unwrap().claims;
-    assert_eq!(queue.settle(&acks(&done)).await.unwrap(), [Held::Yes]);
+    assert_eq!(queue.settle(&acks(&done)).await.unwrap(), [ReceiptState::Valid]);
     let replica = cluster.nodes.last().expect("the replica");
     let offset = |node: &Server, field: &str| -> String {
         let info: String = node.ask("INFO replication");
@@ -162,7 +162,7 @@ async fn when_the_owner_is_killed_the_queue_goes_on_at_its_replica() {
     let claims = tokio::time::timeout(SOON, claim_when_due(&queue)).await.expect("a claim at the replica");
     assert_eq!(claims.iter().map(|claim| claim.payload.as_slice()).collect::<Vec<_>>(), [b"waiting"]);
     let settled = queue.settle(&acks(&[in_hand, claims].concat())).await;
-    assert_eq!(settled.unwrap(), [Held::Yes, Held::Yes]);
+    assert_eq!(settled.unwrap(), [ReceiptState::Valid, ReceiptState::Valid]);
     assert_eq!(cluster.nodes.last().expect("the replica").keys(), Vec::<String>::new());
 
     // The old owner comes back as a replica, and sends us on.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fulfillment_worker::port::queue::{Depth, Queue, QueueError, Receipt};
+use fulfillment_worker::port::queue::{Depth, Producer, Queue, QueueError, QueueReports, Receipt};
 
 use crate::server::{KEY, Server, push, queue};
 use crate::support::LONG;
@@ -92,10 +92,10 @@ async fn a_policy_that_deletes_messages_is_a_concern_until_it_is_changed() {
     let server = Server::start().await;
     let queue = server.queue(LONG);
     server.ask::<()>("CONFIG SET maxmemory-policy allkeys-lru");
-    let concern = queue.concern().await.unwrap().expect("a concern");
+    let concern = queue.configuration_warning().await.unwrap().expect("a concern");
     assert!(concern.contains("allkeys-lru") && concern.contains("noeviction"), "{concern}");
     server.ask::<()>("CONFIG SET maxmemory-policy noeviction");
-    assert_eq!(queue.concern().await.unwrap(), None);
+    assert_eq!(queue.configuration_warning().await.unwrap(), None);
 }
 
 #[tokio::test]

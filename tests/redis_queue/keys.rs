@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use fulfillment_worker::port::queue::{Depth, Held, Queue};
-use fulfillment_worker::port::queue_maintenance::{Inventory, Strays};
+use fulfillment_worker::port::queue::{Depth, Queue, QueueReports, ReceiptState};
+use fulfillment_worker::port::queue_maintenance::{DanglingRecords, QueueMaintenance};
 
 use crate::server::{KEY, Server, acks, hand_backs, push, queue};
 use crate::support::LONG;
@@ -27,8 +27,8 @@ async fn the_queue_works_on_a_cluster_node_with_all_keys_in_one_slot() {
         let queue = queue(&server.url(), key, LONG).unwrap();
         push(&queue, &["waiting", "retried", "leased"]).await.unwrap();
         let claims = queue.claim(2).await.unwrap().claims;
-        assert_eq!(queue.settle(&hand_backs(&claims[..1], LONG)).await.unwrap(), [Held::Yes]);
-        assert_eq!(queue.renew(&[claims[1].receipt.clone()]).await.unwrap(), [Held::Yes]);
+        assert_eq!(queue.settle(&hand_backs(&claims[..1], LONG)).await.unwrap(), [ReceiptState::Valid]);
+        assert_eq!(queue.renew(&[claims[1].receipt.clone()]).await.unwrap(), [ReceiptState::Valid]);
 
         let keys = server.keys();
         assert_eq!(keys.len(), 4, "{keys:?}");
@@ -62,7 +62,7 @@ async fn a_queue_at_rest_has_no_keys() {
     assert_eq!(claims.len(), 2);
     assert_ne!(server.keys(), Vec::<String>::new());
 
-    assert_eq!(queue.settle(&acks(&claims)).await.unwrap(), [Held::Yes, Held::Yes]);
+    assert_eq!(queue.settle(&acks(&claims)).await.unwrap(), [ReceiptState::Valid, ReceiptState::Valid]);
     queue.wait(Duration::from_millis(1)).await;
     queue.claim(10).await.unwrap();
     assert_eq!(server.keys(), Vec::<String>::new());
@@ -79,8 +79,8 @@ async fn a_flushed_server_gives_no_receipt_a_second_time() {
     let after = queue.claim(1).await.unwrap().claims;
 
     assert_ne!(before[0].receipt, after[0].receipt);
-    assert_eq!(queue.settle(&acks(&before)).await.unwrap(), [Held::Lost]);
-    assert_eq!(queue.settle(&acks(&after)).await.unwrap(), [Held::Yes]);
+    assert_eq!(queue.settle(&acks(&before)).await.unwrap(), [ReceiptState::Stale]);
+    assert_eq!(queue.settle(&acks(&after)).await.unwrap(), [ReceiptState::Valid]);
 }
 
 #[tokio::test]
@@ -117,13 +117,13 @@ async fn a_record_without_a_lease_and_a_lease_without_a_record_are_both_put_righ
     server.ask::<()>(&format!("ZREM {{fulfillment_queue}}:leases {}", claims[0].receipt.claim_id));
     server.ask::<()>("ZADD {fulfillment_queue}:retries 99999999999999 ghost");
 
-    let strays = Strays { messages: 1, schedules: 1 };
-    assert_eq!(queue.strays().await.unwrap(), strays);
-    assert_eq!(queue.strays().await.unwrap(), strays, "a look changes nothing");
+    let strays = DanglingRecords { messages: 1, schedules: 1 };
+    assert_eq!(queue.dangling().await.unwrap(), strays);
+    assert_eq!(queue.dangling().await.unwrap(), strays, "a look changes nothing");
     assert_eq!(queue.repair().await.unwrap(), strays);
-    assert_eq!(queue.repair().await.unwrap(), Strays::default());
+    assert_eq!(queue.repair().await.unwrap(), DanglingRecords::default());
     assert_eq!(queue.depth().await.unwrap(), Depth { waiting: 0, in_flight: 2, retrying: 0 });
-    assert_eq!(queue.settle(&acks(&claims)).await.unwrap(), [Held::Yes, Held::Yes]);
+    assert_eq!(queue.settle(&acks(&claims)).await.unwrap(), [ReceiptState::Valid, ReceiptState::Valid]);
     assert_eq!(server.keys(), Vec::<String>::new());
 }
 
@@ -138,7 +138,7 @@ async fn what_claims_put_right_is_told_too() {
     // Drops the two, and finds the one.
     assert_eq!(queue.claim(10).await.unwrap().claims, []);
     assert_eq!(queue.claim(10).await.unwrap().claims, []);
-    assert_eq!(queue.repaired_by_claims(), Strays { messages: 1, schedules: 2 });
-    assert_eq!(queue.repaired_by_claims(), Strays::default(), "told once");
-    assert_eq!(queue.repair().await.unwrap(), Strays::default());
+    assert_eq!(queue.repaired_by_claims(), DanglingRecords { messages: 1, schedules: 2 });
+    assert_eq!(queue.repaired_by_claims(), DanglingRecords::default(), "told once");
+    assert_eq!(queue.repair().await.unwrap(), DanglingRecords::default());
 }

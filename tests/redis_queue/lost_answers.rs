@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::time::Duration;
 
-use fulfillment_worker::port::queue::{Depth, Disposition, Held, Queue, Settlement};
+use fulfillment_worker::port::queue::{Depth, Disposition, Queue, QueueReports, ReceiptState, Settlement};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -111,6 +111,6 @@ async fn what_other_claims_hold_is_not_handed_back() {
 
     assert_eq!(found.iter().map(|claim| claim.payload.as_slice()).collect::<Vec<_>>(), [b"lost"]);
     for (queue, claims) in [(&worker, own), (&other, others), (&worker, found)] {
-        assert_eq!(queue.settle(&acks(&claims)).await.unwrap(), [Held::Yes]);
+        assert_eq!(queue.settle(&acks(&claims)).await.unwrap(), [ReceiptState::Valid]);
     }
 }

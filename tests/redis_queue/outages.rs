@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use fulfillment_worker::port::queue::{Depth, Held, Queue, QueueError};
+use fulfillment_worker::port::queue::{Depth, Queue, QueueError, QueueReports, ReceiptState};
 
 use crate::lost_answers::Proxy;
 use crate::server::{KEY, Server, acks, claim_when_due, hand_backs, push, queue};
@@ -20,7 +20,7 @@ async fn claims_outlive_a_server_that_is_killed_and_started_again() {
     let queue = server.queue(LONG);
     push(&queue, &["waiting", "retried", "leased"]).await.unwrap();
     let mut claims = queue.claim(2).await.unwrap().claims;
-    assert_eq!(queue.settle(&hand_backs(&claims[1..], LONG)).await.unwrap(), [Held::Yes]);
+    assert_eq!(queue.settle(&hand_backs(&claims[1..], LONG)).await.unwrap(), [ReceiptState::Valid]);
     claims.truncate(1);
 
     server.kill().await;
@@ -33,7 +33,7 @@ async fn claims_outlive_a_server_that_is_killed_and_started_again() {
     server.restart().await;
     let depth = eventually(LONG, "the queue is back", async || queue.depth().await).await;
     assert_eq!(depth, Depth { waiting: 1, in_flight: 1, retrying: 1 });
-    assert_eq!(queue.settle(&acks(&claims)).await.unwrap(), [Held::Yes]);
+    assert_eq!(queue.settle(&acks(&claims)).await.unwrap(), [ReceiptState::Valid]);
     assert_eq!(queue.claim(10).await.unwrap().claims.len(), 1);
 }
 
@@ -129,8 +129,8 @@ async fn a_server_out_of_memory_takes_no_more_but_can_be_drained() {
     assert_unavailable(push(&queue, &["more"]).await, "maxmemory");
     let claims = queue.claim(3).await.unwrap().claims;
     assert_eq!(claims.len(), 3);
-    assert_eq!(queue.renew(&[claims[2].receipt.clone()]).await.unwrap(), [Held::Yes]);
-    assert_eq!(queue.settle(&hand_backs(&claims[1..2], Duration::ZERO)).await.unwrap(), [Held::Yes]);
-    assert_eq!(queue.settle(&acks(&claims[..1])).await.unwrap(), [Held::Yes]);
+    assert_eq!(queue.renew(&[claims[2].receipt.clone()]).await.unwrap(), [ReceiptState::Valid]);
+    assert_eq!(queue.settle(&hand_backs(&claims[1..2], Duration::ZERO)).await.unwrap(), [ReceiptState::Valid]);
+    assert_eq!(queue.settle(&acks(&claims[..1])).await.unwrap(), [ReceiptState::Valid]);
     assert_eq!(queue.claim(3).await.unwrap().claims.len(), 1);
 }

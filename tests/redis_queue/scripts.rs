@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use fulfillment_worker::port::queue::{Depth, Held, Queue};
+use fulfillment_worker::port::queue::{Depth, Producer, Queue, QueueReports, ReceiptState};
 use redis::Script;
 
 use crate::server::{KEY, Server, acks, push};
@@ -39,11 +39,11 @@ async fn forgotten_scripts_are_loaded_again() {
     let claims = queue.claim(1).await.unwrap().claims;
     assert_eq!(claims.len(), 1);
     server.ask::<()>("SCRIPT FLUSH");
-    assert_eq!(queue.renew(&[claims[0].receipt.clone()]).await.unwrap(), [Held::Yes]);
+    assert_eq!(queue.renew(&[claims[0].receipt.clone()]).await.unwrap(), [ReceiptState::Valid]);
     server.ask::<()>("SCRIPT FLUSH");
     assert_eq!(queue.depth().await.unwrap(), Depth { waiting: 0, in_flight: 1, retrying: 0 });
     server.ask::<()>("SCRIPT FLUSH");
-    assert_eq!(queue.settle(&acks(&claims)).await.unwrap(), [Held::Yes]);
+    assert_eq!(queue.settle(&acks(&claims)).await.unwrap(), [ReceiptState::Valid]);
 }
 
 #[tokio::test]

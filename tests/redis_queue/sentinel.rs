@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use fulfillment_worker::port::queue::{Claim, Held, Queue, QueueError};
+use fulfillment_worker::port::queue::{Claim, Queue, QueueError, QueueReports, ReceiptState};
 
 use crate::replication::{MASTER, Replicated, Sentinel, sentinel_url};
 use crate::server::{KEY, Server, acks, claim_when_due, push, queue};
@@ -46,14 +46,14 @@ async fn when_the_primary_is_killed_claims_and_settlements_go_on_at_the_replica(
     push(&worker, &["done", "in hand", "waiting"]).await.unwrap();
     let done = worker.claim(1).await.unwrap().claims;
     let in_hand = worker.claim(1).await.unwrap().claims;
-    assert_eq!(worker.settle(&acks(&done)).await.unwrap(), [Held::Yes]);
+    assert_eq!(worker.settle(&acks(&done)).await.unwrap(), [ReceiptState::Valid]);
     servers.replicated();
 
     servers.kill_primary().await;
     let claims = tokio::time::timeout(SOON, claim_when_due(&worker)).await.expect("a claim at the replica");
     assert_eq!(payloads(&claims), BTreeSet::from(["waiting".to_owned()]));
-    assert_eq!(worker.settle(&acks(&in_hand)).await.unwrap(), [Held::Yes]);
-    assert_eq!(worker.settle(&acks(&claims)).await.unwrap(), [Held::Yes]);
+    assert_eq!(worker.settle(&acks(&in_hand)).await.unwrap(), [ReceiptState::Valid]);
+    assert_eq!(worker.settle(&acks(&claims)).await.unwrap(), [ReceiptState::Valid]);
     assert_eq!(worker.claim(10).await.unwrap().claims, [], "nothing comes back that was acknowledged");
     assert_eq!(servers.replica.keys(), Vec::<String>::new());
 }
@@ -73,7 +73,7 @@ async fn a_primary_that_hangs_is_left_and_its_return_changes_nothing() {
 
     servers.primary.signal(Signal::Continue);
     demoted(&servers.primary).await;
-    assert_eq!(worker.settle(&acks(&[one, two].concat())).await.unwrap(), [Held::Yes, Held::Yes]);
+    assert_eq!(worker.settle(&acks(&[one, two].concat())).await.unwrap(), [ReceiptState::Valid, ReceiptState::Valid]);
     push(&worker, &["three"]).await.unwrap();
     assert_eq!(payloads(&claim_when_due(&worker).await), BTreeSet::from(["three".to_owned()]));
 }

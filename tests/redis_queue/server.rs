@@ -6,7 +6,7 @@ use fulfillment_worker::WorkerId;
 use fulfillment_worker::backend::redis::{RedisQueue, RedisQueueOptions};
 use fulfillment_worker::config::redis_url;
 use fulfillment_worker::event::Observers;
-use fulfillment_worker::port::queue::{Claim, Disposition, Queue, QueueError, Settlement};
+use fulfillment_worker::port::queue::{Claim, Disposition, Producer, Queue, QueueError, Settlement};
 use redis::FromRedisValue;
 
 use crate::support::process::Signal;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use fulfillment_worker::port::queue::{Held, Queue};
+use fulfillment_worker::port::queue::{Queue, QueueReports, ReceiptState};
 
 use crate::replication::{MASTER, Sentinel};
 use crate::server::{KEY, Server, acks, push, queue};
@@ -151,5 +151,5 @@ async fn inner() {
     // A sentinel that has just started is not sure of its master yet.
     eventually(LONG, "the server is found", async || push(&queue, &["one"]).await).await;
     let claims = queue.claim(1).await.unwrap().claims;
-    assert_eq!(queue.settle(&acks(&claims)).await.unwrap(), [Held::Yes]);
+    assert_eq!(queue.settle(&acks(&claims)).await.unwrap(), [ReceiptState::Valid]);
 }

@@ -1,10 +1,11 @@
 //! A TCP proxy that does to connections what networks do: cuts them, loses replies, falls silent, is slow, holds up.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -89,7 +90,7 @@ impl Drop for FaultProxy {
 
 impl Shared {
     fn cut(&self) -> MutexGuard<'_, CancellationToken> {
-        self.cut.lock().unwrap_or_else(PoisonError::into_inner)
+        self.cut.lock()
     }
 
     async fn accept(self: Arc<Self>, listener: TcpListener) {

@@ -8,8 +8,9 @@
 //! and trying things out, not a warehouse.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -104,14 +105,14 @@ impl Warehouse {
 
     /// How it behaves from the next call on.
     fn behave(&self, behaviour: Behaviour) {
-        *self.behaviour.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(behaviour);
+        *self.behaviour.write() = Arc::new(behaviour);
     }
 
     fn behaviour(&self) -> Arc<Behaviour> {
-        Arc::clone(&self.behaviour.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.behaviour.read())
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ledger.lock()
     }
 }

@@ -1,7 +1,7 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use axum::body::to_bytes;
+use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 
 use super::*;
@@ -10,9 +10,9 @@ use super::*;
 struct Held {
     scrapes: Arc<Scrapes>,
     registry: Registry,
-    /// Told when a rendering begins: which one it is.
-    begun: Receiver<usize>,
-    /// Lets one go on.
+    /// Gets a message when a rendering begins.
+    begun: Receiver<()>,
+    /// Lets one rendering go on. Renderings panic once it is dropped.
     go_on: Sender<()>,
 }
 
@@ -21,21 +21,18 @@ fn held() -> Held {
     let endpoint = Endpoint::register(&mut registry);
     let (begins, begun) = channel();
     let (go_on, may_go_on) = channel();
-    let (may_go_on, renderings) = (Mutex::new(may_go_on), AtomicUsize::new(0));
+    let may_go_on = Mutex::new(may_go_on);
     let scrapes = Scrapes::new(endpoint, move |format| {
-        let rendering = renderings.fetch_add(1, Ordering::Relaxed);
-        let _ = begins.send(rendering);
-        let gone_on = may_go_on.lock().unwrap().recv();
-        assert!(gone_on.is_ok(), "a collector that panics");
-        format!("{format:?} {rendering}").into_bytes()
+        let _ = begins.send(());
+        assert!(may_go_on.lock().recv().is_ok(), "a collector that panics");
+        format!("{format:?}").into_bytes()
     });
     Held { scrapes, registry, begun, go_on }
 }
 
 impl Held {
-    /// A scrape that has joined a rendering when this returns.
-    fn scrape(&self, format: Format) -> impl Future<Output = Option<Bytes>> + use<> {
-        self.scrapes.rendering(format)
+    fn scrape(&self, headers: HeaderMap) -> impl Future<Output = Response> + use<> {
+        metrics(State(Arc::clone(&self.scrapes)), headers)
     }
 
     fn text(&self) -> String {
@@ -55,90 +52,60 @@ async fn answered(response: Response) -> (StatusCode, String) {
     (status, String::from_utf8(body.to_vec()).unwrap())
 }
 
-/// Caught, when seeded: a scrape joins a rendering that has begun.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn scrapes_of_one_moment_share_a_rendering_that_had_not_begun_when_they_came() {
+async fn a_scrape_that_cannot_be_answered_in_time_is_refused_and_another_one_is_answered_later() {
     let held = held();
-    let first = held.scrape(Format::PrometheusText);
-    assert_eq!(held.begun.recv(), Ok(0));
-    // The first one's values may have been read already.
-    let later: Vec<_> = (0..5).map(|_| held.scrape(Format::PrometheusText)).collect();
-    let other = held.scrape(Format::Protobuf);
-    (0..3).for_each(|_| held.go_on.send(()).unwrap());
-    assert_eq!(first.await.unwrap(), "PrometheusText 0");
-    let mut shared = Vec::new();
-    for scrape in later {
-        shared.push(scrape.await.unwrap());
-    }
-    assert!(shared.iter().all(|each| *each == shared[0] && each.starts_with(b"PrometheusText ")), "{shared:?}");
-    assert!(other.await.unwrap().starts_with(b"Protobuf "));
-    assert_eq!(held.begun.try_iter().collect::<Vec<_>>(), [1, 2], "three renderings for seven scrapes");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_scrape_that_cannot_be_answered_in_time_is_told_so_and_another_one_is_answered_later() {
-    let held = held();
-    let answer = metrics(State(Arc::clone(&held.scrapes)), headers("0.05")).await;
-    let (status, why) = answered(answer).await;
+    let (status, why) = answered(held.scrape(headers("0.05")).await).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(why.contains("within 45ms"), "{why}");
-    assert_eq!(held.begun.recv(), Ok(0));
     (0..2).for_each(|_| held.go_on.send(()).unwrap());
-    let (status, text) = answered(metrics(State(Arc::clone(&held.scrapes)), HeaderMap::new()).await).await;
-    assert_eq!((status, text.as_str()), (StatusCode::OK, "PrometheusText 1"));
+    let (status, text) = answered(held.scrape(HeaderMap::new()).await).await;
+    assert_eq!((status, text.as_str()), (StatusCode::OK, "PrometheusText"));
     let text = held.text();
     assert!(text.contains("scrapes_total{outcome=\"timed_out\"} 1\n"), "{text}");
     assert!(text.contains("scrapes_total{outcome=\"ok\"} 1\n"), "{text}");
     assert!(text.contains("scrapes_in_flight 0\n"), "{text}");
 }
 
-/// Caught, when seeded: renderings that were given up are not waited for.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_second_rendering_begins_beside_one_that_hangs() {
-    let held = held();
-    let hanging = held.scrape(Format::PrometheusText);
-    assert_eq!(held.begun.recv(), Ok(0));
-    drop(hanging);
-    for _ in 0..3 {
-        metrics(State(Arc::clone(&held.scrapes)), headers("0.02")).await;
-    }
-    assert_eq!(held.begun.try_iter().count(), 0, "begun beside it");
-    // The one that hung, the one that was waited for in vain, and one more if that has begun by now.
-    (0..3).for_each(|_| held.go_on.send(()).unwrap());
-    assert!(held.scrape(Format::PrometheusText).await.is_some());
-}
-
+/// Caught, when seeded: a scrape that gives its place back when its scraper leaves.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_scrapes_than_there_may_be_are_refused_and_told_so() {
     let held = held();
-    let ask = |_| tokio::spawn(metrics(State(Arc::clone(&held.scrapes)), HeaderMap::new()));
-    let asked: Vec<_> = (0..MOST_AT_ONCE).map(ask).collect();
-    while held.scrapes.places.available_permits() > 0 {
-        tokio::task::yield_now().await;
+    for _ in 0..MOST_AT_ONCE {
+        drop(held.scrape(headers("0.001")).await);
     }
-    assert!(held.text().contains("scrapes_in_flight 16\n"));
-    let (status, why) = answered(metrics(State(Arc::clone(&held.scrapes)), HeaderMap::new()).await).await;
+    let (status, why) = answered(held.scrape(HeaderMap::new()).await).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(why.contains("16 scrapes are being answered already"), "{why}");
-    (0..2).for_each(|_| held.go_on.send(()).unwrap());
-    for scrape in asked {
-        assert_eq!(scrape.await.unwrap().status(), StatusCode::OK);
-    }
     assert!(held.text().contains("scrapes_total{outcome=\"refused\"} 1\n"));
+    (0..=MOST_AT_ONCE).for_each(|_| held.go_on.send(()).unwrap());
+    drop(held.scrapes.places.acquire().await.unwrap());
+    assert_eq!(held.scrape(HeaderMap::new()).await.status(), StatusCode::OK);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rendering_that_panics_costs_its_own_scrapes_and_no_later_one() {
-    let mut held = held();
-    let (go_on, closed) = channel();
-    drop(closed);
-    let scrapes = Arc::clone(&held.scrapes);
-    drop(std::mem::replace(&mut held.go_on, go_on));
+async fn scrapes_that_are_being_answered_are_shown() {
+    let held = held();
+    let scrapes: Vec<_> = (0..3).map(|_| tokio::spawn(held.scrape(HeaderMap::new()))).collect();
+    (0..3).for_each(|_| held.begun.recv().unwrap());
+    assert!(held.text().contains("scrapes_in_flight 3\n"));
+    (0..3).for_each(|_| held.go_on.send(()).unwrap());
+    for scrape in scrapes {
+        assert_eq!(scrape.await.unwrap().status(), StatusCode::OK);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rendering_that_panics_costs_its_own_scrape_and_no_later_one() {
+    let Held { scrapes, registry, go_on, .. } = held();
+    drop(go_on);
     for _ in 0..2 {
         let (status, _) = answered(metrics(State(Arc::clone(&scrapes)), HeaderMap::new()).await).await;
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
     }
-    assert!(held.text().contains("scrapes_total{outcome=\"failed\"} 2\n"));
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    assert!(text.contains("scrapes_total{outcome=\"failed\"} 2\n"), "{text}");
 }
 
 #[test]

@@ -7,11 +7,13 @@ use futures::FutureExt;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::dead_letters::DeadLetterColumns;
 use super::errors::Failure;
 use super::timestamp::{elapsed, micros, timestamp};
-use super::{PostgresStore, Presence, bisect, column, detail, small, without_nul};
+use super::{PostgresStore, Presence, bisect, column, small, without_nul};
 use crate::domain::order::{Fence, OrderId, State};
-use crate::port::store::{Conclusion, DeadLetter, Renewal, Renewed, Target, Verdict};
+use crate::domain::text::truncate_detail;
+use crate::port::store::{Conclusion, Renewal, Renewed, Verdict};
 use crate::testing::mutant::source;
 
 /// Answers by position.
@@ -71,8 +73,8 @@ async fn run_conclude(store: &PostgresStore, conclusions: &[&Conclusion]) -> Res
     let attempts: Vec<i32> = conclusions.iter().map(|conclusion| small(conclusion.attempt)).collect();
     let correlation_ids: Vec<_> =
         conclusions.iter().map(|conclusion| conclusion.correlation_id.as_deref().map(without_nul)).collect();
-    let notes: Vec<_> = conclusions.iter().map(|conclusion| conclusion.to.note().map(detail)).collect();
-    let letters = Letters::of(conclusions);
+    let notes: Vec<_> = conclusions.iter().map(|conclusion| conclusion.to.note().map(truncate_detail)).collect();
+    let letters = DeadLetterColumns::of(conclusions);
     let rows = store
         .connections
         .query(
@@ -152,40 +154,6 @@ async fn run_renew(store: &PostgresStore, renewals: &[Renewal]) -> Result<Vec<Re
         answers.insert(column::<i64>(&row, "order_id")?, renewed);
     }
     Ok(renewals.iter().map(|renewal| answers.get(&renewal.order_id.0).copied().unwrap_or(Renewed::Lost)).collect())
-}
-
-/// Dead letters as the statements take them: a column each.
-#[derive(Default)]
-pub(super) struct Letters<'a> {
-    pub(super) order_ids: Vec<Option<i64>>,
-    pub(super) claim_ids: Vec<&'a str>,
-    pub(super) payloads: Vec<&'a [u8]>,
-    pub(super) reasons: Vec<&'static str>,
-    pub(super) details: Vec<String>,
-    pub(super) attempts: Vec<i32>,
-}
-
-impl<'a> Letters<'a> {
-    /// Those of the orders that fail.
-    fn of(conclusions: &[&'a Conclusion]) -> Self {
-        let mut letters = Self::default();
-        for conclusion in conclusions {
-            if let Target::Failed(letter) = &conclusion.to {
-                letters.push(letter, Some(conclusion.order_id));
-            }
-        }
-        letters
-    }
-
-    /// Adds one.
-    pub(super) fn push(&mut self, letter: &'a DeadLetter, order_id: Option<OrderId>) {
-        self.order_ids.push(order_id.map(|order_id| order_id.0));
-        self.claim_ids.push(&letter.claim_id);
-        self.payloads.push(&letter.payload);
-        self.reasons.push(letter.reason.as_str());
-        self.details.push(detail(&letter.detail));
-        self.attempts.push(small(letter.attempts));
-    }
 }
 
 #[cfg(test)]

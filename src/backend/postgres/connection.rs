@@ -13,8 +13,9 @@ use super::tls;
 use crate::WorkerId;
 use crate::config::SecretUrl;
 use crate::domain::retry::jittered;
-use crate::event::{Dependency, Event, Observers};
-use crate::port::store::{ConnectionUse, StoreError};
+use crate::event::{Backend, DependencyEvent, Observers};
+use crate::port::reports::ConnectionUse;
+use crate::port::store::StoreError;
 
 /// How long to wait for a free connection, and for the server to accept a new one.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -72,7 +73,7 @@ impl Connections {
             .post_create({
                 let observers = observers.clone();
                 Hook::sync_fn(move |_, _| {
-                    observers.emit(Event::ConnectionOpened(Dependency::Store));
+                    observers.emit(DependencyEvent::ConnectionOpened(Backend::Store));
                     Ok(())
                 })
             })
@@ -109,7 +110,7 @@ impl Connections {
     pub(super) async fn session(&self) -> Result<Session, Failure> {
         let began = Instant::now();
         let connection = self.pool.get().await;
-        self.observers.emit(Event::ConnectionAwaited { took: began.elapsed() });
+        self.observers.emit(DependencyEvent::ConnectionAwaited { took: began.elapsed() });
         match connection.map_err(Failure::from) {
             Ok(connection) => Ok(Session { connection: Some(connection), tls: self.tls.clone(), idle: true }),
             Err(Failure::Unavailable(text)) => Err(Failure::Unavailable(format!("{}: {text}", self.target))),

@@ -1,10 +1,12 @@
 //! The worker's own tables: making them, and finding out what is missing.
 
+use async_trait::async_trait;
 use refinery::{Migration, Runner};
 
-use super::column;
 use super::connection::Connections;
 use super::errors::Failure;
+use super::{PostgresStore, column};
+use crate::port::schema::Schema;
 use crate::port::store::StoreError;
 
 /// Every migration, in order. One that was released is never changed: its checksum is in the history.
@@ -25,8 +27,18 @@ pub fn migration_sql() -> String {
     MIGRATIONS.iter().map(|(name, sql)| format!("-- {name}\n{sql}\n")).collect()
 }
 
-/// Makes or updates the worker's own tables. Returns the names of what was applied.
-pub(super) async fn migrate(connections: &Connections) -> Result<Vec<String>, Failure> {
+#[async_trait]
+impl Schema for PostgresStore {
+    async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        self.explain(migrate(&self.connections).await).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        check(&self.connections).await
+    }
+}
+
+async fn migrate(connections: &Connections) -> Result<Vec<String>, Failure> {
     let migrations = MIGRATIONS
         .iter()
         .map(|(name, sql)| Migration::unapplied(name, sql))

@@ -3,17 +3,16 @@
 //! All keys share a slot, so one node is all that is needed, and the slot's number is not: `MOVED` names its owner. Why
 //! redis-rs's client for Clusters isn't used is in docs/adr/0011.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use futures::StreamExt;
+use parking_lot::{Mutex, MutexGuard};
 use rand::seq::SliceRandom;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ConnectionInfo, RedisError, RedisResult, Value};
 
 use super::address::Address;
+use super::connect::{at, follow};
 use super::error::{Credentials, is_transient, said_by};
 use super::reply;
-use super::servers::{at, follow};
 
 /// Nodes that are asked at once, so that one that doesn't answer holds nothing up.
 const AT_ONCE: usize = 4;
@@ -103,6 +102,6 @@ impl Cluster {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         // Nothing panics while holding it, and it is replaced as a whole.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 }

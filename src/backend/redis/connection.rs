@@ -5,15 +5,17 @@
 //! password) to every later caller without ever trying again, keeps a connection to a primary that became a replica,
 //! and retries by itself where the engine does so already, with jitter and in sight of readiness.
 
-use std::sync::{Arc, Mutex as BlockingMutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex as BlockingMutex;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, RedisError, RedisResult, Script, Value};
 use tokio::sync::Mutex;
 
+use super::connect::CONNECT_TIMEOUT;
 use super::error::{self, needs_new_connection};
-use super::servers::{CONNECT_TIMEOUT, Servers};
+use super::servers::Servers;
 
 /// Longest time that the server may take for an ordinary answer.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -134,8 +136,8 @@ impl SharedConnection {
     }
 }
 
-/// Makes a connection to whatever is the server now, and puts it in the place of the old one: calls go on meanwhile. Where
-/// that fails, the old one is as good as it was.
+/// Makes a connection to whatever is the server now, and puts it in the place of the old one: calls go on meanwhile.
+/// Where that fails, the old one is as good as it was.
 async fn renew(shared: Arc<Shared>, number: u64) {
     match shared.servers.connect(&shared.config).await {
         Ok(connection) => {
@@ -171,14 +173,14 @@ impl BlockingConnection {
     /// The connection is taken out for the call and put back after an answer: when this future is dropped, it goes
     /// with it, and with it the command at the server. A second caller at the same time gets a connection of its own.
     pub(super) async fn query(&self, command: &Cmd) -> RedisResult<Value> {
-        let idle = self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        let idle = self.idle.lock().take();
         let mut up = match idle {
             Some(up) if !(self.servers.may_change_unnoticed() && up.since.elapsed() >= RENEW_AFTER) => up,
             _ => Up::now(self.servers.connect(&self.config).await?),
         };
         let answer = command.query_async(&mut up.connection).await;
         if !matches!(&answer, Err(error) if needs_new_connection(error)) {
-            *self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(up);
+            *self.idle.lock() = Some(up);
         }
         answer
     }

@@ -2,7 +2,8 @@
 //! that nobody knows of.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// Most claims that are remembered, which `hand_back.lua` insists on too. Those beyond it are left to their leases.
 const MOST: usize = 100;
@@ -33,7 +34,7 @@ impl LostClaims {
 
     fn tokens(&self) -> MutexGuard<'_, VecDeque<String>> {
         // Nothing panics while holding it, and the list is whole between any two statements.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use redis::{ErrorKind, FromRedisValue, RedisError, RedisResult, Value};
 
 pub use super::address::Address;
-use crate::port::queue::{Claim, Claimed, Depth, Held, QueueError, Receipt};
+use crate::port::queue::{Claim, Claimed, Depth, QueueError, Receipt, ReceiptState};
 
 /// An answer that no script of ours gives: a proxy or a server that only resembles Redis.
 fn unexpected(script: &str) -> QueueError {
@@ -15,9 +15,9 @@ fn unexpected(script: &str) -> QueueError {
     ))
 }
 
-/// What `claim.lua` found beside the messages.
+/// Records that `claim.lua` found out of place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Oddities {
+pub struct Anomalies {
     /// Records that neither a lease nor a retry speaks for.
     pub unaccounted: i64,
     /// Leases and retries without a record, which it dropped.
@@ -28,7 +28,7 @@ pub struct Oddities {
 ///
 /// # Errors
 /// [`QueueError::Refused`] for an answer that the server doesn't give.
-pub fn claimed(answer: Value, token: &str) -> Result<(Claimed, Oddities), QueueError> {
+pub fn claimed(answer: Value, token: &str) -> Result<(Claimed, Anomalies), QueueError> {
     let Value::Array(values) = answer else { return Err(unexpected("claim.lua")) };
     let mut claims = Vec::with_capacity(values.len().saturating_sub(3) / 3);
     let mut values = values.into_iter();
@@ -54,19 +54,19 @@ pub fn claimed(answer: Value, token: &str) -> Result<(Claimed, Oddities), QueueE
     }
     // A negative number means that nothing is scheduled.
     let next_due = u64::try_from(next_due).ok().map(Duration::from_millis);
-    Ok((Claimed { claims, next_due }, Oddities { unaccounted, dropped }))
+    Ok((Claimed { claims, next_due }, Anomalies { unaccounted, dropped }))
 }
 
 /// What `renew.lua` and `settle.lua` return.
 ///
 /// # Errors
 /// [`QueueError::Refused`] for an answer that the script doesn't give, or one with another number of verdicts.
-pub fn verdicts(answer: Value, expected: usize) -> Result<impl Iterator<Item = Held>, QueueError> {
+pub fn verdicts(answer: Value, expected: usize) -> Result<impl Iterator<Item = ReceiptState>, QueueError> {
     let verdicts: Vec<bool> = FromRedisValue::from_redis_value(answer).map_err(|_| unexpected("a script"))?;
     if verdicts.len() != expected {
         return Err(unexpected("a script"));
     }
-    Ok(verdicts.into_iter().map(|held| if held { Held::Yes } else { Held::Lost }))
+    Ok(verdicts.into_iter().map(|valid| if valid { ReceiptState::Valid } else { ReceiptState::Stale }))
 }
 
 /// What the scripts return that look at a page of records: the next cursor, and how many were found.
@@ -145,8 +145,8 @@ pub fn master(answer: Value) -> RedisResult<Option<Address>> {
 /// Most nodes of a Cluster that are remembered.
 pub const MOST_NODES: usize = 200;
 
-/// What `CLUSTER SLOTS` returns: the addresses of nodes that hold slots or replicate them, each once. One without a host
-/// of its own is at `here`, where the answer came from.
+/// What `CLUSTER SLOTS` returns: the addresses of nodes that hold slots or replicate them, each once. One without a
+/// host of its own is at `here`, where the answer came from.
 ///
 /// # Errors
 /// For an answer that isn't a list.

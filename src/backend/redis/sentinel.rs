@@ -8,9 +8,9 @@ use redis::{AsyncConnectionConfig, ConnectionInfo, ErrorKind, RedisError, RedisR
 use tokio::task::JoinSet;
 
 use super::address::Address;
+use super::connect::{CONNECT_TIMEOUT, at, open};
 use super::error::{Credentials, said_by};
 use super::reply;
-use super::servers::{CONNECT_TIMEOUT, at, open};
 
 /// Sentinels, and what to ask them for.
 pub(super) struct Sentinels {

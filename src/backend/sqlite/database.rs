@@ -14,10 +14,11 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -124,7 +125,7 @@ impl Database {
     /// Makes or updates the tables, and returns the migrations that were applied since the file was opened and that no
     /// call has returned yet.
     pub(crate) async fn migrate(&self) -> Result<Vec<String>, DatabaseError> {
-        let mut applied = std::mem::take(&mut *self.0.applied.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut applied = std::mem::take(&mut *self.0.applied.lock());
         let path = self.path().to_owned();
         // On a connection of its own, as it has transactions of its own.
         let opened = tokio::task::spawn_blocking(move || open::open(&path).map(|(_, _, applied)| applied)).await;

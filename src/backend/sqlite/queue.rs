@@ -3,7 +3,6 @@
 //! A claim, its lease and the count of its attempts are one committed transaction, so a process that dies leaves
 //! nothing but a lease that runs out. Times are this machine's clock, read once per call.
 
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -12,18 +11,35 @@ use rusqlite::{Connection, Row, named_params};
 
 use crate::WorkerId;
 use crate::backend::sqlite::database::{Database, DatabaseError, elapsed, micros, now_micros};
-use crate::port::queue::{Claim, Claimed, Depth, Disposition, Held, Queue, QueueError, Receipt, Settlement};
+use crate::port::queue::{
+    Claim, Claimed, Depth, Disposition, Producer, Queue, QueueError, QueueReports, Receipt, ReceiptState, Settlement,
+};
 
 mod maintenance;
 
 const CLAIM: &str = include_str!("queue/claim.sql");
 const DEPTH: &str = include_str!("queue/depth.sql");
-const LEASE: &str = include_str!("queue/lease.sql");
 const NEXT_DUE: &str = include_str!("queue/next_due.sql");
-const PUSH: &str = include_str!("queue/push.sql");
-const RENEW: &str = include_str!("queue/renew.sql");
-const SETTLE_ACK: &str = include_str!("queue/settle_ack.sql");
-const SETTLE_RETRY: &str = include_str!("queue/settle_retry.sql");
+
+/// Takes a message that [`CLAIM`] found in the same transaction, and counts the attempt. It replaces a token that
+/// another worker holds, which makes that receipt stale.
+const LEASE: &str =
+    "UPDATE fulfillment_queue SET token = :token, due_at = :due_at, attempts = attempts + 1 WHERE id = :id";
+
+/// Puts a new message in, behind all that are there.
+const PUSH: &str = "INSERT INTO fulfillment_queue (payload, pushed_at) VALUES (:payload, :pushed_at)";
+
+/// Extends a lease. Changes no row unless the receipt holds the message.
+const RENEW: &str = "UPDATE fulfillment_queue SET due_at = :due_at WHERE id = :id AND token = :token";
+
+/// Removes a message. Changes no row unless the receipt holds it.
+const ACK: &str = "DELETE FROM fulfillment_queue WHERE id = :id AND token = :token";
+
+/// Gives a message back until `:due_at`. Changes no row unless the receipt holds it. `:taken_back` is 1 if the attempt
+/// that the claim counted is not to count.
+const RETRY: &str = "
+UPDATE fulfillment_queue SET token = NULL, due_at = :due_at, attempts = max(attempts - :taken_back, 0)
+WHERE id = :id AND token = :token";
 
 /// Messages that one claim takes at most.
 const MAX_CLAIM: i64 = 1_000;
@@ -41,6 +57,7 @@ pub struct SqliteQueueOptions {
 }
 
 /// A queue in an embedded database.
+#[derive(Debug)]
 pub struct SqliteQueue {
     database: Database,
     options: SqliteQueueOptions,
@@ -54,15 +71,6 @@ impl SqliteQueue {
     /// Uses the queue in `database`.
     pub fn new(database: Database, options: SqliteQueueOptions) -> Self {
         Self { database, options, claims: AtomicU64::new(0), pushes_seen: AtomicU64::new(0) }
-    }
-}
-
-impl fmt::Debug for SqliteQueue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteQueue")
-            .field("database", &self.database)
-            .field("options", &self.options)
-            .finish_non_exhaustive()
     }
 }
 
@@ -86,18 +94,21 @@ impl Queue for SqliteQueue {
         }
     }
 
-    async fn renew(&self, receipts: &[Receipt]) -> Result<Vec<Held>, QueueError> {
-        if receipts.is_empty() {
-            return Ok(Vec::new());
-        }
+    async fn renew(&self, receipts: &[Receipt]) -> Result<Vec<ReceiptState>, QueueError> {
         let (receipts, lease) = (receipts.to_vec(), self.options.lease);
-        Ok(self.database.write(move |connection| renew(connection, &receipts, lease)).await?)
+        let renew = move |connection: &Connection| {
+            let due_at = now_micros().saturating_add(micros(lease));
+            let mut renew = connection.prepare_cached(RENEW)?;
+            let renew = |receipt: &Receipt| {
+                let (id, token) = (message_id(receipt), &receipt.token);
+                renew.execute(named_params! { ":id": id, ":token": token, ":due_at": due_at }).map(receipt_state)
+            };
+            receipts.iter().map(renew).collect()
+        };
+        Ok(self.database.write(renew).await?)
     }
 
-    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Held>, QueueError> {
-        if settlements.is_empty() {
-            return Ok(Vec::new());
-        }
+    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<ReceiptState>, QueueError> {
         let claimable_at_once = settlements
             .iter()
             .any(|one| matches!(one.disposition, Disposition::Retry { after, .. } if after.is_zero()));
@@ -109,18 +120,42 @@ impl Queue for SqliteQueue {
         Ok(verdicts)
     }
 
+    /// Has nothing to do: no answer is lost between this process and its database.
+    async fn release_unanswered(&self) -> Result<(), QueueError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Producer for SqliteQueue {
     async fn push(&self, payloads: &[Vec<u8>]) -> Result<(), QueueError> {
-        if payloads.is_empty() {
-            return Ok(());
-        }
         let payloads = payloads.to_vec();
-        self.database.write(move |connection| push(connection, &payloads)).await?;
+        let push = move |connection: &Connection| {
+            let now = now_micros();
+            let mut push = connection.prepare_cached(PUSH)?;
+            payloads.iter().try_for_each(|payload| {
+                push.execute(named_params! { ":payload": payload, ":pushed_at": now }).map(drop)
+            })
+        };
+        self.database.write(push).await?;
         self.database.announce_push();
         Ok(())
     }
+}
 
+#[async_trait]
+impl QueueReports for SqliteQueue {
     async fn depth(&self) -> Result<Depth, QueueError> {
+        let depth = |connection: &Connection| {
+            connection.prepare_cached(DEPTH)?.query_row([], |row| {
+                Ok(Depth { waiting: count(row, 0)?, in_flight: count(row, 1)?, retrying: count(row, 2)? })
+            })
+        };
         Ok(self.database.read(depth).await?)
+    }
+
+    async fn configuration_warning(&self) -> Result<Option<String>, QueueError> {
+        Ok(None)
     }
 }
 
@@ -164,24 +199,10 @@ fn claim(connection: &Connection, limit: i64, token: &str, lease: Duration) -> r
     Ok(Claimed { claims, next_due: next_due.map(|due_at| elapsed(now, due_at)) })
 }
 
-fn renew(connection: &Connection, receipts: &[Receipt], lease: Duration) -> rusqlite::Result<Vec<Held>> {
-    let due_at = now_micros().saturating_add(micros(lease));
-    let mut renew = connection.prepare_cached(RENEW)?;
-    receipts
-        .iter()
-        .map(|receipt| {
-            let changed = renew.execute(named_params! {
-                ":id": message_id(receipt), ":token": receipt.token, ":due_at": due_at,
-            })?;
-            Ok(held(changed))
-        })
-        .collect()
-}
-
-fn settle(connection: &Connection, settlements: &[Settlement]) -> rusqlite::Result<Vec<Held>> {
+fn settle(connection: &Connection, settlements: &[Settlement]) -> rusqlite::Result<Vec<ReceiptState>> {
     let now = now_micros();
-    let mut ack = connection.prepare_cached(SETTLE_ACK)?;
-    let mut retry = connection.prepare_cached(SETTLE_RETRY)?;
+    let mut ack = connection.prepare_cached(ACK)?;
+    let mut retry = connection.prepare_cached(RETRY)?;
     settlements
         .iter()
         .map(|Settlement { receipt, disposition }| {
@@ -195,24 +216,9 @@ fn settle(connection: &Connection, settlements: &[Settlement]) -> rusqlite::Resu
                     ":taken_back": i64::from(!spent),
                 })?,
             };
-            Ok(held(changed))
+            Ok(receipt_state(changed))
         })
         .collect()
-}
-
-fn push(connection: &Connection, payloads: &[Vec<u8>]) -> rusqlite::Result<()> {
-    let now = now_micros();
-    let mut push = connection.prepare_cached(PUSH)?;
-    for payload in payloads {
-        push.execute(named_params! { ":payload": payload, ":pushed_at": now })?;
-    }
-    Ok(())
-}
-
-fn depth(connection: &Connection) -> rusqlite::Result<Depth> {
-    connection
-        .prepare_cached(DEPTH)?
-        .query_row([], |row| Ok(Depth { waiting: count(row, 0)?, in_flight: count(row, 1)?, retrying: count(row, 2)? }))
 }
 
 fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
@@ -226,8 +232,8 @@ fn message_id(receipt: &Receipt) -> Option<i64> {
     id.parse().ok()
 }
 
-fn held(changed: usize) -> Held {
-    if changed == 0 { Held::Lost } else { Held::Yes }
+fn receipt_state(changed: usize) -> ReceiptState {
+    if changed == 0 { ReceiptState::Stale } else { ReceiptState::Valid }
 }
 
 impl From<DatabaseError> for QueueError {

@@ -16,7 +16,7 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
 /// Which request was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
+pub enum RequestKind {
     /// The order itself, with `POST`.
     Order,
     /// How an accepted order is getting on, with `GET`.
@@ -67,36 +67,43 @@ pub struct Answer {
     /// From `Retry-After`: how long the warehouse wants to be left alone.
     pub retry_after: Option<Duration>,
     /// Whether the next order may well be answered the same way: what the circuit breaker counts as a failure.
-    pub speaks_of_the_warehouse: bool,
+    pub counts_against_breaker: bool,
 }
 
 /// Reads an answer.
 ///
 /// `url` is what was asked, `body` the beginning of the answer's body after decompression, empty if it could not be
 /// read, and `now` the time that a `Retry-After` date counts from where the answer has no `Date`.
-pub fn read(asked: Asked, url: &Url, status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Answer {
-    let meaning = meaning(asked, url, status, headers, body);
+pub fn read(
+    kind: RequestKind,
+    url: &Url,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    now: SystemTime,
+) -> Answer {
+    let meaning = meaning(kind, url, status, headers, body);
     let refuses_the_worker =
         matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED);
-    let speaks_of_the_warehouse = match meaning {
+    let counts_against_breaker = match meaning {
         Meaning::Unavailable(_) | Meaning::Ambiguous(_) => true,
         Meaning::Failed(_) => status.is_redirection(),
         Meaning::Rejected(_) => refuses_the_worker,
         Meaning::Fulfilled { .. } | Meaning::Accepted(_) | Meaning::InProgress(_) => false,
     };
-    Answer { meaning, retry_after: retry_after(headers, now), speaks_of_the_warehouse }
+    Answer { meaning, retry_after: retry_after(headers, now), counts_against_breaker }
 }
 
-fn meaning(asked: Asked, url: &Url, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Meaning {
-    match (status.as_u16(), asked) {
-        (202, Asked::Order) => match status_url(url, headers) {
+fn meaning(kind: RequestKind, url: &Url, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Meaning {
+    match (status.as_u16(), kind) {
+        (202, RequestKind::Order) => match status_url(url, headers) {
             Some(status_url) => Meaning::Accepted(status_url),
             None => Meaning::InProgress(said(status, body)),
         },
-        (202, Asked::Status) => Meaning::Accepted(url.clone()),
-        (422, Asked::Status) => Meaning::Rejected(said(status, body)),
+        (202, RequestKind::Status) => Meaning::Accepted(url.clone()),
+        (422, RequestKind::Status) => Meaning::Rejected(said(status, body)),
         // The order was taken; who may ask about it, where and how, says nothing about it.
-        (300..=499, Asked::Status) if status != StatusCode::TOO_MANY_REQUESTS => {
+        (300..=499, RequestKind::Status) if status != StatusCode::TOO_MANY_REQUESTS => {
             Meaning::InProgress(said(status, body))
         }
         (409, _) => Meaning::InProgress(said(status, body)),
@@ -126,8 +133,8 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
         return Some(value.parse().map_or(LONGEST_RETRY_AFTER, Duration::from_secs).min(LONGEST_RETRY_AFTER));
     }
     let date = httpdate::parse_http_date(value).ok()?;
-    let told = headers.get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?.trim()).ok());
-    let now = told.unwrap_or(now);
+    let server_time = headers.get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?.trim()).ok());
+    let now = server_time.unwrap_or(now);
     Some(date.duration_since(now).unwrap_or_default().min(LONGEST_RETRY_AFTER))
 }
 

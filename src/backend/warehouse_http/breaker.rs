@@ -1,6 +1,6 @@
 //! The circuit breaker: when calls keep failing, stop calling, and ask once in a while whether it is over.
 //!
-//! A state machine without a clock of its own: every step is told what time it is.
+//! A state machine without a clock: the caller gives every step the time.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ const UNTRIED: Duration = Duration::from_secs(30);
 
 /// Leave to make one call. To be handed back with the call's result, or [abandoned](Breaker::abandon).
 #[derive(Debug, PartialEq, Eq)]
-pub struct Admission {
+pub struct Permit {
     /// Which time of being closed or open the call was admitted in.
     era: u64,
     probe: bool,
@@ -36,7 +36,7 @@ pub struct Refused {
     pub reason: String,
 }
 
-impl Admission {
+impl Permit {
     /// Whether the call is the one that finds out whether it is over.
     pub fn is_probe(&self) -> bool {
         self.probe
@@ -45,7 +45,7 @@ impl Admission {
 
 /// How many calls may be begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Room {
+pub enum Capacity {
     /// Any number: closed.
     Free,
     /// One, the probe.
@@ -67,7 +67,7 @@ pub enum Change {
 }
 
 #[derive(Debug)]
-enum State {
+enum Phase {
     Closed,
     Open { until: Instant, reason: String },
     Probing { until: Instant, reason: String },
@@ -87,7 +87,7 @@ struct Second {
 /// follows two seconds later if that has not been answered.
 #[derive(Debug)]
 pub struct Breaker {
-    state: State,
+    phase: Phase,
     era: u64,
     origin: Instant,
     window: [Second; WINDOW_SECONDS],
@@ -98,7 +98,7 @@ impl Breaker {
     /// Closed.
     pub fn new(now: Instant) -> Self {
         Self {
-            state: State::Closed,
+            phase: Phase::Closed,
             era: 0,
             origin: now,
             window: [Second::default(); WINDOW_SECONDS],
@@ -108,20 +108,20 @@ impl Breaker {
 
     /// Why calls are being refused; `None` if they are not.
     pub fn reason(&self) -> Option<&str> {
-        match &self.state {
-            State::Closed => None,
-            State::Open { reason, .. } | State::Probing { reason, .. } => Some(reason),
+        match &self.phase {
+            Phase::Closed => None,
+            Phase::Open { reason, .. } | Phase::Probing { reason, .. } => Some(reason),
         }
     }
 
     /// What may be begun now.
-    pub fn room(&self, now: Instant) -> Room {
-        match &self.state {
-            State::Closed => Room::Free,
-            State::Open { until, .. } if *until <= now => Room::Probe,
-            State::Open { until, .. } => Room::None(*until - now),
-            State::Probing { until, .. } if *until <= now => Room::Probe,
-            State::Probing { until, .. } => Room::None(*until - now),
+    pub fn capacity(&self, now: Instant) -> Capacity {
+        match &self.phase {
+            Phase::Closed => Capacity::Free,
+            Phase::Open { until, .. } if *until <= now => Capacity::Probe,
+            Phase::Open { until, .. } => Capacity::None(*until - now),
+            Phase::Probing { until, .. } if *until <= now => Capacity::Probe,
+            Phase::Probing { until, .. } => Capacity::None(*until - now),
         }
     }
 
@@ -129,27 +129,27 @@ impl Breaker {
     ///
     /// # Errors
     /// While open: nothing may be sent.
-    pub fn admit(&mut self, now: Instant) -> Result<Admission, Refused> {
-        let room = self.room(now);
+    pub fn admit(&mut self, now: Instant) -> Result<Permit, Refused> {
+        let capacity = self.capacity(now);
         let refuse = |reason: &str, retry_in| Err(Refused { retry_in, reason: reason.to_owned() });
-        match (&mut self.state, room) {
-            (State::Open { reason, .. } | State::Probing { reason, .. }, Room::Probe) => {
+        match (&mut self.phase, capacity) {
+            (Phase::Open { reason, .. } | Phase::Probing { reason, .. }, Capacity::Probe) => {
                 let reason = std::mem::take(reason);
                 // A probe that was out of patience is no longer waited for.
-                self.enter(State::Probing { until: now + PROBE_PATIENCE, reason });
-                Ok(Admission { era: self.era, probe: true })
+                self.enter(Phase::Probing { until: now + PROBE_PATIENCE, reason });
+                Ok(Permit { era: self.era, probe: true })
             }
-            (State::Open { reason, .. } | State::Probing { reason, .. }, Room::None(wait)) => refuse(reason, wait),
-            _ => Ok(Admission { era: self.era, probe: false }),
+            (Phase::Open { reason, .. } | Phase::Probing { reason, .. }, Capacity::None(wait)) => refuse(reason, wait),
+            _ => Ok(Permit { era: self.era, probe: false }),
         }
     }
 
     /// Closes when a probe has been due for half a minute and no call came that could be it: how the warehouse is
     /// nobody knows then, and an alarm without an order that waits helps nobody.
     pub fn rest(&mut self, now: Instant) -> Option<Change> {
-        match self.state {
-            State::Open { until, .. } | State::Probing { until, .. } if until + UNTRIED <= now => {
-                self.enter(State::Closed);
+        match self.phase {
+            Phase::Open { until, .. } | Phase::Probing { until, .. } if until + UNTRIED <= now => {
+                self.enter(Phase::Closed);
                 Some(Change::Closed)
             }
             _ => None,
@@ -157,12 +157,12 @@ impl Breaker {
     }
 
     /// The call was answered as by a warehouse that works.
-    pub fn succeed(&mut self, now: Instant, admission: Admission) -> Option<Change> {
-        if admission.era != self.era {
+    pub fn succeed(&mut self, now: Instant, permit: Permit) -> Option<Change> {
+        if permit.era != self.era {
             return None;
         }
-        if admission.probe {
-            self.enter(State::Closed);
+        if permit.probe {
+            self.enter(Phase::Closed);
             return Some(Change::Closed);
         }
         self.failures_in_a_row = 0;
@@ -174,15 +174,15 @@ impl Breaker {
     pub fn fail(
         &mut self,
         now: Instant,
-        admission: Admission,
+        permit: Permit,
         reason: &str,
         retry_after: Option<Duration>,
     ) -> Option<Change> {
         // Begun before the breaker opened, or before it closed again: it knows nothing about now.
-        if admission.era != self.era {
+        if permit.era != self.era {
             return None;
         }
-        if !admission.probe {
+        if !permit.probe {
             self.failures_in_a_row += 1;
             let second = self.second(now);
             second.calls += 1;
@@ -192,23 +192,23 @@ impl Breaker {
             }
         }
         let retry_in = retry_after.unwrap_or(PAUSE).clamp(PAUSE, LONGEST_PAUSE);
-        self.enter(State::Open { until: now + retry_in, reason: reason.to_owned() });
+        self.enter(Phase::Open { until: now + retry_in, reason: reason.to_owned() });
         Some(Change::Opened { retry_in })
     }
 
     /// The call was dropped before it had a result. A dropped probe is followed by another one a pause later.
-    pub fn abandon(&mut self, now: Instant, admission: Admission) -> Option<Change> {
-        let State::Probing { reason, .. } = &mut self.state else { return None };
-        if !admission.probe || admission.era != self.era {
+    pub fn abandon(&mut self, now: Instant, permit: Permit) -> Option<Change> {
+        let Phase::Probing { reason, .. } = &mut self.phase else { return None };
+        if !permit.probe || permit.era != self.era {
             return None;
         }
         let reason = std::mem::take(reason);
-        self.enter(State::Open { until: now + PAUSE, reason });
+        self.enter(Phase::Open { until: now + PAUSE, reason });
         Some(Change::Opened { retry_in: PAUSE })
     }
 
-    fn enter(&mut self, state: State) {
-        self.state = state;
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
         self.era += 1;
         self.window = [Second::default(); WINDOW_SECONDS];
         self.failures_in_a_row = 0;

@@ -1,6 +1,6 @@
 //! The HTTP client: connections that are kept and verified, and nothing that is done behind the worker's back.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
-use super::address::{self, CheckedResolver, Forbidden};
+use super::address::{self, CheckedResolver};
+use super::error::{HttpFulfillerError, error_chain};
 use crate::config::{ClientCertificate, HttpTarget};
 
 /// How long a connection is kept that nobody uses: shorter than servers and what is in between keep theirs, so that
@@ -18,36 +19,6 @@ const IDLE: Duration = Duration::from_secs(10);
 
 /// The longest time for name, connection and TLS handshake.
 const LONGEST_CONNECT: Duration = Duration::from_secs(5);
-
-/// Why a warehouse can't be called as it is configured. Never holds a secret.
-#[derive(Debug, thiserror::Error)]
-pub enum HttpFulfillerError {
-    /// The URL names an address that is refused.
-    #[error("{0}: --fulfiller-link-local on allows it")]
-    Forbidden(#[from] Forbidden),
-    /// A signing secret is not one.
-    #[error("--fulfiller-secret: {0}")]
-    Secret(#[from] super::signature::SecretError),
-    /// The token can't be sent.
-    #[error("--fulfiller-token: holds characters that no HTTP header takes")]
-    Token,
-    /// A PEM file can't be used.
-    #[error("{option} {}: {problem}", path.display())]
-    File {
-        /// Which option named it.
-        option: &'static str,
-        /// Where it is.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// Nobody is trusted.
-    #[error("the system has no trusted authorities: install its CA certificates, or name some with --fulfiller-ca")]
-    NobodyTrusted,
-    /// The client itself can't be made.
-    #[error("the HTTP client can't be set up: {0}")]
-    Client(String),
-}
 
 /// Makes the client. Nothing is contacted yet.
 pub(super) fn build(target: &HttpTarget) -> Result<Client, HttpFulfillerError> {
@@ -68,7 +39,7 @@ pub(super) fn build(target: &HttpTarget) -> Result<Client, HttpFulfillerError> {
         address::check_literal(target.url.expose())?;
         builder = builder.dns_resolver(CheckedResolver);
     }
-    builder.build().map_err(|error| HttpFulfillerError::Client(super::exchange::told(error)))
+    builder.build().map_err(|error| HttpFulfillerError::Client(error_chain(error)))
 }
 
 fn tls(target: &HttpTarget) -> Result<ClientConfig, HttpFulfillerError> {

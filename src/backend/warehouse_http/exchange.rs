@@ -7,15 +7,13 @@ use std::time::{Instant, SystemTime};
 use reqwest::{Request, Response, StatusCode};
 use rustls::AlertDescription;
 
-use super::answer::{self, Answer, Asked, Meaning};
+use super::answer::{self, Answer, Meaning, RequestKind};
+use super::error::{causes, error_chain};
 use super::request::Requests;
 use crate::event::RequestClass;
 
 /// As much of an answer's body as is read, in bytes, decompressed.
 const MOST_BODY: usize = 64 * 1024;
-
-/// The longest error of the client that is kept, in characters.
-const LONGEST_ERROR: usize = 300;
 
 /// A request that has ended.
 pub(super) struct Exchange {
@@ -25,7 +23,7 @@ pub(super) struct Exchange {
 
 impl Exchange {
     fn without_answer(class: RequestClass, meaning: Meaning) -> Self {
-        Self { class, answer: Answer { meaning, retry_after: None, speaks_of_the_warehouse: true } }
+        Self { class, answer: Answer { meaning, retry_after: None, counts_against_breaker: true } }
     }
 
     /// Whether the warehouse has seen the request, or may have.
@@ -40,7 +38,7 @@ impl Exchange {
 }
 
 /// Makes one request, and reads the answer until `deadline`.
-pub(super) async fn exchange(requests: &Requests, asked: Asked, request: Request, deadline: Instant) -> Exchange {
+pub(super) async fn exchange(requests: &Requests, kind: RequestKind, request: Request, deadline: Instant) -> Exchange {
     let url = request.url().clone();
     let began = Instant::now();
     let sending = requests.client().execute(request);
@@ -48,15 +46,15 @@ pub(super) async fn exchange(requests: &Requests, asked: Asked, request: Request
         Ok(Ok(mut response)) => {
             let body = requests.redaction().apply(beginning_of_body(&mut response, deadline).await);
             let status = response.status();
-            let answer = answer::read(asked, &url, status, response.headers(), &body, SystemTime::now());
+            let answer = answer::read(kind, &url, status, response.headers(), &body, SystemTime::now());
             Exchange { class: class(status), answer }
         }
         Ok(Err(error)) if !may_have_been_sent(&error) => {
-            let why = format!("the warehouse can't be reached: {}", told(error));
+            let why = format!("the warehouse can't be reached: {}", error_chain(error));
             Exchange::without_answer(RequestClass::Unreachable, Meaning::Unavailable(why))
         }
         Ok(Err(error)) => {
-            let why = format!("sent, and no answer: {}", told(error));
+            let why = format!("sent, and no answer: {}", error_chain(error));
             Exchange::without_answer(RequestClass::ConnectionLost, Meaning::Ambiguous(why))
         }
         // Connecting has a limit of its own, well before this one.
@@ -124,23 +122,4 @@ fn refuses_the_client(alert: AlertDescription) -> bool {
             | AlertDescription::DecryptError
             | AlertDescription::HandshakeFailure
     )
-}
-
-/// An error with its causes, without the URL, which may hold a key.
-pub(super) fn told(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut told = String::new();
-    for cause in causes(&error) {
-        let cause = cause.to_string();
-        // Some errors say what their causes say.
-        if !told.contains(&cause) {
-            told.push_str(if told.is_empty() { "" } else { ": " });
-            told.push_str(&cause);
-        }
-    }
-    answer::clean(&told, LONGEST_ERROR)
-}
-
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| (**error).source())
 }

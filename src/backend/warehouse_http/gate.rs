@@ -1,15 +1,15 @@
 //! The circuit breaker at work: shared by all calls, with a clock, and telling who watches.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::breaker::{Admission, Breaker, Change, Refused, Room};
-use crate::event::{BreakerState, Dependency, Event, Observers};
+use super::breaker::{Breaker, Capacity, Change, Permit, Refused};
+use crate::event::{BreakerState, Dependency, DependencyEvent, FulfillerEvent, Observers};
 
 /// Calls are refused from now on, as one has failed.
-pub(super) struct Refusal {
+pub(super) struct BreakerOpen {
     /// For how long.
     pub(super) wait: Duration,
     /// Whether the one that failed was a probe.
@@ -19,7 +19,7 @@ pub(super) struct Refusal {
 /// Lets calls through while the breaker does.
 pub(super) struct Gate {
     breaker: Mutex<Breaker>,
-    /// Moves with the breaker, for those who wait for room.
+    /// Moves with the breaker, for those who wait for capacity.
     changes: watch::Sender<()>,
     observers: Observers,
 }
@@ -31,96 +31,92 @@ impl Gate {
 
     /// Leave to make one call now.
     pub(super) fn enter(&self) -> Result<Pass<'_>, Refused> {
-        let mut breaker = self.breaker();
-        let admission = breaker.admit(Instant::now())?;
-        if admission.is_probe() {
-            self.observers.emit(Event::BreakerMoved(BreakerState::HalfOpen));
+        let mut breaker = self.breaker.lock();
+        let permit = breaker.admit(Instant::now())?;
+        if permit.is_probe() {
+            self.observers.emit(FulfillerEvent::BreakerMoved(BreakerState::HalfOpen));
         }
-        Ok(Pass { gate: self, admission: Some(admission) })
+        Ok(Pass { gate: self, permit: Some(permit) })
     }
 
     /// Waits until a call would be let through, and says how many would.
-    pub(super) async fn room(&self) -> usize {
+    pub(super) async fn capacity(&self) -> usize {
         let mut changes = self.changes.subscribe();
         loop {
-            let room = {
-                let mut breaker = self.breaker();
+            let capacity = {
+                let mut breaker = self.breaker.lock();
                 let now = Instant::now();
                 let change = breaker.rest(now);
-                self.tell(&breaker, change);
-                breaker.room(now)
+                self.report(&breaker, change);
+                breaker.capacity(now)
             };
-            match room {
-                Room::Free => return usize::MAX,
-                Room::Probe => return 1,
+            match capacity {
+                Capacity::Free => return usize::MAX,
+                Capacity::Probe => return 1,
                 // Over early, when a probe succeeds. The sender lives as long as `self`.
-                Room::None(wait) => drop(tokio::time::timeout(wait, changes.changed()).await),
+                Capacity::None(wait) => drop(tokio::time::timeout(wait, changes.changed()).await),
             }
         }
     }
 
     /// Takes note of a change and tells it, in the order in which changes happen: so the breaker is held meanwhile.
-    fn tell(&self, breaker: &Breaker, change: Option<Change>) {
+    fn report(&self, breaker: &Breaker, change: Option<Change>) {
         match change {
             Some(Change::Opened { retry_in }) => {
                 let error = breaker.reason().unwrap_or_default();
-                self.observers.emit(Event::BreakerMoved(BreakerState::Open));
+                self.observers.emit(FulfillerEvent::BreakerMoved(BreakerState::Open));
                 let dependency = Dependency::Fulfiller;
-                self.observers.emit(Event::DependencyDown { dependency, error, retry_in });
+                self.observers.emit(DependencyEvent::Down { dependency, error, retry_in });
             }
             Some(Change::Closed) => {
-                self.observers.emit(Event::BreakerMoved(BreakerState::Closed));
-                self.observers.emit(Event::DependencyUp(Dependency::Fulfiller));
+                self.observers.emit(FulfillerEvent::BreakerMoved(BreakerState::Closed));
+                self.observers.emit(DependencyEvent::Up(Dependency::Fulfiller));
             }
             None => return,
         }
         self.changes.send_replace(());
-    }
-
-    fn breaker(&self) -> MutexGuard<'_, Breaker> {
-        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// One call that was let through. Dropped without a result, it was broken off.
 pub(super) struct Pass<'a> {
     gate: &'a Gate,
-    admission: Option<Admission>,
+    permit: Option<Permit>,
 }
 
 impl Pass<'_> {
     /// The warehouse works.
     pub(super) fn succeed(mut self) {
-        if let Some(admission) = self.admission.take() {
-            let mut breaker = self.gate.breaker();
-            let change = breaker.succeed(Instant::now(), admission);
-            self.gate.tell(&breaker, change);
+        if let Some(permit) = self.permit.take() {
+            let mut breaker = self.gate.breaker.lock();
+            let change = breaker.succeed(Instant::now(), permit);
+            self.gate.report(&breaker, change);
         }
     }
 
     /// The warehouse fails. `None` if calls are let through all the same.
-    pub(super) fn fail(mut self, reason: &str, retry_after: Option<Duration>) -> Option<Refusal> {
-        let admission = self.admission.take()?;
-        let of_a_probe = admission.is_probe();
+    pub(super) fn fail(mut self, reason: &str, retry_after: Option<Duration>) -> Option<BreakerOpen> {
+        let permit = self.permit.take()?;
+        let of_a_probe = permit.is_probe();
         let now = Instant::now();
-        let mut breaker = self.gate.breaker();
-        let change = breaker.fail(now, admission, reason, retry_after);
-        self.gate.tell(&breaker, change);
-        let wait = match breaker.room(now) {
-            Room::Free => return None,
-            Room::Probe => Duration::ZERO,
-            Room::None(wait) => wait,
+        let mut breaker = self.gate.breaker.lock();
+        let change = breaker.fail(now, permit, reason, retry_after);
+        self.gate.report(&breaker, change);
+        let wait = match breaker.capacity(now) {
+            Capacity::Free => return None,
+            Capacity::Probe => Duration::ZERO,
+            Capacity::None(wait) => wait,
         };
-        Some(Refusal { wait, of_a_probe })
+        Some(BreakerOpen { wait, of_a_probe })
     }
 }
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
-        if let Some(admission) = self.admission.take() {
-            let mut breaker = self.gate.breaker();
-            let change = breaker.abandon(Instant::now(), admission);
-            self.gate.tell(&breaker, change);
+        if let Some(permit) = self.permit.take() {
+            let mut breaker = self.gate.breaker.lock();
+            let change = breaker.abandon(Instant::now(), permit);
+            self.gate.report(&breaker, change);
         }
     }
 }

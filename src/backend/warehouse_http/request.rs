@@ -7,20 +7,18 @@ use reqwest::{Client, Request};
 use serde::Serialize;
 use url::Url;
 
-use super::client::HttpFulfillerError;
+use super::error::{HttpFulfillerError, error_chain};
 use super::redaction::Redaction;
 use super::signature::Signer;
 use crate::config::HttpTarget;
 use crate::domain::order::{IdempotencyKey, Order, iso_8601};
+use crate::domain::trace_context::TraceContext;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
-
-/// `version-traceid-parentid-flags`.
-const TRACEPARENT_LENGTH: usize = 55;
 
 /// The body, in the order of its fields.
 #[derive(Serialize)]
@@ -48,7 +46,7 @@ impl Requests {
     pub(super) fn new(client: Client, target: &HttpTarget) -> Result<Self, HttpFulfillerError> {
         // The client moves user and password of a URL to the header, and knows how they are written.
         let template = client.post(target.url.expose().clone()).build();
-        let template = template.map_err(|error| HttpFulfillerError::Client(super::exchange::told(error)))?;
+        let template = template.map_err(|error| HttpFulfillerError::Client(error_chain(error)))?;
         let url = template.url().clone();
         let authorization = match &target.token {
             Some(token) => {
@@ -100,7 +98,9 @@ impl Requests {
         if let Ok(value) = HeaderValue::from_str(&key) {
             headers.insert(IDEMPOTENCY_KEY, value);
         }
-        if let Some(value) = order.traceparent.as_deref().and_then(traceparent) {
+        // Written anew, so nothing but a trace context goes out under this name.
+        let trace = order.traceparent.as_deref().and_then(TraceContext::parse);
+        if let Some(value) = trace.and_then(|trace| HeaderValue::try_from(trace.to_string()).ok()) {
             headers.insert(TRACEPARENT, value);
         }
         if let Some(authorization) = &self.authorization {
@@ -133,39 +133,4 @@ fn body(order: &Order) -> Vec<u8> {
     };
     // Numbers and strings under fixed names: there is nothing here that JSON can't say.
     serde_json::to_vec(&body).unwrap_or_default()
-}
-
-/// The part that every version of Trace Context shares, as version 00; nothing if there is anything else in it.
-fn traceparent(text: &str) -> Option<HeaderValue> {
-    let shared = text.get(..TRACEPARENT_LENGTH)?;
-    let well_formed = shared.bytes().enumerate().all(|(position, byte)| match position {
-        2 | 35 | 52 => byte == b'-',
-        _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
-    });
-    let value = format!("00{}", &shared[2..]);
-    well_formed.then(|| HeaderValue::try_from(value).ok()).flatten()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_trace_context_goes_out_as_version_00_or_not_at_all() {
-        let sent = |text: &str| traceparent(text).map(|value| value.to_str().unwrap().to_owned());
-        let plain = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        assert_eq!(sent(plain).as_deref(), Some(plain));
-        let later = "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-what.the.future.brings";
-        assert_eq!(sent(later).as_deref(), Some(plain));
-        for wrong in [
-            "",
-            "00-0af7",
-            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-\r\n",
-            "00-0AF7651916CD43DD8448EB211C80319C-B7AD6B7169203331-01",
-            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b716920333\u{e9}-1",
-            "000af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01aa",
-        ] {
-            assert_eq!(sent(wrong), None, "{wrong:?}");
-        }
-    }
 }

@@ -1,14 +1,16 @@
-//! How a dead letter is shown.
+//! Dead letters as text and as JSON.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 
 use crate::cli::output::{in_one_line, rounded};
+use crate::domain::label::Label;
 use crate::domain::order::iso_8601;
-use crate::port::store::{BuriedLetter, Resolved};
+use crate::operations::plural;
+use crate::port::dead_letters::{Resolved, StoredDeadLetter};
 
-/// A letter as JSON, without its message.
+/// A dead letter as JSON, without its message.
 #[derive(Debug, Serialize)]
 pub(in crate::cli) struct Json<'a> {
     id: i64,
@@ -27,7 +29,7 @@ pub(in crate::cli) struct Json<'a> {
 }
 
 impl<'a> Json<'a> {
-    pub(in crate::cli) fn of(letter: &'a BuriedLetter) -> Self {
+    pub(in crate::cli) fn of(letter: &'a StoredDeadLetter) -> Self {
         let resolved = letter.resolved.as_ref();
         Self {
             id: letter.id,
@@ -47,7 +49,7 @@ impl<'a> Json<'a> {
     }
 }
 
-/// A letter as JSON, with its message: as text where it is UTF-8, else in base64.
+/// A dead letter as JSON, with its message: as text if it is UTF-8, else in base64.
 #[derive(Debug, Serialize)]
 pub(super) struct WholeJson<'a> {
     #[serde(flatten)]
@@ -57,15 +59,15 @@ pub(super) struct WholeJson<'a> {
 }
 
 impl<'a> WholeJson<'a> {
-    pub(super) fn of(letter: &'a BuriedLetter) -> Self {
+    pub(super) fn of(letter: &'a StoredDeadLetter) -> Self {
         let payload = std::str::from_utf8(&letter.payload).ok();
         let payload_base64 = payload.is_none().then(|| BASE64_STANDARD.encode(&letter.payload));
         Self { letter: Json::of(letter), payload, payload_base64 }
     }
 }
 
-/// A letter in one line.
-pub(in crate::cli) fn line(letter: &BuriedLetter) -> String {
+/// A dead letter in one line.
+pub(in crate::cli) fn line(letter: &StoredDeadLetter) -> String {
     let (id, age, reason) = (letter.id, rounded(letter.age), &letter.reason);
     let mut line = format!("{id:>6}  {age:<16}  {reason:<18}  {:<22}  {}", order(letter), in_one_line(&letter.detail));
     if let Some(resolved) = &letter.resolved {
@@ -74,8 +76,8 @@ pub(in crate::cli) fn line(letter: &BuriedLetter) -> String {
     line
 }
 
-/// A letter in full.
-pub(super) fn whole(letter: &BuriedLetter) -> String {
+/// A dead letter in full.
+pub(super) fn whole(letter: &StoredDeadLetter) -> String {
     let at = iso_8601(letter.at_micros).unwrap_or_default();
     let message = match std::str::from_utf8(&letter.payload) {
         Ok(text) => in_one_line(text),
@@ -86,17 +88,17 @@ pub(super) fn whole(letter: &BuriedLetter) -> String {
         format!("detail    {}", in_one_line(&letter.detail)),
         format!("order     {}", order(letter)),
         format!("attempts  {}", letter.attempts),
-        format!("buried    {at}   {} ago   by worker {}", rounded(letter.age), letter.worker),
-        format!("decided   {}", letter.resolved.as_ref().map_or("nothing yet".to_owned(), decision)),
-        format!("message   {} bytes", letter.payload.len()),
+        format!("stored    {at}   {} ago   by worker {}", rounded(letter.age), letter.worker),
+        format!("decided   {}", letter.resolved.as_ref().map_or("not yet".to_owned(), decision)),
+        format!("message   {}", plural(letter.payload.len() as u64, "byte")),
         message,
     ]
     .join("\n")
 }
 
-fn order(letter: &BuriedLetter) -> String {
+fn order(letter: &StoredDeadLetter) -> String {
     match (letter.order_id, &letter.order_state) {
-        (None, _) => "names no order".to_owned(),
+        (None, _) => "without an order".to_owned(),
         (Some(id), None) => format!("order {id} without a row"),
         (Some(id), Some(state)) => format!("order {id} {}", in_one_line(state.as_str())),
     }
@@ -113,11 +115,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::domain::dead_letter::Resolution;
     use crate::domain::order::{OrderId, State};
-    use crate::port::store::Resolution;
 
-    fn letter(payload: &[u8]) -> BuriedLetter {
-        BuriedLetter {
+    fn letter(payload: &[u8]) -> StoredDeadLetter {
+        StoredDeadLetter {
             id: 7,
             order_id: Some(OrderId(12)),
             order_state: Some(State::Failed),
@@ -138,10 +140,10 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_takes_one_line_whatever_the_fulfiller_said() {
+    fn a_dead_letter_takes_one_line_whatever_the_fulfiller_answered() {
         let expected = "     7  1m 30s            rejected            order 12 failed         422: no such\\ncolour";
         assert_eq!(line(&letter(b"")), expected);
-        let decided = BuriedLetter { resolved: retried(), ..letter(b"") };
+        let decided = StoredDeadLetter { resolved: retried(), ..letter(b"") };
         assert_eq!(
             line(&decided),
             format!("{expected}  [retried by anna at 2023-11-14T22:14:20.000000: back in stock]")
@@ -156,7 +158,7 @@ mod tests {
 
     #[test]
     fn json_has_the_names_that_help_promises() {
-        let whole = BuriedLetter { resolved: retried(), ..letter(b"{}") };
+        let whole = StoredDeadLetter { resolved: retried(), ..letter(b"{}") };
         let mut expected = serde_json::json!({
             "id": 7, "order_id": 12, "order_state": "failed", "reason": "rejected", "detail": "422: no such\ncolour",
             "attempts": 1, "worker": "00ff", "at": "2023-11-14T22:13:20.000000", "age_seconds": 90.0,

@@ -5,11 +5,11 @@ use serde::Serialize;
 
 use super::letter;
 use super::selection::FilterOptions;
+use crate::cli::connect::ConnectOptions;
 use crate::cli::failure::Failure;
-use crate::cli::{connect, output};
-use crate::config::layers::Origins;
-use crate::config::options::BackendOptions;
-use crate::config::values::{self, Patience};
+use crate::cli::output;
+use crate::config::Origins;
+use crate::operations::plural;
 
 /// List dead letters, oldest first
 #[derive(Debug, Args)]
@@ -17,24 +17,24 @@ use crate::config::values::{self, Patience};
 Examples:
   fulfillment-worker dead list --reason rejected --newer-than 8h
   fulfillment-worker dead list --after 50                      the next page
-  fulfillment-worker dead list --resolved                      what was decided, by whom and why
+  fulfillment-worker dead list --resolved                      decisions with author and reason
   fulfillment-worker dead list --json --limit 1000 | jq -r '.dead_letters[].detail' | sort | uniq -c
 
 JSON: dead_letters[].{id,order_id,order_state,reason,detail,attempts,worker,at,age_seconds,resolution,resolved_at,
-resolved_by,resolved_reason}, matching (how many there are in all), next_after (null on the last page).")]
+resolved_by,resolved_reason}, matching (their number on all pages), next_after (null on the last page).")]
 pub(super) struct Arguments {
     #[command(flatten)]
     filter: FilterOptions,
 
-    /// List those that were retried or discarded instead
+    /// List retried and discarded ones instead
     #[arg(long)]
     resolved: bool,
 
-    /// Only letters with an id above this: for the next page
+    /// Only dead letters with an id above this: for the next page
     #[arg(long, value_name = "ID", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
     after: i64,
 
-    /// Letters on a page at most
+    /// Largest number of dead letters on a page
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
 
@@ -42,12 +42,8 @@ pub(super) struct Arguments {
     #[arg(long)]
     json: bool,
 
-    /// How long to wait for the store: a duration, or `forever`
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::patience)]
-    wait: Patience,
-
     #[command(flatten)]
-    backends: BackendOptions,
+    connect: ConnectOptions,
 }
 
 #[derive(Debug, Serialize)]
@@ -58,12 +54,11 @@ struct Page<'a> {
 }
 
 pub(super) async fn list(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
-    let backends = arguments.backends.resolve(origins)?;
-    let store = connect::store(&backends, arguments.wait.limit()).await?;
+    let (_, store) = arguments.connect.open_store(origins).await?;
+    let store = store.dead_letters;
     let filter = arguments.filter.filter(arguments.resolved);
-    let failed = |error: crate::port::store::StoreError| Failure::Work(error.to_string());
-    let letters = store.dead_letters(&filter, arguments.after, usize::from(arguments.limit)).await.map_err(failed)?;
-    let count = store.count_dead_letters(&filter).await.map_err(failed)?;
+    let letters = store.list(&filter, arguments.after, usize::from(arguments.limit)).await.map_err(Failure::work)?;
+    let count = store.count(&filter).await.map_err(Failure::work)?;
     let next_after = letters.last().map(|last| last.id).filter(|last| *last < count.last_id);
     if arguments.json {
         let dead_letters = letters.iter().map(letter::Json::of).collect();
@@ -74,7 +69,11 @@ pub(super) async fn list(arguments: Arguments, origins: &Origins) -> Result<(), 
     }
     output::print(&letters.iter().map(letter::line).collect::<Vec<_>>().join("\n"))?;
     if let Some(after) = next_after {
-        output::note(&format!("{} of {}; the next page: --after {after}", letters.len(), count.letters));
+        output::note(&format!(
+            "{} of {}; next page: --after {after}",
+            letters.len(),
+            plural(count.letters, "dead letter")
+        ));
     }
     Ok(())
 }

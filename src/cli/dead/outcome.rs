@@ -1,14 +1,17 @@
-//! What became of the letters that a command was about.
+//! What a command did to each dead letter.
 
 use std::collections::HashSet;
 
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 use crate::cli::failure::Failure;
 use crate::cli::output;
-use crate::port::store::RetryStep;
+use crate::domain::dead_letter::RetryStep;
+use crate::operations::plural;
+use crate::port::dead_letters::{DeadLetterFilter, DeadLetters, StoredDeadLetter};
 
-/// Letters named one by one on standard error, when it wasn't the user who named them.
+/// Dead letters named one by one on standard error, unless the user gave their ids.
 const MOST_NAMED: usize = 20;
 
 /// Counts by what was done, or what would be.
@@ -36,7 +39,7 @@ impl Outcome {
         Self { asked: asked.to_vec(), dry_run, ..Self::default() }
     }
 
-    /// A letter that is there.
+    /// Notes that a dead letter exists.
     pub(super) fn saw(&mut self, letter_id: i64) {
         if !self.asked.is_empty() {
             self.seen.insert(letter_id);
@@ -56,12 +59,12 @@ impl Outcome {
 
     pub(super) fn skip(&mut self, letter_id: i64, why: &str) {
         self.skipped += 1;
-        self.name(&format!("letter {letter_id} is skipped: {}", output::in_one_line(why)));
+        self.name(&format!("dead letter {letter_id} skipped: {}", output::in_one_line(why)));
     }
 
     pub(super) fn refuse(&mut self, letter_id: i64, why: &str) {
         self.refused += 1;
-        self.name(&format!("letter {letter_id} is refused by the database: {}", output::in_one_line(why)));
+        self.name(&format!("dead letter {letter_id} refused by the database: {}", output::in_one_line(why)));
     }
 
     fn name(&mut self, line: &str) {
@@ -71,8 +74,16 @@ impl Outcome {
         }
     }
 
-    /// Prints the summary. Letters that aren't there or that the database refused make it a failure.
-    pub(super) fn report(mut self, json: bool, in_words: impl Fn(&Self) -> String) -> Result<(), Failure> {
+    /// Prints the summary of what is `done`. Fails if that failed, a dead letter does not exist, or the database refused one.
+    pub(super) fn report(
+        mut self,
+        done: Result<(), String>,
+        json: bool,
+        in_words: impl Fn(&Self) -> String,
+    ) -> Result<(), Failure> {
+        if let Err(problem) = done {
+            return Err(Failure::Work(format!("{problem}; before that: {}", in_words(&self))));
+        }
         self.missing = self.asked.iter().copied().filter(|id| !self.seen.contains(id)).collect();
         let unnamed = self.named.saturating_sub(MOST_NAMED.max(self.asked.len()));
         if unnamed > 0 {
@@ -81,21 +92,37 @@ impl Outcome {
         if json {
             output::print_json(&self)?;
         } else {
-            let dry = if self.dry_run { "dry run, nothing was changed: " } else { "" };
+            let dry = if self.dry_run { "dry run, nothing changed: " } else { "" };
             output::print(&format!("{dry}{}", in_words(&self)))?;
         }
         if !self.missing.is_empty() {
             let ids: Vec<String> = self.missing.iter().map(ToString::to_string).collect();
-            return Err(Failure::Work(format!("there is no dead letter {}", ids.join(", "))));
+            return Err(Failure::Work(format!("no such dead letter: {}", ids.join(", "))));
         }
         if self.refused > 0 {
-            return Err(Failure::Work(format!("the database refused {} of the letters", self.refused)));
+            return Err(Failure::Work(format!("the database refused {}", plural(self.refused, "dead letter"))));
         }
         Ok(())
     }
 }
 
-/// `1 order`, `2 orders`.
-pub(super) fn plural(count: u64, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+/// Passes the dead letters that match `filter` to `decide`, a page after the other, until `stop` is cancelled.
+pub(super) async fn each_page(
+    store: &dyn DeadLetters,
+    mut filter: DeadLetterFilter,
+    limit: usize,
+    stop: &CancellationToken,
+    mut decide: impl AsyncFnMut(&[StoredDeadLetter]) -> Result<(), String>,
+) -> Result<(), String> {
+    let count = store.count(&filter).await.map_err(|error| error.to_string())?;
+    // An order that fails again meanwhile has a new dead letter, which this run leaves alone.
+    filter.up_to = Some(count.last_id);
+    let mut after = 0;
+    while !stop.is_cancelled() {
+        let page = store.list(&filter, after, limit).await.map_err(|error| error.to_string())?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = last.id;
+        decide(&page).await?;
+    }
+    Err("interrupted".to_owned())
 }

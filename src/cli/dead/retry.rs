@@ -1,4 +1,4 @@
-//! `dead retry`: puts the orders of dead letters back to work.
+//! `dead retry`: retries the orders of dead letters.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
@@ -6,62 +6,44 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::outcome::{Outcome, plural};
-use super::selection::{DecisionOptions, Selection};
-use crate::cli::connect;
+use super::outcome::{Outcome, each_page};
+use super::selection::DecideOptions;
 use crate::cli::failure::Failure;
-use crate::cli::signals;
+use crate::config::Origins;
 use crate::config::environment::Environment;
-use crate::config::layers::Origins;
-use crate::config::options::BackendOptions;
-use crate::config::values::{self, Patience};
-use crate::operations::redrive;
-use crate::port::store::{LetterFilter, Redriven, RetryStep};
+use crate::domain::dead_letter::RetryStep;
+use crate::operations::{plural, redrive};
+use crate::port::dead_letters::{Redriven, StoredDeadLetter};
+use crate::port::retrying::Retrying;
+use crate::service::drain_on_signals;
 
-/// Letters decided about in one transaction at most.
+/// Largest number of dead letters in one transaction.
 const BATCH: u32 = 100;
 
-/// Put the orders of dead letters back to work
+/// Retry the orders of dead letters
 ///
-/// An order goes back from `failed` to `pending`, keeps its idempotency key and its timeline, and its attempts start anew.
-/// The message of a letter without an order's row is pushed as it was. An order that is not `failed` any more is skipped.
+/// Moves each order from `failed` to `pending` and pushes its message. The order keeps its idempotency key and its
+/// timeline, and its attempts start at 1 again. If there is no row, it pushes the message of the dead letter as it was.
+/// Skips orders that are no longer `failed`.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   fulfillment-worker dead retry 7 8 --why 'the colour is back in stock'
   fulfillment-worker dead retry --reason attempts_exhausted --newer-than 8h --why 'warehouse is up again' --dry-run
-  fulfillment-worker dead retry --all --rate 50 --why 'after the outage'      50 a second, so that nobody is flooded
+  fulfillment-worker dead retry --all --rate 50 --why 'after the outage'      50 per second
 
-If it ends between the commit and the push, orders are `pending` without a message: the same command with the letters'
-ids pushes them again, and so does the reconciler of any worker.
+If it ends between the commit and the push, orders are `pending` without a message. The same command with the ids of the
+dead letters pushes them again, and so does the reconciler of any worker.
 
-JSON: redriven (orders put back), pushed (messages without a failed order), pushed_again (retried before, still pending),
-skipped, refused, missing (ids that are not there), dry_run.")]
+JSON: redriven (orders moved to pending), pushed (messages without a failed order), pushed_again (retried before, still
+pending), skipped, refused, missing (ids that do not exist), dry_run.")]
 pub(super) struct Arguments {
     #[command(flatten)]
-    selection: Selection,
+    options: DecideOptions,
 
-    #[command(flatten)]
-    decision: DecisionOptions,
-
-    /// Letters a second at most
+    /// Largest number of dead letters per second
     #[arg(long, value_name = "N", value_parser = rate)]
     rate: Option<NonZeroU32>,
-
-    /// Say what would be done, and change nothing
-    #[arg(long)]
-    dry_run: bool,
-
-    /// Print the summary as one line of JSON
-    #[arg(long)]
-    json: bool,
-
-    /// How long to wait for queue and store: a duration, or `forever`
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::patience)]
-    wait: Patience,
-
-    #[command(flatten)]
-    backends: BackendOptions,
 }
 
 fn rate(text: &str) -> Result<NonZeroU32, String> {
@@ -72,89 +54,72 @@ fn rate(text: &str) -> Result<NonZeroU32, String> {
 }
 
 pub(super) async fn retry(arguments: Arguments, origins: &Origins, environment: &Environment) -> Result<(), Failure> {
-    let backends = arguments.backends.resolve(origins)?;
-    connect::must_exist(&backends)?;
-    let opened = connect::connect(&backends, false, arguments.wait.limit()).await?;
-    let stop = signals::on_signals().map_err(|error| Failure::Work(error.to_string()))?;
-    let command = Retry {
-        redrive: redrive::Redrive {
-            queue: opened.queue,
-            store: opened.store,
-            decision: arguments.decision.decision(environment),
-            wait: arguments.wait.limit(),
-            stop: stop.clone(),
-        },
-        rate: arguments.rate,
-        stop,
+    let Arguments { options, rate } = arguments;
+    let (_, opened) = options.connect.open(origins).await?;
+    let stop = drain_on_signals()?;
+    let redrive = redrive::Redrive {
+        queue: opened.queue.producer,
+        store: opened.store.dead_letters.clone(),
+        decision: options.decision.decision(environment),
+        retrying: Retrying { limit: options.connect.wait(), stop: stop.clone() },
     };
-    let mut outcome = Outcome::new(&arguments.selection.ids, arguments.dry_run);
-    match command.run(arguments.selection.filter(), &mut outcome).await {
-        Ok(()) => outcome.report(arguments.json, in_words),
-        Err(problem) => Err(Failure::Work(format!("{problem}; before that: {}", in_words(&outcome)))),
-    }
+    let mut outcome = Outcome::new(&options.selection.ids, options.dry_run);
+    let mut retry = Retry { redrive, rate, stop: stop.clone(), next: Instant::now() };
+    let limit = rate.map_or(BATCH, |rate| (rate.get() / 10).clamp(1, BATCH));
+    let limit = usize::try_from(limit).unwrap_or(1);
+    let retry_page = async |page: &[StoredDeadLetter]| retry.page(page, &mut outcome).await;
+    let done = each_page(&*opened.store.dead_letters, options.selection.filter(), limit, &stop, retry_page).await;
+    outcome.report(done, options.json, in_words)
 }
 
 struct Retry {
     redrive: redrive::Redrive,
     rate: Option<NonZeroU32>,
     stop: CancellationToken,
+    /// When the next batch is due.
+    next: Instant,
 }
 
 impl Retry {
-    async fn run(&self, mut filter: LetterFilter, outcome: &mut Outcome) -> Result<(), String> {
-        let store = &*self.redrive.store;
-        // What fails again while this runs has a new letter, and is not retried over and over.
-        filter.up_to = Some(store.count_dead_letters(&filter).await.map_err(|error| error.to_string())?.last_id);
-        let limit = self.rate.map_or(BATCH, |rate| (rate.get() / 10).clamp(1, BATCH));
-        let mut after = 0;
-        let mut next = Instant::now();
-        loop {
-            if self.stop.is_cancelled() {
-                return Err("interrupted".to_owned());
+    async fn page(&mut self, page: &[StoredDeadLetter], outcome: &mut Outcome) -> Result<(), String> {
+        page.iter().for_each(|letter| outcome.saw(letter.id));
+        if outcome.dry_run {
+            for letter in page {
+                let resolution = letter.resolved.as_ref().map(|resolved| resolved.resolution);
+                let step = RetryStep::of(&letter.reason, resolution, letter.order_state.as_ref());
+                outcome.count(letter.id, letter.order_id.map(|order_id| order_id.0), &step);
             }
-            let page = store.dead_letters(&filter, after, usize::try_from(limit).unwrap_or(1)).await;
-            let page = page.map_err(|error| error.to_string())?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = last.id;
-            page.iter().for_each(|letter| outcome.saw(letter.id));
-            if outcome.dry_run {
-                for letter in &page {
-                    let resolution = letter.resolved.as_ref().map(|resolved| resolved.resolution);
-                    let step = RetryStep::of(&letter.reason, resolution, letter.order_state.as_ref());
-                    outcome.count(letter.id, letter.order_id.map(|order_id| order_id.0), &step);
-                }
-                continue;
-            }
-            let ids: Vec<i64> = page.iter().map(|letter| letter.id).collect();
-            self.pause(&mut next, ids.len()).await;
-            let (answers, pushed) = self.redrive.batch(&ids).await.map_err(|error| error.to_string())?;
-            for (id, answer) in ids.into_iter().zip(&answers) {
-                tell(outcome, id, answer);
-            }
-            pushed.map_err(|error| error.to_string())?;
+            return Ok(());
         }
+        let ids: Vec<i64> = page.iter().map(|letter| letter.id).collect();
+        self.pause(ids.len()).await;
+        let (answers, pushed) = self.redrive.batch(&ids).await.map_err(|error| error.to_string())?;
+        for (id, answer) in ids.into_iter().zip(&answers) {
+            record(outcome, id, answer);
+        }
+        pushed.map_err(|error| error.to_string())
     }
 
-    /// Until the next batch of `letters` is due. Ends early when told to stop.
-    async fn pause(&self, next: &mut Instant, letters: usize) {
+    /// Waits until the next batch of `letters` is due, or `stop` is cancelled.
+    async fn pause(&mut self, letters: usize) {
         let Some(rate) = self.rate else { return };
-        let due = (*next).max(Instant::now());
+        let due = self.next.max(Instant::now());
         self.stop.run_until_cancelled(tokio::time::sleep_until(due.into())).await;
         let letters = u32::try_from(letters).unwrap_or(u32::MAX);
-        *next = due + Duration::from_secs(1).saturating_mul(letters) / rate.get();
+        self.next = due + Duration::from_secs(1).saturating_mul(letters) / rate.get();
     }
 }
 
-fn tell(outcome: &mut Outcome, letter_id: i64, answer: &Redriven) {
+fn record(outcome: &mut Outcome, letter_id: i64, answer: &Redriven) {
     match answer {
         Redriven::Decided { step, order_id, .. } => outcome.count(letter_id, order_id.map(|id| id.0), step),
-        Redriven::Unknown => outcome.skip(letter_id, "it is gone"),
+        Redriven::Unknown => outcome.skip(letter_id, "it no longer exists"),
         Redriven::Refused(why) => outcome.refuse(letter_id, why),
     }
 }
 
 fn in_words(outcome: &Outcome) -> String {
-    let mut parts = vec![format!("{} put back to pending", plural(outcome.redriven, "order"))];
+    let mut parts = vec![format!("{} moved to pending", plural(outcome.redriven, "order"))];
     if outcome.pushed > 0 {
         parts.push(format!("{} pushed", plural(outcome.pushed, "message")));
     }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::tally::Tally;
 use crate::cli::failure::Failure;
 use crate::operations::import::submit::{BATCH, submit};
-use crate::operations::import::{Columns, Entry, Field, Format, IntakeError, Orders, Row};
+use crate::operations::import::{Columns, Entry, Field, Format, ImportError, Orders, Row};
 use crate::service::backends::Opened;
 
 /// D. Chen, "Online Retail", UCI Machine Learning Repository, 2015, CC BY 4.0: its first 999 lines.
@@ -17,7 +17,7 @@ const SAMPLE: &[u8] = include_bytes!("../../../tests/data/online-retail-2010-12-
 /// Often enough to look steady.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Until `orders` are in, or `stop`.
+/// Submits until `orders` are in or `stop` is cancelled.
 pub(super) async fn feed(
     opened: &Opened,
     rate: u64,
@@ -25,7 +25,7 @@ pub(super) async fn feed(
     tally: &Tally,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
-    let sample = sample().map_err(|error| Failure::Work(format!("the sample orders: {error}")))?;
+    let sample = sample().map_err(|error| Failure::Work(format!("the sample orders {error}")))?;
     let mut next = sample.iter().cycle().cloned();
     let began = Instant::now();
     let mut ticks = interval(TICK);
@@ -40,9 +40,9 @@ pub(super) async fn feed(
         if batch.is_empty() {
             continue;
         }
-        submit(&batch, &*opened.queue, &*opened.store, Some(Duration::from_secs(30)))
+        submit(&batch, &*opened.queue.producer, &*opened.store.intake, Some(Duration::from_secs(30)))
             .await
-            .map_err(|error| Failure::Work(error.to_string()))?;
+            .map_err(Failure::work)?;
         submitted += batch.len() as u64;
         tally.submitted(submitted);
     }
@@ -57,7 +57,7 @@ fn due(rate: u64, elapsed: Duration, submitted: u64, orders: Option<u64>) -> usi
 }
 
 /// The lines of the sample that are orders.
-fn sample() -> Result<Vec<Row>, IntakeError> {
+fn sample() -> Result<Vec<Row>, ImportError> {
     let mut columns = Columns::default();
     for (field, column) in [
         (Field::Product, "Description"),

@@ -1,4 +1,4 @@
-//! Shows how the demo goes: a bar on a terminal, else a line every few seconds.
+//! Shows the demo's progress: a bar on a terminal, else a line every few seconds.
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;

@@ -1,11 +1,12 @@
-//! Counts what the demo's engine does.
+//! Counts the orders of the demo.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::event::{Event, Observer, RetryReason};
+use crate::event::{Event, LifecycleEvent, Observer, OrderEvent};
+use crate::operations::plural;
 
 /// What happened so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -59,7 +60,7 @@ impl Tally {
     /// A few lines for the end.
     pub(super) fn summary(&self, took: Duration) -> String {
         let counts = self.counts();
-        let ages = self.ages.lock().unwrap_or_else(PoisonError::into_inner);
+        let ages = self.ages.lock();
         let age = |share| ages.quantile(share).map_or("-".to_owned(), |age| format!("{:.2} s", age.as_secs_f64()));
         // A ratio for a person to read.
         let rate = counts.finished() as f64 / took.as_secs_f64().max(0.001);
@@ -70,86 +71,43 @@ impl Tally {
             format!("retried        {}", counts.retried),
             format!("dead letters   {}", counts.dead_letters),
             format!("orders/s       {rate:.1}"),
-            format!("order to fulfilment: median {}, 95 % within {}", age(0.5), age(0.95)),
+            format!("order placed to fulfilled: median {}, 95 % within {}", age(0.5), age(0.95)),
         ];
         if left > 0 {
-            lines.push(format!("{left} orders were still waiting; they are gone with the temporary folder"));
+            lines.push(format!("{} not finished, removed with the temporary folder", plural(left, "order")));
         }
         lines.join("\n")
+    }
+}
+
+impl Tally {
+    fn observe_order(&self, event: &OrderEvent<'_>) {
+        match *event {
+            OrderEvent::Fulfilled { age, .. } => {
+                if let Some(age) = age {
+                    self.ages.lock().add(age);
+                }
+                self.counts.send_modify(|counts| counts.fulfilled += 1);
+            }
+            OrderEvent::Retried { reason, .. } if reason.spends_attempt() => {
+                self.counts.send_modify(|counts| counts.retried += 1);
+            }
+            OrderEvent::DeadLettered { .. } => self.counts.send_modify(|counts| counts.dead_letters += 1),
+            OrderEvent::InFlight(in_flight) => {
+                self.counts.send_modify(|counts| counts.in_flight = u64::try_from(in_flight).unwrap_or(u64::MAX));
+            }
+            _ => {}
+        }
     }
 }
 
 impl Observer for Tally {
     fn observe(&self, event: &Event<'_>) {
         match event {
-            Event::Started { .. } => self.counts.send_modify(|counts| counts.started = true),
-            Event::Fulfilled { age, .. } => {
-                if let Some(age) = age {
-                    self.ages.lock().unwrap_or_else(PoisonError::into_inner).add(*age);
-                }
-                self.counts.send_modify(|counts| counts.fulfilled += 1);
-            }
-            Event::Retried { reason, .. } if is_failure(*reason) => {
-                self.counts.send_modify(|counts| counts.retried += 1);
-            }
-            Event::DeadLettered { .. } => self.counts.send_modify(|counts| counts.dead_letters += 1),
-            Event::InFlight(in_flight) => {
-                self.counts.send_modify(|counts| counts.in_flight = u64::try_from(*in_flight).unwrap_or(u64::MAX));
-            }
-            Event::Retried { .. }
-            | Event::Beat(_)
-            | Event::StageDone { .. }
-            | Event::CallBegan { .. }
-            | Event::CallOver { .. }
-            | Event::ClaimsHeldBack { .. }
-            | Event::DependencyDown { .. }
-            | Event::DependencyUp(_)
-            | Event::AttemptStarted { .. }
-            | Event::CallEnded { .. }
-            | Event::RequestEnded { .. }
-            | Event::BreakerMoved(_)
-            | Event::LimiterWaited { .. }
-            | Event::RepeatPutOff { .. }
-            | Event::AttemptFailed { .. }
-            | Event::AlreadyFinal { .. }
-            | Event::Skipped { .. }
-            | Event::Superseded { .. }
-            | Event::RowsLocked { .. }
-            | Event::LeaseLost { .. }
-            | Event::ReconcilerLeads(_)
-            | Event::Reconciled
-            | Event::DriftFound { .. }
-            | Event::LeftAlone { .. }
-            | Event::DepthRead(_)
-            | Event::TracesExported
-            | Event::SpansSent { .. }
-            | Event::SpanDropped
-            | Event::OpenOrdersRead(_)
-            | Event::ConnectionsRead(_)
-            | Event::ConnectionOpened(_)
-            | Event::ConnectionAwaited { .. }
-            | Event::CanaryWoke { .. }
-            | Event::Draining { .. }
-            | Event::Drained { .. } => {}
+            Event::Lifecycle(LifecycleEvent::Started { .. }) => self.counts.send_modify(|counts| counts.started = true),
+            Event::Order(event) => self.observe_order(event),
+            _ => {}
         }
-    }
-}
-
-/// Whether an attempt was spent.
-fn is_failure(reason: RetryReason) -> bool {
-    match reason {
-        RetryReason::FulfillerFailed
-        | RetryReason::FulfillerTimeout
-        | RetryReason::FulfillerPanicked
-        | RetryReason::FulfillerAmbiguous
-        | RetryReason::UnknownOrder
-        | RetryReason::StoreRefused => true,
-        RetryReason::FulfillerUnavailable
-        | RetryReason::FulfillerInProgress
-        | RetryReason::Busy
-        | RetryReason::RowLocked
-        | RetryReason::LeaseLost
-        | RetryReason::HandedBack => false,
     }
 }
 
@@ -190,17 +148,18 @@ impl Ages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Subject;
+    use crate::domain::label::Label;
+    use crate::event::{AttemptRef, RetryReason};
 
-    const SUBJECT: Subject<'_> = Subject { order_id: None, correlation_id: None, attempt: 1, trace: None };
+    const ATTEMPT: AttemptRef<'_> = AttemptRef { order_id: None, correlation_id: None, number: 1, trace: None };
 
     fn fulfilled(milliseconds: u64) -> Event<'static> {
         let age = Some(Duration::from_millis(milliseconds));
-        Event::Fulfilled { subject: SUBJECT, took: Duration::ZERO, age, reference: None }
+        OrderEvent::Fulfilled { attempt: ATTEMPT, took: Duration::ZERO, age, reference: None }.into()
     }
 
     fn retried(reason: RetryReason) -> Event<'static> {
-        Event::Retried { subject: SUBJECT, reason, after: Duration::ZERO }
+        OrderEvent::Retried { attempt: ATTEMPT, reason, after: Duration::ZERO }.into()
     }
 
     #[test]
@@ -219,14 +178,14 @@ mod tests {
     #[test]
     fn retries_that_spent_no_attempt_are_not_counted() {
         let tally = Tally::default();
-        for reason in RetryReason::ALL {
+        for reason in RetryReason::all() {
             tally.observe(&retried(reason));
         }
         assert_eq!(tally.counts().retried, 6);
     }
 
     #[tokio::test]
-    async fn who_waits_for_orders_is_woken_by_the_last_one() {
+    async fn waiting_for_orders_ends_with_the_last_one() {
         let tally = Tally::default();
         tally.observe(&fulfilled(1));
         let waiting = tally.finished(2);
@@ -237,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_summary_says_what_became_of_every_order() {
+    fn the_summary_counts_every_order() {
         let tally = Tally::default();
         tally.submitted(4);
         tally.observe(&fulfilled(1200));
@@ -246,8 +205,8 @@ mod tests {
         assert_eq!(
             tally.summary(Duration::from_secs(4)),
             "orders         4\nfulfilled      2\nretried        1\ndead letters   0\norders/s       0.5\n\
-             order to fulfilment: median 1.21 s, 95 % within 1.81 s\n\
-             2 orders were still waiting; they are gone with the temporary folder"
+             order placed to fulfilled: median 1.21 s, 95 % within 1.81 s\n\
+             2 orders not finished, removed with the temporary folder"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Reads every input whole before anything is submitted.
+//! Reads every input to its end before the first order is submitted.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal};
@@ -8,18 +8,18 @@ use super::Arguments;
 use super::rejects::Rejects;
 use crate::cli::failure::Failure;
 use crate::cli::output;
-use crate::operations::import::{Columns, Entry, Format, IntakeError, Orders, Row};
+use crate::operations::import::{Columns, Entry, Format, ImportError, Orders, Row};
 
-/// All orders of one submission are held in memory until the last line is read.
+/// Bounds memory, which holds all orders of a submission until the last line is read.
 const MAX_ORDERS: usize = 1_000_000;
-/// Lines that are no orders and are shown; the others are only counted.
+/// Invalid lines that are shown; further ones are only counted.
 const SHOWN: usize = 10;
 
-/// What all inputs together hold.
+/// The lines of all inputs.
 #[derive(Debug, Default)]
 pub(super) struct Collected {
     pub(super) rows: Vec<Row>,
-    /// Lines that are no orders.
+    /// Number of invalid lines.
     pub(super) rejected: u64,
     /// The first of them, as `FILE:LINE: reason`.
     pub(super) first_rejections: Vec<String>,
@@ -28,7 +28,7 @@ pub(super) struct Collected {
 }
 
 impl Collected {
-    /// Where a row stands, as `FILE:LINE`.
+    /// The place of a row, as `FILE:LINE`.
     pub(super) fn place(&self, index: usize) -> String {
         let input = self.inputs.iter().rev().find(|(_, first)| *first <= index);
         let line = self.rows.get(index).map_or(0, |row| row.line);
@@ -44,7 +44,7 @@ pub(super) fn collect(arguments: &Arguments, columns: &Columns) -> Result<Collec
     };
     for path in &arguments.files {
         let name = if is_standard_input(path) { "standard input".to_owned() } else { path.display().to_string() };
-        let wrong = |error: IntakeError| Failure::Usage(format!("{name} {error}"));
+        let wrong = |error: ImportError| Failure::Usage(format!("{name} {error}"));
         let format = format_of(path, arguments.format)?;
         let orders = Orders::read(open(path)?, format, columns).map_err(wrong)?;
         if let Some(rejects) = &mut rejects {
@@ -66,7 +66,7 @@ pub(super) fn collect(arguments: &Arguments, columns: &Columns) -> Result<Collec
             }
             if collected.rows.len() > MAX_ORDERS {
                 return Err(Failure::Usage(format!(
-                    "more than {MAX_ORDERS} orders, which is the most for one submission: nothing was submitted; split the input"
+                    "more than {MAX_ORDERS} orders, the limit of one submission; nothing was submitted. Split the input."
                 )));
             }
         }
@@ -102,7 +102,7 @@ fn format_of(path: &Path, chosen: Option<Format>) -> Result<Format, Failure> {
         Some("csv") => Ok(Format::Csv),
         Some("jsonl" | "ndjson") => Ok(Format::Jsonl),
         _ => Err(Failure::Usage(format!(
-            "{}: the name does not tell how it is written; add --format csv or --format jsonl",
+            "{}: the name does not show the format; add --format csv or --format jsonl",
             path.display()
         ))),
     }

@@ -1,7 +1,7 @@
-//! The file of `--rejects`: lines that are no orders, as they were, with the reason.
+//! The file of `--rejects`: invalid lines, unchanged, with the reason.
 //!
-//! CSV keeps its line of column names and gets a last column `reason`, so that the file can be corrected and submitted
-//! as it is. Lines of JSON become objects with `line`, `reason` and `text`.
+//! CSV keeps its line of column names and gets a last column `reason`, so the file can be corrected and submitted again.
+//! Lines of JSON become objects with `line`, `reason` and `text`.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -13,13 +13,13 @@ use crate::operations::import::Rejection;
 pub(super) struct Rejects {
     path: PathBuf,
     file: BufWriter<File>,
-    /// The CSV column names written last: inputs of the same shape share them.
+    /// The CSV column names written last. Inputs with the same names share them.
     header: Option<Vec<u8>>,
     is_csv: bool,
 }
 
 impl Rejects {
-    /// Makes the file, or empties it; never one of the `inputs`.
+    /// Creates or empties the file. An error if it is one of the `inputs`.
     pub(super) fn create(path: &Path, inputs: &[PathBuf]) -> Result<Self, Failure> {
         let same = |input: &PathBuf| matches!((input.canonicalize(), path.canonicalize()), (Ok(a), Ok(b)) if a == b);
         if inputs.iter().any(same) {
@@ -29,7 +29,7 @@ impl Rejects {
         Ok(Self { path: path.to_owned(), file: BufWriter::new(file), header: None, is_csv: false })
     }
 
-    /// An input begins; `header` holds its column names if it is CSV.
+    /// Begins an input; `header` holds its column names if it is CSV.
     pub(super) fn begin(&mut self, header: Option<&[u8]>) -> Result<(), Failure> {
         self.is_csv = header.is_some();
         match header {

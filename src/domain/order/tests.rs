@@ -112,3 +112,17 @@ fn times_are_iso_8601_with_microseconds_and_without_a_zone() {
     assert_eq!(iso_8601(-1).as_deref(), Some("1969-12-31T23:59:59.999999"));
     assert_eq!(iso_8601(i64::MAX), None);
 }
+
+#[test]
+fn an_attempt_is_spent_if_it_began_and_did_not_end() {
+    let spent = |state: &str, last: Option<(&str, u32)>| {
+        attempts_spent(&State::from(state), last.map(|(state, attempt)| (State::from(state), attempt)))
+    };
+    assert_eq!(spent("processing", Some(("processing", 3))), 3);
+    assert_eq!(spent("pending", Some(("pending", 3))), 2, "perhaps handed back");
+    assert_eq!(spent("pending", Some(("pending", 0))), 0, "redriven");
+    assert_eq!(spent("pending", Some(("processing", 3))), 0, "put back by a person");
+    assert_eq!(spent("pending", Some(("failed", 5))), 0, "put back by a person, or redriven without a timeline");
+    assert_eq!(spent("processing", Some(("pending", 2))), 0, "begun without a timeline");
+    assert_eq!(spent("pending", None), 0);
+}

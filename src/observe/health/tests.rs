@@ -1,21 +1,27 @@
+use super::dependency::MAX_ERROR;
 use super::*;
+use crate::event::CallId;
 
 fn started() -> Health {
     let health = Health::default();
-    health.observe(&Event::Started { worker: "w", concurrency: 8 });
+    health.observe(&LifecycleEvent::Started { worker: "w", concurrency: 8 }.into());
     health
 }
 
 fn ready() -> Health {
     let health = started();
-    for dependency in Dependency::ALL {
-        health.observe(&Event::DependencyUp(dependency));
+    for dependency in Dependency::all() {
+        health.observe(&DependencyEvent::Up(dependency).into());
     }
     health
 }
 
 fn down(error: &str) -> Event<'_> {
-    Event::DependencyDown { dependency: Dependency::Queue, error, retry_in: Duration::from_millis(100) }
+    Event::Dependency(DependencyEvent::Down {
+        dependency: Dependency::Queue,
+        error,
+        retry_in: Duration::from_millis(100),
+    })
 }
 
 fn long_after() -> Instant {
@@ -32,17 +38,17 @@ fn before_the_start_it_is_live_however_long_that_takes() {
 }
 
 #[test]
-fn a_loop_that_never_goes_round_is_found_after_the_limit() {
+fn a_loop_that_never_completes_a_pass_is_found_after_the_limit() {
     let health = started();
     assert!(health.liveness_at(Instant::now() + SILENCE_LIMIT - Duration::from_secs(1)).live);
     assert!(!health.liveness_at(long_after()).live);
 }
 
 #[test]
-fn a_beat_starts_the_limit_again() {
+fn a_heartbeat_starts_the_limit_again() {
     let health = started();
     let now = long_after();
-    Loop::ALL.into_iter().for_each(|each| health.beat(each, now));
+    Loop::all().for_each(|each| health.heartbeat(each, now));
     assert!(health.liveness_at(now).live);
 }
 
@@ -50,8 +56,8 @@ fn a_beat_starts_the_limit_again() {
 fn one_silent_loop_is_enough_and_is_named() {
     let health = started();
     let now = long_after();
-    health.beat(Loop::Worker, now);
-    health.beat(Loop::Completer, now);
+    health.heartbeat(Loop::Worker, now);
+    health.heartbeat(Loop::Completer, now);
     let Liveness { live, checks } = health.liveness_at(now);
     assert!(!live);
     assert_eq!(failures(&checks), "lease_keeper: silent for 61 s, limit 60 s");
@@ -67,7 +73,7 @@ fn a_dependency_that_is_down_does_not_make_it_less_live() {
 #[test]
 fn while_draining_the_worker_loop_may_rest_and_the_completer_may_not() {
     let health = ready();
-    health.observe(&Event::Draining { in_flight: 3 });
+    health.observe(&LifecycleEvent::Draining { in_flight: 3 }.into());
     let Liveness { checks, .. } = health.liveness_at(long_after());
     let silent: Vec<&str> = checks.iter().filter(|check| !check.ok).map(|check| check.name).collect();
     assert_eq!(silent, ["completer", "lease_keeper"]);
@@ -76,7 +82,7 @@ fn while_draining_the_worker_loop_may_rest_and_the_completer_may_not() {
 #[test]
 fn when_drained_no_loop_is_expected_any_more() {
     let health = ready();
-    health.observe(&Event::Drained { left: 0 });
+    health.observe(&LifecycleEvent::Drained { left: 0 }.into());
     assert!(health.liveness_at(long_after()).live);
 }
 
@@ -84,9 +90,9 @@ fn when_drained_no_loop_is_expected_any_more() {
 fn it_is_ready_once_started_and_every_dependency_is_up() {
     let health = Health::default();
     assert_eq!(failed(&health.ready()), ["started", "queue", "store", "fulfiller", "accepts_work"]);
-    health.observe(&Event::Started { worker: "w", concurrency: 8 });
+    health.observe(&LifecycleEvent::Started { worker: "w", concurrency: 8 }.into());
     assert_eq!(failed(&health.ready()), ["queue", "store", "fulfiller"]);
-    Dependency::ALL.into_iter().for_each(|dependency| health.observe(&Event::DependencyUp(dependency)));
+    Dependency::all().for_each(|dependency| health.observe(&DependencyEvent::Up(dependency).into()));
     assert!(health.ready().ready);
 }
 
@@ -97,7 +103,7 @@ fn a_dependency_that_is_down_shows_its_error_until_it_is_up() {
     let readiness = health.ready();
     assert_eq!(failed(&readiness), ["queue"]);
     assert!(readiness.checks.iter().any(|check| check.detail == "down for 0 s: connection refused"), "{readiness:?}");
-    health.observe(&Event::DependencyUp(Dependency::Queue));
+    health.observe(&DependencyEvent::Up(Dependency::Queue).into());
     assert!(health.ready().ready);
 }
 
@@ -122,7 +128,7 @@ fn an_endless_error_is_cut() {
 #[test]
 fn a_draining_worker_is_not_ready() {
     let health = ready();
-    health.observe(&Event::Draining { in_flight: 0 });
+    health.observe(&LifecycleEvent::Draining { in_flight: 0 }.into());
     assert_eq!(failed(&health.ready()), ["accepts_work"]);
 }
 
@@ -135,10 +141,9 @@ fn a_wedged_worker_is_not_ready() {
 fn call(health: &Health, to: Dependency, took: Duration) {
     let call = CallId::fresh();
     let began = Instant::now();
-    health.seen(to, |seen| {
-        seen.times.begin(call, began);
-        seen.times.end(call, began + took);
-    });
+    let times = &mut health.dependency(to).times;
+    times.begin(call, began);
+    times.end(call, began + took);
 }
 
 fn detail(readiness: &Readiness, name: &str) -> String {
@@ -166,7 +171,7 @@ fn a_backend_that_takes_a_third_of_a_lease_to_answer_is_too_slow_to_be_ready() {
 fn a_call_that_hangs_without_an_error_shows_before_it_fails() {
     let health = ready();
     let call = CallId::fresh();
-    health.observe(&Event::CallBegan { call, to: Dependency::Store });
+    health.observe(&DependencyEvent::CallBegan { call, to: Dependency::Store }.into());
     let later = health.readiness_at(Instant::now() + Duration::from_secs(7));
     assert_eq!(failed(&later), ["store"]);
     let detail = detail(&later, "store");
@@ -174,7 +179,7 @@ fn a_call_that_hangs_without_an_error_shows_before_it_fails() {
     let calls = later.checks.iter().find(|check| check.name == "store").unwrap().calls.unwrap();
     assert_eq!((calls.under_way, calls.slow_from_ms), (1, 5_000));
     assert!(health.live().is_ok());
-    health.observe(&Event::CallOver { call, to: Dependency::Store });
+    health.observe(&DependencyEvent::CallOver { call, to: Dependency::Store }.into());
     assert!(health.ready().ready);
 }
 
@@ -190,7 +195,7 @@ fn a_slow_fulfiller_is_told_and_left_to_its_circuit_breaker() {
 fn what_is_slow_follows_lease_and_call_timeout() {
     let health = Health::default().expecting(Duration::from_secs(3), Duration::from_secs(60));
     for to in [Dependency::Store, Dependency::Fulfiller] {
-        health.observe(&Event::DependencyUp(to));
+        health.observe(&DependencyEvent::Up(to).into());
         call(&health, to, Duration::from_millis(1_100));
     }
     let readiness = health.ready();

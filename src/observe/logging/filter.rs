@@ -1,9 +1,10 @@
 //! What is logged, changeable while the process runs.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio_util::task::AbortOnDropHandle;
 use tracing_subscriber::{EnvFilter, Registry, reload};
 
@@ -48,11 +49,11 @@ pub struct Log(Arc<Inner>);
 struct Inner {
     handle: reload::Handle<EnvFilter, Registry>,
     messages: LogMessages,
-    state: Mutex<State>,
+    state: Mutex<FilterState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct FilterState {
     /// Holds unless there is another one for a time.
     lasting: Filter,
     temporary: Option<Temporary>,
@@ -90,7 +91,11 @@ impl fmt::Display for InForce {
 
 impl Log {
     pub(super) fn new(handle: reload::Handle<EnvFilter, Registry>, messages: LogMessages, lasting: Filter) -> Self {
-        Self(Arc::new(Inner { handle, messages, state: Mutex::new(State { lasting, temporary: None, changes: 0 }) }))
+        Self(Arc::new(Inner {
+            handle,
+            messages,
+            state: Mutex::new(FilterState { lasting, temporary: None, changes: 0 }),
+        }))
     }
 
     /// Lines written so far, by level.
@@ -100,7 +105,7 @@ impl Log {
 
     /// What is logged now.
     pub fn in_force(&self) -> InForce {
-        self.lock().in_force()
+        self.0.state.lock().in_force()
     }
 
     /// Logs what `filter` says from now on, until it is changed again, or for `limit` and then what was to last before.
@@ -113,7 +118,7 @@ impl Log {
     /// With a `limit`, outside of a Tokio runtime.
     pub fn change(&self, filter: Filter, limit: Option<Duration>) -> Result<(), LoggingError> {
         let parsed = filter.parse()?;
-        let mut state = self.lock();
+        let mut state = self.0.state.lock();
         self.put(parsed, &state.in_force().filter, &filter)?;
         state.changes += 1;
         match limit {
@@ -136,7 +141,7 @@ impl Log {
 
     /// Ends what a change brought for a time, unless there was another change since.
     fn revert(&self, change: u64) {
-        let mut state = self.lock();
+        let mut state = self.0.state.lock();
         if state.changes != change {
             return;
         }
@@ -148,29 +153,25 @@ impl Log {
         }
     }
 
-    /// Says so where the old filter lets it through, else where the new one does.
+    /// Logs the change under the old filter if that lets it through, else under the new one.
     fn put(&self, parsed: EnvFilter, from: &Filter, to: &Filter) -> Result<(), LoggingError> {
-        let tell = || {
+        let report = || {
             let (from, to, by) = (from.text.as_str(), to.text.as_str(), to.origin.as_str());
             tracing::info!(from, to, by, "log filter changed");
         };
-        let told = tracing::enabled!(tracing::Level::INFO);
-        if told {
-            tell();
+        let was_logged = tracing::enabled!(tracing::Level::INFO);
+        if was_logged {
+            report();
         }
         self.0.handle.reload(parsed).map_err(|_| LoggingError::Ended)?;
-        if !told {
-            tell();
+        if !was_logged {
+            report();
         }
         Ok(())
     }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-impl State {
+impl FilterState {
     fn in_force(&self) -> InForce {
         match &self.temporary {
             None => InForce { filter: self.lasting.clone(), then: None },

@@ -1,7 +1,8 @@
 //! A limit on lines of one kind: a storm of failures must not become a storm of writes that slows the work down.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// Admits so many lines in a window of time and counts the rest.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ impl RateLimit {
 
     /// Whether a line may be written at `now`.
     pub(super) fn admit(&self, now: Instant) -> bool {
-        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut window = self.window.lock();
         if window.is_over(now, self.per) {
             window.since = Some(now);
             window.admitted = 0;
@@ -41,7 +42,7 @@ impl RateLimit {
 
     /// How many lines were held back, once their window is over and they were not told yet.
     pub(super) fn held_back(&self, now: Instant) -> Option<u64> {
-        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut window = self.window.lock();
         if window.held_back == 0 || !window.is_over(now, self.per) {
             return None;
         }

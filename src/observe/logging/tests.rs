@@ -5,9 +5,12 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::*;
+use crate::domain::dead_letter::DeadReason;
 use crate::domain::order::OrderId;
-use crate::event::{Dependency, Event, Lease, Observer, RetryReason, Stage, Subject};
-use crate::port::store::DeadReason;
+use crate::event::{
+    AttemptRef, Dependency, DependencyEvent, Event, Lease, LifecycleEvent, Observer, OrderEvent, ReconcilerEvent,
+    RetryReason, RowStage,
+};
 
 /// Keeps what is written.
 #[derive(Clone, Default)]
@@ -37,15 +40,19 @@ fn json(filter: &str, log: impl FnOnce()) -> Vec<Value> {
     lines(LogFormat::Json, filter, log).iter().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-const SUBJECT: Subject<'_> =
-    Subject { order_id: Some(OrderId(42)), correlation_id: Some("checkout-7"), attempt: 3, trace: None };
+const ATTEMPT: AttemptRef<'_> =
+    AttemptRef { order_id: Some(OrderId(42)), correlation_id: Some("checkout-7"), number: 3, trace: None };
 
 fn attempt_failed() -> Event<'static> {
-    Event::AttemptFailed { subject: SUBJECT, took: Duration::from_millis(250), error: "no stock" }
+    Event::Order(OrderEvent::AttemptFailed { attempt: ATTEMPT, took: Duration::from_millis(250), error: "no stock" })
 }
 
 fn down(error: &str) -> Event<'_> {
-    Event::DependencyDown { dependency: Dependency::Queue, error, retry_in: Duration::from_millis(100) }
+    Event::Dependency(DependencyEvent::Down {
+        dependency: Dependency::Queue,
+        error,
+        retry_in: Duration::from_millis(100),
+    })
 }
 
 #[test]
@@ -64,8 +71,9 @@ fn a_failed_attempt_is_a_warning_with_order_correlation_id_and_attempt() {
 
 #[test]
 fn a_dead_letter_without_an_order_is_told_without_one() {
-    let subject = Subject { order_id: None, correlation_id: None, attempt: 1, trace: None };
-    let event = Event::DeadLettered { subject, reason: DeadReason::InvalidMessage, detail: "not JSON" };
+    let attempt = AttemptRef { order_id: None, correlation_id: None, number: 1, trace: None };
+    let event =
+        Event::Order(OrderEvent::DeadLettered { attempt, reason: DeadReason::InvalidMessage, detail: "not JSON" });
     let lines = json("info", || EventLog::new("shop").observe(&event));
     let [line] = lines.as_slice() else { panic!("{lines:?}") };
     assert_eq!((&line["level"], &line["reason"]), (&Value::from("WARN"), &Value::from("invalid_message")));
@@ -75,13 +83,13 @@ fn a_dead_letter_without_an_order_is_told_without_one() {
 #[test]
 fn what_happens_to_every_order_is_told_at_debug_only() {
     let events = [
-        Event::AttemptStarted { subject: SUBJECT, takeover: true, waited: None },
-        Event::Fulfilled { subject: SUBJECT, took: Duration::ZERO, age: None, reference: Some("r") },
-        Event::Retried { subject: SUBJECT, reason: RetryReason::Busy, after: Duration::ZERO },
-        Event::AlreadyFinal { subject: SUBJECT },
-        Event::Skipped { subject: SUBJECT, status: "cancelled" },
-        Event::Superseded { subject: SUBJECT },
-        Event::LeaseLost { subject: SUBJECT, lease: Lease::Row },
+        Event::Order(OrderEvent::AttemptStarted { attempt: ATTEMPT, takeover: true, waited: None }),
+        Event::Order(OrderEvent::Fulfilled { attempt: ATTEMPT, took: Duration::ZERO, age: None, reference: Some("r") }),
+        Event::Order(OrderEvent::Retried { attempt: ATTEMPT, reason: RetryReason::Busy, after: Duration::ZERO }),
+        Event::Order(OrderEvent::AlreadyFinal { attempt: ATTEMPT }),
+        Event::Order(OrderEvent::Skipped { attempt: ATTEMPT, status: "cancelled" }),
+        Event::Order(OrderEvent::Superseded { attempt: ATTEMPT }),
+        Event::Order(OrderEvent::LeaseLost { attempt: ATTEMPT, lease: Lease::Row }),
     ];
     let tell_all = || events.iter().for_each(|event| EventLog::new("shop").observe(event));
     assert_eq!(json("info", tell_all).len(), 0);
@@ -94,11 +102,11 @@ fn what_happens_to_every_order_is_told_at_debug_only() {
 fn a_dependency_is_told_when_it_goes_down_and_when_it_is_back() {
     let lines = json("info", || {
         let log = EventLog::new("shop");
-        log.observe(&Event::DependencyUp(Dependency::Queue));
-        log.observe(&Event::DependencyUp(Dependency::Queue));
+        log.observe(&DependencyEvent::Up(Dependency::Queue).into());
+        log.observe(&DependencyEvent::Up(Dependency::Queue).into());
         log.observe(&down("refused"));
         log.observe(&down("refused"));
-        log.observe(&Event::DependencyUp(Dependency::Queue));
+        log.observe(&DependencyEvent::Up(Dependency::Queue).into());
     });
     let told: Vec<&str> = lines.iter().map(|line| line["level"].as_str().unwrap()).collect();
     assert_eq!(told, ["INFO", "WARN", "INFO"]);
@@ -110,7 +118,10 @@ fn a_row_that_stays_locked_does_not_fill_the_log() {
     let lines = json("info", || {
         let log = EventLog::new("shop");
         for _ in 0..50 {
-            log.observe(&Event::RowsLocked { stage: Stage::Conclude, order_ids: &[OrderId(42), OrderId(43)] });
+            log.observe(
+                &DependencyEvent::RowsLocked { stage: RowStage::Conclude, order_ids: &[OrderId(42), OrderId(43)] }
+                    .into(),
+            );
         }
     });
     let [line] = lines.as_slice() else { panic!("{lines:?}") };
@@ -124,7 +135,7 @@ fn a_dependency_that_comes_and_goes_with_every_call_does_not_fill_the_log() {
         let log = EventLog::new("shop");
         for _ in 0..1_000 {
             log.observe(&down("refused"));
-            log.observe(&Event::DependencyUp(Dependency::Queue));
+            log.observe(&DependencyEvent::Up(Dependency::Queue).into());
         }
     });
     assert!(lines.len() <= 4, "{} lines", lines.len());
@@ -135,7 +146,9 @@ fn the_two_dependencies_are_told_apart() {
     let lines = json("info", || {
         let log = EventLog::new("shop");
         log.observe(&down("refused"));
-        log.observe(&Event::DependencyDown { dependency: Dependency::Store, error: "x", retry_in: Duration::ZERO });
+        log.observe(
+            &DependencyEvent::Down { dependency: Dependency::Store, error: "x", retry_in: Duration::ZERO }.into(),
+        );
     });
     assert_eq!(lines.len(), 2);
 }
@@ -156,9 +169,9 @@ fn a_storm_of_failures_is_cut_to_so_many_lines_a_second() {
 fn start_and_drain_are_told() {
     let lines = json("info", || {
         let log = EventLog::new("shop");
-        log.observe(&Event::Started { worker: "cafe", concurrency: 8 });
-        log.observe(&Event::Draining { in_flight: 2 });
-        log.observe(&Event::Drained { left: 0 });
+        log.observe(&LifecycleEvent::Started { worker: "cafe", concurrency: 8 }.into());
+        log.observe(&LifecycleEvent::Draining { in_flight: 2 }.into());
+        log.observe(&LifecycleEvent::Drained { left: 0 }.into());
     });
     assert_eq!(lines.len(), 3);
     assert_eq!((&lines[0]["service"], &lines[0]["worker"]), (&Value::from("shop"), &Value::from("cafe")));
@@ -167,8 +180,9 @@ fn start_and_drain_are_told() {
 #[test]
 fn a_value_from_outside_can_not_start_a_line_of_its_own() {
     let lines = lines(LogFormat::Text, "info", || {
-        let subject = Subject { correlation_id: Some("x\n2026-01-01 INFO forged\u{1b}[2J"), ..SUBJECT };
-        EventLog::new("shop").observe(&Event::AttemptFailed { subject, took: Duration::ZERO, error: "a\nb" });
+        let attempt = AttemptRef { correlation_id: Some("x\n2026-01-01 INFO forged\u{1b}[2J"), ..ATTEMPT };
+        EventLog::new("shop")
+            .observe(&OrderEvent::AttemptFailed { attempt, took: Duration::ZERO, error: "a\nb" }.into());
     });
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(!lines[0].contains('\u{1b}'), "{lines:?}");
@@ -186,7 +200,7 @@ fn orders_left_alone_are_told_when_their_number_changes() {
     let lines = json("info", || {
         let log = EventLog::new("shop");
         for orders in [0, 2, 2, 3, 3, 0, 0, 3] {
-            log.observe(&Event::LeftAlone { orders, max_age: Duration::from_secs(60) });
+            log.observe(&ReconcilerEvent::StaleOrders { orders, max_age: Duration::from_secs(60) }.into());
         }
     });
     let told: Vec<u64> = lines.iter().filter_map(|line| line["orders"].as_u64()).collect();

@@ -30,7 +30,7 @@ const STATISTICS: [(Description, Read); 6] = [
     (bytes("jemalloc_allocated", "Memory that the program has allocated and not freed"), stats::allocated::read),
     (bytes("jemalloc_active", "Memory in pages that hold at least one allocation"), stats::active::read),
     (bytes("jemalloc_metadata", "Memory that the allocator needs for itself"), stats::metadata::read),
-    (bytes("jemalloc_resident", "Physical memory that the allocator holds, at most"), stats::resident::read),
+    (bytes("jemalloc_resident", "Physical memory that the allocator holds, as an upper bound"), stats::resident::read),
     (bytes("jemalloc_mapped", "Address space in extents that the allocator uses"), stats::mapped::read),
     (
         bytes("jemalloc_retained", "Address space that the allocator keeps for later without memory behind it"),

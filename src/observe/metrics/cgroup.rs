@@ -1,10 +1,9 @@
-//! What the control group that the process runs in, which is how a container is limited, allows and has taken.
+//! Reads the limits and usage of the process's control group, by which a container is limited. Version 2 only.
 
 use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
@@ -34,143 +33,75 @@ const CPU_PERIODS_THROTTLED: Description = Description {
     unit: None,
 };
 
-/// Above this, version 1 means no limit: it rounds the largest number down to whole pages.
-const UNLIMITED: u64 = 1 << 62;
-
-/// Where the kernel shows a control group.
+/// A control group of version 2, shown by the kernel in this folder.
 #[derive(Debug, Clone)]
-pub struct Cgroup(Place);
+pub struct Cgroup(PathBuf);
 
-#[derive(Debug, Clone)]
-enum Place {
-    /// Version 2: all of it in one folder.
-    Unified(PathBuf),
-    /// Version 1: a folder for each controller.
-    Split { memory: PathBuf, cpu: PathBuf },
-}
+/// A value of a control group: `None` where it has no such file or no limit. An error is a value that exists and can't be
+/// read.
+type Reading<T> = io::Result<Option<T>>;
 
 impl Cgroup {
-    /// The one that this process is in now. Where there is none, or it is hidden, nothing can be read of it.
+    /// The group of this process. Nothing can be read of it where there is none or it is hidden.
     pub fn own() -> Self {
-        let root = Path::new("/sys/fs/cgroup");
-        Self::find(root, &memberships())
+        let memberships = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        Self::find(Path::new("/sys/fs/cgroup"), &memberships)
     }
 
-    /// One of version 2 that is shown in `folder`.
+    /// The group in `folder`.
     pub fn at(folder: impl Into<PathBuf>) -> Self {
-        Self(Place::Unified(folder.into()))
+        Self(folder.into())
     }
 
-    /// `memberships` say in which group of each hierarchy we are: controllers, none for version 2, and path.
-    fn find(root: &Path, memberships: &[(Vec<String>, String)]) -> Self {
-        let below = |hierarchy: PathBuf, is_meant: &dyn Fn(&[String]) -> bool| {
-            let path = memberships.iter().find(|(controllers, _)| is_meant(controllers)).map(|(_, path)| path.as_str());
-            let folder = hierarchy.join(path.unwrap_or_default().trim_start_matches('/'));
-            // In a container without a namespace for them, the path is the host's, and the root is what we are in.
-            if folder.is_dir() { folder } else { hierarchy }
-        };
-        if root.join("cgroup.controllers").exists() {
-            return Self::at(below(root.to_owned(), &|controllers| controllers.is_empty()));
-        }
-        let split = |name: &str| below(root.join(name), &|controllers| controllers.iter().any(|each| each == name));
-        Self(Place::Split { memory: split("memory"), cpu: split("cpu") })
+    /// `memberships` is text as in `/proc/self/cgroup`, whose line for version 2 begins with `0::`.
+    fn find(root: &Path, memberships: &str) -> Self {
+        let path = memberships.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
+        let folder = root.join(path);
+        // In a container without a namespace for groups, the path is the host's, and the root is our own group.
+        Self(if folder.is_dir() { folder } else { root.to_owned() })
     }
 
+    /// In bytes.
     fn memory_limit(&self) -> Reading<u64> {
-        match &self.0 {
-            Place::Unified(folder) => limit(&folder.join("memory.max")),
-            Place::Split { memory, .. } => {
-                Ok(number(&memory.join("memory.limit_in_bytes"))?.filter(|limit| *limit < UNLIMITED))
-            }
-        }
+        self.text("memory.max")?.as_deref().map_or(Ok(None), number)
     }
 
+    /// In bytes.
     fn memory_usage(&self) -> Reading<u64> {
-        match &self.0 {
-            Place::Unified(folder) => number(&folder.join("memory.current")),
-            Place::Split { memory, .. } => number(&memory.join("memory.usage_in_bytes")),
-        }
+        self.text("memory.current")?.as_deref().map_or(Ok(None), number)
     }
 
     /// In cores' worth of time.
     fn cpu_limit(&self) -> Reading<f64> {
-        let (quota, period) = match &self.0 {
-            Place::Unified(folder) => {
-                let Some(text) = text(&folder.join("cpu.max"))? else { return Ok(None) };
-                let (quota, period) = text.trim().split_once(' ').ok_or_else(|| unreadable(&text))?;
-                (parsed_limit(quota)?, Some(parsed(period)?))
-            }
-            Place::Split { cpu, .. } => {
-                let quota: Option<i64> = number(&cpu.join("cpu.cfs_quota_us"))?;
-                // -1 is no limit.
-                (quota.and_then(|quota| u64::try_from(quota).ok()), number(&cpu.join("cpu.cfs_period_us"))?)
-            }
-        };
-        let cores = |(quota, period): (u64, u64)| (period > 0).then(|| quota as f64 / period as f64);
-        Ok(quota.zip(period).and_then(cores))
+        let Some(text) = self.text("cpu.max")? else { return Ok(None) };
+        let (quota, period) = text.trim().split_once(' ').ok_or(io::ErrorKind::InvalidData)?;
+        let limit = number(quota)?.zip(number(period)?).filter(|(_, period)| *period > 0);
+        Ok(limit.map(|(quota, period)| quota as f64 / period as f64))
     }
 
-    /// For how many seconds it was stopped, and how often.
+    /// For how many seconds it was stopped, and in how many periods.
     fn cpu_throttled(&self) -> Reading<(f64, u64)> {
-        let (folder, time, per_second) = match &self.0 {
-            Place::Unified(folder) => (folder, "throttled_usec", 1e6),
-            Place::Split { cpu, .. } => (cpu, "throttled_time", 1e9),
-        };
-        let Some(text) = text(&folder.join("cpu.stat"))? else { return Ok(None) };
-        // The root group and one whose CPU time nobody limits have no such lines.
-        let value = |key: &str| -> Reading<u64> {
-            text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')).map(parsed).transpose()
-        };
-        Ok(value(time)?.zip(value("nr_throttled")?).map(|(time, times)| (time as f64 / per_second, times)))
+        let Some(text) = self.text("cpu.stat")? else { return Ok(None) };
+        // The root group and a group without a limit have no such lines.
+        let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).map_or(Ok(None), number);
+        let throttled = value("throttled_usec ")?.zip(value("nr_throttled ")?);
+        Ok(throttled.map(|(micros, periods)| (micros as f64 / 1e6, periods)))
+    }
+
+    fn text(&self, file: &str) -> Reading<String> {
+        match fs::read_to_string(self.0.join(file)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            read => read.map(Some),
+        }
     }
 }
 
-/// What a control group tells; nothing where it has no such file or no limit. An error is a value that is there and can't be
-/// read.
-type Reading<T> = io::Result<Option<T>>;
-
-fn text(file: &Path) -> Reading<String> {
-    match fs::read_to_string(file) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+/// `None` for `max`, which is no limit.
+fn number(text: &str) -> Reading<u64> {
+    match text.trim() {
+        "max" => Ok(None),
+        digits => digits.parse().map(Some).map_err(|_| io::ErrorKind::InvalidData.into()),
     }
-}
-
-/// The number that a file consists of.
-fn number<T: FromStr>(file: &Path) -> Reading<T> {
-    text(file)?.as_deref().map(parsed).transpose()
-}
-
-/// The same of a file that may say that there is no limit.
-fn limit(file: &Path) -> Reading<u64> {
-    Ok(text(file)?.as_deref().map(parsed_limit).transpose()?.flatten())
-}
-
-fn parsed_limit(text: &str) -> Reading<u64> {
-    if text.trim() == "max" { Ok(None) } else { parsed(text).map(Some) }
-}
-
-fn parsed<T: FromStr>(text: &str) -> io::Result<T> {
-    text.trim().parse().map_err(|_| unreadable(text))
-}
-
-fn unreadable(text: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("{text:?} is no number"))
-}
-
-/// As `/proc/self/cgroup` tells.
-#[cfg(target_os = "linux")]
-fn memberships() -> Vec<(Vec<String>, String)> {
-    let Ok(groups) = procfs::process::Process::myself().and_then(|process| process.cgroups()) else {
-        return Vec::new();
-    };
-    groups.into_iter().map(|group| (group.controllers, group.pathname)).collect()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn memberships() -> Vec<(Vec<String>, String)> {
-    Vec::new()
 }
 
 /// Shows a control group.
@@ -181,7 +112,7 @@ pub(super) struct CgroupCollector {
 }
 
 impl CgroupCollector {
-    /// What can't be read is left out, and counted as one of `errors`; what is not there is left out.
+    /// Leaves out a value that is missing or unreadable, and counts an unreadable one in `errors`.
     pub(super) fn new(cgroup: Cgroup, errors: Errors) -> Self {
         Self { cgroup, errors }
     }
@@ -238,33 +169,23 @@ mod tests {
         reading.unwrap()
     }
 
-    fn member(controllers: &[&str], path: &str) -> (Vec<String>, String) {
-        (controllers.iter().map(|each| (*each).to_owned()).collect(), path.to_owned())
-    }
-
     #[test]
-    fn version_2_is_read_in_the_group_that_the_process_is_in() {
+    fn the_group_that_the_process_is_in_is_read() {
         let root = folder(&[
-            ("cgroup.controllers", "cpu memory\n"),
             ("shop/memory.max", "268435456\n"),
             ("shop/memory.current", "1048576\n"),
             ("shop/cpu.max", "150000 100000\n"),
             ("shop/cpu.stat", "usage_usec 9\nnr_periods 8\nnr_throttled 3\nthrottled_usec 2500000\n"),
         ]);
-        let group = Cgroup::find(root.path(), &[member(&[], "/shop")]);
+        let group = Cgroup::find(root.path(), "1:memory:/other\n0::/shop\n");
         assert_eq!((read(group.memory_limit()), read(group.memory_usage())), (Some(268_435_456), Some(1_048_576)));
         assert_eq!((read(group.cpu_limit()), read(group.cpu_throttled())), (Some(1.5), Some((2.5, 3))));
     }
 
     #[test]
     fn what_has_no_limit_or_is_not_there_is_left_out() {
-        let root = folder(&[
-            ("cgroup.controllers", ""),
-            ("memory.max", "max\n"),
-            ("cpu.max", "max 100000\n"),
-            ("cpu.stat", "usage_usec 9\n"),
-        ]);
-        let group = Cgroup::find(root.path(), &[]);
+        let root = folder(&[("memory.max", "max\n"), ("cpu.max", "max 100000\n"), ("cpu.stat", "usage_usec 9\n")]);
+        let group = Cgroup::at(root.path());
         assert_eq!((read(group.memory_limit()), read(group.memory_usage())), (None, None));
         assert_eq!((read(group.cpu_limit()), read(group.cpu_throttled())), (None, None));
     }
@@ -293,26 +214,8 @@ mod tests {
 
     #[test]
     fn a_path_that_only_the_host_knows_leads_to_the_root() {
-        let root = folder(&[("cgroup.controllers", ""), ("memory.max", "4096\n")]);
-        let group = Cgroup::find(root.path(), &[member(&[], "/docker/cafe")]);
+        let root = folder(&[("memory.max", "4096\n")]);
+        let group = Cgroup::find(root.path(), "0::/docker/cafe\n");
         assert_eq!(read(group.memory_limit()), Some(4_096));
-    }
-
-    #[test]
-    fn version_1_has_a_folder_for_each_controller() {
-        let files = [
-            ("memory/shop/memory.limit_in_bytes", "268435456\n"),
-            ("memory/shop/memory.usage_in_bytes", "1048576\n"),
-            ("cpu/cpu.cfs_quota_us", "50000\n"),
-            ("cpu/cpu.cfs_period_us", "100000\n"),
-            ("cpu/cpu.stat", "nr_periods 8\nnr_throttled 3\nthrottled_time 2500000000\n"),
-        ];
-        let root = folder(&files);
-        let group = Cgroup::find(root.path(), &[member(&["memory"], "/shop"), member(&["cpu", "cpuacct"], "/")]);
-        assert_eq!((read(group.memory_limit()), read(group.memory_usage())), (Some(268_435_456), Some(1_048_576)));
-        assert_eq!((read(group.cpu_limit()), read(group.cpu_throttled())), (Some(0.5), Some((2.5, 3))));
-        fs::write(root.path().join("memory/shop/memory.limit_in_bytes"), "9223372036854771712\n").unwrap();
-        fs::write(root.path().join("cpu/cpu.cfs_quota_us"), "-1\n").unwrap();
-        assert_eq!((read(group.memory_limit()), read(group.cpu_limit())), (None, None));
     }
 }

@@ -1,17 +1,20 @@
 //! What `/metrics` says of itself.
 
+use enum_map::Enum;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use strum::IntoStaticStr;
 
-use super::instruments::{Count, plain, seconds};
 use super::labelled::Labelled;
+use super::registering::{Count, plain, seconds};
 
 /// Scrapes are answered from memory: from one that nothing disturbs to one that gets no processor.
 const SCRAPE_SECONDS: [f64; 11] = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0];
 
-/// How a scrape ended. A closed set: it labels metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// How a scrape ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum ScrapeOutcome {
     /// Answered.
     Ok,
@@ -23,23 +26,9 @@ pub enum ScrapeOutcome {
     Failed,
 }
 
-impl ScrapeOutcome {
-    /// Every outcome, for metrics that show each from the start.
-    pub const ALL: [Self; 4] = [Self::Ok, Self::TimedOut, Self::Refused, Self::Failed];
-
-    /// As in labels.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::TimedOut => "timed_out",
-            Self::Refused => "refused",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-/// Who tells of metrics. A closed set: it labels metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// A source of metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub(super) enum Source {
     /// What events moved.
     Events,
@@ -53,22 +42,6 @@ pub(super) enum Source {
     Cgroup,
     /// The endpoint itself.
     Endpoint,
-}
-
-impl Source {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Events, Self::Runtime, Self::Allocator, Self::Process, Self::Cgroup, Self::Endpoint];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Events => "events",
-            Self::Runtime => "runtime",
-            Self::Allocator => "allocator",
-            Self::Process => "process",
-            Self::Cgroup => "cgroup",
-            Self::Endpoint => "endpoint",
-        }
-    }
 }
 
 /// Scrapes as they are answered.
@@ -93,21 +66,15 @@ impl Drop for ScrapeInFlight {
 impl Endpoint {
     /// Makes them all, each at its start value.
     pub(crate) fn register(registry: &mut Registry) -> Self {
-        let endpoint = Self {
-            scrapes: Labelled::new("outcome", &ScrapeOutcome::ALL, ScrapeOutcome::as_str, Counter::default),
-            in_flight: Count::default(),
-            rendering: Histogram::new(SCRAPE_SECONDS),
-            errors: Labelled::new("collector", &Source::ALL, Source::as_str, Counter::default),
-        };
-        let help = "Scrapes before this one, by how they ended";
-        plain(registry, "fulfillment_scrapes", help, &endpoint.scrapes);
-        let help = "Time to render these metrics, before this time; scrapes of one moment share it";
-        seconds(registry, "fulfillment_scrape_duration", help, &endpoint.rendering);
+        let help = "Earlier scrapes, by outcome";
+        let scrapes = plain(registry, "fulfillment_scrapes", help, Labelled::new("outcome"));
+        let help = "Time to render these metrics for earlier scrapes";
+        let rendering = seconds(registry, "fulfillment_scrape_duration", help, Histogram::new(SCRAPE_SECONDS));
         let help = "Scrapes being answered, this one included";
-        plain(registry, "fulfillment_scrapes_in_flight", help, &endpoint.in_flight);
-        let help = "Values that could not be read or shown in scrapes, by who should have told them";
-        plain(registry, "fulfillment_scrape_collector_errors", help, &endpoint.errors);
-        endpoint
+        let in_flight = plain(registry, "fulfillment_scrapes_in_flight", help, Count::default());
+        let help = "Values that scrapes could not read or show, by collector";
+        let errors = plain(registry, "fulfillment_scrape_collector_errors", help, Labelled::new("collector"));
+        Self { scrapes, rendering, in_flight, errors }
     }
 
     /// A scrape begins.
@@ -118,7 +85,7 @@ impl Endpoint {
 
     /// A scrape ended.
     pub fn ended(&self, outcome: ScrapeOutcome) {
-        self.scrapes.with(outcome, |count| count.inc());
+        self.scrapes[outcome].inc();
     }
 
     /// Where a source counts what it could not read.
@@ -133,10 +100,10 @@ pub(super) struct Errors(Labelled<Source, Counter>, Source);
 
 impl Errors {
     pub(super) fn count(&self) {
-        self.0.with(self.1, |errors| errors.inc());
+        self.0[self.1].inc();
     }
 
-    /// What was read. Nothing, and one error more, if it could not be.
+    /// The value that was read; counts an error as one.
     pub(super) fn readable<T, E>(&self, read: Result<T, E>) -> Option<T> {
         read.inspect_err(|_| self.count()).ok()
     }

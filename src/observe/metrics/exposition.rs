@@ -11,29 +11,23 @@ use prost::Message as _;
 use super::endpoint::Errors;
 
 /// A format that a scraper can ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, enum_map::Enum, strum::IntoStaticStr)]
 pub enum Format {
     /// Prometheus text 0.0.4: what every scraper reads.
+    #[strum(serialize = "text/plain; version=0.0.4; charset=utf-8")]
     PrometheusText,
     /// OpenMetrics 1.0: with exemplars.
+    #[strum(serialize = "application/openmetrics-text; version=1.0.0; charset=utf-8")]
     OpenMetrics,
     /// Prometheus protobuf, each family after its length: with exemplars and native histograms.
+    #[strum(serialize = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited")]
     Protobuf,
 }
 
 impl Format {
-    /// Every format.
-    pub const ALL: [Self; 3] = [Self::PrometheusText, Self::OpenMetrics, Self::Protobuf];
-
     /// Its media type.
     pub fn content_type(self) -> &'static str {
-        match self {
-            Self::PrometheusText => "text/plain; version=0.0.4; charset=utf-8",
-            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            Self::Protobuf => {
-                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
-            }
-        }
+        self.into()
     }
 }
 

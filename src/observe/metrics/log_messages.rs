@@ -1,37 +1,49 @@
-//! Lines of the log, counted by whoever writes them.
+//! The lines written to the log.
 
+use enum_map::Enum;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
+use strum::IntoStaticStr;
 use tracing::Level;
 
 use super::labelled::Labelled;
 
-const LEVELS: [Level; 5] = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];
+#[derive(Debug, Clone, Copy, Enum, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
 
-fn name(level: Level) -> &'static str {
-    match level {
-        Level::ERROR => "error",
-        Level::WARN => "warn",
-        Level::INFO => "info",
-        Level::DEBUG => "debug",
-        Level::TRACE => "trace",
+impl From<Level> for LogLevel {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::ERROR => Self::Error,
+            Level::WARN => Self::Warn,
+            Level::INFO => Self::Info,
+            Level::DEBUG => Self::Debug,
+            Level::TRACE => Self::Trace,
+        }
     }
 }
 
 /// How many lines were logged, by level. Clones count together: the log begins before there are metrics to show it.
 #[derive(Debug, Clone)]
-pub struct LogMessages(Labelled<Level, Counter>);
+pub struct LogMessages(Labelled<LogLevel, Counter>);
 
 impl Default for LogMessages {
     fn default() -> Self {
-        Self(Labelled::new("level", &LEVELS, name, Counter::default))
+        Self(Labelled::new("level"))
     }
 }
 
 impl LogMessages {
     /// Counts one more line.
     pub fn count(&self, level: Level) {
-        self.0.with(level, Counter::inc);
+        self.0[level.into()].inc();
     }
 
     pub(super) fn register(self, registry: &mut Registry) {

@@ -14,12 +14,13 @@ use super::sample::{self, Description};
 const CPU: Description =
     Description { name: "process_cpu", help: "User and system CPU time spent", unit: Some(Unit::Seconds) };
 const OPEN_FDS: Description = Description { name: "process_open_fds", help: "Open file descriptors", unit: None };
-const MAX_FDS: Description = Description { name: "process_max_fds", help: "Open file descriptors at most", unit: None };
+const MAX_FDS: Description =
+    Description { name: "process_max_fds", help: "Maximum of open file descriptors", unit: None };
 const VIRTUAL_MEMORY: Description =
     Description { name: "process_virtual_memory", help: "Virtual memory size", unit: Some(Unit::Bytes) };
 const VIRTUAL_MEMORY_MAX: Description = Description {
     name: "process_virtual_memory_max",
-    help: "Virtual memory at most; 18446744073709551615 where there is no limit",
+    help: "Maximum of virtual memory; 18446744073709551615 if there is no limit",
     unit: Some(Unit::Bytes),
 };
 const RESIDENT_MEMORY: Description =
@@ -29,8 +30,11 @@ const HEAP: Description = Description {
     help: "Heap size: address space in extents that the allocator uses",
     unit: Some(Unit::Bytes),
 };
-const START_TIME: Description =
-    Description { name: "process_start_time", help: "When the process started, since 1970", unit: Some(Unit::Seconds) };
+const START_TIME: Description = Description {
+    name: "process_start_time",
+    help: "Start time of the process, since 1970",
+    unit: Some(Unit::Seconds),
+};
 const THREADS: Description = Description { name: "process_threads", help: "Operating system threads", unit: None };
 
 /// Reads `/proc/self`. A file that can't be read costs its own metrics only.

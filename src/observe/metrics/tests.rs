@@ -3,13 +3,14 @@ use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
 
 use super::*;
+use crate::domain::dead_letter::DeadReason;
+use crate::domain::label::Label;
 use crate::domain::order::OrderId;
-use crate::event::{RetryReason, Subject};
+use crate::event::{AttemptRef, OrderEvent, ReconcilerEvent, RetryReason, TelemetryEvent};
 use crate::port::queue::Depth;
-use crate::port::reconciliation::{OpenOrders, OpenState};
-use crate::port::store::DeadReason;
+use crate::port::reports::{OpenOrders, OpenState};
 
-const SUBJECT: Subject<'_> = Subject { order_id: Some(OrderId(1)), correlation_id: None, attempt: 1, trace: None };
+const ATTEMPT: AttemptRef<'_> = AttemptRef { order_id: Some(OrderId(1)), correlation_id: None, number: 1, trace: None };
 const SECOND: Duration = Duration::from_secs(1);
 
 fn worker() -> (Runtime, Metrics) {
@@ -25,17 +26,18 @@ fn value(metrics: &Metrics, series: &str) -> f64 {
 }
 
 fn failed() -> Event<'static> {
-    Event::AttemptFailed { subject: SUBJECT, took: SECOND, error: "x" }
+    Event::Order(OrderEvent::AttemptFailed { attempt: ATTEMPT, took: SECOND, error: "x" })
 }
 
 #[test]
 fn an_attempt_that_fails_counts_once_whatever_becomes_of_its_order() {
     let (_runtime, metrics) = worker();
     metrics.observe(&failed());
-    metrics.observe(&Event::Retried { subject: SUBJECT, reason: RetryReason::FulfillerFailed, after: SECOND });
+    metrics
+        .observe(&OrderEvent::Retried { attempt: ATTEMPT, reason: RetryReason::FulfillerFailed, after: SECOND }.into());
     metrics.observe(&failed());
     let reason = DeadReason::AttemptsExhausted;
-    metrics.observe(&Event::DeadLettered { subject: SUBJECT, reason, detail: "x" });
+    metrics.observe(&OrderEvent::DeadLettered { attempt: ATTEMPT, reason, detail: "x" }.into());
     assert_eq!(value(&metrics, r#"orders_processed_total{status="error"}"#), 2.0);
     assert_eq!(value(&metrics, r#"order_processing_duration_seconds_count{status="error"}"#), 2.0);
     assert_eq!(value(&metrics, r#"orders_processed_total{status="success"}"#), 0.0);
@@ -44,7 +46,9 @@ fn an_attempt_that_fails_counts_once_whatever_becomes_of_its_order() {
 #[test]
 fn an_order_handed_back_by_a_drain_is_no_failed_attempt() {
     let (_runtime, metrics) = worker();
-    metrics.observe(&Event::Retried { subject: SUBJECT, reason: RetryReason::HandedBack, after: Duration::ZERO });
+    metrics.observe(
+        &OrderEvent::Retried { attempt: ATTEMPT, reason: RetryReason::HandedBack, after: Duration::ZERO }.into(),
+    );
     assert_eq!(value(&metrics, r#"orders_processed_total{status="error"}"#), 0.0);
     assert_eq!(value(&metrics, r#"fulfillment_retries_total{reason="handed_back"}"#), 1.0);
 }
@@ -52,7 +56,7 @@ fn an_order_handed_back_by_a_drain_is_no_failed_attempt() {
 #[test]
 fn an_order_without_created_at_has_no_age() {
     let (_runtime, metrics) = worker();
-    metrics.observe(&Event::Fulfilled { subject: SUBJECT, took: SECOND, age: None, reference: None });
+    metrics.observe(&OrderEvent::Fulfilled { attempt: ATTEMPT, took: SECOND, age: None, reference: None }.into());
     assert_eq!(value(&metrics, "fulfillment_order_age_at_fulfillment_seconds_count"), 0.0);
     assert_eq!(value(&metrics, r#"orders_processed_total{status="success"}"#), 1.0);
 }
@@ -61,11 +65,12 @@ fn an_order_without_created_at_has_no_age() {
 #[test]
 fn attempts_are_counted_of_orders_that_end_and_of_no_message_without_one() {
     let (_runtime, metrics) = worker();
-    let third = Subject { attempt: 3, ..SUBJECT };
-    metrics.observe(&Event::Fulfilled { subject: SUBJECT, took: SECOND, age: None, reference: None });
-    metrics.observe(&Event::Retried { subject: SUBJECT, reason: RetryReason::FulfillerFailed, after: SECOND });
-    for reason in DeadReason::ALL {
-        metrics.observe(&Event::DeadLettered { subject: third, reason, detail: "x" });
+    let third = AttemptRef { number: 3, ..ATTEMPT };
+    metrics.observe(&OrderEvent::Fulfilled { attempt: ATTEMPT, took: SECOND, age: None, reference: None }.into());
+    metrics
+        .observe(&OrderEvent::Retried { attempt: ATTEMPT, reason: RetryReason::FulfillerFailed, after: SECOND }.into());
+    for reason in DeadReason::all() {
+        metrics.observe(&OrderEvent::DeadLettered { attempt: third, reason, detail: "x" }.into());
     }
     let buckets = [1, 2, 3].map(|attempts| format!("fulfillment_attempts_per_order_bucket{{le=\"{attempts}.0\"}}"));
     assert_eq!(buckets.map(|bucket| value(&metrics, &bucket)), [1.0, 1.0, 5.0]);
@@ -75,8 +80,8 @@ fn attempts_are_counted_of_orders_that_end_and_of_no_message_without_one() {
 #[test]
 fn only_a_first_attempt_has_waited_in_the_queue() {
     let (_runtime, metrics) = worker();
-    metrics.observe(&Event::AttemptStarted { subject: SUBJECT, takeover: false, waited: Some(SECOND * 2) });
-    metrics.observe(&Event::AttemptStarted { subject: SUBJECT, takeover: true, waited: None });
+    metrics.observe(&OrderEvent::AttemptStarted { attempt: ATTEMPT, takeover: false, waited: Some(SECOND * 2) }.into());
+    metrics.observe(&OrderEvent::AttemptStarted { attempt: ATTEMPT, takeover: true, waited: None }.into());
     assert_eq!(value(&metrics, "fulfillment_queue_wait_seconds_count"), 1.0);
     assert_eq!(value(&metrics, "fulfillment_queue_wait_seconds_sum"), 2.0);
     assert_eq!(value(&metrics, "fulfillment_attempts_started_total"), 2.0);
@@ -88,9 +93,9 @@ fn a_count_of_what_is_open_replaces_the_one_before() {
     let before = seconds_since_1970();
     assert_eq!(value(&metrics, "fulfillment_open_orders_read_timestamp_seconds"), 0.0);
     let pending = OpenState { orders: 3, oldest: Some(SECOND) };
-    metrics.observe(&Event::OpenOrdersRead(OpenOrders { pending, ..OpenOrders::default() }));
+    metrics.observe(&TelemetryEvent::OpenOrdersRead(OpenOrders { pending, ..OpenOrders::default() }).into());
     assert_eq!(value(&metrics, r#"fulfillment_oldest_order_age_seconds{state="pending"}"#), 1.0);
-    metrics.observe(&Event::OpenOrdersRead(OpenOrders::default()));
+    metrics.observe(&TelemetryEvent::OpenOrdersRead(OpenOrders::default()).into());
     assert_eq!(value(&metrics, r#"fulfillment_open_orders{state="pending"}"#), 0.0);
     assert_eq!(value(&metrics, r#"fulfillment_oldest_order_age_seconds{state="pending"}"#), 0.0);
     assert!(value(&metrics, "fulfillment_open_orders_read_timestamp_seconds") >= before);
@@ -103,10 +108,10 @@ fn a_round_of_the_reconciler_is_stamped_when_it_is_whole() {
     let before = seconds_since_1970();
     let stamp = "fulfillment_reconciler_last_round_timestamp_seconds";
     for leads in [false, true] {
-        metrics.observe(&Event::ReconcilerLeads(leads));
+        metrics.observe(&ReconcilerEvent::Leads(leads).into());
         assert_eq!(value(&metrics, stamp), 0.0);
     }
-    metrics.observe(&Event::Reconciled);
+    metrics.observe(&ReconcilerEvent::RoundDone.into());
     assert!(value(&metrics, stamp) >= before);
 }
 
@@ -114,11 +119,11 @@ fn a_round_of_the_reconciler_is_stamped_when_it_is_whole() {
 #[test]
 fn a_worker_that_does_not_lead_leaves_no_orders_alone() {
     let (_runtime, metrics) = worker();
-    metrics.observe(&Event::ReconcilerLeads(true));
-    metrics.observe(&Event::LeftAlone { orders: 3, max_age: SECOND });
-    metrics.observe(&Event::ReconcilerLeads(true));
+    metrics.observe(&ReconcilerEvent::Leads(true).into());
+    metrics.observe(&ReconcilerEvent::StaleOrders { orders: 3, max_age: SECOND }.into());
+    metrics.observe(&ReconcilerEvent::Leads(true).into());
     assert_eq!(value(&metrics, "fulfillment_orders_left_alone"), 3.0);
-    metrics.observe(&Event::ReconcilerLeads(false));
+    metrics.observe(&ReconcilerEvent::Leads(false).into());
     assert_eq!(value(&metrics, "fulfillment_orders_left_alone"), 0.0);
 }
 
@@ -126,7 +131,7 @@ fn a_worker_that_does_not_lead_leaves_no_orders_alone() {
 fn a_count_of_the_queue_starts_the_age_of_the_reading_again() {
     let (_runtime, metrics) = worker();
     let before = seconds_since_1970();
-    metrics.observe(&Event::DepthRead(Depth { waiting: 3, in_flight: 2, retrying: 1 }));
+    metrics.observe(&TelemetryEvent::DepthRead(Depth { waiting: 3, in_flight: 2, retrying: 1 }).into());
     let age = value(&metrics, "fulfillment_queue_depth_age_seconds");
     let after = seconds_since_1970();
     assert!((0.0..=after - before + 0.1).contains(&age), "{age}");

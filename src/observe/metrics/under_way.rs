@@ -1,37 +1,38 @@
-//! Calls that are under way, told at each scrape: a call that never ends shows in no duration.
+//! Calls under way, read at each scrape: a call that never ends shows in no duration.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
+use enum_map::EnumMap;
+use parking_lot::{Mutex, MutexGuard};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
+use crate::domain::label::Label;
 use crate::event::{CallId, Dependency};
 
-/// By dependency, in the order of [`Dependency::ALL`]: when each call began, the oldest first.
+/// When each call began, the oldest first.
+type Began = EnumMap<Dependency, BTreeMap<CallId, Instant>>;
+
 #[derive(Debug, Clone, Default)]
-pub(super) struct UnderWay(Arc<Mutex<[BTreeMap<CallId, Instant>; Dependency::ALL.len()]>>);
+pub(super) struct UnderWay(Arc<Mutex<Began>>);
 
 impl UnderWay {
     pub(super) fn begin(&self, call: CallId, to: Dependency) {
-        self.lock().iter_mut().zip(Dependency::ALL).filter(|(_, each)| *each == to).for_each(|(calls, _)| {
-            calls.insert(call, Instant::now());
-        });
+        self.lock()[to].insert(call, Instant::now());
     }
 
     pub(super) fn end(&self, call: CallId, to: Dependency) {
-        self.lock().iter_mut().zip(Dependency::ALL).filter(|(_, each)| *each == to).for_each(|(calls, _)| {
-            calls.remove(&call);
-        });
+        self.lock()[to].remove(&call);
     }
 
-    fn lock(&self) -> MutexGuard<'_, [BTreeMap<CallId, Instant>; Dependency::ALL.len()]> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Began> {
+        self.0.lock()
     }
 }
 
@@ -41,14 +42,14 @@ impl Collector for UnderWay {
         let name = "fulfillment_dependency_calls_under_way";
         let help = "Calls to the dependency that have not ended, polls included.";
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for (calls, to) in calls.iter().zip(Dependency::ALL) {
+        for (to, calls) in calls.iter() {
             let label = [("dependency", to.as_str())];
             ConstGauge::new(calls.len() as u64).encode(family.encode_family(&label)?)?;
         }
         let name = "fulfillment_dependency_oldest_call";
-        let help = "For how long the oldest call to the dependency has been under way; 0 when none is.";
+        let help = "Age of the oldest call to the dependency that has not ended; 0 if there is none.";
         let mut family = encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Gauge)?;
-        for (calls, to) in calls.iter().zip(Dependency::ALL) {
+        for (to, calls) in calls.iter() {
             let age = calls.first_key_value().map(|(_, began)| began.elapsed().as_secs_f64());
             let label = [("dependency", to.as_str())];
             ConstGauge::new(age.unwrap_or_default()).encode(family.encode_family(&label)?)?;

@@ -7,14 +7,13 @@ use opentelemetry::trace::{Link, Span as _, SpanKind, Status, TraceContextExt, T
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SdkTracer, Span};
 
-use super::TraceContext;
-use super::queue::Queue;
+use super::queue::SpanQueue;
+use super::remote;
 use crate::config::Propagation;
 use crate::domain::message::Message;
+use crate::domain::text::truncate_detail;
+use crate::domain::trace_context::TraceContext;
 use crate::port::queue::Claim;
-
-/// How long an error's text in a span may be, in characters.
-const MAX_ERROR_CHARS: usize = 1_000;
 
 /// Makes the spans of attempts, or none. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -24,7 +23,7 @@ pub struct Tracer(Option<Arc<Source>>);
 struct Source {
     tracer: SdkTracer,
     propagation: Propagation,
-    queue: Queue,
+    queue: SpanQueue,
     name: String,
     attributes: Vec<KeyValue>,
 }
@@ -34,7 +33,7 @@ impl Tracer {
     pub(super) fn new(
         tracer: SdkTracer,
         propagation: Propagation,
-        queue: Queue,
+        queue: SpanQueue,
         system: &'static str,
         destination: &str,
     ) -> Self {
@@ -66,7 +65,7 @@ impl Source {
         let builder =
             self.tracer.span_builder(self.name.clone()).with_kind(SpanKind::Consumer).with_attributes(attributes);
         let producer = message.and_then(|message| TraceContext::parse(message.traceparent.as_deref()?));
-        let producer = producer.map(TraceContext::remote);
+        let producer = producer.map(remote);
         let (builder, parent) = match (producer, self.propagation) {
             (None, _) => (builder, Context::new()),
             (Some(producer), Propagation::Parent) => (builder, Context::new().with_remote_span_context(producer)),
@@ -115,7 +114,7 @@ impl AttemptSpan {
     }
 
     /// Ends it.
-    pub(crate) fn end(&mut self, outcome: Outcome<'_>) {
+    pub(crate) fn end(&mut self, outcome: SpanOutcome<'_>) {
         if let Some(recording) = &mut self.0 {
             outcome.end(&mut recording.span);
         }
@@ -152,11 +151,11 @@ impl CallSpan {
     /// is traced here.
     pub(crate) fn traceparent(&self) -> Option<String> {
         let call = self.span.as_ref().map(|span| TraceContext::from(span.span_context()));
-        call.or(self.attempt).map(|context| context.traceparent())
+        call.or(self.attempt).map(|context| context.to_string())
     }
 
     /// Ends it.
-    pub(crate) fn end(mut self, outcome: Outcome<'_>) {
+    pub(crate) fn end(mut self, outcome: SpanOutcome<'_>) {
         if let Some(span) = &mut self.span {
             outcome.end(span);
         }
@@ -164,7 +163,7 @@ impl CallSpan {
 }
 
 /// How an attempt or a call ended, for its span.
-pub(crate) struct Outcome<'a> {
+pub(crate) struct SpanOutcome<'a> {
     /// Of a closed set.
     pub(crate) name: &'static str,
     /// Of a closed set, and in words.
@@ -173,13 +172,13 @@ pub(crate) struct Outcome<'a> {
     pub(crate) failed: bool,
 }
 
-impl Outcome<'_> {
+impl SpanOutcome<'_> {
     fn end(self, span: &mut Span) {
         span.set_attribute(KeyValue::new("fulfillment.outcome", self.name));
         match self.reason {
             Some((kind, text)) if self.failed => {
                 span.set_attribute(KeyValue::new("error.type", kind));
-                span.set_status(Status::error(text.chars().take(MAX_ERROR_CHARS).collect::<String>()));
+                span.set_status(Status::error(truncate_detail(text)));
             }
             Some((kind, _)) => span.set_attribute(KeyValue::new("fulfillment.reason", kind)),
             None => {}

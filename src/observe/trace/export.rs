@@ -9,19 +9,19 @@ use std::time::Duration;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, OTEL_BSP_MAX_QUEUE_SIZE, OTEL_BSP_MAX_QUEUE_SIZE_DEFAULT,
     SdkTracerProvider, SpanData, SpanExporter,
 };
 
 use super::attempt::Tracer;
-use super::queue::{Entrance, Queue};
+use super::queue::{CountingProcessor, SpanQueue};
 pub use super::variables::TraceError;
 use super::variables::ask_for_traces;
 use crate::config::environment::Environment;
 use crate::config::{QueueTarget, Settings, redact};
-use crate::event::{Event, Observers};
+use crate::event::{Observers, TelemetryEvent};
 
 const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
 const RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
@@ -47,15 +47,15 @@ pub fn start(
     }
     let limit = environment.variable(OTEL_BSP_MAX_QUEUE_SIZE)?.and_then(|size| size.parse().ok());
     let limit = limit.unwrap_or(OTEL_BSP_MAX_QUEUE_SIZE_DEFAULT);
-    let queue = Queue::new(limit, observers.clone());
+    let queue = SpanQueue::new(limit, observers.clone());
     let exporter = opentelemetry_otlp::SpanExporter::builder().build()?;
-    let exporter = Watched { exporter, queue: queue.clone(), observers: observers.clone() };
+    let exporter = CountingExporter { exporter, queue: queue.clone(), observers: observers.clone() };
     let batches = BatchSpanProcessor::builder(exporter)
         .with_batch_config(BatchConfigBuilder::default().with_max_queue_size(limit).build())
         .build();
     let provider = SdkTracerProvider::builder()
         .with_resource(resource(settings, environment, worker)?)
-        .with_span_processor(Entrance { queue: queue.clone(), batches })
+        .with_span_processor(CountingProcessor { queue: queue.clone(), batches })
         .build();
     let (system, name) = match &settings.backends.queue {
         QueueTarget::Redis(_) => ("redis", settings.backends.queue_key.as_str()),
@@ -63,7 +63,7 @@ pub fn start(
     };
     let tracer =
         Tracer::new(provider.tracer(env!("CARGO_PKG_NAME")), settings.tracing_propagation, queue, system, name);
-    observers.emit(Event::TracesExported);
+    observers.emit(TelemetryEvent::TracesExported);
     Ok((tracer, Some(Export { provider })))
 }
 
@@ -92,21 +92,21 @@ impl Export {
     }
 }
 
-/// Tells what became of each batch.
+/// Reports whether each batch was sent.
 #[derive(Debug)]
-struct Watched {
+struct CountingExporter {
     exporter: opentelemetry_otlp::SpanExporter,
-    queue: Queue,
+    queue: SpanQueue,
     observers: Observers,
 }
 
-impl SpanExporter for Watched {
+impl SpanExporter for CountingExporter {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len();
         self.queue.taken(spans);
         let result = self.exporter.export(batch).await;
-        let error = result.as_ref().err().map(told);
-        self.observers.emit(Event::SpansSent { spans, error: error.as_deref() });
+        let error = result.as_ref().err().map(|error| redact::user_info(&error.to_string()));
+        self.observers.emit(TelemetryEvent::SpansSent { spans, error: error.as_deref() });
         result
     }
 
@@ -121,8 +121,4 @@ impl SpanExporter for Watched {
     fn set_resource(&mut self, resource: &Resource) {
         self.exporter.set_resource(resource);
     }
-}
-
-fn told(error: &OTelSdkError) -> String {
-    redact::user_info(&error.to_string())
 }

@@ -9,17 +9,17 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, Span, SpanData, SpanProcessor};
 
-use crate::event::{Event, Observers};
+use crate::event::{Observers, TelemetryEvent};
 
 /// How many spans wait, for both ends and for whoever decides whether there are to be more.
 #[derive(Debug, Clone)]
-pub(super) struct Queue {
+pub(super) struct SpanQueue {
     waiting: Arc<AtomicUsize>,
     limit: usize,
     observers: Observers,
 }
 
-impl Queue {
+impl SpanQueue {
     /// Of `limit` spans at most. `observers` are told what is dropped.
     pub(super) fn new(limit: usize, observers: Observers) -> Self {
         Self { waiting: Arc::default(), limit, observers }
@@ -51,18 +51,18 @@ impl Queue {
     }
 
     fn drop_one(&self) {
-        self.observers.emit(Event::SpanDropped);
+        self.observers.emit(TelemetryEvent::SpanDropped);
     }
 }
 
 /// Lets in what the queue has room for. The processor's own queue has the same limit, and would drop without telling.
 #[derive(Debug)]
-pub(super) struct Entrance {
-    pub(super) queue: Queue,
+pub(super) struct CountingProcessor {
+    pub(super) queue: SpanQueue,
     pub(super) batches: BatchSpanProcessor,
 }
 
-impl SpanProcessor for Entrance {
+impl SpanProcessor for CountingProcessor {
     fn on_start(&self, span: &mut Span, context: &Context) {
         self.batches.on_start(span, context);
     }

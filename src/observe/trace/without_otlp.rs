@@ -5,7 +5,7 @@ pub mod attempt {
     use std::time::SystemTime;
 
     use crate::domain::message::Message;
-    use crate::observe::trace::TraceContext;
+    use crate::domain::trace_context::TraceContext;
     use crate::port::queue::Claim;
 
     /// Makes no span.
@@ -32,7 +32,7 @@ pub mod attempt {
             CallSpan
         }
 
-        pub(crate) fn end(&mut self, _: Outcome<'_>) {}
+        pub(crate) fn end(&mut self, _: SpanOutcome<'_>) {}
     }
 
     pub(crate) struct CallSpan;
@@ -42,11 +42,11 @@ pub mod attempt {
             None
         }
 
-        pub(crate) fn end(self, _: Outcome<'_>) {}
+        pub(crate) fn end(self, _: SpanOutcome<'_>) {}
     }
 
     #[expect(dead_code, reason = "there is no span that would show it")]
-    pub(crate) struct Outcome<'a> {
+    pub(crate) struct SpanOutcome<'a> {
         pub(crate) name: &'static str,
         pub(crate) reason: Option<(&'static str, &'a str)>,
         pub(crate) failed: bool,

@@ -1,35 +1,34 @@
-//! CSV as RFC 4180 has it, with a line of column names. A quoted field may run over several lines.
+//! CSV as in RFC 4180, with a line of column names. A quoted field may contain line ends.
 
 use std::io::{self, BufRead};
 
 use csv_core::{ReadRecordResult, ReaderBuilder, Terminator};
+use enum_map::EnumMap;
 
 use super::lines::{Line, Lines};
-use super::{Columns, Entry, Field, IntakeError, MAX_LINE_BYTES, Rejection, Row, fields, listed};
+use super::{Columns, Entry, Field, ImportError, MAX_LINE_BYTES, Rejection, Row, fields, listed};
+use crate::operations::plural;
 
-/// Lines that one record may run over. Bounds what is read again when a quote is never closed.
+/// Largest number of lines in one record. Bounds what is read again after a quote that is never closed.
 const MAX_RECORD_LINES: usize = 100;
 
 pub(super) struct CsvOrders<R> {
     records: Records<R>,
     header: Vec<u8>,
     width: usize,
-    /// The position of each field's column, in the order of [`Field::ALL`].
-    positions: [Option<usize>; 4],
+    /// The position of each field's column.
+    positions: EnumMap<Field, Option<usize>>,
 }
 
 impl<R: BufRead> CsvOrders<R> {
-    pub(super) fn read(input: R, columns: &Columns) -> Result<Self, IntakeError> {
+    pub(super) fn read(input: R, columns: &Columns) -> Result<Self, ImportError> {
         let mut records = Records { lines: Lines::new(input), parser: RecordParser::new() };
         let header = match records.next_record()? {
-            None => return Err(IntakeError::Empty),
-            Some(Err(Rejection { line, reason, .. })) => return Err(IntakeError::Header { line, reason }),
+            None => return Err(ImportError::Empty),
+            Some(Err(Rejection { line, reason, .. })) => return Err(ImportError::Header { line, reason }),
             Some(Ok(header)) => header,
         };
-        let mut positions = [None; 4];
-        for (position, field) in positions.iter_mut().zip(Field::ALL) {
-            *position = find(&header.fields, field, columns)?;
-        }
+        let positions = EnumMap::try_from_fn(|field| find(&header.fields, field, columns))?;
         Ok(Self { records, width: header.fields.len(), header: header.raw, positions })
     }
 
@@ -49,34 +48,36 @@ impl<R: BufRead> CsvOrders<R> {
 
     fn order(&self, record: &Record) -> Result<Row, String> {
         if record.fields.len() != self.width {
-            return Err(format!("has {} fields, the line of column names has {}", record.fields.len(), self.width));
+            return Err(format!(
+                "expected {} as in the line of column names, found {}",
+                plural(self.width as u64, "field"),
+                record.fields.len()
+            ));
         }
-        let [product, quantity, price, correlation_id] = self
-            .positions
-            .map(|position| position.and_then(|position| record.fields.get(position)).map(String::as_str));
-        let texts = fields::Texts {
-            product: product.unwrap_or_default(),
-            quantity: quantity.unwrap_or_default(),
-            price,
-            correlation_id,
+        let field = |field| self.positions[field].and_then(|position| record.fields.get(position)).map(String::as_str);
+        let raw = fields::RawFields {
+            product: field(Field::Product).unwrap_or_default(),
+            quantity: field(Field::Quantity).unwrap_or_default(),
+            price: field(Field::Price),
+            correlation_id: field(Field::CorrelationId),
         };
-        let (order, correlation_id) = fields::order(&texts)?;
+        let (order, correlation_id) = fields::order(&raw)?;
         Ok(Row { line: record.line, order, correlation_id })
     }
 }
 
-/// The position of the field's column, `None` if it is not there and need not be.
-fn find(header: &[String], field: Field, columns: &Columns) -> Result<Option<usize>, IntakeError> {
+/// The position of the field's column, `None` if it is optional and missing.
+fn find(header: &[String], field: Field, columns: &Columns) -> Result<Option<usize>, ImportError> {
     let column = columns.column(field);
     let mut found = header.iter().enumerate().filter(|(_, name)| name.trim() == column).map(|(position, _)| position);
     match (found.next(), found.count()) {
-        (None, _) if columns.is_required(field) => Err(IntakeError::MissingColumn {
+        (None, _) if columns.is_required(field) => Err(ImportError::MissingColumn {
             field,
             column: column.to_owned(),
             present: listed(header.iter().map(|name| name.trim())),
         }),
         (position, 0) => Ok(position),
-        (_, further) => Err(IntakeError::AmbiguousColumn { column: column.to_owned(), count: further + 1 }),
+        (_, further) => Err(ImportError::AmbiguousColumn { column: column.to_owned(), count: further + 1 }),
     }
 }
 
@@ -86,7 +87,7 @@ struct Record {
     raw: Vec<u8>,
 }
 
-/// Puts lines together to records.
+/// Joins lines to records.
 struct Records<R> {
     lines: Lines<R>,
     parser: RecordParser,
@@ -128,7 +129,7 @@ impl<R: BufRead> Records<R> {
         if complete { Ok(self.parser.finish(&lines)) } else { Ok(Err(self.unclosed(lines))) }
     }
 
-    /// The first line is turned away alone: those behind it may well be good.
+    /// Rejects the first line alone, as the following ones may be valid.
     fn unclosed(&mut self, lines: Vec<Line>) -> Rejection {
         let mut lines = lines.into_iter();
         let first = lines.next().unwrap_or(Line { number: 0, bytes: Vec::new(), cut: false });
@@ -138,7 +139,8 @@ impl<R: BufRead> Records<R> {
     }
 }
 
-/// Splits one record at a time.
+/// Splits one record at a time. `csv_core` and not `csv`, which can't say whether a record is complete: a quote that is
+/// never closed would take the rest of the file.
 struct RecordParser {
     core: csv_core::Reader,
     text: Vec<u8>,
@@ -151,7 +153,7 @@ impl RecordParser {
     fn new() -> Self {
         // Lines come without their ends, so a carriage return within one is text.
         let core = ReaderBuilder::new().terminator(Terminator::Any(b'\n')).build();
-        Self { core, text: vec![0; 1024], text_length: 0, ends: vec![0; 32], ends_length: 0 }
+        Self { core, text: Vec::new(), text_length: 0, ends: Vec::new(), ends_length: 0 }
     }
 
     fn start(&mut self) {
@@ -165,23 +167,20 @@ impl RecordParser {
         self.feed(line) || self.feed(b"\n")
     }
 
-    fn feed(&mut self, mut input: &[u8]) -> bool {
+    fn feed(&mut self, input: &[u8]) -> bool {
         // csv-core takes empty input for the end of the file.
-        while !input.is_empty() {
-            let text = self.text.get_mut(self.text_length..).unwrap_or_default();
-            let ends = self.ends.get_mut(self.ends_length..).unwrap_or_default();
-            let (result, read, written, ended) = self.core.read_record(input, text, ends);
-            input = input.get(read..).unwrap_or_default();
-            self.text_length += written;
-            self.ends_length += ended;
-            match result {
-                ReadRecordResult::InputEmpty => {}
-                ReadRecordResult::OutputFull => self.text.resize(self.text.len() * 2, 0),
-                ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
-                ReadRecordResult::Record | ReadRecordResult::End => return true,
-            }
+        if input.is_empty() {
+            return false;
         }
-        false
+        // Each byte adds at most one to the text and ends at most one field, so neither buffer is ever full.
+        self.text.resize(self.text.len().max(self.text_length + input.len() + 1), 0);
+        self.ends.resize(self.ends.len().max(self.ends_length + input.len() + 1), 0);
+        let text = self.text.get_mut(self.text_length..).unwrap_or_default();
+        let ends = self.ends.get_mut(self.ends_length..).unwrap_or_default();
+        let (result, _, written, ended) = self.core.read_record(input, text, ends);
+        self.text_length += written;
+        self.ends_length += ended;
+        matches!(result, ReadRecordResult::Record)
     }
 
     fn finish(&self, lines: &[Line]) -> Result<Record, Rejection> {

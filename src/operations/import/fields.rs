@@ -1,36 +1,36 @@
-//! What a product, a quantity, a price and a correlation id may be: the ranges of the columns they end up in.
+//! Products, quantities, prices and correlation ids, checked against the ranges of their columns.
 
-use crate::port::store::NewOrder;
+use crate::port::intake::NewOrder;
 
 /// `products.name` is a `varchar(255)`.
 const MAX_PRODUCT_CHARACTERS: usize = 255;
-/// Generous for an id, and far below what makes a message too large.
+/// Generous for an id, and far from making a message too large.
 const MAX_CORRELATION_ID_CHARACTERS: usize = 255;
 /// `orders.quantity` is an `int`.
 const MAX_QUANTITY: i64 = 2_147_483_647;
 /// `products.price` is a `numeric(10, 2)`.
 const MAX_PRICE_CENTS: i64 = 9_999_999_999;
 
-/// The text of an order's fields.
+/// The fields of an order as text, unchecked.
 #[derive(Debug, Default)]
-pub(super) struct Texts<'a> {
+pub(super) struct RawFields<'a> {
     pub(super) product: &'a str,
     pub(super) quantity: &'a str,
     pub(super) price: Option<&'a str>,
     pub(super) correlation_id: Option<&'a str>,
 }
 
-/// Reads an order and its correlation id, or says why the texts are none.
-pub(super) fn order(texts: &Texts<'_>) -> Result<(NewOrder, Option<String>), String> {
+/// Reads an order and its correlation id. The error is the reason.
+pub(super) fn order(raw: &RawFields<'_>) -> Result<(NewOrder, Option<String>), String> {
     let order = NewOrder {
-        product: product(texts.product)?,
-        price_cents: texts.price.map_or(Ok(0), price_cents)?,
-        quantity: quantity(texts.quantity)?,
+        product: product(raw.product)?,
+        price_cents: raw.price.map_or(Ok(0), price_cents)?,
+        quantity: quantity(raw.quantity)?,
     };
-    Ok((order, correlation_id(texts.correlation_id)?))
+    Ok((order, correlation_id(raw.correlation_id)?))
 }
 
-/// Kept to the letter, blanks at its ends too: names that differ are different products.
+/// Kept unchanged, with blanks at its ends: different names are different products.
 fn product(text: &str) -> Result<String, String> {
     let length = text.chars().count();
     if length > MAX_PRODUCT_CHARACTERS {
@@ -87,7 +87,7 @@ fn correlation_id(text: Option<&str>) -> Result<Option<String>, String> {
     Ok(Some(text.to_owned()))
 }
 
-/// The beginning of a text, fit to stand in one line of a message.
+/// The beginning of a text, escaped to fit in one line.
 pub(super) fn excerpt(text: &str) -> String {
     const SHOWN: usize = 40;
     let mut shown: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();

@@ -1,4 +1,4 @@
-//! JSON Lines: one object a line, its keys mapped as CSV's columns are.
+//! JSON Lines: one object per line, with keys in place of columns.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ pub(super) struct JsonOrders<R> {
     columns: Columns,
 }
 
-/// Values stay text, so that no number is rounded on its way.
+/// Values stay text: no number is rounded.
 type Object<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
 
 impl<R: BufRead> JsonOrders<R> {
@@ -46,23 +46,23 @@ impl<R: BufRead> JsonOrders<R> {
         let quantity = self.value(&object, Field::Quantity)?.unwrap_or_default();
         let price = self.value(&object, Field::Price)?;
         let correlation_id = self.value(&object, Field::CorrelationId)?;
-        let texts = fields::Texts {
+        let raw = fields::RawFields {
             product: &product,
             quantity: &quantity,
             price: price.as_deref(),
             correlation_id: correlation_id.as_deref(),
         };
-        let (order, correlation_id) = fields::order(&texts)?;
+        let (order, correlation_id) = fields::order(&raw)?;
         Ok(Row { line: line.number, order, correlation_id })
     }
 
-    /// The text of a string or number. `null` counts as not there.
+    /// The text of a string or number. `null` counts as missing.
     fn value<'a>(&self, object: &Object<'a>, field: Field) -> Result<Option<Cow<'a, str>>, String> {
         let key = self.columns.column(field);
-        let raw = object.get(key).map(|raw| raw.get()).filter(|raw| *raw != "null");
-        match raw {
+        let value = object.get(key).map(|raw| raw.get()).filter(|raw| *raw != "null");
+        match value {
             None if self.columns.is_required(field) => {
-                Err(format!("no `{key}`; the keys are {}", listed(object.keys().map(AsRef::as_ref))))
+                Err(format!("has no `{key}`; the keys are {}", listed(object.keys().map(AsRef::as_ref))))
             }
             None => Ok(None),
             Some(text) if text.starts_with('"') => {

@@ -16,7 +16,7 @@ pub(super) struct Line {
     pub(super) cut: bool,
 }
 
-/// Reads lines, and takes back those that were read too far.
+/// Reads lines, and takes lines back to read them again.
 pub(super) struct Lines<R> {
     input: R,
     read: u64,
@@ -49,7 +49,7 @@ impl<R: BufRead> Lines<R> {
         if bytes.ends_with(b"\r") {
             bytes.pop();
         }
-        // Editors of another age put it there; it is no part of the first column's name.
+        // A byte order mark is no part of the first column's name.
         if self.read == 1 && bytes.starts_with("\u{feff}".as_bytes()) {
             bytes.drain(.."\u{feff}".len());
         }
@@ -58,7 +58,7 @@ impl<R: BufRead> Lines<R> {
         Ok(Some(Line { number: self.read, bytes, cut }))
     }
 
-    /// The lines will be read again, the first one first.
+    /// Takes lines back, to be read again in the same order.
     pub(super) fn give_back(&mut self, lines: impl DoubleEndedIterator<Item = Line>) {
         for line in lines.rev() {
             self.returned.push_front(line);

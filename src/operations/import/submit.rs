@@ -1,14 +1,16 @@
-//! Puts orders in: the rows in one transaction, then their messages, oldest first.
+//! Submits orders: the rows in one transaction, then their messages, oldest first.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::Row;
 use crate::domain::message::Message;
-use crate::domain::retry;
-use crate::port::queue::{Queue, QueueError};
-use crate::port::store::{Inserted, NewOrder, OrderStore, StoreError};
+use crate::operations::plural;
+use crate::port::intake::{Inserted, Intake, NewOrder};
+use crate::port::queue::{Producer, QueueError};
+use crate::port::retrying::Retrying;
+use crate::port::store::StoreError;
 
 /// Orders that go in together.
 pub const BATCH: usize = 1000;
@@ -20,10 +22,10 @@ pub enum SubmitError {
     #[error("{0}")]
     Refused(StoreError),
     /// The store gave no answer. Not tried again, as the rows would then be there twice.
-    #[error("{0}; the rows of this batch may or may not be in")]
+    #[error("{0}; the store may or may not have the rows of this batch")]
     Unknown(StoreError),
     /// The rows are in, and the queue took no messages for them.
-    #[error("{error}; {count} rows with ids from {first} to {last} are in and have no message yet")]
+    #[error("{error}; {} stored without a message ({})", plural(*count as u64, "row"), ids(*first, *last))]
     NoMessages {
         /// What the queue said last.
         error: QueueError,
@@ -36,15 +38,20 @@ pub enum SubmitError {
     },
 }
 
-/// Inserts 1 to [`BATCH`] orders and pushes their messages, which is tried again for `wait` (`None`: for ever) while
-/// the queue does not answer: a message that comes twice does no harm.
+/// `id 7`, `ids 7 to 9`.
+pub(crate) fn ids(first: i64, last: i64) -> String {
+    if first == last { format!("id {first}") } else { format!("ids {first} to {last}") }
+}
+
+/// Inserts 1 to [`BATCH`] orders and pushes their messages. Repeats the push for `wait` (`None`: without limit) while
+/// the queue does not answer; a message that is pushed twice does no harm.
 ///
 /// # Errors
 /// [`SubmitError`] says what is in and what is not.
 pub async fn submit(
     rows: &[Row],
-    queue: &dyn Queue,
-    store: &dyn OrderStore,
+    queue: &dyn Producer,
+    store: &dyn Intake,
     wait: Option<Duration>,
 ) -> Result<Vec<Inserted>, SubmitError> {
     let orders: Vec<NewOrder> = rows.iter().map(|row| row.order.clone()).collect();
@@ -54,7 +61,9 @@ pub async fn submit(
     let now = Timestamp::now().to_string();
     let payloads: Vec<Vec<u8>> =
         rows.iter().zip(&inserted).map(|(row, inserted)| message(row, inserted, &now)).collect();
-    push(&payloads, queue, wait).await.map_err(|error| {
+    let retrying = Retrying { limit: wait, ..Retrying::default() };
+    let pushed = retrying.until_answered(QueueError::is_transient, |_, _| (), |_| queue.push(&payloads)).await;
+    pushed.map_err(|error| {
         let ids = || inserted.iter().map(|row| row.order_id.0);
         let (first, last) = (ids().min().unwrap_or_default(), ids().max().unwrap_or_default());
         SubmitError::NoMessages { error, count: inserted.len(), first, last }
@@ -72,20 +81,4 @@ fn message(row: &Row, inserted: &Inserted, now: &str) -> Vec<u8> {
         timestamp: Some(now.to_owned()),
     }
     .encode()
-}
-
-async fn push(payloads: &[Vec<u8>], queue: &dyn Queue, wait: Option<Duration>) -> Result<(), QueueError> {
-    let began = Instant::now();
-    let mut failures = 0;
-    loop {
-        let error = match queue.push(payloads).await {
-            Ok(()) => return Ok(()),
-            Err(error) => error,
-        };
-        failures += 1;
-        match retry::dependency_pause(failures, began.elapsed(), wait) {
-            Some(pause) if error.is_transient() => tokio::time::sleep(pause).await,
-            _ => return Err(error),
-        }
-    }
 }

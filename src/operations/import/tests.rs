@@ -50,7 +50,7 @@ fn reasons(rejections: &[Rejection]) -> Vec<(u64, &str)> {
 }
 
 #[test]
-fn of_999_real_lines_989_are_orders_and_10_are_turned_away_by_number() {
+fn of_999_real_lines_989_are_orders_and_10_are_rejected_by_number() {
     let (rows, rejections) = read(RETAIL, Format::Csv, &retail_columns());
     assert_eq!(rows.len(), 989);
     let lines: Vec<u64> = rejections.iter().map(|rejection| rejection.line).collect();
@@ -119,15 +119,15 @@ fn a_wrong_number_of_fields_and_bytes_that_are_not_utf_8_are_named() {
     assert_eq!(
         reasons(&rejections),
         [
-            (2, "has 1 fields, the line of column names has 2"),
+            (2, "expected 2 fields as in the line of column names, found 1"),
             (3, "not UTF-8 from byte 2 of the line on"),
-            (4, "has 3 fields, the line of column names has 2"),
+            (4, "expected 2 fields as in the line of column names, found 3"),
         ]
     );
 }
 
 #[test]
-fn a_line_over_the_limit_is_turned_away_and_the_next_one_read() {
+fn a_line_over_the_limit_is_rejected_and_the_next_one_read() {
     let long = "x".repeat(MAX_LINE_BYTES + 10);
     let (rows, rejections) = csv(format!("product,quantity\n{long},1\nJug,1\n"));
     assert_eq!(rows, [row(3, "Jug", 1)]);
@@ -165,7 +165,7 @@ fn a_column_that_is_there_twice_is_ambiguous() {
 #[test]
 fn an_empty_file_has_no_column_names() {
     let error = Orders::read(&b"\n\n"[..], Format::Csv, &Columns::default()).err().unwrap();
-    assert!(matches!(error, IntakeError::Empty));
+    assert!(matches!(error, ImportError::Empty));
 }
 
 #[test]
@@ -204,13 +204,13 @@ fn json_numbers_are_read_as_they_are_written() {
 }
 
 #[test]
-fn json_lines_that_are_no_orders_say_why() {
+fn invalid_json_lines_have_a_reason() {
     let (rows, rejections) =
         jsonl("[1]\n{\"name\":\"Cup\",\"quantity\":1}\n{\"product\":[],\"quantity\":1}\n{\"product\":\"Cup\"\n\u{0}");
     assert_eq!(rows, []);
     let reasons = reasons(&rejections);
     assert!(reasons[0].1.starts_with("not a JSON object: invalid type: sequence"), "{}", reasons[0].1);
-    assert_eq!(reasons[1], (2, "no `product`; the keys are `name`, `quantity`"));
+    assert_eq!(reasons[1], (2, "has no `product`; the keys are `name`, `quantity`"));
     assert_eq!(reasons[2], (3, "`product` must be a string or a number"));
     assert!(reasons[3].1.starts_with("not a JSON object: EOF while parsing an object at column"), "{}", reasons[3].1);
     assert_eq!(rejections.len(), 5);

@@ -4,26 +4,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::StartError;
+use super::{QueueRoles, StartError, StoreRoles};
 use crate::WorkerId;
 use crate::backend::sqlite::database::{self, Database, OpenError};
 use crate::backend::sqlite::queue::{SqliteQueue, SqliteQueueOptions};
 use crate::backend::sqlite::store::{SqliteStore, SqliteStoreOptions};
-use crate::port::queue_maintenance::Inventory;
-use crate::port::reconciliation::Audit;
 
 /// The database, which is opened once where queue and store share its file.
 #[derive(Default)]
 pub(super) struct Embedded(Option<Database>);
 
 impl Embedded {
-    pub(super) fn queue(
-        &mut self,
-        path: &Path,
-        worker: WorkerId,
-        lease: Duration,
-    ) -> Result<Arc<dyn Inventory>, StartError> {
-        Ok(Arc::new(SqliteQueue::new(self.database(path)?, SqliteQueueOptions { lease, worker })))
+    pub(super) fn queue(&mut self, path: &Path, worker: WorkerId, lease: Duration) -> Result<QueueRoles, StartError> {
+        QueueRoles::of(Arc::new(SqliteQueue::new(self.database(path)?, SqliteQueueOptions { lease, worker })))
     }
 
     pub(super) fn store(
@@ -32,8 +25,8 @@ impl Embedded {
         worker: WorkerId,
         lease: Duration,
         events: bool,
-    ) -> Result<Arc<dyn Audit>, StartError> {
-        Ok(Arc::new(SqliteStore::new(self.database(path)?, SqliteStoreOptions { worker, lease, events })))
+    ) -> Result<StoreRoles, StartError> {
+        StoreRoles::of(Arc::new(SqliteStore::new(self.database(path)?, SqliteStoreOptions { worker, lease, events })))
     }
 
     fn database(&mut self, path: &Path) -> Result<Database, OpenError> {

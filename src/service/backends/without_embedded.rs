@@ -1,13 +1,10 @@
 //! What stands for the embedded database in a build without the feature `sqlite`.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::StartError;
+use super::{QueueRoles, StartError, StoreRoles};
 use crate::WorkerId;
-use crate::port::queue_maintenance::Inventory;
-use crate::port::reconciliation::Audit;
 
 const LACKING: StartError = StartError::Lacking("sqlite", "an embedded queue or store");
 
@@ -15,11 +12,11 @@ const LACKING: StartError = StartError::Lacking("sqlite", "an embedded queue or 
 pub(super) struct Embedded(());
 
 impl Embedded {
-    pub(super) fn queue(&mut self, _: &Path, _: WorkerId, _: Duration) -> Result<Arc<dyn Inventory>, StartError> {
+    pub(super) fn queue(&mut self, _: &Path, _: WorkerId, _: Duration) -> Result<QueueRoles, StartError> {
         Err(LACKING)
     }
 
-    pub(super) fn store(&mut self, _: &Path, _: WorkerId, _: Duration, _: bool) -> Result<Arc<dyn Audit>, StartError> {
+    pub(super) fn store(&mut self, _: &Path, _: WorkerId, _: Duration, _: bool) -> Result<StoreRoles, StartError> {
         Err(LACKING)
     }
 }

@@ -1,21 +1,14 @@
 //! The failpoint around calls to the fulfiller.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 
-use super::{Failpoint, Side, Step};
+use super::{Failing, Side, Step};
 use crate::domain::order::{IdempotencyKey, Order};
 use crate::port::fulfiller::{Fulfiller, Outcome};
 
-/// A fulfiller that may fail.
-pub(super) struct Failing {
-    pub(super) inner: Arc<dyn Fulfiller>,
-    pub(super) failpoint: Arc<Failpoint>,
-}
-
+#[deny(clippy::missing_trait_methods)]
 #[async_trait]
-impl Fulfiller for Failing {
+impl Fulfiller for Failing<dyn Fulfiller> {
     async fn fulfil(&self, order: &Order, key: &IdempotencyKey) -> Outcome {
         let reason = || self.failpoint.place.to_string();
         if self.failpoint.strikes(Side::Before, &[Step::Call]).await {

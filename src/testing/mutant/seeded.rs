@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// Names the bug, as [`Mutant::name`] spells it. Read once.
+use crate::domain::label::Label;
+
+/// Names the bug, in kebab case. Read once.
 const VARIABLE: &str = "FULFILLMENT_MUTANT";
 
 /// A bug.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, enum_map::Enum, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Mutant {
     /// A message is settled before its order's row is written.
     AckBeforeCommit,
@@ -36,34 +39,6 @@ pub enum Mutant {
 }
 
 impl Mutant {
-    /// All there are.
-    pub const ALL: [Self; 12] = [
-        Self::AckBeforeCommit,
-        Self::NoFence,
-        Self::FenceInAnotherStatement,
-        Self::KeyPerAttempt,
-        Self::Brpop,
-        Self::NoLeaseOnRetry,
-        Self::ReconcilerWithoutGuard,
-        Self::NowInsteadOfClock,
-        Self::TakeoverWithoutLease,
-        Self::IdleRenewals,
-        Self::BeginsFinished,
-        Self::NoReconciler,
-    ];
-
-    /// `NoFence` as `no-fence`.
-    pub fn name(self) -> String {
-        let mut name = String::new();
-        for character in format!("{self:?}").chars() {
-            if character.is_uppercase() && !name.is_empty() {
-                name.push('-');
-            }
-            name.extend(character.to_lowercase());
-        }
-        name
-    }
-
     /// What it makes of files of SQL and Lua.
     fn changes(self) -> Vec<Change> {
         match self {
@@ -84,7 +59,7 @@ impl Mutant {
                 CLAIM.with("reply[2] = redis.call('HLEN', inflight)", "reply[2] = 0 * redis.call('HLEN', inflight)"),
                 CLAIM.with(" - redis.call('ZCARD', leases) - redis.call('ZCARD', retries)\nreturn", "\nreturn"),
             ],
-            Self::ReconcilerWithoutGuard => vec![ORPHANS.with("\n)\nSELECT p.id::int8 ", RESET)],
+            Self::ReconcilerWithoutGuard => vec![LOST_ORDERS.with("\n)\nSELECT p.id::int8 ", RESET)],
             Self::NowInsteadOfClock => {
                 [BEGIN, CONCLUDE, RENEW].map(|file| file.with("clock_timestamp()", "now()")).into()
             }
@@ -108,7 +83,8 @@ impl Mutant {
 const BEGIN: File = File { name: "begin.sql", text: include_str!("../../backend/postgres/begin.sql") };
 const CONCLUDE: File = File { name: "conclude.sql", text: include_str!("../../backend/postgres/conclude.sql") };
 const RENEW: File = File { name: "renew.sql", text: include_str!("../../backend/postgres/renew.sql") };
-const ORPHANS: File = File { name: "orphans.sql", text: include_str!("../../backend/postgres/orphans.sql") };
+const LOST_ORDERS: File =
+    File { name: "lost_orders.sql", text: include_str!("../../backend/postgres/lost_orders.sql") };
 const CLAIM: File = File { name: "redis/claim.lua", text: include_str!("../../backend/redis/claim.lua") };
 const RENEW_MESSAGES: File = File { name: "redis/renew.lua", text: include_str!("../../backend/redis/renew.lua") };
 
@@ -157,8 +133,8 @@ static ACTIVE: LazyLock<Active> = LazyLock::new(|| match std::env::var(VARIABLE)
 /// # Errors
 /// When there is no such mutant, or it would change nothing: it must not pass for one that was noticed, or survived.
 fn activate(name: &str) -> Result<Active, String> {
-    let Some(mutant) = Mutant::ALL.into_iter().find(|mutant| mutant.name() == name) else {
-        let names: Vec<String> = Mutant::ALL.into_iter().map(Mutant::name).collect();
+    let Some(mutant) = Mutant::from_label(name) else {
+        let names: Vec<&str> = Mutant::all().map(Mutant::as_str).collect();
         return Err(format!("{VARIABLE}={name}: there are {}", names.join(", ")));
     };
     let mut texts: HashMap<&'static str, String> = HashMap::new();
@@ -183,7 +159,7 @@ fn refuse(problem: &str) -> ! {
 /// Says in the log which bug this process has, if any.
 pub(crate) fn announce() {
     if let Some(mutant) = ACTIVE.mutant {
-        tracing::warn!(mutant = mutant.name(), "this worker has a bug on purpose");
+        tracing::warn!(mutant = mutant.as_str(), "this worker has a bug on purpose");
     }
 }
 

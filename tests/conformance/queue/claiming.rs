@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use fulfillment_worker::port::queue::{Claim, Held};
+use fulfillment_worker::port::queue::{Claim, ReceiptState};
 
 use super::{
     LONG, PATIENCE, QueueFixture, SHORT, SHORTEST, ack, claim, claim_one, claim_when_due, fresh, outlast, payloads,
@@ -89,8 +89,8 @@ pub(crate) async fn equal_payloads_are_separate_messages<F: QueueFixture>() {
     assert_eq!(claims.len(), 2);
     assert_ne!(claims[0].receipt, claims[1].receipt);
 
-    assert_eq!(queue.settle(&[ack(&claims[0])]).await.unwrap(), [Held::Yes]);
-    assert_eq!(queue.renew(&[claims[1].receipt.clone()]).await.unwrap(), [Held::Yes]);
+    assert_eq!(queue.settle(&[ack(&claims[0])]).await.unwrap(), [ReceiptState::Valid]);
+    assert_eq!(queue.renew(&[claims[1].receipt.clone()]).await.unwrap(), [ReceiptState::Valid]);
 }
 
 pub(crate) async fn after_its_lease_a_message_is_delivered_again_as_the_next_attempt<F: QueueFixture>() {
@@ -113,7 +113,7 @@ pub(crate) async fn expired_leases_come_before_due_retries_and_those_before_new_
     push(&*watcher, &["retried", "expired"]).await;
     let retried = watcher.claim(1).await.unwrap().claims.remove(0);
     assert_eq!(silent.claim(1).await.unwrap().claims.len(), 1);
-    assert_eq!(watcher.settle(&[retry(&retried, Duration::ZERO)]).await.unwrap(), [Held::Yes]);
+    assert_eq!(watcher.settle(&[retry(&retried, Duration::ZERO)]).await.unwrap(), [ReceiptState::Valid]);
     outlast(&*watcher, SHORTEST).await;
     push(&*watcher, &["new"]).await;
 
@@ -128,7 +128,7 @@ pub(crate) async fn renewing_keeps_a_claim_from_redelivery<F: QueueFixture>() {
 
     let until = tokio::time::Instant::now() + SHORT * 3;
     while tokio::time::Instant::now() < until {
-        assert_eq!(holder.renew(std::slice::from_ref(&held.receipt)).await.unwrap(), [Held::Yes]);
+        assert_eq!(holder.renew(std::slice::from_ref(&held.receipt)).await.unwrap(), [ReceiptState::Valid]);
         assert_eq!(claim(&*watcher).await, []);
         watcher.wait(SHORT / 8).await;
     }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::queue::AnyQueue;
 use fulfillment_worker::WorkerId;
 use fulfillment_worker::backend::redis::{RedisQueue, RedisQueueOptions};
 use fulfillment_worker::backend::sqlite::database::Database;
 use fulfillment_worker::backend::sqlite::queue::{SqliteQueue, SqliteQueueOptions};
 use fulfillment_worker::config::SecretUrl;
 use fulfillment_worker::event::Observers;
-use fulfillment_worker::port::queue_maintenance::Inventory;
 use tempfile::TempDir;
 
 use super::QueueFixture;
@@ -25,7 +25,7 @@ impl QueueFixture for RedisFixture {
         Self { key: format!("conformance:{}", WorkerId::fresh()) }
     }
 
-    async fn worker(&self, lease: Duration) -> Arc<dyn Inventory> {
+    async fn worker(&self, lease: Duration) -> Arc<dyn AnyQueue> {
         redis_queue(&redis_url(), &self.key, lease)
     }
 }
@@ -40,12 +40,12 @@ impl QueueFixture for ValkeyFixture {
         Self { key: format!("conformance:{}", WorkerId::fresh()) }
     }
 
-    async fn worker(&self, lease: Duration) -> Arc<dyn Inventory> {
+    async fn worker(&self, lease: Duration) -> Arc<dyn AnyQueue> {
         redis_queue(&valkey_url(), &self.key, lease)
     }
 }
 
-fn redis_queue(url: &str, key: &str, lease: Duration) -> Arc<dyn Inventory> {
+fn redis_queue(url: &str, key: &str, lease: Duration) -> Arc<dyn AnyQueue> {
     let url = SecretUrl::new(url.parse().unwrap());
     let options = RedisQueueOptions { key: key.to_owned(), lease, worker: WorkerId::fresh() };
     Arc::new(RedisQueue::connect(&url, options, Observers::default()).unwrap())
@@ -65,7 +65,7 @@ impl QueueFixture for SqliteFixture {
         Self { database, _folder: folder }
     }
 
-    async fn worker(&self, lease: Duration) -> Arc<dyn Inventory> {
+    async fn worker(&self, lease: Duration) -> Arc<dyn AnyQueue> {
         Arc::new(SqliteQueue::new(self.database.clone(), SqliteQueueOptions { lease, worker: WorkerId::fresh() }))
     }
 }

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use crate::queue::AnyQueue;
 use fulfillment_worker::port::queue::Depth;
-use fulfillment_worker::port::queue_maintenance::{Adoption, Inventory, Part, Strays};
+use fulfillment_worker::port::queue_maintenance::{DanglingRecords, Part, RequeuedMessage};
 
 use super::{LONG, QueueFixture, ack, claim, claim_one, fresh, payloads, push, retry};
 
 /// Every payload of a part, sorted.
-async fn browse(queue: &dyn Inventory, part: Part) -> Vec<String> {
+async fn browse(queue: &dyn AnyQueue, part: Part) -> Vec<String> {
     let (mut found, mut cursor) = (Vec::new(), Some(0));
     while let Some(position) = cursor {
         let page = queue.browse(part, position).await.unwrap();
@@ -19,8 +20,8 @@ async fn browse(queue: &dyn Inventory, part: Part) -> Vec<String> {
     found
 }
 
-fn adoption(key: &str, payload: &str) -> Adoption {
-    Adoption { key: key.to_owned(), payload: payload.as_bytes().to_vec(), attempts: 0 }
+fn adoption(key: &str, payload: &str) -> RequeuedMessage {
+    RequeuedMessage { key: key.to_owned(), payload: payload.as_bytes().to_vec(), attempts: 0 }
 }
 
 /// `many` payloads that sort as they are numbered.
@@ -28,7 +29,7 @@ fn many(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("message {number:05}")).collect()
 }
 
-async fn push_many(queue: &dyn Inventory, count: usize) -> Vec<String> {
+async fn push_many(queue: &dyn AnyQueue, count: usize) -> Vec<String> {
     let texts = many(count);
     queue.push(&texts.iter().map(|text| text.as_bytes().to_vec()).collect::<Vec<_>>()).await.unwrap();
     texts
@@ -69,7 +70,7 @@ pub(crate) async fn browsing_takes_nothing<F: QueueFixture>() {
 
 pub(crate) async fn an_adopted_message_is_claimed_at_once_as_the_first_attempt<F: QueueFixture>() {
     let (_fixture, queue) = fresh::<F>().await;
-    assert_eq!(queue.adopt(&[adoption("adopted-7-1", "seven")]).await.unwrap(), 1);
+    assert_eq!(queue.requeue_lost(&[adoption("adopted-7-1", "seven")]).await.unwrap(), 1);
     let claimed = claim_one(&*queue).await;
     assert_eq!((claimed.payload.as_slice(), claimed.attempt), (b"seven".as_slice(), 1));
 }
@@ -77,8 +78,8 @@ pub(crate) async fn an_adopted_message_is_claimed_at_once_as_the_first_attempt<F
 /// Caught, when seeded: an adoption that knows of no attempts.
 pub(crate) async fn the_attempts_of_an_adopted_message_go_on_from_those_that_are_spent<F: QueueFixture>() {
     let (_fixture, queue) = fresh::<F>().await;
-    let adopted = Adoption { attempts: 4, ..adoption("adopted-7-1", "seven") };
-    assert_eq!(queue.adopt(&[adopted, adoption("adopted-8-1", "eight")]).await.unwrap(), 2);
+    let adopted = RequeuedMessage { attempts: 4, ..adoption("adopted-7-1", "seven") };
+    assert_eq!(queue.requeue_lost(&[adopted, adoption("adopted-8-1", "eight")]).await.unwrap(), 2);
     let claims = claim(&*queue).await;
     let mut attempts: Vec<_> = claims.iter().map(|claim| (claim.payload.as_slice(), claim.attempt)).collect();
     attempts.sort();
@@ -88,7 +89,7 @@ pub(crate) async fn the_attempts_of_an_adopted_message_go_on_from_those_that_are
 pub(crate) async fn an_adopted_message_comes_before_new_ones<F: QueueFixture>() {
     let (_fixture, queue) = fresh::<F>().await;
     push(&*queue, &["new"]).await;
-    queue.adopt(&[adoption("adopted-7-1", "old")]).await.unwrap();
+    queue.requeue_lost(&[adoption("adopted-7-1", "old")]).await.unwrap();
     assert_eq!(payloads(&claim(&*queue).await), ["old", "new"]);
 }
 
@@ -96,12 +97,12 @@ pub(crate) async fn an_adopted_message_comes_before_new_ones<F: QueueFixture>() 
 pub(crate) async fn adopting_twice_makes_one_message<F: QueueFixture>() {
     let (fixture, queue) = fresh::<F>().await;
     let adoptions = [adoption("adopted-7-1", "seven")];
-    assert_eq!(queue.adopt(&adoptions).await.unwrap(), 1);
-    assert_eq!(queue.adopt(&adoptions).await.unwrap(), 0, "while it waits");
+    assert_eq!(queue.requeue_lost(&adoptions).await.unwrap(), 1);
+    assert_eq!(queue.requeue_lost(&adoptions).await.unwrap(), 0, "while it waits");
     let claimed = claim_one(&*queue).await;
-    assert_eq!(fixture.worker(LONG).await.adopt(&adoptions).await.unwrap(), 0, "while it is leased");
+    assert_eq!(fixture.worker(LONG).await.requeue_lost(&adoptions).await.unwrap(), 0, "while it is leased");
     queue.settle(&[retry(&claimed, LONG)]).await.unwrap();
-    assert_eq!(queue.adopt(&adoptions).await.unwrap(), 0, "until its retry");
+    assert_eq!(queue.requeue_lost(&adoptions).await.unwrap(), 0, "until its retry");
     assert_eq!(queue.depth().await.unwrap(), Depth { waiting: 0, in_flight: 0, retrying: 1 });
 }
 
@@ -109,14 +110,14 @@ pub(crate) async fn two_reconcilers_at_once_make_one_message<F: QueueFixture>() 
     let (fixture, first) = fresh::<F>().await;
     let second = fixture.worker(LONG).await;
     let adoptions: Vec<_> = many(300).iter().map(|text| adoption(&text.replace(' ', "-"), text)).collect();
-    let (one, other) = tokio::join!(first.adopt(&adoptions), second.adopt(&adoptions));
+    let (one, other) = tokio::join!(first.requeue_lost(&adoptions), second.requeue_lost(&adoptions));
     assert_eq!(one.unwrap() + other.unwrap(), 300);
     assert_eq!(claim(&*first).await.len(), 300);
 }
 
 pub(crate) async fn a_settled_adoption_leaves_nothing_behind<F: QueueFixture>() {
     let (_fixture, queue) = fresh::<F>().await;
-    queue.adopt(&[adoption("adopted-7-1", "seven")]).await.unwrap();
+    queue.requeue_lost(&[adoption("adopted-7-1", "seven")]).await.unwrap();
     let claimed = claim_one(&*queue).await;
     queue.settle(&[ack(&claimed)]).await.unwrap();
     assert_eq!(queue.depth().await.unwrap(), Depth::default());
@@ -125,10 +126,10 @@ pub(crate) async fn a_settled_adoption_leaves_nothing_behind<F: QueueFixture>() 
 
 pub(crate) async fn a_thousand_messages_are_adopted_in_one_call<F: QueueFixture>() {
     let (_fixture, queue) = fresh::<F>().await;
-    assert_eq!(queue.adopt(&[]).await.unwrap(), 0);
+    assert_eq!(queue.requeue_lost(&[]).await.unwrap(), 0);
     let texts = many(1_000);
     let adoptions: Vec<_> = texts.iter().map(|text| adoption(&text.replace(' ', "-"), text)).collect();
-    assert_eq!(queue.adopt(&adoptions).await.unwrap(), 1_000);
+    assert_eq!(queue.requeue_lost(&adoptions).await.unwrap(), 1_000);
     let mut claimed = payloads(&claim(&*queue).await);
     claimed.sort();
     assert_eq!(claimed, texts);
@@ -139,7 +140,7 @@ pub(crate) async fn a_queue_in_use_has_no_strays<F: QueueFixture>() {
     push(&*queue, &["one", "two", "three"]).await;
     let claims = claim(&*queue).await;
     queue.settle(&[ack(&claims[0]), retry(&claims[1], Duration::from_secs(60))]).await.unwrap();
-    assert_eq!(queue.strays().await.unwrap(), Strays::default());
-    assert_eq!(queue.repair().await.unwrap(), Strays::default());
+    assert_eq!(queue.dangling().await.unwrap(), DanglingRecords::default());
+    assert_eq!(queue.repair().await.unwrap(), DanglingRecords::default());
     assert_eq!(queue.depth().await.unwrap(), Depth { waiting: 0, in_flight: 1, retrying: 1 });
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fulfillment_worker::port::queue::{Depth, Held, Receipt};
+use fulfillment_worker::port::queue::{Depth, Receipt, ReceiptState};
 use tokio::time::Instant;
 
 use super::{
@@ -14,7 +14,7 @@ pub(crate) async fn an_acknowledged_message_leaves_nothing_behind<F: QueueFixtur
     let (fixture, queue) = fresh::<F>().await;
     push(&*queue, &["one"]).await;
     let claimed = claim_one(&*queue).await;
-    assert_eq!(queue.settle(&[ack(&claimed)]).await.unwrap(), [Held::Yes]);
+    assert_eq!(queue.settle(&[ack(&claimed)]).await.unwrap(), [ReceiptState::Valid]);
 
     assert_eq!(queue.depth().await.unwrap(), Depth::default());
     let found = fixture.worker(LONG).await.claim(10).await.unwrap();
@@ -29,13 +29,13 @@ pub(crate) async fn a_stale_worker_can_neither_settle_nor_renew<F: QueueFixture>
     let stale = claim_one(&*first).await;
     let current = claim_when_due(&*second).await.remove(0);
 
-    assert_eq!(first.renew(std::slice::from_ref(&stale.receipt)).await.unwrap(), [Held::Lost]);
-    assert_eq!(first.settle(&[ack(&stale)]).await.unwrap(), [Held::Lost]);
-    assert_eq!(first.settle(&[retry(&stale, Duration::ZERO)]).await.unwrap(), [Held::Lost]);
-    assert_eq!(first.settle(&[hand_back(&stale, Duration::ZERO)]).await.unwrap(), [Held::Lost]);
+    assert_eq!(first.renew(std::slice::from_ref(&stale.receipt)).await.unwrap(), [ReceiptState::Stale]);
+    assert_eq!(first.settle(&[ack(&stale)]).await.unwrap(), [ReceiptState::Stale]);
+    assert_eq!(first.settle(&[retry(&stale, Duration::ZERO)]).await.unwrap(), [ReceiptState::Stale]);
+    assert_eq!(first.settle(&[hand_back(&stale, Duration::ZERO)]).await.unwrap(), [ReceiptState::Stale]);
 
     assert_eq!(claim(&*first).await, []);
-    assert_eq!(second.settle(&[ack(&current)]).await.unwrap(), [Held::Yes]);
+    assert_eq!(second.settle(&[ack(&current)]).await.unwrap(), [ReceiptState::Valid]);
 }
 
 pub(crate) async fn a_lease_that_ran_out_unnoticed_can_still_be_renewed_and_settled<F: QueueFixture>() {
@@ -45,9 +45,9 @@ pub(crate) async fn a_lease_that_ran_out_unnoticed_can_still_be_renewed_and_sett
     let late = claim_one(&*slow).await;
     outlast(&*watcher, SHORTEST).await;
 
-    assert_eq!(watcher.renew(std::slice::from_ref(&late.receipt)).await.unwrap(), [Held::Yes]);
+    assert_eq!(watcher.renew(std::slice::from_ref(&late.receipt)).await.unwrap(), [ReceiptState::Valid]);
     assert_eq!(claim(&*watcher).await, []);
-    assert_eq!(slow.settle(&[ack(&late)]).await.unwrap(), [Held::Yes]);
+    assert_eq!(slow.settle(&[ack(&late)]).await.unwrap(), [ReceiptState::Valid]);
 }
 
 pub(crate) async fn verdicts_come_by_position<F: QueueFixture>() {
@@ -63,7 +63,8 @@ pub(crate) async fn verdicts_come_by_position<F: QueueFixture>() {
 
     let receipts: Vec<Receipt> =
         [&stale, &valid[0], &unknown, &current, &valid[1]].map(|claim| claim.receipt.clone()).to_vec();
-    let expected = [Held::Lost, Held::Yes, Held::Lost, Held::Yes, Held::Yes];
+    let expected =
+        [ReceiptState::Stale, ReceiptState::Valid, ReceiptState::Stale, ReceiptState::Valid, ReceiptState::Valid];
     assert_eq!(queue.renew(&receipts).await.unwrap(), expected);
 
     let settlements =
@@ -78,12 +79,12 @@ pub(crate) async fn settling_twice_changes_nothing_more<F: QueueFixture>() {
     push(&*queue, &["acked", "retried"]).await;
     let claims = claim(&*queue).await;
     let settlements = [ack(&claims[0]), hand_back(&claims[1], LONG)];
-    assert_eq!(queue.settle(&settlements).await.unwrap(), [Held::Yes, Held::Yes]);
+    assert_eq!(queue.settle(&settlements).await.unwrap(), [ReceiptState::Valid, ReceiptState::Valid]);
     let after_once = queue.depth().await.unwrap();
 
-    assert_eq!(queue.settle(&settlements).await.unwrap(), [Held::Lost, Held::Lost]);
+    assert_eq!(queue.settle(&settlements).await.unwrap(), [ReceiptState::Stale, ReceiptState::Stale]);
     let other_way = [retry(&claims[0], Duration::ZERO), ack(&claims[1])];
-    assert_eq!(queue.settle(&other_way).await.unwrap(), [Held::Lost, Held::Lost]);
+    assert_eq!(queue.settle(&other_way).await.unwrap(), [ReceiptState::Stale, ReceiptState::Stale]);
 
     assert_eq!(queue.depth().await.unwrap(), after_once);
     assert_eq!(after_once, Depth { waiting: 0, in_flight: 0, retrying: 1 });
@@ -94,7 +95,7 @@ pub(crate) async fn the_same_message_twice_in_a_batch_is_settled_once<F: QueueFi
     push(&*queue, &["one"]).await;
     let claimed = claim_one(&*queue).await;
     let verdicts = queue.settle(&[hand_back(&claimed, Duration::ZERO), ack(&claimed)]).await.unwrap();
-    assert_eq!(verdicts, [Held::Yes, Held::Lost]);
+    assert_eq!(verdicts, [ReceiptState::Valid, ReceiptState::Stale]);
     assert_eq!(claim_one(&*queue).await.attempt, 1);
 }
 
@@ -104,7 +105,7 @@ pub(crate) async fn a_retry_comes_at_its_time_and_not_before<F: QueueFixture>() 
     let claimed = claim_one(&*queue).await;
 
     let settled = Instant::now();
-    assert_eq!(queue.settle(&[retry(&claimed, SHORT)]).await.unwrap(), [Held::Yes]);
+    assert_eq!(queue.settle(&[retry(&claimed, SHORT)]).await.unwrap(), [ReceiptState::Valid]);
     assert_eq!(claim(&*queue).await, []);
     let again = claim_when_due(&*queue).await.remove(0);
 
@@ -151,7 +152,7 @@ pub(crate) async fn a_retry_later_than_the_lease_is_not_delivered_early<F: Queue
     let claimed = claim_one(&*queue).await;
 
     let settled = Instant::now();
-    assert_eq!(queue.settle(&[retry(&claimed, SHORT)]).await.unwrap(), [Held::Yes]);
+    assert_eq!(queue.settle(&[retry(&claimed, SHORT)]).await.unwrap(), [ReceiptState::Valid]);
     let again = claim_when_due(&*watcher).await.remove(0);
     assert!(settled.elapsed() >= SHORT, "delivered after {:?}", settled.elapsed());
     assert_eq!(again.attempt, 2);
@@ -162,7 +163,7 @@ pub(crate) async fn a_message_that_waits_for_its_retry_can_not_be_renewed<F: Que
     push(&*queue, &["one"]).await;
     let claimed = claim_one(&*queue).await;
     queue.settle(&[retry(&claimed, LONG)]).await.unwrap();
-    assert_eq!(queue.renew(std::slice::from_ref(&claimed.receipt)).await.unwrap(), [Held::Lost]);
+    assert_eq!(queue.renew(std::slice::from_ref(&claimed.receipt)).await.unwrap(), [ReceiptState::Stale]);
     assert_eq!(queue.depth().await.unwrap(), Depth { waiting: 0, in_flight: 0, retrying: 1 });
 }
 
@@ -173,10 +174,10 @@ pub(crate) async fn a_thousand_messages_are_settled_and_renewed_in_one_call<F: Q
     assert_eq!(claims.len(), 1_000);
 
     let receipts: Vec<Receipt> = claims.iter().map(|claim| claim.receipt.clone()).collect();
-    assert_eq!(queue.renew(&receipts).await.unwrap(), vec![Held::Yes; 1_000]);
+    assert_eq!(queue.renew(&receipts).await.unwrap(), vec![ReceiptState::Valid; 1_000]);
     let returned: Vec<_> = claims.iter().map(|claim| hand_back(claim, Duration::ZERO)).collect();
-    assert_eq!(queue.settle(&returned).await.unwrap(), vec![Held::Yes; 1_000]);
+    assert_eq!(queue.settle(&returned).await.unwrap(), vec![ReceiptState::Valid; 1_000]);
     let again: Vec<_> = claim(&*queue).await.iter().map(ack).collect();
-    assert_eq!(queue.settle(&again).await.unwrap(), vec![Held::Yes; 1_000]);
+    assert_eq!(queue.settle(&again).await.unwrap(), vec![ReceiptState::Valid; 1_000]);
     assert_eq!(queue.depth().await.unwrap(), Depth::default());
 }

@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::queue::AnyQueue;
 use fulfillment_worker::WorkerId;
 use fulfillment_worker::backend::redis::{RedisQueue, RedisQueueOptions};
 use fulfillment_worker::backend::sqlite::queue::{SqliteQueue, SqliteQueueOptions};
 use fulfillment_worker::config::SecretUrl;
 use fulfillment_worker::event::Observers;
-use fulfillment_worker::port::queue_maintenance::Inventory;
 use redis::aio::MultiplexedConnection;
 use rusqlite::Connection;
 
@@ -54,7 +54,7 @@ pub(super) trait Backend: Sized {
     /// Empties the queue.
     async fn empty(&mut self);
     /// Opens the queue as a worker with an identity of its own.
-    async fn queue(&self) -> Arc<dyn Inventory>;
+    async fn queue(&self) -> Arc<dyn AnyQueue>;
     /// Every message, by its bytes.
     async fn messages(&mut self) -> BTreeMap<Vec<u8>, Seen>;
     /// Makes a message that is leased or waits for its retry claimable, before all with a higher rank.
@@ -121,7 +121,7 @@ impl Backend for RedisAndPostgres {
         let _: i64 = command.query_async(&mut self.connection).await.unwrap();
     }
 
-    async fn queue(&self) -> Arc<dyn Inventory> {
+    async fn queue(&self) -> Arc<dyn AnyQueue> {
         let url = SecretUrl::new(format!("redis://{}", self.proxy.address()).parse().unwrap());
         let options = RedisQueueOptions { key: self.key.clone(), lease: LEASE, worker: WorkerId::fresh() };
         Arc::new(RedisQueue::connect(&url, options, Observers::default()).unwrap())
@@ -205,7 +205,7 @@ impl Backend for Embedded {
         self.connection.execute_batch("DELETE FROM fulfillment_queue").unwrap();
     }
 
-    async fn queue(&self) -> Arc<dyn Inventory> {
+    async fn queue(&self) -> Arc<dyn AnyQueue> {
         let options = SqliteQueueOptions { lease: LEASE, worker: WorkerId::fresh() };
         Arc::new(SqliteQueue::new(self.store.database().clone(), options))
     }

@@ -6,12 +6,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::queue::AnyQueue;
+use fulfillment_worker::domain::dead_letter::{DeadReason, Resolution, RetryStep};
 use fulfillment_worker::domain::order::{Fence, OrderId, State};
-use fulfillment_worker::port::queue::{self, Disposition, Held, Settlement};
-use fulfillment_worker::port::queue_maintenance::{Adoption, Inventory};
+use fulfillment_worker::port::dead_letters::{Decision, Redriven};
+use fulfillment_worker::port::queue::{self, Disposition, ReceiptState, Settlement};
+use fulfillment_worker::port::queue_maintenance::RequeuedMessage;
 use fulfillment_worker::port::store::{
-    BeginRequest, Begun as StoreBegun, Conclusion, DeadLetter, DeadReason, Decision, Redriven, Renewal, Renewed,
-    Resolution, RetryStep, Target, Verdict,
+    BeginRequest, Begun as StoreBegun, Conclusion, DeadLetter, Renewal, Renewed, Target, Verdict,
 };
 
 use super::backends::Backend;
@@ -37,7 +39,7 @@ pub(super) type Difference = String;
 pub(super) struct Replay<'a, B: Backend> {
     backend: &'a mut B,
     order_ids: Vec<OrderId>,
-    queues: Vec<Arc<dyn Inventory>>,
+    queues: Vec<Arc<dyn AnyQueue>>,
     stores: &'a [Worker],
     receipts: Vec<queue::Receipt>,
     fences: Vec<Fence>,
@@ -132,13 +134,13 @@ impl<'a, B: Backend> Replay<'a, B> {
             Step::RenewMessages { worker, receipts } => {
                 let receipts: Vec<_> = receipts.iter().map(|&number| self.receipts[number].clone()).collect();
                 let verdicts = self.queues[*worker].renew(&receipts).await.map_err(|error| failed(&error))?;
-                Ok(Answer::Held(verdicts.into_iter().map(|held| held == Held::Yes).collect()))
+                Ok(Answer::Held(verdicts.into_iter().map(|held| held == ReceiptState::Valid).collect()))
             }
             Step::Conclude { worker, ends } => self.conclude(*worker, ends, world).await,
             Step::Settle { worker, settlings } => {
                 let settlements: Vec<Settlement> = settlings.iter().map(|settling| self.settlement(settling)).collect();
                 let verdicts = self.queues[*worker].settle(&settlements).await.map_err(|error| failed(&error))?;
-                Ok(Answer::Held(verdicts.into_iter().map(|held| held == Held::Yes).collect()))
+                Ok(Answer::Held(verdicts.into_iter().map(|held| held == ReceiptState::Valid).collect()))
             }
             Step::RowLeaseEnds { order } => {
                 self.end_row_lease(*order, world).await;
@@ -152,19 +154,19 @@ impl<'a, B: Backend> Replay<'a, B> {
             Step::Adopt { orders } => {
                 let adoption = |&order: &usize| {
                     let number = world.adopted_message(order).expect("it is adopted now");
-                    Adoption {
+                    RequeuedMessage {
                         key: world.adoption_key(order),
                         payload: self.payload(number, order),
                         attempts: spent_before_adoption(order),
                     }
                 };
-                let adoptions: Vec<Adoption> = orders.iter().map(adoption).collect();
-                Ok(Answer::Adopted(self.queues[0].adopt(&adoptions).await.map_err(|error| failed(&error))?))
+                let adoptions: Vec<RequeuedMessage> = orders.iter().map(adoption).collect();
+                Ok(Answer::Adopted(self.queues[0].requeue_lost(&adoptions).await.map_err(|error| failed(&error))?))
             }
             Step::Bury { worker, receipts, reason } => {
                 let letters: Vec<DeadLetter> =
                     receipts.iter().map(|&receipt| self.letter(receipt, *reason, world)).collect();
-                self.stores[*worker].store.bury(&letters).await.map_err(|error| failed(&error))?;
+                self.stores[*worker].store.insert_dead_letters(&letters).await.map_err(|error| failed(&error))?;
                 Ok(Answer::Nothing)
             }
             Step::Redrive { letters } => self.redrive(letters).await,

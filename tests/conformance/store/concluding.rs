@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use fulfillment_worker::domain::order::{Fence, OrderId, State};
-use fulfillment_worker::port::store::{Begun, Conclusion, LetterFilter, Renewal, Renewed, Verdict};
+use fulfillment_worker::port::dead_letters::DeadLetterFilter;
+use fulfillment_worker::port::store::{Begun, Conclusion, Renewal, Renewed, Verdict};
 
 use super::{
     LEASE, StoreFixture, begin, conclude, conclusion, failed, fulfilled, is_done, pending, pending_orders, renew, start,
@@ -42,7 +43,7 @@ pub(crate) async fn a_failed_order_has_its_dead_letter<F: StoreFixture>() {
     let (_, fence) = start(&worker, order_id).await;
     assert!(is_done(&conclude(&worker, conclusion(order_id, fence, failed("claim 1"))).await));
     assert_eq!(fixture.row(order_id).await.status, "failed");
-    let letters = worker.store.dead_letters(&LetterFilter::default(), 0, 10).await.unwrap();
+    let letters = worker.store.list(&DeadLetterFilter::default(), 0, 10).await.unwrap();
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].order_id, Some(order_id));
     assert_eq!(letters[0].payload, b"{\"order_id\": 1}");
@@ -59,7 +60,7 @@ pub(crate) async fn an_order_whose_transition_is_refused_has_no_dead_letter<F: S
     fixture.refuse(order_id).await;
     let verdict = conclude(&worker, conclusion(order_id, fence, failed("claim 1"))).await;
     assert!(matches!(verdict, Verdict::Refused(_)), "{verdict:?}");
-    assert_eq!(worker.store.dead_letters(&LetterFilter::default(), 0, 10).await.unwrap(), vec![]);
+    assert_eq!(worker.store.list(&DeadLetterFilter::default(), 0, 10).await.unwrap(), vec![]);
     assert_eq!(worker.store.timeline(order_id).await.unwrap().len(), 1);
 }
 
@@ -71,7 +72,7 @@ pub(crate) async fn an_order_that_is_superseded_has_no_dead_letter<F: StoreFixtu
     conclude(&worker, conclusion(order_id, fence, fulfilled())).await;
     let verdict = conclude(&worker, conclusion(order_id, fence, failed("claim 1"))).await;
     assert_eq!(verdict, Verdict::Superseded(Some(State::Fulfilled)));
-    assert_eq!(worker.store.dead_letters(&LetterFilter::default(), 0, 10).await.unwrap(), vec![]);
+    assert_eq!(worker.store.list(&DeadLetterFilter::default(), 0, 10).await.unwrap(), vec![]);
 }
 
 pub(crate) async fn a_stale_worker_can_neither_conclude_nor_renew_after_a_takeover<F: StoreFixture>() {
@@ -119,7 +120,7 @@ pub(crate) async fn concluding_again_after_a_lost_answer_is_done<F: StoreFixture
         assert_eq!(fixture.row(order_id).await, row, "nothing is written again");
         assert_eq!(worker.store.timeline(order_id).await.unwrap().len(), 2, "begin and conclude");
     }
-    assert_eq!(worker.store.dead_letters(&LetterFilter::default(), 0, 10).await.unwrap().len(), 1);
+    assert_eq!(worker.store.list(&DeadLetterFilter::default(), 0, 10).await.unwrap().len(), 1);
 }
 
 pub(crate) async fn a_lost_answer_excuses_nothing_but_the_same_conclusion<F: StoreFixture>() {
@@ -188,7 +189,7 @@ pub(crate) async fn the_same_order_twice_in_a_batch_is_concluded_once<F: StoreFi
     assert!(is_done(&verdicts[1]), "{verdicts:?}");
     assert_eq!(verdicts[2], Verdict::Superseded(Some(State::Fulfilled)));
     assert_eq!(fixture.row(order_id).await.status, "fulfilled");
-    assert_eq!(worker.store.dead_letters(&LetterFilter::default(), 0, 10).await.unwrap(), vec![]);
+    assert_eq!(worker.store.list(&DeadLetterFilter::default(), 0, 10).await.unwrap(), vec![]);
 }
 
 pub(crate) async fn a_row_that_the_database_refuses_to_conclude_does_not_harm_its_neighbours<F: StoreFixture>() {
@@ -227,7 +228,7 @@ pub(crate) async fn a_nul_character_in_a_note_is_no_reason_to_refuse<F: StoreFix
     letter.detail = "a\0b".to_owned();
     let to = fulfillment_worker::port::store::Target::Failed(letter);
     assert!(is_done(&conclude(&worker, conclusion(order_id, fence, to)).await));
-    assert_eq!(worker.store.dead_letters(&LetterFilter::default(), 0, 10).await.unwrap().len(), 1);
+    assert_eq!(worker.store.list(&DeadLetterFilter::default(), 0, 10).await.unwrap().len(), 1);
 }
 
 pub(crate) async fn renewing_keeps_a_takeover_away<F: StoreFixture>() {

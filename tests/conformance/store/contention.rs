@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::store::AnyStore;
 use fulfillment_worker::domain::order::OrderId;
-use fulfillment_worker::port::store::{Begun, Conclusion, OrderStore, Verdict};
+use fulfillment_worker::port::store::{Begun, Conclusion, Verdict};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
@@ -124,8 +125,8 @@ async fn conclude_all(worker: &Worker, mut conclusions: Vec<Conclusion>) {
 
 /// Runs a call on a task of its own.
 async fn call<T: Send + 'static, R: Future<Output = T> + Send + 'static>(
-    store: Arc<dyn OrderStore>,
-    call: impl FnOnce(Arc<dyn OrderStore>) -> R,
+    store: Arc<dyn AnyStore>,
+    call: impl FnOnce(Arc<dyn AnyStore>) -> R,
 ) -> T {
     tokio::spawn(call(store)).await.unwrap()
 }

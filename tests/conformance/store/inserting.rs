@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use fulfillment_worker::port::store::{NewOrder, OrderStore};
+use crate::store::AnyStore;
+use fulfillment_worker::port::intake::NewOrder;
 
 use super::{LEASE, StoreFixture, start};
 
@@ -10,7 +11,7 @@ fn order(product: &str, quantity: i64) -> NewOrder {
     NewOrder { product: product.to_owned(), price_cents: 185, quantity }
 }
 
-async fn total(store: &dyn OrderStore) -> u64 {
+async fn total(store: &dyn AnyStore) -> u64 {
     store.summary().await.unwrap().orders_by_state.iter().map(|(_, orders)| orders).sum()
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fulfillment_worker::port::reconciliation::{OpenOrders, OpenState};
+use fulfillment_worker::port::reports::{OpenOrders, OpenState};
 
 use super::{LEASE, StoreFixture, pending_orders, start};
 

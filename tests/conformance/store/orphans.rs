@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fulfillment_worker::domain::order::{Fence, OrderId, State};
-use fulfillment_worker::port::reconciliation::{ClaimedUpTo, Orphan, OrphanSearch};
+use fulfillment_worker::port::reconciliation::{ClaimedUpTo, LostOrder, LostOrderSearch};
 use fulfillment_worker::port::store::{BeginRequest, Begun, Conclusion};
 
 use super::{StoreFixture, Worker, conclude, conclusion, is_done, pending};
@@ -12,8 +12,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 const LEASE: Duration = Duration::from_secs(600);
 
 /// Whatever was ever pushed has been claimed; a grace of ten minutes.
-fn search() -> OrphanSearch {
-    OrphanSearch {
+fn search() -> LostOrderSearch {
+    LostOrderSearch {
         claimed_up_to: ClaimedUpTo::Everything,
         grace: 10 * MINUTE,
         max_age: 10_000 * MINUTE,
@@ -22,8 +22,8 @@ fn search() -> OrphanSearch {
     }
 }
 
-async fn found(worker: &Worker, search: OrphanSearch) -> Vec<OrderId> {
-    worker.store.orphans(&search).await.unwrap().iter().map(|orphan| orphan.order_id).collect()
+async fn found(worker: &Worker, search: LostOrderSearch) -> Vec<OrderId> {
+    worker.store.lost_orders(&search).await.unwrap().iter().map(|orphan| orphan.order_id).collect()
 }
 
 pub(crate) async fn a_pending_order_left_alone_for_the_grace_is_one<F: StoreFixture>() {
@@ -33,8 +33,8 @@ pub(crate) async fn a_pending_order_left_alone_for_the_grace_is_one<F: StoreFixt
     let fence = fixture.row(order_id).await.fence;
     let (attempts, correlation_id) = (0, None);
     let expected =
-        Orphan { order_id, product_id: 1, quantity: 1, state: State::Pending, fence, attempts, correlation_id };
-    assert_eq!(worker.store.orphans(&search()).await.unwrap(), [expected]);
+        LostOrder { order_id, product_id: 1, quantity: 1, state: State::Pending, fence, attempts, correlation_id };
+    assert_eq!(worker.store.lost_orders(&search()).await.unwrap(), [expected]);
 }
 
 /// Caught, when seeded: a search that looks at `created_at` alone.
@@ -54,12 +54,12 @@ pub(crate) async fn a_pending_order_that_nobody_has_passed_yet_is_none<F: StoreF
     let claimed = fixture.put("fulfilled", 60 * MINUTE).await;
     let young = fixture.put("pending", 30 * MINUTE).await;
     let up_to = ClaimedUpTo::CreatedAt(fixture.row(claimed).await.fence.0);
-    assert_eq!(found(&worker, OrphanSearch { claimed_up_to: up_to, ..search() }).await, [old]);
-    assert_eq!(found(&worker, OrphanSearch { claimed_up_to: ClaimedUpTo::Unknown, ..search() }).await, []);
+    assert_eq!(found(&worker, LostOrderSearch { claimed_up_to: up_to, ..search() }).await, [old]);
+    assert_eq!(found(&worker, LostOrderSearch { claimed_up_to: ClaimedUpTo::Unknown, ..search() }).await, []);
     // Somebody's clock is a day ahead: what is younger than the grace is none all the same.
     fixture.put("pending", MINUTE).await;
     let ahead = ClaimedUpTo::CreatedAt(fixture.row(claimed).await.fence.0 + 86_400_000_000);
-    assert_eq!(found(&worker, OrphanSearch { claimed_up_to: ahead, ..search() }).await, [old, young]);
+    assert_eq!(found(&worker, LostOrderSearch { claimed_up_to: ahead, ..search() }).await, [old, young]);
 }
 
 /// Caught, when seeded: a search that forgets the lease.
@@ -68,7 +68,7 @@ pub(crate) async fn an_order_in_work_is_one_only_after_lease_and_grace<F: StoreF
     let worker = fixture.worker(LEASE, true).await;
     fixture.put("processing", 15 * MINUTE).await;
     let abandoned = fixture.put("processing", 25 * MINUTE).await;
-    let unknown = OrphanSearch { claimed_up_to: ClaimedUpTo::Unknown, ..search() };
+    let unknown = LostOrderSearch { claimed_up_to: ClaimedUpTo::Unknown, ..search() };
     assert_eq!(found(&worker, unknown).await, [abandoned]);
 }
 
@@ -86,7 +86,7 @@ pub(crate) async fn orders_that_are_done_or_not_ours_are_none<F: StoreFixture>()
 pub(crate) async fn an_order_left_alone_for_too_long_is_counted_instead<F: StoreFixture>() {
     let fixture = F::fresh().await;
     let worker = fixture.worker(LEASE, true).await;
-    let search = OrphanSearch { max_age: 1_000 * MINUTE, ..search() };
+    let search = LostOrderSearch { max_age: 1_000 * MINUTE, ..search() };
     for status in ["pending", "processing", "fulfilled", "cancelled"] {
         fixture.put(status, 1_010 * MINUTE).await;
     }
@@ -94,7 +94,7 @@ pub(crate) async fn an_order_left_alone_for_too_long_is_counted_instead<F: Store
     let put_back = fixture.put("pending", 1_010 * MINUTE).await;
     fixture.set_idle(put_back, 20 * MINUTE).await;
     assert_eq!(found(&worker, search).await, [young, put_back]);
-    assert_eq!(worker.store.left_alone(search.max_age).await.unwrap(), 2);
+    assert_eq!(worker.store.stale_orders(search.max_age).await.unwrap(), 2);
 }
 
 pub(crate) async fn orphans_come_in_pages_in_order_of_id<F: StoreFixture>() {
@@ -105,9 +105,9 @@ pub(crate) async fn orphans_come_in_pages_in_order_of_id<F: StoreFixture>() {
         let status = if number % 2 == 0 { "pending" } else { "processing" };
         order_ids.push(fixture.put(status, 90 * MINUTE).await);
     }
-    let first = found(&worker, OrphanSearch { limit: 3, ..search() }).await;
+    let first = found(&worker, LostOrderSearch { limit: 3, ..search() }).await;
     assert_eq!(first, order_ids[..3]);
-    assert_eq!(found(&worker, OrphanSearch { limit: 3, after: first[2], ..search() }).await, order_ids[3..]);
+    assert_eq!(found(&worker, LostOrderSearch { limit: 3, after: first[2], ..search() }).await, order_ids[3..]);
 }
 
 /// Begins an attempt, with whatever correlation id its message has.
@@ -124,9 +124,9 @@ async fn put_back(worker: &Worker, order_id: OrderId, fence: Fence, attempt: u32
 }
 
 /// Makes an order an orphan, and answers what is found of it.
-async fn lose<F: StoreFixture>(fixture: &F, worker: &Worker, order_id: OrderId) -> Orphan {
+async fn lose<F: StoreFixture>(fixture: &F, worker: &Worker, order_id: OrderId) -> LostOrder {
     fixture.set_idle(order_id, 90 * MINUTE).await;
-    let mut orphans = worker.store.orphans(&search()).await.unwrap();
+    let mut orphans = worker.store.lost_orders(&search()).await.unwrap();
     orphans.retain(|orphan| orphan.order_id == order_id);
     orphans.remove(0)
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fulfillment_worker::domain::dead_letter::{DeadReason, Resolution, RetryStep};
 use fulfillment_worker::domain::order::{Fence, OrderId, RowView, State, Step, admit};
-use fulfillment_worker::port::store::{
-    BuriedLetter, DeadLetter, DeadReason, Decision, LetterFilter, Redriven, Resolution, RetryStep,
-};
+use fulfillment_worker::port::dead_letters::{DeadLetterFilter, Decision, Redriven, StoredDeadLetter};
+use fulfillment_worker::port::store::DeadLetter;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
@@ -18,23 +18,23 @@ fn decision() -> Decision {
     Decision { by: "anna".to_owned(), reason: "the colour is back in stock".to_owned() }
 }
 
-fn unresolved() -> LetterFilter {
-    LetterFilter { resolved: Some(false), ..LetterFilter::default() }
+fn unresolved() -> DeadLetterFilter {
+    DeadLetterFilter { resolved: Some(false), ..DeadLetterFilter::default() }
 }
 
-fn resolved() -> LetterFilter {
-    LetterFilter { resolved: Some(true), ..LetterFilter::default() }
+fn resolved() -> DeadLetterFilter {
+    DeadLetterFilter { resolved: Some(true), ..DeadLetterFilter::default() }
 }
 
-async fn letters(worker: &Worker, filter: &LetterFilter) -> Vec<BuriedLetter> {
-    let letters = worker.store.dead_letters(filter, 0, 1_000).await.unwrap();
-    let counted = worker.store.count_dead_letters(filter).await.unwrap();
+async fn letters(worker: &Worker, filter: &DeadLetterFilter) -> Vec<StoredDeadLetter> {
+    let letters = worker.store.list(filter, 0, 1_000).await.unwrap();
+    let counted = worker.store.count(filter).await.unwrap();
     assert_eq!(counted.letters, letters.len() as u64, "{filter:?}");
     assert_eq!(counted.last_id, letters.last().map_or(0, |last| last.id), "{filter:?}");
     letters
 }
 
-async fn ids(worker: &Worker, filter: &LetterFilter) -> Vec<i64> {
+async fn ids(worker: &Worker, filter: &DeadLetterFilter) -> Vec<i64> {
     letters(worker, filter).await.iter().map(|letter| letter.id).collect()
 }
 
@@ -45,7 +45,7 @@ async fn fail(worker: &Worker, order_ids: &[OrderId]) -> Vec<i64> {
         let (_, fence) = start(worker, order_id).await;
         let end = conclusion(order_id, fence, failed(&format!("claim of {order_id} at {}", fence.0)));
         assert!(is_done(&conclude(worker, end).await));
-        let of_order = LetterFilter { order_id: Some(order_id), ..unresolved() };
+        let of_order = DeadLetterFilter { order_id: Some(order_id), ..unresolved() };
         letter_ids.extend(ids(worker, &of_order).await);
     }
     assert_eq!(letter_ids.len(), order_ids.len());
@@ -67,10 +67,10 @@ async fn steps(worker: &Worker, letter_ids: &[i64]) -> Vec<RetryStep> {
 }
 
 async fn bury(worker: &Worker, reason: DeadReason, order_id: Option<OrderId>) -> i64 {
-    let last = worker.store.count_dead_letters(&LetterFilter::default()).await.unwrap().last_id;
+    let last = worker.store.count(&DeadLetterFilter::default()).await.unwrap().last_id;
     let buried = DeadLetter { order_id, reason, ..letter(&format!("claim after {last}")) };
-    worker.store.bury(&[buried]).await.unwrap();
-    worker.store.count_dead_letters(&LetterFilter::default()).await.unwrap().last_id
+    worker.store.insert_dead_letters(&[buried]).await.unwrap();
+    worker.store.count(&DeadLetterFilter::default()).await.unwrap().last_id
 }
 
 pub(crate) async fn every_state_answers_a_redrive_as_the_model_does<F: StoreFixture>() {
@@ -92,7 +92,7 @@ pub(crate) async fn every_state_answers_a_redrive_as_the_model_does<F: StoreFixt
                 assert_eq!(step, RetryStep::OrderIs(view.state));
                 assert_eq!(after, before);
                 assert_eq!(
-                    ids(&worker, &LetterFilter { ids: Some(vec![letter_id]), ..unresolved() }).await,
+                    ids(&worker, &DeadLetterFilter { ids: Some(vec![letter_id]), ..unresolved() }).await,
                     [letter_id]
                 );
             }
@@ -132,7 +132,7 @@ pub(crate) async fn a_redriven_order_that_fails_again_has_another_letter<F: Stor
     let fixture = F::fresh().await;
     let worker = fixture.worker(LEASE, true).await;
     let order_id = pending_orders(&fixture, 1).await[0];
-    let of_order = LetterFilter { order_id: Some(order_id), ..LetterFilter::default() };
+    let of_order = DeadLetterFilter { order_id: Some(order_id), ..DeadLetterFilter::default() };
     for round in 0..3 {
         let (_, fence) = start(&worker, order_id).await;
         // The same message each time, as when it comes back to a worker that died before it could settle it.
@@ -313,24 +313,27 @@ pub(crate) async fn letters_are_found_by_each_filter_and_by_all_of_them<F: Store
     let of_order = fail(&worker, &[order_id]).await[0];
     let poison = bury(&worker, DeadReason::InvalidMessage, None).await;
     let unknown = bury(&worker, DeadReason::UnknownOrder, Some(OrderId(77))).await;
-    let all = || LetterFilter::default();
-    let expect = async |filter: LetterFilter, expected: &[i64]| {
+    let all = || DeadLetterFilter::default();
+    let expect = async |filter: DeadLetterFilter, expected: &[i64]| {
         assert_eq!(ids(&worker, &filter).await, expected, "{filter:?}");
     };
     expect(all(), &[of_order, poison, unknown]).await;
-    expect(LetterFilter { ids: Some(vec![unknown, of_order]), ..all() }, &[of_order, unknown]).await;
-    expect(LetterFilter { ids: Some(Vec::new()), ..all() }, &[]).await;
-    expect(LetterFilter { up_to: Some(poison), ..all() }, &[of_order, poison]).await;
+    expect(DeadLetterFilter { ids: Some(vec![unknown, of_order]), ..all() }, &[of_order, unknown]).await;
+    expect(DeadLetterFilter { ids: Some(Vec::new()), ..all() }, &[]).await;
+    expect(DeadLetterFilter { up_to: Some(poison), ..all() }, &[of_order, poison]).await;
     let reasons = vec![DeadReason::InvalidMessage, DeadReason::UnknownOrder];
-    expect(LetterFilter { reasons: reasons.clone(), ..all() }, &[poison, unknown]).await;
-    expect(LetterFilter { older_than: Some(HOUR), ..all() }, &[]).await;
-    expect(LetterFilter { older_than: Some(Duration::ZERO), ..all() }, &[of_order, poison, unknown]).await;
-    expect(LetterFilter { newer_than: Some(HOUR), ..all() }, &[of_order, poison, unknown]).await;
-    expect(LetterFilter { newer_than: Some(Duration::ZERO), ..all() }, &[]).await;
-    expect(LetterFilter { product_id: Some(1), ..all() }, &[of_order]).await;
-    expect(LetterFilter { product_id: Some(2), ..all() }, &[]).await;
-    expect(LetterFilter { order_id: Some(OrderId(77)), ..all() }, &[unknown]).await;
+    expect(DeadLetterFilter { reasons: reasons.clone(), ..all() }, &[poison, unknown]).await;
+    expect(DeadLetterFilter { older_than: Some(HOUR), ..all() }, &[]).await;
+    expect(DeadLetterFilter { older_than: Some(Duration::ZERO), ..all() }, &[of_order, poison, unknown]).await;
+    expect(DeadLetterFilter { newer_than: Some(HOUR), ..all() }, &[of_order, poison, unknown]).await;
+    expect(DeadLetterFilter { newer_than: Some(Duration::ZERO), ..all() }, &[]).await;
+    expect(DeadLetterFilter { product_id: Some(1), ..all() }, &[of_order]).await;
+    expect(DeadLetterFilter { product_id: Some(2), ..all() }, &[]).await;
+    expect(DeadLetterFilter { order_id: Some(OrderId(77)), ..all() }, &[unknown]).await;
     expect(unresolved(), &[of_order, poison, unknown]).await;
-    expect(LetterFilter { reasons, order_id: Some(OrderId(77)), newer_than: Some(HOUR), ..unresolved() }, &[unknown])
-        .await;
+    expect(
+        DeadLetterFilter { reasons, order_id: Some(OrderId(77)), newer_than: Some(HOUR), ..unresolved() },
+        &[unknown],
+    )
+    .await;
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use fulfillment_worker::domain::order::{OrderId, State};
-use fulfillment_worker::port::store::{BeginRequest, Begun, Conclusion, LetterFilter};
+use fulfillment_worker::port::dead_letters::DeadLetterFilter;
+use fulfillment_worker::port::store::{BeginRequest, Begun, Conclusion};
 
 use super::{
     LEASE, StoreFixture, begin, conclude, conclusion, failed, fulfilled, is_done, letter, pending, pending_orders,
@@ -66,7 +67,7 @@ pub(crate) async fn with_events_off_there_is_no_timeline<F: StoreFixture>() {
     assert!(is_done(&conclude(&worker, conclusion(order_id, fence, failed("claim 1"))).await));
     assert_eq!(worker.store.timeline(order_id).await.unwrap(), vec![]);
     assert_eq!(
-        worker.store.dead_letters(&LetterFilter::default(), 0, 10).await.unwrap().len(),
+        worker.store.list(&DeadLetterFilter::default(), 0, 10).await.unwrap().len(),
         1,
         "dead letters are kept all the same"
     );
@@ -113,7 +114,7 @@ pub(crate) async fn the_summary_counts_orders_by_state_and_finds_the_oldest<F: S
             fixture.put(status, Duration::from_secs(1_000 * number)).await;
         }
     }
-    worker.store.bury(&[letter("claim 1"), letter("claim 2")]).await.unwrap();
+    worker.store.insert_dead_letters(&[letter("claim 1"), letter("claim 2")]).await.unwrap();
     let summary = worker.store.summary().await.unwrap();
     let own: Vec<(&str, u64)> =
         summary.orders_by_state.iter().map(|(state, orders)| (state.as_str(), *orders)).collect();

@@ -1,6 +1,7 @@
 //! Making the worker's own tables, and finding out what is missing.
 
-use fulfillment_worker::port::store::{LetterFilter, StoreError};
+use fulfillment_worker::port::dead_letters::DeadLetterFilter;
+use fulfillment_worker::port::store::StoreError;
 use tokio::task::JoinSet;
 
 use super::{LEASE, StoreFixture, letter};
@@ -10,13 +11,9 @@ pub(crate) async fn migrating_twice_applies_nothing_more<F: StoreFixture>() {
     let worker = fixture.worker(LEASE, true).await;
     let applied = worker.store.migrate().await.unwrap();
     assert!(!applied.is_empty());
-    worker.store.bury(&[letter("claim 1")]).await.unwrap();
+    worker.store.insert_dead_letters(&[letter("claim 1")]).await.unwrap();
     assert_eq!(worker.store.migrate().await.unwrap(), Vec::<String>::new());
-    assert_eq!(
-        worker.store.dead_letters(&LetterFilter::default(), 0, 10).await.unwrap().len(),
-        1,
-        "what was there stays"
-    );
+    assert_eq!(worker.store.list(&DeadLetterFilter::default(), 0, 10).await.unwrap().len(), 1, "what was there stays");
 }
 
 pub(crate) async fn several_workers_may_migrate_at_once<F: StoreFixture>() {
@@ -53,7 +50,7 @@ pub(crate) async fn a_call_that_misses_a_table_names_it<F: StoreFixture>() {
     let fixture = F::fresh().await;
     let worker = fixture.worker(LEASE, true).await;
     fixture.lose_dead_letters().await;
-    let error = worker.store.bury(&[letter("claim 1")]).await.unwrap_err();
+    let error = worker.store.insert_dead_letters(&[letter("claim 1")]).await.unwrap_err();
     assert!(matches!(&error, StoreError::Schema(missing) if missing[0].contains("dead_letters")), "{error}");
     assert!(!error.is_transient());
 }

@@ -1,8 +1,12 @@
 //! What can go wrong with the file, said so that a person knows what to do.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::ErrorCode;
+
+/// How long a statement waits for another process's lock, roughly.
+pub(super) const BUSY_LIMIT: Duration = Duration::from_secs(10);
 
 /// Why a file can't be used as the embedded database.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +42,7 @@ pub enum OpenError {
         problem: String,
     },
     /// Another process keeps a lock.
-    #[error("database file {}: another process has kept it locked for {} s; stop that process, or try again", .path.display(), super::open::BUSY_LIMIT.as_secs())]
+    #[error("database file {}: another process has kept it locked for {} s; stop that process, or try again", .path.display(), BUSY_LIMIT.as_secs())]
     Locked {
         /// The file.
         path: PathBuf,
@@ -98,7 +102,7 @@ impl DatabaseError {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Unavailable(format!(
                 "{file}: another process has kept the database locked for {} s",
-                super::open::BUSY_LIMIT.as_secs()
+                BUSY_LIMIT.as_secs()
             )),
             Some(
                 ErrorCode::DiskFull

@@ -6,11 +6,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, MAIN_DB, OpenFlags};
 
-use super::error::OpenError;
+use super::error::{BUSY_LIMIT, OpenError};
 use super::migrations;
-
-/// How long a statement waits for another process's lock, roughly.
-pub(super) const BUSY_LIMIT: Duration = Duration::from_secs(10);
 
 /// Pause between two looks at the lock. SQLite's own handler pauses for up to 100 ms, too long to get a turn beside a
 /// process that writes without a break.

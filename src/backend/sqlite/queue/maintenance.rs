@@ -1,4 +1,4 @@
-//! Looking through the queue. It has no strays: a message, its lease and its retry are one row.
+//! Browsing the queue. Nothing dangles here: a message, its lease and its retry are one row.
 
 use async_trait::async_trait;
 use rusqlite::{Connection, named_params};
@@ -6,52 +6,69 @@ use rusqlite::{Connection, named_params};
 use super::SqliteQueue;
 use crate::backend::sqlite::database::now_micros;
 use crate::port::queue::QueueError;
-use crate::port::queue_maintenance::{Adoption, Inventory, Page, Part};
+use crate::port::queue_maintenance::{DanglingRecords, Page, Part, QueueMaintenance, RequeuedMessage};
 
-const ADOPT: &str = include_str!("adopt.sql");
-const BROWSE_CLAIMED: &str = include_str!("browse_claimed.sql");
-const BROWSE_WAITING: &str = include_str!("browse_waiting.sql");
+/// Puts in a message of an order that has none, among the retries and due now, with the attempts it has spent. Adds no
+/// row for a key that is in the queue already.
+const REQUEUE_LOST: &str = "
+INSERT OR IGNORE INTO fulfillment_queue (payload, pushed_at, attempts, due_at, adopted_as)
+VALUES (:payload, :now, :attempts, :now, :key)";
+
+/// Payloads of messages that are leased or wait for their retry, behind `:cursor`, in order of id, which a message
+/// keeps.
+const BROWSE_CLAIMED: &str =
+    "SELECT id, payload FROM fulfillment_queue WHERE due_at IS NOT NULL AND id > :cursor ORDER BY id LIMIT 500";
+
+/// Payloads of messages that no worker has claimed yet, behind `:cursor`, in order of id. New ones come behind all
+/// others.
+const BROWSE_WAITING: &str =
+    "SELECT id, payload FROM fulfillment_queue WHERE due_at IS NULL AND id > :cursor ORDER BY id LIMIT 500";
 
 /// As in the statements.
 const PAGE: usize = 500;
 
 #[async_trait]
-impl Inventory for SqliteQueue {
+impl QueueMaintenance for SqliteQueue {
     async fn browse(&self, part: Part, cursor: u64) -> Result<Page, QueueError> {
-        Ok(self.database.read(move |connection| browse(connection, part, cursor)).await?)
+        let statement = match part {
+            Part::Waiting => BROWSE_WAITING,
+            Part::Claimed => BROWSE_CLAIMED,
+        };
+        let cursor = i64::try_from(cursor).unwrap_or(i64::MAX);
+        let browse = move |connection: &Connection| {
+            let mut page = connection.prepare_cached(statement)?;
+            let rows = page.query_map([cursor], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)))?;
+            rows.collect::<rusqlite::Result<Vec<(i64, Vec<u8>)>>>()
+        };
+        let rows = self.database.read(browse).await?;
+        let next = if rows.len() == PAGE { rows.last().map(|(id, _)| id.unsigned_abs()) } else { None };
+        Ok(Page { payloads: rows.into_iter().map(|(_, payload)| payload).collect(), next })
     }
 
-    async fn adopt(&self, adoptions: &[Adoption]) -> Result<usize, QueueError> {
-        if adoptions.is_empty() {
-            return Ok(0);
-        }
-        let adoptions = adoptions.to_vec();
-        let adopted = self.database.write(move |connection| adopt(connection, &adoptions)).await?;
+    async fn requeue_lost(&self, messages: &[RequeuedMessage]) -> Result<usize, QueueError> {
+        let messages = messages.to_vec();
+        let requeue = move |connection: &Connection| {
+            let now = now_micros();
+            let mut insert = connection.prepare_cached(REQUEUE_LOST)?;
+            let put_in = |RequeuedMessage { key, payload, attempts }: &RequeuedMessage| {
+                insert.execute(named_params! { ":payload": payload, ":now": now, ":attempts": attempts, ":key": key })
+            };
+            messages.iter().map(put_in).sum()
+        };
+        let new = self.database.write(requeue).await?;
         self.database.announce_push();
-        Ok(adopted)
+        Ok(new)
     }
-}
 
-fn browse(connection: &Connection, part: Part, cursor: u64) -> rusqlite::Result<Page> {
-    let mut page = connection.prepare_cached(match part {
-        Part::Waiting => BROWSE_WAITING,
-        Part::Claimed => BROWSE_CLAIMED,
-    })?;
-    let cursor = i64::try_from(cursor).unwrap_or(i64::MAX);
-    let rows = page.query_map(named_params! { ":cursor": cursor }, |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)))?;
-    let rows = rows.collect::<rusqlite::Result<Vec<(i64, Vec<u8>)>>>()?;
-    let next = if rows.len() == PAGE { rows.last().map(|(id, _)| id.unsigned_abs()) } else { None };
-    Ok(Page { payloads: rows.into_iter().map(|(_, payload)| payload).collect(), next })
-}
-
-fn adopt(connection: &Connection, adoptions: &[Adoption]) -> rusqlite::Result<usize> {
-    let now = now_micros();
-    let mut adopt = connection.prepare_cached(ADOPT)?;
-    let mut adopted = 0;
-    for Adoption { key, payload, attempts } in adoptions {
-        adopted += adopt.execute(named_params! {
-            ":payload": payload, ":now": now, ":attempts": attempts, ":key": key,
-        })?;
+    async fn dangling(&self) -> Result<DanglingRecords, QueueError> {
+        Ok(DanglingRecords::default())
     }
-    Ok(adopted)
+
+    async fn repair(&self) -> Result<DanglingRecords, QueueError> {
+        Ok(DanglingRecords::default())
+    }
+
+    fn repaired_by_claims(&self) -> DanglingRecords {
+        DanglingRecords::default()
+    }
 }

@@ -18,7 +18,7 @@ fn every_statement_reads_an_index_in_its_order() {
             assert!(plan.contains(&format!("INDEX {index}")), "{index} in {plan}");
         }
     }
-    for sql in [LEASE, RENEW, SETTLE_ACK, SETTLE_RETRY] {
+    for sql in [LEASE, RENEW, ACK, RETRY] {
         let plan = plan(sql);
         assert!(plan.contains("USING INTEGER PRIMARY KEY"), "{plan}");
     }

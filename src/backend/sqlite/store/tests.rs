@@ -4,8 +4,9 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
-use crate::domain::order::{Fence, State};
-use crate::port::store::Target;
+use crate::domain::order::{Fence, OrderId, State};
+use crate::port::reports::Reports;
+use crate::port::store::{BeginRequest, Begun, Conclusion, OrderStore, Target, Verdict};
 
 const LEASE: Duration = Duration::from_secs(3_600);
 

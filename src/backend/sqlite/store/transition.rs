@@ -1,19 +1,50 @@
 //! The transitions: read the row, ask [`admit`], write.
 
+use async_trait::async_trait;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, named_params};
 
-use super::SqliteStoreOptions;
-use super::insertion::{Cemetery, for_a_person};
+use super::dead_letter_writer::{self, DeadLetterWriter};
 use super::row_by_row::row_by_row;
+use super::{SqliteStore, SqliteStoreOptions};
 use crate::backend::sqlite::database::{elapsed, now_micros};
 use crate::domain::order::{Fence, Order, OrderId, Refusal, RowView, State, Step, admit};
-use crate::port::store::{BeginRequest, Begun, Conclusion, Renewal, Renewed, TAKEN_OVER, Target, Verdict};
+use crate::domain::text::truncate_detail;
+use crate::port::store::{
+    BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, StoreError, TAKEN_OVER, Target, Verdict,
+};
 
 const ROW: &str = include_str!("row.sql");
-const MOVE: &str = include_str!("move.sql");
 const EVENT: &str = include_str!("event.sql");
 
-pub(super) fn begin(
+/// Writes a transition that was admitted. It names the fence it leaves, though within the transaction that read it
+/// nothing can have moved it.
+const MOVE: &str =
+    "UPDATE orders SET status = :status, updated_at = :fence WHERE id = :id AND coalesce(updated_at, 0) = :left";
+
+#[async_trait]
+impl OrderStore for SqliteStore {
+    async fn begin(&self, requests: &[BeginRequest]) -> Result<Vec<Begun>, StoreError> {
+        let (requests, options) = (requests.to_vec(), self.options.clone());
+        Ok(self.database.write(move |connection| begin(connection, &options, &requests)).await?)
+    }
+
+    async fn renew(&self, renewals: &[Renewal]) -> Result<Vec<Renewed>, StoreError> {
+        let renewals = renewals.to_vec();
+        Ok(self.database.write(move |connection| renew(connection, &renewals)).await?)
+    }
+
+    async fn conclude(&self, conclusions: &[Conclusion]) -> Result<Vec<Verdict>, StoreError> {
+        let (conclusions, options) = (conclusions.to_vec(), self.options.clone());
+        Ok(self.database.write(move |connection| conclude(connection, &options, &conclusions)).await?)
+    }
+
+    async fn insert_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
+        let (letters, worker) = (letters.to_vec(), self.options.worker.clone());
+        Ok(self.database.write(move |connection| dead_letter_writer::insert(connection, &worker, &letters)).await?)
+    }
+}
+
+fn begin(
     connection: &Connection,
     options: &SqliteStoreOptions,
     requests: &[BeginRequest],
@@ -53,7 +84,7 @@ fn not_begun(state: State, refusal: Refusal) -> Begun {
 }
 
 /// A row that the database refuses keeps its lease no longer, which the holder learns as a row that has moved on.
-pub(super) fn renew(connection: &Connection, renewals: &[Renewal]) -> rusqlite::Result<Vec<Renewed>> {
+fn renew(connection: &Connection, renewals: &[Renewal]) -> rusqlite::Result<Vec<Renewed>> {
     let mut orders = Orders::new(connection)?;
     row_by_row(
         connection,
@@ -71,14 +102,14 @@ pub(super) fn renew(connection: &Connection, renewals: &[Renewal]) -> rusqlite::
     )
 }
 
-pub(super) fn conclude(
+fn conclude(
     connection: &Connection,
     options: &SqliteStoreOptions,
     conclusions: &[Conclusion],
 ) -> rusqlite::Result<Vec<Verdict>> {
     let mut orders = Orders::new(connection)?;
     let mut timeline = Timeline::new(connection, options)?;
-    let mut cemetery = Cemetery::new(connection, &options.worker)?;
+    let mut dead_letters = DeadLetterWriter::new(connection, &options.worker)?;
     row_by_row(connection, conclusions, Verdict::Refused, |conclusion| {
         let Some(row) = orders.read(conclusion.order_id)? else {
             return Ok(Verdict::Superseded(None));
@@ -97,10 +128,10 @@ pub(super) fn conclude(
             state: &state,
             attempt: conclusion.attempt,
             correlation_id: conclusion.correlation_id.as_deref(),
-            note: conclusion.to.note().map(for_a_person),
+            note: conclusion.to.note(),
         })?;
         if let Target::Failed(letter) = &conclusion.to {
-            cemetery.bury(letter, Some(conclusion.order_id))?;
+            dead_letters.insert(letter, Some(conclusion.order_id))?;
         }
         Ok(Verdict::Done { age })
     })
@@ -218,7 +249,7 @@ impl<'c> Timeline<'c> {
             ":attempt": entry.attempt,
             ":worker": self.worker,
             ":correlation_id": entry.correlation_id,
-            ":note": entry.note,
+            ":note": entry.note.map(truncate_detail),
         })?;
         Ok(())
     }

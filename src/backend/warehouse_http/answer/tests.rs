@@ -4,23 +4,23 @@ use super::*;
 
 const URL: &str = "https://warehouse.example/orders?key=hush";
 
-fn read_with(asked: Asked, status: u16, headers: &[(HeaderName, &str)], body: &str) -> Answer {
+fn read_with(kind: RequestKind, status: u16, headers: &[(HeaderName, &str)], body: &str) -> Answer {
     let headers = headers
         .iter()
         .map(|(name, value)| (name.clone(), HeaderValue::from_bytes(value.as_bytes()).unwrap()))
         .collect();
     let now = httpdate::parse_http_date("Wed, 21 Oct 2026 07:28:00 GMT").unwrap();
     let status = StatusCode::from_u16(status).unwrap();
-    read(asked, &Url::parse(URL).unwrap(), status, &headers, body.as_bytes(), now)
+    read(kind, &Url::parse(URL).unwrap(), status, &headers, body.as_bytes(), now)
 }
 
 fn meaning_of(status: u16, body: &str) -> Meaning {
-    read_with(Asked::Order, status, &[], body).meaning
+    read_with(RequestKind::Order, status, &[], body).meaning
 }
 
 /// The kind of meaning alone, and whether the breaker counts it.
-fn class(asked: Asked, status: u16) -> (&'static str, bool) {
-    let answer = read_with(asked, status, &[(LOCATION, "/orders/1")], "");
+fn class(kind: RequestKind, status: u16) -> (&'static str, bool) {
+    let answer = read_with(kind, status, &[(LOCATION, "/orders/1")], "");
     let name = match answer.meaning {
         Meaning::Fulfilled { .. } => "fulfilled",
         Meaning::Accepted(_) => "accepted",
@@ -30,7 +30,7 @@ fn class(asked: Asked, status: u16) -> (&'static str, bool) {
         Meaning::Ambiguous(_) => "ambiguous",
         Meaning::Rejected(_) => "rejected",
     };
-    (name, answer.speaks_of_the_warehouse)
+    (name, answer.counts_against_breaker)
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn every_status_has_its_meaning() {
         _ => ("ambiguous", true),
     };
     for status in 200..=999 {
-        assert_eq!(class(Asked::Order, status), expected(status), "{status}");
+        assert_eq!(class(RequestKind::Order, status), expected(status), "{status}");
     }
 }
 
@@ -58,15 +58,15 @@ fn answers_about_a_status_differ_where_only_the_asking_went_wrong() {
             422 => ("rejected", false),
             429 => ("unavailable", true),
             300..=499 => ("in progress", false),
-            status => class(Asked::Order, status),
+            status => class(RequestKind::Order, status),
         };
-        assert_eq!(class(Asked::Status, status), expected, "{status}");
+        assert_eq!(class(RequestKind::Status, status), expected, "{status}");
     }
 }
 
 #[test]
 fn an_order_is_asked_about_at_the_same_origin_only() {
-    let accepted = |location: &str| match read_with(Asked::Order, 202, &[(LOCATION, location)], "").meaning {
+    let accepted = |location: &str| match read_with(RequestKind::Order, 202, &[(LOCATION, location)], "").meaning {
         Meaning::Accepted(url) => Some(url.to_string()),
         _ => None,
     };
@@ -86,13 +86,13 @@ fn an_order_is_asked_about_at_the_same_origin_only() {
     ] {
         assert_eq!(accepted(elsewhere), None, "{elsewhere}");
     }
-    let nowhere = read_with(Asked::Order, 202, &[], "queued").meaning;
+    let nowhere = read_with(RequestKind::Order, 202, &[], "queued").meaning;
     assert_eq!(nowhere, Meaning::InProgress("the warehouse answered 202 Accepted: queued".to_owned()));
 }
 
 #[test]
 fn retry_after_is_seconds_or_a_date() {
-    let asked = |value: &str| read_with(Asked::Order, 503, &[(RETRY_AFTER, value)], "").retry_after;
+    let asked = |value: &str| read_with(RequestKind::Order, 503, &[(RETRY_AFTER, value)], "").retry_after;
     let seconds = |seconds| Some(Duration::from_secs(seconds));
     assert_eq!(asked("120"), seconds(120));
     assert_eq!(asked(" 0 "), seconds(0));
@@ -113,7 +113,7 @@ fn retry_after_is_seconds_or_a_date() {
 fn a_date_counts_from_the_time_that_the_warehouse_tells() {
     let asked = |date: &str| {
         let headers = [(RETRY_AFTER, "Wed, 21 Oct 2026 08:29:30 GMT"), (DATE, date)];
-        read_with(Asked::Order, 503, &headers, "").retry_after
+        read_with(RequestKind::Order, 503, &headers, "").retry_after
     };
     assert_eq!(asked("Wed, 21 Oct 2026 08:28:00 GMT"), Some(Duration::from_secs(90)));
     assert_eq!(asked("Wed, 21 Oct 2026 09:28:00 GMT"), Some(Duration::ZERO));
@@ -159,7 +159,7 @@ fn an_excerpt_may_be_no_text_at_all() {
     let headers = HeaderMap::new();
     let body = [b'a', 0xff, 0xfe, 0, b'b'];
     let url = Url::parse(URL).unwrap();
-    let answer = read(Asked::Order, &url, StatusCode::BAD_REQUEST, &headers, &body, SystemTime::now());
+    let answer = read(RequestKind::Order, &url, StatusCode::BAD_REQUEST, &headers, &body, SystemTime::now());
     assert_eq!(
         answer.meaning,
         Meaning::Rejected("the warehouse answered 400 Bad Request: a\u{fffd}\u{fffd} b".to_owned())

@@ -18,18 +18,18 @@ impl Rig {
         self.start + Duration::from_millis(millis)
     }
 
-    fn admit(&mut self, millis: u64) -> Result<Admission, Refused> {
+    fn admit(&mut self, millis: u64) -> Result<Permit, Refused> {
         self.breaker.admit(self.at(millis))
     }
 
-    fn fail(&mut self, millis: u64, admission: Admission, retry_after: Option<u64>) -> Option<Change> {
+    fn fail(&mut self, millis: u64, permit: Permit, retry_after: Option<u64>) -> Option<Change> {
         let now = self.at(millis);
-        self.breaker.fail(now, admission, "503 from the warehouse", retry_after.map(Duration::from_secs))
+        self.breaker.fail(now, permit, "503 from the warehouse", retry_after.map(Duration::from_secs))
     }
 
-    fn succeed(&mut self, millis: u64, admission: Admission) -> Option<Change> {
+    fn succeed(&mut self, millis: u64, permit: Permit) -> Option<Change> {
         let now = self.at(millis);
-        self.breaker.succeed(now, admission)
+        self.breaker.succeed(now, permit)
     }
 
     fn is_open(&self) -> bool {
@@ -38,8 +38,8 @@ impl Rig {
 
     /// One call that is admitted and answered at the same moment.
     fn call(&mut self, millis: u64, ok: bool) -> Option<Change> {
-        let admission = self.admit(millis).expect("closed");
-        if ok { self.succeed(millis, admission) } else { self.fail(millis, admission, None) }
+        let permit = self.admit(millis).expect("closed");
+        if ok { self.succeed(millis, permit) } else { self.fail(millis, permit, None) }
     }
 
     /// Opened at `millis` by ten failures in a row.
@@ -110,8 +110,8 @@ fn nothing_is_admitted_until_a_second_has_passed_and_the_reason_is_told() {
     let refused = rig.admit(999).unwrap_err();
     assert_eq!(refused.retry_in, Duration::from_millis(1));
     assert_eq!(refused.reason, "503 from the warehouse");
-    assert_eq!(rig.breaker.room(rig.at(400)), Room::None(Duration::from_millis(600)));
-    assert_eq!(rig.breaker.room(rig.at(1_000)), Room::Probe);
+    assert_eq!(rig.breaker.capacity(rig.at(400)), Capacity::None(Duration::from_millis(600)));
+    assert_eq!(rig.breaker.capacity(rig.at(1_000)), Capacity::Probe);
     assert!(rig.admit(1_000).is_ok());
 }
 
@@ -121,7 +121,7 @@ fn one_probe_goes_out_and_no_second_one_beside_it() {
     let _probe = rig.admit(1_000).unwrap();
     let refused = rig.admit(2_999).unwrap_err();
     assert_eq!(refused.reason, "503 from the warehouse");
-    assert_eq!(rig.breaker.room(rig.at(2_900)), Room::None(Duration::from_millis(100)));
+    assert_eq!(rig.breaker.capacity(rig.at(2_900)), Capacity::None(Duration::from_millis(100)));
 }
 
 /// Found in a review: a warehouse that was back had to wait for a probe that hung.
@@ -142,7 +142,7 @@ fn without_a_call_to_probe_with_it_closes_half_a_minute_after_one_was_due() {
     let (early, late) = (rig.at(30_999), rig.at(31_000));
     assert_eq!(rig.breaker.rest(early), None);
     assert_eq!(rig.breaker.rest(late), Some(Change::Closed));
-    assert_eq!(rig.breaker.room(late), Room::Free);
+    assert_eq!(rig.breaker.capacity(late), Capacity::Free);
     assert_eq!(rig.breaker.rest(late), None);
 }
 
@@ -151,7 +151,7 @@ fn a_probe_that_succeeds_closes_it_and_what_was_before_is_forgotten() {
     let mut rig = Rig::opened_at(0, None);
     let probe = rig.admit(1_000).unwrap();
     assert_eq!(rig.succeed(1_000, probe), Some(Change::Closed));
-    assert_eq!(rig.breaker.room(rig.at(1_000)), Room::Free);
+    assert_eq!(rig.breaker.capacity(rig.at(1_000)), Capacity::Free);
     (0..9).for_each(|_| assert_eq!(rig.call(1_000, false), None));
     assert_eq!(rig.call(1_000, false), Some(SECOND));
 }
@@ -179,15 +179,15 @@ fn a_probe_that_is_dropped_makes_room_for_another_one_a_second_later() {
 fn a_dropped_call_that_is_no_probe_changes_nothing() {
     let mut rig = Rig::new();
     let before = rig.admit(0).unwrap();
-    let admission = rig.admit(0).unwrap();
-    rig.breaker.abandon(rig.start, admission);
+    let permit = rig.admit(0).unwrap();
+    rig.breaker.abandon(rig.start, permit);
     assert!(!rig.is_open());
     for _ in 0..10 {
         rig.call(0, false);
     }
     let _probe = rig.admit(1_000).unwrap();
     rig.breaker.abandon(rig.start, before);
-    assert_eq!(rig.breaker.room(rig.at(1_000)), Room::None(PROBE_PATIENCE), "the probe is still under way");
+    assert_eq!(rig.breaker.capacity(rig.at(1_000)), Capacity::None(PROBE_PATIENCE), "the probe is still under way");
 }
 
 #[test]
@@ -215,14 +215,14 @@ fn results_of_calls_from_before_it_opened_change_nothing() {
 #[test]
 fn results_of_calls_from_before_it_opened_do_not_count_once_it_is_closed_again() {
     let mut rig = Rig::new();
-    let late: Vec<Admission> = (0..10).map(|_| rig.admit(0).unwrap()).collect();
+    let late: Vec<Permit> = (0..10).map(|_| rig.admit(0).unwrap()).collect();
     for _ in 0..10 {
         rig.call(0, false);
     }
     let probe = rig.admit(1_000).unwrap();
     rig.succeed(1_000, probe);
-    for admission in late {
-        assert_eq!(rig.fail(1_100, admission, None), None);
+    for permit in late {
+        assert_eq!(rig.fail(1_100, permit, None), None);
     }
     assert!(!rig.is_open());
 }
@@ -240,16 +240,16 @@ proptest! {
             match (step, under_way.pop()) {
                 (0 | 1, before) => {
                     under_way.extend(before);
-                    if let Ok(admission) = rig.admit(now) {
+                    if let Ok(permit) = rig.admit(now) {
                         prop_assert!(last_probe.is_none_or(|last| now - last >= 1_000), "at {now} after {last_probe:?}");
                         last_probe = Some(now);
-                        under_way.push(admission);
+                        under_way.push(permit);
                     }
                 }
-                (2, Some(admission)) => {
-                    rig.fail(now, admission, None);
+                (2, Some(permit)) => {
+                    rig.fail(now, permit, None);
                 }
-                (_, Some(admission)) => { let at = rig.at(now); rig.breaker.abandon(at, admission); }
+                (_, Some(permit)) => { let at = rig.at(now); rig.breaker.abandon(at, permit); }
                 (_, None) => {}
             }
             prop_assert!(rig.is_open());

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use fulfillment_worker::domain::dead_letter::Resolution;
+use fulfillment_worker::domain::label::Label;
 use fulfillment_worker::domain::order::OrderId;
-use fulfillment_worker::port::queue::{Depth, Disposition, Held, Settlement};
-use fulfillment_worker::port::store::{LetterFilter, Resolution};
+use fulfillment_worker::port::dead_letters::DeadLetterFilter;
+use fulfillment_worker::port::queue::{Depth, Disposition, ReceiptState, Settlement};
 
 use super::{Difference, LATER, Replay, dead_reason, due, number};
 use crate::state_machine::backends::{Backend, LEASE, Seen, SeenPlace};
@@ -35,7 +37,7 @@ impl<B: Backend> Replay<'_, B> {
     }
 
     pub(super) async fn compare_letters(&mut self, world: &World) -> Result<(), Difference> {
-        let mut found = self.stores[0].store.dead_letters(&LetterFilter::default(), 0, 1_000).await.unwrap();
+        let mut found = self.stores[0].store.list(&DeadLetterFilter::default(), 0, 1_000).await.unwrap();
         found.sort_by_key(|letter| (number(&letter.payload), letter.id));
         let mut expected: Vec<usize> = (0..world.letters.len()).collect();
         expected.sort_by_key(|&letter| (world.letters[letter].message, letter));
@@ -122,7 +124,7 @@ impl<B: Backend> Replay<'_, B> {
             .collect();
         let settled = last.settle(&acks).await.map_err(|error| format!("failed: {error}"))?;
         let leftovers = self.backend.leftovers().await;
-        if settled.len() != world.messages.len() || settled.contains(&Held::Lost) || !leftovers.is_empty() {
+        if settled.len() != world.messages.len() || settled.contains(&ReceiptState::Stale) || !leftovers.is_empty() {
             return Err(format!("{} messages are settled at the end; left is {leftovers:?}", settled.len()));
         }
         Ok(())

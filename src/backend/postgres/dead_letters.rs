@@ -1,0 +1,229 @@
+//! Stores dead letters, and finds, redrives and marks them for people.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::connection::Parameter;
+use super::errors::Failure;
+use super::timestamp::{elapsed, micros};
+use super::{PostgresStore, attempts, bisect, column, count, small};
+use crate::domain::dead_letter::{DeadReason, Resolution, RetryStep};
+use crate::domain::label::Label;
+use crate::domain::order::{OrderId, State};
+use crate::domain::text::truncate_detail;
+use crate::port::dead_letters::{
+    DeadLetterCount, DeadLetterFilter, DeadLetters, Decision, Redriven, Resolved, StoredDeadLetter,
+};
+use crate::port::store::{Conclusion, DeadLetter, StoreError, Target};
+
+const DEAD_LETTERS: &str = include_str!("dead_letters.sql");
+const COUNT: &str = concat!(
+    "SELECT count(*) AS letters, coalesce(max(id), 0) AS last_id FROM (\n",
+    include_str!("dead_letters.sql"),
+    ") AS matching"
+);
+
+#[async_trait]
+impl DeadLetters for PostgresStore {
+    async fn list(
+        &self,
+        filter: &DeadLetterFilter,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<StoredDeadLetter>, StoreError> {
+        let rows = find(self, DEAD_LETTERS, filter, after, Some(i64::try_from(limit).unwrap_or(i64::MAX))).await?;
+        Ok(rows.iter().map(letter).collect::<Result<_, _>>()?)
+    }
+
+    async fn count(&self, filter: &DeadLetterFilter) -> Result<DeadLetterCount, StoreError> {
+        let rows = find(self, COUNT, filter, 0, None).await?;
+        let Some(row) = rows.first() else { return Ok(DeadLetterCount::default()) };
+        Ok(DeadLetterCount { letters: count(column(row, "letters")?), last_id: column(row, "last_id")? })
+    }
+
+    async fn redrive(&self, letters: &[i64], decision: &Decision) -> Result<Vec<Redriven>, StoreError> {
+        let answers = bisect::run(letters, |part| run_redrive(self, part, decision).boxed()).await;
+        let answers = self.explain(answers).await?;
+        Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(Redriven::Refused)).collect())
+    }
+
+    async fn resolve(
+        &self,
+        letters: &[i64],
+        resolution: Resolution,
+        decision: &Decision,
+    ) -> Result<Vec<bool>, StoreError> {
+        let rows = self
+            .query(
+                include_str!("resolve.sql"),
+                &[
+                    (&letters, Type::INT8_ARRAY),
+                    (&resolution.as_str(), Type::TEXT),
+                    (&truncate_detail(&decision.by), Type::TEXT),
+                    (&truncate_detail(&decision.reason), Type::TEXT),
+                ],
+            )
+            .await?;
+        let mut marked = rows.iter().map(|row| column(row, "id")).collect::<Result<HashSet<i64>, Failure>>()?;
+        // Named twice, it is marked once.
+        Ok(letters.iter().map(|id| marked.remove(id)).collect())
+    }
+}
+
+async fn find(
+    store: &PostgresStore,
+    statement: &str,
+    filter: &DeadLetterFilter,
+    after: i64,
+    limit: Option<i64>,
+) -> Result<Vec<Row>, StoreError> {
+    let reasons: Vec<&str> = filter.reasons.iter().copied().map(DeadReason::as_str).collect();
+    let reasons = Some(reasons).filter(|reasons| !reasons.is_empty());
+    let parameters: [Parameter<'_>; 10] = [
+        (&after, Type::INT8),
+        (&limit, Type::INT8),
+        (&filter.ids, Type::INT8_ARRAY),
+        (&filter.up_to, Type::INT8),
+        (&reasons, Type::TEXT_ARRAY),
+        (&filter.older_than.as_ref().map(Duration::as_secs_f64), Type::FLOAT8),
+        (&filter.newer_than.as_ref().map(Duration::as_secs_f64), Type::FLOAT8),
+        (&filter.product_id, Type::INT8),
+        (&filter.order_id.map(|order_id| order_id.0), Type::INT8),
+        (&filter.resolved, Type::BOOL),
+    ];
+    store.query(statement, &parameters).await
+}
+
+fn letter(row: &Row) -> Result<StoredDeadLetter, Failure> {
+    let (at, read_at) = (column::<SystemTime>(row, "at")?, column::<SystemTime>(row, "read_at")?);
+    let resolved = match column::<Option<SystemTime>>(row, "resolved_at")? {
+        Some(at) => Some(Resolved {
+            resolution: resolution(row)?.unwrap_or(Resolution::Discarded),
+            at_micros: micros(at),
+            by: column::<Option<String>>(row, "resolved_by")?.unwrap_or_default(),
+            reason: column::<Option<String>>(row, "resolved_reason")?.unwrap_or_default(),
+        }),
+        None => None,
+    };
+    Ok(StoredDeadLetter {
+        id: column(row, "id")?,
+        order_id: column::<Option<i64>>(row, "order_id")?.map(OrderId),
+        order_state: order_state(row)?,
+        payload: column(row, "payload")?,
+        reason: column(row, "reason")?,
+        detail: column(row, "detail")?,
+        attempts: attempts(column(row, "attempts")?),
+        worker: column(row, "worker")?,
+        at_micros: micros(at),
+        age: elapsed(at, read_at),
+        resolved,
+    })
+}
+
+fn resolution(row: &Row) -> Result<Option<Resolution>, Failure> {
+    Ok(column::<Option<&str>>(row, "resolution")?.map(Resolution::of))
+}
+
+/// What the row of the letter's order says. A null status is the foreign one `null`.
+fn order_state(row: &Row) -> Result<Option<State>, Failure> {
+    let status = column::<Option<&str>>(row, "order_status")?;
+    Ok(column::<bool>(row, "has_row")?.then(|| State::from(status.unwrap_or("null"))))
+}
+
+async fn run_redrive(store: &PostgresStore, letters: &[i64], decision: &Decision) -> Result<Vec<Redriven>, Failure> {
+    let rows = store
+        .connections
+        .query(
+            include_str!("redrive.sql"),
+            &[
+                (&letters, Type::INT8_ARRAY),
+                (&store.worker.as_str(), Type::TEXT),
+                (&store.events, Type::BOOL),
+                (&truncate_detail(&decision.note()), Type::TEXT),
+                (&truncate_detail(&decision.by), Type::TEXT),
+                (&truncate_detail(&decision.reason), Type::TEXT),
+            ],
+        )
+        .await?;
+    let mut rows_by_id = HashMap::with_capacity(rows.len());
+    for row in rows {
+        rows_by_id.insert(column::<i64>(&row, "id")?, row);
+    }
+    letters.iter().map(|id| rows_by_id.get(id).map_or(Ok(Redriven::Unknown), judge)).collect()
+}
+
+/// Reads what the statement says about one letter.
+fn judge(row: &Row) -> Result<Redriven, Failure> {
+    let state = order_state(row)?;
+    let step = RetryStep::of(column(row, "reason")?, resolution(row)?, state.as_ref());
+    if step == RetryStep::Redrive && !column::<bool>(row, "redriven")? {
+        return Ok(Redriven::Refused("the row stays as it is: does a trigger on orders suppress updates?".to_owned()));
+    }
+    Ok(Redriven::Decided {
+        step,
+        order_id: column::<Option<i64>>(row, "order_id")?.map(OrderId),
+        payload: column(row, "payload")?,
+    })
+}
+
+/// Stores dead letters, each claim id once.
+pub(super) async fn insert(store: &PostgresStore, letters: &[DeadLetter]) -> Result<(), StoreError> {
+    let mut columns = DeadLetterColumns::default();
+    for letter in letters {
+        columns.push(letter, letter.order_id);
+    }
+    store
+        .query(
+            include_str!("insert_dead_letters.sql"),
+            &[
+                (&columns.claim_ids, Type::TEXT_ARRAY),
+                (&columns.order_ids, Type::INT8_ARRAY),
+                (&columns.payloads, Type::BYTEA_ARRAY),
+                (&columns.reasons, Type::TEXT_ARRAY),
+                (&columns.details, Type::TEXT_ARRAY),
+                (&columns.attempts, Type::INT4_ARRAY),
+                (&store.worker.as_str(), Type::TEXT),
+            ],
+        )
+        .await
+        .map(drop)
+}
+
+/// Dead letters as the statements take them: an array for each column.
+#[derive(Default)]
+pub(super) struct DeadLetterColumns<'a> {
+    pub(super) order_ids: Vec<Option<i64>>,
+    pub(super) claim_ids: Vec<&'a str>,
+    pub(super) payloads: Vec<&'a [u8]>,
+    pub(super) reasons: Vec<&'static str>,
+    pub(super) details: Vec<String>,
+    pub(super) attempts: Vec<i32>,
+}
+
+impl<'a> DeadLetterColumns<'a> {
+    /// The letters of the orders that fail.
+    pub(super) fn of(conclusions: &[&'a Conclusion]) -> Self {
+        let mut letters = Self::default();
+        for conclusion in conclusions {
+            if let Target::Failed(letter) = &conclusion.to {
+                letters.push(letter, Some(conclusion.order_id));
+            }
+        }
+        letters
+    }
+
+    /// Adds one.
+    fn push(&mut self, letter: &'a DeadLetter, order_id: Option<OrderId>) {
+        self.order_ids.push(order_id.map(|order_id| order_id.0));
+        self.claim_ids.push(&letter.claim_id);
+        self.payloads.push(&letter.payload);
+        self.reasons.push(letter.reason.as_str());
+        self.details.push(truncate_detail(&letter.detail));
+        self.attempts.push(small(letter.attempts));
+    }
+}

@@ -1,0 +1,106 @@
+//! Inserts orders as an order API would.
+
+use std::collections::{BTreeMap, HashMap};
+
+use async_trait::async_trait;
+use tokio_postgres::types::Type;
+
+use super::connection::{Conflicts, Connections, Session};
+use super::errors::Failure;
+use super::{PostgresStore, column};
+use crate::domain::order::OrderId;
+use crate::port::intake::{Inserted, Intake, NewOrder};
+use crate::port::store::StoreError;
+
+/// Ids of the products with the names $1.
+const FIND_PRODUCTS: &str = "SELECT id::int8 AS id, name::text AS name FROM products WHERE name = ANY ($1::text[])";
+
+/// Rows per statement: few round trips, and messages of some hundred kilobytes at most.
+const CHUNK: usize = 5_000;
+
+#[async_trait]
+impl Intake for PostgresStore {
+    async fn insert(&self, orders: &[NewOrder]) -> Result<Vec<Inserted>, StoreError> {
+        let mut conflicts = Conflicts::new();
+        loop {
+            match insert_once(&self.connections, orders).await {
+                Err(Failure::Conflict(_)) if conflicts.pause().await => {}
+                answer => return self.explain(answer).await,
+            }
+        }
+    }
+}
+
+async fn insert_once(connections: &Connections, orders: &[NewOrder]) -> Result<Vec<Inserted>, Failure> {
+    let mut session = connections.session().await?;
+    session.begin().await?;
+    let products = make_products(&mut session, orders).await?;
+    let mut inserted = Vec::with_capacity(orders.len());
+    for chunk in orders.chunks(CHUNK) {
+        insert_chunk(&mut session, chunk, &products, &mut inserted).await?;
+    }
+    session.commit().await?;
+    Ok(inserted)
+}
+
+/// Makes the products that are missing. The first order that names a product sets its price. Answers with the ids.
+async fn make_products<'a>(session: &mut Session, orders: &'a [NewOrder]) -> Result<HashMap<&'a str, i64>, Failure> {
+    let mut prices: BTreeMap<&str, i64> = BTreeMap::new();
+    for order in orders {
+        prices.entry(&order.product).or_insert(order.price_cents);
+    }
+    let (names, prices): (Vec<&str>, Vec<i64>) = prices.into_iter().unzip();
+    let mut products = HashMap::with_capacity(names.len());
+    for (names, prices) in names.chunks(CHUNK).zip(prices.chunks(CHUNK)) {
+        session
+            .query(include_str!("insert_products.sql"), &[(&names, Type::TEXT_ARRAY), (&prices, Type::INT8_ARRAY)])
+            .await?;
+        for row in session.query(FIND_PRODUCTS, &[(&names, Type::TEXT_ARRAY)]).await? {
+            let name: &str = column(&row, "name")?;
+            // The key borrows from the order, as the row goes away.
+            if let Ok(position) = names.binary_search(&name)
+                && let Some(&name) = names.get(position)
+            {
+                products.insert(name, column(&row, "id")?);
+            }
+        }
+    }
+    Ok(products)
+}
+
+async fn insert_chunk(
+    session: &mut Session,
+    orders: &[NewOrder],
+    products: &HashMap<&str, i64>,
+    inserted: &mut Vec<Inserted>,
+) -> Result<(), Failure> {
+    let product_ids = orders
+        .iter()
+        .map(|order| {
+            products
+                .get(order.product.as_str())
+                .copied()
+                .ok_or_else(|| Failure::Refused(format!("product `{}` was made and is not there", order.product)))
+        })
+        .collect::<Result<Vec<i64>, Failure>>()?;
+    let quantities: Vec<i64> = orders.iter().map(|order| order.quantity).collect();
+    let rows = session
+        .query(include_str!("insert_orders.sql"), &[(&product_ids, Type::INT8_ARRAY), (&quantities, Type::INT8_ARRAY)])
+        .await?;
+    // SQL promises no order of what comes back: a row is matched by what it says.
+    let mut ids: HashMap<(i64, i64), Vec<i64>> = HashMap::new();
+    for row in rows {
+        let key = (column(&row, "product_id")?, column(&row, "quantity")?);
+        ids.entry(key).or_default().push(column(&row, "order_id")?);
+    }
+    for same in ids.values_mut() {
+        same.sort_unstable_by(|one, other| other.cmp(one));
+    }
+    for key in product_ids.into_iter().zip(quantities) {
+        let id = ids.get_mut(&key).and_then(Vec::pop).ok_or_else(|| {
+            Failure::Refused("an inserted order did not come back: does a trigger on orders change rows?".to_owned())
+        })?;
+        inserted.push(Inserted { order_id: OrderId(id), product_id: key.0 });
+    }
+    Ok(())
+}

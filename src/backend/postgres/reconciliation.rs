@@ -1,0 +1,76 @@
+//! Elects the reconciler, and finds orders that may have lost their message.
+
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::connection::Parameter;
+use super::errors::Failure;
+use super::timestamp::{micros, timestamp};
+use super::{PostgresStore, attempts, column, count};
+use crate::domain::order::{Fence, OrderId, State, attempts_spent};
+use crate::port::reconciliation::{ClaimedUpTo, LostOrder, LostOrderSearch, RECONCILER, Reconciliation};
+use crate::port::store::StoreError;
+use crate::testing::mutant::source;
+
+/// Ends the lead $1, if worker $2 has it.
+const RESIGN: &str =
+    "UPDATE fulfillment.leadership SET until = clock_timestamp() WHERE name = $1::text AND holder = $2::text";
+
+#[async_trait]
+impl Reconciliation for PostgresStore {
+    async fn lead(&self, term: Duration) -> Result<bool, StoreError> {
+        let parameters: [Parameter<'_>; 3] =
+            [(&RECONCILER, Type::TEXT), (&self.worker.as_str(), Type::TEXT), (&term.as_secs_f64(), Type::FLOAT8)];
+        Ok(!self.query(include_str!("lead.sql"), &parameters).await?.is_empty())
+    }
+
+    async fn resign(&self) -> Result<(), StoreError> {
+        self.query(RESIGN, &[(&RECONCILER, Type::TEXT), (&self.worker.as_str(), Type::TEXT)]).await.map(drop)
+    }
+
+    async fn lost_orders(&self, search: &LostOrderSearch) -> Result<Vec<LostOrder>, StoreError> {
+        let (claimed, pending_too) = match search.claimed_up_to {
+            ClaimedUpTo::Unknown => (None, false),
+            ClaimedUpTo::CreatedAt(created_at) => (Some(timestamp(created_at)), true),
+            ClaimedUpTo::Everything => (None, true),
+        };
+        let rows = self
+            .query(
+                source!("lost_orders.sql"),
+                &[
+                    (&claimed, Type::TIMESTAMP),
+                    (&pending_too, Type::BOOL),
+                    (&search.grace.as_secs_f64(), Type::FLOAT8),
+                    (&self.lease.as_secs_f64(), Type::FLOAT8),
+                    (&search.max_age.as_secs_f64(), Type::FLOAT8),
+                    (&search.after.0, Type::INT8),
+                    (&i64::try_from(search.limit).unwrap_or(i64::MAX), Type::INT8),
+                ],
+            )
+            .await?;
+        Ok(rows.iter().map(lost_order).collect::<Result<_, _>>()?)
+    }
+
+    async fn stale_orders(&self, max_age: Duration) -> Result<u64, StoreError> {
+        let rows = self.query(include_str!("stale_orders.sql"), &[(&max_age.as_secs_f64(), Type::FLOAT8)]).await?;
+        rows.first().map_or(Ok(0), |row| Ok(count(column(row, "orders")?)))
+    }
+}
+
+fn lost_order(row: &Row) -> Result<LostOrder, Failure> {
+    let state = State::from(column::<&str>(row, "status")?);
+    let last = column::<Option<&str>>(row, "last_state")?.map(State::from);
+    let last_attempt = column::<Option<i32>>(row, "last_attempt")?.map_or(0, attempts);
+    Ok(LostOrder {
+        order_id: OrderId(column(row, "order_id")?),
+        product_id: column(row, "product_id")?,
+        quantity: column(row, "quantity")?,
+        fence: Fence(column::<Option<SystemTime>>(row, "updated_at")?.map_or(0, micros)),
+        attempts: attempts_spent(&state, last.map(|last| (last, last_attempt))),
+        correlation_id: column(row, "correlation_id")?,
+        state,
+    })
+}

@@ -1,0 +1,105 @@
+//! Elects the reconciler, and finds orders that may have lost their message.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, named_params};
+
+use super::SqliteStore;
+use crate::backend::sqlite::database::{micros, now_micros};
+use crate::domain::order::{Fence, OrderId, State, attempts_spent};
+use crate::port::reconciliation::{ClaimedUpTo, LostOrder, LostOrderSearch, RECONCILER, Reconciliation};
+use crate::port::store::StoreError;
+
+const LOST_ORDERS: &str = include_str!("lost_orders.sql");
+
+/// Takes or keeps the lead `:name` for worker `:holder` until `:until`. Changes no row if another one has it at `:now`.
+const LEAD: &str = "
+INSERT INTO fulfillment_leadership (name, holder, until) VALUES (:name, :holder, :until)
+ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
+WHERE fulfillment_leadership.holder = excluded.holder OR fulfillment_leadership.until < :now";
+
+/// Ends the lead `:name`, if worker `:holder` has it.
+const RESIGN: &str = "UPDATE fulfillment_leadership SET until = 0 WHERE name = :name AND holder = :holder";
+
+/// Number of open orders that nothing has touched since before `:oldest`.
+const STALE_ORDERS: &str = "
+SELECT count(*)
+FROM orders
+WHERE status IS NOT 'fulfilled' AND status IN ('pending', 'processing') AND coalesce(updated_at, created_at) < :oldest";
+
+#[async_trait]
+impl Reconciliation for SqliteStore {
+    async fn lead(&self, term: Duration) -> Result<bool, StoreError> {
+        let worker = self.options.worker.clone();
+        let lead = move |connection: &Connection| {
+            let now = now_micros();
+            let until = now.saturating_add(micros(term));
+            let changed = connection.prepare_cached(LEAD)?.execute(named_params! {
+                ":name": RECONCILER, ":holder": worker.as_str(), ":until": until, ":now": now,
+            })?;
+            Ok(changed > 0)
+        };
+        Ok(self.database.write(lead).await?)
+    }
+
+    async fn resign(&self) -> Result<(), StoreError> {
+        let worker = self.options.worker.clone();
+        let resign = move |connection: &Connection| {
+            let parameters = named_params! { ":name": RECONCILER, ":holder": worker.as_str() };
+            connection.prepare_cached(RESIGN)?.execute(parameters).map(drop)
+        };
+        Ok(self.database.write(resign).await?)
+    }
+
+    async fn lost_orders(&self, search: &LostOrderSearch) -> Result<Vec<LostOrder>, StoreError> {
+        let (search, lease) = (*search, self.options.lease);
+        Ok(self.database.read(move |connection| lost_orders(connection, &search, lease)).await?)
+    }
+
+    async fn stale_orders(&self, max_age: Duration) -> Result<u64, StoreError> {
+        let count = move |connection: &Connection| {
+            let oldest = now_micros().saturating_sub(micros(max_age));
+            let mut count = connection.prepare_cached(STALE_ORDERS)?;
+            count.query_row(named_params! { ":oldest": oldest }, |row| row.get::<_, i64>(0))
+        };
+        Ok(self.database.read(count).await?.unsigned_abs())
+    }
+}
+
+fn lost_orders(connection: &Connection, search: &LostOrderSearch, lease: Duration) -> rusqlite::Result<Vec<LostOrder>> {
+    let now = now_micros();
+    let before = |age: Duration| now.saturating_sub(micros(age));
+    let claimed = match search.claimed_up_to {
+        ClaimedUpTo::Unknown => None,
+        ClaimedUpTo::CreatedAt(created_at) => Some(created_at.min(now)),
+        ClaimedUpTo::Everything => Some(now),
+    };
+    let mut select = connection.prepare_cached(LOST_ORDERS)?;
+    let found = select.query_map(
+        named_params! {
+            ":created_before": claimed.map(|claimed| claimed.saturating_sub(micros(search.grace))),
+            ":everything": search.claimed_up_to == ClaimedUpTo::Everything,
+            ":idle_since": before(search.grace),
+            ":silent_since": before(search.grace + lease),
+            ":oldest": before(search.max_age),
+            ":after": search.after.0,
+            ":limit": i64::try_from(search.limit).unwrap_or(i64::MAX),
+        },
+        |row| {
+            let state = State::from(row.get::<_, String>(3)?.as_str());
+            let last = row.get::<_, Option<String>>(5)?.map(|last| State::from(last.as_str()));
+            let last_attempt = row.get::<_, Option<u32>>(6)?.unwrap_or(0);
+            Ok(LostOrder {
+                order_id: OrderId(row.get(0)?),
+                product_id: row.get(1)?,
+                quantity: row.get(2)?,
+                fence: Fence(row.get(4)?),
+                attempts: attempts_spent(&state, last.map(|last| (last, last_attempt))),
+                correlation_id: row.get(7)?,
+                state,
+            })
+        },
+    )?;
+    found.collect()
+}

@@ -1,0 +1,73 @@
+//! The tables of the file.
+
+use std::collections::HashSet;
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+
+use super::SqliteStore;
+use crate::port::schema::Schema;
+use crate::port::store::StoreError;
+
+/// Every table with its columns.
+const COLUMNS: &str = "
+SELECT tables.name, columns.name FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns
+WHERE tables.type = 'table'";
+
+/// The tables and columns that the statements of queue and store name.
+const NEEDED: [(&str, &[&str]); 6] = [
+    ("products", &["id", "name", "price", "created_at"]),
+    ("orders", &["id", "product_id", "quantity", "status", "created_at", "updated_at"]),
+    ("fulfillment_events", &["order_id", "at", "state", "attempt", "worker", "correlation_id", "note"]),
+    (
+        "fulfillment_dead_letters",
+        &[
+            "id",
+            "claim_id",
+            "order_id",
+            "payload",
+            "reason",
+            "detail",
+            "attempts",
+            "worker",
+            "at",
+            "resolved_at",
+            "resolution",
+            "resolved_by",
+            "resolved_reason",
+        ],
+    ),
+    ("fulfillment_queue", &["id", "payload", "pushed_at", "attempts", "token", "due_at", "adopted_as"]),
+    ("fulfillment_leadership", &["name", "holder", "until"]),
+];
+
+#[async_trait]
+impl Schema for SqliteStore {
+    /// Opening the file has made the tables already, unless they were dropped since. The first answer contains what
+    /// opening applied.
+    async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.database.migrate().await?)
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        let missing = self.database.read(missing_columns).await?;
+        if missing.is_empty() { Ok(()) } else { Err(StoreError::Schema(missing)) }
+    }
+}
+
+/// Names each missing table and column, as `table` or `table.column`.
+fn missing_columns(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut present = connection.prepare_cached(COLUMNS)?;
+    let present: HashSet<(String, String)> =
+        present.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()?;
+    let mut missing = Vec::new();
+    for (table, columns) in NEEDED {
+        if !present.iter().any(|(name, _)| name == table) {
+            missing.push(table.to_owned());
+            continue;
+        }
+        let absent = columns.iter().filter(|column| !present.contains(&(table.to_owned(), (**column).to_owned())));
+        missing.extend(absent.map(|column| format!("{table}.{column}")));
+    }
+    Ok(missing)
+}

@@ -1,2 +1,0 @@
--- The status of one order.
-SELECT coalesce(status, 'null') FROM orders WHERE id = ?1;

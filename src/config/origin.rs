@@ -1,0 +1,99 @@
+//! The source of each value, and the errors that name it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+/// The source of a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// The command line.
+    CommandLine,
+    /// Variables, by their names.
+    Environment(String),
+    /// A line of the configuration file.
+    File {
+        /// The path as it was given.
+        path: PathBuf,
+        /// Number of the line, from 1.
+        line: usize,
+    },
+    /// No source has a value.
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CommandLine => f.write_str("command line"),
+            Self::Environment(variables) => f.write_str(variables),
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// Why the configuration is not valid. Names the option and the source, and describes the valid values. Never shows a
+/// value that may hold a secret.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A value that the option does not take.
+    #[error("--{option}{}: {problem}", set_in(.origin))]
+    Value {
+        /// The option's name without the dashes.
+        option: String,
+        /// The source of the value.
+        origin: Origin,
+        /// The problem, and the valid values.
+        problem: String,
+    },
+    /// The configuration file can't be read.
+    #[error("configuration file {}: {problem}", path.display())]
+    File {
+        /// The path as it was given.
+        path: PathBuf,
+        /// The problem.
+        problem: String,
+    },
+    /// A line of the configuration file is not valid.
+    #[error("{}:{line}: {problem}", path.display())]
+    Line {
+        /// The path as it was given.
+        path: PathBuf,
+        /// Number of the line, from 1.
+        line: usize,
+        /// The problem.
+        problem: String,
+    },
+    /// A variable of the environment that is not UTF-8.
+    #[error("environment variable {0} is not UTF-8")]
+    NotUtf8(String),
+}
+
+/// The source in brackets, unless it is the command line.
+fn set_in(origin: &Origin) -> String {
+    match origin {
+        Origin::CommandLine => String::new(),
+        elsewhere => format!(" ({elsewhere})"),
+    }
+}
+
+/// The sources of all values of one invocation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origins(BTreeMap<String, Origin>);
+
+impl Origins {
+    /// Of one option, by its name without the dashes.
+    pub fn of(&self, option: &str) -> Origin {
+        self.0.get(option).cloned().unwrap_or(Origin::Default)
+    }
+
+    pub(super) fn set(&mut self, option: &str, origin: Origin) {
+        self.0.insert(option.to_owned(), origin);
+    }
+
+    /// An error about an option's value.
+    pub(super) fn error(&self, option: &str, problem: String) -> ConfigError {
+        ConfigError::Value { option: option.to_owned(), origin: self.of(option), problem }
+    }
+}

@@ -1,0 +1,129 @@
+//! One delivery of a message, from its claim to its settlement.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::backpressure::Waiting;
+use super::decision::AttemptOutcome;
+use super::lease_keeper::LeaseGuard;
+use crate::domain::dead_letter::DeadReason;
+use crate::domain::message::{Message, Poison};
+use crate::domain::order::{Fence, OrderId};
+use crate::domain::text::truncate_detail;
+use crate::event::AttemptRef;
+use crate::observe::trace::attempt::AttemptSpan;
+use crate::port::queue::{Claim, Disposition, Receipt};
+use crate::port::store::{Conclusion, DeadLetter, Target, Verdict};
+
+/// A claimed message. While this exists, the message's lease is renewed and its place in flight is taken.
+pub(crate) struct Delivery {
+    pub(crate) claim: Claim,
+    pub(crate) message: Result<Message, Poison>,
+    pub(crate) claimed_at: Instant,
+    pub(crate) lease: Arc<LeaseGuard>,
+    pub(crate) span: AttemptSpan,
+    /// Counts it as waiting for a backend; `None` while the fulfiller works on it.
+    pub(crate) waiting: Option<Waiting>,
+    /// Its drop lets the next order in.
+    pub(crate) _permit: OwnedSemaphorePermit,
+}
+
+impl Delivery {
+    pub(crate) fn order_id(&self) -> Option<OrderId> {
+        self.message.as_ref().ok().map(Message::order_id)
+    }
+
+    pub(crate) fn attempt(&self) -> u32 {
+        self.claim.attempt
+    }
+
+    pub(crate) fn receipt(&self) -> &Receipt {
+        &self.claim.receipt
+    }
+
+    pub(crate) fn correlation_id(&self) -> Option<&str> {
+        self.message.as_ref().ok()?.correlation_id.as_deref()
+    }
+
+    pub(crate) fn attempt_ref(&self) -> AttemptRef<'_> {
+        AttemptRef {
+            order_id: self.order_id(),
+            correlation_id: self.correlation_id(),
+            number: self.claim.attempt,
+            trace: self.span.context(),
+        }
+    }
+
+    fn dead_letter(&self, reason: DeadReason, detail: &str) -> DeadLetter {
+        DeadLetter {
+            claim_id: self.claim.receipt.claim_id.clone(),
+            order_id: self.order_id(),
+            payload: self.claim.payload.clone(),
+            reason,
+            detail: truncate_detail(detail),
+            attempts: self.claim.attempt,
+        }
+    }
+}
+
+/// A delivery whose attempt has ended, on its way through the completer.
+pub(crate) struct Completed {
+    pub(crate) delivery: Delivery,
+    pub(crate) outcome: AttemptOutcome,
+    /// The fence held, if the order's row is ours.
+    pub(crate) fence: Option<Fence>,
+    /// See [`Conclusion::maybe_applied`].
+    pub(crate) maybe_applied: bool,
+    /// The store's answer, once the row was to be written.
+    pub(crate) verdict: Option<Verdict>,
+}
+
+impl Completed {
+    pub(crate) fn new(delivery: Delivery, outcome: AttemptOutcome, fence: Option<Fence>) -> Self {
+        Self { delivery, outcome, fence, maybe_applied: false, verdict: None }
+    }
+
+    /// The transition that ends the attempt. `None` if the row isn't ours or stays as it is.
+    pub(crate) fn conclusion(&self) -> Option<Conclusion> {
+        let to = match &self.outcome {
+            AttemptOutcome::Fulfilled { reference } => Target::Fulfilled { reference: reference.clone() },
+            AttemptOutcome::Retry { error, .. } => Target::Pending { reason: error.clone() },
+            AttemptOutcome::DeadLetter { reason, detail } => Target::Failed(self.delivery.dead_letter(*reason, detail)),
+            AttemptOutcome::AlreadyFinal | AttemptOutcome::Skipped { .. } => return None,
+        };
+        Some(Conclusion {
+            order_id: self.delivery.order_id()?,
+            fence: self.fence?,
+            attempt: self.delivery.attempt(),
+            correlation_id: self.delivery.correlation_id().map(str::to_owned),
+            to,
+            maybe_applied: self.maybe_applied,
+        })
+    }
+
+    /// The dead letter that no conclusion has written.
+    pub(crate) fn dead_letter_alone(&self) -> Option<DeadLetter> {
+        match (&self.outcome, &self.verdict) {
+            (_, Some(Verdict::Done { .. })) => None,
+            (AttemptOutcome::DeadLetter { reason, detail }, _) => Some(self.delivery.dead_letter(*reason, detail)),
+            _ => None,
+        }
+    }
+
+    /// What becomes of the message. Draws the delay of a retry.
+    pub(crate) fn disposition(&self) -> Disposition {
+        match &self.outcome {
+            AttemptOutcome::Retry { delay, spent, .. } => Disposition::Retry { after: delay.draw(), spent: *spent },
+            AttemptOutcome::Fulfilled { .. }
+            | AttemptOutcome::DeadLetter { .. }
+            | AttemptOutcome::AlreadyFinal
+            | AttemptOutcome::Skipped { .. } => Disposition::Ack,
+        }
+    }
+
+    pub(crate) fn is_superseded(&self) -> bool {
+        matches!(self.verdict, Some(Verdict::Superseded(_)))
+    }
+}

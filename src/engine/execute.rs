@@ -1,0 +1,167 @@
+//! Begins the orders of a batch, calls the fulfiller for each, and hands them on to the completer.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use futures::FutureExt;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use super::backends::Backends;
+use super::decision::{Answer, AttemptOutcome, CallResult, Next, after_begin, after_call};
+use super::delivery::{Completed, Delivery};
+use super::options::Shutdown;
+use super::watermark::Watermark;
+use crate::domain::dead_letter::DeadReason;
+use crate::domain::label::Label;
+use crate::domain::order::{IdempotencyKey, Order, OrderId};
+use crate::domain::retry::RetryPolicy;
+use crate::event::{CallOutcome, Dependency, FulfillerEvent, OrderEvent, RowStage, Stage};
+use crate::observe::trace::attempt as trace;
+use crate::port::fulfiller::Fulfiller;
+use crate::port::store::{BeginRequest, Begun};
+use crate::testing::mutant::is_mutant;
+
+/// Shared by every batch and every call.
+pub(crate) struct Executor {
+    pub(crate) backends: Backends,
+    pub(crate) fulfiller: Arc<dyn Fulfiller>,
+    pub(crate) policy: RetryPolicy,
+    pub(crate) call_timeout: Duration,
+    pub(crate) shutdown: Shutdown,
+    /// The runtime for calls: one that blocks its thread must not hold up claims, commits or lease renewals.
+    pub(crate) calls: Handle,
+    pub(crate) watermark: Arc<Watermark>,
+    pub(crate) completer: mpsc::Sender<Completed>,
+}
+
+impl Executor {
+    /// Begins a batch in a task of its own, which drops `slot` when all of its calls have started.
+    pub(crate) fn start(self: &Arc<Self>, batch: Vec<Delivery>, slot: OwnedSemaphorePermit) {
+        let executor = Arc::clone(self);
+        tokio::spawn(async move {
+            executor.begin(batch).await;
+            drop(slot);
+        });
+    }
+
+    async fn begin(self: &Arc<Self>, batch: Vec<Delivery>) {
+        let mut deliveries = Vec::with_capacity(batch.len());
+        let mut requests = Vec::with_capacity(batch.len());
+        for delivery in batch {
+            match &delivery.message {
+                Ok(message) => {
+                    let (order_id, attempt) = (message.order_id(), delivery.attempt());
+                    requests.push(BeginRequest { order_id, attempt, correlation_id: message.correlation_id.clone() });
+                    deliveries.push(delivery);
+                }
+                Err(poison) => {
+                    let (reason, detail) = (DeadReason::InvalidMessage, poison.to_string());
+                    self.complete(delivery, AttemptOutcome::DeadLetter { reason, detail }).await;
+                }
+            }
+        }
+        if requests.is_empty() {
+            return;
+        }
+        let (began, items, store) = (SystemTime::now(), requests.len(), &self.backends.store);
+        // Until hand-back, not drain: orders in flight are finished if time allows.
+        let until = &self.shutdown.hand_back;
+        let Some(answers) = self.backends.until_answered(Stage::Begin, items, until, |_| store.begin(&requests)).await
+        else {
+            for delivery in deliveries {
+                self.complete(delivery, AttemptOutcome::handed_back()).await;
+            }
+            return;
+        };
+        let locked = answers.iter().zip(&requests).filter(|(answer, _)| **answer == Begun::Locked);
+        let locked: Vec<OrderId> = locked.map(|(_, request)| request.order_id).collect();
+        self.backends.report_locked(RowStage::Begin, &locked);
+        for (delivery, begun) in deliveries.into_iter().zip(answers) {
+            delivery.span.step("begin", began, items);
+            self.follow_begin(delivery, begun).await;
+        }
+    }
+
+    async fn follow_begin(self: &Arc<Self>, mut delivery: Delivery, begun: Begun) {
+        if let Begun::Started { order, fence, takeover, waited } = &begun {
+            self.watermark.raise(order.created_at_micros);
+            delivery.lease.keep_row(*fence).await;
+            let (attempt, takeover, waited) = (delivery.attempt_ref(), *takeover, *waited);
+            self.backends.observers.emit(OrderEvent::AttemptStarted { attempt, takeover, waited });
+        }
+        match after_begin(begun, delivery.attempt(), self.shutdown.hand_back.is_cancelled(), &self.policy) {
+            Next::Call(order) => {
+                let traceparent = delivery.message.as_ref().ok().and_then(|message| message.traceparent.clone());
+                let order = Order { traceparent, ..order };
+                delivery.waiting = None;
+                let executor = Arc::clone(self);
+                self.calls.spawn(async move { executor.call(delivery, order).await });
+            }
+            Next::End(outcome) => self.complete(delivery, outcome).await,
+        }
+    }
+
+    /// One call to the fulfiller, from start to finish.
+    async fn call(&self, delivery: Delivery, mut order: Order) {
+        let began = Instant::now();
+        let span = delivery.span.call();
+        order.traceparent = span.traceparent().or(order.traceparent);
+        let under_way = self.backends.observers.under_way(Dependency::Fulfiller);
+        // Biased: an answer that is there counts, whatever else has happened by then.
+        let answer = tokio::select! {
+            biased;
+            answer = self.answer(&order) => answer,
+            () = delivery.lease.row_lost() => Answer::LeaseLost,
+            () = self.shutdown.hand_back.cancelled() => Answer::BrokenOff,
+        };
+        drop(under_way);
+        let result = after_call(answer, order.attempt, &self.policy);
+        self.report_call(&delivery, span, &result, began.elapsed());
+        self.complete(delivery, result.attempt).await;
+    }
+
+    /// Calls within the time limit, and catches panics.
+    async fn answer(&self, order: &Order) -> Answer {
+        let key = if is_mutant!(KeyPerAttempt) {
+            IdempotencyKey::of(order.id, Some(order.attempt.into()))
+        } else {
+            order.idempotency_key()
+        };
+        let call = AssertUnwindSafe(self.fulfiller.fulfil(order, &key)).catch_unwind();
+        match tokio::time::timeout(self.call_timeout, call).await {
+            Ok(Ok(outcome)) => Answer::Outcome(outcome),
+            Ok(Err(panic)) => Answer::Panicked(panic_message(&*panic)),
+            Err(_) => Answer::TimedOut(self.call_timeout),
+        }
+    }
+
+    fn report_call(&self, delivery: &Delivery, span: trace::CallSpan, result: &CallResult, took: Duration) {
+        let CallResult { call, attempt } = result;
+        let failed = !matches!(call, CallOutcome::Fulfilled | CallOutcome::InProgress);
+        span.end(trace::SpanOutcome { name: call.as_str(), reason: attempt.reason(), failed });
+        let detail = match attempt {
+            AttemptOutcome::Fulfilled { reference } => reference.as_deref(),
+            other => other.reason().map(|(_, words)| words),
+        };
+        let attempt = delivery.attempt_ref();
+        self.backends.observers.emit(FulfillerEvent::CallEnded { attempt, outcome: *call, took, detail });
+    }
+
+    /// Hands a delivery whose attempt has ended on to the completer.
+    async fn complete(&self, mut delivery: Delivery, outcome: AttemptOutcome) {
+        delivery.waiting.get_or_insert_with(|| self.backends.backpressure.wait());
+        let fence = delivery.lease.release_row().await;
+        // Without its row nothing can be concluded, however the call ended: the message must not be acknowledged.
+        let lost = fence.is_none() && delivery.lease.has_lost_row();
+        let outcome = if lost { AttemptOutcome::lease_lost() } else { outcome };
+        // Fails only when the completer is gone, which is after the drain: leases bring the order back.
+        let _ = self.completer.send(Completed::new(delivery, outcome, fence)).await;
+    }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("without a message").to_owned()
+}

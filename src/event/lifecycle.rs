@@ -1,0 +1,40 @@
+//! The worker's start, progress and end.
+
+use enum_map::Enum;
+use strum::IntoStaticStr;
+
+/// The worker started, made progress or shuts down.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum LifecycleEvent<'a> {
+    /// The engine starts.
+    Started {
+        /// This process's identity, fresh with every start.
+        worker: &'a str,
+        /// Orders in flight at most.
+        concurrency: usize,
+    },
+    /// A loop completed a pass. A healthy loop emits one at least every few seconds, busy or idle.
+    Heartbeat(Loop),
+    /// Shutdown began, and the worker claims no more.
+    Draining {
+        /// Orders still in flight.
+        in_flight: usize,
+    },
+    /// Shutdown ended.
+    Drained {
+        /// Orders not settled in time. Their leases expire, and the queue delivers them again.
+        left: usize,
+    },
+}
+
+/// A loop of the engine. The process counts as wedged when one of them stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum Loop {
+    /// Claims messages.
+    Worker,
+    /// Concludes and settles.
+    Completer,
+    /// Renews leases.
+    LeaseKeeper,
+}

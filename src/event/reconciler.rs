@@ -1,0 +1,47 @@
+//! The search for orders without a message.
+
+use std::time::Duration;
+
+use enum_map::Enum;
+use strum::IntoStaticStr;
+
+use crate::domain::order::OrderId;
+
+/// The reconciler took or lost the lead, finished a round or found something.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ReconcilerEvent<'a> {
+    /// The store answered whether this worker's reconciler leads.
+    Leads(bool),
+    /// The leading reconciler completed a round and repaired everything that it found.
+    RoundDone,
+    /// The reconciler repaired something.
+    DriftFound {
+        /// The kind of damage.
+        drift: Drift,
+        /// Number of repaired items.
+        count: u64,
+        /// Some of the orders, where they are known.
+        first: &'a [OrderId],
+    },
+    /// Open orders too old for the reconciler. Counted every few rounds while it leads.
+    StaleOrders {
+        /// Number of these orders.
+        orders: u64,
+        /// `--reconcile-max-age`.
+        max_age: Duration,
+    },
+}
+
+/// A kind of damage that the reconciler repairs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum Drift {
+    /// A `pending` order without a message.
+    LostMessage,
+    /// A `processing` order without a message, whose worker has been silent for long.
+    AbandonedOrder,
+    /// A claimed message without a lease, which the queue would never deliver again.
+    MessageWithoutLease,
+    /// A lease or a retry without a message.
+    LeaseWithoutMessage,
+}

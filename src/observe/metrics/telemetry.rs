@@ -1,0 +1,204 @@
+//! The metrics of readings, and of the export of traces.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use enum_map::Enum;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use strum::IntoStaticStr;
+
+use super::labelled::Labelled;
+use super::registering::{Count, Seconds, plain, seconds};
+use super::sample::{self, Description};
+use super::seconds_since_1970;
+use crate::event::{Runtime, TelemetryEvent};
+
+/// From a thread that is free, as timers are good to a millisecond, to one that is as good as dead.
+const DELAY_SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 10.0];
+
+/// What a message in the queue waits for.
+#[derive(Debug, Clone, Copy, Enum, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+enum MessageKind {
+    Waiting,
+    InFlight,
+    Retrying,
+}
+
+/// A state in which an order is not done.
+#[derive(Debug, Clone, Copy, Enum, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+enum OpenState {
+    Pending,
+    Processing,
+}
+
+/// Whether a connection of the store's pools is in use.
+#[derive(Debug, Clone, Copy, Enum, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+enum ConnectionState {
+    Idle,
+    InUse,
+}
+
+/// The fate of a span.
+#[derive(Debug, Clone, Copy, Enum, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+enum SpanOutcome {
+    Exported,
+    Failed,
+    Dropped,
+}
+
+/// How a call to the collector ended.
+#[derive(Debug, Clone, Copy, Enum, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+enum ExportOutcome {
+    Ok,
+    Error,
+}
+
+pub(super) struct TelemetryMetrics {
+    queue_depth: Count,
+    queue_messages: Labelled<MessageKind, Count>,
+    depth_read_at: Seconds,
+    depth_age: DepthAge,
+    open_orders: Labelled<OpenState, Count>,
+    oldest_order_age: Labelled<OpenState, Seconds>,
+    open_orders_read_at: Seconds,
+    store_connections: Labelled<ConnectionState, Count>,
+    store_connections_limit: Count,
+    scheduling_delay: Labelled<Runtime, Histogram>,
+    tracing_enabled: Count,
+    spans: Labelled<SpanOutcome, Counter>,
+    span_exports: Labelled<ExportOutcome, Counter>,
+}
+
+impl TelemetryMetrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let depth_age = DepthAge::new();
+        registry.register_collector(Box::new(depth_age.clone()));
+        let help = "Messages that no worker has claimed yet, as last counted; the same for every worker of a queue";
+        let queue_depth = plain(registry, "fulfillment_queue_depth", help, Count::default());
+        let help = "Messages in the queue, by state, as last counted; the same for every worker of a queue";
+        let queue_messages = plain(registry, "fulfillment_queue_messages", help, Labelled::new("kind"));
+        let help = "Time of the last count of the queue, since 1970; 0 before the first";
+        let depth_read_at = seconds(registry, "fulfillment_queue_depth_read_timestamp", help, Seconds::default());
+        let help = "Orders in the store that are not done, as last counted; the same for every worker of a store";
+        let open_orders = plain(registry, "fulfillment_open_orders", help, Labelled::new("state"));
+        let help = "Age of the oldest open order, as last counted; 0 if there is none";
+        let oldest_order_age = seconds(registry, "fulfillment_oldest_order_age", help, Labelled::new("state"));
+        let help = "Time of the last count of open orders, since 1970; 0 before the first";
+        let open_orders_read_at = seconds(registry, "fulfillment_open_orders_read_timestamp", help, Seconds::default());
+        let help = "Open connections to the store, by state, as last counted; 0 if the store is embedded";
+        let store_connections = plain(registry, "fulfillment_store_connections", help, Labelled::new("state"));
+        let help = "Maximum of connections to the store; 0 if the store is embedded";
+        let store_connections_limit = plain(registry, "fulfillment_store_connections_limit", help, Count::default());
+        let help = "Delay between the time at which a sleeping task was due and the time at which it ran";
+        let scheduling_delay = seconds(
+            registry,
+            "fulfillment_scheduling_delay",
+            help,
+            Labelled::with("runtime", || Histogram::new(DELAY_SECONDS)),
+        );
+        let help = "1 if traces are exported";
+        let tracing_enabled = plain(registry, "fulfillment_tracing_enabled", help, Count::default());
+        let help = "Finished spans, by outcome of their export";
+        let spans = plain(registry, "fulfillment_spans", help, Labelled::new("outcome"));
+        let help = "Calls to the trace collector, by outcome";
+        let span_exports = plain(registry, "fulfillment_span_exports", help, Labelled::new("outcome"));
+        Self {
+            queue_depth,
+            queue_messages,
+            depth_read_at,
+            depth_age,
+            open_orders,
+            oldest_order_age,
+            open_orders_read_at,
+            store_connections,
+            store_connections_limit,
+            scheduling_delay,
+            tracing_enabled,
+            spans,
+            span_exports,
+        }
+    }
+
+    pub(super) fn observe(&self, event: &TelemetryEvent<'_>) {
+        match *event {
+            TelemetryEvent::DepthRead(depth) => {
+                self.queue_depth.set(depth.waiting);
+                self.queue_messages[MessageKind::Waiting].set(depth.waiting);
+                self.queue_messages[MessageKind::InFlight].set(depth.in_flight);
+                self.queue_messages[MessageKind::Retrying].set(depth.retrying);
+                self.depth_read_at.set(seconds_since_1970());
+                self.depth_age.restart();
+            }
+            TelemetryEvent::OpenOrdersRead(open) => {
+                for (state, found) in [(OpenState::Pending, open.pending), (OpenState::Processing, open.processing)] {
+                    self.open_orders[state].set(found.orders);
+                    self.oldest_order_age[state].set(found.oldest.unwrap_or_default().as_secs_f64());
+                }
+                self.open_orders_read_at.set(seconds_since_1970());
+            }
+            TelemetryEvent::ConnectionsRead(connections) => {
+                self.store_connections[ConnectionState::Idle].set(connections.idle);
+                self.store_connections[ConnectionState::InUse].set(connections.in_use);
+                self.store_connections_limit.set(connections.limit);
+            }
+            TelemetryEvent::SchedulingDelay { runtime, late } => {
+                self.scheduling_delay[runtime].observe(late.as_secs_f64());
+            }
+            TelemetryEvent::TracesExported => {
+                self.tracing_enabled.set(1);
+            }
+            TelemetryEvent::SpansSent { spans, error } => {
+                let (export, outcome) = match error {
+                    None => (ExportOutcome::Ok, SpanOutcome::Exported),
+                    Some(_) => (ExportOutcome::Error, SpanOutcome::Failed),
+                };
+                self.span_exports[export].inc();
+                self.spans[outcome].inc_by(spans as u64);
+            }
+            TelemetryEvent::SpanDropped => {
+                self.spans[SpanOutcome::Dropped].inc();
+            }
+        }
+    }
+}
+
+/// The time since the queue was counted, computed at each scrape.
+#[derive(Debug, Clone)]
+struct DepthAge {
+    since: Instant,
+    read_after_micros: Arc<AtomicU64>,
+}
+
+impl DepthAge {
+    fn new() -> Self {
+        Self { since: Instant::now(), read_after_micros: Arc::default() }
+    }
+
+    /// The queue was counted just now.
+    fn restart(&self) {
+        let micros = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.read_after_micros.store(micros, Ordering::Relaxed);
+    }
+}
+
+impl Collector for DepthAge {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let read_after = Duration::from_micros(self.read_after_micros.load(Ordering::Relaxed));
+        let description = Description {
+            name: "fulfillment_queue_depth_age",
+            help: "Time since the last count of the queue, or since the start if there was none",
+            unit: Some(Unit::Seconds),
+        };
+        sample::gauge(&mut encoder, &description, self.since.elapsed().saturating_sub(read_after).as_secs_f64())
+    }
+}

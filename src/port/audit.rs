@@ -1,0 +1,58 @@
+//! What `verify` needs of the store: to go through every row.
+
+use async_trait::async_trait;
+
+use crate::domain::order::{OrderId, State};
+use crate::port::store::StoreError;
+
+/// Judges the rows of the orders' table. Safe beside workers.
+#[async_trait]
+pub trait Audit: Send + Sync {
+    /// Judges up to `limit` (1 to 10,000) rows with an id above `after`.
+    async fn audit(&self, after: OrderId, limit: usize) -> Result<AuditPage, StoreError>;
+
+    /// Returns the states of at most 1,000 orders, by position; `None` for an order without a row.
+    async fn states(&self, order_ids: &[OrderId]) -> Result<Vec<Option<State>>, StoreError>;
+}
+
+/// The findings of an audit among some rows, in order of id.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AuditPage {
+    /// The last row looked at; `None` if there was none.
+    pub last: Option<OrderId>,
+    /// Number of orders by status.
+    pub orders_by_state: Vec<(String, u64)>,
+    /// `pending` and `processing` orders: each needs a message.
+    pub open: Vec<OrderId>,
+    /// `failed` orders without a dead letter.
+    pub failed_without_letter: Vec<OrderId>,
+    /// `fulfilled` orders whose timeline doesn't have exactly one such entry.
+    pub not_fulfilled_once: Vec<OrderId>,
+    /// `fulfilled` orders without any timeline: fulfilled by another program, or with `--events off`.
+    pub without_timeline: u64,
+}
+
+impl AuditPage {
+    /// Adds `orders` of this status with this finding, as the backends' statements name it. `order_ids` may be empty
+    /// for findings that need no attention.
+    pub(crate) fn add(&mut self, status: &str, finding: &str, orders: u64, order_ids: impl Iterator<Item = OrderId>) {
+        match self.orders_by_state.iter_mut().find(|(known, _)| known == status) {
+            Some((_, count)) => *count += orders,
+            None => self.orders_by_state.push((status.to_owned(), orders)),
+        }
+        match finding {
+            "open" => self.open.extend(order_ids),
+            "no_dead_letter" => self.failed_without_letter.extend(order_ids),
+            "not_once" => self.not_fulfilled_once.extend(order_ids),
+            "no_timeline" => self.without_timeline += orders,
+            _ => {}
+        }
+    }
+
+    /// Puts the ids in order.
+    pub(crate) fn sort(&mut self) {
+        for order_ids in [&mut self.open, &mut self.failed_without_letter, &mut self.not_fulfilled_once] {
+            order_ids.sort_unstable();
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What people and metrics ask about the orders.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::domain::order::{Fence, OrderId, State};
+use crate::port::store::StoreError;
+
+/// How long [`Reports::open_orders`] may keep a server, or the thread of an embedded database, busy.
+pub const OPEN_ORDERS_LIMIT: Duration = Duration::from_secs(5);
+
+/// Reads counts, ages and single orders, and changes nothing.
+#[async_trait]
+pub trait Reports: Send + Sync {
+    /// Counts and ages. Reads the whole status index: for people and slow polls, not for every second.
+    async fn summary(&self) -> Result<Summary, StoreError>;
+
+    /// Reads an order's row; `None` if there is none.
+    async fn order(&self, order_id: OrderId) -> Result<Option<OrderReport>, StoreError>;
+
+    /// Reads an order's transitions, oldest first.
+    async fn timeline(&self, order_id: OrderId) -> Result<Vec<TimelineEntry>, StoreError>;
+
+    /// Counts open orders and finds the oldest of each state. Reads every open order and no other. A count that takes
+    /// longer than [`OPEN_ORDERS_LIMIT`] is broken off and returns [`StoreError::Unavailable`].
+    async fn open_orders(&self) -> Result<OpenOrders, StoreError>;
+
+    /// How the store uses its connections now. Does no I/O.
+    fn connections(&self) -> ConnectionUse;
+}
+
+/// The orders' table at a glance.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// Number of orders by status, the worker's own four first and always present.
+    pub orders_by_state: Vec<(String, u64)>,
+    /// Age of the oldest order that is `pending`.
+    pub oldest_pending: Option<Duration>,
+    /// Age of the oldest order that is `processing`, since it was created.
+    pub oldest_processing: Option<Duration>,
+    /// Dead letters that have been neither retried nor discarded.
+    pub dead_letters: u64,
+}
+
+/// How the connections to a database are used. All zero for an embedded one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ConnectionUse {
+    /// Open and free.
+    pub idle: u64,
+    /// Taken by a call.
+    pub in_use: u64,
+    /// The most that may be open.
+    pub limit: u64,
+}
+
+impl std::ops::Add for ConnectionUse {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        let Self { idle, in_use, limit } = self;
+        Self { idle: idle + other.idle, in_use: in_use + other.in_use, limit: limit + other.limit }
+    }
+}
+
+/// The orders that are not final yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OpenOrders {
+    /// [`State::Pending`].
+    pub pending: OpenState,
+    /// [`State::Processing`].
+    pub processing: OpenState,
+    /// How long the statement took. Waits for a connection, or for other statements, are left out.
+    pub took: Duration,
+}
+
+/// The orders in one open state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OpenState {
+    /// How many.
+    pub orders: u64,
+    /// The greatest time since an order's `created_at`, by the database's own clock. `None` where no order has one.
+    pub oldest: Option<Duration>,
+}
+
+impl OpenOrders {
+    /// Notes the orders of a state; ignores a state that is not open.
+    pub(crate) fn set(&mut self, state: &State, found: OpenState) {
+        match state {
+            State::Pending => self.pending = found,
+            State::Processing => self.processing = found,
+            State::Fulfilled | State::Failed | State::Foreign(_) => {}
+        }
+    }
+}
+
+/// One transition of an order, as the timeline keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimelineEntry {
+    /// When, which is the `updated_at` that the transition wrote.
+    pub at: Fence,
+    /// The status entered.
+    pub state: State,
+    /// Which attempt; 0 for a redrive.
+    pub attempt: u32,
+    /// The worker's identity.
+    pub worker: String,
+    /// From the message.
+    pub correlation_id: Option<String>,
+    /// Reference, reason or detail.
+    pub note: Option<String>,
+}
+
+/// An order's row, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderReport {
+    /// Key of the row.
+    pub id: OrderId,
+    /// The row's status.
+    pub state: State,
+    /// Key of the product in `products`.
+    pub product_id: i64,
+    /// The product's name. `None` where the product can't be found.
+    pub product: Option<String>,
+    /// Pieces ordered.
+    pub quantity: i64,
+    /// The row's `created_at` in microseconds since 1970-01-01 00:00, as the column has no zone.
+    pub created_at_micros: Option<i64>,
+    /// How long ago that was, by the database's clock.
+    pub age: Option<Duration>,
+    /// The row's `updated_at`, likewise.
+    pub updated_at_micros: Option<i64>,
+    /// How long ago that was, by the database's clock.
+    pub idle: Option<Duration>,
+}
