@@ -1,13 +1,14 @@
-//! Random sequences of everything that may happen to queue and store together, at the real backends and in a model: what
-//! they answer and what they hold must be the same after every step. A sequence that fails is cut down to a short story.
+//! Random sequences of everything that may happen to queue and store together, at the real backends and in the model
+//! (docs/MODEL.md): what they answer and what they hold must be the same after every step. A sequence that fails is cut
+//! down to a short story.
 //!
 //! `make properties CASES=10000` tries many; here the seed is fixed, unless `PROPERTY_SEED` says otherwise.
 
 use std::sync::atomic::Ordering;
 
-use proptest::prelude::*;
+use fulfillment_model::sequence::{Step, World, sequences};
+use fulfillment_worker::domain::dead_letter::{DeadReason, Resolution};
 use proptest::test_runner::{Config, RngAlgorithm, RngSeed, TestCaseError, TestError, TestRunner};
-use proptest_state_machine::ReferenceStateMachine;
 use tokio::runtime::Runtime;
 
 mod backends;
@@ -15,13 +16,9 @@ mod backends;
 #[path = "../support/fault_proxy.rs"]
 mod fault_proxy;
 mod replay;
-mod steps;
-mod world;
 
 use backends::{Backend, Embedded, RedisAndPostgres};
 use replay::{Difference, Replay, stores};
-use steps::Step;
-use world::{Decided, Reason, World};
 
 /// Sequences for each backend, unless `PROPERTY_CASES` says otherwise.
 const USUAL_CASES: u32 = 50;
@@ -64,34 +61,9 @@ fn regression_of_a_letter_that_was_marked_twice_within_a_batch() {
     regression::<RedisAndPostgres>(&[
         Step::Push { orders: vec![0] },
         Step::Claim { worker: 1, limit: 1_000 },
-        Step::Bury { worker: 1, receipts: vec![0], reason: Reason::UnknownOrder },
-        Step::Mark { letters: vec![0, 0], decided: Decided::Retried },
+        Step::InsertLetters { worker: 1, receipts: vec![0], reason: DeadReason::UnknownOrder },
+        Step::Resolve { letters: vec![0, 0], resolution: Resolution::Retried },
     ]);
-}
-
-/// The model as the library wants it, for one backend.
-struct Machine<B>(std::marker::PhantomData<B>);
-
-impl<B: Backend + 'static> ReferenceStateMachine for Machine<B> {
-    type State = World;
-    type Transition = Step;
-
-    fn init_state() -> BoxedStrategy<World> {
-        Just(World::new(B::LOSES_ANSWERS)).boxed()
-    }
-
-    fn transitions(world: &World) -> BoxedStrategy<Step> {
-        world.steps()
-    }
-
-    fn apply(mut world: World, step: &Step) -> World {
-        world.take(step);
-        world
-    }
-
-    fn preconditions(world: &World, step: &Step) -> bool {
-        world.admits(step)
-    }
 }
 
 fn random_sequences<B: Backend + 'static>() {
@@ -112,7 +84,7 @@ fn random_sequences<B: Backend + 'static>() {
         ..Config::default()
     };
     let mut runner = TestRunner::new(config);
-    let sequences = Machine::<B>::sequential_strategy(1..=MOST_STEPS);
+    let sequences = sequences(B::LOSES_ANSWERS, MOST_STEPS);
     let steps_taken = std::cell::Cell::new(0_u64);
     let outcome = runner.run(&sequences, |(world, steps, seen)| {
         let count = || {

@@ -6,29 +6,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::queue::AnyQueue;
-use fulfillment_worker::domain::dead_letter::{DeadReason, Resolution, RetryStep};
+use fulfillment_model::sequence::{
+    ALL, Answer, End, NextDue, ORDERS, ROW_LEASE, Step, WORKERS, World, spent_before_requeue,
+};
+use fulfillment_model::{Message, Place};
+use fulfillment_worker::domain::dead_letter::DeadReason;
 use fulfillment_worker::domain::order::{Fence, OrderId, State};
 use fulfillment_worker::port::dead_letters::{Decision, Redriven};
-use fulfillment_worker::port::queue::{self, Disposition, ReceiptState, Settlement};
+use fulfillment_worker::port::queue::{self, ReceiptState, Settlement};
 use fulfillment_worker::port::queue_maintenance::RequeuedMessage;
-use fulfillment_worker::port::store::{
-    BeginRequest, Begun as StoreBegun, Conclusion, DeadLetter, Renewal, Renewed, Target, Verdict,
-};
+use fulfillment_worker::port::store::{BeginRequest, Begun, Conclusion, DeadLetter, Renewal, Renewed, Target};
 
 use super::backends::Backend;
-use super::steps::{End, Settling, Step};
-use super::world::{
-    ALL, Answer, Begun, Concluded, Decided, Next, ORDERS, Place, Reason, Retry, Status, WORKERS, World,
-    spent_before_adoption,
-};
+use crate::queue::AnyQueue;
 use crate::store::{Row, StoreFixture, Worker};
 
-/// How long a worker may leave its row as it is.
-const ROW_LEASE: Duration = Duration::from_secs(600);
 const LONGER_THAN_ROW_LEASE: Duration = Duration::from_secs(900);
-/// When a retry comes that doesn't come at once: not before a step says so.
-const LATER: Duration = Duration::from_secs(3_600);
 /// An order that has no row.
 const NO_ROW: OrderId = OrderId(2_000_000_000);
 
@@ -44,7 +37,7 @@ pub(super) struct Replay<'a, B: Backend> {
     receipts: Vec<queue::Receipt>,
     fences: Vec<Fence>,
     /// What each row had last, by the model and by the store.
-    rows: Vec<(u32, Row)>,
+    rows: Vec<(Fence, Row)>,
     /// Ids of dead letters, by their number in the model.
     letters: Vec<i64>,
     /// The rank that each message that is due was given.
@@ -70,7 +63,7 @@ impl<'a, B: Backend> Replay<'a, B> {
         }
         for _ in 0..ORDERS {
             let order_id = backend.store().put("pending", Duration::from_secs(60)).await;
-            rows.push((0, backend.store().row(order_id).await));
+            rows.push((Fence(0), backend.store().row(order_id).await));
             order_ids.push(order_id);
         }
         order_ids.push(NO_ROW);
@@ -90,7 +83,7 @@ impl<'a, B: Backend> Replay<'a, B> {
     /// Takes a step that has led to `world`.
     pub(super) async fn take(&mut self, step: &Step, world: &World) -> Result<(), Difference> {
         let answer = self.carry_out(step, world).await?;
-        if answer != world.answer {
+        if !answer.agrees(&world.answer) {
             return Err(format!("answered {answer:?}, and the model {:?}", world.answer));
         }
         self.compare_rows(world).await?;
@@ -102,7 +95,7 @@ impl<'a, B: Backend> Replay<'a, B> {
         let failed = |error: &dyn std::fmt::Display| format!("failed: {error}");
         match step {
             Step::Push { orders } => {
-                let first = world.last_message() + 1 - u32::try_from(orders.len()).unwrap();
+                let first = world.queue.last_pushed() + 1 - u32::try_from(orders.len()).unwrap();
                 let payloads: Vec<Vec<u8>> =
                     (first..).zip(orders).map(|(number, order)| self.payload(number, *order)).collect();
                 self.queues[0].push(&payloads).await.map_err(|error| failed(&error))?;
@@ -125,8 +118,8 @@ impl<'a, B: Backend> Replay<'a, B> {
                 Ok(Answer::Nothing)
             }
             Step::MessageComesDue { message } => {
-                let order = world.messages[message].order;
-                self.backend.set_due(&self.payload(*message, order), due(world, *message).unwrap()).await;
+                let message = world.queue.message(*message).unwrap();
+                self.backend.set_due(&self.payload(message.number, message.order), due(message).unwrap()).await;
                 Ok(Answer::Nothing)
             }
             Step::Begin { worker, receipts } => self.begin(*worker, receipts, world).await,
@@ -134,50 +127,46 @@ impl<'a, B: Backend> Replay<'a, B> {
             Step::RenewMessages { worker, receipts } => {
                 let receipts: Vec<_> = receipts.iter().map(|&number| self.receipts[number].clone()).collect();
                 let verdicts = self.queues[*worker].renew(&receipts).await.map_err(|error| failed(&error))?;
-                Ok(Answer::Held(verdicts.into_iter().map(|held| held == ReceiptState::Valid).collect()))
+                Ok(Answer::Valid(verdicts.into_iter().map(|held| held == ReceiptState::Valid).collect()))
             }
             Step::Conclude { worker, ends } => self.conclude(*worker, ends, world).await,
-            Step::Settle { worker, settlings } => {
-                let settlements: Vec<Settlement> = settlings.iter().map(|settling| self.settlement(settling)).collect();
+            Step::Settle { worker, settlements } => {
+                let settlement = |&(receipt, disposition): &(usize, _)| Settlement {
+                    receipt: self.receipts[receipt].clone(),
+                    disposition,
+                };
+                let settlements: Vec<Settlement> = settlements.iter().map(settlement).collect();
                 let verdicts = self.queues[*worker].settle(&settlements).await.map_err(|error| failed(&error))?;
-                Ok(Answer::Held(verdicts.into_iter().map(|held| held == ReceiptState::Valid).collect()))
+                Ok(Answer::Valid(verdicts.into_iter().map(|held| held == ReceiptState::Valid).collect()))
             }
             Step::RowLeaseEnds { order } => {
                 self.end_row_lease(*order, world).await;
                 Ok(Answer::Nothing)
             }
             Step::Cancel { order } | Step::Reinstate { order } => {
-                let status = world.rows[*order].status.as_str();
+                let status = world.store.rows[*order].state.as_str();
                 self.backend.store().set_status(self.order_ids[*order], status).await;
                 Ok(Answer::Nothing)
             }
-            Step::Adopt { orders } => {
+            Step::Requeue { orders } => {
                 let adoption = |&order: &usize| {
-                    let number = world.adopted_message(order).expect("it is adopted now");
-                    RequeuedMessage {
-                        key: world.adoption_key(order),
-                        payload: self.payload(number, order),
-                        attempts: spent_before_adoption(order),
-                    }
+                    let (number, key) = world.requeued_message(order).expect("it is requeued now");
+                    RequeuedMessage { key, payload: self.payload(number, order), attempts: spent_before_requeue(order) }
                 };
                 let adoptions: Vec<RequeuedMessage> = orders.iter().map(adoption).collect();
-                Ok(Answer::Adopted(self.queues[0].requeue_lost(&adoptions).await.map_err(|error| failed(&error))?))
+                Ok(Answer::Requeued(self.queues[0].requeue_lost(&adoptions).await.map_err(|error| failed(&error))?))
             }
-            Step::Bury { worker, receipts, reason } => {
+            Step::InsertLetters { worker, receipts, reason } => {
                 let letters: Vec<DeadLetter> =
                     receipts.iter().map(|&receipt| self.letter(receipt, *reason, world)).collect();
                 self.stores[*worker].store.insert_dead_letters(&letters).await.map_err(|error| failed(&error))?;
                 Ok(Answer::Nothing)
             }
             Step::Redrive { letters } => self.redrive(letters).await,
-            Step::Mark { letters, decided } => {
+            Step::Resolve { letters, resolution } => {
                 let ids: Vec<i64> = letters.iter().map(|&letter| self.letters[letter]).collect();
-                let resolution = match decided {
-                    Decided::Retried => Resolution::Retried,
-                    Decided::Discarded => Resolution::Discarded,
-                };
-                let marked = self.stores[0].store.resolve(&ids, resolution, &decision()).await;
-                Ok(Answer::Marked(marked.map_err(|error| failed(&error))?))
+                let marked = self.stores[0].store.resolve(&ids, *resolution, &decision()).await;
+                Ok(Answer::Resolved(marked.map_err(|error| failed(&error))?))
             }
         }
     }
@@ -191,9 +180,9 @@ impl<'a, B: Backend> Replay<'a, B> {
     async fn claim(&mut self, worker: usize, limit: usize, world: &World) -> Result<Answer, Difference> {
         let found = self.queues[worker].claim(limit).await.map_err(|error| format!("failed: {error}"))?;
         let next = match found.next_due {
-            None => Next::Never,
-            Some(Duration::ZERO) => Next::Now,
-            Some(_) => Next::Later,
+            None => NextDue::Never,
+            Some(Duration::ZERO) => NextDue::Now,
+            Some(_) => NextDue::Later,
         };
         let mut claimed: Vec<(u32, u32)> =
             found.claims.iter().map(|claim| (number(&claim.payload), claim.attempt)).collect();
@@ -213,28 +202,19 @@ impl<'a, B: Backend> Replay<'a, B> {
         let requests: Vec<BeginRequest> = receipts
             .iter()
             .map(|&receipt| {
-                let receipt = world.receipts[receipt];
+                let (_, receipt) = world.receipts[receipt];
                 let order_id = self.order_ids[receipt.order];
                 BeginRequest { order_id, attempt: receipt.attempt, correlation_id: None }
             })
             .collect();
-        let answers = self.stores[worker].store.begin(&requests).await.map_err(|error| format!("failed: {error}"))?;
-        let mut begun = Vec::new();
-        for (request, answer) in requests.iter().zip(answers) {
-            begun.push(match answer {
-                StoreBegun::Started { order, fence, takeover, .. } => {
-                    if (order.id, order.attempt) != (request.order_id, request.attempt) {
-                        return Err(format!("asked for {request:?}, started {order:?}"));
-                    }
-                    self.fences.push(fence);
-                    Begun::Started { takeover }
+        let begun = self.stores[worker].store.begin(&requests).await.map_err(|error| format!("failed: {error}"))?;
+        for (request, answer) in requests.iter().zip(&begun) {
+            if let Begun::Started { order, fence, .. } = answer {
+                if (order.id, order.attempt) != (request.order_id, request.attempt) {
+                    return Err(format!("asked for {request:?}, started {order:?}"));
                 }
-                StoreBegun::AlreadyFinal(state) => Begun::Final(status(&state)?),
-                StoreBegun::Busy(left) if left > Duration::ZERO && left <= ROW_LEASE => Begun::Busy,
-                StoreBegun::Unknown => Begun::Unknown,
-                StoreBegun::NotOurs(status) if status == "cancelled" => Begun::NotOurs,
-                other => return Err(format!("asked for {request:?}, answered {other:?}")),
-            });
+                self.fences.push(*fence);
+            }
         }
         Ok(Answer::Begun(begun))
     }
@@ -244,18 +224,11 @@ impl<'a, B: Backend> Replay<'a, B> {
             .iter()
             .map(|&held| Renewal { order_id: self.order_ids[world.held[held].order], fence: self.fences[held] })
             .collect();
-        let answers = self.stores[worker].store.renew(&renewals).await.map_err(|error| format!("failed: {error}"))?;
-        let mut renewed = Vec::new();
-        for answer in answers {
-            renewed.push(match answer {
-                Renewed::Kept(fence) => {
-                    self.fences.push(fence);
-                    true
-                }
-                Renewed::Lost => false,
-                Renewed::Locked => return Err("a row is locked, and there is nobody to lock it".to_owned()),
-            });
-        }
+        let renewed = self.stores[worker].store.renew(&renewals).await.map_err(|error| format!("failed: {error}"))?;
+        self.fences.extend(renewed.iter().filter_map(|answer| match answer {
+            Renewed::Kept(fence) => Some(*fence),
+            Renewed::Lost | Renewed::Locked => None,
+        }));
         Ok(Answer::Renewed(renewed))
     }
 
@@ -263,50 +236,31 @@ impl<'a, B: Backend> Replay<'a, B> {
         let conclusion = |end: &End| {
             let held = world.held[end.held];
             let to = match end.to {
-                Status::Fulfilled => Target::Fulfilled { reference: None },
-                Status::Failed => Target::Failed(self.letter(held.receipt, Reason::Rejected, world)),
+                State::Fulfilled => Target::Fulfilled { reference: None },
+                State::Failed => Target::Failed(self.letter(held.receipt, DeadReason::Rejected, world)),
                 _ => Target::Pending { reason: "to be tried again".to_owned() },
             };
             Conclusion {
                 order_id: self.order_ids[held.order],
                 fence: self.fences[end.held],
-                attempt: world.receipts[held.receipt].attempt,
+                attempt: world.receipts[held.receipt].1.attempt,
                 correlation_id: None,
                 to,
                 maybe_applied: end.maybe_applied,
             }
         };
         let conclusions: Vec<Conclusion> = ends.iter().map(conclusion).collect();
-        let verdicts =
-            self.stores[worker].store.conclude(&conclusions).await.map_err(|error| format!("failed: {error}"))?;
-        let mut concluded = Vec::new();
-        for verdict in verdicts {
-            concluded.push(match verdict {
-                Verdict::Done { age: Some(_) } => Concluded::Done,
-                Verdict::Superseded(Some(state)) => Concluded::Superseded(status(&state)?),
-                other => return Err(format!("answered {other:?}")),
-            });
-        }
-        Ok(Answer::Concluded(concluded))
+        let verdicts = self.stores[worker].store.conclude(&conclusions).await;
+        Ok(Answer::Concluded(verdicts.map_err(|error| format!("failed: {error}"))?))
     }
 
-    fn settlement(&self, (receipt, settling): &(usize, Settling)) -> Settlement {
-        let disposition = match *settling {
-            Settling::Ack => Disposition::Ack,
-            Settling::Retry { at_once, spent } => {
-                Disposition::Retry { after: if at_once { Duration::ZERO } else { LATER }, spent }
-            }
-        };
-        Settlement { receipt: self.receipts[*receipt].clone(), disposition }
-    }
-
-    fn letter(&self, receipt: usize, why: Reason, world: &World) -> DeadLetter {
-        let known = world.receipts[receipt];
+    fn letter(&self, receipt: usize, reason: DeadReason, world: &World) -> DeadLetter {
+        let (_, known) = world.receipts[receipt];
         DeadLetter {
             claim_id: self.receipts[receipt].claim_id.clone(),
             order_id: Some(self.order_ids[known.order]),
             payload: self.payload(known.message, known.order),
-            reason: dead_reason(why),
+            reason,
             detail: "as the sequence has it".to_owned(),
             attempts: known.attempt,
         }
@@ -319,13 +273,7 @@ impl<'a, B: Backend> Replay<'a, B> {
         let mut steps = Vec::new();
         for answer in answers {
             let Redriven::Decided { step, .. } = answer else { return Err(format!("answered {answer:?}")) };
-            steps.push(match step {
-                RetryStep::Redrive => Retry::Redrive,
-                RetryStep::Push => Retry::Push,
-                RetryStep::PushAgain => Retry::PushAgain,
-                RetryStep::Retried => Retry::Retried,
-                RetryStep::OrderIs(state) => Retry::OrderIs(status(&state)?),
-            });
+            steps.push(step);
         }
         Ok(Answer::Redriven(steps))
     }
@@ -345,8 +293,8 @@ impl<'a, B: Backend> Replay<'a, B> {
     }
 }
 
-fn due(world: &World, message: u32) -> Option<u32> {
-    match world.messages[&message].place {
+fn due(message: &Message) -> Option<u32> {
+    match message.place {
         Place::Leased { due } | Place::Retrying { due } => due,
         Place::Waiting => None,
     }
@@ -362,25 +310,6 @@ fn sorted<T: Ord + Clone>(items: &[T]) -> Vec<T> {
 fn number(payload: &[u8]) -> u32 {
     let text = std::str::from_utf8(payload).expect("a payload of ours");
     text.rsplit(':').next().and_then(|rest| rest.trim_end_matches('}').parse().ok()).expect("its number")
-}
-
-fn status(state: &State) -> Result<Status, Difference> {
-    Ok(match state {
-        State::Pending => Status::Pending,
-        State::Processing => Status::Processing,
-        State::Fulfilled => Status::Fulfilled,
-        State::Failed => Status::Failed,
-        State::Foreign(status) if status == "cancelled" => Status::Cancelled,
-        State::Foreign(status) => return Err(format!("a status `{status}` that nobody wrote")),
-    })
-}
-
-fn dead_reason(reason: Reason) -> DeadReason {
-    match reason {
-        Reason::Rejected => DeadReason::Rejected,
-        Reason::UnknownOrder => DeadReason::UnknownOrder,
-        Reason::StoreRefused => DeadReason::StoreRefused,
-    }
 }
 
 fn decision() -> Decision {

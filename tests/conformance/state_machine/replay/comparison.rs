@@ -3,29 +3,29 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fulfillment_worker::domain::dead_letter::Resolution;
+use fulfillment_model::Place;
+use fulfillment_model::sequence::{ALL, LATER, World};
 use fulfillment_worker::domain::label::Label;
 use fulfillment_worker::domain::order::OrderId;
 use fulfillment_worker::port::dead_letters::DeadLetterFilter;
 use fulfillment_worker::port::queue::{Depth, Disposition, ReceiptState, Settlement};
 
-use super::{Difference, LATER, Replay, dead_reason, due, number};
+use super::{Difference, Replay, due, number};
 use crate::state_machine::backends::{Backend, LEASE, Seen, SeenPlace};
-use crate::state_machine::world::{ALL, Decided, Place, World};
 use crate::store::StoreFixture;
 
 impl<B: Backend> Replay<'_, B> {
     /// States, and fences that move if and only if there was a transition, and then forward.
     pub(super) async fn compare_rows(&mut self, world: &World) -> Result<(), Difference> {
-        for (order, expected) in world.rows.iter().enumerate() {
+        for (order, expected) in world.store.rows.iter().enumerate() {
             let row = self.backend.store().row(self.order_ids[order]).await;
-            if row.status != expected.status.as_str() {
-                return Err(format!("order {order} is {}, and in the model {:?}", row.status, expected.status));
+            if row.status != expected.state.as_str() {
+                return Err(format!("order {order} is {}, and in the model {:?}", row.status, expected.state));
             }
             let (version, before) = &self.rows[order];
-            let moved = expected.fence > *version;
-            if (moved && row.fence <= before.fence) || (!moved && row.fence != before.fence) {
-                return Err(format!("order {order}: fence {:?} → {:?}, moved: {moved}", before.fence, row.fence));
+            if row.fence.cmp(&before.fence) != expected.fence.cmp(version) {
+                let (moved, real) = ([*version, expected.fence], [before.fence, row.fence]);
+                return Err(format!("order {order}: fence {real:?}, and in the model {moved:?}"));
             }
             let holder = world.held.iter().position(|held| held.order == order && world.is_held(held));
             if holder.is_some_and(|held| self.fences[held] != row.fence) {
@@ -39,23 +39,20 @@ impl<B: Backend> Replay<'_, B> {
     pub(super) async fn compare_letters(&mut self, world: &World) -> Result<(), Difference> {
         let mut found = self.stores[0].store.list(&DeadLetterFilter::default(), 0, 1_000).await.unwrap();
         found.sort_by_key(|letter| (number(&letter.payload), letter.id));
-        let mut expected: Vec<usize> = (0..world.letters.len()).collect();
-        expected.sort_by_key(|&letter| (world.letters[letter].message, letter));
+        let mut expected: Vec<usize> = (0..world.store.letters.len()).collect();
+        expected.sort_by_key(|&letter| (world.store.letters[letter].message, letter));
         if found.len() != expected.len() {
             return Err(format!("{} dead letters, and in the model {}", found.len(), expected.len()));
         }
         self.letters.resize(expected.len(), 0);
         for (letter, found) in expected.into_iter().zip(found) {
-            let expected = &world.letters[letter];
+            let expected = &world.store.letters[letter];
             self.letters[letter] = found.id;
-            let decided = found.resolved.map(|resolved| match resolved.resolution {
-                Resolution::Retried => Decided::Retried,
-                Resolution::Discarded => Decided::Discarded,
-            });
-            let facts = (number(&found.payload), found.order_id, found.reason.as_str(), found.attempts, decided);
+            let resolution = found.resolved.map(|resolved| resolved.resolution);
+            let facts = (number(&found.payload), found.order_id, found.reason.as_str(), found.attempts, resolution);
             let order_id = Some(self.order_ids[expected.order]);
-            let reason = dead_reason(expected.reason).as_str();
-            if facts != (expected.message, order_id, reason, expected.attempts, expected.decided) {
+            let reason = expected.reason.as_str();
+            if facts != (expected.message, order_id, reason, expected.attempts, expected.resolution) {
                 return Err(format!("letter {letter} is {facts:?}, and in the model {expected:?}"));
             }
         }
@@ -67,7 +64,8 @@ impl<B: Backend> Replay<'_, B> {
         let found: BTreeMap<u32, Seen> =
             self.backend.messages().await.into_iter().map(|(payload, seen)| (number(&payload), seen)).collect();
         let mut depth = Depth::default();
-        for (&number, message) in &world.messages {
+        for message in world.queue.messages() {
+            let number = message.number;
             let seen = found.get(&number).ok_or_else(|| format!("message {number} is lost"))?;
             if !fits(message.place, seen.place) || seen.attempts != message.attempts {
                 return Err(format!("message {number} is {seen:?}, and in the model {message:?}"));
@@ -78,13 +76,13 @@ impl<B: Backend> Replay<'_, B> {
                 Place::Retrying { .. } => depth.retrying += 1,
             }
             // What came due within the same millisecond has an order from here on.
-            if let Some(rank) = due(world, number)
+            if let Some(rank) = due(message)
                 && self.ranks.insert(number, rank) != Some(rank)
             {
                 self.backend.set_due(&self.payload(number, message.order), rank).await;
             }
         }
-        if let Some(number) = found.keys().find(|number| !world.messages.contains_key(number)) {
+        if let Some(number) = found.keys().find(|number| world.queue.message(**number).is_none()) {
             return Err(format!("message {number} is there, and not in the model"));
         }
         let counted = self.queues[0].depth().await.map_err(|error| format!("failed: {error}"))?;
@@ -93,12 +91,11 @@ impl<B: Backend> Replay<'_, B> {
 
     /// What holds at the end of every sequence; empties the queue.
     pub(in super::super) async fn end(self, world: &World) -> Result<(), Difference> {
-        for (order, row) in world.rows.iter().enumerate() {
+        for order in 0..world.store.rows.len() {
             let entries = self.stores[0].store.timeline(self.order_ids[order]).await.unwrap();
             let timeline: Vec<(&str, u32)> =
                 entries.iter().map(|entry| (entry.state.as_str(), entry.attempt)).collect();
-            let expected: Vec<(&str, u32)> =
-                row.timeline.iter().map(|(status, attempt)| (status.as_str(), *attempt)).collect();
+            let expected = world.timeline(order);
             if timeline != expected {
                 return Err(format!("the timeline of order {order} is {timeline:?}, and in the model {expected:?}"));
             }
@@ -111,9 +108,9 @@ impl<B: Backend> Replay<'_, B> {
         if !audited.failed_without_letter.is_empty() || !audited.not_fulfilled_once.is_empty() {
             return Err(format!("the audit finds {audited:?}"));
         }
-        for (&number, message) in &world.messages {
+        for message in world.queue.messages() {
             if message.place != Place::Waiting {
-                self.backend.set_due(&self.payload(number, message.order), number).await;
+                self.backend.set_due(&self.payload(message.number, message.order), message.number).await;
             }
         }
         let last = self.backend.queue().await;
@@ -124,7 +121,10 @@ impl<B: Backend> Replay<'_, B> {
             .collect();
         let settled = last.settle(&acks).await.map_err(|error| format!("failed: {error}"))?;
         let leftovers = self.backend.leftovers().await;
-        if settled.len() != world.messages.len() || settled.contains(&ReceiptState::Stale) || !leftovers.is_empty() {
+        if settled.len() != world.queue.messages().len()
+            || settled.contains(&ReceiptState::Stale)
+            || !leftovers.is_empty()
+        {
             return Err(format!("{} messages are settled at the end; left is {leftovers:?}", settled.len()));
         }
         Ok(())

@@ -11,9 +11,9 @@
 
 mod protocol;
 mod setting;
-mod state;
 mod steps;
 mod story;
+mod world;
 
 use std::env;
 
@@ -21,7 +21,7 @@ use stateright::{Checker, Expectation, HasDiscoveries, Model};
 
 use protocol::{NOTHING_LOST, PROMISES, Protocol};
 use setting::{Guard, Setting};
-use state::Promise;
+use world::Promise;
 
 #[test]
 fn one_order_keeps_every_promise_however_much_goes_wrong() {

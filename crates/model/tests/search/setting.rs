@@ -1,6 +1,10 @@
 //! What the protocol has to stand in a search, and which of its guards are left out.
 
-use crate::state::Promise;
+use std::time::Duration;
+
+use fulfillment_worker::domain::retry::{RetryPolicy, WhenAmbiguous};
+
+use crate::world::Promise;
 
 /// A guard that is left out, to see what it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +38,7 @@ pub(crate) struct Setting {
     /// time: from a producer that repeats itself, or from a queue that was restored from an old snapshot.
     pub(crate) messages: usize,
     /// Attempts that the policy allows, at most 2.
-    pub(crate) max_attempts: u8,
+    pub(crate) max_attempts: u32,
     /// How many faults there may be on one way through the model, at most 15; without a limit where there is none.
     pub(crate) most_faults: Option<u8>,
     /// Whether the queue loses messages.
@@ -63,5 +67,13 @@ impl Default for Setting {
             without: None,
             looked_at: None,
         }
+    }
+}
+
+impl Setting {
+    /// As the engine wants it. The model has no delays.
+    pub(crate) fn policy(&self) -> RetryPolicy {
+        let when_ambiguous = if self.parking { WhenAmbiguous::Park } else { WhenAmbiguous::Retry };
+        RetryPolicy { max_attempts: self.max_attempts, base: Duration::ZERO, cap: Duration::ZERO, when_ambiguous }
     }
 }

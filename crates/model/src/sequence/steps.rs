@@ -1,10 +1,15 @@
 //! What may happen next, and how likely a sequence takes it.
 
+use std::time::Duration;
+
+use fulfillment_worker::domain::dead_letter::{DeadReason, Resolution};
+use fulfillment_worker::domain::order::State;
+use fulfillment_worker::port::queue::Disposition;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::Union;
 
-use super::world::{ALL, Decided, ORDERS, Place, Reason, Status, WORKERS, World};
+use super::{ALL, LATER, ORDERS, WORKERS, World};
 
 /// Items in one call at most.
 const LARGEST_BATCH: usize = 4;
@@ -15,7 +20,7 @@ const PREFERENCE: usize = 4;
 
 /// One step. Numbers as in [`World`].
 #[derive(Debug, Clone)]
-pub(super) enum Step {
+pub enum Step {
     /// The order API, or a person who retries a dead letter. An order named twice gets two messages.
     Push {
         orders: Vec<usize>,
@@ -55,7 +60,8 @@ pub(super) enum Step {
     },
     Settle {
         worker: usize,
-        settlings: Vec<(usize, Settling)>,
+        /// Receipts, and what becomes of their messages.
+        settlements: Vec<(usize, Disposition)>,
     },
     RowLeaseEnds {
         order: usize,
@@ -69,40 +75,34 @@ pub(super) enum Step {
         order: usize,
     },
     /// A reconciler puts in messages for orders, rightly or not.
-    Adopt {
+    Requeue {
         orders: Vec<usize>,
     },
-    Bury {
+    InsertLetters {
         worker: usize,
         receipts: Vec<usize>,
-        reason: Reason,
+        reason: DeadReason,
     },
     Redrive {
         letters: Vec<usize>,
     },
-    Mark {
+    Resolve {
         letters: Vec<usize>,
-        decided: Decided,
+        resolution: Resolution,
     },
 }
 
 /// How an attempt ends: for whom, and where to.
 #[derive(Debug, Clone)]
-pub(super) struct End {
-    pub(super) held: usize,
-    pub(super) to: Status,
-    pub(super) maybe_applied: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Settling {
-    Ack,
-    Retry { at_once: bool, spent: bool },
+pub struct End {
+    pub held: usize,
+    pub to: State,
+    pub maybe_applied: bool,
 }
 
 impl World {
     /// Every step that makes sense here.
-    pub(super) fn steps(&self) -> BoxedStrategy<Step> {
+    pub fn steps(&self) -> BoxedStrategy<Step> {
         let mut steps: Vec<(u32, BoxedStrategy<Step>)> = vec![
             (
                 8,
@@ -112,10 +112,10 @@ impl World {
             (1, (0..ORDERS).prop_map(|order| Step::Reinstate { order }).boxed()),
             (3, (0..ORDERS).prop_map(|order| Step::RowLeaseEnds { order }).boxed()),
         ];
-        if self.messages.len() < MOST_MESSAGES {
+        if self.queue.messages().len() < MOST_MESSAGES {
             let orders = |last: usize| batch((0..last).collect());
             steps.push((6, orders(ORDERS + 1).prop_map(|orders| Step::Push { orders }).boxed()));
-            steps.push((2, orders(ORDERS).prop_map(|orders| Step::Adopt { orders }).boxed()));
+            steps.push((2, orders(ORDERS).prop_map(|orders| Step::Requeue { orders }).boxed()));
         }
         if self.loses_answers {
             let lose = (0..WORKERS, select(vec![1, ALL])).prop_map(|(worker, limit)| Step::LoseClaim { worker, limit });
@@ -124,50 +124,58 @@ impl World {
         if !self.unanswered.is_empty() {
             steps.push((3, (0..WORKERS).prop_map(|worker| Step::HandBack { worker }).boxed()));
         }
-        let scheduled: Vec<u32> =
-            self.messages.keys().copied().filter(|message| self.waits_for_its_time(*message)).collect();
+        let numbers = self.queue.messages().iter().map(|message| message.number);
+        let scheduled: Vec<u32> = numbers.filter(|number| self.queue.is_scheduled(*number)).collect();
         if !scheduled.is_empty() {
             steps.push((6, select(scheduled).prop_map(|message| Step::MessageComesDue { message }).boxed()));
         }
         for worker in 0..WORKERS {
             self.add_steps_of(worker, &mut steps);
         }
-        if !self.letters.is_empty() {
-            let letters = || batch((0..self.letters.len()).collect());
-            let decided = select(vec![Decided::Retried, Decided::Discarded]);
+        if !self.store.letters.is_empty() {
+            let letters = || batch((0..self.store.letters.len()).collect());
+            let resolution = select(vec![Resolution::Retried, Resolution::Discarded]);
             steps.push((2, letters().prop_map(|letters| Step::Redrive { letters }).boxed()));
-            steps
-                .push((2, (letters(), decided).prop_map(|(letters, decided)| Step::Mark { letters, decided }).boxed()));
+            steps.push((
+                2,
+                (letters(), resolution).prop_map(|(letters, resolution)| Step::Resolve { letters, resolution }).boxed(),
+            ));
         }
         Union::new_weighted(steps).boxed()
     }
 
     fn add_steps_of(&self, worker: usize, steps: &mut Vec<(u32, BoxedStrategy<Step>)>) {
-        let of_worker = |number: &usize| self.receipts[*number].worker == worker;
+        let of_worker = |number: &usize| self.receipts[*number].0 == worker;
         let receipts: Vec<usize> = (0..self.receipts.len()).filter(of_worker).collect();
         if receipts.is_empty() {
             return;
         }
-        let receipts = preferring(receipts, |number| self.is_current(&self.receipts[*number]));
+        let receipts = preferring(receipts, |number| self.queue.is_valid(&self.receipts[*number].1));
         let some = || batch(receipts.clone());
-        let settling = prop_oneof![
-            Just(Settling::Ack),
-            (any::<bool>(), any::<bool>()).prop_map(|(at_once, spent)| Settling::Retry { at_once, spent }),
+        let disposition = prop_oneof![
+            Just(Disposition::Ack),
+            (select(vec![Duration::ZERO, LATER]), any::<bool>())
+                .prop_map(|(after, spent)| Disposition::Retry { after, spent }),
         ];
-        let settlings = prop::collection::vec((select(receipts.clone()), settling), 1..=LARGEST_BATCH);
-        let reason = select(vec![Reason::UnknownOrder, Reason::StoreRefused]);
+        let settlements = prop::collection::vec((select(receipts.clone()), disposition), 1..=LARGEST_BATCH);
+        let reason = select(vec![DeadReason::UnknownOrder, DeadReason::StoreRefused]);
         steps.extend([
             (6, some().prop_map(move |receipts| Step::Begin { worker, receipts }).boxed()),
             (2, some().prop_map(move |receipts| Step::RenewMessages { worker, receipts }).boxed()),
-            (4, settlings.prop_map(move |settlings| Step::Settle { worker, settlings }).boxed()),
-            (1, (some(), reason).prop_map(move |(receipts, reason)| Step::Bury { worker, receipts, reason }).boxed()),
+            (4, settlements.prop_map(move |settlements| Step::Settle { worker, settlements }).boxed()),
+            (
+                1,
+                (some(), reason)
+                    .prop_map(move |(receipts, reason)| Step::InsertLetters { worker, receipts, reason })
+                    .boxed(),
+            ),
         ]);
         let held: Vec<usize> = (0..self.held.len()).filter(|number| self.held[*number].worker == worker).collect();
         if held.is_empty() {
             return;
         }
         let held = preferring(held, |number| self.is_held(&self.held[*number]));
-        let to = select(vec![Status::Fulfilled, Status::Pending, Status::Failed, Status::Failed]);
+        let to = select(vec![State::Fulfilled, State::Pending, State::Failed, State::Failed]);
         let end = (select(held.clone()), to, prop::bool::weighted(0.2));
         let end = end.prop_map(|(held, to, maybe_applied)| End { held, to, maybe_applied });
         let ends = prop::collection::vec(end, 1..=LARGEST_BATCH);
@@ -178,39 +186,35 @@ impl World {
     }
 
     /// Whether a step makes sense here: what it names is there, and is its worker's.
-    pub(super) fn admits(&self, step: &Step) -> bool {
+    pub fn admits(&self, step: &Step) -> bool {
         let own_receipt = |worker: &usize, number: &usize| {
-            self.receipts.get(*number).is_some_and(|receipt| receipt.worker == *worker)
+            self.receipts.get(*number).is_some_and(|(claimed_by, _)| claimed_by == worker)
         };
         let own_row =
             |worker: &usize, number: &usize| self.held.get(*number).is_some_and(|held| held.worker == *worker);
+        let state = |order: usize| &self.store.rows[order].state;
         match step {
-            Step::Push { .. } | Step::Adopt { .. } => self.messages.len() < MOST_MESSAGES,
+            Step::Push { .. } | Step::Requeue { .. } => self.queue.messages().len() < MOST_MESSAGES,
             // What comes back then comes in any order.
             Step::Claim { worker, limit } => {
                 *limit == ALL || !self.unanswered.iter().any(|(claimed_by, _)| claimed_by == worker)
             }
             Step::LoseClaim { worker, .. } => !self.unanswered.iter().any(|(claimed_by, _)| claimed_by == worker),
             Step::HandBack { worker } => self.unanswered.iter().any(|(claimed_by, _)| claimed_by == worker),
-            Step::MessageComesDue { message } => self.waits_for_its_time(*message),
+            Step::MessageComesDue { message } => self.queue.is_scheduled(*message),
             Step::Begin { worker, receipts }
             | Step::RenewMessages { worker, receipts }
-            | Step::Bury { worker, receipts, .. } => receipts.iter().all(|number| own_receipt(worker, number)),
-            Step::Settle { worker, settlings } => settlings.iter().all(|(number, _)| own_receipt(worker, number)),
+            | Step::InsertLetters { worker, receipts, .. } => receipts.iter().all(|number| own_receipt(worker, number)),
+            Step::Settle { worker, settlements } => settlements.iter().all(|(number, _)| own_receipt(worker, number)),
             Step::RenewRows { worker, held } => held.iter().all(|number| own_row(worker, number)),
             Step::Conclude { worker, ends } => ends.iter().all(|end| own_row(worker, &end.held)),
-            Step::RowLeaseEnds { order } => self.rows[*order].status == Status::Processing && !self.rows[*order].lapsed,
-            Step::Cancel { order } => matches!(self.rows[*order].status, Status::Pending | Status::Processing),
-            Step::Reinstate { order } => self.rows[*order].status == Status::Cancelled,
-            Step::Redrive { letters } | Step::Mark { letters, .. } => {
-                letters.iter().all(|letter| *letter < self.letters.len())
+            Step::RowLeaseEnds { order } => *state(*order) == State::Processing && !self.store.is_lapsed(*order),
+            Step::Cancel { order } => matches!(state(*order), State::Pending | State::Processing),
+            Step::Reinstate { order } => matches!(state(*order), State::Foreign(_)),
+            Step::Redrive { letters } | Step::Resolve { letters, .. } => {
+                letters.iter().all(|letter| *letter < self.store.letters.len())
             }
         }
-    }
-
-    fn waits_for_its_time(&self, message: u32) -> bool {
-        let place = self.messages.get(&message).map(|message| message.place);
-        matches!(place, Some(Place::Leased { due: None } | Place::Retrying { due: None }))
     }
 }
 

@@ -1,0 +1,294 @@
+//! What each step does to the world. [`Store`](fulfillment_model::Store) and [`Queue`](fulfillment_model::Queue) have
+//! the rules, and the engine's own functions decide for the workers; here are the faults, and the guards left out.
+
+use std::time::Duration;
+
+use fulfillment_model::{Receipt, order};
+use fulfillment_worker::domain::order::{Fence, State};
+use fulfillment_worker::engine::decision::{Answer, Next, after_begin, after_call, after_verdict};
+use fulfillment_worker::port::fulfiller::Outcome;
+use fulfillment_worker::port::queue::Disposition;
+use fulfillment_worker::port::store::{Begun, Renewed, Verdict};
+
+use crate::protocol::{Action, Deed, Protocol, Reply};
+use crate::setting::Guard;
+use crate::world::{Attempt, Phase, Promise, World, goes_back, is_over, target};
+
+impl Protocol {
+    pub(crate) fn take(&self, world: &mut World, action: Action) {
+        match action {
+            Action::Of(worker, deed) => self.act(world, worker, deed),
+            Action::ClaimUnanswered { message } => {
+                self.claim(world, message);
+            }
+            Action::RowLeaseEnds { order } => row_lease_ends(world, order),
+            Action::MessageLeaseEnds { message } => world.queue.come_due(message),
+            Action::MessageLost { message } => world.queue.lose(message),
+            Action::MessageRepeated { order } | Action::Reconcile { order } => world.queue.push(order),
+            Action::ReconcilerLooks { order } => world.about_to_reset = Some(order),
+            Action::ReconcilerResets => {
+                if let Some(order) = world.about_to_reset.take() {
+                    world.store.write(order, State::Pending, None);
+                }
+            }
+            Action::Cancel { order } => world.store.set_state(order, State::from("cancelled")),
+        }
+        self.judge_transitions(world);
+    }
+
+    fn act(&self, world: &mut World, worker: usize, deed: Deed) {
+        if let Deed::Claim { message } = deed {
+            world.attempts[worker] = self.claim(world, message).map(|receipt| Attempt {
+                receipt,
+                phase: Phase::Claimed,
+                fence: None,
+                maybe_applied: false,
+                outlived: false,
+            });
+            return;
+        }
+        // Put back at the end, unless the worker is idle then.
+        let Some(mut attempt) = world.attempts[worker].clone() else { return };
+        let policy = &self.setting.policy();
+        match deed {
+            Deed::Claim { .. } => {}
+            Deed::Begin { answered } => self.begin(world, worker, &mut attempt, answered),
+            Deed::Call { done } => self.call(world, &mut attempt, done),
+            Deed::Hear(reply) => {
+                if reply.says_that_nothing_was_done() {
+                    let calls = &mut world.witnesses[attempt.receipt.order].doubtful_calls;
+                    *calls = calls.saturating_sub(1);
+                }
+                attempt.phase = Phase::Ended(after_call(reply.answer(), attempt.receipt.attempt, policy).attempt);
+            }
+            Deed::HandBack => {
+                attempt.phase = match attempt.phase {
+                    Phase::Begun { takeover } => match self.decide(&attempt, takeover, true) {
+                        Next::End(outcome) => Phase::Ended(outcome),
+                        Next::Call(_) => return,
+                    },
+                    _ => Phase::Ended(after_call(Answer::BrokenOff, attempt.receipt.attempt, policy).attempt),
+                }
+            }
+            Deed::RenewRow { answered } => {
+                let Some(held) = attempt.fence else { return };
+                match world.store.renew(attempt.receipt.order, held) {
+                    Renewed::Kept(fence) => {
+                        attempt.outlived = false;
+                        attempt.fence = Some(if answered { fence } else { held });
+                    }
+                    _ if answered => {
+                        let lost = after_call(Answer::LeaseLost, attempt.receipt.attempt, policy).attempt;
+                        (attempt.phase, attempt.fence) = (Phase::Ended(lost), None);
+                    }
+                    _ => {}
+                }
+            }
+            Deed::RenewMessage => {
+                world.queue.renew(&attempt.receipt);
+            }
+            Deed::Conclude { answered } => self.conclude(world, worker, &mut attempt, answered),
+            Deed::Settle { answered } => {
+                self.settle(world, &attempt);
+                if answered && matches!(attempt.phase, Phase::Concluded(_)) {
+                    world.attempts[worker] = None;
+                    return;
+                }
+            }
+            Deed::Crash => {
+                forget_holder(world, worker);
+                world.attempts[worker] = None;
+                return;
+            }
+        }
+        world.attempts[worker] = Some(attempt);
+    }
+
+    fn claim(&self, world: &mut World, message: u32) -> Option<Receipt> {
+        let receipt = world.queue.claim(message);
+        if self.lacks(Guard::LeaseOnClaim) {
+            world.queue.lose(message);
+        }
+        receipt
+    }
+
+    fn begin(&self, world: &mut World, worker: usize, attempt: &mut Attempt, answered: bool) {
+        let order = attempt.receipt.order;
+        if self.lacks(Guard::TakeoverLease) && world.store.rows[order].state == State::Processing {
+            world.store.end_lease(order);
+        }
+        let begun = world.store.begin(&attempt.receipt);
+        if let Begun::Started { fence, takeover, .. } = begun {
+            world.witnesses[order].holder = answered.then_some(worker);
+            if answered {
+                (attempt.fence, attempt.phase) = (Some(fence), Phase::Begun { takeover });
+            }
+        } else if answered
+            && let Next::End(outcome) = after_begin(begun, attempt.receipt.attempt, false, &self.setting.policy())
+        {
+            attempt.phase = Phase::Ended(outcome);
+        }
+    }
+
+    /// What follows the begin of a row that the worker was given.
+    pub(crate) fn decide(&self, attempt: &Attempt, takeover: bool, handing_back: bool) -> Next {
+        let Receipt { order: index, attempt: number, .. } = attempt.receipt;
+        let takeover = takeover && !self.lacks(Guard::ParkAfterTakeover);
+        let fence = attempt.fence.unwrap_or(Fence(0));
+        let begun = Begun::Started { order: order(index, number), fence, takeover, waited: None };
+        after_begin(begun, number, handing_back, &self.setting.policy())
+    }
+
+    /// Calls, unless the engine decides otherwise.
+    fn call(&self, world: &mut World, attempt: &mut Attempt, done: bool) {
+        let Phase::Begun { takeover } = attempt.phase else { return };
+        let order = match self.decide(attempt, takeover, false) {
+            Next::Call(order) => order,
+            Next::End(outcome) => {
+                attempt.phase = Phase::Ended(outcome);
+                return;
+            }
+        };
+        let index = attempt.receipt.order;
+        let is_live = |other: &Attempt| {
+            matches!(other.phase, Phase::Calling { .. }) && other.receipt.order == index && !other.outlived
+        };
+        if !attempt.outlived && world.attempts.iter().flatten().any(is_live) {
+            self.break_promise(world, Promise::LiveWorkRepeated);
+        }
+        if self.setting.parking {
+            if world.witnesses[index].doubtful_calls > 0 {
+                self.break_promise(world, Promise::CalledTwice);
+            }
+            let calls = &mut world.witnesses[index].doubtful_calls;
+            *calls = (*calls + 1).min(2);
+        }
+        if done {
+            let under = 1 << self.key(index, order.attempt);
+            if world.witnesses[index].done_under & !under != 0 {
+                self.break_promise(world, Promise::DoneTwice);
+            }
+            world.witnesses[index].done_under |= under;
+        }
+        attempt.phase = Phase::Calling { done };
+    }
+
+    /// Which of its keys an order's call carries at this attempt. The worker's own function makes them.
+    fn key(&self, index: usize, attempt: u32) -> u32 {
+        let key = |attempt: u32| order(index, attempt).idempotency_key();
+        let earlier = |earlier: &u32| !self.lacks(Guard::SameKey) && key(*earlier) == key(attempt);
+        (1..attempt).find(earlier).unwrap_or(attempt)
+    }
+
+    fn conclude(&self, world: &mut World, worker: usize, attempt: &mut Attempt, answered: bool) {
+        let Phase::Ended(outcome) = &attempt.phase else { return };
+        let to_write = target(outcome).zip(attempt.fence);
+        let verdict = to_write.map(|(to, fence)| self.write(world, worker, attempt, &to, fence));
+        if !answered {
+            attempt.maybe_applied = true;
+            return;
+        }
+        let outcome = outcome.clone();
+        attempt.phase = Phase::Concluded(match verdict {
+            Some(verdict) => after_verdict(&verdict, outcome, attempt.receipt.attempt, &self.setting.policy()),
+            None => outcome,
+        });
+        (attempt.fence, attempt.maybe_applied, attempt.outlived) = (None, false, false);
+        forget_holder(world, worker);
+    }
+
+    /// Writes how an attempt ended, as the guards allow or as they would with one left out.
+    fn write(&self, world: &mut World, worker: usize, attempt: &Attempt, to: &State, held: Fence) -> Verdict {
+        let Receipt { order, attempt: number, .. } = attempt.receipt;
+        let before = world.store.written.len();
+        let verdict = if self.lacks(Guard::StateAndFence) {
+            world.store.write(order, to.clone(), Some(number));
+            Verdict::Done { age: None }
+        } else {
+            let held = if self.lacks(Guard::Fence) { world.store.rows[order].fence } else { held };
+            world.store.conclude(&attempt.receipt, held, to, attempt.maybe_applied)
+        };
+        if world.store.written.len() > before {
+            let holder = world.witnesses[order].holder.take();
+            if holder != Some(worker) {
+                self.break_promise(world, Promise::StaleWrite);
+            }
+        }
+        verdict
+    }
+
+    fn settle(&self, world: &mut World, attempt: &Attempt) {
+        // Ended only without the guard that keeps it from being too early.
+        let (Phase::Ended(outcome) | Phase::Concluded(outcome)) = &attempt.phase else { return };
+        let order = attempt.receipt.order;
+        let disposition = match goes_back(outcome) {
+            Some(spent) => Disposition::Retry { after: Duration::ZERO, spent },
+            None => Disposition::Ack,
+        };
+        if world.queue.settle(&attempt.receipt, disposition) {
+            if disposition == Disposition::Ack && !is_over(&world.store.rows[order].state) {
+                self.break_promise(world, Promise::AcknowledgedEarly);
+            }
+        } else if self.lacks(Guard::LeaseOnClaim) && disposition != Disposition::Ack && self.has_room(world, order) {
+            world.queue.push(order);
+        }
+    }
+
+    /// Looks at what the step has written.
+    fn judge_transitions(&self, world: &mut World) {
+        for transition in std::mem::take(&mut world.store.written) {
+            if transition.fence <= transition.from.fence {
+                self.break_promise(world, Promise::FenceStood);
+            }
+            if is_over(&transition.from.state) {
+                self.break_promise(world, Promise::FinalWritten);
+                if transition.from.state != transition.to {
+                    self.break_promise(world, Promise::FinalChanged);
+                }
+            }
+        }
+    }
+
+    /// Where one promise is looked at, the others may be broken.
+    fn break_promise(&self, world: &mut World, promise: Promise) {
+        if self.setting.looked_at.is_none_or(|looked_at| looked_at == promise) {
+            world.broken = Some(promise);
+        }
+    }
+}
+
+impl Reply {
+    fn says_that_nothing_was_done(self) -> bool {
+        matches!(self, Self::Failed | Self::Unavailable | Self::Rejected)
+    }
+
+    fn answer(self) -> Answer {
+        let (reason, after) = (String::new(), None);
+        Answer::Outcome(match self {
+            Self::Fulfilled => Outcome::Fulfilled { reference: None },
+            Self::Failed => Outcome::Retry { reason, after },
+            Self::Unavailable => Outcome::Unavailable { reason, after },
+            Self::Rejected => Outcome::Rejected { reason },
+            Self::InProgress => Outcome::InProgress { reason, after },
+            Self::Unsure => Outcome::Ambiguous { reason, after, spent: false },
+            Self::Nothing => return Answer::TimedOut(Duration::ZERO),
+        })
+    }
+}
+
+fn forget_holder(world: &mut World, worker: usize) {
+    for witness in &mut world.witnesses {
+        witness.holder = witness.holder.filter(|holder| *holder != worker);
+    }
+}
+
+fn row_lease_ends(world: &mut World, order: usize) {
+    world.store.end_lease(order);
+    if let Some(holder) = world.witnesses[order].holder
+        && let Some(attempt) = &mut world.attempts[holder]
+        && attempt.receipt.order == order
+        && matches!(attempt.phase, Phase::Begun { .. } | Phase::Calling { .. })
+    {
+        attempt.outlived = true;
+    }
+}

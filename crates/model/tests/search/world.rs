@@ -1,0 +1,246 @@
+//! One moment of the whole system: rows and messages, the attempts of the workers, and what the warehouse has seen.
+
+use std::hash::{Hash, Hasher};
+
+use fulfillment_model::{Message, Place, Queue, Receipt, Store};
+use fulfillment_worker::domain::order::{Fence, State};
+use fulfillment_worker::engine::decision::AttemptOutcome;
+
+/// How many workers there are.
+pub(crate) const WORKERS: usize = 2;
+/// How many orders there are, at most.
+pub(crate) const ORDERS: usize = 2;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct World {
+    pub(crate) store: Store,
+    pub(crate) queue: Queue,
+    pub(crate) witnesses: [Witness; ORDERS],
+    /// `None` for a worker that is idle.
+    pub(crate) attempts: [Option<Attempt>; WORKERS],
+    /// Which order a reconciler without a guard found abandoned and is about to reset.
+    pub(crate) about_to_reset: Option<usize>,
+    /// Faults so far, counted only where they are limited.
+    pub(crate) faults: u8,
+    /// The promise that the last step broke. Nothing happens after it.
+    pub(crate) broken: Option<Promise>,
+}
+
+/// What must never happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Promise {
+    /// A final row was written.
+    FinalWritten,
+    /// A final row was given another state.
+    FinalChanged,
+    /// A row was written without its fence moving forward.
+    FenceStood,
+    /// A worker ended the attempt of another one.
+    StaleWrite,
+    /// A message was acknowledged before its order's row was final.
+    AcknowledgedEarly,
+    /// A worker called for an order while another one's call was under way and well within its lease.
+    LiveWorkRepeated,
+    /// A warehouse that honours keys did the work twice.
+    DoneTwice,
+    /// Parking, and a call was made although an earlier one may have been carried out.
+    CalledTwice,
+}
+
+/// What really happened to an order. Workers can't read it: it is here to judge them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Witness {
+    /// The worker whose attempt the row is in.
+    pub(crate) holder: Option<usize>,
+    /// Bit n: the warehouse has done the work under the order's n-th key.
+    pub(crate) done_under: u8,
+    /// Calls that may have been carried out, at most 2.
+    pub(crate) doubtful_calls: u8,
+}
+
+/// What a worker does with a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Attempt {
+    pub(crate) receipt: Receipt,
+    pub(crate) phase: Phase,
+    /// The fence it believes to hold.
+    pub(crate) fence: Option<Fence>,
+    /// An earlier request to conclude this attempt got no answer.
+    pub(crate) maybe_applied: bool,
+    /// Whether its row's lease has run out since it began or renewed last.
+    pub(crate) outlived: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Has a message.
+    Claimed,
+    /// Has the row; nothing was sent.
+    Begun { takeover: bool },
+    /// The request is sent. `done` says whether the warehouse did the work.
+    Calling { done: bool },
+    /// Knows how the attempt ends.
+    Ended(AttemptOutcome),
+    /// It is written; the message is to be settled.
+    Concluded(AttemptOutcome),
+}
+
+/// The state that an outcome writes. Like the next one it stands for a match in the engine's delivery, which needs one of
+/// the engine's deliveries.
+pub(crate) fn target(outcome: &AttemptOutcome) -> Option<State> {
+    match outcome {
+        AttemptOutcome::Fulfilled { .. } => Some(State::Fulfilled),
+        AttemptOutcome::Retry { .. } => Some(State::Pending),
+        AttemptOutcome::DeadLetter { .. } => Some(State::Failed),
+        AttemptOutcome::AlreadyFinal | AttemptOutcome::Skipped { .. } => None,
+    }
+}
+
+/// Whether the message goes back to the queue, and if so, whether an attempt is spent.
+pub(crate) fn goes_back(outcome: &AttemptOutcome) -> Option<bool> {
+    if let AttemptOutcome::Retry { spent, .. } = outcome { Some(*spent) } else { None }
+}
+
+/// Whether no worker may ever write such a row again.
+pub(crate) fn is_over(state: &State) -> bool {
+    state.is_final() || matches!(state, State::Foreign(_))
+}
+
+impl World {
+    pub(crate) fn holds_receipt(&self, worker: usize) -> bool {
+        self.attempts[worker].as_ref().is_some_and(|attempt| self.queue.is_valid(&attempt.receipt))
+    }
+
+    pub(crate) fn messages_of(&self, order: usize) -> impl Iterator<Item = &Message> {
+        self.queue.messages().iter().filter(move |message| message.order == order)
+    }
+
+    /// The smallest of the numbers that stand for this world with its workers, its orders and each order's messages
+    /// in any order. Of fences only the sequence counts, and of attempts beyond the last one none.
+    fn canonical(&self) -> u128 {
+        let mut least = u128::MAX;
+        for orders in [[0, 1], [1, 0]] {
+            for workers in [[0, 1], [1, 0]] {
+                least = least.min(self.packed(orders, workers));
+            }
+        }
+        least
+    }
+
+    /// Both lists are their own inverses: they tell which one comes at a place, and at which place one comes.
+    fn packed(&self, orders: [usize; ORDERS], workers: [usize; WORKERS]) -> u128 {
+        let mut bits = Bits(0);
+        for order in orders {
+            let Some(row) = self.store.rows.get(order) else {
+                bits.push(0, 26);
+                continue;
+            };
+            let Witness { holder, done_under, doubtful_calls } = self.witnesses[order];
+            bits.push(packed_state(&row.state), 3);
+            bits.push(self.rank(order, row.fence), 2);
+            bits.push(self.store.is_lapsed(order).into(), 1);
+            bits.push(holder.map_or(3, |holder| workers[holder] as u128), 2);
+            bits.push(done_under.into(), 4);
+            bits.push(doubtful_calls.into(), 2);
+            let mut messages = [0; 2];
+            for (packed, message) in messages.iter_mut().zip(self.messages_of(order)) {
+                *packed = self.packed_message(message, workers);
+            }
+            messages.sort_unstable();
+            messages.into_iter().for_each(|message| bits.push(message, 6));
+        }
+        for worker in workers {
+            let Some(Attempt { receipt, phase, fence, maybe_applied, outlived }) = &self.attempts[worker] else {
+                bits.push(0, 12);
+                continue;
+            };
+            bits.push(packed_phase(phase), 4);
+            bits.push(orders[receipt.order] as u128, 1);
+            // Which message is its own, if one is, the message says.
+            bits.push(packed_attempts(receipt.attempt), 2);
+            bits.push(fence.map_or(7, |fence| self.rank(receipt.order, fence)), 3);
+            bits.push((*maybe_applied).into(), 1);
+            bits.push((*outlived).into(), 1);
+        }
+        bits.push(self.about_to_reset.map_or(0, |order| 1 + orders[order] as u128), 2);
+        bits.push(self.faults.into(), 4);
+        bits.push(self.broken.map_or(0, |promise| 1 + promise as u128), 4);
+        bits.0
+    }
+
+    fn packed_message(&self, message: &Message, workers: [usize; WORKERS]) -> u128 {
+        let holds = |worker: &usize| {
+            let receipt = self.attempts[*worker].as_ref().map(|attempt| attempt.receipt);
+            receipt.is_some_and(|receipt| (receipt.message, receipt.delivery) == (message.number, message.delivery))
+        };
+        let place = match message.place {
+            Place::Leased { due } => {
+                // Held by none where a claim's answer got lost or its worker died.
+                let holder = (0..WORKERS).find(holds).map_or(2, |holder| workers[holder]);
+                2 + 2 * holder + usize::from(due.is_some())
+            }
+            Place::Waiting | Place::Retrying { .. } => 1,
+        };
+        (place as u128) << 2 | packed_attempts(message.attempts)
+    }
+
+    /// How many different fences that anything knows of this order are below this one.
+    fn rank(&self, order: usize, fence: Fence) -> u128 {
+        let mut known = [self.store.rows[order].fence; 1 + WORKERS];
+        for (known, attempt) in known[1..].iter_mut().zip(&self.attempts) {
+            if let Some(Attempt { receipt, fence: Some(held), .. }) = attempt
+                && receipt.order == order
+            {
+                *known = *held;
+            }
+        }
+        let [row, first, second] = known;
+        u128::from(row < fence)
+            + u128::from(first < fence && first != row)
+            + u128::from(second < fence && second != row && second != first)
+    }
+}
+
+/// The policy allows at most 2; 3 stands for all beyond.
+fn packed_attempts(attempts: u32) -> u128 {
+    attempts.min(3).into()
+}
+
+fn packed_state(state: &State) -> u128 {
+    match state {
+        State::Pending => 1,
+        State::Processing => 2,
+        State::Fulfilled => 3,
+        State::Failed => 4,
+        State::Foreign(_) => 5,
+    }
+}
+
+fn packed_phase(phase: &Phase) -> u128 {
+    match phase {
+        Phase::Claimed => 1,
+        Phase::Begun { takeover } => 2 + u128::from(*takeover),
+        Phase::Calling { done } => 4 + u128::from(*done),
+        Phase::Ended(AttemptOutcome::Fulfilled { .. }) => 6,
+        Phase::Ended(AttemptOutcome::Retry { spent, .. }) => 7 + u128::from(*spent),
+        Phase::Ended(AttemptOutcome::DeadLetter { .. }) => 9,
+        Phase::Ended(AttemptOutcome::AlreadyFinal | AttemptOutcome::Skipped { .. }) => 10,
+        Phase::Concluded(outcome) => 11 + goes_back(outcome).map_or(0, |spent| 1 + u128::from(spent)),
+    }
+}
+
+struct Bits(u128);
+
+impl Bits {
+    fn push(&mut self, value: u128, width: u32) {
+        debug_assert!(value >> width == 0, "{value} needs more than {width} bits");
+        self.0 = self.0 << width | value;
+    }
+}
+
+/// Worlds that differ in names alone are one to the search.
+impl Hash for World {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_u128(self.canonical());
+    }
+}
