@@ -11,6 +11,7 @@ WORKDIR /build
 # The dependencies alone first: a layer that is built again only when they change. Every package of the workspace has to
 # be there, its sources need not.
 COPY Cargo.toml Cargo.lock ./
+COPY crates/model/Cargo.toml crates/model/
 COPY crates/warehouse/Cargo.toml crates/warehouse/
 RUN for package in . crates/*; do mkdir "$package/src" && touch "$package/src/lib.rs"; done \
     && echo 'fn main() {}' > src/main.rs \
