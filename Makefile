@@ -26,7 +26,7 @@ test: ## Install what the tests need (apt, pip), start real servers, run every t
 	scripts/install-packages.sh
 	scripts/install-python.sh
 	@# Tests wait most of the time: for leases, backoffs and servers.
-	RUST_TEST_THREADS=4 scripts/with-servers.sh cargo test --locked
+	RUST_TEST_THREADS=4 scripts/with-servers.sh cargo test --locked --workspace
 	RUST_TEST_THREADS=5 cargo test --locked --features faults --test matrix --test mutants
 
 lint: ## Check format, clippy, dependencies, metrics and shell scripts

@@ -12,6 +12,7 @@ mod http;
 pub mod layers;
 #[cfg(feature = "cli")]
 pub mod options;
+#[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "only options set them"))]
 mod origin;
 pub mod redact;
 pub mod redis_url;

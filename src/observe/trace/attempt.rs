@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use opentelemetry::trace::{Link, Span as _, SpanKind, Status, TraceContextExt, Tracer as _};
+use opentelemetry::trace::{
+    self, Link, Span as _, SpanContext, SpanKind, Status, TraceContextExt, TraceFlags, TraceState, Tracer as _,
+};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SdkTracer, Span};
 
 use super::queue::SpanQueue;
-use super::remote;
 use crate::config::Propagation;
 use crate::domain::message::Message;
 use crate::domain::text::truncate_detail;
-use crate::domain::trace_context::TraceContext;
+use crate::domain::trace_context::{SpanId, TraceContext, TraceId};
 use crate::port::queue::Claim;
 
 /// Makes the spans of attempts, or none. Cheap to clone.
@@ -190,4 +191,21 @@ impl SpanOutcome<'_> {
 /// A count as OpenTelemetry has whole numbers.
 fn whole(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+impl From<&SpanContext> for TraceContext {
+    fn from(context: &SpanContext) -> Self {
+        Self {
+            trace_id: TraceId(u128::from_be_bytes(context.trace_id().to_bytes())),
+            span_id: SpanId(u64::from_be_bytes(context.span_id().to_bytes())),
+            sampled: context.is_sampled(),
+        }
+    }
+}
+
+/// The context of a span of another process.
+fn remote(context: TraceContext) -> SpanContext {
+    let TraceContext { trace_id: TraceId(trace_id), span_id: SpanId(span_id), sampled } = context;
+    let (trace_id, span_id) = (trace::TraceId::from(trace_id), trace::SpanId::from(span_id));
+    SpanContext::new(trace_id, span_id, TraceFlags::default().with_sampled(sampled), true, TraceState::default())
 }
