@@ -23,11 +23,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("cli", &["domain", "config", "port", "event", "testing", "backend", "observe", "operations", "service", "admin"]),
 ];
 
-/// To be broken up, one after the other.
-const STILL_CIRCLES: &[&str] = &[];
-
 /// Longer than this, a file is read by nobody.
 const MOST_LINES: usize = 450;
+
+/// A trait with more methods has more than one role.
+const MOST_METHODS: usize = 7;
+
+/// A newcomer reads a README up to here.
+const MOST_README_LINES: usize = 130;
 
 /// Caught, when seeded: a backend that imports the metrics.
 #[test]
@@ -55,9 +58,35 @@ fn modules_import_only_what_stands_above_them_in_the_list() {
 #[test]
 fn no_files_import_each_other_in_a_circle() {
     let house = House::read();
-    let mut circles: Vec<_> = house.circles().iter().map(|files| files.join(", ")).collect();
-    circles.retain(|circle| !STILL_CIRCLES.iter().any(|known| circle.starts_with(known)));
+    let circles: Vec<_> = house.circles().iter().map(|files| files.join(", ")).collect();
     assert!(circles.is_empty(), "{}", circles.join("\n"));
+}
+
+/// No trait has a supertrait with methods of ours, so the methods of its own are all.
+#[test]
+fn no_trait_has_more_than_one_role() {
+    let mut broken = Vec::new();
+    for file in files_below("src", &["rs"]).into_iter().chain(files_below("crates", &["rs"])) {
+        let source = read(&file);
+        for start in source.match_indices("\npub trait ").chain(source.match_indices("\npub(crate) trait ")) {
+            let body = source[start.0..].split("\n}\n").next().unwrap_or_default();
+            let methods = body.matches("\n    fn ").count() + body.matches("\n    async fn ").count();
+            if methods > MOST_METHODS {
+                broken.push(format!(
+                    "{}: {methods} methods: {}",
+                    file.display(),
+                    body.lines().nth(1).unwrap_or_default()
+                ));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn the_readme_can_be_read_in_one_go() {
+    let lines = read(&root().join("README.md")).lines().count();
+    assert!(lines <= MOST_README_LINES, "README.md has {lines} lines of at most {MOST_README_LINES}");
 }
 
 #[test]
