@@ -1,7 +1,7 @@
 //! The server on `--listen`: metrics, health and the operator's page.
 //!
-//! Nothing here waits for Redis or a database, and nothing a client does holds up the consumer or the other clients
-//! for long: connections are counted before they are accepted, and each has only so much time.
+//! Nothing here waits for Redis or a database. No client delays the consumer or, for long, another client: the number of
+//! connections and the time of each are limited.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,18 +24,18 @@ mod thread;
 pub use connection::{ConnectionLimits, serve, serve_within};
 pub use thread::Server;
 
-/// What the routes show.
+/// The state that the routes show.
 #[derive(Clone)]
 pub struct Routes {
     /// For `/metrics`.
     pub metrics: Arc<Metrics>,
     /// For everything about health.
     pub health: Arc<Health>,
-    /// For `/log`; `None` where the log is somebody else's.
+    /// For `/log`; `None` if the program around the worker owns the log.
     pub log: Option<Log>,
 }
 
-/// Why the server could not start.
+/// The server could not start.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {reason}; choose another with --listen", reason = reason(.source))]
 pub struct BindError {
@@ -52,11 +52,11 @@ fn reason(error: &io::Error) -> String {
     }
 }
 
-/// Takes the address, so that a worker that can't be observed fails before it consumes anything. Port 0 takes a free
-/// one.
+/// Binds the address first, so that a worker that can't be observed fails before it consumes anything. Port 0 takes a
+/// free one.
 ///
 /// # Errors
-/// Says which address could not be had, why, and which option names another.
+/// Names the address, the reason, and the option to choose another.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
     TcpListener::bind(address).await.map_err(|source| BindError { address, source })
 }

@@ -1,4 +1,4 @@
-//! Accepting connections and bounding them.
+//! Accepts connections and limits them.
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,19 +23,19 @@ use super::Routes;
 use super::routes::router;
 use crate::observe::metrics::OpenConnection;
 
-/// What a client may use.
+/// What clients may use.
 #[derive(Debug, Clone)]
 pub struct ConnectionLimits {
     /// Connections at once, from 1; more wait in the system's backlog.
     pub connections: u32,
-    /// For sending the head of a request, and for staying silent between two requests.
+    /// Time to send the head of a request, and to stay silent between two requests.
     pub head: Duration,
-    /// For a connection as a whole, which ends the ones that never read their answer. A request under way still has
+    /// Time of a whole connection, which ends those that never read their answer. A request under way still has
     /// `grace`.
     pub connection: Duration,
-    /// For what is under way when the connection's time is over or the server stops.
+    /// Time for a request under way when the connection's time is over or the server stops.
     pub grace: Duration,
-    /// Before the next try to accept when the system has nothing left to accept with.
+    /// Pause before the next accept when the system has no resources left for one.
     pub accept_pause: Duration,
 }
 
@@ -104,7 +104,7 @@ pub async fn serve_within(
     let _ = timeout(limits.grace, places.acquire_many(limits.connections)).await;
 }
 
-/// Waits for a free place first: whoever is over the limit stays outside and costs nothing.
+/// Waits for a free place first: a connection over the limit stays in the backlog and costs nothing.
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,

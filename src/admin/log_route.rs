@@ -1,5 +1,5 @@
-//! `/log`: what is logged, shown and changed while the process runs. For whoever is on the same machine: a filter can fill
-//! a disk, or hide what is going on.
+//! `/log` shows and changes the log's filter while the process runs. It answers the same machine only: a filter can fill a
+//! disk or hide an attack.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -42,8 +42,8 @@ async fn refuse_strangers(ConnectInfo(peer): ConnectInfo<SocketAddr>, request: R
     }
 }
 
-/// Why this client is refused. A browser on this machine may be led here by any site that it shows: it tells by headers
-/// that no page can leave out or forge, or, where the site's name was made to lead here, by that name.
+/// Returns why this client is refused, if it is. Any site can lead a browser on this machine here. Its headers, which no page
+/// can omit or forge, reveal that, or the site's name does, if it was made to resolve to this machine.
 fn refusal(peer: SocketAddr, headers: &HeaderMap) -> Option<&'static str> {
     let from_a_page = headers.contains_key(header::ORIGIN)
         || headers.get("sec-fetch-site").is_some_and(|site| site != "none")

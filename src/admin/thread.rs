@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Routes, serve};
 
-/// Serves until it is stopped or dropped. Nothing else in the process holds up its answers: not the orders, which keep every
-/// other thread busy at full speed, and not a program around the worker that blocks its own.
+/// Serves until it is stopped or dropped. Its answers wait neither for orders, which at full speed keep every other thread
+/// busy, nor for a program around the worker that blocks its own threads.
 pub struct Server {
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
@@ -24,7 +24,7 @@ impl Server {
     /// Serves on `listener`.
     ///
     /// # Errors
-    /// When there is no thread to be had, or the listener can't be handed to it.
+    /// When the thread can't be started, or the listener can't be moved to it.
     pub fn start(listener: TcpListener, routes: Routes) -> io::Result<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("http").enable_all().build()?;
         // A socket belongs to the runtime that it was made in.
@@ -37,7 +37,7 @@ impl Server {
         Ok(Self { runtime: Some(runtime), serving, stop })
     }
 
-    /// Takes no more requests, and lets those under way have `limit` at most.
+    /// Accepts no more requests, and gives those under way at most `limit`.
     pub async fn stop(mut self, limit: Duration) {
         self.stop.cancel();
         if let Ok(Err(error)) = timeout(limit, &mut self.serving).await {
@@ -49,7 +49,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // Waits for nobody, as whoever drops it may be a task.
+            // Without waiting: it may be dropped within a task.
             runtime.shutdown_background();
         }
     }

@@ -278,7 +278,7 @@ impl Fulfiller for HttpFulfiller {
         let deadline = began + self.deadline;
         // What goes out later has too little time to be answered.
         let send_by = began + self.deadline / 2;
-        let Some(_permit) = self.limits.acquire_concurrency(send_by).await else {
+        let Ok(_permit) = self.limits.acquire_concurrency(send_by).await else {
             return Outcome::Unavailable { reason: no_room("--fulfiller-concurrency"), after: None };
         };
         if let Some(url) = self.pending_orders.status_url(key) {

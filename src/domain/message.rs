@@ -20,7 +20,7 @@ pub struct Message {
     /// Follows the order into logs and traces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
-    /// W3C Trace Context, as it came; one that is malformed is dropped, never an error.
+    /// W3C Trace Context, as it came. A malformed one is dropped, never an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
     /// When it was enqueued, RFC 3339.
@@ -41,7 +41,7 @@ impl Message {
     }
 }
 
-/// Why bytes are not a [`Message`].
+/// The reason why bytes are not a [`Message`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Poison {
     /// Longer than [`MAX_MESSAGE_BYTES`].

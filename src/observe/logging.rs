@@ -20,10 +20,10 @@ use count::CountMessages;
 pub use event_log::EventLog;
 pub use filter::{Filter, InForce, Log};
 
-/// Why logging could not start, or its filter not be changed.
+/// Logging could not start, or its filter could not be changed.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
-    /// The filter is not one.
+    /// The filter can't be parsed.
     #[error(
         "{origin}: log filter `{filter}` is not understood: {reason}; write it like `info` or `info,fulfillment_worker=debug`"
     )]
@@ -77,7 +77,7 @@ fn from_environment() -> Option<Filter> {
     })
 }
 
-/// Writes and counts what the filter lets through, which is nobody else's business: other layers see everything.
+/// Writes and counts the lines that the filter lets through. Other layers still see every line.
 fn lines<W>(
     format: LogFormat,
     filter: Filter,

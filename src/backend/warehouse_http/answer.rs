@@ -1,4 +1,4 @@
-//! What an answer means for its order: pure, from status, headers and the beginning of the body.
+//! Reads the meaning of an answer for its order, from status, headers and the beginning of the body. Pure.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +14,7 @@ const LONGEST_EXCERPT: usize = 300;
 /// The longest pause that is understood; longer ones are taken for this. Clocks can add it without overflow.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
-/// Which request was answered.
+/// The request that was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestKind {
     /// The order itself, with `POST`.
@@ -46,7 +46,7 @@ pub enum Meaning {
 }
 
 impl Meaning {
-    /// What was said, where the order is not done.
+    /// The warehouse's reason; `None` if the order is done or accepted.
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Fulfilled { .. } | Self::Accepted(_) => None,
@@ -66,7 +66,7 @@ pub struct Answer {
     pub meaning: Meaning,
     /// From `Retry-After`: how long the warehouse wants to be left alone.
     pub retry_after: Option<Duration>,
-    /// Whether the next order may well be answered the same way: what the circuit breaker counts as a failure.
+    /// Whether the circuit breaker counts a failure: the next order would probably get the same answer.
     pub counts_against_breaker: bool,
 }
 

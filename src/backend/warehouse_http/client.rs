@@ -1,4 +1,4 @@
-//! The HTTP client: connections that are kept and verified, and nothing that is done behind the worker's back.
+//! The HTTP client: keeps and verifies connections. It follows no redirect and repeats no request.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use super::address::{self, CheckedResolver};
 use super::error::{HttpFulfillerError, error_chain};
 use crate::config::{ClientCertificate, HttpTarget};
 
-/// How long a connection is kept that nobody uses: shorter than servers and what is in between keep theirs, so that
-/// an order seldom goes out on a connection that is being closed.
+/// How long an idle connection is kept. Servers and proxies keep theirs longer, so an order seldom goes out on a connection
+/// that is being closed.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// The longest time for name, connection and TLS handshake.
@@ -103,7 +103,7 @@ fn certificates(option: &'static str, path: &Path) -> Result<Vec<CertificateDer<
     }
 }
 
-/// What the parser says of broken PEM quotes it, keys too: so that is left out.
+/// Leaves out the parser's own error, which would quote the file and thus a key.
 fn unreadable(option: &'static str, path: &Path, error: pem::Error, wanted: &str) -> HttpFulfillerError {
     let problem = match error {
         pem::Error::Io(error) => error.to_string(),

@@ -1,4 +1,4 @@
-//! One request and its answer, and what is known when there is none: above all, whether anything was sent.
+//! One request and its answer. Without an answer, it finds out whether the request was sent.
 
 use std::error::Error;
 use std::io;
@@ -12,7 +12,7 @@ use super::error::{causes, error_chain};
 use super::request::Requests;
 use crate::event::RequestClass;
 
-/// As much of an answer's body as is read, in bytes, decompressed.
+/// The most that is read of an answer's body, in bytes after decompression.
 const MOST_BODY: usize = 64 * 1024;
 
 /// A request that has ended.
@@ -65,7 +65,7 @@ pub(super) async fn exchange(requests: &Requests, kind: RequestKind, request: Re
     }
 }
 
-/// What could be read of the body: the status has decided already.
+/// Reads the body until its end, the limit, the deadline or an error: the status has decided already.
 async fn beginning_of_body(response: &mut Response, deadline: Instant) -> Vec<u8> {
     let mut body = Vec::new();
     while body.len() < MOST_BODY {

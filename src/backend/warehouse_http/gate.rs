@@ -1,4 +1,4 @@
-//! The circuit breaker at work: shared by all calls, with a clock, and telling who watches.
+//! Runs the circuit breaker: shared by all calls, with a clock, and reporting its changes.
 
 use std::time::{Duration, Instant};
 
@@ -8,9 +8,9 @@ use tokio::sync::watch;
 use super::breaker::{Breaker, Capacity, Change, Permit, Refused};
 use crate::event::{BreakerState, Dependency, DependencyEvent, FulfillerEvent, Observers};
 
-/// Calls are refused from now on, as one has failed.
+/// The breaker refuses calls, after one that failed.
 pub(super) struct BreakerOpen {
-    /// For how long.
+    /// Until the next probe.
     pub(super) wait: Duration,
     /// Whether the one that failed was a probe.
     pub(super) of_a_probe: bool,
@@ -19,7 +19,7 @@ pub(super) struct BreakerOpen {
 /// Lets calls through while the breaker does.
 pub(super) struct Gate {
     breaker: Mutex<Breaker>,
-    /// Moves with the breaker, for those who wait for capacity.
+    /// Moves with the breaker and wakes the tasks that wait for capacity.
     changes: watch::Sender<()>,
     observers: Observers,
 }
@@ -29,7 +29,7 @@ impl Gate {
         Self { breaker: Mutex::new(Breaker::new(Instant::now())), changes: watch::Sender::new(()), observers }
     }
 
-    /// Leave to make one call now.
+    /// Asks to make one call now.
     pub(super) fn enter(&self) -> Result<Pass<'_>, Refused> {
         let mut breaker = self.breaker.lock();
         let permit = breaker.admit(Instant::now())?;
@@ -39,7 +39,7 @@ impl Gate {
         Ok(Pass { gate: self, permit: Some(permit) })
     }
 
-    /// Waits until a call would be let through, and says how many would.
+    /// Waits until the breaker would let a call through. Returns how many it would.
     pub(super) async fn capacity(&self) -> usize {
         let mut changes = self.changes.subscribe();
         loop {
@@ -59,7 +59,7 @@ impl Gate {
         }
     }
 
-    /// Takes note of a change and tells it, in the order in which changes happen: so the breaker is held meanwhile.
+    /// Emits a change. The caller holds the breaker meanwhile, which keeps events in the order of the changes.
     fn report(&self, breaker: &Breaker, change: Option<Change>) {
         match change {
             Some(Change::Opened { retry_in }) => {
@@ -78,7 +78,7 @@ impl Gate {
     }
 }
 
-/// One call that was let through. Dropped without a result, it was broken off.
+/// One call that the breaker let through. Dropped without a result, it counts as abandoned.
 pub(super) struct Pass<'a> {
     gate: &'a Gate,
     permit: Option<Permit>,

@@ -1,4 +1,4 @@
-//! How many calls a warehouse gets at once and in a second.
+//! Limits on calls to a warehouse: at once, and in a second.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::{Duration, Instant};
@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit, watch};
+use tokio::time::error::Elapsed;
 
 use crate::event::{FulfillerEvent, Limiter, Observers};
 
@@ -15,8 +16,9 @@ const BURSTS_PER_SECOND: u32 = 20;
 /// The longest queue for the rate, as time: long enough that it never runs dry between two claims.
 const LONGEST_QUEUE: Duration = Duration::from_secs(1);
 
+/// `None` where there is no limit.
 pub(super) struct Limits {
-    concurrency: Semaphore,
+    concurrency: Option<Semaphore>,
     rate: Option<Rate>,
     observers: Observers,
 }
@@ -43,8 +45,7 @@ impl Limits {
         patience: Duration,
         observers: Observers,
     ) -> Self {
-        let most = concurrency.map_or(Semaphore::MAX_PERMITS, NonZeroUsize::get);
-        let concurrency = Semaphore::new(most.min(Semaphore::MAX_PERMITS));
+        let concurrency = concurrency.map(|most| Semaphore::new(most.get().min(Semaphore::MAX_PERMITS)));
         let rate = rate.map(|rate| Rate::new(rate, patience));
         Self { concurrency, rate, observers }
     }
@@ -56,7 +57,10 @@ impl Limits {
             if let Some(rate) = &self.rate {
                 rate.has_capacity().await;
             }
-            let permits = free(&self.concurrency).await;
+            let permits = match &self.concurrency {
+                Some(permits) => free(permits).await,
+                None => usize::MAX,
+            };
             // Others may have queued up since.
             match self.rate.as_ref().map_or(usize::MAX, Rate::capacity) {
                 0 => {}
@@ -65,15 +69,20 @@ impl Limits {
         }
     }
 
-    /// Waits until fewer calls than the limit are under way; `None` if that takes longer than `until`.
-    pub(super) async fn acquire_concurrency(&self, until: Instant) -> Option<SemaphorePermit<'_>> {
-        if let Ok(permit) = self.concurrency.try_acquire() {
-            return Some(permit);
+    /// Waits until fewer calls than the limit are under way. The permit is `None` where there is no limit.
+    ///
+    /// # Errors
+    /// When there was no permit until `until`.
+    pub(super) async fn acquire_concurrency(&self, until: Instant) -> Result<Option<SemaphorePermit<'_>>, Elapsed> {
+        let Some(permits) = &self.concurrency else { return Ok(None) };
+        if let Ok(permit) = permits.try_acquire() {
+            return Ok(Some(permit));
         }
         let began = Instant::now();
-        let permit = tokio::time::timeout_at(until.into(), self.concurrency.acquire()).await;
+        let permit = tokio::time::timeout_at(until.into(), permits.acquire()).await;
         self.observers.emit(FulfillerEvent::LimiterWaited { limiter: Limiter::Concurrency, took: began.elapsed() });
-        permit.ok()?.ok()
+        // Never closed.
+        permit.map(Result::ok)
     }
 
     /// Waits until the rate allows one more request; `false` if that takes longer than `until`.

@@ -1,4 +1,4 @@
-//! What is sent: the order as JSON, its key, and who sends it.
+//! Builds requests: the order as JSON, its key, and the worker's credentials.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -88,7 +88,7 @@ impl Requests {
         &self.client
     }
 
-    /// What an answer must not bring into a log or table, should it quote the request.
+    /// The secrets that an answer must not bring into a log or table by quoting the request.
     pub(super) fn redaction(&self) -> &Redaction {
         &self.redaction
     }

@@ -1,4 +1,4 @@
-//! Counts the lines beside which it stands.
+//! Counts log lines.
 
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
@@ -6,7 +6,7 @@ use tracing_subscriber::layer::Context;
 
 use crate::observe::metrics::LogMessages;
 
-/// Belongs under the filter of the layer that writes.
+/// Belongs under the filter of the layer that writes, to count the same lines.
 pub(super) struct CountMessages(pub(super) LogMessages);
 
 impl<S: Subscriber> Layer<S> for CountMessages {

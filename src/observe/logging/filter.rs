@@ -1,4 +1,4 @@
-//! What is logged, changeable while the process runs.
+//! The log's filter, which can be changed while the process runs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use tracing_subscriber::{EnvFilter, Registry, reload};
 use super::LoggingError;
 use crate::observe::metrics::LogMessages;
 
-/// What is logged, and who says so.
+/// A filter, and where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
     /// A level, or a filter such as `info,fulfillment_worker=debug`.
     pub text: String,
-    /// Where it is from, for people: `--log`, `RUST_LOG`, `PUT /log by 127.0.0.1:40000`.
+    /// Its source, for people: `--log`, `RUST_LOG`, `PUT /log by 127.0.0.1:40000`.
     pub origin: String,
 }
 
 impl Filter {
-    /// `text` as told by `origin`.
+    /// `text` from `origin`.
     pub fn new(text: &str, origin: &str) -> Self {
         Self { text: text.to_owned(), origin: origin.to_owned() }
     }
@@ -57,7 +57,7 @@ struct FilterState {
     /// Holds unless there is another one for a time.
     lasting: Filter,
     temporary: Option<Temporary>,
-    /// How often the filter was changed, so that a timer knows whether it is still about the last change.
+    /// How often the filter was changed: a timer only reverts the last change.
     changes: u64,
 }
 
@@ -69,12 +69,12 @@ struct Temporary {
     _timer: AbortOnDropHandle<()>,
 }
 
-/// The filter in force; shows itself in a line or two.
+/// The filter in force. Displays as one or two lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InForce {
-    /// What is logged now.
+    /// The filter now.
     pub filter: Filter,
-    /// For how much longer, and what holds after it; `None` where it holds until it is changed.
+    /// The time it has left, and the filter after it; `None` if it holds until it is changed.
     pub then: Option<(Duration, Filter)>,
 }
 
@@ -103,13 +103,13 @@ impl Log {
         &self.0.messages
     }
 
-    /// What is logged now.
+    /// The filter now.
     pub fn in_force(&self) -> InForce {
         self.0.state.lock().in_force()
     }
 
-    /// Logs what `filter` says from now on, until it is changed again, or for `limit` and then what was to last before.
-    /// The change itself is logged.
+    /// Puts `filter` in force until the next change, or for `limit`, after which the lasting filter returns. The change
+    /// itself is logged.
     ///
     /// # Errors
     /// [`LoggingError::Filter`] says what is wrong with the filter; nothing has changed then.
@@ -139,7 +139,7 @@ impl Log {
         Ok(())
     }
 
-    /// Ends what a change brought for a time, unless there was another change since.
+    /// Ends a temporary filter, unless there was another change since.
     fn revert(&self, change: u64) {
         let mut state = self.0.state.lock();
         if state.changes != change {

@@ -40,7 +40,7 @@ impl RateLimit {
         false
     }
 
-    /// How many lines were held back, once their window is over and they were not told yet.
+    /// Returns how many lines were held back, once per window, after its end.
     pub(super) fn held_back(&self, now: Instant) -> Option<u64> {
         let mut window = self.window.lock();
         if window.held_back == 0 || !window.is_over(now, self.per) {
@@ -69,7 +69,7 @@ mod tests {
         assert_eq!([limit.admit(now), limit.admit(now), limit.admit(now)], [true, true, false]);
         assert_eq!(limit.held_back(now), None, "the window is not over");
         assert_eq!(limit.held_back(now + SECOND), Some(1));
-        assert_eq!(limit.held_back(now + SECOND), None, "told once");
+        assert_eq!(limit.held_back(now + SECOND), None, "reported once");
     }
 
     #[test]

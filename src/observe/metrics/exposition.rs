@@ -38,7 +38,7 @@ pub(super) struct Part {
     pub(super) errors: Errors,
 }
 
-/// Everything there is to show.
+/// All metrics.
 pub(super) struct Exposition {
     /// Each is encoded by itself: one that fails costs its own metrics, and what it had written of them.
     pub(super) parts: Vec<Part>,

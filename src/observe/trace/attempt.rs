@@ -1,4 +1,4 @@
-//! The spans of one attempt: from claim to settlement, with what it did meanwhile as children.
+//! The spans of one attempt: one from claim to settlement, and one for each step as its child.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -30,7 +30,7 @@ struct Source {
 }
 
 impl Tracer {
-    /// One that makes spans, which end up in `queue`. `system` and `destination` name where the messages come from.
+    /// Makes spans, which end up in `queue`. `system` and `destination` name the source of the messages.
     pub(super) fn new(
         tracer: SdkTracer,
         propagation: Propagation,
@@ -48,7 +48,7 @@ impl Tracer {
         Self(Some(Arc::new(Source { tracer, propagation, queue, name, attributes })))
     }
 
-    /// Starts the span of an attempt whose message, if it is one, was claimed just now.
+    /// Starts the span of an attempt at a claim that was just made. `message` is `None` for poison.
     pub(crate) fn attempt(&self, claim: &Claim, message: Option<&Message>) -> AttemptSpan {
         let source = self.0.as_ref().filter(|source| source.queue.admits_an_attempt());
         AttemptSpan(source.map(|source| Box::new(source.start(claim, message))))
@@ -82,8 +82,8 @@ impl Source {
     }
 }
 
-/// The span of an attempt. Ends without an outcome when it is dropped before [`AttemptSpan::end`], as when a drain has to
-/// leave its order to the leases.
+/// The span of an attempt. Dropped before [`AttemptSpan::end`], as when a drain leaves its order to the leases, it ends
+/// without an outcome.
 #[derive(Default)]
 pub(crate) struct AttemptSpan(Option<Box<Recording>>);
 
@@ -95,12 +95,12 @@ struct Recording {
 }
 
 impl AttemptSpan {
-    /// Its ids.
+    /// Its ids; `None` while nothing is traced.
     pub(crate) fn context(&self) -> Option<TraceContext> {
         self.0.as_ref().map(|recording| recording.context)
     }
 
-    /// Adds a step that was taken for a batch of orders, this one among them, and that ended just now.
+    /// Adds a step that has just ended and that was taken for a batch of orders, this one among them.
     pub(crate) fn step(&self, name: &'static str, began: SystemTime, batch: usize) {
         if let Some(recording) = self.sampled() {
             let attributes = [KeyValue::new("messaging.batch.message_count", whole(batch))];
@@ -148,8 +148,8 @@ pub(crate) struct CallSpan {
 }
 
 impl CallSpan {
-    /// What the call goes out with, so that the fulfiller's own spans become children of this one. `None` where nothing
-    /// is traced here.
+    /// The `traceparent` of the call, which makes the fulfiller's spans children of this one. `None` while nothing is
+    /// traced.
     pub(crate) fn traceparent(&self) -> Option<String> {
         let call = self.span.as_ref().map(|span| TraceContext::from(span.span_context()));
         call.or(self.attempt).map(|context| context.to_string())
@@ -163,11 +163,11 @@ impl CallSpan {
     }
 }
 
-/// How an attempt or a call ended, for its span.
+/// The end of an attempt or a call, for its span.
 pub(crate) struct SpanOutcome<'a> {
     /// Of a closed set.
     pub(crate) name: &'static str,
-    /// Of a closed set, and in words.
+    /// Its name, of a closed set, and its text.
     pub(crate) reason: Option<(&'static str, &'a str)>,
     /// Whether the reason is an error.
     pub(crate) failed: bool,
@@ -188,7 +188,7 @@ impl SpanOutcome<'_> {
     }
 }
 
-/// A count as OpenTelemetry has whole numbers.
+/// A count in OpenTelemetry's type for whole numbers.
 fn whole(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -1,8 +1,8 @@
-//! Sends spans to a collector over OTLP, as the `OTEL_*` variables say
-//! (<https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>), or not at all.
+//! Sends spans to a collector over OTLP, if the `OTEL_*` variables ask for it
+//! (<https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>).
 //!
-//! A thread of its own sends, from a queue that drops what it has no room for (`queue`): a collector that is slow, down or not
-//! there costs spans, and never holds up an order.
+//! A thread of its own sends them, from a queue that drops spans when it is full (`queue`). A collector that is slow, down
+//! or absent costs spans and never delays an order.
 
 use std::time::Duration;
 
@@ -31,8 +31,8 @@ pub struct Export {
     provider: SdkTracerProvider,
 }
 
-/// Starts the export, where `environment`, which is this process's, asks for it. `observers` are told what becomes of
-/// the spans. Within a tokio runtime: gRPC runs on it.
+/// Starts the export if `environment`, which is this process's, asks for it. `observers` learn which spans were sent and
+/// which were dropped. Call it within a tokio runtime, on which gRPC runs.
 ///
 /// # Errors
 /// [`TraceError`] names the variable.
@@ -67,7 +67,7 @@ pub fn start(
     Ok((tracer, Some(Export { provider })))
 }
 
-/// Who sends the spans. What the standard variables say wins.
+/// The sender of the spans. The standard variables win over the settings.
 fn resource(settings: &Settings, environment: &Environment, worker: &str) -> Result<Resource, TraceError> {
     let given = environment.variable(RESOURCE_ATTRIBUTES)?.unwrap_or_default();
     let is_given = |key: &str| given.split(',').any(|entry| entry.split('=').next().unwrap_or_default().trim() == key);
@@ -83,7 +83,7 @@ fn resource(settings: &Settings, environment: &Environment, worker: &str) -> Res
 }
 
 impl Export {
-    /// Sends what is left, for `limit` at most.
+    /// Sends the spans that are left, within `limit`.
     pub async fn flush(self, limit: Duration) {
         let flushed = tokio::task::spawn_blocking(move || self.provider.shutdown_with_timeout(limit)).await;
         if let Ok(Err(error)) = flushed {

@@ -1,4 +1,4 @@
-//! The queue of spans that wait for the collector: what it has no room for is dropped, and counted.
+//! The queue of spans that wait for the collector. A full queue drops spans and counts them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use opentelemetry_sdk::trace::{BatchSpanProcessor, Span, SpanData, SpanProcessor
 
 use crate::event::{Observers, TelemetryEvent};
 
-/// How many spans wait, for both ends and for whoever decides whether there are to be more.
+/// Counts the spans that wait. Clones share the count: one at each end, and one where attempts begin.
 #[derive(Debug, Clone)]
 pub(super) struct SpanQueue {
     waiting: Arc<AtomicUsize>,
@@ -20,27 +20,27 @@ pub(super) struct SpanQueue {
 }
 
 impl SpanQueue {
-    /// Of `limit` spans at most. `observers` are told what is dropped.
+    /// Holds at most `limit` spans. `observers` learn of each span that is dropped.
     pub(super) fn new(limit: usize, observers: Observers) -> Self {
         Self { waiting: Arc::default(), limit, observers }
     }
 
-    /// So many have left it.
+    /// Notes that so many spans have left the queue.
     pub(super) fn taken(&self, spans: usize) {
         self.waiting.fetch_sub(spans, Ordering::Relaxed);
     }
 
-    /// Whether an attempt is to be traced: not while the queue is full. Its spans would be made only to be dropped, and some
-    /// of them would get through and make half a trace.
+    /// Returns whether to trace an attempt: not while the queue is full. Some of its spans would be dropped, and the
+    /// others would make half a trace.
     pub(super) fn admits_an_attempt(&self) -> bool {
-        let has_room = self.waiting.load(Ordering::Relaxed) < self.limit;
-        if !has_room {
+        let has_capacity = self.waiting.load(Ordering::Relaxed) < self.limit;
+        if !has_capacity {
             self.drop_one();
         }
-        has_room
+        has_capacity
     }
 
-    /// Takes a place for a span, or drops it.
+    /// Counts a span in, or drops it.
     fn enter(&self) -> bool {
         if self.waiting.fetch_add(1, Ordering::Relaxed) < self.limit {
             return true;
@@ -55,7 +55,7 @@ impl SpanQueue {
     }
 }
 
-/// Lets in what the queue has room for. The processor's own queue has the same limit, and would drop without telling.
+/// Lets in as many spans as the queue holds. The processor's own queue has the same limit, but drops without a word.
 #[derive(Debug)]
 pub(super) struct CountingProcessor {
     pub(super) queue: SpanQueue,

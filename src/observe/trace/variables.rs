@@ -1,5 +1,5 @@
-//! The `OTEL_*` variables: whether they ask for traces, and whether they say what can be done. The libraries that read
-//! them pass over what they don't understand, which nobody would notice.
+//! Checks the `OTEL_*` variables: whether they ask for traces, and whether their values are supported. The libraries that
+//! read them ignore a value that they don't know.
 
 use crate::config::ConfigError;
 use crate::config::environment::Environment;
@@ -38,7 +38,7 @@ const NUMBERS: [&str; 5] = [
     "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
 ];
 
-/// What the specification knows and this exporter doesn't do: without it, nothing would reach such a collector.
+/// Variables of the specification that this exporter doesn't support. Ignored, they would keep spans from such a collector.
 const UNSUPPORTED: [&str; 6] = [
     "OTEL_EXPORTER_OTLP_CERTIFICATE",
     "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
@@ -48,36 +48,26 @@ const UNSUPPORTED: [&str; 6] = [
     "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY",
 ];
 
-/// Why traces can't be exported as they are configured.
+/// A configuration with which traces can't be exported.
 #[derive(Debug, thiserror::Error)]
 pub enum TraceError {
     /// A variable that can't be read.
     #[error(transparent)]
     Variable(#[from] ConfigError),
-    /// A variable that asks for what there is not.
+    /// A variable that is not supported.
     #[error("{0} is not supported: the system's authorities are trusted, and no client certificate is shown; unset it")]
     Unsupported(&'static str),
     /// A value that its variable does not take.
-    #[error("{variable}={value} is not one of: {choices}", choices = .choices.join(", "))]
-    Choice {
-        /// Which variable.
-        variable: &'static str,
-        /// What it says.
-        value: String,
-        /// What it could say.
-        choices: &'static [&'static str],
-    },
-    /// A value that is no number of the right kind.
     #[error("{variable}={value} is not {wanted}")]
-    Number {
-        /// Which variable.
+    Value {
+        /// The variable.
         variable: &'static str,
-        /// What it says.
+        /// Its value.
         value: String,
-        /// What it should be.
-        wanted: &'static str,
+        /// The values that it takes.
+        wanted: String,
     },
-    /// The exporter does not take its variables.
+    /// The exporter refuses its variables.
     #[cfg(feature = "otlp")]
     #[error(
         "traces: {}; correct the OTEL_EXPORTER_OTLP_* variables, or switch traces off with {DISABLED}=true",
@@ -90,8 +80,8 @@ pub enum TraceError {
     Lacking,
 }
 
-/// Whether traces are to be exported: when an endpoint is set, or an exporter, unless that is `none` or the SDK is
-/// disabled. If so, what else is said of them is checked.
+/// Returns whether the environment asks for traces: it sets an endpoint or an exporter, the exporter isn't `none`, and the
+/// SDK isn't disabled. Only then are the other variables checked.
 ///
 /// # Errors
 /// [`TraceError`] names the variable.
@@ -122,11 +112,11 @@ fn check(environment: &Environment) -> Result<(), TraceError> {
     }
     for variable in NUMBERS {
         let is_right = |value: &str| value.parse::<u32>().is_ok_and(|number| number > 0);
-        number(environment, variable, is_right, "a whole number from 1")?;
+        check_value(environment, variable, is_right, || "a whole number from 1".to_owned())?;
     }
     if environment.variable(SAMPLER)?.is_some_and(|sampler| sampler.ends_with("ratio")) {
         let is_right = |value: &str| value.parse::<f64>().is_ok_and(|share| (0.0..=1.0).contains(&share));
-        number(environment, SAMPLER_ARGUMENT, is_right, "a share from 0 to 1")?;
+        check_value(environment, SAMPLER_ARGUMENT, is_right, || "a share from 0 to 1".to_owned())?;
     }
     Ok(())
 }
@@ -134,25 +124,22 @@ fn check(environment: &Environment) -> Result<(), TraceError> {
 fn choice<'a>(
     environment: &'a Environment,
     variable: &'static str,
-    choices: &'static [&'static str],
+    choices: &[&str],
 ) -> Result<Option<&'a str>, TraceError> {
-    match environment.variable(variable)? {
-        Some(value) if !choices.contains(&value) => {
-            Err(TraceError::Choice { variable, value: value.to_owned(), choices })
-        }
-        value => Ok(value),
-    }
+    check_value(environment, variable, |value| choices.contains(&value), || format!("one of: {}", choices.join(", ")))
 }
 
-fn number(
-    environment: &Environment,
+fn check_value<'a>(
+    environment: &'a Environment,
     variable: &'static str,
     is_right: impl FnOnce(&str) -> bool,
-    wanted: &'static str,
-) -> Result<(), TraceError> {
+    wanted: impl FnOnce() -> String,
+) -> Result<Option<&'a str>, TraceError> {
     match environment.variable(variable)? {
-        Some(value) if !is_right(value) => Err(TraceError::Number { variable, value: value.to_owned(), wanted }),
-        _ => Ok(()),
+        Some(value) if !is_right(value) => {
+            Err(TraceError::Value { variable, value: value.to_owned(), wanted: wanted() })
+        }
+        value => Ok(value),
     }
 }
 
