@@ -20,6 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("admin", &["domain", "config", "event", "observe"]),
     ("operations", &["domain", "port"]),
     ("service", &["domain", "config", "port", "event", "testing", "backend", "observe", "engine", "admin"]),
+    ("prelude", &["domain", "config", "port", "event", "service"]),
     ("cli", &["domain", "config", "port", "event", "testing", "backend", "observe", "operations", "service", "admin"]),
 ];
 

@@ -6,11 +6,12 @@
 //! its neighbours. From a third of a lease on, nothing that is claimed can be kept with certainty: one order at a time
 //! is claimed then, to find out when it is over.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use enum_map::EnumMap;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::event::call_times::CallTimes;
@@ -93,7 +94,7 @@ impl Backpressure {
     /// How long an order has to wait for the slowest answer on its way, as far as is known.
     fn slowness(&self, now: Instant) -> Duration {
         let slowness = |(stage, times): (Stage, &Mutex<CallTimes<CallId>>)| {
-            let times = times.lock().unwrap_or_else(PoisonError::into_inner);
+            let times = times.lock();
             let last = if ON_THE_WAY.contains(&stage) { times.last(now) } else { None };
             times.oldest(now).max(last)
         };
@@ -101,7 +102,7 @@ impl Backpressure {
     }
 
     fn with_times(&self, stage: Stage, change: impl Fn(&mut CallTimes<CallId>)) {
-        change(&mut self.stages[stage].lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.stages[stage].lock());
     }
 }
 

@@ -15,7 +15,7 @@ use crate::domain::text::truncate_detail;
 use crate::event::AttemptRef;
 use crate::observe::trace::attempt::AttemptSpan;
 use crate::port::queue::{Claim, Disposition, Receipt};
-use crate::port::store::{Conclusion, DeadLetter, Target, Verdict};
+use crate::port::store::{BeginRequest, Conclusion, DeadLetter, Target, Verdict};
 
 /// A claimed message. While this exists, the message's lease is renewed and its place in flight is taken.
 pub(crate) struct Delivery {
@@ -51,9 +51,15 @@ impl Delivery {
         AttemptRef {
             order_id: self.order_id(),
             correlation_id: self.correlation_id(),
-            number: self.claim.attempt,
+            number: self.attempt(),
             trace: self.span.context(),
         }
+    }
+
+    /// `None` if the message is invalid.
+    pub(crate) fn begin_request(&self) -> Option<BeginRequest> {
+        let correlation_id = self.correlation_id().map(str::to_owned);
+        Some(BeginRequest { order_id: self.order_id()?, attempt: self.attempt(), correlation_id })
     }
 
     fn dead_letter(&self, reason: DeadReason, detail: &str) -> DeadLetter {
@@ -63,7 +69,7 @@ impl Delivery {
             payload: self.claim.payload.clone(),
             reason,
             detail: truncate_detail(detail),
-            attempts: self.claim.attempt,
+            attempts: self.attempt(),
         }
     }
 }

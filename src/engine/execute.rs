@@ -15,6 +15,7 @@ use super::options::Shutdown;
 use super::watermark::Watermark;
 use crate::domain::dead_letter::DeadReason;
 use crate::domain::label::Label;
+use crate::domain::message::Poison;
 use crate::domain::order::{IdempotencyKey, Order, OrderId};
 use crate::domain::retry::RetryPolicy;
 use crate::event::{CallOutcome, Dependency, FulfillerEvent, OrderEvent, RowStage, Stage};
@@ -47,29 +48,20 @@ impl Executor {
     }
 
     async fn begin(self: &Arc<Self>, batch: Vec<Delivery>) {
-        let mut deliveries = Vec::with_capacity(batch.len());
-        let mut requests = Vec::with_capacity(batch.len());
-        for delivery in batch {
-            match &delivery.message {
-                Ok(message) => {
-                    let (order_id, attempt) = (message.order_id(), delivery.attempt());
-                    requests.push(BeginRequest { order_id, attempt, correlation_id: message.correlation_id.clone() });
-                    deliveries.push(delivery);
-                }
-                Err(poison) => {
-                    let (reason, detail) = (DeadReason::InvalidMessage, poison.to_string());
-                    self.complete(delivery, AttemptOutcome::DeadLetter { reason, detail }).await;
-                }
-            }
+        let (deliveries, invalid): (Vec<_>, Vec<_>) = batch.into_iter().partition(|delivery| delivery.message.is_ok());
+        for delivery in invalid {
+            let detail = delivery.message.as_ref().err().map(Poison::to_string).unwrap_or_default();
+            self.complete(delivery, AttemptOutcome::DeadLetter { reason: DeadReason::InvalidMessage, detail }).await;
         }
+        let requests: Vec<BeginRequest> = deliveries.iter().filter_map(Delivery::begin_request).collect();
         if requests.is_empty() {
             return;
         }
         let (began, items, store) = (SystemTime::now(), requests.len(), &self.backends.store);
         // Until hand-back, not drain: orders in flight are finished if time allows.
         let until = &self.shutdown.hand_back;
-        let Some(answers) = self.backends.until_answered(Stage::Begin, items, until, |_| store.begin(&requests)).await
-        else {
+        let begun = self.backends.until_answered(Stage::Begin, items, until, |_| store.begin(&requests)).await;
+        let Some(answers) = begun else {
             for delivery in deliveries {
                 self.complete(delivery, AttemptOutcome::handed_back()).await;
             }

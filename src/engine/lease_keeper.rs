@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedMutexGuard};
 use tokio::time::Instant;
 
@@ -182,9 +183,8 @@ impl LeaseKeeper {
         u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn guards(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Weak<LeaseGuard>>> {
-        // Nothing panics while holding it, and the map is whole between any two statements.
-        self.guards.lock().unwrap_or_else(PoisonError::into_inner)
+    fn guards(&self) -> parking_lot::MutexGuard<'_, HashMap<u64, Weak<LeaseGuard>>> {
+        self.guards.lock()
     }
 
     fn due(&self, lease: Lease) -> Vec<Arc<LeaseGuard>> {

@@ -1,9 +1,9 @@
 //! How the engine is getting on: how many orders are in flight, and whether its loops are alive.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::event::{LifecycleEvent, Loop, Observers, OrderEvent};
@@ -33,7 +33,7 @@ impl Progress {
 
     /// Orders claimed and not settled yet.
     pub(crate) fn in_flight(&self) -> usize {
-        *self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.in_flight.lock()
     }
 
     pub(crate) fn claimed(&self, orders: usize) {
@@ -46,7 +46,7 @@ impl Progress {
 
     /// Emits the new number while the lock is held, so that observers see the changes in order.
     fn change_in_flight(&self, change: impl FnOnce(usize) -> usize) {
-        let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut in_flight = self.in_flight.lock();
         *in_flight = change(*in_flight);
         self.observers.emit(OrderEvent::InFlight(*in_flight));
     }
