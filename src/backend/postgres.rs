@@ -5,6 +5,7 @@
 //! of its own beside this one; each says what it guarantees.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -118,25 +119,20 @@ fn column<'a, T: FromSql<'a>>(row: &'a Row, name: &str) -> Result<T, Failure> {
     row.try_get(name).map_err(|error| Failure::Refused(format!("column `{name}` has an unexpected type: {error}")))
 }
 
-/// Whether a transition's statement found an order's row.
-enum Presence {
-    /// It did, and has locked the row until it ends.
-    Found,
-    /// Another transaction has locked the row.
-    Locked,
-    /// There is no such row.
-    Missing,
-}
-
-impl Presence {
-    fn of(row: &Row) -> Result<Self, Failure> {
-        match column(row, "presence")? {
-            "found" => Ok(Self::Found),
-            "locked" => Ok(Self::Locked),
-            "missing" => Ok(Self::Missing),
-            other => Err(Failure::Refused(format!("a statement of this program says that a row is {other:?}"))),
+/// What a transition's statement says of each order that has a row.
+fn rows_by_order(rows: Vec<Row>) -> Result<HashMap<i64, Row>, Failure> {
+    let mut rows_by_order = HashMap::with_capacity(rows.len());
+    for row in rows {
+        if column::<&str>(&row, "presence")? != "missing" {
+            rows_by_order.insert(column(&row, "order_id")?, row);
         }
     }
+    Ok(rows_by_order)
+}
+
+/// Whether the row of such an order was passed over, as another transaction has locked it.
+fn is_locked(row: &Row) -> Result<bool, Failure> {
+    Ok(column::<&str>(row, "presence")? == "locked")
 }
 
 /// A count from a `bigint` column.

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use crate::domain::order::{OrderId, State};
+use crate::port::reports::add_orders;
 use crate::port::store::StoreError;
 
 /// Judges the rows of the orders' table. Safe beside workers.
@@ -36,10 +37,7 @@ impl AuditPage {
     /// Adds `orders` of this status with this finding, as the backends' statements name it. `order_ids` may be empty
     /// for findings that need no attention.
     pub(crate) fn add(&mut self, status: &str, finding: &str, orders: u64, order_ids: impl Iterator<Item = OrderId>) {
-        match self.orders_by_state.iter_mut().find(|(known, _)| known == status) {
-            Some((_, count)) => *count += orders,
-            None => self.orders_by_state.push((status.to_owned(), orders)),
-        }
+        add_orders(&mut self.orders_by_state, status, orders);
         match finding {
             "open" => self.open.extend(order_ids),
             "no_dead_letter" => self.failed_without_letter.extend(order_ids),

@@ -43,6 +43,23 @@ pub struct Summary {
     pub dead_letters: u64,
 }
 
+impl Summary {
+    /// Without any order: the worker's own four states, each with none.
+    pub(crate) fn empty() -> Self {
+        let states = [State::Pending, State::Processing, State::Fulfilled, State::Failed];
+        let orders_by_state = states.map(|state| (state.as_str().to_owned(), 0)).into();
+        Self { orders_by_state, ..Self::default() }
+    }
+}
+
+/// Adds orders of one status to their number by status.
+pub(crate) fn add_orders(orders_by_state: &mut Vec<(String, u64)>, status: &str, orders: u64) {
+    match orders_by_state.iter_mut().find(|(known, _)| known == status) {
+        Some((_, number)) => *number += orders,
+        None => orders_by_state.push((status.to_owned(), orders)),
+    }
+}
+
 /// How the connections to a database are used. All zero for an embedded one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ConnectionUse {

@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::errors::Failure;
-use super::{PostgresStore, Presence, bisect, column, small, without_nul};
+use super::{PostgresStore, bisect, column, is_locked, rows_by_order, small, without_nul};
 use crate::domain::order::{Fence, Order, State};
 use crate::port::store::{BeginRequest, Begun, TAKEN_OVER};
 use crate::testing::mutant::source;
@@ -87,13 +87,10 @@ async fn run(store: &PostgresStore, requests: &[&BeginRequest]) -> Result<Vec<Fo
             ],
         )
         .await?;
-    let mut rows_by_id = HashMap::with_capacity(rows.len());
-    for row in rows {
-        rows_by_id.insert(column::<i64>(&row, "order_id")?, row);
-    }
+    let rows = rows_by_order(rows)?;
     requests
         .iter()
-        .map(|request| match rows_by_id.get(&request.order_id.0) {
+        .map(|request| match rows.get(&request.order_id.0) {
             Some(row) => read(row, request, store.lease),
             None => Ok(Found::Answer(Begun::Unknown)),
         })
@@ -102,10 +99,8 @@ async fn run(store: &PostgresStore, requests: &[&BeginRequest]) -> Result<Vec<Fo
 
 /// Reads what the statement says about one row.
 fn read(row: &Row, request: &BeginRequest, lease: Duration) -> Result<Found, Failure> {
-    match Presence::of(row)? {
-        Presence::Found => {}
-        Presence::Locked => return Ok(Found::Answer(Begun::Locked)),
-        Presence::Missing => return Ok(Found::Answer(Begun::Unknown)),
+    if is_locked(row)? {
+        return Ok(Found::Answer(Begun::Locked));
     }
     // A null status is nobody's, so it isn't ours.
     let status = column::<Option<String>>(row, "found_status")?.unwrap_or_else(|| "null".to_owned());

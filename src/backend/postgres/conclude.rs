@@ -10,10 +10,10 @@ use tokio_postgres::types::Type;
 use super::dead_letters::DeadLetterColumns;
 use super::errors::Failure;
 use super::timestamp::{elapsed, micros, timestamp};
-use super::{PostgresStore, Presence, bisect, column, small, without_nul};
+use super::{PostgresStore, bisect, column, is_locked, rows_by_order, small, without_nul};
 use crate::domain::order::{Fence, OrderId, State};
 use crate::domain::text::truncate_detail;
-use crate::port::store::{Conclusion, Renewal, Renewed, Verdict};
+use crate::port::store::{Conclusion, Renewal, Renewed, Target, Verdict};
 use crate::testing::mutant::source;
 
 /// Answers by position.
@@ -74,7 +74,10 @@ async fn run_conclude(store: &PostgresStore, conclusions: &[&Conclusion]) -> Res
     let correlation_ids: Vec<_> =
         conclusions.iter().map(|conclusion| conclusion.correlation_id.as_deref().map(without_nul)).collect();
     let notes: Vec<_> = conclusions.iter().map(|conclusion| conclusion.to.note().map(truncate_detail)).collect();
-    let letters = DeadLetterColumns::of(conclusions);
+    let letters = DeadLetterColumns::of(conclusions.iter().filter_map(|conclusion| match &conclusion.to {
+        Target::Failed(letter) => Some((letter, Some(conclusion.order_id))),
+        Target::Fulfilled { .. } | Target::Pending { .. } => None,
+    }));
     let rows = store
         .connections
         .query(
@@ -97,13 +100,10 @@ async fn run_conclude(store: &PostgresStore, conclusions: &[&Conclusion]) -> Res
             ],
         )
         .await?;
-    let mut rows_by_id = HashMap::with_capacity(rows.len());
-    for row in rows {
-        rows_by_id.insert(column::<i64>(&row, "order_id")?, row);
-    }
+    let rows = rows_by_order(rows)?;
     conclusions
         .iter()
-        .map(|conclusion| match rows_by_id.get(&conclusion.order_id.0) {
+        .map(|conclusion| match rows.get(&conclusion.order_id.0) {
             Some(row) => judge(row, conclusion),
             None => Ok(Verdict::Superseded(None)),
         })
@@ -112,10 +112,8 @@ async fn run_conclude(store: &PostgresStore, conclusions: &[&Conclusion]) -> Res
 
 /// Reads what the statement says about one row.
 fn judge(row: &Row, conclusion: &Conclusion) -> Result<Verdict, Failure> {
-    match Presence::of(row)? {
-        Presence::Found => {}
-        Presence::Locked => return Ok(Verdict::Locked),
-        Presence::Missing => return Ok(Verdict::Superseded(None)),
+    if is_locked(row)? {
+        return Ok(Verdict::Locked);
     }
     let status = column::<Option<String>>(row, "found_status")?.unwrap_or_else(|| "null".to_owned());
     let found = State::from(status.as_str());
@@ -143,17 +141,13 @@ async fn run_renew(store: &PostgresStore, renewals: &[Renewal]) -> Result<Vec<Re
         .connections
         .query(source!("renew.sql"), &[(&ids, Type::INT8_ARRAY), (&held, Type::TIMESTAMP_ARRAY)])
         .await?;
-    let mut answers = HashMap::with_capacity(rows.len());
-    for row in rows {
-        let fence = column::<Option<SystemTime>>(&row, "fence")?.map(|fence| Fence(micros(fence)));
-        let renewed = match (Presence::of(&row)?, fence) {
-            (Presence::Locked, _) => Renewed::Locked,
-            (_, Some(fence)) => Renewed::Kept(fence),
-            (_, None) => Renewed::Lost,
-        };
-        answers.insert(column::<i64>(&row, "order_id")?, renewed);
-    }
-    Ok(renewals.iter().map(|renewal| answers.get(&renewal.order_id.0).copied().unwrap_or(Renewed::Lost)).collect())
+    let rows = rows_by_order(rows)?;
+    let judge = |row| match (is_locked(row)?, column::<Option<SystemTime>>(row, "fence")?) {
+        (true, _) => Ok(Renewed::Locked),
+        (false, Some(fence)) => Ok(Renewed::Kept(Fence(micros(fence)))),
+        (false, None) => Ok(Renewed::Lost),
+    };
+    renewals.iter().map(|renewal| rows.get(&renewal.order_id.0).map_or(Ok(Renewed::Lost), judge)).collect()
 }
 
 #[cfg(test)]

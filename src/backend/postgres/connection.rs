@@ -194,14 +194,14 @@ impl Session {
 
     /// The connection for work of another kind, within the limit of one statement. It is closed afterwards: who knows
     /// what settings that work leaves behind.
-    pub(super) async fn lend<T, E>(
+    pub(super) async fn lend<T>(
         &mut self,
-        work: impl AsyncFnOnce(&mut tokio_postgres::Client) -> Result<T, E>,
-    ) -> Result<Result<T, E>, Failure> {
+        work: impl AsyncFnOnce(&mut tokio_postgres::Client) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         self.idle = false;
         let Some(connection) = &mut self.connection else { return Err(closed()) };
         match timeout(STATEMENT_TIMEOUT, work(connection)).await {
-            Ok(answer) => Ok(answer),
+            Ok(answer) => answer,
             Err(_) => Err(self.give_up(STATEMENT_TIMEOUT).await),
         }
     }

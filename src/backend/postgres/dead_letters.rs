@@ -19,7 +19,7 @@ use crate::domain::text::truncate_detail;
 use crate::port::dead_letters::{
     DeadLetterCount, DeadLetterFilter, DeadLetters, Decision, Redriven, Resolved, StoredDeadLetter,
 };
-use crate::port::store::{Conclusion, DeadLetter, StoreError, Target};
+use crate::port::store::{DeadLetter, StoreError};
 
 const DEAD_LETTERS: &str = include_str!("dead_letters.sql");
 const COUNT: &str = concat!(
@@ -150,11 +150,9 @@ async fn run_redrive(store: &PostgresStore, letters: &[i64], decision: &Decision
             ],
         )
         .await?;
-    let mut rows_by_id = HashMap::with_capacity(rows.len());
-    for row in rows {
-        rows_by_id.insert(column::<i64>(&row, "id")?, row);
-    }
-    letters.iter().map(|id| rows_by_id.get(id).map_or(Ok(Redriven::Unknown), judge)).collect()
+    let rows =
+        rows.into_iter().map(|row| Ok((column(&row, "id")?, row))).collect::<Result<HashMap<i64, _>, Failure>>()?;
+    letters.iter().map(|id| rows.get(id).map_or(Ok(Redriven::Unknown), judge)).collect()
 }
 
 /// Reads what the statement says about one letter.
@@ -173,10 +171,7 @@ fn judge(row: &Row) -> Result<Redriven, Failure> {
 
 /// Stores dead letters, each claim id once.
 pub(super) async fn insert(store: &PostgresStore, letters: &[DeadLetter]) -> Result<(), StoreError> {
-    let mut columns = DeadLetterColumns::default();
-    for letter in letters {
-        columns.push(letter, letter.order_id);
-    }
+    let columns = DeadLetterColumns::of(letters.iter().map(|letter| (letter, letter.order_id)));
     store
         .query(
             include_str!("insert_dead_letters.sql"),
@@ -206,24 +201,17 @@ pub(super) struct DeadLetterColumns<'a> {
 }
 
 impl<'a> DeadLetterColumns<'a> {
-    /// The letters of the orders that fail.
-    pub(super) fn of(conclusions: &[&'a Conclusion]) -> Self {
-        let mut letters = Self::default();
-        for conclusion in conclusions {
-            if let Target::Failed(letter) = &conclusion.to {
-                letters.push(letter, Some(conclusion.order_id));
-            }
+    /// Each letter with the order that it is stored under.
+    pub(super) fn of(letters: impl Iterator<Item = (&'a DeadLetter, Option<OrderId>)>) -> Self {
+        let mut columns = Self::default();
+        for (letter, order_id) in letters {
+            columns.order_ids.push(order_id.map(|order_id| order_id.0));
+            columns.claim_ids.push(&letter.claim_id);
+            columns.payloads.push(&letter.payload);
+            columns.reasons.push(letter.reason.as_str());
+            columns.details.push(truncate_detail(&letter.detail));
+            columns.attempts.push(small(letter.attempts));
         }
-        letters
-    }
-
-    /// Adds one.
-    fn push(&mut self, letter: &'a DeadLetter, order_id: Option<OrderId>) {
-        self.order_ids.push(order_id.map(|order_id| order_id.0));
-        self.claim_ids.push(&letter.claim_id);
-        self.payloads.push(&letter.payload);
-        self.reasons.push(letter.reason.as_str());
-        self.details.push(truncate_detail(&letter.detail));
-        self.attempts.push(small(letter.attempts));
+        columns
     }
 }

@@ -1,6 +1,6 @@
 //! What an error of Postgres means for us: wait, repeat, find the row at fault, or ask a person.
 
-use std::error::Error as _;
+use std::error::Error;
 
 use deadpool_postgres::{PoolError, TimeoutType};
 use tokio_postgres::error::{DbError, SqlState};
@@ -117,29 +117,22 @@ fn describe(error: &DbError) -> String {
     text.replace('\n', " ")
 }
 
+/// What caused an error, the nearest cause first.
+fn causes(error: &tokio_postgres::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(error.source(), |&cause| cause.source())
+}
+
 /// An error and what caused it, in one line.
 fn with_causes(error: &tokio_postgres::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
+    causes(error).fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Whether a handshake failed as the server's certificate was not accepted.
 fn certificate_problem(error: &tokio_postgres::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(error) = cause {
+    causes(error).any(|cause| {
         // An `io::Error` shows what it wraps, but does not call it its source.
-        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let inner = wrapped.map_or(error.downcast_ref::<rustls::Error>(), |wrapped| wrapped.downcast_ref());
-        if matches!(inner, Some(rustls::Error::InvalidCertificate(_))) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+        let wrapped = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let inner = wrapped.map_or(cause.downcast_ref::<rustls::Error>(), |wrapped| wrapped.downcast_ref());
+        matches!(inner, Some(rustls::Error::InvalidCertificate(_)))
+    })
 }

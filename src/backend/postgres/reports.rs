@@ -11,21 +11,15 @@ use super::timestamp::{elapsed, micros};
 use super::{PostgresStore, attempts, column, count};
 use crate::domain::order::{Fence, OrderId, State};
 use crate::port::reports::{
-    ConnectionUse, OPEN_ORDERS_LIMIT, OpenOrders, OpenState, OrderReport, Reports, Summary, TimelineEntry,
+    ConnectionUse, OPEN_ORDERS_LIMIT, OpenOrders, OpenState, OrderReport, Reports, Summary, TimelineEntry, add_orders,
 };
 use crate::port::store::StoreError;
-
-/// States that a summary shows even where they have no orders.
-const OWN_STATES: [State; 4] = [State::Pending, State::Processing, State::Fulfilled, State::Failed];
 
 #[async_trait]
 impl Reports for PostgresStore {
     async fn summary(&self) -> Result<Summary, StoreError> {
         let rows = self.query(include_str!("summary.sql"), &[]).await?;
-        let mut summary = Summary {
-            orders_by_state: OWN_STATES.iter().map(|state| (state.as_str().to_owned(), 0)).collect(),
-            ..Summary::default()
-        };
+        let mut summary = Summary::empty();
         for row in rows {
             summary.dead_letters = count(column(&row, "dead_letters")?);
             let Some(status) = column::<Option<String>>(&row, "status")? else { continue };
@@ -38,10 +32,7 @@ impl Reports for PostgresStore {
                 State::Processing => summary.oldest_processing = oldest,
                 _ => {}
             }
-            match summary.orders_by_state.iter_mut().find(|(state, _)| *state == status) {
-                Some((_, shown)) => *shown = orders,
-                None => summary.orders_by_state.push((status, orders)),
-            }
+            add_orders(&mut summary.orders_by_state, &status, orders);
         }
         Ok(summary)
     }

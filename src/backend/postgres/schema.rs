@@ -45,7 +45,7 @@ async fn migrate(connections: &Connections) -> Result<Vec<String>, Failure> {
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| Failure::Refused(format!("migrations are faulty: {error}")))?;
     let mut session = connections.session().await?;
-    let report = session
+    session
         .lend(async |client| {
             // Before the lock: a worker that stands still while it has it must hold up nobody whose tables are there.
             if nothing_to_do(client, &migrations).await? {
@@ -65,10 +65,10 @@ async fn migrate(connections: &Connections) -> Result<Vec<String>, Failure> {
             runner.set_migration_table_name(HISTORY);
             let report = runner.run_async(client).await.map_err(migration_failure)?;
             client.execute("SELECT pg_advisory_unlock($1)", &[&MIGRATION_LOCK]).await?;
-            Ok::<_, Failure>(report.applied_migrations().iter().map(ToString::to_string).collect())
+            Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
         })
-        .await?;
-    report.map_err(with_way_out)
+        .await
+        .map_err(with_way_out)
 }
 
 /// Whether the history says that every migration was applied. Lets a role without the right to create tables through,

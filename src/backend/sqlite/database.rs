@@ -27,9 +27,10 @@ mod migrations;
 mod open;
 mod writer;
 
-pub use error::{DatabaseError, OpenError};
+pub use error::{DatabaseError, OpenError, Problem};
 pub use migrations::migration_sql;
 
+pub(crate) use writer::execute;
 use writer::{Job, Kind, Task};
 
 /// Jobs that may wait for the thread; whoever comes next waits for a place.
@@ -66,7 +67,7 @@ impl Database {
                 let path = path.clone();
                 move || writer::run(&connection, &path, waiting)
             })
-            .map_err(|error| OpenError::Other { path: path.clone(), problem: format!("no thread for it: {error}") })?;
+            .map_err(|error| Problem::Other(format!("no thread for it: {error}")).of(&path))?;
         Ok(Self(Arc::new(Shared {
             path,
             jobs: Some(jobs),
@@ -83,28 +84,26 @@ impl Database {
 
     /// Runs `work` in the next transaction and returns its answer once that is committed. What `work` changed is
     /// undone if it returns an error, panics, or the commit fails.
-    pub(crate) async fn write<T, F>(&self, work: F) -> Result<T, DatabaseError>
-    where
-        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-        T: Send + 'static,
-    {
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, DatabaseError> {
         self.send(Kind::Write, work).await
     }
 
     /// As [`Database::write`], but never waits for another process that writes. `work` must not write.
-    pub(crate) async fn read<T, F>(&self, work: F) -> Result<T, DatabaseError>
-    where
-        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-        T: Send + 'static,
-    {
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, DatabaseError> {
         self.send(Kind::Read, work).await
     }
 
-    async fn send<T, F>(&self, kind: Kind, work: F) -> Result<T, DatabaseError>
-    where
-        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-        T: Send + 'static,
-    {
+    async fn send<T: Send + 'static>(
+        &self,
+        kind: Kind,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, DatabaseError> {
         let ended = || DatabaseError::Unavailable(format!("{}: the database thread has ended", self.path().display()));
         let (answer, answered) = oneshot::channel();
         let jobs = self.0.jobs.as_ref().ok_or_else(ended)?;
@@ -131,7 +130,9 @@ impl Database {
         let opened = tokio::task::spawn_blocking(move || open::open(&path).map(|(_, _, applied)| applied)).await;
         applied.extend(match opened {
             Ok(Ok(applied)) => applied,
-            Ok(Err(error @ OpenError::Locked { .. })) => return Err(DatabaseError::Unavailable(error.to_string())),
+            Ok(Err(error)) if error.problem == Problem::Locked => {
+                return Err(DatabaseError::Unavailable(error.to_string()));
+            }
             Ok(Err(error)) => return Err(DatabaseError::Refused(error.to_string())),
             Err(error) => return Err(DatabaseError::Unavailable(error.to_string())),
         });

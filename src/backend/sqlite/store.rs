@@ -12,7 +12,7 @@ use crate::backend::sqlite::database::{Database, DatabaseError};
 use crate::port::store::StoreError;
 
 mod audit;
-mod dead_letter_writer;
+mod batch;
 mod dead_letters;
 mod intake;
 mod reconciliation;

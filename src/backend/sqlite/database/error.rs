@@ -8,75 +8,58 @@ use rusqlite::ErrorCode;
 /// How long a statement waits for another process's lock, roughly.
 pub(super) const BUSY_LIMIT: Duration = Duration::from_secs(10);
 
-/// Why a file can't be used as the embedded database.
+/// A file that can't be used as the embedded database.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The folder is missing.
-    #[error("database file {}: the folder {} does not exist; make it or name another file", .path.display(), .folder.display())]
-    NoFolder {
-        /// The file.
-        path: PathBuf,
-        /// The folder it would be in.
-        folder: PathBuf,
-    },
-    /// It is a folder, a device or the like.
-    #[error("database file {}: it is not a regular file; name another one", .path.display())]
-    NotAFile {
-        /// What was named.
-        path: PathBuf,
-    },
-    /// The user that runs this may not read and write the file, or not make files beside it.
-    #[error("database file {}: no right to read and write it, or to make files in its folder: {problem}; change the rights or name another file", .path.display())]
-    NoRights {
-        /// The file.
-        path: PathBuf,
-        /// What SQLite said.
-        problem: String,
-    },
-    /// The file holds something else, or is damaged.
-    #[error("database file {}: {problem}; move it away or name another file", .path.display())]
-    NotADatabase {
-        /// The file.
-        path: PathBuf,
-        /// What SQLite said.
-        problem: String,
-    },
-    /// Another process keeps a lock.
-    #[error("database file {}: another process has kept it locked for {} s; stop that process, or try again", .path.display(), BUSY_LIMIT.as_secs())]
-    Locked {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file was made by a newer program, or its history of migrations was changed.
-    #[error("database file {}: its tables were not made by this version ({problem}); use the version that made it, or name another file", .path.display())]
-    OtherVersion {
-        /// The file.
-        path: PathBuf,
-        /// What differs.
-        problem: String,
-    },
-    /// Anything else, such as a full disk.
-    #[error("database file {}: {problem}", .path.display())]
-    Other {
-        /// The file.
-        path: PathBuf,
-        /// What SQLite or the system said.
-        problem: String,
-    },
+#[error("database file {}: {problem}", .path.display())]
+pub struct OpenError {
+    path: PathBuf,
+    /// Why it can't be used.
+    pub problem: Problem,
 }
 
-impl OpenError {
-    /// Tells the causes apart.
-    pub(super) fn from_sqlite(path: &Path, error: &rusqlite::Error) -> Self {
-        let path = path.to_owned();
+/// Why a file can't be used as the embedded database, in the words of SQLite or the system where it carries any.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// This folder, which the file would be in, is missing.
+    #[error("the folder {} does not exist; make it or name another file", .0.display())]
+    NoFolder(PathBuf),
+    /// It is a folder, a device or the like.
+    #[error("it is not a regular file; name another one")]
+    NotAFile,
+    /// The user that runs this may not read and write the file, or not make files beside it.
+    #[error(
+        "no right to read and write it, or to make files in its folder: {0}; change the rights or name another file"
+    )]
+    NoRights(String),
+    /// The file holds something else, or is damaged.
+    #[error("{0}; move it away or name another file")]
+    NotADatabase(String),
+    /// Another process keeps a lock.
+    #[error("another process has kept it locked for {} s; stop that process, or try again", BUSY_LIMIT.as_secs())]
+    Locked,
+    /// The file was made by a newer program, or its history of migrations was changed.
+    #[error("its tables were not made by this version ({0}); use the version that made it, or name another file")]
+    OtherVersion(String),
+    /// Anything else, such as a full disk.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Problem {
+    /// The error that names the file.
+    pub(super) fn of(self, path: &Path) -> OpenError {
+        OpenError { path: path.to_owned(), problem: self }
+    }
+}
+
+impl From<&rusqlite::Error> for Problem {
+    fn from(error: &rusqlite::Error) -> Self {
         let problem = error.to_string();
         match error.sqlite_error_code() {
-            Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
-                Self::NoRights { path, problem }
-            }
-            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::NotADatabase { path, problem },
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked { path },
-            _ => Self::Other { path, problem },
+            Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Self::NoRights(problem),
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::NotADatabase(problem),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked,
+            _ => Self::Other(problem),
         }
     }
 }

@@ -1,12 +1,10 @@
 //! The file's tables, made and updated when it is opened.
 
-use std::path::Path;
-
 use refinery::error::Kind;
 use refinery::{Migration, Runner};
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::error::OpenError;
+use super::error::Problem;
 
 /// Name and SQL, in order. One that was released is never changed: a new one follows it.
 const MIGRATIONS: [(&str, &str); 5] = [
@@ -27,12 +25,12 @@ pub fn migration_sql() -> String {
 }
 
 /// Applies what is missing, and returns the names of what it applied.
-pub(super) fn apply(connection: &mut Connection, path: &Path) -> Result<Vec<String>, OpenError> {
+pub(super) fn apply(connection: &mut Connection) -> Result<Vec<String>, Problem> {
     let migrations = MIGRATIONS
         .iter()
         .map(|(name, sql)| Migration::unapplied(name, sql))
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| OpenError::Other { path: path.to_owned(), problem: error.to_string() })?;
+        .map_err(|error| Problem::Other(error.to_string()))?;
     let runner = Runner::new(&migrations).set_grouped(true);
     // Reading is enough for a file that is up to date, and doesn't wait for a process that writes.
     if runner.get_applied_migrations(connection).is_ok_and(|applied| applied == migrations) {
@@ -42,26 +40,20 @@ pub(super) fn apply(connection: &mut Connection, path: &Path) -> Result<Vec<Stri
     connection.set_transaction_behavior(TransactionBehavior::Immediate);
     let mut tries = 1;
     loop {
-        match runner.run(connection) {
+        match runner.run(connection).map_err(|error| explain(&error)) {
             Ok(report) => return Ok(report.applied_migrations().iter().map(ToString::to_string).collect()),
-            Err(error) if tries == TRIES => return Err(explain(&error, path)),
-            Err(error) if matches!(error.kind(), Kind::MissingVersion(_) | Kind::DivergentVersion(..)) => {
-                return Err(explain(&error, path));
-            }
+            Err(problem) if tries == TRIES || matches!(problem, Problem::OtherVersion(_)) => return Err(problem),
             Err(_) => tries += 1,
         }
     }
 }
 
-fn explain(error: &refinery::Error, path: &Path) -> OpenError {
+fn explain(error: &refinery::Error) -> Problem {
     match error.kind() {
-        Kind::MissingVersion(_) | Kind::DivergentVersion(..) => {
-            OpenError::OtherVersion { path: path.to_owned(), problem: error.to_string() }
+        Kind::MissingVersion(_) | Kind::DivergentVersion(..) => Problem::OtherVersion(error.to_string()),
+        Kind::Connection(_, source) => {
+            source.downcast_ref::<rusqlite::Error>().map_or_else(|| Problem::Other(error.to_string()), Problem::from)
         }
-        Kind::Connection(_, source) => match source.downcast_ref::<rusqlite::Error>() {
-            Some(source) => OpenError::from_sqlite(path, source),
-            None => OpenError::Other { path: path.to_owned(), problem: error.to_string() },
-        },
-        _ => OpenError::Other { path: path.to_owned(), problem: error.to_string() },
+        _ => Problem::Other(error.to_string()),
     }
 }

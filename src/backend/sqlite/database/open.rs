@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, MAIN_DB, OpenFlags};
 
-use super::error::{BUSY_LIMIT, OpenError};
+use super::error::{BUSY_LIMIT, OpenError, Problem};
 use super::migrations;
 
 /// Pause between two looks at the lock. SQLite's own handler pauses for up to 100 ms, too long to get a turn beside a
@@ -30,23 +30,22 @@ const SETTINGS: &str = "
 /// Opens or makes the file. Returns the connection, the absolute path, and the migrations that were applied.
 pub(super) fn open(path: &Path) -> Result<(Connection, PathBuf, Vec<String>), OpenError> {
     // An absolute path is never taken for a URI or for `:memory:`, and stays right when the working folder changes.
-    let path = std::path::absolute(path)
-        .map_err(|error| OpenError::Other { path: path.to_owned(), problem: error.to_string() })?;
+    let path = std::path::absolute(path).map_err(|error| Problem::Other(error.to_string()).of(path))?;
     // Looked at without opening: closing any handle of the file would drop the locks that another connection of this
     // process holds on it.
     if let Some(folder) = path.parent()
         && !folder.is_dir()
     {
-        return Err(OpenError::NoFolder { folder: folder.to_owned(), path });
+        return Err(Problem::NoFolder(folder.to_owned()).of(&path));
     }
     if path.exists() && !path.is_file() {
-        return Err(OpenError::NotAFile { path });
+        return Err(Problem::NotAFile.of(&path));
     }
-    let mut connection = connect(&path).map_err(|error| OpenError::from_sqlite(&path, &error))?;
+    let mut connection = connect(&path).map_err(|error| Problem::from(&error).of(&path))?;
     if connection.is_readonly(MAIN_DB).unwrap_or(false) {
-        return Err(OpenError::NoRights { path, problem: "it can only be read".to_owned() });
+        return Err(Problem::NoRights("it can only be read".to_owned()).of(&path));
     }
-    let applied = migrations::apply(&mut connection, &path)?;
+    let applied = migrations::apply(&mut connection).map_err(|problem| problem.of(&path))?;
     Ok((connection, path, applied))
 }
 

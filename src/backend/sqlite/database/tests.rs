@@ -305,7 +305,7 @@ fn a_folder_that_does_not_exist_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("missing").join("test.db");
     let error = Database::open(&path).unwrap_err();
-    assert!(matches!(error, OpenError::NoFolder { .. }), "{error:?}");
+    assert!(matches!(error.problem, Problem::NoFolder(_)), "{error:?}");
     let message = error.to_string();
     assert!(
         message.contains(&format!("{}: the folder {}", path.display(), path.parent().unwrap().display())),
@@ -317,7 +317,7 @@ fn a_folder_that_does_not_exist_is_named() {
 fn a_folder_is_not_opened_as_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let error = Database::open(folder.path()).unwrap_err();
-    assert!(matches!(error, OpenError::NotAFile { .. }), "{error:?}");
+    assert!(matches!(error.problem, Problem::NotAFile), "{error:?}");
 }
 
 #[test]
@@ -328,7 +328,7 @@ fn a_file_that_is_no_database_is_refused_and_left_alone() {
         "Not a database, but long enough to be taken for the header of one, were it not for what it says. ".repeat(20);
     std::fs::write(&path, &text).unwrap();
     let error = Database::open(&path).unwrap_err();
-    assert!(matches!(error, OpenError::NotADatabase { .. }), "{error:?}");
+    assert!(matches!(error.problem, Problem::NotADatabase(_)), "{error:?}");
     assert!(error.to_string().contains(&path.display().to_string()));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
 }
@@ -345,19 +345,18 @@ fn a_file_whose_migrations_are_of_another_version_is_refused() {
         )
         .unwrap();
     let error = Database::open(&path).unwrap_err();
-    assert!(matches!(error, OpenError::OtherVersion { .. }), "{error:?}");
+    assert!(matches!(error.problem, Problem::OtherVersion(_)), "{error:?}");
     assert!(error.to_string().contains("V99__future"), "{error}");
 }
 
 #[test]
 fn causes_of_a_failed_open_are_told_apart() {
-    let path = Path::new("/some/test.db");
     let explained = |code| {
         let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
-        OpenError::from_sqlite(path, &error)
+        Problem::from(&error)
     };
-    assert!(matches!(explained(rusqlite::ffi::SQLITE_CANTOPEN), OpenError::NoRights { .. }));
-    assert!(matches!(explained(rusqlite::ffi::SQLITE_READONLY_DBMOVED), OpenError::NoRights { .. }));
-    assert!(matches!(explained(rusqlite::ffi::SQLITE_BUSY_RECOVERY), OpenError::Locked { .. }));
-    assert!(matches!(explained(rusqlite::ffi::SQLITE_FULL), OpenError::Other { .. }));
+    assert!(matches!(explained(rusqlite::ffi::SQLITE_CANTOPEN), Problem::NoRights(_)));
+    assert!(matches!(explained(rusqlite::ffi::SQLITE_READONLY_DBMOVED), Problem::NoRights(_)));
+    assert!(matches!(explained(rusqlite::ffi::SQLITE_BUSY_RECOVERY), Problem::Locked));
+    assert!(matches!(explained(rusqlite::ffi::SQLITE_FULL), Problem::Other(_)));
 }

@@ -110,6 +110,7 @@ fn run_each(connection: &Connection, group: &mut [Box<dyn Job>]) -> rusqlite::Re
     Ok(())
 }
 
-fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+/// Runs a statement without values or rows.
+pub(crate) fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
     connection.prepare_cached(sql)?.execute([]).map(drop)
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
+use super::batch::{Batch, Entry};
 use super::row_by_row::row_by_row;
-use super::transition::{Entry, Orders, Timeline};
 use super::{SqliteStore, SqliteStoreOptions};
 use crate::backend::sqlite::database::{elapsed, micros, now_micros};
 use crate::domain::dead_letter::{DeadReason, Resolution, RetryStep};
@@ -161,19 +161,18 @@ fn redrive(
     decision: &Decision,
 ) -> rusqlite::Result<Vec<Redriven>> {
     let note = decision.note();
-    let mut orders = Orders::new(connection)?;
-    let mut timeline = Timeline::new(connection, options)?;
+    let batch = Batch::new(connection, options);
     let plans = letters.iter().map(|&id| plan(connection, id)).collect::<rusqlite::Result<Vec<Plan>>>()?;
     row_by_row(connection, &plans, Redriven::Refused, |plan| {
         let Some((step, order_id, payload)) = &plan.found else { return Ok(Redriven::Unknown) };
         if let (RetryStep::Redrive, Some(order_id)) = (step, *order_id) {
             // Another letter of the batch may have moved the order already: then this one is only marked.
-            if let Some(row) = orders.read(order_id)?
+            if let Some(row) = batch.read(order_id)?
                 && let Ok(state) = admit(&row.view, Step::Redrive)
             {
-                let at = orders.enter(order_id, &state, row.view.fence)?;
+                let at = batch.enter(order_id, &state, row.view.fence)?;
                 let note = Some(note.as_str());
-                timeline.note(&Entry { order_id, at, state: &state, attempt: 0, correlation_id: None, note })?;
+                batch.note(&Entry { order_id, at, state: &state, attempt: 0, correlation_id: None, note })?;
             }
             mark(connection, plan.id, Resolution::Retried, decision)?;
         }

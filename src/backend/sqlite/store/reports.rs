@@ -9,7 +9,7 @@ use super::SqliteStore;
 use crate::backend::sqlite::database::{elapsed, now_micros};
 use crate::domain::order::{Fence, OrderId, State};
 use crate::port::reports::{
-    ConnectionUse, OPEN_ORDERS_LIMIT, OpenOrders, OpenState, OrderReport, Reports, Summary, TimelineEntry,
+    ConnectionUse, OPEN_ORDERS_LIMIT, OpenOrders, OpenState, OrderReport, Reports, Summary, TimelineEntry, add_orders,
 };
 use crate::port::store::StoreError;
 
@@ -50,26 +50,19 @@ impl Reports for SqliteStore {
 
 fn summary(connection: &Connection) -> rusqlite::Result<Summary> {
     let now = now_micros();
-    let mut orders_by_state: Vec<(String, u64)> = [State::Pending, State::Processing, State::Fulfilled, State::Failed]
-        .map(|state| (state.as_str().to_owned(), 0))
-        .into();
+    let mut summary = Summary::empty();
     let mut count = connection.prepare_cached(COUNT_BY_STATUS)?;
     let mut rows = count.query([])?;
     while let Some(row) = rows.next()? {
-        let (status, number): (String, u64) = (row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs());
-        match orders_by_state.iter_mut().find(|(known, _)| *known == status) {
-            Some(known) => known.1 += number,
-            None => orders_by_state.push((status, number)),
-        }
+        let orders = row.get::<_, i64>(1)?.unsigned_abs();
+        add_orders(&mut summary.orders_by_state, &row.get::<_, String>(0)?, orders);
     }
     connection.prepare_cached(OLDEST)?.query_row([], |row| {
         let age = |created_at: Option<i64>| created_at.map(|created_at| elapsed(created_at, now));
-        Ok(Summary {
-            orders_by_state,
-            oldest_pending: age(row.get(0)?),
-            oldest_processing: age(row.get(1)?),
-            dead_letters: row.get::<_, i64>(2)?.unsigned_abs(),
-        })
+        summary.oldest_pending = age(row.get(0)?);
+        summary.oldest_processing = age(row.get(1)?);
+        summary.dead_letters = row.get::<_, i64>(2)?.unsigned_abs();
+        Ok(summary)
     })
 }
 

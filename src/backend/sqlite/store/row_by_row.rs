@@ -2,6 +2,8 @@
 
 use rusqlite::{Connection, Error, ErrorCode};
 
+use crate::backend::sqlite::database::execute;
+
 /// Does `step` for each item and answers by position; an item that the database refuses is answered by `refused` with
 /// the reason, and leaves nothing behind.
 ///
@@ -64,8 +66,4 @@ fn reason(error: &Error) -> String {
         Error::StatementChangedRows(_) => "the row stays as it is: does a trigger on it suppress updates?".to_owned(),
         other => other.to_string(),
     }
-}
-
-fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
-    connection.prepare_cached(sql)?.execute([]).map(drop)
 }

@@ -15,30 +15,16 @@ SELECT tables.name, columns.name FROM sqlite_schema AS tables, pragma_table_info
 WHERE tables.type = 'table'";
 
 /// The tables and columns that the statements of queue and store name.
-const NEEDED: [(&str, &[&str]); 6] = [
-    ("products", &["id", "name", "price", "created_at"]),
-    ("orders", &["id", "product_id", "quantity", "status", "created_at", "updated_at"]),
-    ("fulfillment_events", &["order_id", "at", "state", "attempt", "worker", "correlation_id", "note"]),
+const NEEDED: [(&str, &str); 6] = [
+    ("products", "id name price created_at"),
+    ("orders", "id product_id quantity status created_at updated_at"),
+    ("fulfillment_events", "order_id at state attempt worker correlation_id note"),
     (
         "fulfillment_dead_letters",
-        &[
-            "id",
-            "claim_id",
-            "order_id",
-            "payload",
-            "reason",
-            "detail",
-            "attempts",
-            "worker",
-            "at",
-            "resolved_at",
-            "resolution",
-            "resolved_by",
-            "resolved_reason",
-        ],
+        "id claim_id order_id payload reason detail attempts worker at resolved_at resolution resolved_by resolved_reason",
     ),
-    ("fulfillment_queue", &["id", "payload", "pushed_at", "attempts", "token", "due_at", "adopted_as"]),
-    ("fulfillment_leadership", &["name", "holder", "until"]),
+    ("fulfillment_queue", "id payload pushed_at attempts token due_at adopted_as"),
+    ("fulfillment_leadership", "name holder until"),
 ];
 
 #[async_trait]
@@ -66,7 +52,7 @@ fn missing_columns(connection: &Connection) -> rusqlite::Result<Vec<String>> {
             missing.push(table.to_owned());
             continue;
         }
-        let absent = columns.iter().filter(|column| !present.contains(&(table.to_owned(), (**column).to_owned())));
+        let absent = columns.split(' ').filter(|column| !present.contains(&(table.to_owned(), (*column).to_owned())));
         missing.extend(absent.map(|column| format!("{table}.{column}")));
     }
     Ok(missing)
