@@ -25,12 +25,8 @@ impl SimulatedFulfiller {
     /// that a run repeats itself however its orders are spread over workers.
     fn draw(&self, order: &Order) -> (Duration, bool) {
         let Simulation { shortest, longest, failures, seed } = self.simulation;
-        let mut random = match seed {
-            Some(seed) => {
-                StdRng::seed_from_u64(seed ^ order.id.0.unsigned_abs().rotate_left(32) ^ u64::from(order.attempt))
-            }
-            None => StdRng::seed_from_u64(rand::random()),
-        };
+        let of_attempt = order.id.0.unsigned_abs().rotate_left(32) ^ u64::from(order.attempt);
+        let mut random = StdRng::seed_from_u64(seed.map_or_else(rand::random, |seed| seed ^ of_attempt));
         (random.random_range(shortest..=longest), random.random_bool(failures))
     }
 }

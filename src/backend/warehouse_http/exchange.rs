@@ -41,10 +41,10 @@ impl Exchange {
 pub(super) async fn exchange(requests: &Requests, kind: RequestKind, request: Request, deadline: Instant) -> Exchange {
     let url = request.url().clone();
     let began = Instant::now();
-    let sending = requests.client().execute(request);
+    let sending = requests.client.execute(request);
     match tokio::time::timeout_at(deadline.into(), sending).await {
         Ok(Ok(mut response)) => {
-            let body = requests.redaction().apply(beginning_of_body(&mut response, deadline).await);
+            let body = requests.redaction.apply(beginning_of_body(&mut response, deadline).await);
             let status = response.status();
             let answer = answer::read(kind, &url, status, response.headers(), &body, SystemTime::now());
             Exchange { class: class(status), answer }
@@ -100,11 +100,8 @@ fn says_that_nothing_was_sent(error: &(dyn Error + 'static)) -> bool {
     let unwritten = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled);
     // In TLS 1.3 a server refuses the client's certificate after the client has begun to send, and without reading.
     let inside = error.downcast_ref::<io::Error>().and_then(|error| error.get_ref());
-    let refused = match inside.and_then(|error| error.downcast_ref::<rustls::Error>()) {
-        Some(rustls::Error::AlertReceived(alert)) => refuses_the_client(*alert),
-        _ => false,
-    };
-    unwritten || refused
+    let tls = inside.and_then(|error| error.downcast_ref::<rustls::Error>());
+    unwritten || matches!(tls, Some(rustls::Error::AlertReceived(alert)) if refuses_the_client(*alert))
 }
 
 fn refuses_the_client(alert: AlertDescription) -> bool {
