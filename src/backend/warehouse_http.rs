@@ -220,7 +220,11 @@ impl HttpFulfiller {
             }
             // Accepted orders are followed before it comes to this.
             (Meaning::InProgress(reason), _) => {
-                let after = if retry_after.is_some() { after } else { after.max(Some(in_progress())) };
+                let after = if retry_after.is_some() {
+                    after
+                } else {
+                    after.max(Some(IN_PROGRESS + retry::jittered(IN_PROGRESS)))
+                };
                 Outcome::InProgress { reason, after }
             }
             (Meaning::Accepted(url), _) => self.not_done_yet(key, &url, retry_after),
@@ -258,10 +262,7 @@ impl HttpFulfiller {
         if !repeated || !exchange.was_sent() {
             return None;
         }
-        let put_off = self.budget.lock().put_off(Instant::now());
-        if put_off.is_zero() {
-            return None;
-        }
+        let put_off = Some(self.budget.lock().put_off(Instant::now())).filter(|put_off| !put_off.is_zero())?;
         if retry_after.is_none_or(|asked| asked < put_off) {
             self.observers.emit(FulfillerEvent::RepeatPutOff { after: put_off });
         }
@@ -316,9 +317,4 @@ fn no_room(option: &str) -> String {
 /// `first` doubled `times` times, at most [`LONGEST_ASIDE`].
 fn doubled(first: Duration, times: u32) -> Duration {
     first.saturating_mul(1 << times.min(16)).min(LONGEST_ASIDE)
-}
-
-/// How long an order that is in work already is left alone, unless the warehouse names a longer time.
-fn in_progress() -> Duration {
-    IN_PROGRESS + retry::jittered(IN_PROGRESS)
 }

@@ -3,6 +3,8 @@
 //! All keys share a slot, so one node is all that is needed, and the slot's number is not: `MOVED` names its owner. Why
 //! redis-rs's client for Clusters isn't used is in docs/adr/0011.
 
+use std::collections::HashSet;
+
 use futures::StreamExt;
 use parking_lot::Mutex;
 use rand::seq::SliceRandom;
@@ -85,12 +87,8 @@ impl Cluster {
         let mut addresses: Vec<Address> = self.named.iter().filter_map(Address::of).collect();
         addresses.extend(known.nodes.iter().cloned());
         addresses.shuffle(&mut rand::rng());
-        let mut candidates: Vec<Address> = known.owner.iter().cloned().collect();
-        for address in addresses {
-            if !candidates.contains(&address) {
-                candidates.push(address);
-            }
-        }
-        candidates.iter().map(|address| at(template, address)).collect()
+        let mut seen = HashSet::new();
+        let in_order = known.owner.iter().chain(&addresses).filter(|address| seen.insert(*address));
+        in_order.map(|address| at(template, address)).collect()
     }
 }

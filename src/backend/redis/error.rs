@@ -101,21 +101,17 @@ fn advice(error: &RedisError, credentials: Credentials) -> &'static str {
 
 /// What the server said, in its own words, or what happened on the way to it.
 pub(super) fn text(error: &RedisError) -> String {
-    let said = said(error);
-    if has_code(error, "ASK") || has_code(error, "TRYAGAIN") {
-        return format!("{said} (the slot of the queue's keys is being moved to another node of the Cluster)");
-    }
-    said
-}
-
-fn said(error: &RedisError) -> String {
-    match (error.code(), error.detail()) {
+    let said = match (error.code(), error.detail()) {
         (None, Some(detail)) if error.kind() == ErrorKind::Client => detail.to_owned(),
         (Some(code), Some(detail)) => format!("{code} {detail}"),
         (Some(code), None) => code.to_owned(),
         (None, _) if error.kind() == ErrorKind::AuthenticationFailed => "authentication failed".to_owned(),
         (None, _) => error.to_string(),
+    };
+    if has_code(error, "ASK") || has_code(error, "TRYAGAIN") {
+        return format!("{said} (the slot of the queue's keys is being moved to another node of the Cluster)");
     }
+    said
 }
 
 pub(super) fn is_transient(error: &RedisError) -> bool {

@@ -4,7 +4,7 @@
 //! another connection for its role than the one that is used then. See docs/adr/0011.
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, ConnectionInfo, ErrorKind, RedisError, RedisResult, Role, Value};
+use redis::{AsyncConnectionConfig, ConnectionInfo, ErrorKind, RedisError, RedisResult, Role};
 use tokio::task::JoinSet;
 
 use super::address::Address;
@@ -81,9 +81,8 @@ async fn ask(sentinel: ConnectionInfo, master: String) -> RedisResult<Option<Add
     let answer = async {
         let mut connection = open(sentinel, &config(CONNECT_TIMEOUT)).await?;
         let mut command = redis::cmd("SENTINEL");
-        command.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
-        let answer: Value = command.query_async(&mut connection).await?;
-        reply::master(answer)
+        let command = command.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
+        reply::master(command.query_async(&mut connection).await?)
     };
     answer.await.map_err(|error| said_by(&who, &error, Credentials::Sentinel))
 }

@@ -22,10 +22,6 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    fn without_answer(class: RequestClass, meaning: Meaning) -> Self {
-        Self { class, answer: Answer { meaning, retry_after: None, counts_against_breaker: true } }
-    }
-
     /// Whether the warehouse has seen the request, or may have.
     pub(super) fn was_sent(&self) -> bool {
         self.class != RequestClass::Unreachable
@@ -42,27 +38,28 @@ pub(super) async fn exchange(requests: &Requests, kind: RequestKind, request: Re
     let url = request.url().clone();
     let began = Instant::now();
     let sending = requests.client.execute(request);
-    match tokio::time::timeout_at(deadline.into(), sending).await {
+    let (class, meaning) = match tokio::time::timeout_at(deadline.into(), sending).await {
         Ok(Ok(mut response)) => {
             let body = requests.redaction.apply(beginning_of_body(&mut response, deadline).await);
             let status = response.status();
             let answer = answer::read(kind, &url, status, response.headers(), &body, SystemTime::now());
-            Exchange { class: class(status), answer }
+            return Exchange { class: class(status), answer };
         }
         Ok(Err(error)) if !may_have_been_sent(&error) => {
             let why = format!("the warehouse can't be reached: {}", error_chain(error));
-            Exchange::without_answer(RequestClass::Unreachable, Meaning::Unavailable(why))
+            (RequestClass::Unreachable, Meaning::Unavailable(why))
         }
         Ok(Err(error)) => {
             let why = format!("sent, and no answer: {}", error_chain(error));
-            Exchange::without_answer(RequestClass::ConnectionLost, Meaning::Ambiguous(why))
+            (RequestClass::ConnectionLost, Meaning::Ambiguous(why))
         }
         // Connecting has a limit of its own, well before this one.
         Err(_) => {
             let why = format!("sent, and no answer within {:.3} s", began.elapsed().as_secs_f64());
-            Exchange::without_answer(RequestClass::Timeout, Meaning::Ambiguous(why))
+            (RequestClass::Timeout, Meaning::Ambiguous(why))
         }
-    }
+    };
+    Exchange { class, answer: Answer { meaning, retry_after: None, counts_against_breaker: true } }
 }
 
 /// What could be read of the body: the status has decided already.
