@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use ::redis::{Cmd, Script, Value};
+use ::redis::{Cmd, Script, ScriptInvocation, ToRedisArgs, Value};
 use async_trait::async_trait;
+use parking_lot::Mutex;
 
 use crate::WorkerId;
 use crate::config::SecretUrl;
@@ -18,6 +19,7 @@ use crate::event::Observers;
 use crate::port::queue::{
     Claimed, Depth, Disposition, Producer, Queue, QueueError, QueueReports, Receipt, ReceiptState, Settlement,
 };
+use crate::port::queue_maintenance::DanglingRecords;
 use crate::testing::mutant::source;
 
 mod address;
@@ -73,13 +75,14 @@ pub struct RedisQueue {
     keys: Keys,
     lease_ms: u64,
     worker: WorkerId,
-    connection: SharedConnection,
+    connection: Arc<SharedConnection>,
     wake_up: BlockingConnection,
     scripts: Scripts,
     /// Where the search for records without lease or retry goes on; see `recover.lua`.
     recovery_cursor: AtomicU64,
     lost_claims: LostClaims,
-    repaired_by_claims: maintenance::RepairedByClaims,
+    /// What claims came across since the last question for it.
+    repaired_by_claims: Mutex<DanglingRecords>,
 }
 
 /// Declares the scripts, each with the functions in front that several share.
@@ -126,12 +129,12 @@ impl RedisQueue {
             keys,
             lease_ms: lease_ms.min(duration_ms(LONGEST_RETRY)),
             worker: options.worker,
-            connection: SharedConnection::new(Arc::clone(&servers)),
+            connection: Arc::new(SharedConnection::new(Arc::clone(&servers))),
             wake_up: BlockingConnection::new(servers, LONGEST_WAIT),
             scripts: Scripts::new(),
             recovery_cursor: AtomicU64::new(0),
             lost_claims: LostClaims::default(),
-            repaired_by_claims: maintenance::RepairedByClaims::default(),
+            repaired_by_claims: Mutex::default(),
         })
     }
 
@@ -139,46 +142,72 @@ impl RedisQueue {
         self.explained(self.connection.query(command).await).await
     }
 
-    async fn run(&self, script: &Script, command: &Cmd) -> Result<Value, QueueError> {
-        self.explained(self.connection.run(script, command).await).await
-    }
-
-    async fn explained<T>(&self, answer: ::redis::RedisResult<T>) -> Result<T, QueueError> {
-        match answer {
-            Ok(value) => Ok(value),
-            Err(error) => Err(self.explain(&error).await),
-        }
+    async fn run(&self, call: &ScriptInvocation<'_>) -> Result<Value, QueueError> {
+        self.explained(self.connection.run(call).await).await
     }
 
     /// Translates an error, and finds out which key is of a wrong type.
-    async fn explain(&self, error: &::redis::RedisError) -> QueueError {
-        if !error::is_wrong_type(error) {
-            return error::classify(&self.server, error);
-        }
-        for (key, wanted) in self.keys.with_types() {
-            let mut command = ::redis::cmd("TYPE");
-            command.arg(key);
-            match self.connection.query(&command).await {
+    async fn explained<T>(&self, answer: ::redis::RedisResult<T>) -> Result<T, QueueError> {
+        let error = match answer {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        let types = error::has_code(&error, "WRONGTYPE").then(|| self.keys.with_types());
+        for (key, wanted) in types.into_iter().flatten() {
+            match self.connection.query(::redis::cmd("TYPE").arg(key)).await {
                 Ok(Value::SimpleString(found)) if found != wanted && found != "none" => {
-                    return QueueError::Refused(format!(
+                    return Err(QueueError::Refused(format!(
                         "{}: key `{key}` holds a {found}, and the queue needs a {wanted} there; choose another queue key, or \
                          remove that one if nobody needs it",
                         self.server
-                    ));
+                    )));
                 }
                 Ok(_) => {}
-                Err(error) => return error::classify(&self.server, &error),
+                Err(error) => return Err(error::classify(&self.server, &error)),
             }
         }
-        error::classify(&self.server, error)
+        Err(error::classify(&self.server, &error))
+    }
+
+    /// Runs a script on the page of records at `cursor`. Returns the next page's cursor, which is 0 after the last page,
+    /// and how many records the script found.
+    async fn page(
+        &self,
+        script: &Script,
+        keys: &[&str],
+        cursor: u64,
+        argument: impl ToRedisArgs,
+    ) -> Result<(u64, u64), QueueError> {
+        let answer = self.run(script.key(keys).arg(cursor).arg(argument)).await?;
+        reply::read(answer, "a script")
+    }
+
+    /// Runs a script on every page of records. Returns how many records it found.
+    async fn every_page(
+        &self,
+        script: &Script,
+        keys: &[&str],
+        argument: impl ToRedisArgs + Sync,
+    ) -> Result<u64, QueueError> {
+        let (mut cursor, mut total) = (0, 0);
+        loop {
+            let found;
+            (cursor, found) = self.page(script, keys, cursor, &argument).await?;
+            total += found;
+            // The server's cursor comes back to 0 once it has been through the records, whatever is added meanwhile.
+            if cursor == 0 {
+                return Ok(total);
+            }
+        }
     }
 
     /// Looks at a page of the in-flight hash for records that nothing would ever deliver again. One page a claim, so
     /// that no claim waits for a whole hash.
     async fn recover(&self) -> Result<(), QueueError> {
-        let (cursor, found) = self.recover_page(self.recovery_cursor.load(Ordering::Relaxed), self.lease_ms).await?;
+        let cursor = self.recovery_cursor.load(Ordering::Relaxed);
+        let (cursor, found) = self.page(&self.scripts.recover, &self.keys.records(), cursor, self.lease_ms).await?;
         self.recovery_cursor.store(cursor, Ordering::Relaxed);
-        self.repaired_by_claims.add_messages(found);
+        self.repaired_by_claims.lock().messages += found;
         Ok(())
     }
 }
@@ -191,20 +220,15 @@ impl Queue for RedisQueue {
         }
         self.release_unanswered().await?;
         let token = format!("{}-{}", self.worker, NEXT_CLAIM.fetch_add(1, Ordering::Relaxed));
-        let keys = &self.keys;
-        let mut command = evalsha(&self.scripts.claim, &[&keys.list, &keys.inflight, &keys.leases, &keys.retries]);
-        command.arg(&token).arg(limit.min(LARGEST_BATCH)).arg(self.lease_ms);
-        let answer = match self.run(&self.scripts.claim, &command).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                if error.is_transient() {
-                    self.lost_claims.remember(token);
-                }
-                return Err(error);
+        let mut call = self.scripts.claim.key(&self.keys.list);
+        call.key(&self.keys.records()).arg(&token).arg(limit.min(LARGEST_BATCH)).arg(self.lease_ms);
+        let answer = self.run(&call).await.inspect_err(|error| {
+            if error.is_transient() {
+                self.lost_claims.remember(token.clone());
             }
-        };
+        })?;
         let (claimed, anomalies) = reply::claimed(answer, &token)?;
-        self.repaired_by_claims.add_schedules(anomalies.dropped.unsigned_abs());
+        self.repaired_by_claims.lock().schedules += anomalies.dropped.unsigned_abs();
         if anomalies.unaccounted > 0 {
             // What was claimed counts more than what may be found; the next claim looks again.
             if let Err(error) = self.recover().await {
@@ -232,12 +256,12 @@ impl Queue for RedisQueue {
     async fn renew(&self, receipts: &[Receipt]) -> Result<Vec<ReceiptState>, QueueError> {
         let mut verdicts = Vec::with_capacity(receipts.len());
         for batch in receipts.chunks(LARGEST_BATCH) {
-            let mut command = evalsha(&self.scripts.renew, &[&self.keys.inflight, &self.keys.leases]);
-            command.arg(self.lease_ms);
+            let mut call = self.scripts.renew.key(&[&self.keys.inflight, &self.keys.leases]);
+            call.arg(self.lease_ms);
             for receipt in batch {
-                command.arg(&receipt.claim_id).arg(&receipt.token);
+                call.arg(&receipt.claim_id).arg(&receipt.token);
             }
-            verdicts.extend(reply::verdicts(self.run(&self.scripts.renew, &command).await?, batch.len())?);
+            verdicts.extend(reply::verdicts(self.run(&call).await?, batch.len())?);
         }
         Ok(verdicts)
     }
@@ -245,18 +269,17 @@ impl Queue for RedisQueue {
     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<ReceiptState>, QueueError> {
         let mut verdicts = Vec::with_capacity(settlements.len());
         for batch in settlements.chunks(LARGEST_BATCH) {
-            let keys = &self.keys;
-            let mut command = evalsha(&self.scripts.settle, &[&keys.inflight, &keys.leases, &keys.retries]);
+            let mut call = self.scripts.settle.key(&self.keys.records());
             for Settlement { receipt, disposition } in batch {
-                command.arg(&receipt.claim_id).arg(&receipt.token);
+                call.arg(&receipt.claim_id).arg(&receipt.token);
                 match disposition {
-                    Disposition::Ack => command.arg(-1).arg(1),
+                    Disposition::Ack => call.arg(-1).arg(1),
                     Disposition::Retry { after, spent } => {
-                        command.arg(duration_ms((*after).min(LONGEST_RETRY))).arg(u8::from(*spent))
+                        call.arg(duration_ms((*after).min(LONGEST_RETRY))).arg(u8::from(*spent))
                     }
                 };
             }
-            verdicts.extend(reply::verdicts(self.run(&self.scripts.settle, &command).await?, batch.len())?);
+            verdicts.extend(reply::verdicts(self.run(&call).await?, batch.len())?);
         }
         Ok(verdicts)
     }
@@ -268,18 +291,9 @@ impl Queue for RedisQueue {
         if tokens.is_empty() {
             return Ok(());
         }
-        let keys = &self.keys;
-        let mut cursor = 0;
-        loop {
-            let mut command = evalsha(&self.scripts.hand_back, &[&keys.inflight, &keys.leases, &keys.retries]);
-            command.arg(cursor).arg(&tokens);
-            (cursor, _) = reply::page(self.run(&self.scripts.hand_back, &command).await?)?;
-            // The server's cursor comes back to 0 once it has been through the hash, whatever is added meanwhile.
-            if cursor == 0 {
-                self.lost_claims.forget(&tokens);
-                return Ok(());
-            }
-        }
+        self.every_page(&self.scripts.hand_back, &self.keys.records(), &tokens).await?;
+        self.lost_claims.forget(&tokens);
+        Ok(())
     }
 }
 
@@ -311,23 +325,14 @@ impl Producer for RedisQueue {
 #[async_trait]
 impl QueueReports for RedisQueue {
     async fn depth(&self) -> Result<Depth, QueueError> {
-        let command = evalsha(&self.scripts.depth, &[&self.keys.list, &self.keys.leases, &self.keys.retries]);
-        reply::depth(self.run(&self.scripts.depth, &command).await?)
+        let call = self.scripts.depth.key(&[&self.keys.list, &self.keys.leases, &self.keys.retries]);
+        reply::depth(self.run(&call).await?)
     }
 
     async fn configuration_warning(&self) -> Result<Option<String>, QueueError> {
-        let mut command = ::redis::cmd("INFO");
-        command.arg("memory");
-        let memory = reply::text(self.query(&command).await?)?;
+        let memory: String = reply::read(self.query(::redis::cmd("INFO").arg("memory")).await?, "INFO")?;
         Ok(configuration_warning::eviction(&self.server, &memory))
     }
-}
-
-/// The beginning of a script's call; its arguments follow.
-fn evalsha(script: &Script, keys: &[&String]) -> Cmd {
-    let mut command = ::redis::cmd("EVALSHA");
-    command.arg(script.get_hash()).arg(keys.len()).arg(keys);
-    command
 }
 
 /// Whole milliseconds, rounded up so that a retry never comes early.

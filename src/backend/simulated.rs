@@ -11,26 +11,20 @@ use crate::domain::order::{IdempotencyKey, Order};
 use crate::port::fulfiller::{Fulfiller, Outcome};
 
 /// See [`Simulation`] for what it can be told.
-pub struct SimulatedFulfiller {
-    simulation: Simulation,
-}
+pub struct SimulatedFulfiller(Simulation);
 
 impl SimulatedFulfiller {
     /// Behaves as `simulation` says.
     pub fn new(simulation: Simulation) -> Self {
-        Self { simulation }
+        Self(simulation)
     }
 
     /// How long the call takes and whether it fails. With a seed this depends on the order and attempt alone, so
     /// that a run repeats itself however its orders are spread over workers.
     fn draw(&self, order: &Order) -> (Duration, bool) {
-        let Simulation { shortest, longest, failures, seed } = self.simulation;
-        let mut random = match seed {
-            Some(seed) => {
-                StdRng::seed_from_u64(seed ^ order.id.0.unsigned_abs().rotate_left(32) ^ u64::from(order.attempt))
-            }
-            None => StdRng::seed_from_u64(rand::random()),
-        };
+        let Simulation { shortest, longest, failures, seed } = self.0;
+        let of_attempt = order.id.0.unsigned_abs().rotate_left(32) ^ u64::from(order.attempt);
+        let mut random = StdRng::seed_from_u64(seed.map_or_else(rand::random, |seed| seed ^ of_attempt));
         (random.random_range(shortest..=longest), random.random_bool(failures))
     }
 }

@@ -76,14 +76,10 @@ pub struct HttpFulfiller {
     observers: Observers,
 }
 
-/// How one request of a call ended.
-enum RequestResult {
-    /// Not made: the limits or the breaker did not allow it.
-    Withheld {
-        reason: String,
-        after: Option<Duration>,
-    },
-    Made(Made),
+/// A request that was not made: the limits or the breaker did not allow it.
+struct Withheld {
+    reason: String,
+    after: Option<Duration>,
 }
 
 /// A request that was made.
@@ -120,18 +116,15 @@ impl HttpFulfiller {
         build: impl FnOnce() -> Request,
         send_by: Instant,
         deadline: Instant,
-    ) -> RequestResult {
+    ) -> Result<Made, Withheld> {
         if !self.limits.acquire_rate(send_by).await {
-            return RequestResult::Withheld { reason: no_room("--fulfiller-rate"), after: None };
+            return Err(Withheld { reason: no_room("--fulfiller-rate"), after: None });
         }
         // Last, so that a probe waits for nothing.
-        let pass = match self.gate.enter() {
-            Ok(pass) => pass,
-            Err(refused) => {
-                let reason = format!("circuit breaker open: {}", refused.reason);
-                return RequestResult::Withheld { reason, after: Some(refused.retry_in) };
-            }
-        };
+        let pass = self.gate.enter().map_err(|refused| Withheld {
+            reason: format!("circuit breaker open: {}", refused.reason),
+            after: Some(refused.retry_in),
+        })?;
         let began = Instant::now();
         let exchange = exchange::exchange(&self.requests, kind, build(), deadline).await;
         self.observers.emit(FulfillerEvent::RequestEnded { class: exchange.class, took: began.elapsed() });
@@ -146,7 +139,7 @@ impl HttpFulfiller {
             pass.succeed();
             None
         };
-        RequestResult::Made(Made { exchange, open })
+        Ok(Made { exchange, open })
     }
 
     /// Asks at `url` until the order is done, or patience is at its end.
@@ -166,22 +159,27 @@ impl HttpFulfiller {
             }
             tokio::time::sleep(wait).await;
             pause = (pause * 2).min(SLOWEST_POLL);
-            match self.request(RequestKind::Status, || self.requests.status(&url, order, key), until, until).await {
-                RequestResult::Made(made) if matches!(made.exchange.answer.meaning, Meaning::Accepted(_)) => {
-                    asked_pause = made.exchange.answer.retry_after;
-                }
-                result => return self.since_accepted(key, result),
+            match self.ask(order, key, &url, until).await {
+                Ok(pause) => asked_pause = pause,
+                Err(outcome) => return outcome,
             }
         }
     }
 
-    /// Asks once about an order that was accepted at an earlier call.
-    async fn ask_again(&self, order: &Order, key: &IdempotencyKey, url: Url, by: Instant) -> Outcome {
-        match self.request(RequestKind::Status, || self.requests.status(&url, order, key), by, by).await {
-            RequestResult::Made(made) if matches!(made.exchange.answer.meaning, Meaning::Accepted(_)) => {
-                self.not_done_yet(key, &url, made.exchange.answer.retry_after)
+    /// Asks once about an accepted order. Returns the pause that the warehouse asks for if the order is not done yet,
+    /// and the call's outcome as the error otherwise.
+    async fn ask(
+        &self,
+        order: &Order,
+        key: &IdempotencyKey,
+        url: &Url,
+        by: Instant,
+    ) -> Result<Option<Duration>, Outcome> {
+        match self.request(RequestKind::Status, || self.requests.status(url, order, key), by, by).await {
+            Ok(made) if matches!(made.exchange.answer.meaning, Meaning::Accepted(_)) => {
+                Ok(made.exchange.answer.retry_after)
             }
-            result => self.since_accepted(key, result),
+            result => Err(self.since_accepted(key, result)),
         }
     }
 
@@ -194,10 +192,10 @@ impl HttpFulfiller {
 
     /// What an answer about an accepted order makes of it: the warehouse has the order, so nothing says that it was not
     /// done, unless the warehouse says so.
-    fn since_accepted(&self, key: &IdempotencyKey, result: RequestResult) -> Outcome {
+    fn since_accepted(&self, key: &IdempotencyKey, result: Result<Made, Withheld>) -> Outcome {
         let made = match result {
-            RequestResult::Withheld { reason, after } => return Outcome::InProgress { reason, after },
-            RequestResult::Made(made) => made,
+            Ok(made) => made,
+            Err(Withheld { reason, after }) => return Outcome::InProgress { reason, after },
         };
         let answered = made.exchange.was_answered();
         if matches!(made.exchange.answer.meaning, Meaning::InProgress(_) | Meaning::Rejected(_)) {
@@ -222,7 +220,11 @@ impl HttpFulfiller {
             }
             // Accepted orders are followed before it comes to this.
             (Meaning::InProgress(reason), _) => {
-                let after = if retry_after.is_some() { after } else { after.max(Some(in_progress())) };
+                let after = if retry_after.is_some() {
+                    after
+                } else {
+                    after.max(Some(IN_PROGRESS + retry::jittered(IN_PROGRESS)))
+                };
                 Outcome::InProgress { reason, after }
             }
             (Meaning::Accepted(url), _) => self.not_done_yet(key, &url, retry_after),
@@ -260,10 +262,7 @@ impl HttpFulfiller {
         if !repeated || !exchange.was_sent() {
             return None;
         }
-        let put_off = self.budget.lock().put_off(Instant::now());
-        if put_off.is_zero() {
-            return None;
-        }
+        let put_off = Some(self.budget.lock().put_off(Instant::now())).filter(|put_off| !put_off.is_zero())?;
         if retry_after.is_none_or(|asked| asked < put_off) {
             self.observers.emit(FulfillerEvent::RepeatPutOff { after: put_off });
         }
@@ -282,11 +281,14 @@ impl Fulfiller for HttpFulfiller {
             return Outcome::Unavailable { reason: no_room("--fulfiller-concurrency"), after: None };
         };
         if let Some(url) = self.pending_orders.status_url(key) {
-            return self.ask_again(order, key, url, deadline).await;
+            return match self.ask(order, key, &url, deadline).await {
+                Ok(pause) => self.not_done_yet(key, &url, pause),
+                Err(outcome) => outcome,
+            };
         }
         match self.request(RequestKind::Order, || self.requests.order(order, key), send_by, deadline).await {
-            RequestResult::Withheld { reason, after } => Outcome::Unavailable { reason, after },
-            RequestResult::Made(made) => match made.exchange.answer.meaning {
+            Err(Withheld { reason, after }) => Outcome::Unavailable { reason, after },
+            Ok(made) => match made.exchange.answer.meaning {
                 Meaning::Accepted(url) => {
                     let until = deadline.min(Instant::now() + self.patience);
                     self.follow(order, key, url, made.exchange.answer.retry_after, until).await
@@ -315,9 +317,4 @@ fn no_room(option: &str) -> String {
 /// `first` doubled `times` times, at most [`LONGEST_ASIDE`].
 fn doubled(first: Duration, times: u32) -> Duration {
     first.saturating_mul(1 << times.min(16)).min(LONGEST_ASIDE)
-}
-
-/// How long an order that is in work already is left alone, unless the warehouse names a longer time.
-fn in_progress() -> Duration {
-    IN_PROGRESS + retry::jittered(IN_PROGRESS)
 }

@@ -113,9 +113,9 @@ pub(crate) fn redis_reply(bytes: &[u8]) {
             assert_eq!(verdicts.count(), expected, "verdicts");
         }
     }
-    let _ = reply::page(answer.clone());
-    let _ = reply::number(answer.clone());
-    let _ = reply::text(answer.clone());
+    let _ = reply::read::<(u64, u64)>(answer.clone(), "a page");
+    let _ = reply::read::<usize>(answer.clone(), "a number");
+    let _ = reply::read::<String>(answer.clone(), "a text");
     if let (Ok((_cursor, browsed)), Ok(payloads)) = (reply::browsed(answer.clone()), reply::payloads(answer.clone())) {
         assert_eq!(browsed.len() + 1, payloads.len(), "the cursor, and every payload");
     }

@@ -3,15 +3,17 @@
 //! All keys share a slot, so one node is all that is needed, and the slot's number is not: `MOVED` names its owner. Why
 //! redis-rs's client for Clusters isn't used is in docs/adr/0011.
 
+use std::collections::HashSet;
+
 use futures::StreamExt;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use rand::seq::SliceRandom;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ConnectionInfo, RedisError, RedisResult, Value};
 
 use super::address::Address;
 use super::connect::{at, follow};
-use super::error::{Credentials, is_transient, said_by};
+use super::error::{is_transient, said_by_node};
 use super::reply;
 
 /// Nodes that are asked at once, so that one that doesn't answer holds nothing up.
@@ -47,11 +49,8 @@ impl Cluster {
         let answer: RedisResult<Value> = redis::cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await;
         let here = owner.as_ref().map(|owner| owner.host.as_str()).unwrap_or_default();
         let nodes = answer.and_then(|answer| reply::nodes(answer, here));
-        let nodes = nodes.map_err(|error| match &owner {
-            Some(owner) => said_by(&format!("node {owner}"), &error, Credentials::Server),
-            None => error,
-        })?;
-        *self.known() = Known { owner, nodes };
+        let nodes = nodes.map_err(|error| said_by_node(owner.as_ref(), error))?;
+        *self.known.lock() = Known { owner, nodes };
         Ok(connection)
     }
 
@@ -65,10 +64,7 @@ impl Cluster {
             .into_iter()
             .map(|node| async move {
                 let found = follow(&node, key, config).await;
-                found.map_err(|error| match Address::of(&node) {
-                    Some(address) => said_by(&format!("node {address}"), &error, Credentials::Server),
-                    None => error,
-                })
+                found.map_err(|error| said_by_node(Address::of(&node).as_ref(), error))
             })
             .collect();
         let mut attempts = futures::stream::iter(attempts).buffer_unordered(AT_ONCE);
@@ -87,21 +83,12 @@ impl Cluster {
     /// The last owner first; the others in any order, so that the same dead ones aren't asked first each time.
     fn candidates(&self) -> Vec<ConnectionInfo> {
         let Some(template) = self.named.first() else { return Vec::new() };
-        let known = self.known();
+        let known = self.known.lock();
         let mut addresses: Vec<Address> = self.named.iter().filter_map(Address::of).collect();
         addresses.extend(known.nodes.iter().cloned());
         addresses.shuffle(&mut rand::rng());
-        let mut candidates: Vec<Address> = known.owner.iter().cloned().collect();
-        for address in addresses {
-            if !candidates.contains(&address) {
-                candidates.push(address);
-            }
-        }
-        candidates.iter().map(|address| at(template, address)).collect()
-    }
-
-    fn known(&self) -> MutexGuard<'_, Known> {
-        // Nothing panics while holding it, and it is replaced as a whole.
-        self.known.lock()
+        let mut seen = HashSet::new();
+        let in_order = known.owner.iter().chain(&addresses).filter(|address| seen.insert(*address));
+        in_order.map(|address| at(template, address)).collect()
     }
 }

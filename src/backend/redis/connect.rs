@@ -9,12 +9,17 @@ use redis::{
 };
 
 use super::address::Address;
-use super::error::{Credentials, said_by};
+use super::error::said_by_node;
 
 /// Longest time from the first packet to the answer to the password.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Most nodes that send us on to another one, as in a Cluster whose nodes don't agree yet.
 const MOST_REDIRECTIONS: usize = 4;
+
+/// The limits of a connection whose server may take `longest` for an answer.
+pub(super) fn config(longest: Duration) -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_TIMEOUT)).set_response_timeout(Some(longest))
+}
 
 pub(super) async fn open(info: ConnectionInfo, config: &AsyncConnectionConfig) -> RedisResult<MultiplexedConnection> {
     Client::open(info)?.get_multiplexed_async_connection_with_config(config).await
@@ -44,11 +49,7 @@ pub(super) async fn follow(
     let mut server = start.clone();
     for _ in 0..=MOST_REDIRECTIONS {
         let address = Address::of(&server);
-        let who = address.as_ref().filter(|_| !at_start).map(|address| format!("node {address}"));
-        let explained = |error: RedisError| match &who {
-            Some(who) => said_by(who, &error, Credentials::Server),
-            None => error,
-        };
+        let explained = |error: RedisError| said_by_node(address.as_ref().filter(|_| !at_start), error);
         let mut connection = open(server.clone(), config).await.map_err(explained)?;
         let answer: RedisResult<Value> = redis::cmd("TYPE").arg(key).query_async(&mut connection).await;
         match answer {

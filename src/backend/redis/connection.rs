@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex as BlockingMutex;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, RedisError, RedisResult, Script, Value};
+use redis::{AsyncConnectionConfig, Cmd, RedisError, RedisResult, ScriptInvocation, Value};
 use tokio::sync::Mutex;
 
-use super::connect::CONNECT_TIMEOUT;
+use super::connect::config;
 use super::error::{self, needs_new_connection};
 use super::servers::Servers;
 
@@ -23,9 +23,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 const RENEW_AFTER: Duration = Duration::from_secs(10);
 
 /// The connection for ordinary calls, shared by all of them.
-pub(super) struct SharedConnection(Arc<Shared>);
-
-struct Shared {
+pub(super) struct SharedConnection {
     servers: Arc<Servers>,
     config: AsyncConnectionConfig,
     state: Mutex<State>,
@@ -40,6 +38,7 @@ enum State {
     Failed(Instant, RedisError),
 }
 
+#[derive(Clone)]
 struct Up {
     /// Tells one connection from the next.
     number: u64,
@@ -56,98 +55,80 @@ impl Up {
 
 impl SharedConnection {
     pub(super) fn new(servers: Arc<Servers>) -> Self {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(RESPONSE_TIMEOUT));
-        Self(Arc::new(Shared { servers, config, state: Mutex::new(State::Idle) }))
+        Self { servers, config: config(RESPONSE_TIMEOUT), state: Mutex::new(State::Idle) }
     }
 
     /// Sends a command.
-    pub(super) async fn query(&self, command: &Cmd) -> RedisResult<Value> {
-        let (number, mut connection) = self.get().await?;
-        let answer = command.query_async(&mut connection).await;
-        self.note(number, &answer).await;
-        answer
+    pub(super) async fn query(self: &Arc<Self>, command: &Cmd) -> RedisResult<Value> {
+        self.call(|mut connection| async move { command.query_async(&mut connection).await }).await
     }
 
     /// Sends commands as one transaction.
-    pub(super) async fn transaction(&self, commands: &redis::Pipeline) -> RedisResult<()> {
-        let (number, mut connection) = self.get().await?;
-        let answer = commands.exec_async(&mut connection).await;
-        self.note(number, &answer).await;
-        answer
+    pub(super) async fn transaction(self: &Arc<Self>, commands: &redis::Pipeline) -> RedisResult<()> {
+        self.call(|mut connection| async move { commands.exec_async(&mut connection).await }).await
     }
 
-    /// Sends the `EVALSHA` of a script, and loads the script first where the server doesn't know it: after its restart,
-    /// a failover or `SCRIPT FLUSH`.
-    pub(super) async fn run(&self, script: &Script, evalsha: &Cmd) -> RedisResult<Value> {
-        let (number, mut connection) = self.get().await?;
-        let mut answer = evalsha.query_async(&mut connection).await;
-        if matches!(&answer, Err(error) if error.code() == Some("NOSCRIPT")) {
-            answer = match script.load_async(&mut connection).await {
-                Ok(_) => evalsha.query_async(&mut connection).await,
-                Err(error) => Err(error),
-            };
+    /// Calls a script, and loads it first where the server doesn't know it: after its restart, a failover or `SCRIPT
+    /// FLUSH`.
+    pub(super) async fn run(self: &Arc<Self>, script: &ScriptInvocation<'_>) -> RedisResult<Value> {
+        self.call(|mut connection| async move { script.invoke_async(&mut connection).await }).await
+    }
+
+    /// Makes a call. Drops the connection after an error that it won't recover from.
+    async fn call<T, F: Future<Output = RedisResult<T>>>(
+        self: &Arc<Self>,
+        send: impl FnOnce(MultiplexedConnection) -> F,
+    ) -> RedisResult<T> {
+        let Up { number, connection, .. } = self.get().await?;
+        let answer = send(connection).await;
+        if matches!(&answer, Err(error) if needs_new_connection(error)) {
+            self.replace(number, State::Idle).await;
         }
-        self.note(number, &answer).await;
         answer
     }
 
     /// The connection, made now if there is none. Callers who waited for an attempt that failed share its error, so
     /// that none waits longer than for one attempt.
-    async fn get(&self) -> RedisResult<(u64, MultiplexedConnection)> {
+    async fn get(self: &Arc<Self>) -> RedisResult<Up> {
         let asked = Instant::now();
-        let shared = &self.0;
-        let mut state = shared.state.lock().await;
+        let mut state = self.state.lock().await;
         match &mut *state {
             State::Up(up) => {
-                if shared.servers.may_change_unnoticed() && up.since.elapsed() >= RENEW_AFTER {
+                if self.servers.may_change_unnoticed() && up.since.elapsed() >= RENEW_AFTER {
                     up.since = Instant::now();
                     // Ends with its one attempt, which has a limit.
-                    tokio::spawn(renew(Arc::clone(shared), up.number));
+                    tokio::spawn(Arc::clone(self).renew(up.number));
                 }
-                return Ok((up.number, up.connection.clone()));
+                return Ok(up.clone());
             }
             State::Failed(at, error) if *at >= asked => return Err(error.clone()),
             State::Idle | State::Failed(..) => {}
         }
-        match shared.servers.connect(&shared.config).await {
-            Ok(connection) => {
-                let up = Up::now(connection.clone());
-                let number = up.number;
-                *state = State::Up(up);
-                Ok((number, connection))
-            }
+        let found = self.servers.connect(&self.config).await.map(Up::now);
+        *state = match &found {
+            Ok(up) => State::Up(up.clone()),
+            Err(error) => State::Failed(Instant::now(), error.clone()),
+        };
+        found
+    }
+
+    /// Leaves the connection of this number, unless it was replaced meanwhile.
+    async fn replace(&self, number: u64, with: State) {
+        let mut state = self.state.lock().await;
+        if matches!(&*state, State::Up(up) if up.number == number) {
+            *state = with;
+        }
+    }
+
+    /// Makes a connection to whatever is the server now, and puts it in the place of the old one: calls go on
+    /// meanwhile. Where that fails, the old one is as good as it was.
+    async fn renew(self: Arc<Self>, number: u64) {
+        match self.servers.connect(&self.config).await {
+            Ok(connection) => self.replace(number, State::Up(Up::now(connection))).await,
             Err(error) => {
-                *state = State::Failed(Instant::now(), error.clone());
-                Err(error)
+                let error = error::text(&error);
+                tracing::warn!(error, "nobody says who is the Redis master; keeping to the last one");
             }
-        }
-    }
-
-    /// Drops the connection after an error that it won't recover from, unless it was replaced meanwhile.
-    async fn note<T>(&self, number: u64, answer: &RedisResult<T>) {
-        if matches!(answer, Err(error) if needs_new_connection(error)) {
-            let mut state = self.0.state.lock().await;
-            if matches!(&*state, State::Up(up) if up.number == number) {
-                *state = State::Idle;
-            }
-        }
-    }
-}
-
-/// Makes a connection to whatever is the server now, and puts it in the place of the old one: calls go on meanwhile.
-/// Where that fails, the old one is as good as it was.
-async fn renew(shared: Arc<Shared>, number: u64) {
-    match shared.servers.connect(&shared.config).await {
-        Ok(connection) => {
-            let mut state = shared.state.lock().await;
-            if matches!(&*state, State::Up(up) if up.number == number) {
-                *state = State::Up(Up::now(connection));
-            }
-        }
-        Err(error) => {
-            tracing::warn!(error = error::text(&error), "nobody says who is the Redis master; keeping to the last one");
         }
     }
 }
@@ -162,10 +143,7 @@ pub(super) struct BlockingConnection {
 impl BlockingConnection {
     /// `longest` is how long a call may block.
     pub(super) fn new(servers: Arc<Servers>, longest: Duration) -> Self {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(longest + RESPONSE_TIMEOUT));
-        Self { servers, config, idle: BlockingMutex::new(None) }
+        Self { servers, config: config(longest + RESPONSE_TIMEOUT), idle: BlockingMutex::new(None) }
     }
 
     /// Sends a command that may block.

@@ -2,6 +2,7 @@
 
 use redis::{ErrorKind, RedisError};
 
+use super::address::Address;
 use crate::port::queue::QueueError;
 
 /// Codes of answers that go away by themselves, or by somebody healing the server: failover, start, full memory or
@@ -30,21 +31,17 @@ pub(super) fn needs_new_connection(error: &RedisError) -> bool {
         || ["READONLY", "MASTERDOWN", "CLUSTERDOWN", "MOVED"].iter().any(|code| has_code(error, code))
 }
 
-/// Whether a key holds another type of value than it should.
-pub(super) fn is_wrong_type(error: &RedisError) -> bool {
-    has_code(error, "WRONGTYPE")
-}
-
 /// Translates an error; `server` is the URL without its password.
 pub(super) fn classify(server: &str, error: &RedisError) -> QueueError {
+    let problem = format!("{server}: {}", text(error));
     if is_transient(error) {
-        return QueueError::Unavailable(format!("{server}: {}", text(error)));
+        return QueueError::Unavailable(problem);
     }
     if error.kind() == ErrorKind::Client && error.detail().is_some() {
         // Made by `said_by`, which has all there is to say.
-        return QueueError::Refused(format!("{server}: {}", text(error)));
+        return QueueError::Refused(problem);
     }
-    QueueError::Refused(format!("{server}: {}; {}", text(error), advice(error, Credentials::Server)))
+    QueueError::Refused(format!("{problem}; {}", advice(error, Credentials::Server)))
 }
 
 /// Whose user and password an error may be about.
@@ -65,55 +62,56 @@ pub(super) fn said_by(who: &str, error: &RedisError, credentials: Credentials) -
     RedisError::from((ErrorKind::Client, "refused", format!("{who}: {}; {}", text(error), advice(error, credentials))))
 }
 
+/// The same for a node of a Cluster, where it was found on the way.
+pub(super) fn said_by_node(node: Option<&Address>, error: RedisError) -> RedisError {
+    match node {
+        Some(node) => said_by(&format!("node {node}"), &error, Credentials::Server),
+        None => error,
+    }
+}
+
 /// What to do about an error that doesn't go away by itself.
 fn advice(error: &RedisError, credentials: Credentials) -> &'static str {
-    let of_sentinel = credentials == Credentials::Sentinel;
-    if error.kind() == ErrorKind::AuthenticationFailed || has_code(error, "WRONGPASS") {
-        if of_sentinel {
-            "check sentinelUsername and sentinelPassword in the Redis URL"
-        } else {
-            "check user and password in the Redis URL"
+    let wrong_password = error.kind() == ErrorKind::AuthenticationFailed || has_code(error, "WRONGPASS");
+    let no_password = has_code(error, "NOAUTH");
+    let no_rights = has_code(error, "NOPERM");
+    match credentials {
+        Credentials::Sentinel if wrong_password => "check sentinelUsername and sentinelPassword in the Redis URL",
+        Credentials::Sentinel if no_password => "it wants a password: put sentinelPassword=PASSWORD in the Redis URL",
+        Credentials::Sentinel if no_rights => {
+            "the user of the sentinels needs more rights: docs/REDIS.md has the line that gives them all"
         }
-    } else if has_code(error, "NOAUTH") {
-        if of_sentinel {
-            "it wants a password: put sentinelPassword=PASSWORD in the Redis URL"
-        } else {
+        Credentials::Sentinel => "is it a sentinel?",
+        Credentials::Server if wrong_password => "check user and password in the Redis URL",
+        Credentials::Server if no_password => {
             "the server wants a password: put it in the Redis URL, as in redis://:PASSWORD@HOST"
         }
-    } else if has_code(error, "NOPERM") {
-        if of_sentinel {
-            "the user of the sentinels needs more rights: docs/REDIS.md has the line that gives them all"
-        } else {
+        Credentials::Server if no_rights => {
             "the user needs more rights on the queue's keys: docs/REDIS.md has the line that gives them all"
         }
-    } else if of_sentinel {
-        "is it a sentinel?"
-    } else if error.detail().is_some_and(|detail| detail.contains("cluster support disabled")) {
-        "this server is not part of a Cluster: use redis:// in the Redis URL"
-    } else if matches!(error.kind(), ErrorKind::InvalidClientConfig | ErrorKind::Client) {
-        "check the Redis URL"
-    } else {
-        "see the server's log; Redis 6.2 or later is needed"
+        Credentials::Server if error.detail().is_some_and(|detail| detail.contains("cluster support disabled")) => {
+            "this server is not part of a Cluster: use redis:// in the Redis URL"
+        }
+        Credentials::Server if matches!(error.kind(), ErrorKind::InvalidClientConfig | ErrorKind::Client) => {
+            "check the Redis URL"
+        }
+        Credentials::Server => "see the server's log; Redis 6.2 or later is needed",
     }
 }
 
 /// What the server said, in its own words, or what happened on the way to it.
 pub(super) fn text(error: &RedisError) -> String {
-    let said = said(error);
-    if has_code(error, "ASK") || has_code(error, "TRYAGAIN") {
-        return format!("{said} (the slot of the queue's keys is being moved to another node of the Cluster)");
-    }
-    said
-}
-
-fn said(error: &RedisError) -> String {
-    match (error.code(), error.detail()) {
+    let said = match (error.code(), error.detail()) {
         (None, Some(detail)) if error.kind() == ErrorKind::Client => detail.to_owned(),
         (Some(code), Some(detail)) => format!("{code} {detail}"),
         (Some(code), None) => code.to_owned(),
         (None, _) if error.kind() == ErrorKind::AuthenticationFailed => "authentication failed".to_owned(),
         (None, _) => error.to_string(),
+    };
+    if has_code(error, "ASK") || has_code(error, "TRYAGAIN") {
+        return format!("{said} (the slot of the queue's keys is being moved to another node of the Cluster)");
     }
+    said
 }
 
 pub(super) fn is_transient(error: &RedisError) -> bool {
@@ -129,7 +127,7 @@ pub(super) fn is_transient(error: &RedisError) -> bool {
 
 /// Whether the server's answer has this code. Before version 7, Redis put an error that a command in a script met into
 /// the text of an `ERR` of its own, and redis-rs does so with errors in a transaction.
-fn has_code(error: &RedisError, code: &str) -> bool {
+pub(super) fn has_code(error: &RedisError, code: &str) -> bool {
     match error.code() {
         Some("ERR" | "EXECABORT") | None => {
             error.to_string().split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == code)

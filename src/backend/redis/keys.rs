@@ -37,6 +37,11 @@ impl Keys {
         })
     }
 
+    /// The keys of what is claimed or waits for a retry, in the order in which scripts take them.
+    pub(super) fn records(&self) -> [&str; 3] {
+        [&self.inflight, &self.leases, &self.retries]
+    }
+
     /// Each key with the type that it must have.
     pub(super) fn with_types(&self) -> [(&str, &'static str); 4] {
         [(&self.list, "list"), (&self.inflight, "hash"), (&self.leases, "zset"), (&self.retries, "zset")]

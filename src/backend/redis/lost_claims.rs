@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 /// Most claims that are remembered, which `hand_back.lua` insists on too. Those beyond it are left to their leases.
 const MOST: usize = 100;
@@ -15,7 +15,7 @@ pub(super) struct LostClaims(Mutex<VecDeque<String>>);
 impl LostClaims {
     /// Remembers one, and forgets the oldest if there are too many.
     pub(super) fn remember(&self, token: String) {
-        let mut tokens = self.tokens();
+        let mut tokens = self.0.lock();
         if tokens.len() == MOST {
             tokens.pop_front();
         }
@@ -24,17 +24,12 @@ impl LostClaims {
 
     /// All of them.
     pub(super) fn all(&self) -> Vec<String> {
-        self.tokens().iter().cloned().collect()
+        self.0.lock().iter().cloned().collect()
     }
 
     /// Forgets these, as their messages were handed back.
     pub(super) fn forget(&self, handed_back: &[String]) {
-        self.tokens().retain(|token| !handed_back.contains(token));
-    }
-
-    fn tokens(&self) -> MutexGuard<'_, VecDeque<String>> {
-        // Nothing panics while holding it, and the list is whole between any two statements.
-        self.0.lock()
+        self.0.lock().retain(|token| !handed_back.contains(token));
     }
 }
 

@@ -1,78 +1,26 @@
 //! Browses and repairs the queue, in steps that block Redis no longer than a claim does.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use async_trait::async_trait;
 
-use super::{LARGEST_BATCH, RedisQueue, evalsha, reply};
+use super::{LARGEST_BATCH, RedisQueue, reply};
 use crate::port::queue::QueueError;
 use crate::port::queue_maintenance::{DanglingRecords, Page, Part, QueueMaintenance, RequeuedMessage};
 
 /// Messages of the list in one page.
 const PAGE: u64 = 500;
 
-/// DanglingRecords that claims came across since anybody asked.
-#[derive(Default)]
-pub(super) struct RepairedByClaims {
-    messages: AtomicU64,
-    schedules: AtomicU64,
-}
-
-impl RepairedByClaims {
-    pub(super) fn add_messages(&self, count: u64) {
-        self.messages.fetch_add(count, Ordering::Relaxed);
-    }
-
-    pub(super) fn add_schedules(&self, count: u64) {
-        self.schedules.fetch_add(count, Ordering::Relaxed);
-    }
-
-    fn take(&self) -> DanglingRecords {
-        DanglingRecords {
-            messages: self.messages.swap(0, Ordering::Relaxed),
-            schedules: self.schedules.swap(0, Ordering::Relaxed),
-        }
-    }
-}
-
 impl RedisQueue {
-    /// Runs `recover.lua` once; without a lease it only counts.
-    pub(super) async fn recover_page(&self, cursor: u64, lease_ms: u64) -> Result<(u64, u64), QueueError> {
-        let mut command = evalsha(&self.scripts.recover, &[&self.keys.inflight, &self.keys.leases, &self.keys.retries]);
-        command.arg(cursor).arg(lease_ms);
-        reply::page(self.run(&self.scripts.recover, &command).await?)
-    }
-
-    async fn prune_page(&self, schedule: &String, cursor: u64, remove: bool) -> Result<(u64, u64), QueueError> {
-        let mut command = evalsha(&self.scripts.prune, &[&self.keys.inflight, schedule]);
-        command.arg(cursor).arg(u8::from(remove));
-        reply::page(self.run(&self.scripts.prune, &command).await?)
-    }
-
     /// Goes through hash, leases and retries.
     async fn look_through(&self, repair: bool) -> Result<DanglingRecords, QueueError> {
-        let mut dangling = DanglingRecords::default();
+        // Without a lease the script only counts.
         let lease_ms = if repair { self.lease_ms } else { 0 };
-        let mut cursor = 0;
-        loop {
-            let found;
-            (cursor, found) = self.recover_page(cursor, lease_ms).await?;
-            dangling.messages += found;
-            if cursor == 0 {
-                break;
-            }
-        }
+        let messages = self.every_page(&self.scripts.recover, &self.keys.records(), lease_ms).await?;
+        let mut schedules = 0;
         for schedule in [&self.keys.leases, &self.keys.retries] {
-            loop {
-                let found;
-                (cursor, found) = self.prune_page(schedule, cursor, repair).await?;
-                dangling.schedules += found;
-                if cursor == 0 {
-                    break;
-                }
-            }
+            let keys = [self.keys.inflight.as_str(), schedule];
+            schedules += self.every_page(&self.scripts.prune, &keys, u8::from(repair)).await?;
         }
-        Ok(dangling)
+        Ok(DanglingRecords { messages, schedules })
     }
 }
 
@@ -90,9 +38,8 @@ impl QueueMaintenance for RedisQueue {
                 Ok(Page { payloads, next })
             }
             Part::Claimed => {
-                let mut command = evalsha(&self.scripts.browse, &[&self.keys.inflight]);
-                command.arg(cursor);
-                let (next, payloads) = reply::browsed(self.run(&self.scripts.browse, &command).await?)?;
+                let answer = self.run(self.scripts.browse.key(&self.keys.inflight).arg(cursor)).await?;
+                let (next, payloads) = reply::browsed(answer)?;
                 Ok(Page { payloads, next: (next != 0).then_some(next) })
             }
         }
@@ -101,12 +48,11 @@ impl QueueMaintenance for RedisQueue {
     async fn requeue_lost(&self, messages: &[RequeuedMessage]) -> Result<usize, QueueError> {
         let mut new = 0;
         for batch in messages.chunks(LARGEST_BATCH) {
-            let keys = &self.keys;
-            let mut command = evalsha(&self.scripts.requeue_lost, &[&keys.inflight, &keys.leases, &keys.retries]);
+            let mut call = self.scripts.requeue_lost.key(&self.keys.records());
             for RequeuedMessage { key, payload, attempts } in batch {
-                command.arg(key).arg(*attempts).arg(payload);
+                call.arg(key).arg(*attempts).arg(payload);
             }
-            new += reply::number(self.run(&self.scripts.requeue_lost, &command).await?)?;
+            new += reply::read::<usize>(self.run(&call).await?, "a script")?;
         }
         Ok(new)
     }
@@ -120,6 +66,6 @@ impl QueueMaintenance for RedisQueue {
     }
 
     fn repaired_by_claims(&self) -> DanglingRecords {
-        self.repaired_by_claims.take()
+        std::mem::take(&mut *self.repaired_by_claims.lock())
     }
 }

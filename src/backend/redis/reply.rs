@@ -62,19 +62,19 @@ pub fn claimed(answer: Value, token: &str) -> Result<(Claimed, Anomalies), Queue
 /// # Errors
 /// [`QueueError::Refused`] for an answer that the script doesn't give, or one with another number of verdicts.
 pub fn verdicts(answer: Value, expected: usize) -> Result<impl Iterator<Item = ReceiptState>, QueueError> {
-    let verdicts: Vec<bool> = FromRedisValue::from_redis_value(answer).map_err(|_| unexpected("a script"))?;
+    let verdicts: Vec<bool> = read(answer, "a script")?;
     if verdicts.len() != expected {
         return Err(unexpected("a script"));
     }
     Ok(verdicts.into_iter().map(|valid| if valid { ReceiptState::Valid } else { ReceiptState::Stale }))
 }
 
-/// What the scripts return that look at a page of records: the next cursor, and how many were found.
+/// Anything that redis-rs can read. `script` names what was asked.
 ///
 /// # Errors
 /// [`QueueError::Refused`] for an answer that the server doesn't give.
-pub fn page(answer: Value) -> Result<(u64, u64), QueueError> {
-    FromRedisValue::from_redis_value(answer).map_err(|_| unexpected("a script"))
+pub fn read<T: FromRedisValue>(answer: Value, script: &str) -> Result<T, QueueError> {
+    T::from_redis_value(answer).map_err(|_| unexpected(script))
 }
 
 /// What `browse.lua` returns: the next cursor, and payloads.
@@ -101,29 +101,12 @@ pub fn payloads(answer: Value) -> Result<Vec<Vec<u8>>, QueueError> {
     values.into_iter().map(bytes).collect()
 }
 
-/// A number.
-///
-/// # Errors
-/// [`QueueError::Refused`] for an answer that the server doesn't give.
-pub fn number(answer: Value) -> Result<usize, QueueError> {
-    FromRedisValue::from_redis_value(answer).map_err(|_| unexpected("a script"))
-}
-
-/// What `INFO` returns.
-///
-/// # Errors
-/// [`QueueError::Refused`] for an answer that the server doesn't give.
-pub fn text(answer: Value) -> Result<String, QueueError> {
-    FromRedisValue::from_redis_value(answer).map_err(|_| unexpected("INFO"))
-}
-
 /// What `depth.lua` returns.
 ///
 /// # Errors
 /// [`QueueError::Refused`] for an answer that the script doesn't give.
 pub fn depth(answer: Value) -> Result<Depth, QueueError> {
-    let (waiting, in_flight, retrying) =
-        FromRedisValue::from_redis_value(answer).map_err(|_| unexpected("depth.lua"))?;
+    let (waiting, in_flight, retrying) = read(answer, "depth.lua")?;
     Ok(Depth { waiting, in_flight, retrying })
 }
 

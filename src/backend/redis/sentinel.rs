@@ -4,28 +4,24 @@
 //! another connection for its role than the one that is used then. See docs/adr/0011.
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, ConnectionInfo, ErrorKind, RedisError, RedisResult, Role, Value};
+use redis::{AsyncConnectionConfig, ConnectionInfo, ErrorKind, RedisError, RedisResult, Role};
 use tokio::task::JoinSet;
 
 use super::address::Address;
-use super::connect::{CONNECT_TIMEOUT, at, open};
+use super::connect::{CONNECT_TIMEOUT, at, config, open};
 use super::error::{Credentials, said_by};
 use super::reply;
 
 /// Sentinels, and what to ask them for.
 pub(super) struct Sentinels {
-    sentinels: Vec<ConnectionInfo>,
+    pub(super) sentinels: Vec<ConnectionInfo>,
     /// The name that they know the master by.
-    master: String,
+    pub(super) master: String,
     /// How to speak to the master, wherever it is.
-    server: ConnectionInfo,
+    pub(super) server: ConnectionInfo,
 }
 
 impl Sentinels {
-    pub(super) fn new(sentinels: Vec<ConnectionInfo>, master: String, server: ConnectionInfo) -> Self {
-        Self { sentinels, master, server }
-    }
-
     /// A connection to whatever a sentinel calls the master, if it is one.
     ///
     /// All are asked at once. The first answer is tried, and the others only if they differ: a sentinel that was cut
@@ -81,19 +77,12 @@ impl Sentinels {
 }
 
 async fn ask(sentinel: ConnectionInfo, master: String) -> RedisResult<Option<Address>> {
-    let who = match Address::of(&sentinel) {
-        Some(address) => format!("sentinel {address}"),
-        None => "sentinel".to_owned(),
-    };
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT_TIMEOUT))
-        .set_response_timeout(Some(CONNECT_TIMEOUT));
+    let who = Address::of(&sentinel).map_or_else(|| "sentinel".to_owned(), |address| format!("sentinel {address}"));
     let answer = async {
-        let mut connection = open(sentinel, &config).await?;
+        let mut connection = open(sentinel, &config(CONNECT_TIMEOUT)).await?;
         let mut command = redis::cmd("SENTINEL");
-        command.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
-        let answer: Value = command.query_async(&mut connection).await?;
-        reply::master(answer)
+        let command = command.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
+        reply::master(command.query_async(&mut connection).await?)
     };
     answer.await.map_err(|error| said_by(&who, &error, Credentials::Sentinel))
 }

@@ -21,6 +21,7 @@ const FIND_TIMEOUT: Duration = Duration::from_secs(5);
 /// A peer that is gone without a word is noticed after this much silence and three probes, 5 s apart; the same for
 /// bytes that nobody acknowledges.
 const SILENCE: Duration = Duration::from_secs(10);
+
 /// The way to the server that holds a queue.
 pub(super) struct Servers {
     /// The queue's list; all its keys are where this one is.
@@ -42,9 +43,11 @@ impl Servers {
         let each = |urls: &[SecretUrl]| urls.iter().map(connection_info).collect::<RedisResult<Vec<_>>>();
         let guide = match servers {
             RedisServers::One(url) => Guide::Url(connection_info(url)?),
-            RedisServers::Sentinel { sentinels, master, server } => {
-                Guide::Sentinels(Sentinels::new(each(sentinels)?, master.clone(), connection_info(server)?))
-            }
+            RedisServers::Sentinel { sentinels, master, server } => Guide::Sentinels(Sentinels {
+                sentinels: each(sentinels)?,
+                master: master.clone(),
+                server: connection_info(server)?,
+            }),
             RedisServers::Cluster(nodes) => Guide::Cluster(Cluster::new(each(nodes)?)),
         };
         Ok(Self { key: key.to_owned(), guide, observers })

@@ -145,52 +145,28 @@ fn reference(body: &[u8]) -> Option<String> {
         serde_json::Value::Number(number) => clean(&number.to_string(), LONGEST_REFERENCE),
         _ => return None,
     };
-    (!reference.is_empty()).then_some(reference)
+    Some(reference).filter(|reference| !reference.is_empty())
 }
 
 fn said(status: StatusCode, body: &[u8]) -> String {
-    let mut said = format!("the warehouse answered {}", status.as_u16());
-    if let Some(reason) = status.canonical_reason() {
-        said.push(' ');
-        said.push_str(reason);
-    }
+    let code = status.as_u16();
+    let reason = status.canonical_reason().map(|reason| format!(" {reason}")).unwrap_or_default();
     let excerpt = clean(&String::from_utf8_lossy(body), LONGEST_EXCERPT);
-    if !excerpt.is_empty() {
-        said.push_str(": ");
-        said.push_str(&excerpt);
-    }
-    said
+    let separator = if excerpt.is_empty() { "" } else { ": " };
+    format!("the warehouse answered {code}{reason}{separator}{excerpt}")
 }
 
 /// Text of others, made fit for a log line and a table: one line, no control or formatting characters, `longest`
 /// characters at most.
 pub(super) fn clean(text: &str, longest: usize) -> String {
-    let mut cleaned = String::new();
-    let (mut length, mut space) = (0, false);
-    for character in text.chars() {
-        if character.is_whitespace() || character.is_control() {
-            space = length > 0;
-            continue;
-        }
-        if is_formatting(character) {
-            continue;
-        }
-        let needed = 1 + usize::from(space);
-        if length + needed > longest {
-            // The last character makes room for the sign that there was more.
-            if length == longest {
-                cleaned.pop();
-            }
-            cleaned.push('…');
-            break;
-        }
-        if std::mem::take(&mut space) {
-            cleaned.push(' ');
-        }
-        cleaned.push(character);
-        length += needed;
+    let shown = text.chars().filter(|character| !is_formatting(*character));
+    let spaced: String = shown.map(|character| if character.is_control() { ' ' } else { character }).collect();
+    let line = spaced.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= longest {
+        return line;
     }
-    cleaned
+    // The last character makes room for the sign that there was more.
+    line.chars().take(longest.saturating_sub(1)).chain(['…']).collect()
 }
 
 /// Characters that show nothing and change how the text around them is shown, such as its direction.

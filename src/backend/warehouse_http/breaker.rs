@@ -24,7 +24,8 @@ const UNTRIED: Duration = Duration::from_secs(30);
 pub struct Permit {
     /// Which time of being closed or open the call was admitted in.
     era: u64,
-    probe: bool,
+    /// Whether the call is the one that finds out whether it is over.
+    pub probe: bool,
 }
 
 /// A call that must not be made now.
@@ -34,13 +35,6 @@ pub struct Refused {
     pub retry_in: Duration,
     /// Why the breaker is open: its last failure.
     pub reason: String,
-}
-
-impl Permit {
-    /// Whether the call is the one that finds out whether it is over.
-    pub fn is_probe(&self) -> bool {
-        self.probe
-    }
 }
 
 /// How many calls may be begun.
@@ -66,11 +60,11 @@ pub enum Change {
     Closed,
 }
 
+/// Until when no call is let through, because a pause or a probe is under way, and why.
 #[derive(Debug)]
-enum Phase {
-    Closed,
-    Open { until: Instant, reason: String },
-    Probing { until: Instant, reason: String },
+struct Open {
+    until: Instant,
+    reason: String,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -87,7 +81,8 @@ struct Second {
 /// follows two seconds later if that has not been answered.
 #[derive(Debug)]
 pub struct Breaker {
-    phase: Phase,
+    /// `None` while closed.
+    open: Option<Open>,
     era: u64,
     origin: Instant,
     window: [Second; WINDOW_SECONDS],
@@ -97,31 +92,20 @@ pub struct Breaker {
 impl Breaker {
     /// Closed.
     pub fn new(now: Instant) -> Self {
-        Self {
-            phase: Phase::Closed,
-            era: 0,
-            origin: now,
-            window: [Second::default(); WINDOW_SECONDS],
-            failures_in_a_row: 0,
-        }
+        Self { open: None, era: 0, origin: now, window: [Second::default(); WINDOW_SECONDS], failures_in_a_row: 0 }
     }
 
     /// Why calls are being refused; `None` if they are not.
     pub fn reason(&self) -> Option<&str> {
-        match &self.phase {
-            Phase::Closed => None,
-            Phase::Open { reason, .. } | Phase::Probing { reason, .. } => Some(reason),
-        }
+        self.open.as_ref().map(|open| open.reason.as_str())
     }
 
     /// What may be begun now.
     pub fn capacity(&self, now: Instant) -> Capacity {
-        match &self.phase {
-            Phase::Closed => Capacity::Free,
-            Phase::Open { until, .. } if *until <= now => Capacity::Probe,
-            Phase::Open { until, .. } => Capacity::None(*until - now),
-            Phase::Probing { until, .. } if *until <= now => Capacity::Probe,
-            Phase::Probing { until, .. } => Capacity::None(*until - now),
+        match &self.open {
+            None => Capacity::Free,
+            Some(open) if open.until <= now => Capacity::Probe,
+            Some(open) => Capacity::None(open.until - now),
         }
     }
 
@@ -130,30 +114,24 @@ impl Breaker {
     /// # Errors
     /// While open: nothing may be sent.
     pub fn admit(&mut self, now: Instant) -> Result<Permit, Refused> {
-        let capacity = self.capacity(now);
-        let refuse = |reason: &str, retry_in| Err(Refused { retry_in, reason: reason.to_owned() });
-        match (&mut self.phase, capacity) {
-            (Phase::Open { reason, .. } | Phase::Probing { reason, .. }, Capacity::Probe) => {
-                let reason = std::mem::take(reason);
-                // A probe that was out of patience is no longer waited for.
-                self.enter(Phase::Probing { until: now + PROBE_PATIENCE, reason });
-                Ok(Permit { era: self.era, probe: true })
-            }
-            (Phase::Open { reason, .. } | Phase::Probing { reason, .. }, Capacity::None(wait)) => refuse(reason, wait),
-            _ => Ok(Permit { era: self.era, probe: false }),
+        let Some(Open { until, reason }) = &self.open else { return Ok(Permit { era: self.era, probe: false }) };
+        let reason = reason.clone();
+        if *until > now {
+            return Err(Refused { retry_in: *until - now, reason });
         }
+        // A probe that was out of patience is no longer waited for.
+        self.enter(Some(Open { until: now + PROBE_PATIENCE, reason }));
+        Ok(Permit { era: self.era, probe: true })
     }
 
     /// Closes when a probe has been due for half a minute and no call came that could be it: how the warehouse is
     /// nobody knows then, and an alarm without an order that waits helps nobody.
     pub fn rest(&mut self, now: Instant) -> Option<Change> {
-        match self.phase {
-            Phase::Open { until, .. } | Phase::Probing { until, .. } if until + UNTRIED <= now => {
-                self.enter(Phase::Closed);
-                Some(Change::Closed)
-            }
-            _ => None,
+        if self.open.as_ref()?.until + UNTRIED > now {
+            return None;
         }
+        self.enter(None);
+        Some(Change::Closed)
     }
 
     /// The call was answered as by a warehouse that works.
@@ -162,7 +140,7 @@ impl Breaker {
             return None;
         }
         if permit.probe {
-            self.enter(Phase::Closed);
+            self.enter(None);
             return Some(Change::Closed);
         }
         self.failures_in_a_row = 0;
@@ -192,23 +170,25 @@ impl Breaker {
             }
         }
         let retry_in = retry_after.unwrap_or(PAUSE).clamp(PAUSE, LONGEST_PAUSE);
-        self.enter(Phase::Open { until: now + retry_in, reason: reason.to_owned() });
-        Some(Change::Opened { retry_in })
+        self.open_for(retry_in, now, reason.to_owned())
     }
 
     /// The call was dropped before it had a result. A dropped probe is followed by another one a pause later.
     pub fn abandon(&mut self, now: Instant, permit: Permit) -> Option<Change> {
-        let Phase::Probing { reason, .. } = &mut self.phase else { return None };
         if !permit.probe || permit.era != self.era {
             return None;
         }
-        let reason = std::mem::take(reason);
-        self.enter(Phase::Open { until: now + PAUSE, reason });
-        Some(Change::Opened { retry_in: PAUSE })
+        let reason = self.open.take()?.reason;
+        self.open_for(PAUSE, now, reason)
     }
 
-    fn enter(&mut self, phase: Phase) {
-        self.phase = phase;
+    fn open_for(&mut self, retry_in: Duration, now: Instant, reason: String) -> Option<Change> {
+        self.enter(Some(Open { until: now + retry_in, reason }));
+        Some(Change::Opened { retry_in })
+    }
+
+    fn enter(&mut self, open: Option<Open>) {
+        self.open = open;
         self.era += 1;
         self.window = [Second::default(); WINDOW_SECONDS];
         self.failures_in_a_row = 0;

@@ -50,10 +50,11 @@ fn tls(target: &HttpTarget) -> Result<ClientConfig, HttpFulfillerError> {
         .map_err(unusable)?
         .with_root_certificates(roots(target)?);
     let mut config = match &target.client_certificate {
-        Some(certificate) => {
-            let (chain, key) = identity(certificate)?;
+        Some(ClientCertificate { certificate: path, key }) => {
             let option = "--fulfiller-certificate";
-            let path = &certificate.certificate;
+            let chain = certificates(option, path)?;
+            let key = PrivateKeyDer::from_pem_file(key)
+                .map_err(|error| unreadable("--fulfiller-key", key, error, "private key"))?;
             config.with_client_auth_cert(chain, key).map_err(|error| unusable_file(option, path, error))?
         }
         None => config.with_no_client_auth(),
@@ -83,24 +84,10 @@ fn roots(target: &HttpTarget) -> Result<RootCertStore, HttpFulfillerError> {
     Ok(roots)
 }
 
-type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
-
-fn identity(certificate: &ClientCertificate) -> Result<Identity, HttpFulfillerError> {
-    let chain = certificates("--fulfiller-certificate", &certificate.certificate)?;
-    let key = PrivateKeyDer::from_pem_file(&certificate.key);
-    let key = key.map_err(|error| unreadable("--fulfiller-key", &certificate.key, error, "private key"))?;
-    Ok((chain, key))
-}
-
 fn certificates(option: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, HttpFulfillerError> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    match read {
-        Ok(certificates) if certificates.is_empty() => {
-            Err(unreadable(option, path, pem::Error::NoItemsFound, "certificate"))
-        }
-        Ok(certificates) => Ok(certificates),
-        Err(error) => Err(unreadable(option, path, error, "certificate")),
-    }
+    let some = read.and_then(|read| if read.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(read) });
+    some.map_err(|error| unreadable(option, path, error, "certificate"))
 }
 
 /// Leaves out the parser's own error, which would quote the file and thus a key.

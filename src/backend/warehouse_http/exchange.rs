@@ -22,10 +22,6 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    fn without_answer(class: RequestClass, meaning: Meaning) -> Self {
-        Self { class, answer: Answer { meaning, retry_after: None, counts_against_breaker: true } }
-    }
-
     /// Whether the warehouse has seen the request, or may have.
     pub(super) fn was_sent(&self) -> bool {
         self.class != RequestClass::Unreachable
@@ -41,28 +37,29 @@ impl Exchange {
 pub(super) async fn exchange(requests: &Requests, kind: RequestKind, request: Request, deadline: Instant) -> Exchange {
     let url = request.url().clone();
     let began = Instant::now();
-    let sending = requests.client().execute(request);
-    match tokio::time::timeout_at(deadline.into(), sending).await {
+    let sending = requests.client.execute(request);
+    let (class, meaning) = match tokio::time::timeout_at(deadline.into(), sending).await {
         Ok(Ok(mut response)) => {
-            let body = requests.redaction().apply(beginning_of_body(&mut response, deadline).await);
+            let body = requests.redaction.apply(beginning_of_body(&mut response, deadline).await);
             let status = response.status();
             let answer = answer::read(kind, &url, status, response.headers(), &body, SystemTime::now());
-            Exchange { class: class(status), answer }
+            return Exchange { class: class(status), answer };
         }
         Ok(Err(error)) if !may_have_been_sent(&error) => {
             let why = format!("the warehouse can't be reached: {}", error_chain(error));
-            Exchange::without_answer(RequestClass::Unreachable, Meaning::Unavailable(why))
+            (RequestClass::Unreachable, Meaning::Unavailable(why))
         }
         Ok(Err(error)) => {
             let why = format!("sent, and no answer: {}", error_chain(error));
-            Exchange::without_answer(RequestClass::ConnectionLost, Meaning::Ambiguous(why))
+            (RequestClass::ConnectionLost, Meaning::Ambiguous(why))
         }
         // Connecting has a limit of its own, well before this one.
         Err(_) => {
             let why = format!("sent, and no answer within {:.3} s", began.elapsed().as_secs_f64());
-            Exchange::without_answer(RequestClass::Timeout, Meaning::Ambiguous(why))
+            (RequestClass::Timeout, Meaning::Ambiguous(why))
         }
-    }
+    };
+    Exchange { class, answer: Answer { meaning, retry_after: None, counts_against_breaker: true } }
 }
 
 /// Reads the body until its end, the limit, the deadline or an error: the status has decided already.
@@ -100,11 +97,8 @@ fn says_that_nothing_was_sent(error: &(dyn Error + 'static)) -> bool {
     let unwritten = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled);
     // In TLS 1.3 a server refuses the client's certificate after the client has begun to send, and without reading.
     let inside = error.downcast_ref::<io::Error>().and_then(|error| error.get_ref());
-    let refused = match inside.and_then(|error| error.downcast_ref::<rustls::Error>()) {
-        Some(rustls::Error::AlertReceived(alert)) => refuses_the_client(*alert),
-        _ => false,
-    };
-    unwritten || refused
+    let tls = inside.and_then(|error| error.downcast_ref::<rustls::Error>());
+    unwritten || matches!(tls, Some(rustls::Error::AlertReceived(alert)) if refuses_the_client(*alert))
 }
 
 fn refuses_the_client(alert: AlertDescription) -> bool {

@@ -33,7 +33,7 @@ impl Gate {
     pub(super) fn enter(&self) -> Result<Pass<'_>, Refused> {
         let mut breaker = self.breaker.lock();
         let permit = breaker.admit(Instant::now())?;
-        if permit.is_probe() {
+        if permit.probe {
             self.observers.emit(FulfillerEvent::BreakerMoved(BreakerState::HalfOpen));
         }
         Ok(Pass { gate: self, permit: Some(permit) })
@@ -87,36 +87,33 @@ pub(super) struct Pass<'a> {
 impl Pass<'_> {
     /// The warehouse works.
     pub(super) fn succeed(mut self) {
-        if let Some(permit) = self.permit.take() {
-            let mut breaker = self.gate.breaker.lock();
-            let change = breaker.succeed(Instant::now(), permit);
-            self.gate.report(&breaker, change);
-        }
+        self.end(|breaker, now, permit| breaker.succeed(now, permit));
     }
 
     /// The warehouse fails. `None` if calls are let through all the same.
     pub(super) fn fail(mut self, reason: &str, retry_after: Option<Duration>) -> Option<BreakerOpen> {
-        let permit = self.permit.take()?;
-        let of_a_probe = permit.is_probe();
-        let now = Instant::now();
-        let mut breaker = self.gate.breaker.lock();
-        let change = breaker.fail(now, permit, reason, retry_after);
-        self.gate.report(&breaker, change);
-        let wait = match breaker.capacity(now) {
+        let of_a_probe = self.permit.as_ref()?.probe;
+        let wait = match self.end(|breaker, now, permit| breaker.fail(now, permit, reason, retry_after))? {
             Capacity::Free => return None,
             Capacity::Probe => Duration::ZERO,
             Capacity::None(wait) => wait,
         };
         Some(BreakerOpen { wait, of_a_probe })
     }
+
+    /// Hands the permit back, once. Returns what the breaker allows now.
+    fn end(&mut self, end: impl FnOnce(&mut Breaker, Instant, Permit) -> Option<Change>) -> Option<Capacity> {
+        let permit = self.permit.take()?;
+        let mut breaker = self.gate.breaker.lock();
+        let now = Instant::now();
+        let change = end(&mut breaker, now, permit);
+        self.gate.report(&breaker, change);
+        Some(breaker.capacity(now))
+    }
 }
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
-        if let Some(permit) = self.permit.take() {
-            let mut breaker = self.gate.breaker.lock();
-            let change = breaker.abandon(Instant::now(), permit);
-            self.gate.report(&breaker, change);
-        }
+        self.end(|breaker, now, permit| breaker.abandon(now, permit));
     }
 }

@@ -3,7 +3,7 @@
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::{Duration, Instant};
 
-use governor::clock::{Clock, DefaultClock};
+use governor::clock::Clock;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit, watch};
 use tokio::time::error::Elapsed;
@@ -25,7 +25,6 @@ pub(super) struct Limits {
 
 struct Rate {
     limiter: DefaultDirectRateLimiter,
-    clock: DefaultClock,
     /// Held by the request that is next, so that requests go in the order in which they came.
     next: Mutex<()>,
     /// How many requests wait.
@@ -113,7 +112,7 @@ impl Rate {
         let queue = LONGEST_QUEUE.min(patience / 4);
         let most_waiting = (f64::from(rate.get()) * queue.as_secs_f64()).max(1.0) as usize;
         let waiting = watch::Sender::new(0);
-        Self { limiter, clock: DefaultClock::default(), next: Mutex::new(()), waiting, most_waiting }
+        Self { limiter, next: Mutex::new(()), waiting, most_waiting }
     }
 
     /// How many more may queue up.
@@ -131,7 +130,7 @@ impl Rate {
         let _waiting = InLine::begin(&self.waiting);
         let _next = self.next.lock().await;
         while let Err(not_until) = self.limiter.check() {
-            tokio::time::sleep(not_until.wait_time_from(self.clock.now())).await;
+            tokio::time::sleep(not_until.wait_time_from(self.limiter.clock().now())).await;
         }
     }
 }

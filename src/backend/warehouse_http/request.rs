@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Request};
 use serde::Serialize;
 use url::Url;
@@ -13,12 +13,6 @@ use super::signature::Signer;
 use crate::config::HttpTarget;
 use crate::domain::order::{IdempotencyKey, Order, iso_8601};
 use crate::domain::trace_context::TraceContext;
-
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
-const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
-const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
 /// The body, in the order of its fields.
 #[derive(Serialize)]
@@ -34,12 +28,13 @@ struct Body<'a> {
 
 /// Makes requests to one warehouse.
 pub(super) struct Requests {
-    client: Client,
+    pub(super) client: Client,
     /// Without user and password, which are in `authorization`.
     url: Url,
     authorization: Option<HeaderValue>,
     signer: Option<Signer>,
-    redaction: Redaction,
+    /// What an answer must not bring into a log or table, should it quote the request.
+    pub(super) redaction: Redaction,
 }
 
 impl Requests {
@@ -48,7 +43,7 @@ impl Requests {
         let template = client.post(target.url.expose().clone()).build();
         let template = template.map_err(|error| HttpFulfillerError::Client(error_chain(error)))?;
         let url = template.url().clone();
-        let authorization = match &target.token {
+        let mut authorization = match &target.token {
             Some(token) => {
                 let bearer = HeaderValue::try_from(format!("Bearer {}", token.expose()));
                 Some(bearer.map_err(|_| HttpFulfillerError::Token)?)
@@ -56,10 +51,9 @@ impl Requests {
             None => template.headers().get(AUTHORIZATION).cloned(),
         };
         let redaction = Redaction::new(target, authorization.as_ref());
-        let authorization = authorization.map(|mut value| {
+        if let Some(value) = &mut authorization {
             value.set_sensitive(true);
-            value
-        });
+        }
         let signer = match target.signing_secrets.as_slice() {
             [] => None,
             secrets => Some(Signer::new(secrets.iter().map(|secret| secret.expose()))?),
@@ -84,39 +78,29 @@ impl Requests {
         request
     }
 
-    pub(super) fn client(&self) -> &Client {
-        &self.client
-    }
-
-    /// The secrets that an answer must not bring into a log or table by quoting the request.
-    pub(super) fn redaction(&self) -> &Redaction {
-        &self.redaction
-    }
-
     fn identify(&self, headers: &mut HeaderMap, order: &Order, key: &IdempotencyKey, body: &[u8]) {
+        let mut insert = |name: &'static str, text: &str| {
+            // None of these texts holds anything that a header can't.
+            if let Ok(value) = HeaderValue::from_str(text) {
+                headers.insert(name, value);
+            }
+        };
         let key = key.to_string();
-        if let Ok(value) = HeaderValue::from_str(&key) {
-            headers.insert(IDEMPOTENCY_KEY, value);
-        }
+        insert("idempotency-key", &key);
         // Written anew, so nothing but a trace context goes out under this name.
-        let trace = order.traceparent.as_deref().and_then(TraceContext::parse);
-        if let Some(value) = trace.and_then(|trace| HeaderValue::try_from(trace.to_string()).ok()) {
-            headers.insert(TRACEPARENT, value);
-        }
-        if let Some(authorization) = &self.authorization {
-            headers.insert(AUTHORIZATION, authorization.clone());
+        if let Some(trace) = order.traceparent.as_deref().and_then(TraceContext::parse) {
+            insert("traceparent", &trace.to_string());
         }
         if let Some(signer) = &self.signer {
             // A clock before 1970 signs nothing that anybody accepts, and is told so by the warehouse.
             let timestamp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let timestamp = i64::try_from(timestamp.as_secs()).unwrap_or(i64::MAX);
-            let signature = signer.sign(&key, timestamp, body);
-            headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(timestamp));
-            for (name, value) in [(WEBHOOK_ID, key), (WEBHOOK_SIGNATURE, signature)] {
-                if let Ok(value) = HeaderValue::try_from(value) {
-                    headers.insert(name, value);
-                }
-            }
+            insert("webhook-id", &key);
+            insert("webhook-timestamp", &timestamp.to_string());
+            insert("webhook-signature", &signer.sign(&key, timestamp, body));
+        }
+        if let Some(authorization) = &self.authorization {
+            headers.insert(AUTHORIZATION, authorization.clone());
         }
     }
 }

@@ -23,9 +23,7 @@ pub enum SecretError {
 }
 
 /// Signs with every secret it was given, so that one secret can be replaced by another without a gap.
-pub struct Signer {
-    secrets: Vec<Webhook>,
-}
+pub struct Signer(Vec<Webhook>);
 
 impl Signer {
     /// Takes secrets such as `whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw`, at least one to sign anything.
@@ -33,8 +31,7 @@ impl Signer {
     /// # Errors
     /// For the first text that is not a secret.
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Result<Self, SecretError> {
-        let secrets = secrets.into_iter().map(webhook).collect::<Result<_, _>>()?;
-        Ok(Self { secrets })
+        secrets.into_iter().map(webhook).collect::<Result<_, _>>().map(Self)
     }
 
     /// The value of `webhook-signature`: `v1,<base64>` for each secret in the order they were given, separated by
@@ -44,7 +41,7 @@ impl Signer {
     /// which is UTF-8, byte for byte.
     pub fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
         // Fails for bodies that are not UTF-8 alone.
-        let signatures = self.secrets.iter().filter_map(|secret| secret.sign(id, timestamp, body).ok());
+        let signatures = self.0.iter().filter_map(|secret| secret.sign(id, timestamp, body).ok());
         signatures.collect::<Vec<_>>().join(" ")
     }
 }
@@ -52,7 +49,7 @@ impl Signer {
 /// Says how many secrets there are, never which.
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Signer({} secrets)", self.secrets.len())
+        write!(f, "Signer({} secrets)", self.0.len())
     }
 }
 

@@ -42,39 +42,40 @@ impl Mutant {
     /// What it makes of files of SQL and Lua.
     fn changes(self) -> Vec<Change> {
         match self {
-            Self::NoFence => vec![CONCLUDE.with("THEN o.updated_at = f.fence", "THEN true")],
+            Self::NoFence => vec![(CONCLUDE, "THEN o.updated_at = f.fence", "THEN true")],
             Self::FenceInAnotherStatement => vec![
-                CONCLUDE.with("    FOR NO KEY UPDATE OF o SKIP LOCKED\n", ""),
-                CONCLUDE.with("THEN o.updated_at = f.fence", "THEN f.updated_at = f.fence"),
+                (CONCLUDE, "    FOR NO KEY UPDATE OF o SKIP LOCKED\n", ""),
+                (CONCLUDE, "THEN o.updated_at = f.fence", "THEN f.updated_at = f.fence"),
             ],
             Self::Brpop => vec![
-                CLAIM.with("until redis.call('HSETNX', inflight, id, seal(1, token, payload)) == 1", "until true"),
-                CLAIM.with("redis.call('ZADD', leases, unpack(new_leases))", ""),
+                (CLAIM, "until redis.call('HSETNX', inflight, id, seal(1, token, payload)) == 1", "until true"),
+                (CLAIM, "redis.call('ZADD', leases, unpack(new_leases))", ""),
             ],
             Self::NoLeaseOnRetry => vec![
-                CLAIM.with(
+                (
+                    CLAIM,
                     "  redis.call('ZADD', leases, lease_end, id)\n",
                     "  if from == leases then redis.call('ZADD', leases, lease_end, id) end\n",
                 ),
-                CLAIM.with("reply[2] = redis.call('HLEN', inflight)", "reply[2] = 0 * redis.call('HLEN', inflight)"),
-                CLAIM.with(" - redis.call('ZCARD', leases) - redis.call('ZCARD', retries)\nreturn", "\nreturn"),
+                (CLAIM, "reply[2] = redis.call('HLEN', inflight)", "reply[2] = 0 * redis.call('HLEN', inflight)"),
+                (CLAIM, " - redis.call('ZCARD', leases) - redis.call('ZCARD', retries)\nreturn", "\nreturn"),
             ],
-            Self::ReconcilerWithoutGuard => vec![LOST_ORDERS.with("\n)\nSELECT p.id::int8 ", RESET)],
-            Self::NowInsteadOfClock => {
-                [BEGIN, CONCLUDE, RENEW].map(|file| file.with("clock_timestamp()", "now()")).into()
-            }
-            Self::TakeoverWithoutLease => vec![BEGIN.with(
+            Self::ReconcilerWithoutGuard => vec![(LOST_ORDERS, "\n)\nSELECT p.id::int8 ", RESET)],
+            Self::NowInsteadOfClock => [BEGIN, CONCLUDE, RENEW].map(|file| (file, "clock_timestamp()", "now()")).into(),
+            Self::TakeoverWithoutLease => vec![(
+                BEGIN,
                 "o.updated_at < clock_timestamp()::timestamp - $4::float8 * interval '1 second'",
                 "$4::float8 > 0",
             )],
             Self::IdleRenewals => vec![
-                RENEW.with(
+                (
+                    RENEW,
                     "greatest(clock_timestamp()::timestamp, o.updated_at + interval '1 microsecond')",
                     "o.updated_at",
                 ),
-                RENEW_MESSAGES.with("redis.call('ZADD', leases, unpack(renewals))", ""),
+                (RENEW_MESSAGES, "redis.call('ZADD', leases, unpack(renewals))", ""),
             ],
-            Self::BeginsFinished => vec![BEGIN.with("ELSE false", "ELSE o.status = 'fulfilled'")],
+            Self::BeginsFinished => vec![(BEGIN, "ELSE false", "ELSE o.status = 'fulfilled'")],
             Self::AckBeforeCommit | Self::KeyPerAttempt | Self::NoReconciler => Vec::new(),
         }
     }
@@ -104,19 +105,8 @@ struct File {
     text: &'static str,
 }
 
-/// What is written in place of a piece of a file.
-#[derive(Debug, Clone, Copy)]
-struct Change {
-    file: File,
-    from: &'static str,
-    to: &'static str,
-}
-
-impl File {
-    const fn with(self, from: &'static str, to: &'static str) -> Change {
-        Change { file: self, from, to }
-    }
-}
+/// A file, a piece of it, and the text in its place.
+type Change = (File, &'static str, &'static str);
 
 /// What this process is.
 struct Active {
@@ -138,7 +128,7 @@ fn activate(name: &str) -> Result<Active, String> {
         return Err(format!("{VARIABLE}={name}: there are {}", names.join(", ")));
     };
     let mut texts: HashMap<&'static str, String> = HashMap::new();
-    for Change { file, from, to } in mutant.changes() {
+    for (file, from, to) in mutant.changes() {
         let text = texts.entry(file.name).or_insert_with(|| file.text.to_owned());
         if !text.contains(from) {
             return Err(format!("{VARIABLE}={name}: {} has no `{from}` any more", file.name));
