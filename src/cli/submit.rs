@@ -96,7 +96,7 @@ struct Outcome {
 }
 
 pub(super) async fn submit(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
-    let backends = arguments.connect.resolve(origins)?;
+    let backends = arguments.connect.backends.resolve(origins)?;
     let mut columns = Columns::default();
     for (field, column) in &arguments.columns {
         if !columns.set(*field, column.clone()) {
@@ -115,14 +115,14 @@ pub(super) async fn submit(arguments: Arguments, origins: &Origins) -> Result<()
     } else if !collected.rows.is_empty() {
         let stop = drain_on_signals()?;
         let migrate = arguments.migrate == Migrate::Auto;
-        let connecting = connect::connect(&backends, migrate, arguments.connect.wait());
+        let connecting = connect::connect(&backends, migrate, arguments.connect.wait);
         let opened = stop
             .run_until_cancelled(connecting)
             .await
             .unwrap_or_else(|| Err(Failure::Work("interrupted; nothing was submitted".to_owned())))?;
         submit_all(&collected, &opened, &arguments, &stop, &mut outcome).await?;
     }
-    if arguments.json { output::print_json(&outcome) } else { output::print(&in_words(&outcome)) }
+    output::show(arguments.json, &outcome, || in_words(&outcome))
 }
 
 /// Shows the invalid lines. An error unless they may be skipped.
@@ -158,7 +158,7 @@ async fn submit_all(
         let done = if stop.is_cancelled() {
             Err("interrupted".to_owned())
         } else {
-            submit::submit(batch, &*opened.queue.producer, &*opened.store.intake, arguments.connect.wait())
+            submit::submit(batch, &*opened.queue.producer, &*opened.store.intake, arguments.connect.wait)
                 .await
                 .map_err(|error| error.to_string())
         };

@@ -195,9 +195,9 @@ impl BackendOptions {
     /// [`ConfigError::Value`] names the option.
     pub fn resolve(&self, origins: &Origins) -> Result<Backends, ConfigError> {
         Ok(Backends {
-            queue: target::queue(self.queue.expose()).map_err(|problem| origins.error("queue", problem))?,
+            queue: self.queue.expose().parse().map_err(|problem| origins.error("queue", problem))?,
             queue_key: self.queue_key.clone(),
-            store: target::store(self.store.expose()).map_err(|problem| origins.error("store", problem))?,
+            store: self.store.expose().parse().map_err(|problem| origins.error("store", problem))?,
             store_connections: usize::from(self.store_connections),
             lease: 15 * SECOND,
             events: true,

@@ -60,8 +60,8 @@ pub(super) async fn retry(arguments: Arguments, origins: &Origins, environment: 
     let redrive = redrive::Redrive {
         queue: opened.queue.producer,
         store: opened.store.dead_letters.clone(),
-        decision: options.decision.decision(environment),
-        retrying: Retrying { limit: options.connect.wait(), stop: stop.clone() },
+        decision: options.decision(environment),
+        retrying: Retrying { limit: options.connect.wait, stop: stop.clone() },
     };
     let mut outcome = Outcome::new(&options.selection.ids, options.dry_run);
     let mut retry = Retry { redrive, rate, stop: stop.clone(), next: Instant::now() };

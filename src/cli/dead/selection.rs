@@ -87,6 +87,8 @@ impl Selection {
     }
 }
 
+const DECISION: &str = "Decision";
+
 /// For the commands that decide.
 #[derive(Debug, Args)]
 #[command(mut_arg("wait", |wait| wait.default_value("30s")))]
@@ -94,8 +96,13 @@ pub(super) struct DecideOptions {
     #[command(flatten)]
     pub(super) selection: Selection,
 
-    #[command(flatten)]
-    pub(super) decision: DecisionOptions,
+    /// Reason, in your words: kept with the dead letter and in the order's timeline
+    #[arg(long, value_name = "TEXT", value_parser = values::text(500), help_heading = DECISION)]
+    why: String,
+
+    /// Author of the decision; your login name if not set
+    #[arg(long, value_name = "NAME", value_parser = values::text(100), help_heading = DECISION)]
+    actor: Option<String>,
 
     /// Count what would change, and change nothing
     #[arg(long)]
@@ -109,19 +116,7 @@ pub(super) struct DecideOptions {
     pub(super) connect: ConnectOptions,
 }
 
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Decision")]
-pub(super) struct DecisionOptions {
-    /// Reason, in your words: kept with the dead letter and in the order's timeline
-    #[arg(long, value_name = "TEXT", value_parser = values::text(500))]
-    why: String,
-
-    /// Author of the decision; your login name if not set
-    #[arg(long, value_name = "NAME", value_parser = values::text(100))]
-    actor: Option<String>,
-}
-
-impl DecisionOptions {
+impl DecideOptions {
     pub(super) fn decision(&self, environment: &Environment) -> Decision {
         let by = self.actor.clone().or_else(|| environment.login()).unwrap_or_else(|| "unknown".to_owned());
         Decision { by, reason: self.why.clone() }
