@@ -38,12 +38,12 @@ dead letters pushes them again, and so does the reconciler of any worker.
 JSON: redriven (orders moved to pending), pushed (messages without a failed order), pushed_again (retried before, still
 pending), skipped, refused, missing (ids that do not exist), dry_run.")]
 pub(super) struct Arguments {
-    #[command(flatten)]
-    options: DecideOptions,
-
     /// Largest number of dead letters per second
     #[arg(long, value_name = "N", value_parser = rate)]
     rate: Option<NonZeroU32>,
+
+    #[command(flatten)]
+    options: DecideOptions,
 }
 
 fn rate(text: &str) -> Result<NonZeroU32, String> {

@@ -93,9 +93,6 @@ const DECISION: &str = "Decision";
 #[derive(Debug, Args)]
 #[command(mut_arg("wait", |wait| wait.default_value("30s")))]
 pub(super) struct DecideOptions {
-    #[command(flatten)]
-    pub(super) selection: Selection,
-
     /// Reason, in your words: kept with the dead letter and in the order's timeline
     #[arg(long, value_name = "TEXT", value_parser = values::text(500), help_heading = DECISION)]
     why: String,
@@ -114,6 +111,10 @@ pub(super) struct DecideOptions {
 
     #[command(flatten)]
     pub(super) connect: ConnectOptions,
+
+    // Last, as a heading holds for all options that follow.
+    #[command(flatten)]
+    pub(super) selection: Selection,
 }
 
 impl DecideOptions {
