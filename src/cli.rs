@@ -91,13 +91,6 @@ enum Command {
     Completions(completions::Arguments),
 }
 
-/// A parsed command line. Not `Debug`: the matches hold passwords as they were typed.
-struct Invocation {
-    command: Command,
-    matches: ArgMatches,
-    origins: Origins,
-}
-
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     // Before anything can open a TLS connection. An error says that there is one already.
@@ -118,17 +111,18 @@ pub fn command() -> clap::Command {
     help::keep_examples(Cli::command())
 }
 
-fn parse(arguments: &[OsString], environment: &Environment) -> Result<Invocation, Failure> {
+/// Never shown: the matches hold passwords as they were typed.
+fn parse(arguments: &[OsString], environment: &Environment) -> Result<(Command, ArgMatches, Origins), Failure> {
     let (matches, origins) = layers::parse(&command(), arguments, environment).map_err(|error| match error {
         LayerError::Usage(error) => Failure::Clap(error),
         LayerError::Config(error) => Failure::from(error),
     })?;
     let Cli { command } = Cli::from_arg_matches(&matches).map_err(Failure::Clap)?;
-    Ok(Invocation { command, matches, origins })
+    Ok((command, matches, origins))
 }
 
 fn execute(arguments: &[OsString], environment: &Environment) -> Result<(), Failure> {
-    let Invocation { command, matches, origins } = parse(arguments, environment)?;
+    let (command, matches, origins) = parse(arguments, environment)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use serde::Serialize;
 
 use super::connect::{self, ConnectOptions};
 use super::failure::Failure;
 use super::output;
 use crate::config::Origins;
-use crate::config::values::Migrate;
+use crate::config::values;
 use crate::domain::label::Label;
 use crate::operations::import::submit::{self, BATCH};
 use crate::operations::import::{Columns, Field, Format};
@@ -71,8 +71,8 @@ pub(super) struct Arguments {
     json: bool,
 
     /// Create or update the worker's own tables first, or leave that to `migrate`
-    #[arg(long, value_enum, default_value_t = Migrate::Auto)]
-    migrate: Migrate,
+    #[arg(long, action = ArgAction::Set, default_value = "auto", value_parser = values::migrate())]
+    migrate: bool,
 
     #[command(flatten)]
     connect: ConnectOptions,
@@ -114,8 +114,7 @@ pub(super) async fn submit(arguments: Arguments, origins: &Origins) -> Result<()
         outcome.products = products.len();
     } else if !collected.rows.is_empty() {
         let stop = drain_on_signals()?;
-        let migrate = arguments.migrate == Migrate::Auto;
-        let connecting = connect::connect(&backends, migrate, arguments.connect.wait);
+        let connecting = connect::connect(&backends, arguments.migrate, arguments.connect.wait);
         let opened = stop
             .run_until_cancelled(connecting)
             .await
