@@ -91,13 +91,6 @@ enum Command {
     Completions(completions::Arguments),
 }
 
-/// A parsed command line. Not `Debug`: the matches hold passwords as they were typed.
-struct Invocation {
-    command: Command,
-    matches: ArgMatches,
-    origins: Origins,
-}
-
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     // Before anything can open a TLS connection. An error says that there is one already.
@@ -107,7 +100,7 @@ pub fn main() -> ExitCode {
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let environment = Environment::of_process();
-    match parse(&arguments, &environment).and_then(|invocation| execute(invocation, &environment)) {
+    match execute(&arguments, &environment) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => output::report(failure),
     }
@@ -118,40 +111,39 @@ pub fn command() -> clap::Command {
     help::keep_examples(Cli::command())
 }
 
-fn parse(arguments: &[OsString], environment: &Environment) -> Result<Invocation, Failure> {
+/// Never shown: the matches hold passwords as they were typed.
+fn parse(arguments: &[OsString], environment: &Environment) -> Result<(Command, ArgMatches, Origins), Failure> {
     let (matches, origins) = layers::parse(&command(), arguments, environment).map_err(|error| match error {
         LayerError::Usage(error) => Failure::Clap(error),
         LayerError::Config(error) => Failure::from(error),
     })?;
     let Cli { command } = Cli::from_arg_matches(&matches).map_err(Failure::Clap)?;
-    Ok(Invocation { command, matches, origins })
+    Ok((command, matches, origins))
 }
 
-fn execute(invocation: Invocation, environment: &Environment) -> Result<(), Failure> {
-    let Invocation { command, matches, origins } = invocation;
-    match command {
-        Command::Run(arguments) => block_on(run::run(arguments, &origins)),
-        Command::Demo(arguments) => block_on(demo::demo(arguments)),
-        Command::Submit(arguments) => block_on(submit::submit(arguments, &origins)),
-        Command::Status(arguments) => block_on(status::status(arguments, &origins)),
-        Command::Order(arguments) => block_on(order::order(arguments, &origins)),
-        Command::Verify(arguments) => block_on(verify::verify(arguments, &origins)),
-        Command::Dead(arguments) => block_on(dead::dead(arguments, &origins, environment)),
-        Command::Migrate(arguments) => block_on(migrate::migrate(arguments, &origins)),
-        Command::Healthcheck(arguments) => block_on(healthcheck::healthcheck(arguments)),
-        Command::Log(arguments) => block_on(log::log(arguments)),
-        Command::Warehouse(arguments) => block_on(warehouse::warehouse(arguments)),
-        Command::Config(arguments) => config::config(arguments, &matches, &origins, environment),
-        Command::Completions(arguments) => completions::completions(&arguments, self::command()),
-    }
-}
-
-fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+fn execute(arguments: &[OsString], environment: &Environment) -> Result<(), Failure> {
+    let (command, matches, origins) = parse(arguments, environment)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::Work(format!("the runtime could not start: {error}")))?;
-    let result = runtime.block_on(work);
+    let result = runtime.block_on(async {
+        match command {
+            Command::Run(arguments) => run::run(arguments, &origins).await,
+            Command::Demo(arguments) => demo::demo(arguments).await,
+            Command::Submit(arguments) => submit::submit(arguments, &origins).await,
+            Command::Status(arguments) => status::status(arguments, &origins).await,
+            Command::Order(arguments) => order::order(arguments, &origins).await,
+            Command::Verify(arguments) => verify::verify(arguments, &origins).await,
+            Command::Dead(arguments) => dead::dead(arguments, &origins, environment).await,
+            Command::Migrate(arguments) => migrate::migrate(arguments, &origins).await,
+            Command::Healthcheck(arguments) => healthcheck::healthcheck(arguments).await,
+            Command::Log(arguments) => log::log(arguments).await,
+            Command::Warehouse(arguments) => warehouse::warehouse(arguments).await,
+            Command::Config(arguments) => config::config(arguments, &matches, &origins, environment),
+            Command::Completions(arguments) => completions::completions(&arguments, self::command()),
+        }
+    });
     // An unanswered name look-up must not delay the exit.
     runtime.shutdown_timeout(Duration::from_millis(200));
     result

@@ -57,7 +57,7 @@ pub(super) fn config(
     for variable in environment.unknown(&known) {
         output::note(&format!("note: no option has the name of the variable {variable}"));
     }
-    if arguments.json { output::print_json(&lines) } else { output::print(&table(&lines)) }
+    output::show(arguments.json, &lines, || table(&lines))
 }
 
 fn table(lines: &[Line]) -> String {

@@ -24,40 +24,38 @@ const REPEAT_AFTER: Duration = Duration::from_secs(5);
 pub(super) struct ConnectOptions {
     /// How long to wait for a server that does not answer: a duration, or `forever`
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::wait)]
-    wait: Wait,
+    pub(super) wait: Wait,
 
     #[command(flatten)]
-    backends: BackendOptions,
+    pub(super) backends: BackendOptions,
 }
 
 impl ConnectOptions {
-    pub(super) fn resolve(&self, origins: &Origins) -> Result<Backends, Failure> {
-        Ok(self.backends.resolve(origins)?)
-    }
-
-    /// `None` waits without limit.
-    pub(super) fn wait(&self) -> Option<Duration> {
-        self.wait
-    }
-
     /// Opens queue and store and waits until both answer. Creates no embedded database.
     pub(super) async fn open(&self, origins: &Origins) -> Result<(Backends, Opened), Failure> {
-        let backends = self.resolve(origins)?;
-        store_file_exists(&backends)?;
+        let backends = self.with_store_file(origins)?;
         if let QueueTarget::Sqlite(path) = &backends.queue {
             file_exists("queue", path)?;
         }
-        let opened = connect(&backends, false, self.wait()).await?;
+        let opened = connect(&backends, false, self.wait).await?;
         Ok((backends, opened))
     }
 
     /// Opens the store alone and waits until it answers. Creates no embedded database.
     pub(super) async fn open_store(&self, origins: &Origins) -> Result<(Backends, StoreRoles), Failure> {
-        let backends = self.resolve(origins)?;
-        store_file_exists(&backends)?;
+        let backends = self.with_store_file(origins)?;
         let store = backends::open_store(&backends, &WorkerId::fresh())?;
-        until_answered(self.wait(), async || store.schema.check().await).await?;
+        until_answered(self.wait, async || store.schema.check().await).await?;
         Ok((backends, store))
+    }
+
+    /// Queue and store, of which the store exists if it is embedded.
+    fn with_store_file(&self, origins: &Origins) -> Result<Backends, Failure> {
+        let backends = self.backends.resolve(origins)?;
+        if let StoreTarget::Sqlite(path) = &backends.store {
+            file_exists("store", path)?;
+        }
+        Ok(backends)
     }
 }
 
@@ -112,13 +110,6 @@ pub(super) fn throttled_notice() -> impl FnMut(&str) {
             output::note(&format!("waiting: {problem}"));
             last = Some((problem.to_owned(), Instant::now()));
         }
-    }
-}
-
-fn store_file_exists(backends: &Backends) -> Result<(), Failure> {
-    match &backends.store {
-        StoreTarget::Sqlite(path) => file_exists("store", path),
-        StoreTarget::Postgres(_) => Ok(()),
     }
 }
 

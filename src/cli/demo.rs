@@ -13,7 +13,6 @@ use url::Url;
 
 use super::failure::Failure;
 use super::output;
-use crate::WorkerId;
 use crate::config::values::{self, Latency};
 use crate::config::{
     Backends, FulfillerTarget, HttpTarget, LogFormat, LogSettings, Origin, Propagation, QueueTarget, SecretUrl,
@@ -23,14 +22,13 @@ use crate::domain::retry::{RetryPolicy, WhenAmbiguous};
 use crate::observe::logging;
 use crate::operations::plural;
 use crate::service::Service;
-use crate::service::backends::{self, Opened, StartError};
+use crate::service::backends::StartError;
 use crate::service::drain_on_signals;
 
 mod feed;
 mod progress;
 mod tally;
 
-use progress::Progress;
 use tally::Tally;
 
 /// Watch real orders flow, with nothing installed
@@ -109,21 +107,17 @@ pub(super) async fn demo(arguments: Arguments) -> Result<(), Failure> {
     ))?;
 
     let began = Instant::now();
-    let feeding =
-        tokio::spawn(feed_until_stopped(backends, arguments.rate, arguments.orders, tally.clone(), drain.clone()));
-    let progress = Progress::begin(tally.clone(), arguments.orders);
-    match arguments.orders {
-        Some(orders) => drain.run_until_cancelled(tally.finished(orders)).await,
-        None => {
-            drain.cancelled().await;
-            None
-        }
-    };
+    let feeding = tokio::spawn(feed::feed(backends, arguments.rate, arguments.orders, tally.clone(), drain.clone()));
+    let end_of_progress = CancellationToken::new();
+    let progress = tokio::spawn(progress::show(tally.clone(), arguments.orders, end_of_progress.clone()));
+    drain.run_until_cancelled(tally.finished(arguments.orders.unwrap_or(u64::MAX))).await;
     drain.cancel();
     let took = began.elapsed();
     let fed = feeding.await.map_err(|error| Failure::Work(format!("submitting panicked: {error}")))?;
     finished(engine.await)?;
-    progress.end().await;
+    end_of_progress.cancel();
+    // A bar that panicked is no reason to fail.
+    let _ = progress.await;
     fed?;
     output::print(&format!("{}\n{}", tally.summary(took), warehouse_summary(&warehouse.stats())))
 }
@@ -179,25 +173,6 @@ fn settings(arguments: &Arguments, database: &Path, warehouse: SecretUrl) -> Set
         service_name: "fulfillment-demo".to_owned(),
         tracing_propagation: Propagation::Link,
     }
-}
-
-/// Ends the demo when an order can't be submitted.
-async fn feed_until_stopped(
-    backends: Backends,
-    rate: u64,
-    orders: Option<u64>,
-    tally: Arc<Tally>,
-    drain: CancellationToken,
-) -> Result<(), Failure> {
-    let fed = async {
-        let opened: Opened = backends::open(&backends, &WorkerId::fresh())?;
-        feed::feed(&opened, rate, orders, &tally, &drain).await
-    }
-    .await;
-    if fed.is_err() {
-        drain.cancel();
-    }
-    fed
 }
 
 fn finished(engine: Result<Result<(), StartError>, tokio::task::JoinError>) -> Result<(), Failure> {

@@ -1,15 +1,11 @@
 //! `healthcheck`: asks the running worker, for container health checks without curl.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-
 use clap::Args;
 use url::Url;
 
 use super::failure::Failure;
 use super::output;
-use super::worker_client::{Request, ask, of_this_machine};
-use crate::config::values;
+use super::worker_client::{Request, WorkerOptions, ask, of_this_machine};
 
 /// Ask the running worker whether it is well: exit code 0 if so, else 1
 ///
@@ -26,13 +22,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "URL", value_parser = plain_http)]
     url: Option<Url>,
 
-    /// Where the worker serves health
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:2112", value_parser = values::address)]
-    listen: SocketAddr,
-
-    /// TOML file with options as keys
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    worker: WorkerOptions,
 }
 
 fn plain_http(text: &str) -> Result<Url, String> {
@@ -45,7 +36,7 @@ fn plain_http(text: &str) -> Result<Url, String> {
 pub(super) async fn healthcheck(arguments: Arguments) -> Result<(), Failure> {
     let url = match arguments.url {
         Some(url) => url,
-        None => of_this_machine(arguments.listen, "/health")?,
+        None => of_this_machine(arguments.worker.listen, "/health")?,
     };
     let body = ask(url, Request::Get).await?;
     output::print(body.lines().next().unwrap_or("ok"))

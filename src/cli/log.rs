@@ -1,14 +1,12 @@
 //! `log`: shows or changes the log filter of the running worker.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
 use super::failure::Failure;
 use super::output;
-use super::worker_client::{Request, ask, of_this_machine};
+use super::worker_client::{Request, WorkerOptions, ask, of_this_machine};
 use crate::config::values;
 
 /// Show the log filter of the running worker and its source, or change it without a restart
@@ -33,17 +31,12 @@ pub(super) struct Arguments {
     #[arg(long = "for", value_name = "DURATION", requires = "filter", value_parser = values::log_change)]
     limit: Option<Duration>,
 
-    /// Where the worker listens
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:2112", value_parser = values::address)]
-    listen: SocketAddr,
-
-    /// TOML file with options as keys
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    worker: WorkerOptions,
 }
 
 pub(super) async fn log(arguments: Arguments) -> Result<(), Failure> {
-    let mut url = of_this_machine(arguments.listen, "/log")?;
+    let mut url = of_this_machine(arguments.worker.listen, "/log")?;
     if let Some(limit) = arguments.limit {
         url.query_pairs_mut().append_pair("for", &humantime::format_duration(limit).to_string());
     }

@@ -32,12 +32,12 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn migrate(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
-    let backends = arguments.connect.resolve(origins)?;
+    let backends = arguments.connect.backends.resolve(origins)?;
     if arguments.print {
         return output::print(backends::migration_sql(&backends.store)?.trim_end());
     }
     let store = backends::open_store(&backends, &WorkerId::fresh())?;
-    let applied = connect::until_answered(arguments.connect.wait(), async || store.schema.migrate().await).await?;
+    let applied = connect::until_answered(arguments.connect.wait, async || store.schema.migrate().await).await?;
     for migration in &applied {
         output::print(&format!("applied {migration}"))?;
     }

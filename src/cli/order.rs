@@ -46,7 +46,7 @@ pub(super) async fn order(arguments: Arguments, origins: &Origins) -> Result<(),
     let Some(history) = history else {
         return Err(Failure::Work(format!("order {} does not exist in {}", arguments.id, backends.store)));
     };
-    if arguments.json { output::print_json(&history.json()) } else { output::print(&history.text()) }
+    output::show(arguments.json, &history.json(), || history.text())
 }
 
 /// Dead letters shown of an order, oldest first. Each redrive that fails adds one.

@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use serde::Serialize;
 
 use super::connect::{self, ConnectOptions};
 use super::failure::Failure;
 use super::output;
 use crate::config::Origins;
-use crate::config::values::Migrate;
+use crate::config::values;
 use crate::domain::label::Label;
 use crate::operations::import::submit::{self, BATCH};
 use crate::operations::import::{Columns, Field, Format};
@@ -71,8 +71,8 @@ pub(super) struct Arguments {
     json: bool,
 
     /// Create or update the worker's own tables first, or leave that to `migrate`
-    #[arg(long, value_enum, default_value_t = Migrate::Auto)]
-    migrate: Migrate,
+    #[arg(long, action = ArgAction::Set, default_value = "auto", value_parser = values::migrate())]
+    migrate: bool,
 
     #[command(flatten)]
     connect: ConnectOptions,
@@ -96,7 +96,7 @@ struct Outcome {
 }
 
 pub(super) async fn submit(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
-    let backends = arguments.connect.resolve(origins)?;
+    let backends = arguments.connect.backends.resolve(origins)?;
     let mut columns = Columns::default();
     for (field, column) in &arguments.columns {
         if !columns.set(*field, column.clone()) {
@@ -114,15 +114,14 @@ pub(super) async fn submit(arguments: Arguments, origins: &Origins) -> Result<()
         outcome.products = products.len();
     } else if !collected.rows.is_empty() {
         let stop = drain_on_signals()?;
-        let migrate = arguments.migrate == Migrate::Auto;
-        let connecting = connect::connect(&backends, migrate, arguments.connect.wait());
+        let connecting = connect::connect(&backends, arguments.migrate, arguments.connect.wait);
         let opened = stop
             .run_until_cancelled(connecting)
             .await
             .unwrap_or_else(|| Err(Failure::Work("interrupted; nothing was submitted".to_owned())))?;
         submit_all(&collected, &opened, &arguments, &stop, &mut outcome).await?;
     }
-    if arguments.json { output::print_json(&outcome) } else { output::print(&in_words(&outcome)) }
+    output::show(arguments.json, &outcome, || in_words(&outcome))
 }
 
 /// Shows the invalid lines. An error unless they may be skipped.
@@ -158,7 +157,7 @@ async fn submit_all(
         let done = if stop.is_cancelled() {
             Err("interrupted".to_owned())
         } else {
-            submit::submit(batch, &*opened.queue.producer, &*opened.store.intake, arguments.connect.wait())
+            submit::submit(batch, &*opened.queue.producer, &*opened.store.intake, arguments.connect.wait)
                 .await
                 .map_err(|error| error.to_string())
         };

@@ -17,9 +17,9 @@ fn message(failure: Failure) -> String {
 }
 
 fn resolve(words: &[&str], environment: &Environment) -> Result<(Settings, LogSettings), String> {
-    let invocation = parse(&arguments(words), environment).map_err(message)?;
-    let Command::Run(run) = invocation.command else { return Err("not `run`".to_owned()) };
-    run.options.resolve(&invocation.origins).map_err(|error| error.to_string())
+    let (command, _, origins) = parse(&arguments(words), environment).map_err(message)?;
+    let Command::Run(run) = command else { return Err("not `run`".to_owned()) };
+    run.options.resolve(&origins).map_err(|error| error.to_string())
 }
 
 fn settings(words: &[&str], environment: &Environment) -> Settings {
@@ -187,8 +187,8 @@ fn the_flag_wins_over_a_file_named_in_the_environment() {
 #[test]
 fn options_of_other_commands_may_stand_in_the_shared_file() {
     let (_folder, path) = file("concurrency = 20\nqueue = \"redis://file\"\n");
-    let invocation = parse(&arguments(&["status", "--config", &path]), &nothing()).map_err(message).unwrap();
-    assert_eq!(invocation.origins.of("queue").to_string(), format!("{path}:2"));
+    let (_, _, origins) = parse(&arguments(&["status", "--config", &path]), &nothing()).map_err(message).unwrap();
+    assert_eq!(origins.of("queue").to_string(), format!("{path}:2"));
 }
 
 #[test]
@@ -226,8 +226,8 @@ fn a_wrong_value_names_option_place_value_and_what_would_be_right() {
 #[test]
 fn what_is_behind_two_dashes_stays_there() {
     let environment = Environment::of([("FULFILLMENT_QUEUE", "redis://queue")]);
-    let invocation = parse(&arguments(&["submit", "--", "--odd.csv"]), &environment).map_err(message).unwrap();
-    assert_eq!(invocation.origins.of("queue").to_string(), "FULFILLMENT_QUEUE");
+    let (_, _, origins) = parse(&arguments(&["submit", "--", "--odd.csv"]), &environment).map_err(message).unwrap();
+    assert_eq!(origins.of("queue").to_string(), "FULFILLMENT_QUEUE");
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! `verify`: audits queue against table.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Args;
@@ -12,11 +11,7 @@ use super::output;
 use crate::config::Backends;
 use crate::config::Origins;
 use crate::config::values;
-use crate::domain::order::OrderId;
-use crate::operations::verify::{self, Findings};
-
-/// Largest number of orders that a finding names.
-const NAMED: usize = 10;
+use crate::operations::verify::{self, Findings, NAMED};
 
 /// Audit queue against table: every order is final or has a message
 ///
@@ -51,12 +46,9 @@ pub(super) async fn verify(arguments: Arguments, origins: &Origins) -> Result<()
     let findings = verify::verify(&*opened.queue.maintenance, &*opened.store.audit, arguments.pause)
         .await
         .map_err(Failure::work)?;
-    if arguments.json {
-        output::print_json(&Json::from(&findings))?;
-    } else {
-        output::print(&text(&findings, &backends))?;
-    }
-    if findings.accounted_for() {
+    let accounted_for = findings.accounted_for();
+    output::show(arguments.json, &Json { accounted_for, findings: &findings }, || text(&findings, &backends))?;
+    if accounted_for {
         return Ok(());
     }
     Err(Failure::Work("not every order is accounted for".to_owned()))
@@ -65,57 +57,8 @@ pub(super) async fn verify(arguments: Arguments, origins: &Origins) -> Result<()
 #[derive(Debug, Serialize)]
 struct Json<'a> {
     accounted_for: bool,
-    orders: &'a BTreeMap<String, u64>,
-    messages: Messages,
-    without_message: Named,
-    without_dead_letter: Named,
-    not_fulfilled_once: Named,
-    without_timeline: u64,
-    messages_without_lease: u64,
-    leases_without_message: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct Messages {
-    waiting: u64,
-    claimed: u64,
-    unreadable: u64,
-    of_settled_orders: u64,
-    of_unknown_orders: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct Named {
-    count: usize,
-    first: Vec<i64>,
-}
-
-impl Named {
-    fn of(order_ids: &[OrderId]) -> Self {
-        Self { count: order_ids.len(), first: order_ids.iter().take(NAMED).map(|id| id.0).collect() }
-    }
-}
-
-impl<'a> From<&'a Findings> for Json<'a> {
-    fn from(findings: &'a Findings) -> Self {
-        Self {
-            accounted_for: findings.accounted_for(),
-            orders: &findings.orders,
-            messages: Messages {
-                waiting: findings.waiting,
-                claimed: findings.claimed,
-                unreadable: findings.unreadable,
-                of_settled_orders: findings.of_settled_orders,
-                of_unknown_orders: findings.of_unknown_orders,
-            },
-            without_message: Named::of(&findings.without_message),
-            without_dead_letter: Named::of(&findings.without_dead_letter),
-            not_fulfilled_once: Named::of(&findings.not_fulfilled_once),
-            without_timeline: findings.without_timeline,
-            messages_without_lease: findings.dangling.messages,
-            leases_without_message: findings.dangling.schedules,
-        }
-    }
+    #[serde(flatten)]
+    findings: &'a Findings,
 }
 
 fn text(findings: &Findings, backends: &Backends) -> String {
@@ -123,13 +66,13 @@ fn text(findings: &Findings, backends: &Backends) -> String {
     let mut lines = vec![format!("orders    {orders:>10}   {}", backends.store)];
     lines
         .extend(findings.orders.iter().map(|(state, count)| format!("  {:<12}{count:>6}", output::in_one_line(state))));
-    lines.push(format!("messages  {:>10}   {}", findings.waiting + findings.claimed, backends.queue));
+    lines.push(format!("messages  {:>10}   {}", findings.messages.waiting + findings.messages.claimed, backends.queue));
     for (count, what) in [
-        (findings.of_settled_orders, "of orders that are final: workers drop them"),
-        (findings.of_unknown_orders, "of orders without a row"),
-        (findings.unreadable, "invalid: workers dead-letter them"),
-        (findings.dangling.messages, "claimed without a lease: the next worker gives them one"),
-        (findings.dangling.schedules, "leases without a message: the next worker removes them"),
+        (findings.messages.of_settled_orders, "of orders that are final: workers drop them"),
+        (findings.messages.of_unknown_orders, "of orders without a row"),
+        (findings.messages.unreadable, "invalid: workers dead-letter them"),
+        (findings.messages_without_lease, "claimed without a lease: the next worker gives them one"),
+        (findings.leases_without_message, "leases without a message: the next worker removes them"),
         (findings.without_timeline, "orders fulfilled without a timeline: by another program, or with --events off"),
     ] {
         if count > 0 {
@@ -142,9 +85,9 @@ fn text(findings: &Findings, backends: &Backends) -> String {
         (&findings.not_fulfilled_once, "fulfilled, but not exactly once in the timeline"),
     ] {
         if !order_ids.is_empty() {
-            let Named { count, first } = Named::of(order_ids);
-            let first: Vec<String> = first.iter().map(i64::to_string).collect();
-            let more = if count > first.len() { ", …" } else { "" };
+            let count = order_ids.len();
+            let first: Vec<String> = order_ids.iter().take(NAMED).map(|id| id.0.to_string()).collect();
+            let more = if count > NAMED { ", …" } else { "" };
             lines.push(format!(
                 "MISSING   {count:>10}   {what}: {} {}{more}",
                 if count == 1 { "order" } else { "orders" },
@@ -161,15 +104,14 @@ fn text(findings: &Findings, backends: &Backends) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::port::queue_maintenance::DanglingRecords;
+    use crate::domain::order::OrderId;
+    use crate::operations::verify::Messages;
 
     fn findings() -> Findings {
         Findings {
             orders: [("pending".to_owned(), 12), ("fulfilled".to_owned(), 30)].into(),
-            waiting: 7,
-            claimed: 2,
-            of_settled_orders: 1,
-            dangling: DanglingRecords { messages: 1, schedules: 0 },
+            messages: Messages { waiting: 7, claimed: 2, of_settled_orders: 1, ..Messages::default() },
+            messages_without_lease: 1,
             without_message: (1..=12).map(OrderId).collect(),
             ..Findings::default()
         }
@@ -177,7 +119,7 @@ mod tests {
 
     #[test]
     fn json_has_the_names_that_help_promises() {
-        let json = serde_json::to_string(&Json::from(&findings())).unwrap();
+        let json = serde_json::to_string(&Json { accounted_for: false, findings: &findings() }).unwrap();
         assert_eq!(
             json,
             r#"{"accounted_for":false,"orders":{"fulfilled":30,"pending":12},"messages":{"waiting":7,"claimed":2,"unreadable":0,"of_settled_orders":1,"of_unknown_orders":0},"without_message":{"count":12,"first":[1,2,3,4,5,6,7,8,9,10]},"without_dead_letter":{"count":0,"first":[]},"not_fulfilled_once":{"count":0,"first":[]},"without_timeline":0,"messages_without_lease":1,"leases_without_message":0}"#

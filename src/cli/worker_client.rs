@@ -2,19 +2,33 @@
 
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::Args;
 use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode};
 use url::Url;
 
 use super::failure::Failure;
-use crate::config::SecretUrl;
+use crate::config::{SecretUrl, values};
 
 /// The time to connect, ask and read.
 const LIMIT: Duration = Duration::from_secs(3);
 /// More than any answer of ours; a stranger's may be endless.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
+
+/// Where the worker on this machine listens.
+#[derive(Debug, Args)]
+pub(super) struct WorkerOptions {
+    /// Where the worker listens
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:2112", value_parser = values::address)]
+    pub(super) listen: SocketAddr,
+
+    /// TOML file with options as keys
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Request<'a> {

@@ -64,11 +64,8 @@ impl Environment {
 
     /// Variables with our prefix and without an option: most likely misspelt.
     pub fn unknown<'a>(&'a self, options: &'a [String]) -> impl Iterator<Item = &'a str> {
-        let known: Vec<String> = options.iter().map(|option| variable(option)).collect();
-        self.0
-            .keys()
-            .map(String::as_str)
-            .filter(move |name| name.starts_with(PREFIX) && !known.iter().any(|known| known == name))
+        let is_known = |name: &str| options.iter().any(|option| variable(option) == name);
+        self.0.keys().map(String::as_str).filter(move |name| name.starts_with(PREFIX) && !is_known(name))
     }
 
     /// A URL from the `POSTGRES_*` variables, if any of them is set. Missing parts have the defaults of the `postgres`

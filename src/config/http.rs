@@ -81,25 +81,21 @@ impl HttpOptions {
         }
         let token = secret("fulfiller-token", self.fulfiller_token, self.fulfiller_token_file, origins)?;
         if token.is_some() && !url.username().is_empty() {
-            let problem = "the URL of --fulfiller has a user too; keep one of them".to_owned();
-            return Err(origins.error("fulfiller-token", problem));
+            return Err(origins.error("fulfiller-token", "the URL of --fulfiller has a user too; keep one of them"));
         }
         if token.as_ref().is_some_and(|token| !token.expose().bytes().all(|byte| byte.is_ascii_graphic())) {
-            let problem = "has blanks or characters that an HTTP header can't hold".to_owned();
-            return Err(origins.error("fulfiller-token", problem));
+            return Err(origins.error("fulfiller-token", "has blanks or characters that an HTTP header can't hold"));
         }
         let secrets = secret("fulfiller-secret", self.fulfiller_secret, self.fulfiller_secret_file, origins)?;
         let signing_secrets = secrets.map_or_else(Vec::new, |secrets| {
             secrets.expose().split_whitespace().map(|secret| Secret::new(secret.to_owned())).collect()
         });
-        if let Err(problem) = target::signing_secrets(&signing_secrets) {
-            return Err(origins.error("fulfiller-secret", problem));
-        }
+        target::signing_secrets(&signing_secrets).map_err(|problem| origins.error("fulfiller-secret", problem))?;
         let client_certificate = match (self.fulfiller_certificate, self.fulfiller_key) {
             (Some(certificate), Some(key)) => Some(ClientCertificate { certificate, key }),
             (None, None) => None,
-            (Some(_), None) => return Err(origins.error("fulfiller-certificate", "needs --fulfiller-key".to_owned())),
-            (None, Some(_)) => return Err(origins.error("fulfiller-key", "needs --fulfiller-certificate".to_owned())),
+            (Some(_), None) => return Err(origins.error("fulfiller-certificate", "needs --fulfiller-key")),
+            (None, Some(_)) => return Err(origins.error("fulfiller-key", "needs --fulfiller-certificate")),
         };
         Ok(HttpTarget {
             token,
@@ -130,12 +126,12 @@ fn secret(
         }
         (Some(text), None) => text.expose().trim().to_owned(),
         (None, Some(path)) => {
-            let read = read_secret(&path).map_err(|problem| format!("{}: {problem}", path.display()));
-            read.map_err(|problem| origins.error(&file_option, problem))?
+            let failed = |problem| origins.error(&file_option, format!("{}: {problem}", path.display()));
+            read_secret(&path).map_err(failed)?
         }
     };
     if text.is_empty() {
-        return Err(origins.error(option, "is empty".to_owned()));
+        return Err(origins.error(option, "is empty"));
     }
     Ok(Some(Secret::new(text)))
 }

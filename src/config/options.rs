@@ -13,7 +13,7 @@ use super::secret::Secret;
 use super::settings::{
     Backends, FulfillerTarget, LogFormat, LogSettings, Propagation, ReconcileSettings, Settings, Simulation,
 };
-use super::values::{Latency, Migrate, Wait};
+use super::values::{Latency, Wait};
 use super::{redact, redis_url, target, values};
 use crate::domain::retry::{RetryPolicy, WhenAmbiguous};
 
@@ -144,8 +144,8 @@ struct ProcessOptions {
     drain_timeout: Duration,
 
     /// Create or update the worker's own tables at start, or leave that to `migrate`
-    #[arg(long, value_enum, default_value_t = Migrate::Auto)]
-    migrate: Migrate,
+    #[arg(long, action = ArgAction::Set, default_value = "auto", value_parser = values::migrate())]
+    migrate: bool,
 
     /// How long to wait for queue and store at start: a duration, or `forever`
     #[arg(long, value_name = "DURATION", default_value = "forever", value_parser = values::wait)]
@@ -195,9 +195,9 @@ impl BackendOptions {
     /// [`ConfigError::Value`] names the option.
     pub fn resolve(&self, origins: &Origins) -> Result<Backends, ConfigError> {
         Ok(Backends {
-            queue: target::queue(self.queue.expose()).map_err(|problem| origins.error("queue", problem))?,
+            queue: self.queue.expose().parse().map_err(|problem| origins.error("queue", problem))?,
             queue_key: self.queue_key.clone(),
-            store: target::store(self.store.expose()).map_err(|problem| origins.error("store", problem))?,
+            store: self.store.expose().parse().map_err(|problem| origins.error("store", problem))?,
             store_connections: usize::from(self.store_connections),
             lease: 15 * SECOND,
             events: true,
@@ -247,7 +247,7 @@ impl RunOptions {
             },
             reconcile: work.reconcile(),
             drain_timeout: process.drain_timeout,
-            migrate: process.migrate == Migrate::Auto,
+            migrate: process.migrate,
             wait: process.wait,
             service_name: process.service_name,
             tracing_propagation: process.tracing_propagation,

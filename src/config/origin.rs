@@ -93,7 +93,7 @@ impl Origins {
     }
 
     /// An error about an option's value.
-    pub(super) fn error(&self, option: &str, problem: String) -> ConfigError {
-        ConfigError::Value { option: option.to_owned(), origin: self.of(option), problem }
+    pub(super) fn error(&self, option: &str, problem: impl Into<String>) -> ConfigError {
+        ConfigError::Value { option: option.to_owned(), origin: self.of(option), problem: problem.into() }
     }
 }

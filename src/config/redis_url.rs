@@ -49,10 +49,13 @@ impl RedisServers {
         if url.fragment().is_some() {
             return Err("the part after `#` has no meaning here; remove it".to_owned());
         }
-        let parameters = Parameters::of(url, kind)?;
+        let known = kind.parameters();
+        if url.query_pairs().any(|(name, _)| !known.contains(&&*name)) {
+            return Err(format!("unknown parameter; there are {}", known.join(", ")));
+        }
         match kind {
-            Kind::Sentinel => parameters.sentinel(url),
-            Kind::Cluster => parameters.cluster(url),
+            Kind::Sentinel => sentinel(url),
+            Kind::Cluster => cluster(url),
         }
     }
 }
@@ -103,7 +106,7 @@ pub(super) fn show(url: &Url, f: &mut fmt::Formatter<'_>) -> Result<bool, fmt::E
 }
 
 /// What is asked for the server's address.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 enum Kind {
     Sentinel,
     Cluster,
@@ -117,94 +120,62 @@ impl Kind {
             _ => None,
         }
     }
-}
 
-#[derive(Default)]
-struct Parameters {
-    nodes: Vec<String>,
-    service: Option<String>,
-    sentinel_user: String,
-    sentinel_password: Option<String>,
-    /// As a query.
-    protocol: Option<String>,
-}
-
-impl Parameters {
-    fn of(url: &Url, kind: Kind) -> Result<Self, String> {
-        let mut found = Self::default();
-        for (name, value) in url.query_pairs() {
-            let value = value.into_owned();
-            match (&*name, kind) {
-                (NODE, _) => found.nodes.push(value),
-                (PROTOCOL, _) => found.protocol = Some(format!("{PROTOCOL}={value}")),
-                (SERVICE, Kind::Sentinel) if !value.is_empty() => found.service = Some(value),
-                (SERVICE, Kind::Sentinel) => return Err(format!("{SERVICE} is empty")),
-                (SENTINEL_USER, Kind::Sentinel) => found.sentinel_user = value,
-                (SENTINEL_PASSWORD, Kind::Sentinel) => found.sentinel_password = Some(value),
-                (_, Kind::Sentinel) => {
-                    return Err(format!(
-                        "unknown parameter; there are {SERVICE}, {SENTINEL_USER}, {SENTINEL_PASSWORD}, {NODE} and \
-                         {PROTOCOL}"
-                    ));
-                }
-                (_, Kind::Cluster) => {
-                    return Err(format!("unknown parameter; there are {NODE} and {PROTOCOL}"));
-                }
-            }
+    fn parameters(self) -> &'static [&'static str] {
+        match self {
+            Self::Sentinel => &[SERVICE, SENTINEL_USER, SENTINEL_PASSWORD, NODE, PROTOCOL],
+            Self::Cluster => &[NODE, PROTOCOL],
         }
-        if found.nodes.len() >= MOST_NODES {
-            return Err(format!("more than {MOST_NODES} hosts"));
-        }
-        Ok(found)
-    }
-
-    fn sentinel(self, url: &Url) -> Result<RedisServers, String> {
-        let master = self
-            .service
-            .clone()
-            .ok_or_else(|| format!("no name of a master; add ?{SERVICE}=NAME, as the sentinels call it"))?;
-        let mut server = plain(url)?;
-        server.set_query(self.protocol.as_deref());
-        let mut template = plain(url)?;
-        template.set_query(None);
-        template.set_path("");
-        let set = template.set_username(&self.sentinel_user).is_ok()
-            && template.set_password(self.sentinel_password.as_deref()).is_ok();
-        if !set {
-            return Err(unusable());
-        }
-        let sentinels = self.each(url, &template, SENTINEL_PORT)?;
-        Ok(RedisServers::Sentinel { sentinels, master, server: SecretUrl::new(server) })
-    }
-
-    fn cluster(self, url: &Url) -> Result<RedisServers, String> {
-        if !matches!(url.path().trim_matches('/'), "" | "0") {
-            return Err("a Redis Cluster has no database but 0; remove the number after the hosts".to_owned());
-        }
-        let mut template = plain(url)?;
-        template.set_query(self.protocol.as_deref());
-        self.each(url, &template, SERVER_PORT).map(RedisServers::Cluster)
-    }
-
-    /// The template with the address of each host of `url`.
-    fn each(&self, url: &Url, template: &Url, default_port: u16) -> Result<Vec<SecretUrl>, String> {
-        let others = self.nodes.iter().map(|node| address(node));
-        let hosts = std::iter::once(Ok(url.clone())).chain(others);
-        let with_address = |host: Result<Url, String>| {
-            let (host, mut one) = (host?, template.clone());
-            let port = host.port().unwrap_or(default_port);
-            let put = one.set_host(host.host_str()).is_ok() && one.set_port(Some(port)).is_ok();
-            if put { Ok(SecretUrl::new(one)) } else { Err(unusable()) }
-        };
-        hosts.map(with_address).collect()
     }
 }
 
-/// The same for one server.
+/// The value of a parameter; of several with this name, the last one.
+fn parameter(url: &Url, name: &str) -> Option<String> {
+    url.query_pairs().filter(|(found, _)| found == name).last().map(|(_, value)| value.into_owned())
+}
+
+fn sentinel(url: &Url) -> Result<RedisServers, String> {
+    let master = parameter(url, SERVICE)
+        .filter(|master| !master.is_empty())
+        .ok_or_else(|| format!("no name of a master; add ?{SERVICE}=NAME, as the sentinels call it"))?;
+    let mut template = plain(url)?;
+    template.set_query(None);
+    template.set_path("");
+    template.set_username(&parameter(url, SENTINEL_USER).unwrap_or_default()).map_err(|()| unusable())?;
+    template.set_password(parameter(url, SENTINEL_PASSWORD).as_deref()).map_err(|()| unusable())?;
+    let sentinels = nodes(url, &template, SENTINEL_PORT)?;
+    Ok(RedisServers::Sentinel { sentinels, master, server: SecretUrl::new(plain(url)?) })
+}
+
+fn cluster(url: &Url) -> Result<RedisServers, String> {
+    if !matches!(url.path().trim_matches('/'), "" | "0") {
+        return Err("a Redis Cluster has no database but 0; remove the number after the hosts".to_owned());
+    }
+    nodes(url, &plain(url)?, SERVER_PORT).map(RedisServers::Cluster)
+}
+
+/// The template with the address of each host of `url`.
+fn nodes(url: &Url, template: &Url, default_port: u16) -> Result<Vec<SecretUrl>, String> {
+    let others = url.query_pairs().filter(|(name, _)| name == NODE).map(|(_, node)| address(&node));
+    let hosts: Vec<_> = std::iter::once(Ok(url.clone())).chain(others).collect();
+    if hosts.len() > MOST_NODES {
+        return Err(format!("more than {MOST_NODES} hosts"));
+    }
+    let with_address = |host: Result<Url, String>| {
+        let (host, mut one) = (host?, template.clone());
+        one.set_host(host.host_str()).map_err(|_| unusable())?;
+        one.set_port(Some(host.port().unwrap_or(default_port))).map_err(|()| unusable())?;
+        Ok(SecretUrl::new(one))
+    };
+    hosts.into_iter().map(with_address).collect()
+}
+
+/// The same for one server, which understands one parameter.
 fn plain(url: &Url) -> Result<Url, String> {
     let mut one = url.clone();
     let scheme = if url.scheme().starts_with("rediss") { "rediss" } else { "redis" };
     one.set_scheme(scheme).map_err(|()| unusable())?;
+    one.set_query(parameter(url, PROTOCOL).map(|protocol| format!("{PROTOCOL}={protocol}")).as_deref());
     Ok(one)
 }
 

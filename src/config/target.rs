@@ -19,28 +19,39 @@ const FULFILLER_FORMS: &str = "expected simulated, http://HOST/PATH or https://H
 const SIGNING_KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 const STORE_FORMS: &str = "expected postgres://USER:PASSWORD@HOST:PORT/DB or sqlite:PATH";
 
-pub(super) fn queue(text: &str) -> Result<QueueTarget, String> {
-    if let Some(path) = sqlite_path(text) {
-        return path.map(QueueTarget::Sqlite);
+/// As on the command line. The error describes the valid values.
+impl FromStr for QueueTarget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = sqlite_path(text) {
+            return path.map(Self::Sqlite);
+        }
+        let url = redis_url::parse(text).map_err(|error| not_a_url(error, QUEUE_FORMS))?;
+        let url = checked(url.expose().clone(), text, QUEUE_SCHEMES, QUEUE_FORMS)?;
+        if url.host_str().is_none_or(str::is_empty) {
+            return Err(format!("the URL has no host; {QUEUE_FORMS}"));
+        }
+        let database = url.path().trim_start_matches('/');
+        if !database.is_empty() && database.parse::<u32>().is_err() {
+            return Err("the database after the host must be a number, as in redis://HOST:PORT/0".to_owned());
+        }
+        let url = SecretUrl::new(url);
+        RedisServers::of(&url)?;
+        Ok(Self::Redis(url))
     }
-    let url = redis_url::parse(text).map_err(|error| not_a_url(error, QUEUE_FORMS))?;
-    let url = checked(url.expose().clone(), text, QUEUE_SCHEMES, QUEUE_FORMS)?;
-    if url.host_str().is_none_or(str::is_empty) {
-        return Err(format!("the URL has no host; {QUEUE_FORMS}"));
-    }
-    let database = url.path().trim_start_matches('/');
-    if !database.is_empty() && database.parse::<u32>().is_err() {
-        return Err("the database after the host must be a number, as in redis://HOST:PORT/0".to_owned());
-    }
-    RedisServers::of(&SecretUrl::new(url.clone()))?;
-    Ok(QueueTarget::Redis(SecretUrl::new(url)))
 }
 
-pub(super) fn store(text: &str) -> Result<StoreTarget, String> {
-    if let Some(path) = sqlite_path(text) {
-        return path.map(StoreTarget::Sqlite);
+/// As on the command line. The error describes the valid values.
+impl FromStr for StoreTarget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = sqlite_path(text) {
+            return path.map(Self::Sqlite);
+        }
+        url(text, &["postgres", "postgresql"], STORE_FORMS).map(|url| Self::Postgres(SecretUrl::new(url)))
     }
-    url(text, &["postgres", "postgresql"], STORE_FORMS).map(|url| StoreTarget::Postgres(SecretUrl::new(url)))
 }
 
 /// The URL of a fulfiller over HTTP; `None` for the simulated one.
@@ -100,27 +111,17 @@ fn sqlite_path(text: &str) -> Option<Result<PathBuf, String>> {
     })
 }
 
-/// As on the command line. The error describes the valid values.
-impl FromStr for QueueTarget {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        queue(text)
-    }
-}
-
-/// As on the command line. The error describes the valid values.
-impl FromStr for StoreTarget {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        store(text)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn queue(text: &str) -> Result<QueueTarget, String> {
+        text.parse()
+    }
+
+    fn store(text: &str) -> Result<StoreTarget, String> {
+        text.parse()
+    }
 
     #[test]
     fn queues_are_redis_or_embedded() {

@@ -13,14 +13,12 @@ pub fn switch(on: &'static str, off: &'static str) -> impl TypedValueParser<Valu
     PossibleValuesParser::new(values).map(|text| matches!(text.as_str(), "on" | "true"))
 }
 
-/// Who creates the worker's own tables.
+/// Whether the command itself creates the worker's own tables: `auto` or `off`.
 #[cfg(feature = "cli")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Migrate {
-    /// The command itself, at its start
-    Auto,
-    /// `migrate`, before: for a role that may not create tables
-    Off,
+pub fn migrate() -> impl TypedValueParser<Value = bool> {
+    let auto = PossibleValue::new("auto").help("The command itself, at its start");
+    let off = PossibleValue::new("off").help("`migrate`, before: for a role that may not create tables");
+    PossibleValuesParser::new([auto, off]).map(|text| text == "auto")
 }
 
 /// How long to wait for servers; `None` without limit. Under this name clap takes it for a value, not for an option that

@@ -5,6 +5,8 @@
 
 use std::io::{self, BufRead};
 
+use enum_map::EnumMap;
+
 use crate::domain::label::Label;
 use crate::port::intake::NewOrder;
 
@@ -42,37 +44,25 @@ pub enum Field {
     CorrelationId,
 }
 
-impl Field {
-    fn is_optional(self) -> bool {
-        matches!(self, Self::Price | Self::CorrelationId)
-    }
-}
-
 /// The column (CSV) or key (JSON Lines) that holds each field.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Columns(Vec<(Field, String)>);
+pub struct Columns(EnumMap<Field, Option<String>>);
 
 impl Columns {
     /// Reads `field` from `column`. `false` if the field has a column already.
     pub fn set(&mut self, field: Field, column: String) -> bool {
-        let new = self.named(field).is_none();
-        if new {
-            self.0.push((field, column));
-        }
-        new
-    }
-
-    fn named(&self, field: Field) -> Option<&str> {
-        self.0.iter().find(|(named, _)| *named == field).map(|(_, column)| column.as_str())
+        let is_new = self.0[field].is_none();
+        self.0[field].get_or_insert(column);
+        is_new
     }
 
     fn column(&self, field: Field) -> &str {
-        self.named(field).unwrap_or_else(|| field.as_str())
+        self.0[field].as_deref().unwrap_or_else(|| field.as_str())
     }
 
     /// Whether the field's column must exist. It must if it was given by name.
     fn is_required(&self, field: Field) -> bool {
-        !field.is_optional() || self.named(field).is_some()
+        !matches!(field, Field::Price | Field::CorrelationId) || self.0[field].is_some()
     }
 }
 
@@ -167,7 +157,7 @@ impl<R: BufRead> Orders<R> {
     /// The line of column names, unchanged, for CSV.
     pub fn header(&self) -> Option<&[u8]> {
         match &self.0 {
-            Reader::Csv(orders) => Some(orders.header()),
+            Reader::Csv(orders) => Some(&orders.header),
             Reader::Jsonl(_) => None,
         }
     }

@@ -8,11 +8,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
+
 use crate::domain::message;
 use crate::domain::order::{OrderId, State};
 use crate::port::audit::Audit;
 use crate::port::queue::QueueError;
-use crate::port::queue_maintenance::{DanglingRecords, Part, QueueMaintenance};
+use crate::port::queue_maintenance::{Part, QueueMaintenance};
 use crate::port::store::StoreError;
 
 /// Rows judged by one statement.
@@ -24,11 +27,36 @@ const BATCH: usize = 1_000;
 /// How often what is missing is looked for again.
 const LOOKS: usize = 2;
 
+/// Orders that the JSON of a finding names.
+pub(crate) const NAMED: usize = 10;
+
 /// The findings of an audit. Only [`Findings::accounted_for`] decides; the other findings may have good reasons.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Findings {
     /// Number of orders by status.
     pub orders: BTreeMap<String, u64>,
+    /// The messages in the queue.
+    pub messages: Messages,
+    /// `pending` or `processing` orders without a message.
+    #[serde(serialize_with = "count_and_first")]
+    pub without_message: Vec<OrderId>,
+    /// `failed` orders without a dead letter.
+    #[serde(serialize_with = "count_and_first")]
+    pub without_dead_letter: Vec<OrderId>,
+    /// `fulfilled` orders whose timeline doesn't have exactly one such entry.
+    #[serde(serialize_with = "count_and_first")]
+    pub not_fulfilled_once: Vec<OrderId>,
+    /// `fulfilled` without any timeline: by another program, or with `--events off`.
+    pub without_timeline: u64,
+    /// Claimed messages that the next worker gives a lease.
+    pub messages_without_lease: u64,
+    /// Leases that the next worker removes.
+    pub leases_without_message: u64,
+}
+
+/// How many messages the queue has. The last three may be among either of the first two.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Messages {
     /// Messages that no worker has claimed yet.
     pub waiting: u64,
     /// Messages under a lease, or waiting for their retry.
@@ -39,16 +67,14 @@ pub struct Findings {
     pub of_settled_orders: u64,
     /// Messages of orders that are not there (yet): they end in the dead letters if that stays so.
     pub of_unknown_orders: u64,
-    /// Put right by the next worker.
-    pub dangling: DanglingRecords,
-    /// `fulfilled` without any timeline: by another program, or with `--events off`.
-    pub without_timeline: u64,
-    /// `pending` or `processing` orders without a message.
-    pub without_message: Vec<OrderId>,
-    /// `failed` orders without a dead letter.
-    pub without_dead_letter: Vec<OrderId>,
-    /// `fulfilled` orders whose timeline doesn't have exactly one such entry.
-    pub not_fulfilled_once: Vec<OrderId>,
+}
+
+/// Writes the number of orders and the ids of the first [`NAMED`].
+fn count_and_first<S: Serializer>(order_ids: &[OrderId], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut named = serializer.serialize_struct("Named", 2)?;
+    named.serialize_field("count", &order_ids.len())?;
+    named.serialize_field("first", &order_ids.iter().take(NAMED).map(|id| id.0).collect::<Vec<_>>())?;
+    named.end()
 }
 
 impl Findings {
@@ -82,7 +108,9 @@ pub async fn verify(
     let mut findings = Findings::default();
     let mut missing = judge_rows(store, &mut findings).await?;
     look_for(queue, &mut missing, Some((store, &mut findings))).await?;
-    findings.dangling = queue.dangling().await?;
+    let dangling = queue.dangling().await?;
+    findings.messages_without_lease = dangling.messages;
+    findings.leases_without_message = dangling.schedules;
     for _ in 0..LOOKS {
         if missing.is_empty() {
             break;
@@ -128,10 +156,10 @@ async fn look_for(
             if let Some((store, findings)) = &mut count {
                 let total = messages.len() as u64;
                 match part {
-                    Part::Waiting => findings.waiting += total,
-                    Part::Claimed => findings.claimed += total,
+                    Part::Waiting => findings.messages.waiting += total,
+                    Part::Claimed => findings.messages.claimed += total,
                 }
-                findings.unreadable += total - order_ids.len() as u64;
+                findings.messages.unreadable += total - order_ids.len() as u64;
                 count_needless(*store, missing, &order_ids, findings).await?;
             }
             for order_id in &order_ids {
@@ -155,8 +183,8 @@ async fn count_needless(
         for state in store.states(batch).await? {
             match state {
                 Some(State::Pending | State::Processing) => {}
-                Some(_) => findings.of_settled_orders += 1,
-                None => findings.of_unknown_orders += 1,
+                Some(_) => findings.messages.of_settled_orders += 1,
+                None => findings.messages.of_unknown_orders += 1,
             }
         }
     }

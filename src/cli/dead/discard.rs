@@ -9,8 +9,7 @@ use crate::config::Origins;
 use crate::config::environment::Environment;
 use crate::domain::dead_letter::Resolution;
 use crate::operations::plural;
-use crate::port::dead_letters::{DeadLetters, Decision, StoredDeadLetter};
-use crate::port::store::StoreError;
+use crate::port::dead_letters::StoredDeadLetter;
 use crate::service::drain_on_signals;
 
 /// Dead letters in one transaction.
@@ -33,40 +32,31 @@ pub(super) struct Arguments {
 
 pub(super) async fn discard(arguments: Arguments, origins: &Origins, environment: &Environment) -> Result<(), Failure> {
     let Arguments { options } = arguments;
-    let decision = options.decision.decision(environment);
+    let decision = options.decision(environment);
     let (_, store) = options.connect.open_store(origins).await?;
     let store = store.dead_letters;
     let stop = drain_on_signals()?;
     let mut outcome = Outcome::new(&options.selection.ids, options.dry_run);
     let discard = async |page: &[StoredDeadLetter]| {
-        let done = discard_page(&*store, page, &decision, &mut outcome).await;
-        done.map_err(|error| error.to_string())
+        let ids: Vec<i64> = page.iter().map(|letter| letter.id).collect();
+        let marked = if outcome.dry_run {
+            page.iter().map(|letter| letter.resolved.is_none()).collect()
+        } else {
+            let marking = store.resolve(&ids, Resolution::Discarded, &decision);
+            marking.await.map_err(|error| error.to_string())?
+        };
+        for (id, marked) in ids.into_iter().zip(marked) {
+            outcome.saw(id);
+            if marked {
+                outcome.discarded += 1;
+            } else {
+                outcome.skip(id, "it has a decision already");
+            }
+        }
+        Ok(())
     };
     let done = each_page(&*store, options.selection.filter(), BATCH, &stop, discard).await;
     outcome.report(done, options.json, |outcome| {
         format!("{} discarded, {} skipped", plural(outcome.discarded, "dead letter"), outcome.skipped)
     })
-}
-
-async fn discard_page(
-    store: &dyn DeadLetters,
-    page: &[StoredDeadLetter],
-    decision: &Decision,
-    outcome: &mut Outcome,
-) -> Result<(), StoreError> {
-    let ids: Vec<i64> = page.iter().map(|letter| letter.id).collect();
-    let marked = if outcome.dry_run {
-        page.iter().map(|letter| letter.resolved.is_none()).collect()
-    } else {
-        store.resolve(&ids, Resolution::Discarded, decision).await?
-    };
-    for (id, marked) in ids.into_iter().zip(marked) {
-        outcome.saw(id);
-        if marked {
-            outcome.discarded += 1;
-        } else {
-            outcome.skip(id, "it has a decision already");
-        }
-    }
-    Ok(())
 }

@@ -1,7 +1,5 @@
 //! What a command did to each dead letter.
 
-use std::collections::HashSet;
-
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -25,25 +23,23 @@ pub(super) struct Outcome {
     pub(super) refused: u64,
     missing: Vec<i64>,
     pub(super) dry_run: bool,
-    #[serde(skip)]
-    seen: HashSet<i64>,
+    /// Dead letters named on standard error, or too many for it.
     #[serde(skip)]
     named: usize,
+    /// The largest number of them.
     #[serde(skip)]
-    asked: Vec<i64>,
+    most_named: usize,
 }
 
 impl Outcome {
     /// `asked` are the ids that the user named, if any.
     pub(super) fn new(asked: &[i64], dry_run: bool) -> Self {
-        Self { asked: asked.to_vec(), dry_run, ..Self::default() }
+        Self { missing: asked.to_vec(), most_named: MOST_NAMED.max(asked.len()), dry_run, ..Self::default() }
     }
 
     /// Notes that a dead letter exists.
     pub(super) fn saw(&mut self, letter_id: i64) {
-        if !self.asked.is_empty() {
-            self.seen.insert(letter_id);
-        }
+        self.missing.retain(|id| *id != letter_id);
     }
 
     pub(super) fn count(&mut self, letter_id: i64, order_id: Option<i64>, step: &RetryStep) {
@@ -69,14 +65,14 @@ impl Outcome {
 
     fn name(&mut self, line: &str) {
         self.named += 1;
-        if self.named <= MOST_NAMED.max(self.asked.len()) {
+        if self.named <= self.most_named {
             output::note(line);
         }
     }
 
     /// Prints the summary of what is `done`. Fails if that failed, a dead letter does not exist, or the database refused one.
     pub(super) fn report(
-        mut self,
+        self,
         done: Result<(), String>,
         json: bool,
         in_words: impl Fn(&Self) -> String,
@@ -84,17 +80,11 @@ impl Outcome {
         if let Err(problem) = done {
             return Err(Failure::Work(format!("{problem}; before that: {}", in_words(&self))));
         }
-        self.missing = self.asked.iter().copied().filter(|id| !self.seen.contains(id)).collect();
-        let unnamed = self.named.saturating_sub(MOST_NAMED.max(self.asked.len()));
-        if unnamed > 0 {
-            output::note(&format!("… and {unnamed} more"));
+        if self.named > self.most_named {
+            output::note(&format!("… and {} more", self.named - self.most_named));
         }
-        if json {
-            output::print_json(&self)?;
-        } else {
-            let dry = if self.dry_run { "dry run, nothing changed: " } else { "" };
-            output::print(&format!("{dry}{}", in_words(&self)))?;
-        }
+        let dry = if self.dry_run { "dry run, nothing changed: " } else { "" };
+        output::show(json, &self, || format!("{dry}{}", in_words(&self)))?;
         if !self.missing.is_empty() {
             let ids: Vec<String> = self.missing.iter().map(ToString::to_string).collect();
             return Err(Failure::Work(format!("no such dead letter: {}", ids.join(", "))));

@@ -38,12 +38,12 @@ dead letters pushes them again, and so does the reconciler of any worker.
 JSON: redriven (orders moved to pending), pushed (messages without a failed order), pushed_again (retried before, still
 pending), skipped, refused, missing (ids that do not exist), dry_run.")]
 pub(super) struct Arguments {
-    #[command(flatten)]
-    options: DecideOptions,
-
     /// Largest number of dead letters per second
     #[arg(long, value_name = "N", value_parser = rate)]
     rate: Option<NonZeroU32>,
+
+    #[command(flatten)]
+    options: DecideOptions,
 }
 
 fn rate(text: &str) -> Result<NonZeroU32, String> {
@@ -60,8 +60,8 @@ pub(super) async fn retry(arguments: Arguments, origins: &Origins, environment: 
     let redrive = redrive::Redrive {
         queue: opened.queue.producer,
         store: opened.store.dead_letters.clone(),
-        decision: options.decision.decision(environment),
-        retrying: Retrying { limit: options.connect.wait(), stop: stop.clone() },
+        decision: options.decision(environment),
+        retrying: Retrying { limit: options.connect.wait, stop: stop.clone() },
     };
     let mut outcome = Outcome::new(&options.selection.ids, options.dry_run);
     let mut retry = Retry { redrive, rate, stop: stop.clone(), next: Instant::now() };

@@ -87,15 +87,19 @@ impl Selection {
     }
 }
 
+const DECISION: &str = "Decision";
+
 /// For the commands that decide.
 #[derive(Debug, Args)]
 #[command(mut_arg("wait", |wait| wait.default_value("30s")))]
 pub(super) struct DecideOptions {
-    #[command(flatten)]
-    pub(super) selection: Selection,
+    /// Reason, in your words: kept with the dead letter and in the order's timeline
+    #[arg(long, value_name = "TEXT", value_parser = values::text(500), help_heading = DECISION)]
+    why: String,
 
-    #[command(flatten)]
-    pub(super) decision: DecisionOptions,
+    /// Author of the decision; your login name if not set
+    #[arg(long, value_name = "NAME", value_parser = values::text(100), help_heading = DECISION)]
+    actor: Option<String>,
 
     /// Count what would change, and change nothing
     #[arg(long)]
@@ -107,21 +111,13 @@ pub(super) struct DecideOptions {
 
     #[command(flatten)]
     pub(super) connect: ConnectOptions,
+
+    // Last, as a heading holds for all options that follow.
+    #[command(flatten)]
+    pub(super) selection: Selection,
 }
 
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Decision")]
-pub(super) struct DecisionOptions {
-    /// Reason, in your words: kept with the dead letter and in the order's timeline
-    #[arg(long, value_name = "TEXT", value_parser = values::text(500))]
-    why: String,
-
-    /// Author of the decision; your login name if not set
-    #[arg(long, value_name = "NAME", value_parser = values::text(100))]
-    actor: Option<String>,
-}
-
-impl DecisionOptions {
+impl DecideOptions {
     pub(super) fn decision(&self, environment: &Environment) -> Decision {
         let by = self.actor.clone().or_else(|| environment.login()).unwrap_or_else(|| "unknown".to_owned());
         Decision { by, reason: self.why.clone() }

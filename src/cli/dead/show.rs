@@ -40,9 +40,5 @@ pub(super) async fn show(arguments: Arguments, origins: &Origins) -> Result<(), 
     let Some(letter) = letters.first() else {
         return Err(Failure::Work(format!("dead letter {} does not exist in {}", arguments.id, backends.store)));
     };
-    if arguments.json {
-        output::print_json(&letter::WholeJson::of(letter))
-    } else {
-        output::print(&letter::whole(letter))
-    }
+    output::show(arguments.json, &letter::WholeJson::of(letter), || letter::whole(letter))
 }

@@ -1,15 +1,18 @@
 //! Submits the sample orders at a steady rate, over and over.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::tally::Tally;
+use crate::WorkerId;
 use crate::cli::failure::Failure;
+use crate::config::Backends;
 use crate::operations::import::submit::{BATCH, submit};
 use crate::operations::import::{Columns, Entry, Field, Format, ImportError, Orders, Row};
-use crate::service::backends::Opened;
+use crate::service::backends;
 
 /// D. Chen, "Online Retail", UCI Machine Learning Repository, 2015, CC BY 4.0: its first 999 lines.
 const SAMPLE: &[u8] = include_bytes!("../../../tests/data/online-retail-2010-12-01.csv");
@@ -17,14 +20,16 @@ const SAMPLE: &[u8] = include_bytes!("../../../tests/data/online-retail-2010-12-
 /// Often enough to look steady.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Submits until `orders` are in or `stop` is cancelled.
+/// Submits until `orders` are in or `stop` is cancelled. Cancels `stop` if an order can't be submitted.
 pub(super) async fn feed(
-    opened: &Opened,
+    backends: Backends,
     rate: u64,
     orders: Option<u64>,
-    tally: &Tally,
-    stop: &CancellationToken,
+    tally: Arc<Tally>,
+    stop: CancellationToken,
 ) -> Result<(), Failure> {
+    let stop_on_failure = stop.clone().drop_guard();
+    let opened = backends::open(&backends, &WorkerId::fresh())?;
     let sample = sample().map_err(|error| Failure::Work(format!("the sample orders {error}")))?;
     let mut next = sample.iter().cycle().cloned();
     let began = Instant::now();
@@ -46,6 +51,7 @@ pub(super) async fn feed(
         submitted += batch.len() as u64;
         tally.submitted(submitted);
     }
+    stop_on_failure.disarm();
     Ok(())
 }
 

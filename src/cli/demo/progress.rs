@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::tally::{Counts, Tally};
@@ -14,31 +13,12 @@ use crate::cli::output;
 const REDRAW_EVERY: Duration = Duration::from_millis(200);
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// Shows until it is ended.
-pub(super) struct Progress {
-    end: CancellationToken,
-    showing: JoinHandle<()>,
-}
-
-impl Progress {
-    pub(super) fn begin(tally: Arc<Tally>, orders: Option<u64>) -> Self {
-        let end = CancellationToken::new();
-        let token = end.clone();
-        let showing = tokio::spawn(async move {
-            if io::stderr().is_terminal() {
-                bar(&tally, orders, &token).await;
-            } else {
-                lines(&tally, &token).await;
-            }
-        });
-        Self { end, showing }
-    }
-
-    /// Takes the bar off the terminal.
-    pub(super) async fn end(self) {
-        self.end.cancel();
-        // A bar that panicked is no reason to fail.
-        let _ = self.showing.await;
+/// Shows the counts until `end` is cancelled, and then takes the bar off the terminal.
+pub(super) async fn show(tally: Arc<Tally>, orders: Option<u64>, end: CancellationToken) {
+    if io::stderr().is_terminal() {
+        bar(&tally, orders, &end).await;
+    } else {
+        lines(&tally, &end).await;
     }
 }
 

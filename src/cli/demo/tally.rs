@@ -1,5 +1,6 @@
 //! Counts the orders of the demo.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -80,68 +81,46 @@ impl Tally {
     }
 }
 
-impl Tally {
-    fn observe_order(&self, event: &OrderEvent<'_>) {
-        match *event {
-            OrderEvent::Fulfilled { age, .. } => {
-                if let Some(age) = age {
-                    self.ages.lock().add(age);
-                }
-                self.counts.send_modify(|counts| counts.fulfilled += 1);
-            }
-            OrderEvent::Retried { reason, .. } if reason.spends_attempt() => {
-                self.counts.send_modify(|counts| counts.retried += 1);
-            }
-            OrderEvent::DeadLettered { .. } => self.counts.send_modify(|counts| counts.dead_letters += 1),
-            OrderEvent::InFlight(in_flight) => {
-                self.counts.send_modify(|counts| counts.in_flight = u64::try_from(in_flight).unwrap_or(u64::MAX));
-            }
-            _ => {}
-        }
-    }
-}
-
 impl Observer for Tally {
     fn observe(&self, event: &Event<'_>) {
-        match event {
-            Event::Lifecycle(LifecycleEvent::Started { .. }) => self.counts.send_modify(|counts| counts.started = true),
-            Event::Order(event) => self.observe_order(event),
-            _ => {}
+        if let Event::Order(OrderEvent::Fulfilled { age: Some(age), .. }) = event {
+            self.ages.lock().add(*age);
         }
+        self.counts.send_if_modified(|counts| {
+            match event {
+                Event::Lifecycle(LifecycleEvent::Started { .. }) => counts.started = true,
+                Event::Order(OrderEvent::Fulfilled { .. }) => counts.fulfilled += 1,
+                Event::Order(OrderEvent::Retried { reason, .. }) if reason.spends_attempt() => counts.retried += 1,
+                Event::Order(OrderEvent::DeadLettered { .. }) => counts.dead_letters += 1,
+                Event::Order(OrderEvent::InFlight(in_flight)) => counts.in_flight = *in_flight as u64,
+                _ => return false,
+            }
+            true
+        });
     }
 }
 
-/// How many orders took how long, to ten milliseconds, in bounded memory: what takes over ten minutes counts as ten.
-struct Ages(Vec<u32>);
+/// How many orders took how many steps of time, in bounded memory: what takes over ten minutes counts as ten.
+#[derive(Default)]
+struct Ages(BTreeMap<u32, u64>);
 
 const STEP: Duration = Duration::from_millis(10);
-const STEPS: usize = 60_000;
-
-impl Default for Ages {
-    fn default() -> Self {
-        Self(vec![0; STEPS])
-    }
-}
+const STEPS: u32 = 60_000;
 
 impl Ages {
     fn add(&mut self, age: Duration) {
-        let step = usize::try_from(age.as_millis() / STEP.as_millis()).unwrap_or(STEPS).min(STEPS - 1);
-        if let Some(count) = self.0.get_mut(step) {
-            *count = count.saturating_add(1);
-        }
+        let step = u32::try_from(age.as_millis() / STEP.as_millis()).unwrap_or(STEPS).min(STEPS - 1);
+        *self.0.entry(step).or_default() += 1;
     }
 
     /// The age that `share` of the orders did not exceed, rounded up to a step.
     fn quantile(&self, share: f64) -> Option<Duration> {
-        let total: u64 = self.0.iter().map(|count| u64::from(*count)).sum();
-        let mut left = (total as f64 * share).ceil();
-        for (count, step) in self.0.iter().zip(1..) {
-            left -= f64::from(*count);
-            if left <= 0.0 && total > 0 {
-                return Some(STEP * step);
-            }
-        }
-        None
+        let mut left = (self.0.values().sum::<u64>() as f64 * share).ceil();
+        let step = self.0.iter().find_map(|(step, count)| {
+            left -= *count as f64;
+            (left <= 0.0).then_some(step + 1)
+        });
+        step.map(|step| STEP * step)
     }
 }
 

@@ -1,5 +1,6 @@
 //! CSV as in RFC 4180, with a line of column names. A quoted field may contain line ends.
 
+use std::borrow::Cow;
 use std::io::{self, BufRead};
 
 use csv_core::{ReadRecordResult, ReaderBuilder, Terminator};
@@ -14,7 +15,8 @@ const MAX_RECORD_LINES: usize = 100;
 
 pub(super) struct CsvOrders<R> {
     records: Records<R>,
-    header: Vec<u8>,
+    /// The line of column names, unchanged.
+    pub(super) header: Vec<u8>,
     width: usize,
     /// The position of each field's column.
     positions: EnumMap<Field, Option<usize>>,
@@ -22,7 +24,7 @@ pub(super) struct CsvOrders<R> {
 
 impl<R: BufRead> CsvOrders<R> {
     pub(super) fn read(input: R, columns: &Columns) -> Result<Self, ImportError> {
-        let mut records = Records { lines: Lines::new(input), parser: RecordParser::new() };
+        let mut records = Records::new(input);
         let header = match records.next_record()? {
             None => return Err(ImportError::Empty),
             Some(Err(Rejection { line, reason, .. })) => return Err(ImportError::Header { line, reason }),
@@ -32,21 +34,17 @@ impl<R: BufRead> CsvOrders<R> {
         Ok(Self { records, width: header.fields.len(), header: header.raw, positions })
     }
 
-    pub(super) fn header(&self) -> &[u8] {
-        &self.header
-    }
-
     pub(super) fn next_entry(&mut self) -> io::Result<Option<Entry>> {
         Ok(self.records.next_record()?.map(|record| match record {
-            Ok(record) => match self.order(&record) {
-                Ok(row) => Entry::Order(row),
-                Err(reason) => Entry::Rejected(Rejection { line: record.line, reason, raw: record.raw }),
-            },
+            Ok(record) => {
+                let row = self.row(&record);
+                fields::entry(record.line, record.raw, row)
+            }
             Err(rejection) => Entry::Rejected(rejection),
         }))
     }
 
-    fn order(&self, record: &Record) -> Result<Row, String> {
+    fn row(&self, record: &Record) -> Result<Row, String> {
         if record.fields.len() != self.width {
             return Err(format!(
                 "expected {} as in the line of column names, found {}",
@@ -54,15 +52,8 @@ impl<R: BufRead> CsvOrders<R> {
                 record.fields.len()
             ));
         }
-        let field = |field| self.positions[field].and_then(|position| record.fields.get(position)).map(String::as_str);
-        let raw = fields::RawFields {
-            product: field(Field::Product).unwrap_or_default(),
-            quantity: field(Field::Quantity).unwrap_or_default(),
-            price: field(Field::Price),
-            correlation_id: field(Field::CorrelationId),
-        };
-        let (order, correlation_id) = fields::order(&raw)?;
-        Ok(Row { line: record.line, order, correlation_id })
+        let position = |field: Field| self.positions[field].and_then(|position| record.fields.get(position));
+        fields::row(record.line, |field| Ok(position(field).map(Cow::from)))
     }
 }
 
@@ -87,37 +78,48 @@ struct Record {
     raw: Vec<u8>,
 }
 
-/// Joins lines to records.
+/// Joins lines to records, one at a time. `csv_core` and not `csv`, which can't say whether a record is complete: a quote
+/// that is never closed would take the rest of the file.
 struct Records<R> {
     lines: Lines<R>,
-    parser: RecordParser,
+    parser: csv_core::Reader,
+    /// The fields of the record that is read, without anything between them.
+    text: Vec<u8>,
+    /// The ends of these fields.
+    ends: Vec<usize>,
 }
 
 impl<R: BufRead> Records<R> {
+    fn new(input: R) -> Self {
+        // Lines come without their ends, so a carriage return within one is text.
+        let parser = ReaderBuilder::new().terminator(Terminator::Any(b'\n')).build();
+        Self { lines: Lines::new(input), parser, text: Vec::new(), ends: Vec::new() }
+    }
+
     fn next_record(&mut self) -> io::Result<Option<Result<Record, Rejection>>> {
-        loop {
-            match self.lines.next_line()? {
-                None => return Ok(None),
-                Some(line) if line.bytes.is_empty() => {}
-                Some(line) => return self.record_from(line).map(Some),
+        while let Some(line) = self.lines.next_line()? {
+            if !line.bytes.is_empty() {
+                return self.record_from(line).map(Some);
             }
         }
+        Ok(None)
     }
 
     fn record_from(&mut self, first: Line) -> io::Result<Result<Record, Rejection>> {
         if first.cut {
-            let reason = format!("longer than {MAX_LINE_BYTES} bytes");
-            return Ok(Err(Rejection { line: first.number, reason, raw: first.bytes }));
+            return Ok(Err(Rejection { line: first.number, reason: Line::too_long(), raw: first.bytes }));
         }
-        self.parser.start();
+        self.parser.reset();
+        self.text.clear();
+        self.ends.clear();
         let mut size = first.bytes.len();
-        let mut complete = self.parser.feed_line(&first.bytes);
+        let mut complete = self.feed_line(&first.bytes);
         let mut lines = vec![first];
         while !complete && lines.len() < MAX_RECORD_LINES {
             match self.lines.next_line()? {
                 Some(line) if !line.cut && size + line.bytes.len() < MAX_LINE_BYTES => {
                     size += line.bytes.len() + 1;
-                    complete = self.parser.feed_line(&line.bytes);
+                    complete = self.feed_line(&line.bytes);
                     lines.push(line);
                 }
                 beyond => {
@@ -126,7 +128,7 @@ impl<R: BufRead> Records<R> {
                 }
             }
         }
-        if complete { Ok(self.parser.finish(&lines)) } else { Ok(Err(self.unclosed(lines))) }
+        Ok(if complete { self.finish(&lines) } else { Err(self.unclosed(lines)) })
     }
 
     /// Rejects the first line alone, as the following ones may be valid.
@@ -136,30 +138,6 @@ impl<R: BufRead> Records<R> {
         self.lines.give_back(lines);
         let reason = format!("a quote that opens in this line is not closed within {MAX_RECORD_LINES} lines");
         Rejection { line: first.number, reason, raw: first.bytes }
-    }
-}
-
-/// Splits one record at a time. `csv_core` and not `csv`, which can't say whether a record is complete: a quote that is
-/// never closed would take the rest of the file.
-struct RecordParser {
-    core: csv_core::Reader,
-    text: Vec<u8>,
-    text_length: usize,
-    ends: Vec<usize>,
-    ends_length: usize,
-}
-
-impl RecordParser {
-    fn new() -> Self {
-        // Lines come without their ends, so a carriage return within one is text.
-        let core = ReaderBuilder::new().terminator(Terminator::Any(b'\n')).build();
-        Self { core, text: Vec::new(), text_length: 0, ends: Vec::new(), ends_length: 0 }
-    }
-
-    fn start(&mut self) {
-        self.core.reset();
-        self.text_length = 0;
-        self.ends_length = 0;
     }
 
     /// Whether the record ends with this line, which has no line end.
@@ -172,27 +150,27 @@ impl RecordParser {
         if input.is_empty() {
             return false;
         }
+        let (text, ends) = (self.text.len(), self.ends.len());
         // Each byte adds at most one to the text and ends at most one field, so neither buffer is ever full.
-        self.text.resize(self.text.len().max(self.text_length + input.len() + 1), 0);
-        self.ends.resize(self.ends.len().max(self.ends_length + input.len() + 1), 0);
-        let text = self.text.get_mut(self.text_length..).unwrap_or_default();
-        let ends = self.ends.get_mut(self.ends_length..).unwrap_or_default();
-        let (result, _, written, ended) = self.core.read_record(input, text, ends);
-        self.text_length += written;
-        self.ends_length += ended;
+        self.text.resize(text + input.len() + 1, 0);
+        self.ends.resize(ends + input.len() + 1, 0);
+        let free_text = self.text.get_mut(text..).unwrap_or_default();
+        let free_ends = self.ends.get_mut(ends..).unwrap_or_default();
+        let (result, _, written, ended) = self.parser.read_record(input, free_text, free_ends);
+        self.text.truncate(text + written);
+        self.ends.truncate(ends + ended);
         matches!(result, ReadRecordResult::Record)
     }
 
     fn finish(&self, lines: &[Line]) -> Result<Record, Rejection> {
         let raw = lines.iter().map(|line| line.bytes.as_slice()).collect::<Vec<_>>().join(&b'\n');
         for line in lines {
-            if let Err(error) = std::str::from_utf8(&line.bytes) {
-                let reason = format!("not UTF-8 from byte {} of the line on", error.valid_up_to() + 1);
+            if let Err(reason) = line.text() {
                 return Err(Rejection { line: line.number, reason, raw });
             }
         }
         let mut start = 0;
-        let fields = self.ends.iter().take(self.ends_length).map(|end| {
+        let fields = self.ends.iter().map(|end| {
             let field = self.text.get(start..*end).unwrap_or_default();
             start = *end;
             // Fields of a line that is UTF-8 are so too: they are split at ASCII characters.

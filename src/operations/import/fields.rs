@@ -1,5 +1,8 @@
 //! Products, quantities, prices and correlation ids, checked against the ranges of their columns.
 
+use std::borrow::Cow;
+
+use super::{Entry, Field, Rejection, Row};
 use crate::port::intake::NewOrder;
 
 /// `products.name` is a `varchar(255)`.
@@ -11,23 +14,21 @@ const MAX_QUANTITY: i64 = 2_147_483_647;
 /// `products.price` is a `numeric(10, 2)`.
 const MAX_PRICE_CENTS: i64 = 9_999_999_999;
 
-/// The fields of an order as text, unchecked.
-#[derive(Debug, Default)]
-pub(super) struct RawFields<'a> {
-    pub(super) product: &'a str,
-    pub(super) quantity: &'a str,
-    pub(super) price: Option<&'a str>,
-    pub(super) correlation_id: Option<&'a str>,
+/// Makes a row of the texts of its fields, of which `None` is missing. The error is the reason.
+pub(super) fn row<'a>(line: u64, text: impl Fn(Field) -> Result<Option<Cow<'a, str>>, String>) -> Result<Row, String> {
+    let (name, pieces) = (text(Field::Product)?, text(Field::Quantity)?);
+    let (price, correlation) = (text(Field::Price)?, text(Field::CorrelationId)?);
+    let order = NewOrder {
+        product: product(&name.unwrap_or_default())?,
+        price_cents: price.as_deref().map_or(Ok(0), price_cents)?,
+        quantity: quantity(&pieces.unwrap_or_default())?,
+    };
+    Ok(Row { line, order, correlation_id: correlation_id(correlation.as_deref())? })
 }
 
-/// Reads an order and its correlation id. The error is the reason.
-pub(super) fn order(raw: &RawFields<'_>) -> Result<(NewOrder, Option<String>), String> {
-    let order = NewOrder {
-        product: product(raw.product)?,
-        price_cents: raw.price.map_or(Ok(0), price_cents)?,
-        quantity: quantity(raw.quantity)?,
-    };
-    Ok((order, correlation_id(raw.correlation_id)?))
+/// The entry of a line, whose text is `raw`.
+pub(super) fn entry(line: u64, raw: Vec<u8>, row: Result<Row, String>) -> Entry {
+    row.map_or_else(|reason| Entry::Rejected(Rejection { line, reason, raw }), Entry::Order)
 }
 
 /// Kept unchanged, with blanks at its ends: different names are different products.

@@ -7,7 +7,7 @@ use std::io::{self, BufRead};
 use serde_json::value::RawValue;
 
 use super::lines::{Line, Lines};
-use super::{Columns, Entry, Field, Rejection, Row, fields, listed};
+use super::{Columns, Entry, Field, Row, fields, listed};
 
 pub(super) struct JsonOrders<R> {
     lines: Lines<R>,
@@ -25,35 +25,17 @@ impl<R: BufRead> JsonOrders<R> {
     pub(super) fn next_entry(&mut self) -> io::Result<Option<Entry>> {
         while let Some(line) = self.lines.next_line()? {
             if !line.bytes.trim_ascii().is_empty() {
-                return Ok(Some(match self.order(&line) {
-                    Ok(row) => Entry::Order(row),
-                    Err(reason) => Entry::Rejected(Rejection { line: line.number, reason, raw: line.bytes }),
-                }));
+                let row = self.row(&line);
+                return Ok(Some(fields::entry(line.number, line.bytes, row)));
             }
         }
         Ok(None)
     }
 
-    fn order(&self, line: &Line) -> Result<Row, String> {
-        if line.cut {
-            return Err(format!("longer than {} bytes", super::MAX_LINE_BYTES));
-        }
-        let text = std::str::from_utf8(&line.bytes)
-            .map_err(|error| format!("not UTF-8 from byte {} of the line on", error.valid_up_to() + 1))?;
-        let object: Object<'_> =
-            serde_json::from_str(text).map_err(|error| format!("not a JSON object: {}", without_line(&error)))?;
-        let product = self.value(&object, Field::Product)?.unwrap_or_default();
-        let quantity = self.value(&object, Field::Quantity)?.unwrap_or_default();
-        let price = self.value(&object, Field::Price)?;
-        let correlation_id = self.value(&object, Field::CorrelationId)?;
-        let raw = fields::RawFields {
-            product: &product,
-            quantity: &quantity,
-            price: price.as_deref(),
-            correlation_id: correlation_id.as_deref(),
-        };
-        let (order, correlation_id) = fields::order(&raw)?;
-        Ok(Row { line: line.number, order, correlation_id })
+    fn row(&self, line: &Line) -> Result<Row, String> {
+        let object: Object<'_> = serde_json::from_str(line.text()?)
+            .map_err(|error| format!("not a JSON object: {}", without_line(&error)))?;
+        fields::row(line.number, |field| self.value(&object, field))
     }
 
     /// The text of a string or number. `null` counts as missing.

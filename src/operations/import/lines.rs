@@ -16,6 +16,21 @@ pub(super) struct Line {
     pub(super) cut: bool,
 }
 
+impl Line {
+    /// The line, if it is not too long and UTF-8. The error is the reason.
+    pub(super) fn text(&self) -> Result<&str, String> {
+        if self.cut {
+            return Err(Self::too_long());
+        }
+        std::str::from_utf8(&self.bytes)
+            .map_err(|error| format!("not UTF-8 from byte {} of the line on", error.valid_up_to() + 1))
+    }
+
+    pub(super) fn too_long() -> String {
+        format!("longer than {MAX_LINE_BYTES} bytes")
+    }
+}
+
 /// Reads lines, and takes lines back to read them again.
 pub(super) struct Lines<R> {
     input: R,
