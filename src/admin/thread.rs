@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{Routes, serve};
+use super::{ConnectionLimits, Routes, serve_within};
 
 /// Serves until it is stopped or dropped. Nothing else in the process holds up its answers: not the orders, which keep every
 /// other thread busy at full speed, and not a program around the worker that blocks its own.
@@ -32,7 +32,8 @@ impl Server {
         let stop = CancellationToken::new();
         let serving = {
             let _entered = runtime.enter();
-            runtime.spawn(serve(TcpListener::from_std(listener)?, routes, stop.clone()))
+            let listener = TcpListener::from_std(listener)?;
+            runtime.spawn(serve_within(ConnectionLimits::default(), listener, routes, stop.clone()))
         };
         Ok(Self { runtime: Some(runtime), serving, stop })
     }

@@ -17,6 +17,7 @@ use crate::event::{
     AttemptRef, Dependency, DependencyEvent, Event, FulfillerEvent, LifecycleEvent, Observer, OrderEvent,
     ReconcilerEvent, RowStage, TelemetryEvent,
 };
+use crate::observe::millis;
 
 /// Failed orders that are logged in a second at most; further ones are counted in one line.
 const FAILURES_PER_SECOND: u32 = 100;
@@ -248,8 +249,4 @@ fn step(attempt: AttemptRef<'_>, what: &str, detail: fmt::Arguments<'_>) {
 fn ids(trace: Option<TraceContext>) -> (Option<DisplayValue<TraceId>>, Option<DisplayValue<SpanId>>) {
     let sampled = trace.filter(|trace| trace.sampled);
     (sampled.map(|trace| display(trace.trace_id)), sampled.map(|trace| display(trace.span_id)))
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

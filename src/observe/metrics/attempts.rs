@@ -15,11 +15,14 @@ use prometheus_client::registry::Registry;
 use strum::IntoStaticStr;
 
 use super::labelled::Labelled;
-use super::registering::{plain, seconds};
+use super::registering::register;
 use crate::domain::trace_context::TraceContext;
 
 /// Given: dashboards that exist ask for these.
 const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+const DURATION: &str = "order_processing_duration_seconds";
+const DURATION_HELP: &str = "Time from the claim of an order to the end of its attempt";
 
 /// Native buckets each at most a tenth wider than the one before, until there are too many: then the resolution is halved.
 const NATIVE_GROWTH: f64 = 1.1;
@@ -43,20 +46,24 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    /// Makes them, each at its start value. In `native` the histogram has the same name: it takes the other one's place
-    /// in formats that know native buckets.
-    pub(super) fn register(registry: &mut Registry, native: &mut Registry) -> Self {
-        let (name, help) = ("order_processing_duration", "Time from the claim of an order to the end of its attempt");
+    /// Registers them, each at its start value.
+    pub(super) fn register(registry: &mut Registry) -> Self {
         let with_exemplars = || HistogramWithExemplars::new(SECONDS.into_iter());
         let with_native_buckets = || {
             let config = NativeHistogramConfig::new(NATIVE_GROWTH).max_buckets(NATIVE_BUCKETS);
             Histogram::new_classic_and_native(SECONDS, config)
         };
+        let count = Labelled::new("status");
         Self {
-            count: plain(registry, "orders_processed", "Finished attempts, by result", Labelled::new("status")),
-            duration: seconds(registry, name, help, Labelled::with("status", with_exemplars)),
-            native: seconds(native, name, help, Labelled::with("status", with_native_buckets)),
+            count: register(registry, "orders_processed", "Finished attempts, by result", count),
+            duration: register(registry, DURATION, DURATION_HELP, Labelled::with("status", with_exemplars)),
+            native: Labelled::with("status", with_native_buckets),
         }
+    }
+
+    /// In `native` the histogram has the same name: it takes the other one's place in formats that know native buckets.
+    pub(super) fn register_native(&self, native: &mut Registry) {
+        register(native, DURATION, DURATION_HELP, self.native.clone());
     }
 
     /// An attempt ended. Its span is told only if it was sampled, as no other one can be looked up.

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use opentelemetry::trace::{Link, Span as _, SpanKind, Status, TraceContextExt, Tracer as _};
+use opentelemetry::global::{BoxedSpan, BoxedTracer};
+use opentelemetry::trace::{
+    Link, Span as _, SpanContext, SpanKind, Status, TraceContextExt, TraceFlags, TraceState, Tracer as _,
+};
 use opentelemetry::{Context, KeyValue};
-use opentelemetry_sdk::trace::{SdkTracer, Span};
 
 use super::queue::SpanQueue;
-use super::remote;
 use crate::config::Propagation;
 use crate::domain::message::Message;
 use crate::domain::text::truncate_detail;
-use crate::domain::trace_context::TraceContext;
+use crate::domain::trace_context::{SpanId, TraceContext, TraceId};
 use crate::port::queue::Claim;
 
 /// Makes the spans of attempts, or none. Cheap to clone.
@@ -21,7 +22,7 @@ pub struct Tracer(Option<Arc<Source>>);
 
 #[derive(Debug)]
 struct Source {
-    tracer: SdkTracer,
+    tracer: BoxedTracer,
     propagation: Propagation,
     queue: SpanQueue,
     name: String,
@@ -30,8 +31,9 @@ struct Source {
 
 impl Tracer {
     /// One that makes spans, which end up in `queue`. `system` and `destination` name where the messages come from.
+    #[cfg_attr(not(feature = "otlp"), expect(dead_code, reason = "only an export has spans"))]
     pub(super) fn new(
-        tracer: SdkTracer,
+        tracer: BoxedTracer,
         propagation: Propagation,
         queue: SpanQueue,
         system: &'static str,
@@ -88,7 +90,7 @@ pub(crate) struct AttemptSpan(Option<Box<Recording>>);
 
 struct Recording {
     source: Arc<Source>,
-    span: Span,
+    span: BoxedSpan,
     context: TraceContext,
     parent_of_steps: Context,
 }
@@ -132,7 +134,7 @@ impl Recording {
         kind: SpanKind,
         began: SystemTime,
         attributes: impl IntoIterator<Item = KeyValue>,
-    ) -> Span {
+    ) -> BoxedSpan {
         let tracer = &self.source.tracer;
         let builder = tracer.span_builder(name).with_kind(kind).with_start_time(began).with_attributes(attributes);
         tracer.build_with_context(builder, &self.parent_of_steps)
@@ -143,7 +145,7 @@ impl Recording {
 pub(crate) struct CallSpan {
     attempt: Option<TraceContext>,
     /// `None` where the attempt is not sampled.
-    span: Option<Span>,
+    span: Option<BoxedSpan>,
 }
 
 impl CallSpan {
@@ -173,7 +175,7 @@ pub(crate) struct SpanOutcome<'a> {
 }
 
 impl SpanOutcome<'_> {
-    fn end(self, span: &mut Span) {
+    fn end(self, span: &mut BoxedSpan) {
         span.set_attribute(KeyValue::new("fulfillment.outcome", self.name));
         match self.reason {
             Some((kind, text)) if self.failed => {
@@ -185,6 +187,23 @@ impl SpanOutcome<'_> {
         }
         span.end();
     }
+}
+
+impl From<&SpanContext> for TraceContext {
+    fn from(context: &SpanContext) -> Self {
+        Self {
+            trace_id: TraceId(u128::from_be_bytes(context.trace_id().to_bytes())),
+            span_id: SpanId(u64::from_be_bytes(context.span_id().to_bytes())),
+            sampled: context.is_sampled(),
+        }
+    }
+}
+
+/// The context of a span of another process.
+fn remote(context: TraceContext) -> SpanContext {
+    let TraceContext { trace_id: TraceId(trace_id), span_id: SpanId(span_id), sampled } = context;
+    let flags = TraceFlags::default().with_sampled(sampled);
+    SpanContext::new(trace_id.into(), span_id.into(), flags, true, TraceState::default())
 }
 
 /// A count as OpenTelemetry has whole numbers.

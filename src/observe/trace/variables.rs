@@ -58,24 +58,14 @@ pub enum TraceError {
     #[error("{0} is not supported: the system's authorities are trusted, and no client certificate is shown; unset it")]
     Unsupported(&'static str),
     /// A value that its variable does not take.
-    #[error("{variable}={value} is not one of: {choices}", choices = .choices.join(", "))]
-    Choice {
-        /// Which variable.
-        variable: &'static str,
-        /// What it says.
-        value: String,
-        /// What it could say.
-        choices: &'static [&'static str],
-    },
-    /// A value that is no number of the right kind.
     #[error("{variable}={value} is not {wanted}")]
-    Number {
-        /// Which variable.
+    Value {
+        /// The variable's name.
         variable: &'static str,
-        /// What it says.
+        /// The value that was found.
         value: String,
-        /// What it should be.
-        wanted: &'static str,
+        /// The values that it takes.
+        wanted: String,
     },
     /// The exporter does not take its variables.
     #[cfg(feature = "otlp")]
@@ -122,11 +112,11 @@ fn check(environment: &Environment) -> Result<(), TraceError> {
     }
     for variable in NUMBERS {
         let is_right = |value: &str| value.parse::<u32>().is_ok_and(|number| number > 0);
-        number(environment, variable, is_right, "a whole number from 1")?;
+        checked(environment, variable, is_right, || "a whole number from 1".to_owned())?;
     }
     if environment.variable(SAMPLER)?.is_some_and(|sampler| sampler.ends_with("ratio")) {
         let is_right = |value: &str| value.parse::<f64>().is_ok_and(|share| (0.0..=1.0).contains(&share));
-        number(environment, SAMPLER_ARGUMENT, is_right, "a share from 0 to 1")?;
+        checked(environment, SAMPLER_ARGUMENT, is_right, || "a share from 0 to 1".to_owned())?;
     }
     Ok(())
 }
@@ -134,25 +124,24 @@ fn check(environment: &Environment) -> Result<(), TraceError> {
 fn choice<'a>(
     environment: &'a Environment,
     variable: &'static str,
-    choices: &'static [&'static str],
+    choices: &[&str],
 ) -> Result<Option<&'a str>, TraceError> {
-    match environment.variable(variable)? {
-        Some(value) if !choices.contains(&value) => {
-            Err(TraceError::Choice { variable, value: value.to_owned(), choices })
-        }
-        value => Ok(value),
-    }
+    let wanted = || format!("one of: {}", choices.join(", "));
+    checked(environment, variable, |value| choices.contains(&value), wanted)
 }
 
-fn number(
-    environment: &Environment,
+/// The value of a variable, if it is set.
+fn checked<'a>(
+    environment: &'a Environment,
     variable: &'static str,
     is_right: impl FnOnce(&str) -> bool,
-    wanted: &'static str,
-) -> Result<(), TraceError> {
+    wanted: impl FnOnce() -> String,
+) -> Result<Option<&'a str>, TraceError> {
     match environment.variable(variable)? {
-        Some(value) if !is_right(value) => Err(TraceError::Number { variable, value: value.to_owned(), wanted }),
-        _ => Ok(()),
+        Some(value) if !is_right(value) => {
+            Err(TraceError::Value { variable, value: value.to_owned(), wanted: wanted() })
+        }
+        value => Ok(value),
     }
 }
 
