@@ -1,7 +1,7 @@
 //! Events as log lines: order by order at `debug`, failures at `warn` and within limits.
 
 use enum_map::EnumMap;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -200,7 +200,7 @@ impl EventLog {
 
     /// Logged when the dependency goes down, then every [`REMINDER`] at most, even if it recovers with every other call.
     fn down(&self, dependency: Dependency, error: &str, retry_in: Duration, now: Instant) {
-        let mut last = self.last_logged(dependency);
+        let mut last = self.dependencies[dependency].lock();
         if last.down_at.is_none_or(|at| now.saturating_duration_since(at) >= REMINDER) {
             *last = LastLogged { up: Some(false), down_at: Some(now) };
             let dependency = dependency.as_str();
@@ -209,13 +209,9 @@ impl EventLog {
     }
 
     fn up(&self, dependency: Dependency) {
-        if self.last_logged(dependency).up.replace(true) != Some(true) {
+        if self.dependencies[dependency].lock().up.replace(true) != Some(true) {
             info!(dependency = dependency.as_str(), "dependency up");
         }
-    }
-
-    fn last_logged(&self, dependency: Dependency) -> MutexGuard<'_, LastLogged> {
-        self.dependencies[dependency].lock()
     }
 }
 

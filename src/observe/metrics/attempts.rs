@@ -7,10 +7,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use enum_map::Enum;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, LabelSetEncoder, MetricEncoder};
+use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::exemplar::{CounterWithExemplar, HistogramWithExemplars};
 use prometheus_client::metrics::histogram::{Histogram, NativeHistogramConfig};
-use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
 use strum::IntoStaticStr;
 
@@ -39,7 +38,7 @@ pub(super) enum AttemptStatus {
 
 /// Attempts that ended, and how long they took.
 pub(super) struct Attempts {
-    count: Labelled<AttemptStatus, TracedCounter>,
+    count: Labelled<AttemptStatus, CounterWithExemplar<Span>>,
     duration: Labelled<AttemptStatus, HistogramWithExemplars<Span>>,
     /// The same durations once more: the library has native buckets or exemplars, never both in one histogram.
     native: Labelled<AttemptStatus, Histogram>,
@@ -72,7 +71,7 @@ impl Attempts {
         // The library gives up on a moment before 1970, which a clock that was never set can have.
         let at = span.map(|_| SystemTime::now().max(SystemTime::UNIX_EPOCH));
         let took = took.as_secs_f64();
-        self.count[status].inc(span, at);
+        count(&self.count[status], span, at);
         self.duration[status].observe(took, span, at);
         self.native[status].observe(took);
     }
@@ -89,30 +88,11 @@ impl EncodeLabelSet for Span {
     }
 }
 
-/// A counter that keeps its last exemplar. The library's own forgets it with the next count that has none, which for one
-/// sampled attempt in a hundred is at once.
-#[derive(Debug, Clone, Default)]
-struct TracedCounter(CounterWithExemplar<Span>);
-
-impl TracedCounter {
-    fn inc(&self, span: Option<Span>, at: Option<SystemTime>) {
-        match span {
-            Some(span) => self.0.inc_by(1, Some(span), at),
-            None => self.0.inner().fetch_add(1, Ordering::Relaxed),
-        };
-    }
-}
-
-impl TypedMetric for TracedCounter {
-    const TYPE: MetricType = MetricType::Counter;
-}
-
-impl EncodeMetric for TracedCounter {
-    fn encode(&self, encoder: MetricEncoder<'_>) -> fmt::Result {
-        self.0.encode(encoder)
-    }
-
-    fn metric_type(&self) -> MetricType {
-        Self::TYPE
-    }
+/// Counts one more and keeps the last exemplar. The library's own way forgets it with the next count that has none, which
+/// for one sampled attempt in a hundred is at once.
+fn count(counter: &CounterWithExemplar<Span>, span: Option<Span>, at: Option<SystemTime>) {
+    match span {
+        Some(span) => counter.inc_by(1, Some(span), at),
+        None => counter.inner().fetch_add(1, Ordering::Relaxed),
+    };
 }
