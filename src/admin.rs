@@ -21,7 +21,7 @@ mod routes;
 mod scrape;
 mod thread;
 
-pub use connection::{ConnectionLimits, serve, serve_within};
+pub use connection::{ConnectionLimits, serve_within};
 pub use thread::Server;
 
 /// The state that the routes show.

@@ -8,7 +8,6 @@
 pub(crate) mod call_times;
 mod dependency;
 mod fulfiller;
-mod lease;
 mod lifecycle;
 mod observer;
 mod order;
@@ -17,10 +16,9 @@ mod telemetry;
 
 pub use dependency::{Backend, CallId, Dependency, DependencyEvent, RowStage, Stage, UnderWay};
 pub use fulfiller::{BreakerState, CallOutcome, FulfillerEvent, Limiter, RequestClass};
-pub use lease::Lease;
 pub use lifecycle::{LifecycleEvent, Loop};
 pub use observer::{Observer, Observers};
-pub use order::{AttemptRef, OrderEvent, RetryReason, Throttle};
+pub use order::{AttemptRef, Lease, OrderEvent, RetryReason, Throttle};
 pub use reconciler::{Drift, ReconcilerEvent};
 pub use telemetry::{Runtime, TelemetryEvent};
 

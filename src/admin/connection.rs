@@ -21,7 +21,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::Routes;
 use super::routes::router;
-use crate::observe::metrics::OpenConnection;
 
 /// What clients may use.
 #[derive(Debug, Clone)]
@@ -54,12 +53,7 @@ impl Default for ConnectionLimits {
 /// More than any browser or scraper sends, and all that a request may hold in memory.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
-/// Answers requests until `shutdown`, then finishes what is under way: at most one second later it returns.
-pub async fn serve(listener: TcpListener, routes: Routes, shutdown: CancellationToken) {
-    serve_within(ConnectionLimits::default(), listener, routes, shutdown).await;
-}
-
-/// As [`serve`], with other limits.
+/// Answers requests until `shutdown`, then finishes those under way: returns after `grace` at most.
 pub async fn serve_within(
     limits: ConnectionLimits,
     listener: TcpListener,
@@ -68,7 +62,7 @@ pub async fn serve_within(
 ) {
     let limits = Arc::new(limits);
     let places = Arc::new(Semaphore::new(limits.connections as usize));
-    let connections = routes.metrics.connections().clone();
+    let metrics = Arc::clone(&routes.metrics);
     let router = router(routes);
     // Dropped with this future, which then ends the connections as well.
     let stop = shutdown.child_token();
@@ -81,11 +75,13 @@ pub async fn serve_within(
         };
         match accepted {
             Ok((stream, peer, place)) => {
-                let open = connections.open();
+                let open = metrics.open_connection();
                 let (router, limits, stop) = (router.clone(), Arc::clone(&limits), stop.clone());
                 tokio::spawn(async move {
                     answer(stream, peer, router, &limits, &stop).await;
-                    end(place, open);
+                    // In this order, so that the count of open connections never passes the limit.
+                    drop(open);
+                    drop(place);
                 });
             }
             // The client gave up before it was its turn.
@@ -119,12 +115,6 @@ fn is_of_one_connection(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
     )
-}
-
-/// Gives the place back after the connection no longer counts as open, so that the count never passes the limit.
-fn end(place: OwnedSemaphorePermit, open: OpenConnection) {
-    drop(open);
-    drop(place);
 }
 
 async fn answer(

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::middleware;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{Html, IntoResponse};
 use axum::routing::get;
-use serde::Serialize;
+use axum::{Json, Router};
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
@@ -56,22 +55,18 @@ async fn health(State(routes): State<Routes>) -> impl IntoResponse {
     }
 }
 
-async fn livez(State(routes): State<Routes>) -> Response {
+async fn livez(State(routes): State<Routes>) -> impl IntoResponse {
     let liveness = routes.health.liveness();
-    json(liveness.live, &liveness)
+    (status(liveness.live), Json(liveness))
 }
 
-async fn readyz(State(routes): State<Routes>) -> Response {
+async fn readyz(State(routes): State<Routes>) -> impl IntoResponse {
     let readiness = routes.health.ready();
-    json(readiness.ready, &readiness)
+    (status(readiness.ready), Json(readiness))
 }
 
-fn json(ok: bool, report: &impl Serialize) -> Response {
-    let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    match serde_json::to_string(report) {
-        Ok(text) => (status, [(header::CONTENT_TYPE, "application/json")], text).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
-    }
+fn status(ok: bool) -> StatusCode {
+    if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
 async fn page() -> impl IntoResponse {

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{Routes, serve};
+use super::{ConnectionLimits, Routes, serve_within};
 
 /// Serves until it is stopped or dropped. Its answers wait neither for orders, which at full speed keep every other thread
 /// busy, nor for a program around the worker that blocks its own threads.
@@ -32,7 +32,8 @@ impl Server {
         let stop = CancellationToken::new();
         let serving = {
             let _entered = runtime.enter();
-            runtime.spawn(serve(TcpListener::from_std(listener)?, routes, stop.clone()))
+            let listener = TcpListener::from_std(listener)?;
+            runtime.spawn(serve_within(ConnectionLimits::default(), listener, routes, stop.clone()))
         };
         Ok(Self { runtime: Some(runtime), serving, stop })
     }

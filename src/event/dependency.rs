@@ -149,11 +149,12 @@ pub struct UnderWay<'a> {
     to: Dependency,
 }
 
-impl<'a> UnderWay<'a> {
-    pub(super) fn begin(observers: &'a Observers, to: Dependency) -> Self {
+impl Observers {
+    /// Reports that a call begins, and its end when the returned value is dropped.
+    pub fn under_way(&self, to: Dependency) -> UnderWay<'_> {
         let call = CallId::fresh();
-        observers.emit(DependencyEvent::CallBegan { call, to });
-        Self { observers, call, to }
+        self.emit(DependencyEvent::CallBegan { call, to });
+        UnderWay { observers: self, call, to }
     }
 }
 

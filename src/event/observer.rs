@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Dependency, Event, UnderWay};
+use super::Event;
 
 /// Receives every [`Event`] on the task that emits it. Must return at once and never panic.
 pub trait Observer: Send + Sync {
@@ -25,11 +25,6 @@ impl Observers {
     /// Hands events to all of these.
     pub fn new(observers: Vec<Arc<dyn Observer>>) -> Self {
         Self(observers)
-    }
-
-    /// Reports that a call begins, and its end when the returned value is dropped.
-    pub fn under_way(&self, to: Dependency) -> UnderWay<'_> {
-        UnderWay::begin(self, to)
     }
 
     /// Hands the event to every observer.

@@ -5,7 +5,6 @@ use std::time::Duration;
 use enum_map::Enum;
 use strum::IntoStaticStr;
 
-use super::Lease;
 use crate::domain::dead_letter::DeadReason;
 use crate::domain::order::OrderId;
 use crate::domain::trace_context::TraceContext;
@@ -170,4 +169,15 @@ pub enum Throttle {
     SlowBackend,
     /// The fulfiller takes no work.
     Fulfiller,
+}
+
+/// One of the two leases that an attempt holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum, IntoStaticStr)]
+pub enum Lease {
+    /// On the message in the queue.
+    #[strum(serialize = "queue")]
+    Message,
+    /// On the order's row in the store.
+    #[strum(serialize = "row")]
+    Row,
 }

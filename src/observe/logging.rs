@@ -11,12 +11,10 @@ pub use crate::config::LogFormat;
 use crate::config::LogSettings;
 use crate::observe::metrics::LogMessages;
 
-mod count;
 mod event_log;
 mod filter;
 mod rate_limit;
 
-use count::CountMessages;
 pub use event_log::EventLog;
 pub use filter::{Filter, InForce, Log};
 
@@ -98,7 +96,7 @@ where
         LogFormat::Text => written.boxed(),
         LogFormat::Json => written.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
     };
-    let layer = written.and_then(CountMessages(messages.clone())).with_filter(changeable);
+    let layer = written.and_then(messages.clone()).with_filter(changeable);
     Ok((layer, Log::new(handle, messages, filter)))
 }
 

@@ -36,15 +36,15 @@ mod under_way;
 pub use cgroup::Cgroup;
 use dependency::DependencyMetrics;
 use endpoint::Source;
-pub use endpoint::{Endpoint, ScrapeInFlight, ScrapeOutcome};
+pub use endpoint::{Endpoint, ScrapeOutcome};
 pub use exposition::Format;
 use exposition::{Exposition, Part};
 use fulfiller::FulfillerMetrics;
 use lifecycle::LifecycleMetrics;
-pub use lifecycle::{ConnectionCount, OpenConnection};
 pub use log_messages::LogMessages;
 use order::OrderMetrics;
 use reconciler::ReconcilerMetrics;
+pub use registering::Counted;
 use telemetry::TelemetryMetrics;
 
 /// The metrics of one worker.
@@ -72,17 +72,15 @@ impl Metrics {
     pub fn limited_by(handle: Handle, service_name: &str, log_messages: LogMessages, cgroup: Cgroup) -> Self {
         let (mut events, mut native, mut of_endpoint) = (Registry::default(), Registry::default(), Registry::default());
         let endpoint = Endpoint::register(&mut of_endpoint);
-        let order = OrderMetrics::register(&mut events, &mut native);
+        let order = OrderMetrics::register(&mut events);
+        order.register_native(&mut native);
         let lifecycle = LifecycleMetrics::register(&mut events);
         let dependency = DependencyMetrics::register(&mut events);
         let fulfiller = FulfillerMetrics::register(&mut events);
         let reconciler = ReconcilerMetrics::register(&mut events);
         let telemetry = TelemetryMetrics::register(&mut events);
-        events.register(
-            "fulfillment_build",
-            "Service name, version and revision of this worker",
-            build_info(service_name),
-        );
+        let help = "Service name, version and revision of this worker";
+        events.register("fulfillment_build", help, build_info(service_name));
         log_messages.register(&mut events);
         let part = |source, registry| Part { registry, errors: endpoint.errors_of(source) };
         let collected = |source, collector: Box<dyn Collector>| {
@@ -93,11 +91,11 @@ impl Metrics {
         let errors = |source| endpoint.errors_of(source);
         let parts = vec![
             part(Source::Events, events),
-            collected(Source::Runtime, Box::new(runtime::RuntimeCollector::new(handle))),
-            collected(Source::Allocator, Box::new(allocator::AllocatorCollector::new(errors(Source::Allocator)))),
+            collected(Source::Runtime, Box::new(runtime::RuntimeCollector(handle))),
+            collected(Source::Allocator, Box::new(allocator::AllocatorCollector(errors(Source::Allocator)))),
             #[cfg(target_os = "linux")]
             collected(Source::Process, Box::new(process::ProcessCollector::new(errors(Source::Process)))),
-            collected(Source::Cgroup, Box::new(cgroup::CgroupCollector::new(cgroup, errors(Source::Cgroup)))),
+            collected(Source::Cgroup, Box::new(cgroup::CgroupCollector { cgroup, errors: errors(Source::Cgroup) })),
             // Last, so that it shows the errors of this very scrape.
             part(Source::Endpoint, of_endpoint),
         ];
@@ -122,9 +120,9 @@ impl Metrics {
         &self.endpoint
     }
 
-    /// Counts the server's open connections.
-    pub fn connections(&self) -> &ConnectionCount {
-        &self.lifecycle.connections
+    /// Counts a connection to the server as open until the returned value is dropped.
+    pub fn open_connection(&self) -> Counted {
+        Counted::by(&self.lifecycle.connections)
     }
 }
 

@@ -3,14 +3,12 @@
 //! [`attempt`] makes the spans, and [`export`] sends them as the environment says. docs/TRACING.md describes their
 //! content. No span is made unless traces are exported.
 
-#[cfg(feature = "otlp")]
 pub mod attempt;
 #[cfg(feature = "otlp")]
 pub mod export;
-#[cfg(feature = "otlp")]
+#[cfg(not(feature = "otlp"))]
+#[path = "trace/without_otlp.rs"]
+pub mod export;
+#[cfg_attr(not(feature = "otlp"), expect(dead_code, reason = "only an export has a queue"))]
 mod queue;
 mod variables;
-#[cfg(not(feature = "otlp"))]
-mod without_otlp;
-#[cfg(not(feature = "otlp"))]
-pub use without_otlp::{attempt, export};

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::Check;
 use crate::event::call_times::CallTimes;
 use crate::event::{CallId, Dependency};
+use crate::observe::millis;
 
 /// The longest error of a dependency that is shown, in characters.
 pub(super) const MAX_ERROR: usize = 300;
@@ -109,8 +110,4 @@ impl Slow {
             Some(took) => (true, format!("answers within {took} ms")),
         }
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

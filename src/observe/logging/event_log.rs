@@ -1,7 +1,7 @@
 //! Events as log lines: order by order at `debug`, failures at `warn` and within limits.
 
 use enum_map::EnumMap;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ use crate::event::{
     AttemptRef, Dependency, DependencyEvent, Event, FulfillerEvent, LifecycleEvent, Observer, OrderEvent,
     ReconcilerEvent, RowStage, TelemetryEvent,
 };
+use crate::observe::millis;
 
 /// Failed orders that are logged in a second at most; further ones are counted in one line.
 const FAILURES_PER_SECOND: u32 = 100;
@@ -199,7 +200,7 @@ impl EventLog {
 
     /// Logged when the dependency goes down, then every [`REMINDER`] at most, even if it recovers with every other call.
     fn down(&self, dependency: Dependency, error: &str, retry_in: Duration, now: Instant) {
-        let mut last = self.last_logged(dependency);
+        let mut last = self.dependencies[dependency].lock();
         if last.down_at.is_none_or(|at| now.saturating_duration_since(at) >= REMINDER) {
             *last = LastLogged { up: Some(false), down_at: Some(now) };
             let dependency = dependency.as_str();
@@ -208,13 +209,9 @@ impl EventLog {
     }
 
     fn up(&self, dependency: Dependency) {
-        if self.last_logged(dependency).up.replace(true) != Some(true) {
+        if self.dependencies[dependency].lock().up.replace(true) != Some(true) {
             info!(dependency = dependency.as_str(), "dependency up");
         }
-    }
-
-    fn last_logged(&self, dependency: Dependency) -> MutexGuard<'_, LastLogged> {
-        self.dependencies[dependency].lock()
     }
 }
 
@@ -248,8 +245,4 @@ fn step(attempt: AttemptRef<'_>, what: &str, detail: fmt::Arguments<'_>) {
 fn ids(trace: Option<TraceContext>) -> (Option<DisplayValue<TraceId>>, Option<DisplayValue<SpanId>>) {
     let sampled = trace.filter(|trace| trace.sampled);
     (sampled.map(|trace| display(trace.trace_id)), sampled.map(|trace| display(trace.span_id)))
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -7,31 +7,9 @@ use std::path::{Path, PathBuf};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
-use prometheus_client::registry::Unit;
 
 use super::endpoint::Errors;
-use super::sample::{self, Description};
-
-const MEMORY_LIMIT: Description = Description {
-    name: "cgroup_memory_limit",
-    help: "Memory that the control group may use; left out where there is no limit",
-    unit: Some(Unit::Bytes),
-};
-const MEMORY_USAGE: Description = Description {
-    name: "cgroup_memory_usage",
-    help: "Memory that the control group uses, page cache included",
-    unit: Some(Unit::Bytes),
-};
-const CPU_THROTTLED: Description = Description {
-    name: "cgroup_cpu_throttled",
-    help: "Time for which the control group was stopped, as it had used up its CPU time",
-    unit: Some(Unit::Seconds),
-};
-const CPU_PERIODS_THROTTLED: Description = Description {
-    name: "cgroup_cpu_periods_throttled",
-    help: "Periods in which the control group used up its CPU time",
-    unit: None,
-};
+use super::sample;
 
 /// A control group of version 2, shown by the kernel in this folder.
 #[derive(Debug, Clone)]
@@ -104,19 +82,14 @@ fn number(text: &str) -> Reading<u64> {
     }
 }
 
-/// Shows a control group.
+/// Shows a control group. Leaves out a value that is missing or unreadable, and counts an unreadable one in `errors`.
 #[derive(Debug)]
 pub(super) struct CgroupCollector {
-    cgroup: Cgroup,
-    errors: Errors,
+    pub(super) cgroup: Cgroup,
+    pub(super) errors: Errors,
 }
 
 impl CgroupCollector {
-    /// Leaves out a value that is missing or unreadable, and counts an unreadable one in `errors`.
-    pub(super) fn new(cgroup: Cgroup, errors: Errors) -> Self {
-        Self { cgroup, errors }
-    }
-
     fn shown<T>(&self, reading: Reading<T>) -> Option<T> {
         self.errors.readable(reading).flatten()
     }
@@ -125,22 +98,22 @@ impl CgroupCollector {
 impl Collector for CgroupCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         if let Some(limit) = self.shown(self.cgroup.memory_limit()) {
-            sample::gauge(&mut encoder, &MEMORY_LIMIT, limit)?;
+            let help = "Memory that the control group may use; left out where there is no limit";
+            sample::gauge(&mut encoder, "cgroup_memory_limit_bytes", help, limit)?;
         }
         if let Some(usage) = self.shown(self.cgroup.memory_usage()) {
-            sample::gauge(&mut encoder, &MEMORY_USAGE, usage)?;
+            let help = "Memory that the control group uses, page cache included";
+            sample::gauge(&mut encoder, "cgroup_memory_usage_bytes", help, usage)?;
         }
         if let Some(limit) = self.shown(self.cgroup.cpu_limit()) {
-            let description = Description {
-                name: "cgroup_cpu_limit",
-                help: "CPU time that the control group may use; left out where there is no limit",
-                unit: Some(Unit::Other("cores".to_owned())),
-            };
-            sample::gauge(&mut encoder, &description, limit)?;
+            let help = "CPU time that the control group may use; left out where there is no limit";
+            sample::gauge(&mut encoder, "cgroup_cpu_limit_cores", help, limit)?;
         }
         if let Some((seconds, periods)) = self.shown(self.cgroup.cpu_throttled()) {
-            sample::counter(&mut encoder, &CPU_THROTTLED, seconds)?;
-            sample::counter(&mut encoder, &CPU_PERIODS_THROTTLED, periods)?;
+            let help = "Time for which the control group was stopped, as it had used up its CPU time";
+            sample::counter(&mut encoder, "cgroup_cpu_throttled_seconds", help, seconds)?;
+            let help = "Periods in which the control group used up its CPU time";
+            sample::counter(&mut encoder, "cgroup_cpu_periods_throttled", help, periods)?;
         }
         Ok(())
     }
@@ -204,7 +177,7 @@ mod tests {
         let endpoint = Endpoint::register(&mut registry);
         let errors = endpoint.errors_of(Source::Cgroup);
         let mut of_cgroup = Registry::default();
-        of_cgroup.register_collector(Box::new(CgroupCollector::new(Cgroup::at(root.path()), errors)));
+        of_cgroup.register_collector(Box::new(CgroupCollector { cgroup: Cgroup::at(root.path()), errors }));
         let mut text = String::new();
         text::encode_registry(&mut text, &of_cgroup).unwrap();
         assert!(text.contains("\ncgroup_memory_usage_bytes 1048576\n") && !text.contains("limit"), "{text}");

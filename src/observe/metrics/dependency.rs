@@ -5,7 +5,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::labelled::Labelled;
-use super::registering::{Count, plain, seconds};
+use super::registering::{Count, metrics};
 use super::under_way::UnderWay;
 use crate::event::{Backend, Dependency, DependencyEvent, RowStage, Stage};
 
@@ -16,54 +16,29 @@ const BATCH_ITEMS: [f64; 10] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 5
 /// From a connection that is free to the limit of the wait for one.
 const WAIT_SECONDS: [f64; 11] = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0];
 
-pub(super) struct DependencyMetrics {
-    stage_duration: Labelled<Stage, Histogram>,
-    batch_size: Labelled<Stage, Histogram>,
-    stage_errors: Labelled<Stage, Counter>,
-    rows_locked: Labelled<RowStage, Counter>,
-    up: Labelled<Dependency, Count>,
-    under_way: UnderWay,
-    connection_wait: Histogram,
-    connections_opened: Labelled<Backend, Counter>,
+metrics! {
+    pub(super) struct DependencyMetrics {
+        under_way: UnderWay,
+        /// Duration of one call to a dependency, answered or not
+        stage_duration: Labelled<Stage, Histogram> =
+            "fulfillment_stage_duration_seconds", Labelled::with("stage", || Histogram::new(STAGE_SECONDS));
+        /// Items in one answered call to a dependency; empty claims are left out
+        batch_size: Labelled<Stage, Histogram> =
+            "fulfillment_batch_size", Labelled::with("stage", || Histogram::new(BATCH_ITEMS));
+        /// Calls to a dependency that failed or got no answer
+        stage_errors: Labelled<Stage, Counter> = "fulfillment_stage_errors", Labelled::new("stage");
+        /// Times that a stage skipped a row because another transaction had locked it
+        rows_locked: Labelled<RowStage, Counter> = "fulfillment_rows_locked", Labelled::new("stage");
+        /// 1 if the last call to the dependency was answered
+        up: Labelled<Dependency, Count> = "fulfillment_dependency_up", Labelled::new("dependency");
+        /// Time that calls to the store waited for a connection, including the time to make a new one
+        connection_wait: Histogram = "fulfillment_store_connection_wait_seconds", Histogram::new(WAIT_SECONDS);
+        /// Connections made; after the start, each replaces an earlier one
+        connections_opened: Labelled<Backend, Counter> = "fulfillment_connections_opened", Labelled::new("dependency");
+    }
 }
 
 impl DependencyMetrics {
-    pub(super) fn register(registry: &mut Registry) -> Self {
-        let under_way = UnderWay::default();
-        registry.register_collector(Box::new(under_way.clone()));
-        let help = "Duration of one call to a dependency, answered or not";
-        let stage_duration = seconds(
-            registry,
-            "fulfillment_stage_duration",
-            help,
-            Labelled::with("stage", || Histogram::new(STAGE_SECONDS)),
-        );
-        let help = "Items in one answered call to a dependency; empty claims are left out";
-        let batch_size =
-            plain(registry, "fulfillment_batch_size", help, Labelled::with("stage", || Histogram::new(BATCH_ITEMS)));
-        let help = "Calls to a dependency that failed or got no answer";
-        let stage_errors = plain(registry, "fulfillment_stage_errors", help, Labelled::new("stage"));
-        let help = "Times that a stage skipped a row because another transaction had locked it";
-        let rows_locked = plain(registry, "fulfillment_rows_locked", help, Labelled::new("stage"));
-        let help = "1 if the last call to the dependency was answered";
-        let up = plain(registry, "fulfillment_dependency_up", help, Labelled::new("dependency"));
-        let help = "Time that calls to the store waited for a connection, including the time to make a new one";
-        let connection_wait =
-            seconds(registry, "fulfillment_store_connection_wait", help, Histogram::new(WAIT_SECONDS));
-        let help = "Connections made; after the start, each replaces an earlier one";
-        let connections_opened = plain(registry, "fulfillment_connections_opened", help, Labelled::new("dependency"));
-        Self {
-            stage_duration,
-            batch_size,
-            stage_errors,
-            rows_locked,
-            up,
-            under_way,
-            connection_wait,
-            connections_opened,
-        }
-    }
-
     pub(super) fn observe(&self, event: &DependencyEvent<'_>) {
         match *event {
             DependencyEvent::CallBegan { call, to } => self.under_way.begin(call, to),
@@ -78,17 +53,11 @@ impl DependencyMetrics {
                 }
             }
             DependencyEvent::RowsLocked { stage, order_ids } => {
-                self.rows_locked[stage].inc_by(order_ids.len() as u64);
+                _ = self.rows_locked[stage].inc_by(order_ids.len() as u64);
             }
-            DependencyEvent::Down { dependency, .. } => {
-                self.up[dependency].set(0);
-            }
-            DependencyEvent::Up(dependency) => {
-                self.up[dependency].set(1);
-            }
-            DependencyEvent::ConnectionOpened(backend) => {
-                self.connections_opened[backend].inc();
-            }
+            DependencyEvent::Down { dependency, .. } => _ = self.up[dependency].set(0),
+            DependencyEvent::Up(dependency) => _ = self.up[dependency].set(1),
+            DependencyEvent::ConnectionOpened(backend) => _ = self.connections_opened[backend].inc(),
             DependencyEvent::ConnectionAwaited { took } => self.connection_wait.observe(took.as_secs_f64()),
         }
     }

@@ -7,7 +7,7 @@ use prometheus_client::registry::Registry;
 use strum::IntoStaticStr;
 
 use super::labelled::Labelled;
-use super::registering::{Count, plain, seconds};
+use super::registering::{Count, Counted, metrics};
 
 /// Scrapes are answered from memory: from one that nothing disturbs to one that gets no processor.
 const SCRAPE_SECONDS: [f64; 11] = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0];
@@ -44,43 +44,25 @@ pub(super) enum Source {
     Endpoint,
 }
 
-/// Scrapes as they are answered.
-#[derive(Debug, Clone)]
-pub struct Endpoint {
-    scrapes: Labelled<ScrapeOutcome, Counter>,
-    in_flight: Count,
-    pub(super) rendering: Histogram,
-    errors: Labelled<Source, Counter>,
-}
-
-/// A scrape that is in flight until this is dropped.
-#[derive(Debug)]
-pub struct ScrapeInFlight(Count);
-
-impl Drop for ScrapeInFlight {
-    fn drop(&mut self) {
-        self.0.dec();
+metrics! {
+    /// Scrapes as they are answered.
+    #[derive(Debug, Clone)]
+    pub struct Endpoint {
+        /// Earlier scrapes, by outcome
+        scrapes: Labelled<ScrapeOutcome, Counter> = "fulfillment_scrapes", Labelled::new("outcome");
+        /// Time to render these metrics for earlier scrapes
+        pub(super) rendering: Histogram = "fulfillment_scrape_duration_seconds", Histogram::new(SCRAPE_SECONDS);
+        /// Scrapes being answered, this one included
+        in_flight: Count = "fulfillment_scrapes_in_flight", Count::default();
+        /// Values that scrapes could not read or show, by collector
+        errors: Labelled<Source, Counter> = "fulfillment_scrape_collector_errors", Labelled::new("collector");
     }
 }
 
 impl Endpoint {
-    /// Makes them all, each at its start value.
-    pub(crate) fn register(registry: &mut Registry) -> Self {
-        let help = "Earlier scrapes, by outcome";
-        let scrapes = plain(registry, "fulfillment_scrapes", help, Labelled::new("outcome"));
-        let help = "Time to render these metrics for earlier scrapes";
-        let rendering = seconds(registry, "fulfillment_scrape_duration", help, Histogram::new(SCRAPE_SECONDS));
-        let help = "Scrapes being answered, this one included";
-        let in_flight = plain(registry, "fulfillment_scrapes_in_flight", help, Count::default());
-        let help = "Values that scrapes could not read or show, by collector";
-        let errors = plain(registry, "fulfillment_scrape_collector_errors", help, Labelled::new("collector"));
-        Self { scrapes, rendering, in_flight, errors }
-    }
-
-    /// A scrape begins.
-    pub fn begin(&self) -> ScrapeInFlight {
-        self.in_flight.inc();
-        ScrapeInFlight(self.in_flight.clone())
+    /// Counts a scrape that is in flight until the returned value is dropped.
+    pub fn begin(&self) -> Counted {
+        Counted::by(&self.in_flight)
     }
 
     /// A scrape ended.

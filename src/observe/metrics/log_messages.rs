@@ -4,7 +4,8 @@ use enum_map::Enum;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use strum::IntoStaticStr;
-use tracing::Level;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::layer::{Context, Layer};
 
 use super::labelled::Labelled;
 
@@ -31,6 +32,7 @@ impl From<Level> for LogLevel {
 }
 
 /// How many lines were logged, by level. Clones count together: the log begins before there are metrics to show it.
+/// As a layer, belongs under the filter of the one that writes.
 #[derive(Debug, Clone)]
 pub struct LogMessages(Labelled<LogLevel, Counter>);
 
@@ -40,12 +42,13 @@ impl Default for LogMessages {
     }
 }
 
-impl LogMessages {
-    /// Counts one more line.
-    pub fn count(&self, level: Level) {
-        self.0[level.into()].inc();
+impl<S: Subscriber> Layer<S> for LogMessages {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        self.0[(*event.metadata().level()).into()].inc();
     }
+}
 
+impl LogMessages {
     pub(super) fn register(self, registry: &mut Registry) {
         let help = "Lines written to the log, after its filter, by level";
         registry.register("fulfillment_log_messages", help, self.0);

@@ -8,7 +8,7 @@ use prometheus_client::registry::Registry;
 
 use super::attempts::{AttemptStatus, Attempts};
 use super::labelled::Labelled;
-use super::registering::{Count, Seconds, plain, seconds};
+use super::registering::{Count, Seconds, metrics};
 use super::seconds_since_1970;
 use crate::domain::dead_letter::DeadReason;
 use crate::event::{Lease, OrderEvent, RetryReason, Throttle};
@@ -19,84 +19,53 @@ const AGE_SECONDS: [f64; 16] =
 /// From one that went straight through to one that was tried for days.
 const ATTEMPTS: [f64; 7] = [1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0];
 
-pub(super) struct OrderMetrics {
-    attempts: Attempts,
-    queue_wait: Histogram,
-    attempts_per_order: Histogram,
-    age_at_fulfillment: Histogram,
-    last_success_at: Seconds,
-    attempts_started: Counter,
-    in_flight: Count,
-    claims_throttled: Labelled<Throttle, Counter<f64, AtomicU64>>,
-    retries: Labelled<RetryReason, Counter>,
-    dead_letters: Labelled<DeadReason, Counter>,
-    skipped: Counter,
-    already_final: Counter,
-    superseded: Counter,
-    takeovers: Counter,
-    leases_lost: Labelled<Lease, Counter>,
+metrics! {
+    pub(super) struct OrderMetrics {
+        attempts: Attempts,
+        /// Time from an order's created_at to the start of its first attempt
+        queue_wait: Histogram = "fulfillment_queue_wait_seconds", Histogram::new(AGE_SECONDS);
+        /// Attempts that an order had taken when it was fulfilled or dead-lettered
+        attempts_per_order: Histogram = "fulfillment_attempts_per_order", Histogram::new(ATTEMPTS);
+        /// Time from an order's created_at to fulfilled
+        age_at_fulfillment: Histogram = "fulfillment_order_age_at_fulfillment_seconds", Histogram::new(AGE_SECONDS);
+        /// Time at which an order was last fulfilled, since 1970; 0 before the first
+        last_success_at: Seconds = "fulfillment_last_success_timestamp_seconds", Seconds::default();
+        /// Attempts that began
+        attempts_started: Counter = "fulfillment_attempts_started", Counter::default();
+        /// Orders that this worker has claimed and not settled yet
+        in_flight: Count = "fulfillment_orders_in_flight", Count::default();
+        /// Time that claims had to wait although the queue may hold messages, by cause
+        claims_throttled: Labelled<Throttle, Counter<f64, AtomicU64>> =
+            "fulfillment_claims_held_back_seconds", Labelled::new("by");
+        /// Messages that went back to the queue, by reason
+        retries: Labelled<RetryReason, Counter> = "fulfillment_retries", Labelled::new("reason");
+        /// Messages given up and kept as dead letters, by reason
+        dead_letters: Labelled<DeadReason, Counter> = "fulfillment_dead_letters", Labelled::new("reason");
+        /// Messages dropped because another system owns the status of their order
+        skipped: Counter = "fulfillment_skipped", Counter::default();
+        /// Messages dropped because their order was already fulfilled or failed
+        already_final: Counter = "fulfillment_already_final", Counter::default();
+        /// Conclusions that came too late and changed nothing because the row had moved on
+        superseded: Counter = "fulfillment_superseded", Counter::default();
+        /// Orders taken over from a worker whose lease had expired
+        takeovers: Counter = "fulfillment_takeovers", Counter::default();
+        /// Leases lost during an attempt, on the message (queue) or on the order's row (row)
+        leases_lost: Labelled<Lease, Counter> = "fulfillment_leases_lost", Labelled::new("lease");
+    }
 }
 
 impl OrderMetrics {
     /// `native` takes the histograms that formats with native buckets show in place of those of the same name.
-    pub(super) fn register(registry: &mut Registry, native: &mut Registry) -> Self {
-        let attempts = Attempts::register(registry, native);
-        let help = "Time from an order's created_at to the start of its first attempt";
-        let queue_wait = seconds(registry, "fulfillment_queue_wait", help, Histogram::new(AGE_SECONDS));
-        let help = "Attempts that an order had taken when it was fulfilled or dead-lettered";
-        let attempts_per_order = plain(registry, "fulfillment_attempts_per_order", help, Histogram::new(ATTEMPTS));
-        let help = "Time from an order's created_at to fulfilled";
-        let age_at_fulfillment =
-            seconds(registry, "fulfillment_order_age_at_fulfillment", help, Histogram::new(AGE_SECONDS));
-        let help = "Time at which an order was last fulfilled, since 1970; 0 before the first";
-        let last_success_at = seconds(registry, "fulfillment_last_success_timestamp", help, Seconds::default());
-        let help = "Attempts that began";
-        let attempts_started = plain(registry, "fulfillment_attempts_started", help, Counter::default());
-        let help = "Orders that this worker has claimed and not settled yet";
-        let in_flight = plain(registry, "fulfillment_orders_in_flight", help, Count::default());
-        let help = "Time that claims had to wait although the queue may hold messages, by cause";
-        let claims_throttled = seconds(registry, "fulfillment_claims_held_back", help, Labelled::new("by"));
-        let help = "Messages that went back to the queue, by reason";
-        let retries = plain(registry, "fulfillment_retries", help, Labelled::new("reason"));
-        let help = "Messages given up and kept as dead letters, by reason";
-        let dead_letters = plain(registry, "fulfillment_dead_letters", help, Labelled::new("reason"));
-        let help = "Messages dropped because another system owns the status of their order";
-        let skipped = plain(registry, "fulfillment_skipped", help, Counter::default());
-        let help = "Messages dropped because their order was already fulfilled or failed";
-        let already_final = plain(registry, "fulfillment_already_final", help, Counter::default());
-        let help = "Conclusions that came too late and changed nothing because the row had moved on";
-        let superseded = plain(registry, "fulfillment_superseded", help, Counter::default());
-        let help = "Orders taken over from a worker whose lease had expired";
-        let takeovers = plain(registry, "fulfillment_takeovers", help, Counter::default());
-        let help = "Leases lost during an attempt, on the message (queue) or on the order's row (row)";
-        let leases_lost = plain(registry, "fulfillment_leases_lost", help, Labelled::new("lease"));
-        Self {
-            attempts,
-            queue_wait,
-            attempts_per_order,
-            age_at_fulfillment,
-            last_success_at,
-            attempts_started,
-            in_flight,
-            claims_throttled,
-            retries,
-            dead_letters,
-            skipped,
-            already_final,
-            superseded,
-            takeovers,
-            leases_lost,
-        }
+    pub(super) fn register_native(&self, native: &mut Registry) {
+        self.attempts.register_native(native);
     }
 
     pub(super) fn observe(&self, event: &OrderEvent<'_>) {
         match *event {
             OrderEvent::ClaimsThrottled { reason, took } => {
-                self.claims_throttled[reason].inc_by(took.as_secs_f64());
+                _ = self.claims_throttled[reason].inc_by(took.as_secs_f64());
             }
-            OrderEvent::InFlight(orders) => {
-                self.in_flight.set(orders as u64);
-            }
+            OrderEvent::InFlight(orders) => _ = self.in_flight.set(orders as u64),
             OrderEvent::AttemptStarted { takeover, waited, .. } => {
                 self.attempts_started.inc();
                 self.takeovers.inc_by(u64::from(takeover));
@@ -115,27 +84,17 @@ impl OrderMetrics {
             OrderEvent::AttemptFailed { attempt, took, .. } => {
                 self.attempts.ended(AttemptStatus::Error, took, attempt.trace);
             }
-            OrderEvent::Retried { reason, .. } => {
-                self.retries[reason].inc();
-            }
+            OrderEvent::Retried { reason, .. } => _ = self.retries[reason].inc(),
             OrderEvent::DeadLettered { attempt, reason, .. } => {
                 self.dead_letters[reason].inc();
                 if has_an_order(reason) {
                     self.attempts_per_order.observe(f64::from(attempt.number));
                 }
             }
-            OrderEvent::AlreadyFinal { .. } => {
-                self.already_final.inc();
-            }
-            OrderEvent::Skipped { .. } => {
-                self.skipped.inc();
-            }
-            OrderEvent::Superseded { .. } => {
-                self.superseded.inc();
-            }
-            OrderEvent::LeaseLost { lease, .. } => {
-                self.leases_lost[lease].inc();
-            }
+            OrderEvent::AlreadyFinal { .. } => _ = self.already_final.inc(),
+            OrderEvent::Skipped { .. } => _ = self.skipped.inc(),
+            OrderEvent::Superseded { .. } => _ = self.superseded.inc(),
+            OrderEvent::LeaseLost { lease, .. } => _ = self.leases_lost[lease].inc(),
         }
     }
 }

@@ -6,36 +6,9 @@ use std::path::PathBuf;
 use procfs::process::{LimitValue, Process};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
-use prometheus_client::registry::Unit;
 
 use super::endpoint::Errors;
-use super::sample::{self, Description};
-
-const CPU: Description =
-    Description { name: "process_cpu", help: "User and system CPU time spent", unit: Some(Unit::Seconds) };
-const OPEN_FDS: Description = Description { name: "process_open_fds", help: "Open file descriptors", unit: None };
-const MAX_FDS: Description =
-    Description { name: "process_max_fds", help: "Maximum of open file descriptors", unit: None };
-const VIRTUAL_MEMORY: Description =
-    Description { name: "process_virtual_memory", help: "Virtual memory size", unit: Some(Unit::Bytes) };
-const VIRTUAL_MEMORY_MAX: Description = Description {
-    name: "process_virtual_memory_max",
-    help: "Maximum of virtual memory; 18446744073709551615 if there is no limit",
-    unit: Some(Unit::Bytes),
-};
-const RESIDENT_MEMORY: Description =
-    Description { name: "process_resident_memory", help: "Resident memory size", unit: Some(Unit::Bytes) };
-const HEAP: Description = Description {
-    name: "process_heap",
-    help: "Heap size: address space in extents that the allocator uses",
-    unit: Some(Unit::Bytes),
-};
-const START_TIME: Description = Description {
-    name: "process_start_time",
-    help: "Start time of the process, since 1970",
-    unit: Some(Unit::Seconds),
-};
-const THREADS: Description = Description { name: "process_threads", help: "Operating system threads", unit: None };
+use super::sample;
 
 /// Reads `/proc/self`. A file that can't be read costs its own metrics only.
 #[derive(Debug)]
@@ -54,20 +27,24 @@ impl ProcessCollector {
         let Some(stat) = self.errors.readable(process.stat()) else { return Ok(()) };
         let ticks_per_second = procfs::ticks_per_second() as f64;
         let seconds = |ticks: u64| ticks as f64 / ticks_per_second;
-        sample::counter(encoder, &CPU, seconds(stat.utime.saturating_add(stat.stime)))?;
-        sample::gauge(encoder, &VIRTUAL_MEMORY, stat.vsize)?;
-        sample::gauge(encoder, &RESIDENT_MEMORY, stat.rss.saturating_mul(procfs::page_size()))?;
-        sample::gauge(encoder, &THREADS, stat.num_threads)?;
+        let (cpu, resident) = (stat.utime.saturating_add(stat.stime), stat.rss.saturating_mul(procfs::page_size()));
+        sample::counter(encoder, "process_cpu_seconds", "User and system CPU time spent", seconds(cpu))?;
+        sample::gauge(encoder, "process_virtual_memory_bytes", "Virtual memory size", stat.vsize)?;
+        sample::gauge(encoder, "process_resident_memory_bytes", "Resident memory size", resident)?;
+        sample::gauge(encoder, "process_threads", "Operating system threads", stat.num_threads)?;
         if let Some(boot) = self.errors.readable(procfs::boot_time_secs()) {
-            sample::gauge(encoder, &START_TIME, boot as f64 + seconds(stat.starttime))?;
+            let started = boot as f64 + seconds(stat.starttime);
+            sample::gauge(encoder, "process_start_time_seconds", "Start time of the process, since 1970", started)?;
         }
         Ok(())
     }
 
     fn encode_limits(&self, process: &Process, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let Some(limits) = self.errors.readable(process.limits()) else { return Ok(()) };
-        sample::gauge(encoder, &MAX_FDS, number(limits.max_open_files.soft_limit))?;
-        sample::gauge(encoder, &VIRTUAL_MEMORY_MAX, number(limits.max_address_space.soft_limit))
+        let (files, memory) = (limits.max_open_files.soft_limit, limits.max_address_space.soft_limit);
+        sample::gauge(encoder, "process_max_fds", "Maximum of open file descriptors", number(files))?;
+        let help = "Maximum of virtual memory; 18446744073709551615 if there is no limit";
+        sample::gauge(encoder, "process_virtual_memory_max_bytes", help, number(memory))
     }
 }
 
@@ -77,11 +54,12 @@ impl Collector for ProcessCollector {
             self.encode_stat(&process, &mut encoder)?;
             self.encode_limits(&process, &mut encoder)?;
             if let Some(open) = self.errors.readable(process.fd_count()) {
-                sample::gauge(&mut encoder, &OPEN_FDS, open as u64)?;
+                sample::gauge(&mut encoder, "process_open_fds", "Open file descriptors", open as u64)?;
             }
         }
         if let Some(heap) = self.errors.readable(tikv_jemalloc_ctl::stats::mapped::read()) {
-            sample::gauge(&mut encoder, &HEAP, heap as u64)?;
+            let help = "Heap size: address space in extents that the allocator uses";
+            sample::gauge(&mut encoder, "process_heap_bytes", help, heap as u64)?;
         }
         Ok(())
     }

@@ -6,39 +6,35 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeG
 use prometheus_client::metrics::TypedMetric;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::Unit;
 
-/// What a collector says of a metric. As with the registry's own, the unit is appended to the name and a full stop
-/// to the help.
-pub(super) struct Description {
-    pub(super) name: &'static str,
-    pub(super) help: &'static str,
-    pub(super) unit: Option<Unit>,
-}
+use super::registering::split_unit;
 
-/// Writes a gauge.
+/// Writes a gauge. As with registered metrics, the end of the name tells the unit, and a full stop is appended to the help.
 pub(super) fn gauge(
     encoder: &mut DescriptorEncoder<'_>,
-    description: &Description,
+    name: &str,
+    help: &str,
     value: impl EncodeGaugeValue,
 ) -> fmt::Result {
-    write(encoder, description, &ConstGauge::new(value))
+    write(encoder, name, help, &ConstGauge::new(value))
 }
 
-/// Writes a counter.
+/// Writes a counter, as [`gauge`] does.
 pub(super) fn counter(
     encoder: &mut DescriptorEncoder<'_>,
-    description: &Description,
+    name: &str,
+    help: &str,
     value: impl EncodeCounterValue,
 ) -> fmt::Result {
-    write(encoder, description, &ConstCounter::new(value))
+    write(encoder, name, help, &ConstCounter::new(value))
 }
 
 fn write<M: EncodeMetric + TypedMetric>(
     encoder: &mut DescriptorEncoder<'_>,
-    description: &Description,
+    name: &str,
+    help: &str,
     metric: &M,
 ) -> fmt::Result {
-    let help = format!("{}.", description.help);
-    metric.encode(encoder.encode_descriptor(description.name, &help, description.unit.as_ref(), M::TYPE)?)
+    let (name, unit) = split_unit(name);
+    metric.encode(encoder.encode_descriptor(name, &format!("{help}."), unit.as_ref(), M::TYPE)?)
 }

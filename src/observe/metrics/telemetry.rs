@@ -9,12 +9,12 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
 use strum::IntoStaticStr;
 
 use super::labelled::Labelled;
-use super::registering::{Count, Seconds, plain, seconds};
-use super::sample::{self, Description};
+use super::registering::{Count, Seconds, metrics};
+use super::sample;
 use super::seconds_since_1970;
 use crate::event::{Runtime, TelemetryEvent};
 
@@ -63,72 +63,38 @@ enum ExportOutcome {
     Error,
 }
 
-pub(super) struct TelemetryMetrics {
-    queue_depth: Count,
-    queue_messages: Labelled<MessageKind, Count>,
-    depth_read_at: Seconds,
-    depth_age: DepthAge,
-    open_orders: Labelled<OpenState, Count>,
-    oldest_order_age: Labelled<OpenState, Seconds>,
-    open_orders_read_at: Seconds,
-    store_connections: Labelled<ConnectionState, Count>,
-    store_connections_limit: Count,
-    scheduling_delay: Labelled<Runtime, Histogram>,
-    tracing_enabled: Count,
-    spans: Labelled<SpanOutcome, Counter>,
-    span_exports: Labelled<ExportOutcome, Counter>,
+metrics! {
+    pub(super) struct TelemetryMetrics {
+        depth_age: DepthAge,
+        /// Messages that no worker has claimed yet, as last counted; the same for every worker of a queue
+        queue_depth: Count = "fulfillment_queue_depth", Count::default();
+        /// Messages in the queue, by state, as last counted; the same for every worker of a queue
+        queue_messages: Labelled<MessageKind, Count> = "fulfillment_queue_messages", Labelled::new("kind");
+        /// Time of the last count of the queue, since 1970; 0 before the first
+        depth_read_at: Seconds = "fulfillment_queue_depth_read_timestamp_seconds", Seconds::default();
+        /// Orders in the store that are not done, as last counted; the same for every worker of a store
+        open_orders: Labelled<OpenState, Count> = "fulfillment_open_orders", Labelled::new("state");
+        /// Age of the oldest open order, as last counted; 0 if there is none
+        oldest_order_age: Labelled<OpenState, Seconds> = "fulfillment_oldest_order_age_seconds", Labelled::new("state");
+        /// Time of the last count of open orders, since 1970; 0 before the first
+        open_orders_read_at: Seconds = "fulfillment_open_orders_read_timestamp_seconds", Seconds::default();
+        /// Open connections to the store, by state, as last counted; 0 if the store is embedded
+        store_connections: Labelled<ConnectionState, Count> = "fulfillment_store_connections", Labelled::new("state");
+        /// Maximum of connections to the store; 0 if the store is embedded
+        store_connections_limit: Count = "fulfillment_store_connections_limit", Count::default();
+        /// Delay between the time at which a sleeping task was due and the time at which it ran
+        scheduling_delay: Labelled<Runtime, Histogram> = "fulfillment_scheduling_delay_seconds",
+            Labelled::with("runtime", || Histogram::new(DELAY_SECONDS));
+        /// 1 if traces are exported
+        tracing_enabled: Count = "fulfillment_tracing_enabled", Count::default();
+        /// Finished spans, by outcome of their export
+        spans: Labelled<SpanOutcome, Counter> = "fulfillment_spans", Labelled::new("outcome");
+        /// Calls to the trace collector, by outcome
+        span_exports: Labelled<ExportOutcome, Counter> = "fulfillment_span_exports", Labelled::new("outcome");
+    }
 }
 
 impl TelemetryMetrics {
-    pub(super) fn register(registry: &mut Registry) -> Self {
-        let depth_age = DepthAge::new();
-        registry.register_collector(Box::new(depth_age.clone()));
-        let help = "Messages that no worker has claimed yet, as last counted; the same for every worker of a queue";
-        let queue_depth = plain(registry, "fulfillment_queue_depth", help, Count::default());
-        let help = "Messages in the queue, by state, as last counted; the same for every worker of a queue";
-        let queue_messages = plain(registry, "fulfillment_queue_messages", help, Labelled::new("kind"));
-        let help = "Time of the last count of the queue, since 1970; 0 before the first";
-        let depth_read_at = seconds(registry, "fulfillment_queue_depth_read_timestamp", help, Seconds::default());
-        let help = "Orders in the store that are not done, as last counted; the same for every worker of a store";
-        let open_orders = plain(registry, "fulfillment_open_orders", help, Labelled::new("state"));
-        let help = "Age of the oldest open order, as last counted; 0 if there is none";
-        let oldest_order_age = seconds(registry, "fulfillment_oldest_order_age", help, Labelled::new("state"));
-        let help = "Time of the last count of open orders, since 1970; 0 before the first";
-        let open_orders_read_at = seconds(registry, "fulfillment_open_orders_read_timestamp", help, Seconds::default());
-        let help = "Open connections to the store, by state, as last counted; 0 if the store is embedded";
-        let store_connections = plain(registry, "fulfillment_store_connections", help, Labelled::new("state"));
-        let help = "Maximum of connections to the store; 0 if the store is embedded";
-        let store_connections_limit = plain(registry, "fulfillment_store_connections_limit", help, Count::default());
-        let help = "Delay between the time at which a sleeping task was due and the time at which it ran";
-        let scheduling_delay = seconds(
-            registry,
-            "fulfillment_scheduling_delay",
-            help,
-            Labelled::with("runtime", || Histogram::new(DELAY_SECONDS)),
-        );
-        let help = "1 if traces are exported";
-        let tracing_enabled = plain(registry, "fulfillment_tracing_enabled", help, Count::default());
-        let help = "Finished spans, by outcome of their export";
-        let spans = plain(registry, "fulfillment_spans", help, Labelled::new("outcome"));
-        let help = "Calls to the trace collector, by outcome";
-        let span_exports = plain(registry, "fulfillment_span_exports", help, Labelled::new("outcome"));
-        Self {
-            queue_depth,
-            queue_messages,
-            depth_read_at,
-            depth_age,
-            open_orders,
-            oldest_order_age,
-            open_orders_read_at,
-            store_connections,
-            store_connections_limit,
-            scheduling_delay,
-            tracing_enabled,
-            spans,
-            span_exports,
-        }
-    }
-
     pub(super) fn observe(&self, event: &TelemetryEvent<'_>) {
         match *event {
             TelemetryEvent::DepthRead(depth) => {
@@ -154,9 +120,7 @@ impl TelemetryMetrics {
             TelemetryEvent::SchedulingDelay { runtime, late } => {
                 self.scheduling_delay[runtime].observe(late.as_secs_f64());
             }
-            TelemetryEvent::TracesExported => {
-                self.tracing_enabled.set(1);
-            }
+            TelemetryEvent::TracesExported => _ = self.tracing_enabled.set(1),
             TelemetryEvent::SpansSent { spans, error } => {
                 let (export, outcome) = match error {
                     None => (ExportOutcome::Ok, SpanOutcome::Exported),
@@ -165,9 +129,7 @@ impl TelemetryMetrics {
                 self.span_exports[export].inc();
                 self.spans[outcome].inc_by(spans as u64);
             }
-            TelemetryEvent::SpanDropped => {
-                self.spans[SpanOutcome::Dropped].inc();
-            }
+            TelemetryEvent::SpanDropped => _ = self.spans[SpanOutcome::Dropped].inc(),
         }
     }
 }
@@ -180,8 +142,10 @@ struct DepthAge {
 }
 
 impl DepthAge {
-    fn new() -> Self {
-        Self { since: Instant::now(), read_after_micros: Arc::default() }
+    fn register(registry: &mut Registry) -> Self {
+        let age = Self { since: Instant::now(), read_after_micros: Arc::default() };
+        registry.register_collector(Box::new(age.clone()));
+        age
     }
 
     /// The queue was counted just now.
@@ -194,11 +158,8 @@ impl DepthAge {
 impl Collector for DepthAge {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
         let read_after = Duration::from_micros(self.read_after_micros.load(Ordering::Relaxed));
-        let description = Description {
-            name: "fulfillment_queue_depth_age",
-            help: "Time since the last count of the queue, or since the start if there was none",
-            unit: Some(Unit::Seconds),
-        };
-        sample::gauge(&mut encoder, &description, self.since.elapsed().saturating_sub(read_after).as_secs_f64())
+        let age = self.since.elapsed().saturating_sub(read_after).as_secs_f64();
+        let help = "Time since the last count of the queue, or since the start if there was none";
+        sample::gauge(&mut encoder, "fulfillment_queue_depth_age_seconds", help, age)
     }
 }

@@ -143,7 +143,7 @@ fn a_count_of_the_queue_starts_the_age_of_the_reading_again() {
 #[test]
 fn a_connection_counts_for_as_long_as_it_is_open() {
     let (_runtime, metrics) = worker();
-    let open = metrics.connections().open();
+    let open = metrics.open_connection();
     assert_eq!(value(&metrics, "fulfillment_http_connections"), 1.0);
     drop(open);
     assert_eq!(value(&metrics, "fulfillment_http_connections"), 0.0);

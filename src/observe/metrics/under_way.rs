@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use enum_map::EnumMap;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::Unit;
+use prometheus_client::registry::{Registry, Unit};
 
 use crate::domain::label::Label;
 use crate::event::{CallId, Dependency};
@@ -23,22 +23,24 @@ type Began = EnumMap<Dependency, BTreeMap<CallId, Instant>>;
 pub(super) struct UnderWay(Arc<Mutex<Began>>);
 
 impl UnderWay {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let under_way = Self::default();
+        registry.register_collector(Box::new(under_way.clone()));
+        under_way
+    }
+
     pub(super) fn begin(&self, call: CallId, to: Dependency) {
-        self.lock()[to].insert(call, Instant::now());
+        self.0.lock()[to].insert(call, Instant::now());
     }
 
     pub(super) fn end(&self, call: CallId, to: Dependency) {
-        self.lock()[to].remove(&call);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Began> {
-        self.0.lock()
+        self.0.lock()[to].remove(&call);
     }
 }
 
 impl Collector for UnderWay {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let calls = self.lock();
+        let calls = self.0.lock();
         let name = "fulfillment_dependency_calls_under_way";
         let help = "Calls to the dependency that have not ended, polls included.";
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use opentelemetry::global::{BoxedSpan, BoxedTracer};
 use opentelemetry::trace::{
-    self, Link, Span as _, SpanContext, SpanKind, Status, TraceContextExt, TraceFlags, TraceState, Tracer as _,
+    Link, Span as _, SpanContext, SpanKind, Status, TraceContextExt, TraceFlags, TraceState, Tracer as _,
 };
 use opentelemetry::{Context, KeyValue};
-use opentelemetry_sdk::trace::{SdkTracer, Span};
 
 use super::queue::SpanQueue;
 use crate::config::Propagation;
@@ -22,7 +22,7 @@ pub struct Tracer(Option<Arc<Source>>);
 
 #[derive(Debug)]
 struct Source {
-    tracer: SdkTracer,
+    tracer: BoxedTracer,
     propagation: Propagation,
     queue: SpanQueue,
     name: String,
@@ -31,8 +31,9 @@ struct Source {
 
 impl Tracer {
     /// Makes spans, which end up in `queue`. `system` and `destination` name the source of the messages.
+    #[cfg_attr(not(feature = "otlp"), expect(dead_code, reason = "only an export has spans"))]
     pub(super) fn new(
-        tracer: SdkTracer,
+        tracer: BoxedTracer,
         propagation: Propagation,
         queue: SpanQueue,
         system: &'static str,
@@ -89,7 +90,7 @@ pub(crate) struct AttemptSpan(Option<Box<Recording>>);
 
 struct Recording {
     source: Arc<Source>,
-    span: Span,
+    span: BoxedSpan,
     context: TraceContext,
     parent_of_steps: Context,
 }
@@ -133,7 +134,7 @@ impl Recording {
         kind: SpanKind,
         began: SystemTime,
         attributes: impl IntoIterator<Item = KeyValue>,
-    ) -> Span {
+    ) -> BoxedSpan {
         let tracer = &self.source.tracer;
         let builder = tracer.span_builder(name).with_kind(kind).with_start_time(began).with_attributes(attributes);
         tracer.build_with_context(builder, &self.parent_of_steps)
@@ -144,7 +145,7 @@ impl Recording {
 pub(crate) struct CallSpan {
     attempt: Option<TraceContext>,
     /// `None` where the attempt is not sampled.
-    span: Option<Span>,
+    span: Option<BoxedSpan>,
 }
 
 impl CallSpan {
@@ -174,7 +175,7 @@ pub(crate) struct SpanOutcome<'a> {
 }
 
 impl SpanOutcome<'_> {
-    fn end(self, span: &mut Span) {
+    fn end(self, span: &mut BoxedSpan) {
         span.set_attribute(KeyValue::new("fulfillment.outcome", self.name));
         match self.reason {
             Some((kind, text)) if self.failed => {
@@ -186,11 +187,6 @@ impl SpanOutcome<'_> {
         }
         span.end();
     }
-}
-
-/// A count in OpenTelemetry's type for whole numbers.
-fn whole(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 impl From<&SpanContext> for TraceContext {
@@ -206,6 +202,11 @@ impl From<&SpanContext> for TraceContext {
 /// The context of a span of another process.
 fn remote(context: TraceContext) -> SpanContext {
     let TraceContext { trace_id: TraceId(trace_id), span_id: SpanId(span_id), sampled } = context;
-    let (trace_id, span_id) = (trace::TraceId::from(trace_id), trace::SpanId::from(span_id));
-    SpanContext::new(trace_id, span_id, TraceFlags::default().with_sampled(sampled), true, TraceState::default())
+    let flags = TraceFlags::default().with_sampled(sampled);
+    SpanContext::new(trace_id.into(), span_id.into(), flags, true, TraceState::default())
+}
+
+/// A count as OpenTelemetry has whole numbers.
+fn whole(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -6,17 +6,18 @@
 
 use std::time::Duration;
 
-use opentelemetry::KeyValue;
+use opentelemetry::global::BoxedTracer;
 use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, OTEL_BSP_MAX_QUEUE_SIZE, OTEL_BSP_MAX_QUEUE_SIZE_DEFAULT,
-    SdkTracerProvider, SpanData, SpanExporter,
+    SdkTracerProvider, Span, SpanData, SpanExporter, SpanProcessor,
 };
 
 use super::attempt::Tracer;
-use super::queue::{CountingProcessor, SpanQueue};
+use super::queue::SpanQueue;
 pub use super::variables::TraceError;
 use super::variables::ask_for_traces;
 use crate::config::environment::Environment;
@@ -57,12 +58,12 @@ pub fn start(
         .with_resource(resource(settings, environment, worker)?)
         .with_span_processor(CountingProcessor { queue: queue.clone(), batches })
         .build();
-    let (system, name) = match &settings.backends.queue {
-        QueueTarget::Redis(_) => ("redis", settings.backends.queue_key.as_str()),
-        QueueTarget::Sqlite(_) => ("sqlite", settings.backends.queue_key.as_str()),
+    let system = match &settings.backends.queue {
+        QueueTarget::Redis(_) => "redis",
+        QueueTarget::Sqlite(_) => "sqlite",
     };
-    let tracer =
-        Tracer::new(provider.tracer(env!("CARGO_PKG_NAME")), settings.tracing_propagation, queue, system, name);
+    let tracer = BoxedTracer::new(Box::new(provider.tracer(env!("CARGO_PKG_NAME"))));
+    let tracer = Tracer::new(tracer, settings.tracing_propagation, queue, system, &settings.backends.queue_key);
     observers.emit(TelemetryEvent::TracesExported);
     Ok((tracer, Some(Export { provider })))
 }
@@ -114,11 +115,38 @@ impl SpanExporter for CountingExporter {
         self.exporter.shutdown_with_timeout(timeout)
     }
 
+    fn set_resource(&mut self, resource: &Resource) {
+        self.exporter.set_resource(resource);
+    }
+}
+
+/// Lets in what the queue has room for. The processor's own queue has the same limit, and would drop without telling.
+#[derive(Debug)]
+struct CountingProcessor {
+    queue: SpanQueue,
+    batches: BatchSpanProcessor,
+}
+
+impl SpanProcessor for CountingProcessor {
+    fn on_start(&self, span: &mut Span, context: &Context) {
+        self.batches.on_start(span, context);
+    }
+
+    fn on_end(&self, span: SpanData) {
+        if span.span_context.is_sampled() && self.queue.enter() {
+            self.batches.on_end(span);
+        }
+    }
+
     fn force_flush(&self) -> OTelSdkResult {
-        self.exporter.force_flush()
+        self.batches.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.batches.shutdown_with_timeout(timeout)
     }
 
     fn set_resource(&mut self, resource: &Resource) {
-        self.exporter.set_resource(resource);
+        self.batches.set_resource(resource);
     }
 }

@@ -2,12 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
-
-use opentelemetry::Context;
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{BatchSpanProcessor, Span, SpanData, SpanProcessor};
 
 use crate::event::{Observers, TelemetryEvent};
 
@@ -40,8 +34,8 @@ impl SpanQueue {
         has_capacity
     }
 
-    /// Counts a span in, or drops it.
-    fn enter(&self) -> bool {
+    /// Takes a place for a span, or drops it.
+    pub(super) fn enter(&self) -> bool {
         if self.waiting.fetch_add(1, Ordering::Relaxed) < self.limit {
             return true;
         }
@@ -52,36 +46,5 @@ impl SpanQueue {
 
     fn drop_one(&self) {
         self.observers.emit(TelemetryEvent::SpanDropped);
-    }
-}
-
-/// Lets in as many spans as the queue holds. The processor's own queue has the same limit, but drops without a word.
-#[derive(Debug)]
-pub(super) struct CountingProcessor {
-    pub(super) queue: SpanQueue,
-    pub(super) batches: BatchSpanProcessor,
-}
-
-impl SpanProcessor for CountingProcessor {
-    fn on_start(&self, span: &mut Span, context: &Context) {
-        self.batches.on_start(span, context);
-    }
-
-    fn on_end(&self, span: SpanData) {
-        if span.span_context.is_sampled() && self.queue.enter() {
-            self.batches.on_end(span);
-        }
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        self.batches.force_flush()
-    }
-
-    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.batches.shutdown_with_timeout(timeout)
-    }
-
-    fn set_resource(&mut self, resource: &Resource) {
-        self.batches.set_resource(resource);
     }
 }

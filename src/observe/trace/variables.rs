@@ -60,9 +60,9 @@ pub enum TraceError {
     /// A value that its variable does not take.
     #[error("{variable}={value} is not {wanted}")]
     Value {
-        /// The variable.
+        /// The variable's name.
         variable: &'static str,
-        /// Its value.
+        /// The value that was found.
         value: String,
         /// The values that it takes.
         wanted: String,
