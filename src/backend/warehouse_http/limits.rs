@@ -17,6 +17,7 @@ const LONGEST_QUEUE: Duration = Duration::from_secs(1);
 
 pub(super) struct Limits {
     concurrency: Semaphore,
+    is_concurrency_limited: bool,
     rate: Option<Rate>,
     observers: Observers,
 }
@@ -42,10 +43,11 @@ impl Limits {
         patience: Duration,
         observers: Observers,
     ) -> Self {
+        let is_concurrency_limited = concurrency.is_some();
         let most = concurrency.map_or(Semaphore::MAX_PERMITS, NonZeroUsize::get);
         let concurrency = Semaphore::new(most.min(Semaphore::MAX_PERMITS));
         let rate = rate.map(|rate| Rate::new(rate, patience));
-        Self { concurrency, rate, observers }
+        Self { concurrency, is_concurrency_limited, rate, observers }
     }
 
     /// Waits for capacity for another call. Returns for how many: free permits, and as many requests as the rate allows
@@ -55,7 +57,7 @@ impl Limits {
             if let Some(rate) = &self.rate {
                 rate.has_capacity().await;
             }
-            let permits = free(&self.concurrency).await;
+            let permits = if self.is_concurrency_limited { free(&self.concurrency).await } else { usize::MAX };
             // Others may have queued up since.
             match self.rate.as_ref().map_or(usize::MAX, Rate::capacity) {
                 0 => {}
