@@ -58,7 +58,7 @@ macro_rules! metrics {
 
         impl $group {
             /// Registers them all, each at its start value.
-            pub(super) fn register(registry: &mut Registry) -> Self {
+            pub(crate) fn register(registry: &mut Registry) -> Self {
                 Self {
                     $($part: $own::register(registry),)*
                     $($field: $crate::observe::metrics::registering::register(registry, $name, $help.trim(), $start),)*
