@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fulfillment_worker::admin::{Routes, bind, serve};
+use fulfillment_worker::admin::{ConnectionLimits, Routes, bind, serve_within};
 use fulfillment_worker::domain::dead_letter::DeadReason;
 use fulfillment_worker::domain::label::Label;
 use fulfillment_worker::domain::order::OrderId;
@@ -32,7 +32,13 @@ async fn main() -> anyhow::Result<()> {
     let observers = Observers::new(vec![metrics.clone(), health.clone()]);
     let listener = bind(address).await?;
     tokio::spawn(make_up(observers, down));
-    serve(listener, Routes { metrics, health, log: None }, CancellationToken::new()).await;
+    serve_within(
+        ConnectionLimits::default(),
+        listener,
+        Routes { metrics, health, log: None },
+        CancellationToken::new(),
+    )
+    .await;
     Ok(())
 }
 

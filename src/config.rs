@@ -22,7 +22,9 @@ mod settings;
 mod target;
 pub mod values;
 
-pub use origin::{ConfigError, Origin, Origins};
+#[cfg(any(feature = "cli", feature = "internals"))]
+pub use origin::Origins;
+pub use origin::{ConfigError, Origin};
 pub use secret::{Secret, SecretUrl};
 pub use settings::{
     Backends, ClientCertificate, FulfillerTarget, HttpTarget, LogFormat, LogSettings, Propagation, QueueTarget,

@@ -32,6 +32,10 @@
 //! implement the traits of [`port`] and run in an [`Engine`](engine::Engine). ARCHITECTURE.md has the map of the source.
 
 #![cfg_attr(not(feature = "internals"), expect(unreachable_pub, reason = "the tests see every module"))]
+#![cfg_attr(
+    not(any(feature = "cli", feature = "internals")),
+    expect(dead_code, reason = "operations and options are for the command line")
+)]
 
 #[cfg(feature = "internals")]
 pub mod admin;
@@ -73,8 +77,8 @@ pub mod settings {
     #[cfg(feature = "cli")]
     pub use crate::config::layers::LayerError;
     pub use crate::config::{
-        Backends, ClientCertificate, ConfigError, FulfillerTarget, HttpTarget, LogFormat, LogSettings, Propagation,
-        QueueTarget, ReconcileSettings, Secret, SecretUrl, Settings, Simulation, StoreTarget,
+        Backends, ClientCertificate, ConfigError, FulfillerTarget, HttpTarget, LogFormat, LogSettings, Origin,
+        Propagation, QueueTarget, ReconcileSettings, Secret, SecretUrl, Settings, Simulation, StoreTarget,
     };
 }
 

@@ -24,6 +24,7 @@ impl Environment {
     }
 
     /// Of these variables only.
+    #[cfg(any(test, feature = "internals"))]
     pub fn of<const N: usize>(variables: [(&str, &str); N]) -> Self {
         Self(variables.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect())
     }
@@ -94,6 +95,7 @@ impl Environment {
 }
 
 /// Every variable that can set an option, the strongest first. The parts of a URL count as one, joined by commas.
+#[cfg(any(test, feature = "internals"))]
 pub fn variables(option: &str) -> Vec<String> {
     let parts = (option == "store").then(|| POSTGRES.join(", "));
     [variable(option)].into_iter().chain(given(option).map(str::to_owned)).chain(parts).collect()

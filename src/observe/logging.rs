@@ -16,7 +16,7 @@ mod filter;
 mod rate_limit;
 
 pub use event_log::EventLog;
-pub use filter::{Filter, InForce, Log};
+pub use filter::{Filter, Log};
 
 /// Logging could not start, or its filter could not be changed.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fulfillment_worker::admin::{Routes, bind, serve};
+use fulfillment_worker::admin::{ConnectionLimits, Routes, bind, serve_within};
 use fulfillment_worker::domain::order::OrderId;
 use fulfillment_worker::domain::trace_context::{SpanId, TraceContext, TraceId};
 use fulfillment_worker::event::{AttemptRef, Observer, OrderEvent};
@@ -46,7 +46,7 @@ impl Endpoint {
         let address = listener.local_addr().expect("its address");
         let stop = CancellationToken::new();
         let routes = Routes { metrics, health: Arc::new(Health::new(SILENCE_LIMIT)), log: None };
-        tokio::spawn(serve(listener, routes, stop.clone()));
+        tokio::spawn(serve_within(ConnectionLimits::default(), listener, routes, stop.clone()));
         Self { address, _stop: stop.drop_guard() }
     }
 }

@@ -21,8 +21,6 @@ mod row_by_row;
 mod schema;
 mod transition;
 
-pub use crate::backend::sqlite::database::migration_sql;
-
 /// How a [`SqliteStore`] behaves.
 #[derive(Debug, Clone)]
 pub struct SqliteStoreOptions {

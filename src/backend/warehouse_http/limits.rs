@@ -46,7 +46,7 @@ impl Limits {
     ) -> Self {
         let concurrency = concurrency.map(|most| Semaphore::new(most.get().min(Semaphore::MAX_PERMITS)));
         let rate = rate.map(|rate| Rate::new(rate, patience));
-        Self { concurrency, is_concurrency_limited, rate, observers }
+        Self { concurrency, rate, observers }
     }
 
     /// Waits for capacity for another call. Returns for how many: free permits, and as many requests as the rate allows

@@ -27,6 +27,7 @@ impl Cgroup {
     }
 
     /// The group in `folder`.
+    #[cfg(any(test, feature = "internals"))]
     pub fn at(folder: impl Into<PathBuf>) -> Self {
         Self(folder.into())
     }

@@ -158,7 +158,7 @@ async fn the_index_answers_for_open_orders() {
 
 #[test]
 fn the_sql_of_every_table_can_be_printed() {
-    let sql = migration_sql();
+    let sql = crate::backend::sqlite::database::migration_sql();
     for table in ["products", "orders", "fulfillment_events", "fulfillment_dead_letters", "fulfillment_queue"] {
         assert!(sql.contains(&format!("CREATE TABLE {table} (")), "{table}");
     }
