@@ -11,6 +11,7 @@ use crate::domain::order::OrderId;
 use crate::domain::retry;
 use crate::event::{DependencyEvent, Observers, RowStage, Stage};
 use crate::port::queue::{Queue, QueueError};
+use crate::port::retrying::Retrying;
 use crate::port::store::{OrderStore, StoreError};
 
 /// The longest that a call may take. The backends' own limits are shorter, and their errors say more.
@@ -70,19 +71,9 @@ impl Backends {
         E: BackendError,
         F: Future<Output = Result<T, E>>,
     {
-        let mut failures = 0;
-        loop {
-            match self.call(stage, |_| items, call(failures)).await {
-                Ok(answer) => return Some(answer),
-                Err(error) => {
-                    failures = failures.saturating_add(1);
-                    self.pause_after(stage, failures, &error, until).await;
-                }
-            }
-            if until.is_cancelled() {
-                return None;
-            }
-        }
+        let retrying = Retrying { limit: None, stop: until.clone() };
+        let report = |error: &E, retry_in| self.report_down(stage, error, retry_in);
+        retrying.until_answered(|_| true, report, |failures| self.call(stage, |_| items, call(failures))).await.ok()
     }
 
     /// Reports a failed call, and pauses before its repetition. Returns at once when `until` is cancelled.
