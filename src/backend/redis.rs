@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use ::redis::{Cmd, Script, ScriptInvocation, ToRedisArgs, Value};
+use ::redis::{Cmd, Script, ToRedisArgs, Value};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
@@ -35,7 +35,7 @@ pub mod reply;
 mod sentinel;
 mod servers;
 
-use connection::{BlockingConnection, SharedConnection};
+use connection::{BlockingConnection, ScriptCall, SharedConnection};
 use keys::Keys;
 use lost_claims::LostClaims;
 use servers::Servers;
@@ -142,7 +142,7 @@ impl RedisQueue {
         self.explained(self.connection.query(command).await).await
     }
 
-    async fn run(&self, call: &ScriptInvocation<'_>) -> Result<Value, QueueError> {
+    async fn run(&self, call: &ScriptCall<'_>) -> Result<Value, QueueError> {
         self.explained(self.connection.run(call).await).await
     }
 
@@ -178,7 +178,7 @@ impl RedisQueue {
         cursor: u64,
         argument: impl ToRedisArgs,
     ) -> Result<(u64, u64), QueueError> {
-        let answer = self.run(script.key(keys).arg(cursor).arg(argument)).await?;
+        let answer = self.run(ScriptCall::new(script, keys).arg(cursor).arg(argument)).await?;
         reply::read(answer, "a script")
     }
 
@@ -220,8 +220,9 @@ impl Queue for RedisQueue {
         }
         self.release_unanswered().await?;
         let token = format!("{}-{}", self.worker, NEXT_CLAIM.fetch_add(1, Ordering::Relaxed));
-        let mut call = self.scripts.claim.key(&self.keys.list);
-        call.key(&self.keys.records()).arg(&token).arg(limit.min(LARGEST_BATCH)).arg(self.lease_ms);
+        let [inflight, leases, retries] = self.keys.records();
+        let mut call = ScriptCall::new(&self.scripts.claim, &[&self.keys.list, inflight, leases, retries]);
+        call.arg(&token).arg(limit.min(LARGEST_BATCH)).arg(self.lease_ms);
         let answer = self.run(&call).await.inspect_err(|error| {
             if error.is_transient() {
                 self.lost_claims.remember(token.clone());
@@ -256,7 +257,7 @@ impl Queue for RedisQueue {
     async fn renew(&self, receipts: &[Receipt]) -> Result<Vec<ReceiptState>, QueueError> {
         let mut verdicts = Vec::with_capacity(receipts.len());
         for batch in receipts.chunks(LARGEST_BATCH) {
-            let mut call = self.scripts.renew.key(&[&self.keys.inflight, &self.keys.leases]);
+            let mut call = ScriptCall::new(&self.scripts.renew, &[&self.keys.inflight, &self.keys.leases]);
             call.arg(self.lease_ms);
             for receipt in batch {
                 call.arg(&receipt.claim_id).arg(&receipt.token);
@@ -269,7 +270,7 @@ impl Queue for RedisQueue {
     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<ReceiptState>, QueueError> {
         let mut verdicts = Vec::with_capacity(settlements.len());
         for batch in settlements.chunks(LARGEST_BATCH) {
-            let mut call = self.scripts.settle.key(&self.keys.records());
+            let mut call = ScriptCall::new(&self.scripts.settle, &self.keys.records());
             for Settlement { receipt, disposition } in batch {
                 call.arg(&receipt.claim_id).arg(&receipt.token);
                 match disposition {
@@ -325,7 +326,7 @@ impl Producer for RedisQueue {
 #[async_trait]
 impl QueueReports for RedisQueue {
     async fn depth(&self) -> Result<Depth, QueueError> {
-        let call = self.scripts.depth.key(&[&self.keys.list, &self.keys.leases, &self.keys.retries]);
+        let call = ScriptCall::new(&self.scripts.depth, &[&self.keys.list, &self.keys.leases, &self.keys.retries]);
         reply::depth(self.run(&call).await?)
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex as BlockingMutex;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, RedisError, RedisResult, ScriptInvocation, Value};
+use redis::{AsyncConnectionConfig, Cmd, RedisError, RedisResult, Script, ToRedisArgs, Value};
 use tokio::sync::Mutex;
 
 use super::connect::config;
@@ -53,6 +53,26 @@ impl Up {
     }
 }
 
+/// A script with its keys and arguments. Packed at once: the library's own call keeps every argument in an allocation of
+/// its own, and a batch has thousands.
+pub(super) struct ScriptCall<'a> {
+    script: &'a Script,
+    evalsha: Cmd,
+}
+
+impl<'a> ScriptCall<'a> {
+    pub(super) fn new(script: &'a Script, keys: &[&str]) -> Self {
+        let mut evalsha = redis::cmd("EVALSHA");
+        evalsha.arg(script.get_hash()).arg(keys.len()).arg(keys);
+        Self { script, evalsha }
+    }
+
+    pub(super) fn arg(&mut self, argument: impl ToRedisArgs) -> &mut Self {
+        self.evalsha.arg(argument);
+        self
+    }
+}
+
 impl SharedConnection {
     pub(super) fn new(servers: Arc<Servers>) -> Self {
         Self { servers, config: config(RESPONSE_TIMEOUT), state: Mutex::new(State::Idle) }
@@ -70,8 +90,16 @@ impl SharedConnection {
 
     /// Calls a script, and loads it first where the server doesn't know it: after its restart, a failover or `SCRIPT
     /// FLUSH`.
-    pub(super) async fn run(self: &Arc<Self>, script: &ScriptInvocation<'_>) -> RedisResult<Value> {
-        self.call(|mut connection| async move { script.invoke_async(&mut connection).await }).await
+    pub(super) async fn run(self: &Arc<Self>, ScriptCall { script, evalsha }: &ScriptCall<'_>) -> RedisResult<Value> {
+        self.call(|mut connection| async move {
+            let answer = evalsha.query_async(&mut connection).await;
+            if !matches!(&answer, Err(error) if error.code() == Some("NOSCRIPT")) {
+                return answer;
+            }
+            script.load_async(&mut connection).await?;
+            evalsha.query_async(&mut connection).await
+        })
+        .await
     }
 
     /// Makes a call. Drops the connection after an error that it won't recover from.

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 
+use super::connection::ScriptCall;
 use super::{LARGEST_BATCH, RedisQueue, reply};
 use crate::port::queue::QueueError;
 use crate::port::queue_maintenance::{DanglingRecords, Page, Part, QueueMaintenance, RequeuedMessage};
@@ -38,7 +39,8 @@ impl QueueMaintenance for RedisQueue {
                 Ok(Page { payloads, next })
             }
             Part::Claimed => {
-                let answer = self.run(self.scripts.browse.key(&self.keys.inflight).arg(cursor)).await?;
+                let answer =
+                    self.run(ScriptCall::new(&self.scripts.browse, &[&self.keys.inflight]).arg(cursor)).await?;
                 let (next, payloads) = reply::browsed(answer)?;
                 Ok(Page { payloads, next: (next != 0).then_some(next) })
             }
@@ -48,7 +50,7 @@ impl QueueMaintenance for RedisQueue {
     async fn requeue_lost(&self, messages: &[RequeuedMessage]) -> Result<usize, QueueError> {
         let mut new = 0;
         for batch in messages.chunks(LARGEST_BATCH) {
-            let mut call = self.scripts.requeue_lost.key(&self.keys.records());
+            let mut call = ScriptCall::new(&self.scripts.requeue_lost, &self.keys.records());
             for RequeuedMessage { key, payload, attempts } in batch {
                 call.arg(key).arg(*attempts).arg(payload);
             }
