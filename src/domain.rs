@@ -7,3 +7,4 @@ pub mod order;
 pub mod retry;
 pub mod text;
 pub mod trace_context;
+pub mod worker_id;

@@ -8,11 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use self::backends::Opened;
 pub use self::backends::StartError;
-use crate::WorkerId;
 use crate::admin;
 use crate::backend::simulated::SimulatedFulfiller;
 use crate::config::environment::Environment;
 use crate::config::{FulfillerTarget, HttpTarget, Settings};
+use crate::domain::worker_id::WorkerId;
 use crate::engine::{Engine, EngineOptions, Reconciler, Watermark};
 use crate::event::{Dependency, DependencyEvent, LifecycleEvent, Observer, Observers};
 use crate::observe::health::Health;

@@ -14,8 +14,8 @@ use tokio_postgres::types::FromSql;
 
 use self::connection::{Connections, Parameter};
 use self::errors::Failure;
-use crate::WorkerId;
 use crate::config::SecretUrl;
+use crate::domain::worker_id::WorkerId;
 use crate::event::Observers;
 use crate::port::store::{
     BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, StoreError, Verdict,

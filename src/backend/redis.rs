@@ -12,9 +12,9 @@ use ::redis::{Cmd, Script, ToRedisArgs, Value};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use crate::WorkerId;
 use crate::config::SecretUrl;
 use crate::config::redis_url::RedisServers;
+use crate::domain::worker_id::WorkerId;
 use crate::event::Observers;
 use crate::port::queue::{
     Claimed, Depth, Disposition, Producer, Queue, QueueError, QueueReports, Receipt, ReceiptState, Settlement,

@@ -7,10 +7,10 @@ use clap::Args;
 
 use super::failure::Failure;
 use super::output;
-use crate::WorkerId;
 use crate::config::options::BackendOptions;
 use crate::config::values::{self, Wait};
 use crate::config::{Backends, Origins, QueueTarget, StoreTarget};
+use crate::domain::worker_id::WorkerId;
 use crate::event::{Dependency, DependencyEvent};
 use crate::port::retrying::Retrying;
 use crate::port::store::StoreError;

@@ -5,8 +5,8 @@ use clap::Args;
 use super::connect::{self, ConnectOptions};
 use super::failure::Failure;
 use super::output;
-use crate::WorkerId;
 use crate::config::Origins;
+use crate::domain::worker_id::WorkerId;
 use crate::service::backends;
 
 /// Create or update the worker's own tables

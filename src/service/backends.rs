@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use self::embedded::Embedded;
-use crate::WorkerId;
 use crate::admin;
 use crate::backend::postgres::{PostgresStore, PostgresStoreOptions};
 use crate::backend::redis::{RedisQueue, RedisQueueOptions};
 use crate::config::{Backends, QueueTarget, StoreTarget};
+use crate::domain::worker_id::WorkerId;
 use crate::event::{Dependency, DependencyEvent, Observers};
 use crate::observe::trace::export::TraceError;
 use crate::port::audit::Audit;

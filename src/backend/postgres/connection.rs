@@ -10,9 +10,9 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::errors::Failure;
 use super::tls;
-use crate::WorkerId;
 use crate::config::SecretUrl;
 use crate::domain::retry::jittered;
+use crate::domain::worker_id::WorkerId;
 use crate::event::{Backend, DependencyEvent, Observers};
 use crate::port::reports::ConnectionUse;
 use crate::port::store::StoreError;

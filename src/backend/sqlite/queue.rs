@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::{Connection, Row, named_params};
 
-use crate::WorkerId;
 use crate::backend::sqlite::database::{Database, DatabaseError, elapsed, micros, now_micros};
+use crate::domain::worker_id::WorkerId;
 use crate::port::queue::{
     Claim, Claimed, Depth, Disposition, Producer, Queue, QueueError, QueueReports, Receipt, ReceiptState, Settlement,
 };

@@ -7,8 +7,8 @@
 
 use std::time::Duration;
 
-use crate::WorkerId;
 use crate::backend::sqlite::database::{Database, DatabaseError};
+use crate::domain::worker_id::WorkerId;
 use crate::port::store::StoreError;
 
 mod audit;

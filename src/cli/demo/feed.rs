@@ -7,9 +7,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::tally::Tally;
-use crate::WorkerId;
 use crate::cli::failure::Failure;
 use crate::config::Backends;
+use crate::domain::worker_id::WorkerId;
 use crate::operations::import::submit::{BATCH, submit};
 use crate::operations::import::{Columns, Entry, Field, Format, ImportError, Orders, Row};
 use crate::service::backends;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{QueueRoles, StartError, StoreRoles};
-use crate::WorkerId;
 use crate::backend::sqlite::database::{self, Database, OpenError};
 use crate::backend::sqlite::queue::{SqliteQueue, SqliteQueueOptions};
 use crate::backend::sqlite::store::{SqliteStore, SqliteStoreOptions};
+use crate::domain::worker_id::WorkerId;
 
 /// The database, which is opened once where queue and store share its file.
 #[derive(Default)]

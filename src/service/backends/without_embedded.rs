@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{QueueRoles, StartError, StoreRoles};
-use crate::WorkerId;
+use crate::domain::worker_id::WorkerId;
 
 const LACKING: StartError = StartError::Lacking("sqlite", "an embedded queue or store");
 
