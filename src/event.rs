@@ -24,6 +24,7 @@ pub use telemetry::{Runtime, TelemetryEvent};
 
 /// Something that happened, by the part of the worker that it happened in.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum Event<'a> {
     /// The worker itself starts, makes progress or ends.
     Lifecycle(LifecycleEvent<'a>),

@@ -17,6 +17,7 @@ use super::{options, redact};
 
 /// Why a command line is not valid.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LayerError {
     /// clap's own: usage errors, and requests for help or version.
     #[error("{}", redact::user_info(&.0.to_string()))]

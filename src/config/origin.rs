@@ -36,6 +36,7 @@ impl fmt::Display for Origin {
 /// Why the configuration is not valid. Names the option and the source, and describes the valid values. Never shows a
 /// value that may hold a secret.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ConfigError {
     /// A value that the option does not take.
     #[error("--{option}{}: {problem}", set_in(.origin))]

@@ -6,6 +6,7 @@ use crate::domain::order::State;
 /// Why a message ended in the dead letters, as in the table and in labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, enum_map::Enum, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
+#[non_exhaustive]
 pub enum DeadReason {
     /// The message could not be read ([`crate::domain::message::Poison`]).
     InvalidMessage,

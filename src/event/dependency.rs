@@ -11,6 +11,7 @@ use crate::domain::order::OrderId;
 
 /// A call to a dependency began or ended, or a connection to one was made.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum DependencyEvent<'a> {
     /// A call began, a poll or an order's call to the fulfiller included. [`DependencyEvent::CallOver`] with the same
     /// `call` follows in every case.

@@ -9,6 +9,7 @@ use super::AttemptRef;
 
 /// A call or a request to the fulfiller ended or was delayed, or its circuit breaker changed.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum FulfillerEvent<'a> {
     /// An attempt's call ended. Its result is not committed yet.
     CallEnded {
@@ -47,6 +48,7 @@ pub enum FulfillerEvent<'a> {
 /// How one call to the fulfiller ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
+#[non_exhaustive]
 pub enum CallOutcome {
     /// The work is done.
     Fulfilled,

@@ -5,6 +5,7 @@ use strum::IntoStaticStr;
 
 /// The worker started, made progress or shuts down.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum LifecycleEvent<'a> {
     /// The engine starts.
     Started {

@@ -11,6 +11,7 @@ use crate::domain::trace_context::TraceContext;
 
 /// An attempt at an order began, went on or ended, or claims had to wait.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum OrderEvent<'a> {
     /// The loop could have claimed more and had to wait. Repeated at least every second while it waits.
     ClaimsThrottled {
@@ -110,6 +111,7 @@ pub struct AttemptRef<'a> {
 /// Why a message goes back to the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
+#[non_exhaustive]
 pub enum RetryReason {
     /// The fulfiller asked for another try.
     FulfillerFailed,
@@ -160,6 +162,7 @@ impl RetryReason {
 /// Why claims have to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
+#[non_exhaustive]
 pub enum Throttle {
     /// As many orders are in flight as `--concurrency` allows.
     Concurrency,

@@ -9,6 +9,7 @@ use crate::domain::order::OrderId;
 
 /// The reconciler took or lost the lead, finished a round or found something.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum ReconcilerEvent<'a> {
     /// The store answered whether this worker's reconciler leads.
     Leads(bool),

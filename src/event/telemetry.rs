@@ -11,6 +11,7 @@ use crate::port::reports::OpenOrders;
 
 /// A reading was taken, or spans were exported or dropped.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum TelemetryEvent<'a> {
     /// The messages in the queue were counted.
     DepthRead(Depth),

@@ -8,6 +8,7 @@ use crate::domain::order::{IdempotencyKey, Order};
 
 /// How a call to the fulfiller ended. Reasons are for people, and go into the order's timeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Outcome {
     /// Done. The fulfiller's own reference, if it gave one, is kept in the order's timeline.
     Fulfilled {

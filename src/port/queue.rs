@@ -125,6 +125,7 @@ pub struct Depth {
 
 /// Why a queue could not answer.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum QueueError {
     /// The queue can't be reached or does not answer in time. It may have carried out the call.
     #[error("queue unavailable: {0}")]

@@ -184,6 +184,7 @@ pub struct DeadLetter {
 
 /// Why the store could not answer.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StoreError {
     /// The database can't be reached or gave no answer. It may have carried out the call.
     #[error("store unavailable: {0}")]

@@ -110,6 +110,7 @@ impl StoreRoles {
 
 /// Why a command could not start its work.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StartError {
     /// The embedded database can't be opened.
     #[cfg(feature = "sqlite")]
