@@ -1,7 +1,7 @@
 # `make` alone lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run stack test lint fmt bench storm outage chaos chaos-matrix mutants model properties fuzz pressure clean
+.PHONY: help demo run stack test test-more test-all lint fmt bench storm outage chaos chaos-matrix mutants model properties fuzz pressure clean
 
 # Options for `make demo` and `make run`, for example: make demo ARGS="--orders 200"
 ARGS ?=
@@ -22,14 +22,23 @@ stack: ## The worker with Redis, Postgres, Prometheus and Alertmanager, without 
 	cargo build --release --locked --bin fulfillment-worker
 	@scripts/stack.sh $(ARGS)
 
-test: ## Install what the tests need (apt, pip), start real servers, run every test
+# With failpoints and mutants, so that everything is compiled once. Another set of features would compile it again.
+CARGO_TEST := cargo test --locked --workspace --features faults
+# Tests wait most of the time: for leases, backoffs and servers.
+THREADS ?= 12
+
+test: ## Install what the tests need (apt, pip), start real servers, run every test; ONLY=end_to_end::shutdown runs some
 	scripts/install-packages.sh
 	scripts/install-python.sh
-	@# Tests wait most of the time: for leases, backoffs and servers.
-	RUST_TEST_THREADS=4 scripts/with-servers.sh cargo test --locked --workspace
-	RUST_TEST_THREADS=5 cargo test --locked --features faults --test matrix --test mutants
+	RUST_TEST_THREADS=$(THREADS) scripts/with-servers.sh $(CARGO_TEST) $(ONLY)
 
-lint: ## Check format, clippy, dependencies, metrics and shell scripts
+test-all: test test-more ## The tests, and what takes longer: the release binary, the image's build, servers of other versions
+
+test-more:
+	scripts/check-release.sh
+
+lint: ## Check format, clippy with each feature, dependencies, imports, links, metrics, alerts and shell scripts
+	scripts/install-packages.sh
 	scripts/lint.sh
 
 fmt: ## Format the code
@@ -37,15 +46,15 @@ fmt: ## Format the code
 
 bench: ## Measure the speed against real servers (docs/BENCHMARKS.md)
 	scripts/install-packages.sh
-	scripts/with-servers.sh cargo bench --locked --bench observe --bench throughput --bench tracing --bench warehouse
+	scripts/with-servers.sh --durable cargo bench --locked --bench observe --bench throughput --bench tracing --bench warehouse
 
 storm: ## 20,000 orders, 30 % of the answers lost, a worker killed each second (docs/BENCHMARKS.md)
 	scripts/install-packages.sh
-	STORM_ORDERS=20000 scripts/with-servers.sh cargo test --locked --release --test warehouse_faults storm -- --nocapture
+	STORM_ORDERS=20000 scripts/with-servers.sh cargo test --locked --release --test integration warehouse_faults::storm -- --nocapture
 
 outage: ## A warehouse that is out of order for a minute (docs/BENCHMARKS.md)
 	scripts/install-packages.sh
-	OUTAGE_SECONDS=60 scripts/with-servers.sh cargo test --locked --release --test warehouse_faults outage -- --nocapture --test-threads 1
+	OUTAGE_SECONDS=60 scripts/with-servers.sh cargo test --locked --release --test integration warehouse_faults::outage -- --nocapture --test-threads 1
 
 # What `make chaos`, `make properties` and `make fuzz` draw from, and how long the first brings faults about.
 SEED ?= 1
@@ -56,19 +65,19 @@ RATE ?= 150
 chaos: ## Orders while 36 kinds of things go wrong: SEED=1 MINUTES=5 RATE=150 JSON=figures.json (docs/RELIABILITY.md)
 	scripts/install-packages.sh
 	CHAOS_SEED=$(SEED) CHAOS_SECONDS=$$(($(MINUTES) * 60)) CHAOS_RATE=$(RATE) $(if $(JSON),CHAOS_JSON=$(abspath $(JSON))) \
-	  cargo test --locked --release --test chaos -- --nocapture
+	  cargo test --locked --release --test integration chaos:: -- --nocapture
 
 chaos-matrix: ## A worker killed, stopped, failed or held up beside every step, in 420 cases: JSON=matrix.json (docs/RELIABILITY.md)
 	scripts/install-packages.sh
 	MATRIX=all MATRIX_LANES=10 $(if $(JSON),MATRIX_JSON=$(abspath $(JSON))) \
-	  cargo test --locked --features faults --test matrix -- --nocapture
+	  $(CARGO_TEST) --test integration matrix:: -- --nocapture
 
 # Where they say who noticed them.
 MUTANTS := $(abspath $(or $(CARGO_TARGET_DIR),target))/mutants.txt
 mutants: ## Bugs on purpose, each with a scene that it doesn't survive (docs/RELIABILITY.md)
 	scripts/install-packages.sh
 	@rm -f "$(MUTANTS)"
-	@RUST_TEST_THREADS=5 MUTANTS_TABLE="$(MUTANTS)" cargo test --locked --features faults --test mutants; code=$$?; \
+	@RUST_TEST_THREADS=5 MUTANTS_TABLE="$(MUTANTS)" $(CARGO_TEST) --test integration mutants::; code=$$?; \
 	  if [ -f "$(MUTANTS)" ]; then sort "$(MUTANTS)"; fi; exit $$code
 
 model: ## Search the model of the protocol wider than the tests do (docs/MODEL.md)
@@ -79,7 +88,7 @@ CASES ?= 10000
 properties: ## Random sequences of steps at both backends and in a model: CASES=10000 SEED=1 (docs/RELIABILITY.md)
 	scripts/install-packages.sh
 	PROPERTY_CASES=$(CASES) PROPERTY_SEED=$(SEED) scripts/with-servers.sh \
-	  cargo test --locked --test conformance state_machine -- --nocapture
+	  $(CARGO_TEST) --test integration conformance::state_machine -- --nocapture
 
 # Of all targets together.
 EXECUTIONS ?= 10000000
@@ -89,7 +98,7 @@ fuzz: ## Search for bytes that break a reader, guided by coverage: EXECUTIONS=10
 pressure: ## Slow servers and floods of poison at full size, with tables (docs/RELIABILITY.md)
 	scripts/install-packages.sh
 	PRESSURE_ORDERS=100000 PRESSURE_SECONDS=20 PRESSURE_POISON=20000 \
-	  scripts/with-servers.sh cargo test --locked --test pressure -- --nocapture --test-threads 1
+	  scripts/with-servers.sh $(CARGO_TEST) --test integration pressure:: -- --nocapture --test-threads 1
 
 clean: ## Remove what was built
 	cargo clean

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every check that needs no server and no network. Runs them all, then fails if any did.
+# Every check that needs no server. Runs them all, then fails if any did.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
@@ -9,29 +9,35 @@ check() { # check NAME COMMAND...: runs it and remembers whether it failed
   shift
   "$@" || failed+=("$*")
 }
-have() { # have PROGRAM HOW-TO-INSTALL: whether it is there; a missing one is a failure
-  command -v "$1" >/dev/null && return
-  echo "$1 is not installed: $2" >&2
-  failed+=("$1 (missing)")
-  return 1
+
+# Each feature alone, and none: what one of them needs must not be missing without the others, nor be left over.
+clippy_of_each_feature() {
+  local feature features
+  features=$(cargo metadata --locked --no-deps --format-version 1 | python3 -c '
+import json, sys
+[package] = [p for p in json.load(sys.stdin)["packages"] if p["name"] == "fulfillment-worker"]
+print(*(f for f in package["features"] if f != "default"))') || return
+  for feature in '' $features; do
+    cargo clippy --quiet --locked --package fulfillment-worker --lib --no-default-features --features "$feature" -- \
+      -D warnings || { echo "with the feature '$feature' alone" >&2 && return 1; }
+  done
+}
+
+# The golden file masks values that vary.
+metrics_as_promtool_reads_them() {
+  sed 's/(varies)/0/' tests/golden/metrics.txt | promtool check metrics
 }
 
 check "format" cargo fmt --all --check
 check "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
 check "clippy, with what tests need" cargo clippy --workspace --all-targets --locked --features faults -- -D warnings
+check "clippy, with each feature alone" clippy_of_each_feature
 # The advisories change daily and need the network: `cargo deny check advisories`, as a job of its own.
-if have cargo-deny "cargo install cargo-deny --locked"; then
-  check "licences, bans and sources" cargo deny --locked --offline check bans licenses sources
-fi
-# The golden file masks values that vary.
-metrics_as_promtool_reads_them() { sed 's/(varies)/0/' tests/golden/metrics.txt | promtool check metrics; }
-if have promtool "scripts/install-packages.sh"; then
-  check "metrics" metrics_as_promtool_reads_them
-  check "rules and alerts" promtool check config --lint=all --lint-fatal deploy/prometheus/prometheus.yml
-fi
-if have shellcheck "scripts/install-packages.sh"; then
-  check "shell scripts" shellcheck --external-sources scripts/*.sh deploy/*.sh .ci/run
-fi
+check "licences, bans and sources" scripts/cargo-deny.sh --locked --offline check bans licenses sources
+check "metrics" metrics_as_promtool_reads_them
+check "rules and alerts" promtool check config --lint=all --lint-fatal deploy/prometheus/prometheus.yml
+check "shell scripts" shellcheck --external-sources scripts/*.sh deploy/*.sh .ci/run
+check "imports, links, rules and alerts" cargo test --quiet --locked --workspace --features faults --test checks
 
 if [ "${#failed[@]}" -gt 0 ]; then
   printf 'failed: %s\n' "${failed[@]}" >&2

@@ -22,8 +22,15 @@ folder=$(mktemp -d)
 chmod 755 "$folder"
 declare -A part_pid=()
 
+# Not one of those that the kernel gives to connections: one of them could take it before its server starts.
 free_port() {
-  python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+  python3 -c 'import random, socket
+while True:
+    port = random.randrange(10_000, 32_768)
+    try: socket.create_server(("127.0.0.1", port)).close()
+    except OSError: continue
+    print(port)
+    break'
 }
 
 # Postgres refuses to run as root. A change of user forgets which signal the script's death is to send.

@@ -20,16 +20,6 @@ const RETAIL_COLUMNS: [&str; 8] = [
     "correlation_id=InvoiceNo",
 ];
 
-/// Caught, when seeded: a build with the feature `faults`.
-#[cfg(not(feature = "faults"))]
-#[test]
-fn bugs_on_purpose_are_not_in_a_build_without_them() {
-    let program = std::fs::read(env!("CARGO_BIN_EXE_fulfillment-worker")).expect("the binary");
-    let program = String::from_utf8_lossy(&program);
-    assert!(program.contains("FULFILLMENT_"), "variables are looked for in the wrong place");
-    assert!(!program.contains("FULFILLMENT_MUTANT"), "the binary can be told to have a bug");
-}
-
 /// A folder to work in, and the binary started there with no configuration around it.
 struct Workplace(TempDir);
 
@@ -150,7 +140,7 @@ fn a_configuration_file_with_an_unknown_key_names_file_line_and_key() {
 
 #[test]
 fn a_server_that_cannot_be_reached_is_waited_for_and_then_given_up() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = format!("127.0.0.1:{}", crate::support::free_port());
     let queue = format!("redis://:hush@{free}");
     let place = Workplace::new();
     for command in [&["run", "--listen", "127.0.0.1:0"][..], &["submit", "orders.csv"]] {
@@ -242,7 +232,7 @@ fn output_that_nobody_reads_any_more_is_no_error() {
 
 #[test]
 fn a_worker_that_is_not_there_is_not_healthy() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let free = format!("127.0.0.1:{}", crate::support::free_port());
     Workplace::new().run(&["healthcheck", "--listen", &free]).failed(1, &format!("http://{free}/health: "));
     Workplace::new()
         .run(&["healthcheck", "--url", "https://host/"])
@@ -387,24 +377,4 @@ fn migrate_makes_the_tables_once_and_prints_their_sql() {
     assert!(place.run(&["migrate"]).stdout.starts_with("applied "));
     assert_eq!(place.run(&["migrate"]).stdout, "nothing to do: every table is up to date\n");
     assert!(Path::new(&place.0.path().join("fulfillment.db")).exists());
-}
-
-/// Failpoints are for tests (`tests/integration/matrix`), and what ships has none. With the feature `faults` this is about another
-/// binary.
-#[cfg(not(feature = "faults"))]
-#[test]
-fn what_ships_has_no_failpoints() {
-    let place = Workplace::new();
-    place.write("orders.jsonl", "{\"product\": \"HAND WARMER UNION JACK\", \"quantity\": 1}\n");
-    let mut command = place.command(&["submit", "orders.jsonl"]);
-    command.env("FULFILLMENT_FAILPOINT", "before-migrate=kill");
-    assert_eq!(Ended::from(command.output().unwrap()).code, Some(0));
-
-    let lines_with = |text: &str| {
-        let found = Command::new("grep").args(["-acF", text, env!("CARGO_BIN_EXE_fulfillment-worker")]).output();
-        String::from_utf8(found.expect("grep").stdout).unwrap().trim().parse::<u32>().unwrap()
-    };
-    assert!(lines_with("fulfillment_queue") > 0, "the binary is not read");
-    assert_eq!(lines_with("FULFILLMENT_FAILPOINT"), 0);
-    assert_eq!(lines_with("failpoint reached"), 0);
 }

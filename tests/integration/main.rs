@@ -10,7 +10,6 @@
     reason = "a test ends at the first thing that isn't as it should be, and says what it saw"
 )]
 
-mod architecture;
 mod chaos;
 mod cli;
 mod compose;
@@ -32,7 +31,6 @@ mod matrix;
 mod message_examples;
 #[cfg(feature = "faults")]
 mod mutants;
-mod operations;
 mod postgres_store;
 mod pressure;
 mod redis_queue;

@@ -1,6 +1,5 @@
 //! What goes into queue and store together, and what is said when only the rows got in. Needs no server.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,6 +18,8 @@ use fulfillment_worker::port::intake::NewOrder;
 use fulfillment_worker::port::queue::Queue;
 use fulfillment_worker::port::reports::Reports;
 use fulfillment_worker::port::schema::Schema;
+
+use crate::support::free_port;
 
 const LEASE: Duration = Duration::from_secs(15);
 
@@ -61,7 +62,7 @@ async fn rows_without_messages_are_counted_and_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_database, store) = store(folder.path()).await;
     // Nobody listens there once the listener is gone.
-    let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    let closed = format!("127.0.0.1:{}", free_port());
     let url = SecretUrl::new(format!("redis://{closed}").parse().expect("a URL"));
     let options = RedisQueueOptions { key: "fulfillment_queue".to_owned(), lease: LEASE, worker: WorkerId::fresh() };
     let queue = RedisQueue::connect(&url, options, Observers::default()).expect("connecting is left for later");

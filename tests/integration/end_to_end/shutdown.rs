@@ -9,7 +9,7 @@ use crate::support::postgres::TestDatabase;
 use crate::support::process::Signal;
 use crate::support::redis::RedisServer;
 use crate::support::worker::WorkerProcess;
-use crate::support::{LONG, eventually, expect_equal};
+use crate::support::{BUSY, LONG, eventually, expect_equal};
 
 const ORDERS: i32 = 60;
 
@@ -50,7 +50,7 @@ async fn a_drain_hands_back_what_it_cannot_finish_so_that_the_next_start_takes_i
 
     assert_eq!(status.code(), Some(0), "{}", worker.output());
     let took = asked.elapsed();
-    assert!(took < Duration::from_secs(5), "a drain of at most 3 s took {took:?}");
+    assert!(took < Duration::from_secs(3) + BUSY, "a drain of at most 3 s took {took:?}");
     assert_eq!(in_state(&database, "processing").await, 0, "rows left in work");
     assert_eq!(in_state(&database, "pending").await, i64::from(ORDERS));
     let leases = format!("{{{}}}:leases", crate::support::redis::QUEUE_KEY);
@@ -86,7 +86,7 @@ async fn ended_by_a_second(signal: Signal, worker: &mut WorkerProcess) -> ExitSt
     worker.signal(signal);
     let status = worker.ended(LONG).await;
     let took = asked.elapsed();
-    assert!(took < Duration::from_secs(5), "a second signal took {took:?} to end the worker");
+    assert!(took < BUSY, "a second signal took {took:?} to end the worker");
     status
 }
 

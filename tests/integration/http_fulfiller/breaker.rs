@@ -205,7 +205,7 @@ async fn claims_that_wait_for_the_end_of_a_probe_go_on_at_once_when_it_succeeded
 
 #[tokio::test]
 async fn a_warehouse_that_can_not_be_reached_opens_it_too() {
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = std::net::SocketAddr::from(([127, 0, 0, 1], crate::support::free_port()));
     let rig = Rig::new(&HttpTarget { deadline: Duration::from_secs(10), ..target(&format!("http://{closed}/")) });
     for id in 1..=11 {
         assert!(matches!(rig.call(&order(id)).await, Outcome::Unavailable { .. }));

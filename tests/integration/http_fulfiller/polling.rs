@@ -67,9 +67,9 @@ async fn an_order_that_is_not_done_by_the_deadline_is_in_progress() {
 #[tokio::test]
 async fn an_order_is_not_asked_about_faster_than_ten_times_a_second() {
     let peer = accepting(|_| not_yet()).await;
-    let rig = Rig::new(&HttpTarget { deadline: Duration::from_secs(1), ..target(&peer.url()) });
+    let rig = Rig::new(&HttpTarget { deadline: Duration::from_secs(4), ..target(&peer.url()) });
     assert!(matches!(rig.call(&order(41)).await, Outcome::InProgress { .. }));
-    assert!((2..=11).contains(&peer.requests().len()), "{} requests in a second", peer.requests().len());
+    assert!((2..=41).contains(&peer.requests().len()), "{} requests in 4 seconds", peer.requests().len());
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ pub(crate) const FENCED: &str = "o.updated_at = f.fence";
 pub(crate) const SEARCH: &str = "-- Orders that may have lost their message";
 
 /// When a scene is given up in which nothing says that there is nothing left to wait for.
-const GIVE_UP: Duration = Duration::from_secs(15);
+const GIVE_UP: Duration = Duration::from_secs(30);
 /// How long nothing must have been left to do, without a reconciler, to say that nothing ever will.
 const STUCK: Duration = Duration::from_millis(500);
 

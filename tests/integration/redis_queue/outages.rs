@@ -6,7 +6,7 @@ use fulfillment_worker::port::queue::{Depth, Queue, QueueError, QueueReports, Re
 
 use crate::redis_queue::lost_answers::Proxy;
 use crate::redis_queue::server::{KEY, Server, acks, claim_when_due, hand_backs, push, queue};
-use crate::support::{LONG, eventually, free_port};
+use crate::support::{BUSY, LONG, eventually, free_port};
 
 fn assert_unavailable<T: std::fmt::Debug>(answer: Result<T, QueueError>, says: &str) {
     let error = answer.expect_err("an error");
@@ -46,7 +46,7 @@ async fn a_wait_at_a_server_that_is_down_neither_spins_nor_outstays() {
     }
     let took = started.elapsed();
     assert!(took >= Duration::from_millis(400), "{took:?}");
-    assert!(took < Duration::from_secs(4), "{took:?}");
+    assert!(took < BUSY, "{took:?}");
 }
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn a_wait_ends_when_its_server_is_killed_and_wakes_again_after_the_restart
     server.kill().await;
     let started = Instant::now();
     queue.wait(LONG).await;
-    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert!(started.elapsed() < BUSY, "{:?}", started.elapsed());
 
     server.restart().await;
     push(&server.queue(LONG), &["one"]).await.unwrap();
@@ -72,10 +72,8 @@ async fn a_server_that_hangs_is_unavailable_and_used_again_when_it_recovers() {
     push(&queue, &["one"]).await.unwrap();
 
     // Longer than the 5 s that an answer may take; the pause can't be ended from outside, as it holds every client.
-    server.ask::<()>("CLIENT PAUSE 7000 ALL");
-    let started = Instant::now();
+    server.ask::<()>("CLIENT PAUSE 12000 ALL");
     let (claim, depth, ()) = tokio::join!(queue.claim(1), queue.depth(), queue.wait(Duration::from_secs(1)));
-    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     assert_unavailable(claim, "timed out");
     assert_unavailable(depth, "timed out");
 

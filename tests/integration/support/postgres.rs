@@ -4,6 +4,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
+use tokio::runtime::Builder;
+use tokio::sync::OnceCell;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{NoTls, Row};
 
@@ -28,19 +30,21 @@ impl TestDatabase {
     /// When there is no server, saying how to start one.
     pub(crate) async fn create() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
+        static TEMPLATE_MADE: OnceCell<String> = OnceCell::const_new();
         let server = std::env::var("TEST_POSTGRES_URL").expect(
             "TEST_POSTGRES_URL names a Postgres server for tests; `make test` starts one, \
              and so does `scripts/with-servers.sh cargo test`",
         );
+        let template = TEMPLATE_MADE.get_or_init(async || make_template(&server).await).await;
         let name = format!("test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        Self::create_at(&server, &name).await
+        let sql = format!("CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy");
+        connect(&server).await.batch_execute(&sql).await.expect("a copy of the template");
+        Self { url: at(&server, &name), dropped_by: Some((server, name)) }
     }
 
     async fn create_at(server: &str, name: &str) -> Self {
         connect(server).await.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("a new database");
-        let mut url = url::Url::parse(server).expect("TEST_POSTGRES_URL is a URL");
-        url.set_path(name);
-        let database = Self { url: url.into(), dropped_by: Some((server.to_owned(), name.to_owned())) };
+        let database = Self { url: at(server, name), dropped_by: None };
         database.connect().await.batch_execute(GIVEN_SCHEMA).await.expect("the given schema");
         database
     }
@@ -70,10 +74,29 @@ impl Drop for TestDatabase {
     fn drop(&mut self) {
         // Best effort: the server is a temporary one, and a failed test should show its own failure.
         if let Some((server, name)) = self.dropped_by.take() {
-            let sql = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
-            let _ = Command::new("psql").args([&server, "-qc", &sql]).output();
+            let drop_it = async move {
+                let sql = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+                connect(&server).await.batch_execute(&sql).await
+            };
+            // A runtime can't be waited for within another.
+            let elsewhere = || Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(drop_it);
+            let _ = std::thread::spawn(elsewhere).join();
         }
     }
+}
+
+/// `server`'s URL, with another database.
+fn at(server: &str, database: &str) -> String {
+    let mut url = url::Url::parse(server).expect("TEST_POSTGRES_URL is a URL");
+    url.set_path(database);
+    url.into()
+}
+
+/// One for each process of tests, as another one may run at the same server.
+async fn make_template(server: &str) -> String {
+    let name = format!("test_template_{}", std::process::id());
+    TestDatabase::create_at(server, &name).await;
+    name
 }
 
 async fn connect(url: &str) -> tokio_postgres::Client {
@@ -128,9 +151,7 @@ impl PostgresServer {
 
     /// A database on this server with the given schema.
     pub(crate) async fn database(&self) -> TestDatabase {
-        let mut database = TestDatabase::create_at(&self.url(), "orders").await;
-        database.dropped_by = None;
-        database
+        TestDatabase::create_at(&self.url(), "orders").await
     }
 
     /// Stops it at once, as a crash does: open transactions are lost, committed ones recovered at the next start.

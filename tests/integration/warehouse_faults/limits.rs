@@ -7,17 +7,18 @@ use crate::support::warehouse::WarehouseProcess;
 use crate::support::worker::WorkerProcess;
 use crate::support::{LONG, eventually, expect_equal};
 
-const ORDERS: i32 = 600;
+const ORDERS: i32 = 300;
 
 /// Fulfils all orders, and checks that each was claimed when there was room for it and not before: one attempt, and
 /// nothing in its timeline but beginning and end.
 async fn each_at_its_first_attempt(limit: &[&str]) {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
-    let warehouse = WarehouseProcess::start(&["--latency", "20ms"]).await;
+    let warehouse = WarehouseProcess::start(&["--latency", "100ms"]).await;
     place(&database, &redis, ORDERS).await;
     let url = format!("http://{}/shipments", warehouse.address());
-    // For a place and a turn a call waits for half of the time at most: far less than all of the orders take.
-    let options = [&["--fulfiller", &url, "--call-timeout", "5s"], limit].concat();
+    // For a place and a turn a call waits for half of the time at most: less than what a worker would claim at once, were
+    // nothing held back, takes at 20 a second.
+    let options = [&["--fulfiller", &url, "--concurrency", "256", "--call-timeout", "20s"], limit].concat();
     let worker = WorkerProcess::ready(&redis.url(), database.url(), &options).await;
     eventually(LONG, "every order is fulfilled", async || {
         expect_equal(in_state(&database, "fulfilled").await, i64::from(ORDERS))
@@ -40,5 +41,5 @@ async fn orders_wait_in_the_queue_until_one_of_few_places_is_free() {
 /// Caught, when seeded: the same.
 #[tokio::test]
 async fn orders_wait_in_the_queue_until_the_rate_allows_them() {
-    each_at_its_first_attempt(&["--fulfiller-rate", "100"]).await;
+    each_at_its_first_attempt(&["--fulfiller-rate", "20"]).await;
 }

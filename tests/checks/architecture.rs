@@ -161,7 +161,7 @@ fn the_container_is_built_with_the_pinned_toolchain() {
 #[test]
 fn nested_and_relative_imports_are_seen() {
     let module = ["queue".to_owned(), "redis".to_owned(), "keys".to_owned()];
-    let source = "// crate::architecture::comment\nuse crate::architecture::{a::B, c::{d, e::F}};\nuse super::super::g;\nlet x = crate::architecture::h::i();";
+    let source = "// crate::comment\nuse crate::{a::B, c::{d, e::F}};\nuse super::super::g;\nlet x = crate::h::i();";
     let mut paths: Vec<String> = paths_named(source, &module).iter().map(|path| path.join("::")).collect();
     paths.sort();
     assert_eq!(paths, ["a::B", "c::d", "c::e::F", "h::i", "queue::g"]);

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Builds the release binary and checks what tests of another build can't tell: it can't be told to fail or to have a bug,
+# and it is small.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+cargo build --release --locked --bin fulfillment-worker
+binary=${CARGO_TARGET_DIR:-target}/release/fulfillment-worker
+most_bytes=20000000
+
+problem() {
+  echo "error: $binary: $1" >&2
+  exit 1
+}
+# Otherwise the texts below would be looked for in vain.
+grep --quiet --text --fixed-strings FULFILLMENT_CONCURRENCY "$binary" || problem "its variables are not found in it"
+for text in FULFILLMENT_FAILPOINT FULFILLMENT_MUTANT 'failpoint reached'; do
+  if grep --quiet --text --fixed-strings "$text" "$binary"; then problem "has $text, which is for tests alone"; fi
+done
+bytes=$(stat --format %s "$binary")
+echo "$binary: no failpoints, $((bytes / 1000)) kB"
+if [ "$bytes" -gt "$most_bytes" ]; then problem "$bytes bytes are more than $most_bytes"; fi
