@@ -9,6 +9,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::config::Origins;
 use crate::config::environment::Environment;
 use crate::config::layers::{self, LayerError};
+use crate::domain::build_info;
 
 mod completions;
 mod config;
@@ -39,7 +40,8 @@ use without_demo::{demo, warehouse};
 
 /// Take orders from a queue, have them fulfilled, and move each order's row once
 #[derive(Debug, Parser)]
-#[command(name = "fulfillment-worker", version, subcommand_required = true, arg_required_else_help = true)]
+#[command(name = "fulfillment-worker", version = build_info::VERSION, long_version = build_info::LONG_VERSION)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = "Try `fulfillment-worker demo`: it needs nothing installed. `help COMMAND` shows examples.")]
 #[command(after_long_help = LONG_HELP)]
 struct Cli {

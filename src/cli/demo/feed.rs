@@ -1,5 +1,6 @@
 //! Submits the sample orders at a steady rate, over and over.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,17 +21,17 @@ const SAMPLE: &[u8] = include_bytes!("../../../tests/data/online-retail-2010-12-
 /// Often enough to look steady.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Submits until `orders` are in or `stop` is cancelled. Cancels `stop` if an order can't be submitted.
+/// Submits those of `sample` until `orders` are in or `stop` is cancelled. Cancels `stop` if an order can't be submitted.
 pub(super) async fn feed(
     backends: Backends,
     rate: u64,
     orders: Option<u64>,
+    sample: Vec<Row>,
     tally: Arc<Tally>,
     stop: CancellationToken,
 ) -> Result<(), Failure> {
     let stop_on_failure = stop.clone().drop_guard();
     let opened = backends::open(&backends, &WorkerId::fresh())?;
-    let sample = sample().map_err(|error| Failure::Work(format!("the sample orders {error}")))?;
     let mut next = sample.iter().cycle().cloned();
     let began = Instant::now();
     let mut ticks = interval(TICK);
@@ -63,7 +64,23 @@ fn due(rate: u64, elapsed: Duration, submitted: u64, orders: Option<u64>) -> usi
 }
 
 /// The lines of the sample that are orders.
-fn sample() -> Result<Vec<Row>, ImportError> {
+pub(super) fn sample() -> Result<Vec<Row>, Failure> {
+    read_sample().map_err(|error| Failure::Work(format!("the sample orders {error}")))
+}
+
+/// A product that is first ordered after so many orders, with the key that its row will have: the store counts products
+/// from 1 in the order in which they come.
+pub(super) fn new_product_after(orders: usize, sample: &[Row]) -> Option<(u64, &str)> {
+    let mut seen = HashSet::new();
+    for (position, row) in sample.iter().enumerate() {
+        if seen.insert(row.order.product.as_str()) && position >= orders {
+            return Some((seen.len() as u64, &row.order.product));
+        }
+    }
+    None
+}
+
+fn read_sample() -> Result<Vec<Row>, ImportError> {
     let mut columns = Columns::default();
     for (field, column) in [
         (Field::Product, "Description"),
@@ -94,6 +111,18 @@ mod tests {
         assert_eq!(due(50, Duration::from_secs(10), 600, None), 0);
         assert_eq!(due(10_000, Duration::from_secs(10), 0, None), BATCH);
         assert_eq!(due(1, Duration::from_millis(900), 0, None), 0);
+    }
+
+    #[test]
+    fn a_new_product_is_numbered_by_the_products_before_it() {
+        let row = |product: &str| {
+            let order = crate::port::intake::NewOrder { product: product.to_owned(), price_cents: 1, quantity: 1 };
+            Row { line: 1, order, correlation_id: None }
+        };
+        let sample = ["cup", "cup", "mug", "cup", "jar", "pot"].map(row);
+        assert_eq!(new_product_after(0, &sample), Some((1, "cup")));
+        assert_eq!(new_product_after(3, &sample), Some((3, "jar")));
+        assert_eq!(new_product_after(6, &sample), None);
     }
 
     #[test]
