@@ -52,7 +52,7 @@ struct Cli {
 const LONG_HELP: &str = "\
 First steps:
   fulfillment-worker demo                    watch real orders flow, with nothing installed
-  fulfillment-worker submit orders.csv       submit orders, by default to ./fulfillment.db
+  fulfillment-worker submit orders.csv       submit orders, on a terminal to ./fulfillment.db by default
   fulfillment-worker run                     fulfill them
   fulfillment-worker status                  count them by state
   fulfillment-worker order 7                 show the history of one
@@ -68,7 +68,8 @@ Configuration:
     POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_DB    --store
     SERVICE_NAME                                     --service-name
     RUST_LOG                                         --log
-  Without any of them, queue and store are embedded in ./fulfillment.db.
+  Without any of them, queue and store are embedded in ./fulfillment.db on a terminal; elsewhere
+  (no terminal at standard error) that is an error. --store sqlite:PATH embeds both anywhere.
 
 Exit codes:
   0  done

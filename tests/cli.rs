@@ -43,6 +43,7 @@ impl Workplace {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fulfillment-worker"));
         command.args(arguments).current_dir(self.0.path()).env_clear().stdin(Stdio::null());
+        command.env("FULFILLMENT_STORE", "sqlite:fulfillment.db");
         command
     }
 
@@ -259,7 +260,8 @@ fn of_999_real_lines_989_are_submitted_and_10_rejected_by_number() {
     let summary: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(
         summary,
-        serde_json::json!({"submitted": 989, "products": 587, "rejected": 10, "first_order_id": 1, "last_order_id": 989, "dry_run": false})
+        serde_json::json!({"submitted": 989, "products": 587, "rejected": 10, "first_order_id": 1, "last_order_id": 989, "dry_run": false,
+            "store": "sqlite:fulfillment.db", "queue": "sqlite:fulfillment.db", "queue_key": null})
     );
     let numbers: Vec<&str> =
         ended.stderr.lines().filter_map(|line| line.strip_prefix(RETAIL)?.split(':').nth(1)).collect();
@@ -332,7 +334,11 @@ fn json_lines_are_taken_from_standard_input() {
         .unwrap();
     child.stdin.take().unwrap().write_all(b"{\"product\":\"Cup\",\"quantity\":3}\n").unwrap();
     let ended = Ended::from(child.wait_with_output().unwrap());
-    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "submitted 1 order (1 product, id 1)\n"), "{ended:?}");
+    assert_eq!(
+        (ended.code, ended.stdout.as_str()),
+        (Some(0), "submitted 1 order (1 product, id 1)\nrows and messages in sqlite:fulfillment.db\n"),
+        "{ended:?}"
+    );
     assert_eq!(place.status()["queue"]["waiting"], 1);
 }
 

@@ -115,7 +115,8 @@ pub(super) async fn demo(arguments: Arguments) -> Result<(), Failure> {
         ended = &mut engine => return finished(ended),
     };
     let commands = Commands::new(&database);
-    screen.print(&format!("{}\n\n{}", introduction(&arguments), commands.start(listen)))?;
+    screen.print_wrapped(&introduction(&arguments))?;
+    screen.print(&format!("\n{}", commands.start(listen)))?;
 
     let began = Instant::now();
     let product = lacking.map(|(_, product)| product.to_owned());
@@ -133,7 +134,7 @@ pub(super) async fn demo(arguments: Arguments) -> Result<(), Failure> {
     let progress = tokio::spawn(progress);
     let all = tally.finished(arguments.orders.unwrap_or(u64::MAX));
     if drain.run_until_cancelled(all).await.is_none() {
-        screen.print("\nDraining: orders in flight end, no others begin. Ctrl-C again ends at once.")?;
+        screen.print_wrapped("\nDraining: orders in flight end, no others begin. Ctrl-C again ends at once.")?;
     }
     drain.cancel();
     let fed = feeding.await.map_err(|error| Failure::Work(format!("submitting panicked: {error}")))?;
@@ -146,7 +147,7 @@ pub(super) async fn demo(arguments: Arguments) -> Result<(), Failure> {
     fed?;
     let store = backends::open_store(&backends, &WorkerId::fresh())?;
     let orders = store.reports.summary().await.map_err(Failure::work)?;
-    screen.print(&format!("\n{}", summary::summary(&orders, &tally, took, &warehouse.stats())))
+    screen.print_wrapped(&format!("\n{}", summary::summary(&orders, &tally, took, &warehouse.stats())))
 }
 
 /// A short path, as it stands in every command to try.
@@ -172,7 +173,7 @@ fn clean_up(screen: Screen, folder: PathBuf) -> impl FnOnce() + Send {
 fn introduction(arguments: &Arguments) -> String {
     let end = arguments.orders.map_or("until Ctrl-C".to_owned(), |orders| plural(orders, "order"));
     format!(
-        "Real orders of a gift shop, {} a second, {end}. Queue and store are one SQLite\nfile in a temporary folder; a \
+        "Real orders of a gift shop, {} a second, {end}. Queue and store are one SQLite file in a temporary folder; a \
          warehouse in this process ships the orders.",
         arguments.rate,
     )

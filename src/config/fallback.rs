@@ -39,11 +39,11 @@ impl Fallback {
         let variables: Vec<String> = missing.iter().map(|option| some_variable(option)).collect();
         let empty = match origins.empty_variables() {
             [] => String::new(),
-            [one] => format!(" ({one} is there, but empty)"),
-            several => format!(" ({} are there, but empty)", several.join(", ")),
+            [one] => format!(", and {one} is empty"),
+            several => format!(", and {} are empty", several.join(", ")),
         };
         Err(ConfigError::NotSet(format!(
-            "{problem}{empty}: set {}, or write --{} sqlite:PATH to embed {}",
+            "{problem}{empty}; set {}, or write --{} sqlite:PATH to embed {}",
             variables.join(" and "),
             missing.last().copied().unwrap_or("store"),
             if missing.len() == 1 { "it in a file" } else { "both in one file" },
@@ -51,9 +51,11 @@ impl Fallback {
     }
 }
 
+/// The variables that most people set; of the parts of a URL the first one.
 fn some_variable(option: &str) -> String {
     let names = environment::variables(option);
-    names.get(1..).filter(|given| !given.is_empty()).unwrap_or(&names).join(" or ")
+    let given = names.get(1..).filter(|given| !given.is_empty()).unwrap_or(&names);
+    given.iter().filter_map(|name| name.split(", ").next()).collect::<Vec<_>>().join(" or ")
 }
 
 /// The warning where queue and store are embedded because nothing is configured; `None` otherwise.

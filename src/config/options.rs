@@ -27,7 +27,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 #[command(next_help_heading = "Queue and store")]
 pub struct BackendOptions {
     /// URL of the queue: redis://HOST/DB, redis-sentinel://HOST,HOST/DB?sentinelServiceName=NAME,
-    /// redis-cluster://HOST,HOST, each with rediss for TLS, or sqlite:PATH
+    /// redis-cluster://HOST,HOST, each with rediss for TLS, or sqlite:PATH. The default is for terminals alone; elsewhere
+    /// --queue or --store must be set, and where one of them is sqlite:PATH, the other one's default is the same
     #[arg(long, value_name = "URL", default_value = "sqlite:fulfillment.db")]
     pub queue: Secret,
 
@@ -35,7 +36,7 @@ pub struct BackendOptions {
     #[arg(long, value_name = "KEY", default_value = "fulfillment_queue", value_parser = values::text(512))]
     pub queue_key: String,
 
-    /// URL of the store: postgres://USER:PASSWORD@HOST/DB or sqlite:PATH
+    /// URL of the store: postgres://USER:PASSWORD@HOST/DB or sqlite:PATH. The default is as that of --queue
     #[arg(long, value_name = "URL", default_value = "sqlite:fulfillment.db")]
     pub store: Secret,
 

@@ -19,7 +19,9 @@ pub fn drain_on_signals() -> Result<CancellationToken, StartError> {
 ///
 /// # Errors
 /// As [`drain_on_signals`].
-pub fn drain_on_signals_and(at_the_second: impl FnOnce() + Send + 'static) -> Result<CancellationToken, StartError> {
+pub(crate) fn drain_on_signals_and(
+    at_the_second: impl FnOnce() + Send + 'static,
+) -> Result<CancellationToken, StartError> {
     let listen = |kind| signal(kind).map_err(StartError::Signals);
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     let drain = CancellationToken::new();

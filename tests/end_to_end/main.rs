@@ -17,6 +17,7 @@ mod warehouse;
 mod alerts;
 mod clocks;
 mod demo;
+mod demo_commands;
 mod foreign_producer;
 mod formats;
 mod outages;

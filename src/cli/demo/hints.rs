@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::screen::Screen;
 use super::tally::{DeadOrder, Tally};
 use crate::cli::failure::Failure;
+use crate::cli::output;
 use crate::config::Backends;
 use crate::config::environment::Environment;
 use crate::domain::dead_letter::DeadReason;
@@ -74,19 +75,24 @@ impl Commands {
         )
     }
 
-    /// What became of an order, and how to go on with its dead letter.
-    fn dead_letter(&self, letter: &StoredDeadLetter, product: Option<&str>) -> String {
+    /// What became of an order, and the commands to go on with its dead letter.
+    fn dead_letter(&self, letter: &StoredDeadLetter, product: Option<&str>) -> (String, String) {
         let order = letter.order_id.map_or("A message".to_owned(), |id| format!("Order {id}"));
         let id = letter.id;
-        let story = match product {
-            Some(product) => format!(
-                "{order} became dead letter {id}: the warehouse had run out of\n{product}. It has got more since, so that a retry \
-                 works."
+        let (cause, why) = match product {
+            Some(product) => (
+                format!(
+                    "as the warehouse had run out of {}. It has more now, so a retry works.",
+                    output::in_one_line(product).trim_end_matches('.')
+                ),
+                "restocked",
             ),
-            None => format!("{order} became dead letter {id} after {}.", plural(u64::from(letter.attempts), "attempt")),
+            None => (format!("after {}.", plural(u64::from(letter.attempts), "attempt")), "trying"),
         };
-        let (show, retry) = (self.of_store(&format!("dead show {id}")), self.of_both(&format!("dead retry {id}")));
-        format!("\n{story} {}\n{show}\n{retry}", self.place())
+        let story = format!("{order} became dead letter {id}, {cause} {}", self.place());
+        let show = self.of_store(&format!("dead show {id}"));
+        let retry = self.of_both(&format!("dead retry {id} --why {why}"));
+        (story, format!("{show}\n{retry}"))
     }
 }
 
@@ -119,7 +125,9 @@ pub(super) async fn follow_a_dead_letter(
         .map_err(Failure::work)?;
     let Some(letter) = letters.first() else { return Ok(()) };
     let product = product.as_deref().filter(|_| reason == DeadReason::Rejected);
-    screen.print(&commands.dead_letter(letter, product))?;
+    let (story, commands) = commands.dead_letter(letter, product);
+    screen.print_wrapped(&format!("\n{story}"))?;
+    screen.print(&commands)?;
     tally.fulfilled_after_all(order_id).await;
     screen.print(&format!("\nOrder {order_id} is fulfilled after all."))
 }
@@ -133,11 +141,11 @@ mod tests {
     }
 
     #[test]
-    fn commands_name_the_program_as_it_was_started_and_fit_a_line() {
+    fn commands_name_the_program_as_it_was_started_and_those_to_look_fit_a_line() {
         let commands = commands("target/release/fulfillment-worker", "/tmp/demo-aUb5m/db", false);
-        let retry = "target/release/fulfillment-worker dead retry 1 --store sqlite:/tmp/demo-aUb5m/db";
-        assert_eq!(commands.of_both("dead retry 1"), retry);
-        assert_eq!(retry.len(), 80);
+        let show = "target/release/fulfillment-worker dead show 1 --store sqlite:/tmp/demo-aUb5m/db";
+        assert_eq!(commands.of_store("dead show 1"), show);
+        assert!(show.len() <= 80);
         assert_eq!(commands.place(), "In another terminal, in this folder:");
     }
 

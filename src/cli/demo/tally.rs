@@ -14,14 +14,14 @@ use crate::event::{Event, LifecycleEvent, Observer, OrderEvent};
 /// What happened so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Counts {
-    listen: Option<SocketAddr>,
-    started: bool,
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) started: bool,
     pub(super) submitted: u64,
     pub(super) fulfilled: u64,
     pub(super) retried: u64,
     /// Orders that are dead-lettered and have not been fulfilled after all.
     pub(super) dead_letters: u64,
-    first_dead: Option<DeadOrder>,
+    pub(super) first_dead: Option<DeadOrder>,
     /// Orders that were dead-lettered, retried by hand and fulfilled.
     pub(super) fulfilled_after_all: u64,
     pub(super) in_flight: u64,
