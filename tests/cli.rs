@@ -181,6 +181,7 @@ fn configuration_is_shown_with_places_and_without_passwords() {
     let place = Workplace::new();
     place.write("worker.toml", "store = \"postgres://user:hush@db/shop?password=hush\"\n");
     let mut command = place.command(&["config", "--config", "worker.toml", "--lease", "20s"]);
+    command.env_remove("FULFILLMENT_STORE");
     let ended =
         Ended::from(command.env("REDIS_URL", "redis://:hush@queue/1").env("FULFILLMENT_LEESE", "1s").output().unwrap());
     assert_eq!(ended.code, Some(0), "{ended:?}");
