@@ -18,6 +18,7 @@ RUN for package in . crates/*; do mkdir "$package/src" && touch "$package/src/li
     && cargo build --release --locked --bin fulfillment-worker \
     && rm -rf src crates
 
+COPY build.rs ./
 COPY src src
 COPY crates crates
 # The orders of the demo are built in.
