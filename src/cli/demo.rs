@@ -97,7 +97,7 @@ pub(super) async fn demo(arguments: Arguments) -> Result<(), Failure> {
     let log = logging::start_through(&log, screen.clone()).map_err(Failure::work)?;
     let folder = temporary_folder()?;
     let sample = feed::sample()?;
-    let lacking = feed::new_product_after(BEFORE_THE_REJECTED, &sample);
+    let lacking = feed::product_ordered_once(BEFORE_THE_REJECTED, &sample);
     let stop_warehouse = CancellationToken::new();
     let _stopped_in_the_end = stop_warehouse.clone().drop_guard();
     let behaviour = behaviour(&arguments);

@@ -1,6 +1,6 @@
 //! What the demo tells people to try, tried.
 
-use std::io::{BufRead, BufReader, Lines, Read};
+use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use crate::support::worker::binary;

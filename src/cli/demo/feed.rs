@@ -1,6 +1,6 @@
 //! Submits the sample orders at a steady rate, over and over.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -68,13 +68,18 @@ pub(super) fn sample() -> Result<Vec<Row>, Failure> {
     read_sample().map_err(|error| Failure::Work(format!("the sample orders {error}")))
 }
 
-/// A product that is first ordered after so many orders, with the key that its row will have: the store counts products
-/// from 1 in the order in which they come.
-pub(super) fn new_product_after(orders: usize, sample: &[Row]) -> Option<(u64, &str)> {
+/// The product of the first order after so many others that is the only one with its product, and the key that the
+/// product's row will have: the store counts products from 1 in the order in which they come.
+pub(super) fn product_ordered_once(after: usize, sample: &[Row]) -> Option<(u64, &str)> {
+    let mut orders: HashMap<&str, u64> = HashMap::new();
+    for row in sample {
+        *orders.entry(&row.order.product).or_default() += 1;
+    }
     let mut seen = HashSet::new();
     for (position, row) in sample.iter().enumerate() {
-        if seen.insert(row.order.product.as_str()) && position >= orders {
-            return Some((seen.len() as u64, &row.order.product));
+        let product = row.order.product.as_str();
+        if seen.insert(product) && position >= after && orders.get(product) == Some(&1) {
+            return Some((seen.len() as u64, product));
         }
     }
     None
@@ -114,15 +119,16 @@ mod tests {
     }
 
     #[test]
-    fn a_new_product_is_numbered_by_the_products_before_it() {
+    fn a_product_that_is_ordered_once_is_numbered_by_the_products_before_it() {
         let row = |product: &str| {
             let order = crate::port::intake::NewOrder { product: product.to_owned(), price_cents: 1, quantity: 1 };
             Row { line: 1, order, correlation_id: None }
         };
-        let sample = ["cup", "cup", "mug", "cup", "jar", "pot"].map(row);
-        assert_eq!(new_product_after(0, &sample), Some((1, "cup")));
-        assert_eq!(new_product_after(3, &sample), Some((3, "jar")));
-        assert_eq!(new_product_after(6, &sample), None);
+        let sample = ["cup", "mug", "jar", "cup", "pot", "jar"].map(row);
+        assert_eq!(product_ordered_once(0, &sample), Some((2, "mug")));
+        assert_eq!(product_ordered_once(2, &sample), Some((4, "pot")));
+        assert_eq!(product_ordered_once(5, &sample), None);
+        assert!(product_ordered_once(50, &super::sample().unwrap()).is_some());
     }
 
     #[test]
