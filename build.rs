@@ -4,8 +4,6 @@
 //! `FULFILLMENT_WORKER_REVISION` names the commit where there is no `.git`, as in an image; `SOURCE_DATE_EPOCH` (seconds
 //! since 1970) the date, for reproducible builds. Both win over git.
 
-#![expect(clippy::print_stdout, reason = "this is how a build script talks to cargo")]
-
 use std::env;
 use std::error::Error;
 use std::path::Path;
