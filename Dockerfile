@@ -18,6 +18,7 @@ RUN for package in . crates/*; do mkdir "$package/src" && touch "$package/src/li
     && cargo build --release --locked --bin fulfillment-worker \
     && rm -rf src crates
 
+COPY build.rs ./
 COPY src src
 COPY crates crates
 # The orders of the demo are built in.
@@ -34,7 +35,7 @@ RUN apt-get update \
 COPY --from=build /build/target/release/fulfillment-worker /usr/local/bin/fulfillment-worker
 
 USER 10001
-# Where `sqlite:` paths that are relative lead to: the embedded database, when no server is configured.
+# Where `sqlite:` paths that are relative lead to: the embedded database, if --store names one.
 WORKDIR /var/lib/fulfillment-worker
 EXPOSE 2112
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["fulfillment-worker", "healthcheck"]

@@ -1,7 +1,7 @@
 # `make` alone lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run stack test test-more test-all lint fmt bench storm outage chaos chaos-matrix mutants model properties fuzz pressure clean
+.PHONY: help demo install run stack test test-more test-all lint fmt bench storm outage chaos chaos-matrix mutants model properties fuzz pressure clean
 
 # Options for `make demo` and `make run`, for example: make demo ARGS="--orders 200"
 ARGS ?=
@@ -9,9 +9,27 @@ ARGS ?=
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## Watch real orders flow, with nothing installed but Rust; ARGS="--orders 200" ends by itself
-	cargo build --release --locked --bin fulfillment-worker
-	target="$${CARGO_TARGET_DIR:-target}"; "$$target/release/fulfillment-worker" demo $(ARGS)
+# Where cargo puts the binary, as a shell has it.
+BINARY := $${CARGO_TARGET_DIR:-target}/release/fulfillment-worker
+
+demo: ## Watch real orders flow until Ctrl-C, with nothing installed but Rust; ARGS="--orders 200" ends by itself
+	@[ -x "$(BINARY)" ] || echo "Building first: about 3 minutes on two cores. It is built once; later starts take no time."
+	@cargo build --release --locked --bin fulfillment-worker
+	@"$(BINARY)" demo $(ARGS)
+
+# Where `make install` puts things; DESTDIR goes before it, for packages.
+PREFIX ?= /usr/local
+
+install: ## Install the binary and its shell completions below PREFIX=/usr/local
+	@if command -v cargo > /dev/null; then cargo build --release --locked --bin fulfillment-worker; \
+	  elif [ ! -x "$(BINARY)" ]; then echo "cargo is not in the PATH (sudo has one of its own): run \`make demo\` or" \
+	    "\`cargo build --release --locked\` first, or install without sudo: make install PREFIX=\$$HOME/.local" >&2; exit 1; fi
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/bash-completion/completions" \
+	  "$(DESTDIR)$(PREFIX)/share/zsh/site-functions" "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d"
+	install -m 755 "$(BINARY)" "$(DESTDIR)$(PREFIX)/bin/fulfillment-worker"
+	"$(BINARY)" completions bash > "$(DESTDIR)$(PREFIX)/share/bash-completion/completions/fulfillment-worker"
+	"$(BINARY)" completions zsh > "$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_fulfillment-worker"
+	"$(BINARY)" completions fish > "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/fulfillment-worker.fish"
 
 run: ## Run the service, as the environment and ARGS configure it
 	cargo build --release --locked --bin fulfillment-worker

@@ -1,7 +1,8 @@
 //! The worker as a library, with a fulfiller of one's own: a packing slip for each order, as a file.
 //!
 //! `cargo run --example custom_fulfiller -- FOLDER` takes its configuration from the environment, as
-//! `fulfillment-worker run` does: with nothing set, queue and store are embedded in ./fulfillment.db.
+//! `fulfillment-worker run` does: with nothing set and on a terminal, queue and store are embedded in
+//! ./fulfillment.db.
 
 use std::path::PathBuf;
 

@@ -37,7 +37,7 @@ pub struct Routes {
 
 /// The server could not start.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {reason}; choose another with --listen", reason = reason(.source))]
+#[error("cannot listen on {address}: {}; choose another with --listen{}", reason(.source), example(.address, .source))]
 pub struct BindError {
     address: SocketAddr,
     source: io::Error,
@@ -50,6 +50,12 @@ fn reason(error: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => "not permitted, as ports below 1024 need extra rights".to_owned(),
         _ => error.to_string(),
     }
+}
+
+/// An address to try where a port is taken.
+fn example(address: &SocketAddr, error: &io::Error) -> String {
+    let next = address.port().checked_add(1).filter(|_| error.kind() == io::ErrorKind::AddrInUse);
+    next.map(|port| format!(", such as --listen {}", SocketAddr::new(address.ip(), port))).unwrap_or_default()
 }
 
 /// Binds the address first, so that a worker that can't be observed fails before it consumes anything. Port 0 takes a

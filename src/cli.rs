@@ -9,6 +9,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::config::Origins;
 use crate::config::environment::Environment;
 use crate::config::layers::{self, LayerError};
+use crate::domain::build_info;
 
 mod completions;
 mod config;
@@ -39,7 +40,8 @@ use without_demo::{demo, warehouse};
 
 /// Take orders from a queue, have them fulfilled, and move each order's row once
 #[derive(Debug, Parser)]
-#[command(name = "fulfillment-worker", version, subcommand_required = true, arg_required_else_help = true)]
+#[command(name = "fulfillment-worker", version = build_info::VERSION, long_version = build_info::LONG_VERSION)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = "Try `fulfillment-worker demo`: it needs nothing installed. `help COMMAND` shows examples.")]
 #[command(after_long_help = LONG_HELP)]
 struct Cli {
@@ -50,7 +52,7 @@ struct Cli {
 const LONG_HELP: &str = "\
 First steps:
   fulfillment-worker demo                    watch real orders flow, with nothing installed
-  fulfillment-worker submit orders.csv       submit orders, by default to ./fulfillment.db
+  fulfillment-worker submit orders.csv       submit orders, on a terminal to ./fulfillment.db by default
   fulfillment-worker run                     fulfill them
   fulfillment-worker status                  count them by state
   fulfillment-worker order 7                 show the history of one
@@ -66,7 +68,8 @@ Configuration:
     POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_DB    --store
     SERVICE_NAME                                     --service-name
     RUST_LOG                                         --log
-  Without any of them, queue and store are embedded in ./fulfillment.db.
+  Without any of them, queue and store are embedded in ./fulfillment.db on a terminal; elsewhere
+  (no terminal at standard error) that is an error. --store sqlite:PATH embeds both anywhere.
 
 Exit codes:
   0  done

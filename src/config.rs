@@ -5,6 +5,8 @@
 
 pub mod environment;
 #[cfg(feature = "cli")]
+pub mod fallback;
+#[cfg(feature = "cli")]
 pub mod file;
 #[cfg(feature = "cli")]
 mod http;
@@ -32,14 +34,18 @@ pub use settings::{
 };
 
 #[cfg(feature = "cli")]
+use fallback::Fallback;
+
+#[cfg(feature = "cli")]
 impl Settings {
     /// The settings that `fulfillment-worker run` would have in this process: its variables, the file that they name, and
     /// the defaults.
     ///
     /// # Errors
-    /// Names the option, and the source of its value.
+    /// Names the option, and the source of its value; or says that queue and store are not configured, unless standard
+    /// error is a terminal.
     pub fn from_environment() -> Result<Self, layers::LayerError> {
-        Ok(from_environment(&environment::Environment::of_process())?.0)
+        Ok(from_environment(&environment::Environment::of_process(), Fallback::detect())?.0)
     }
 
     /// The defaults, with queue and store embedded in the database file `path`.
@@ -48,7 +54,7 @@ impl Settings {
     /// None that a path brings about.
     #[cfg(feature = "sqlite")]
     pub fn embedded(path: impl Into<std::path::PathBuf>) -> Result<Self, layers::LayerError> {
-        let (mut settings, _) = from_environment(&environment::Environment::default())?;
+        let (mut settings, _) = from_environment(&environment::Environment::default(), Fallback::Embedded)?;
         let path = path.into();
         settings.backends.queue = QueueTarget::Sqlite(path.clone());
         settings.backends.store = StoreTarget::Sqlite(path);
@@ -62,12 +68,15 @@ impl Settings {
 /// # Errors
 /// Names the option, and the source of its value.
 #[cfg(feature = "cli")]
-pub fn from_environment(environment: &environment::Environment) -> Result<(Settings, LogSettings), layers::LayerError> {
+pub fn from_environment(
+    environment: &environment::Environment,
+    fallback: Fallback,
+) -> Result<(Settings, LogSettings), layers::LayerError> {
     use clap::{Args, Command, FromArgMatches};
     use options::RunOptions;
 
     let command = Command::new("worker").subcommand(RunOptions::augment_args(Command::new("run")));
     let (matches, origins) = layers::parse(&command, &["worker", "run"].map(Into::into), environment)?;
     let options = RunOptions::from_arg_matches(matches.subcommand().map_or(&matches, |(_, chosen)| chosen));
-    Ok(options.map_err(layers::LayerError::Usage)?.resolve(&origins)?)
+    Ok(options.map_err(layers::LayerError::Usage)?.resolve(&origins, fallback)?)
 }

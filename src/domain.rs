@@ -1,5 +1,6 @@
 //! The order, its message and its retries: every state and every rule, pure. Nothing here does I/O.
 
+pub mod build_info;
 pub mod dead_letter;
 pub mod label;
 pub mod message;

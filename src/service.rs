@@ -11,7 +11,7 @@ pub use self::backends::StartError;
 use crate::admin;
 use crate::backend::simulated::SimulatedFulfiller;
 use crate::config::environment::Environment;
-use crate::config::{FulfillerTarget, HttpTarget, Settings};
+use crate::config::{Backends, FulfillerTarget, HttpTarget, Settings};
 use crate::domain::worker_id::WorkerId;
 use crate::engine::{Engine, EngineOptions, Reconciler, Watermark};
 use crate::event::{Dependency, DependencyEvent, LifecycleEvent, Observer, Observers};
@@ -31,6 +31,8 @@ mod polls;
 mod signals;
 
 pub use signals::drain_on_signals;
+#[cfg(feature = "demo")]
+pub(crate) use signals::drain_on_signals_and;
 
 /// How long giving up the reconciler's lead may hold up the exit.
 const RESIGN_LIMIT: Duration = Duration::from_millis(500);
@@ -94,16 +96,24 @@ impl Service {
         let worker = WorkerId::fresh();
         let (tracer, export) =
             trace::export::start(&settings, &Environment::of_process(), worker.as_str(), &observers)?;
-        let fulfiller = match fulfiller {
-            Some(fulfiller) => fulfiller,
-            None => open_fulfiller(&settings.fulfiller, &observers)?,
+        let (fulfiller, fulfilled_by) = match fulfiller {
+            Some(fulfiller) => (fulfiller, "the program around the worker".to_owned()),
+            None => (open_fulfiller(&settings.fulfiller, &observers)?, settings.fulfiller.to_string()),
         };
         #[cfg(feature = "faults")]
         let fulfiller = crate::testing::failpoint::before_fulfiller(fulfiller)?;
 
         // Before anything is consumed: a port that is taken must not cost a message its lease.
         let listener = admin::bind(settings.listen).await?;
+        let listen = [listener.local_addr()?];
         let server = admin::Server::start(listener, admin::Routes { metrics, health, log })?;
+        let Backends { queue, store, .. } = &settings.backends;
+        observers.emit(LifecycleEvent::Starting {
+            queue: &queue.to_string(),
+            store: &store.to_string(),
+            fulfiller: &fulfilled_by,
+            listen: &listen,
+        });
         let result = run_engine(&settings, worker, fulfiller, tracer, &observers, drain).await;
         let on_the_way_out = settings.drain_timeout - drain_of_orders(&settings);
         let flushing = async {

@@ -7,6 +7,7 @@ use super::failure::Failure;
 use super::output;
 use crate::config::Origins;
 use crate::config::environment::Environment;
+use crate::config::fallback::{self, Fallback};
 use crate::config::options::{self, RunOptions};
 
 /// Print every option of `run` with its value and source, secrets redacted, or the first error
@@ -41,7 +42,10 @@ pub(super) fn config(
     origins: &Origins,
     environment: &Environment,
 ) -> Result<(), Failure> {
-    arguments.options.resolve(origins)?;
+    arguments.options.resolve(origins, Fallback::detect())?;
+    if let Some(warning) = fallback::warning(origins) {
+        output::note(&format!("note: {warning}"));
+    }
     let chosen = matches.subcommand().map_or(matches, |(_, chosen)| chosen);
     let names = options::names();
     let lines: Vec<Line> = names

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::failure::Failure;
 use super::output;
+use crate::config::fallback::{self, Fallback};
 use crate::config::options::BackendOptions;
 use crate::config::values::{self, Wait};
 use crate::config::{Backends, Origins, QueueTarget, StoreTarget};
@@ -33,9 +34,12 @@ pub(super) struct ConnectOptions {
 impl ConnectOptions {
     /// Opens queue and store and waits until both answer. Creates no embedded database.
     pub(super) async fn open(&self, origins: &Origins) -> Result<(Backends, Opened), Failure> {
-        let backends = self.with_store_file(origins)?;
+        let backends = self.backends.resolve(origins, Fallback::detect())?;
+        if let StoreTarget::Sqlite(path) = &backends.store {
+            file_exists("store", path, origins)?;
+        }
         if let QueueTarget::Sqlite(path) = &backends.queue {
-            file_exists("queue", path)?;
+            file_exists("queue", path, origins)?;
         }
         let opened = connect(&backends, false, self.wait).await?;
         Ok((backends, opened))
@@ -43,19 +47,13 @@ impl ConnectOptions {
 
     /// Opens the store alone and waits until it answers. Creates no embedded database.
     pub(super) async fn open_store(&self, origins: &Origins) -> Result<(Backends, StoreRoles), Failure> {
-        let backends = self.with_store_file(origins)?;
+        let backends = self.backends.resolve_store(origins, Fallback::detect())?;
+        if let StoreTarget::Sqlite(path) = &backends.store {
+            file_exists("store", path, origins)?;
+        }
         let store = backends::open_store(&backends, &WorkerId::fresh())?;
         until_answered(self.wait, async || store.schema.check().await).await?;
         Ok((backends, store))
-    }
-
-    /// Queue and store, of which the store exists if it is embedded.
-    fn with_store_file(&self, origins: &Origins) -> Result<Backends, Failure> {
-        let backends = self.backends.resolve(origins)?;
-        if let StoreTarget::Sqlite(path) = &backends.store {
-            file_exists("store", path)?;
-        }
-        Ok(backends)
     }
 }
 
@@ -113,9 +111,16 @@ pub(super) fn throttled_notice() -> impl FnMut(&str) {
     }
 }
 
-fn file_exists(option: &str, path: &Path) -> Result<(), Failure> {
+fn file_exists(option: &str, path: &Path, origins: &Origins) -> Result<(), Failure> {
     if path.exists() {
         return Ok(());
+    }
+    if fallback::warning(origins).is_some() {
+        return Err(Failure::Work(format!(
+            "nothing is configured, and embedded database {} does not exist here; set --queue and --store, or create it \
+             with `run` or `submit`",
+            path.display()
+        )));
     }
     Err(Failure::Work(format!(
         "embedded database {} does not exist; name another with --{option}, or create it with `run` or `submit`",

@@ -1,46 +1,58 @@
 //! `demo`: everything in one process, with nothing installed.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use fulfillment_warehouse::{self as warehouse, Behaviour, Stats, Warehouse};
+use fulfillment_warehouse::{self as warehouse, Behaviour, Warehouse};
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use super::failure::Failure;
-use super::output;
 use crate::config::values::{self, Latency};
 use crate::config::{
     Backends, FulfillerTarget, HttpTarget, LogFormat, LogSettings, Origin, Propagation, QueueTarget, SecretUrl,
     Settings, StoreTarget,
 };
 use crate::domain::retry::{RetryPolicy, WhenAmbiguous};
+use crate::domain::worker_id::WorkerId;
 use crate::observe::logging;
 use crate::operations::plural;
 use crate::service::Service;
-use crate::service::backends::StartError;
-use crate::service::drain_on_signals;
+use crate::service::backends::{self, StartError};
+use crate::service::drain_on_signals_and;
 
 mod feed;
+mod hints;
 mod progress;
+mod screen;
+mod summary;
 mod tally;
 
+use hints::Commands;
+use screen::Screen;
 use tally::Tally;
+
+/// Orders after which comes one that the warehouse rejects, to show a dead letter.
+const BEFORE_THE_REJECTED: usize = 50;
 
 /// Watch real orders flow, with nothing installed
 ///
 /// Embeds queue and store in a temporary folder and removes it at the end. Submits real orders of a gift shop at a
 /// steady rate and posts them to a reference warehouse in the same process. A few percent of the calls fail, half of
-/// them after the warehouse has shipped: retries show, and no order ships twice. Ctrl-C drains and prints a summary.
+/// them after the warehouse has shipped: retries show, and no order ships twice. The warehouse lacks one product at
+/// first, which makes a dead letter to retry. Prints commands to try in another terminal. Ctrl-C drains and prints a
+/// summary.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   fulfillment-worker demo
-      then, in another terminal: curl localhost:2112/metrics
+      until Ctrl-C; then, in another terminal: curl localhost:2112/metrics
   fulfillment-worker demo --orders 200
       ends after 200 orders
   fulfillment-worker demo --rate 2000 --concurrency 5000
@@ -76,61 +88,107 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn demo(arguments: Arguments) -> Result<(), Failure> {
-    let log = logging::start(&LogSettings {
+    let screen = Screen::detect();
+    let log = LogSettings {
         format: Some(LogFormat::Text),
         filter: arguments.log.clone(),
         filter_origin: Origin::CommandLine,
-    })
-    .map_err(Failure::work)?;
-    let folder = tempfile::Builder::new()
-        .prefix("fulfillment-demo-")
-        .tempdir()
-        .map_err(|error| Failure::Work(format!("can't create a temporary folder: {error}")))?;
+    };
+    let log = logging::start_through(&log, screen.clone()).map_err(Failure::work)?;
+    let folder = temporary_folder()?;
+    let sample = feed::sample()?;
+    let lacking = feed::product_ordered_once(BEFORE_THE_REJECTED, &sample);
     let stop_warehouse = CancellationToken::new();
     let _stopped_in_the_end = stop_warehouse.clone().drop_guard();
-    let (warehouse, url) = open_warehouse(&arguments, stop_warehouse).await?;
-    let settings = settings(&arguments, &folder.path().join("demo.db"), url);
+    let behaviour = behaviour(&arguments);
+    let without = lacking.map(|(product_id, _)| product_id).into_iter().collect();
+    let short = Behaviour { reject_products: without, ..behaviour.clone() };
+    let (warehouse, url) = open_warehouse(short, stop_warehouse).await?;
+    let database = folder.path().join("db");
+    let settings = settings(&arguments, &database, url);
     let backends = settings.backends.clone();
     let tally = Arc::new(Tally::default());
-    let drain = drain_on_signals()?;
+    let drain = drain_on_signals_and(clean_up(screen.clone(), folder.path().to_owned()))?;
     let mut engine = tokio::spawn(Service::new(settings).log(log).observer(tally.clone()).run(drain.clone()));
-    tokio::select! {
-        () = tally.started() => {}
+    let listen = tokio::select! {
+        listen = tally.started() => listen.unwrap_or(arguments.listen),
         ended = &mut engine => return finished(ended),
-    }
-    output::print(&format!(
-        "Real orders of a gift shop, {} per second; queue and store embedded in {}\n\
-         Page     http://{listen}/\nMetrics  http://{listen}/metrics\nCtrl-C drains and exits.",
-        arguments.rate,
-        folder.path().display(),
-        listen = arguments.listen,
-    ))?;
+    };
+    let commands = Commands::new(&database);
+    screen.print_wrapped(&introduction(&arguments))?;
+    screen.print(&format!("\n{}", commands.start(listen)))?;
 
     let began = Instant::now();
-    let feeding = tokio::spawn(feed::feed(backends, arguments.rate, arguments.orders, tally.clone(), drain.clone()));
+    let product = lacking.map(|(_, product)| product.to_owned());
+    let restock = {
+        let warehouse = warehouse.clone();
+        move || warehouse.behave(behaviour)
+    };
+    let (of_hints, of_progress) = ((tally.clone(), screen.clone()), (tally.clone(), screen.clone()));
+    let hints = hints::follow_a_dead_letter(of_hints.0, backends.clone(), commands, product, of_hints.1, restock);
+    let hints = AbortOnDropHandle::new(tokio::spawn(hints));
+    let feeding = feed::feed(backends.clone(), arguments.rate, arguments.orders, sample, tally.clone(), drain.clone());
+    let feeding = tokio::spawn(feeding);
     let end_of_progress = CancellationToken::new();
-    let progress = tokio::spawn(progress::show(tally.clone(), arguments.orders, end_of_progress.clone()));
-    drain.run_until_cancelled(tally.finished(arguments.orders.unwrap_or(u64::MAX))).await;
+    let progress = progress::show(of_progress.0, arguments.orders, of_progress.1, end_of_progress.clone());
+    let progress = tokio::spawn(progress);
+    let all = tally.finished(arguments.orders.unwrap_or(u64::MAX));
+    if drain.run_until_cancelled(all).await.is_none() {
+        screen.print_wrapped("\nDraining: orders in flight end, no others begin. Ctrl-C again ends at once.")?;
+    }
     drain.cancel();
-    let took = began.elapsed();
     let fed = feeding.await.map_err(|error| Failure::Work(format!("submitting panicked: {error}")))?;
     finished(engine.await)?;
+    let took = began.elapsed();
+    drop(hints);
     end_of_progress.cancel();
-    // A bar that panicked is no reason to fail.
+    // A line that panicked is no reason to fail.
     let _ = progress.await;
     fed?;
-    output::print(&format!("{}\n{}", tally.summary(took), warehouse_summary(&warehouse.stats())))
+    let store = backends::open_store(&backends, &WorkerId::fresh())?;
+    let orders = store.reports.summary().await.map_err(Failure::work)?;
+    screen.print_wrapped(&format!("\n{}", summary::summary(&orders, &tally, took, &warehouse.stats())))
 }
 
-/// A warehouse in this process, on a free port of the loopback interface, and where it takes orders.
-async fn open_warehouse(
-    arguments: &Arguments,
-    stop: CancellationToken,
-) -> Result<(Arc<Warehouse>, SecretUrl), Failure> {
+/// A short path, as it stands in every command to try.
+fn temporary_folder() -> Result<TempDir, Failure> {
+    tempfile::Builder::new()
+        .prefix("demo-")
+        .rand_bytes(5)
+        .tempdir()
+        .map_err(|error| Failure::Work(format!("can't create a temporary folder: {error}")))
+}
+
+/// For the second signal: nothing of the demo stays.
+fn clean_up(screen: Screen, folder: PathBuf) -> impl FnOnce() + Send {
+    move || {
+        let removed = std::fs::remove_dir_all(&folder);
+        screen.note(&match removed {
+            Ok(()) => "\nEnded at once.".to_owned(),
+            Err(error) => format!("\nEnded at once; {} may be left over: {error}", folder.display()),
+        });
+    }
+}
+
+fn introduction(arguments: &Arguments) -> String {
+    let end = arguments.orders.map_or("until Ctrl-C".to_owned(), |orders| plural(orders, "order"));
+    format!(
+        "Real orders of a gift shop, {} a second, {end}. Queue and store are one SQLite file in a temporary folder; a \
+         warehouse in this process ships the orders.",
+        arguments.rate,
+    )
+}
+
+/// Half of the failures come before the warehouse has shipped, half after.
+fn behaviour(arguments: &Arguments) -> Behaviour {
     let half = arguments.simulate_failures / 2.0;
     let Latency { shortest, longest } = arguments.simulate_latency;
     let latency = warehouse::Latency { shortest, longest };
-    let behaviour = Behaviour { latency, errors: half, cut_after: half, ..Behaviour::default() };
+    Behaviour { latency, errors: half, cut_after: half, ..Behaviour::default() }
+}
+
+/// A warehouse in this process, on a free port of the loopback interface, and where it takes orders.
+async fn open_warehouse(behaviour: Behaviour, stop: CancellationToken) -> Result<(Arc<Warehouse>, SecretUrl), Failure> {
     let warehouse = Arc::new(Warehouse::open(warehouse::Settings { behaviour, ..warehouse::Settings::default() })?);
     let no_port = |error| Failure::Work(format!("the demo's warehouse can't listen: {error}"));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(no_port)?;
@@ -138,11 +196,6 @@ async fn open_warehouse(
     let url = Url::parse(&format!("http://{address}/shipments")).map_err(Failure::work)?;
     tokio::spawn(warehouse.clone().serve(listener, stop));
     Ok((warehouse, SecretUrl::new(url)))
-}
-
-fn warehouse_summary(stats: &Stats) -> String {
-    let (calls, shipped) = (plural(stats.calls, "call"), plural(stats.effects, "order"));
-    format!("The warehouse answered {calls} and shipped {shipped}, {} of them twice.", stats.double_effects)
 }
 
 fn settings(arguments: &Arguments, database: &Path, warehouse: SecretUrl) -> Settings {

@@ -6,6 +6,7 @@ use super::connect::{self, ConnectOptions};
 use super::failure::Failure;
 use super::output;
 use crate::config::Origins;
+use crate::config::fallback::Fallback;
 use crate::domain::worker_id::WorkerId;
 use crate::service::backends;
 
@@ -32,7 +33,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn migrate(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
-    let backends = arguments.connect.backends.resolve(origins)?;
+    let backends = arguments.connect.backends.resolve_store(origins, Fallback::detect())?;
     if arguments.print {
         return output::print(backends::migration_sql(&backends.store)?.trim_end());
     }

@@ -5,6 +5,7 @@ use clap::Args;
 use super::connect;
 use super::failure::Failure;
 use crate::config::Origins;
+use crate::config::fallback::{self, Fallback};
 use crate::config::options::RunOptions;
 use crate::observe::logging;
 use crate::service::Service;
@@ -18,7 +19,9 @@ use crate::service::drain_on_signals;
 #[command(after_long_help = "\
 Examples:
   fulfillment-worker run
-      with queue and store embedded in ./fulfillment.db
+      on a terminal, with queue and store embedded in ./fulfillment.db
+  fulfillment-worker run --store sqlite:orders.db
+      with both in another file, anywhere
   REDIS_URL=redis://redis:6379 DATABASE_URL=postgres://worker@db/shop fulfillment-worker run
       in a container
   fulfillment-worker run --config worker.toml --concurrency 5000 --wait 30s
@@ -31,11 +34,14 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
-    let (settings, log) = arguments.options.resolve(origins)?;
+    let (settings, log) = arguments.options.resolve(origins, Fallback::detect())?;
     let log = logging::start(&log).map_err(Failure::work)?;
     #[cfg(feature = "faults")]
     crate::testing::mutant::announce();
     tracing::debug!(?settings, "configuration");
+    if let Some(warning) = fallback::warning(origins) {
+        tracing::warn!("{warning}");
+    }
     if let Some(warning) = connect::configuration_warning(&settings.backends) {
         tracing::warn!("{warning}");
     }

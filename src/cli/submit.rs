@@ -9,8 +9,9 @@ use serde::Serialize;
 use super::connect::{self, ConnectOptions};
 use super::failure::Failure;
 use super::output;
-use crate::config::Origins;
+use crate::config::fallback::Fallback;
 use crate::config::values;
+use crate::config::{Backends, Origins, QueueTarget};
 use crate::domain::label::Label;
 use crate::operations::import::submit::{self, BATCH};
 use crate::operations::import::{Columns, Field, Format};
@@ -93,10 +94,39 @@ struct Outcome {
     first_order_id: Option<i64>,
     last_order_id: Option<i64>,
     dry_run: bool,
+    #[serde(flatten)]
+    place: Option<Place>,
+}
+
+/// Where the orders are, without passwords.
+#[derive(Debug, Serialize)]
+struct Place {
+    store: String,
+    queue: String,
+    /// `None` for an embedded queue, which has no key.
+    queue_key: Option<String>,
+}
+
+impl Place {
+    fn of(backends: &Backends) -> Self {
+        let queue_key = matches!(backends.queue, QueueTarget::Redis(_)).then(|| backends.queue_key.clone());
+        Self { store: backends.store.to_string(), queue: backends.queue.to_string(), queue_key }
+    }
+
+    fn in_words(&self) -> String {
+        let Self { store, queue, queue_key } = self;
+        match queue_key {
+            Some(key) => format!("rows in {store}, messages in {queue} under {key}"),
+            None if store == queue => format!("rows and messages in {store}"),
+            None => format!("rows in {store}, messages in {queue}"),
+        }
+    }
 }
 
 pub(super) async fn submit(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
-    let backends = arguments.connect.backends.resolve(origins)?;
+    // A dry run needs neither queue nor store.
+    let fallback = if arguments.dry_run { Fallback::Embedded } else { Fallback::detect() };
+    let backends = arguments.connect.backends.resolve(origins, fallback)?;
     let mut columns = Columns::default();
     for (field, column) in &arguments.columns {
         if !columns.set(*field, column.clone()) {
@@ -120,6 +150,7 @@ pub(super) async fn submit(arguments: Arguments, origins: &Origins) -> Result<()
             .await
             .unwrap_or_else(|| Err(Failure::Work("interrupted; nothing was submitted".to_owned())))?;
         submit_all(&collected, &opened, &arguments, &stop, &mut outcome).await?;
+        outcome.place = Some(Place::of(&backends));
     }
     output::show(arguments.json, &outcome, || in_words(&outcome))
 }
@@ -188,5 +219,6 @@ fn in_words(outcome: &Outcome) -> String {
         details.push(plural(outcome.rejected, "invalid line"));
     }
     let verb = if outcome.dry_run { "would submit" } else { "submitted" };
-    format!("{verb} {orders} ({})", details.join(", "))
+    let place = outcome.place.as_ref().map(|place| format!("\n{}", place.in_words())).unwrap_or_default();
+    format!("{verb} {orders} ({}){place}", details.join(", "))
 }

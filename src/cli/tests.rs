@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::config::fallback::Fallback;
 use crate::config::options;
 use crate::config::{LogFormat, LogSettings, Origin, QueueTarget, Settings, StoreTarget};
 
@@ -19,7 +20,7 @@ fn message(failure: Failure) -> String {
 fn resolve(words: &[&str], environment: &Environment) -> Result<(Settings, LogSettings), String> {
     let (command, _, origins) = parse(&arguments(words), environment).map_err(message)?;
     let Command::Run(run) = command else { return Err("not `run`".to_owned()) };
-    run.options.resolve(&origins).map_err(|error| error.to_string())
+    run.options.resolve(&origins, Fallback::Embedded).map_err(|error| error.to_string())
 }
 
 fn settings(words: &[&str], environment: &Environment) -> Settings {

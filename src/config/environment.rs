@@ -63,6 +63,17 @@ impl Environment {
             .map(str::to_owned)
     }
 
+    /// The variables of an option that are there and empty, as those of a secret that is missing.
+    pub fn empty<'a>(&'a self, option: &'a str) -> impl Iterator<Item = &'a str> {
+        let names = variables(option);
+        let is_its = move |name: &str| names.iter().flat_map(|names| names.split(", ")).any(|its| its == name);
+        self.0
+            .iter()
+            .filter(|(_, value)| value.is_empty())
+            .map(|(name, _)| name.as_str())
+            .filter(move |name| is_its(name))
+    }
+
     /// Variables with our prefix and without an option: most likely misspelt.
     pub fn unknown<'a>(&'a self, options: &'a [String]) -> impl Iterator<Item = &'a str> {
         let is_known = |name: &str| options.iter().any(|option| variable(option) == name);
@@ -95,7 +106,7 @@ impl Environment {
 }
 
 /// Every variable that can set an option, the strongest first. The parts of a URL count as one, joined by commas.
-#[cfg(any(test, feature = "internals"))]
+#[cfg(any(test, feature = "cli", feature = "internals"))]
 pub fn variables(option: &str) -> Vec<String> {
     let parts = (option == "store").then(|| POSTGRES.join(", "));
     [variable(option)].into_iter().chain(given(option).map(str::to_owned)).chain(parts).collect()

@@ -68,6 +68,10 @@ pub fn parse(
             origins.set(option, origin);
         }
     }
+    for option in ["queue", "store"].iter().filter(|option| offered.iter().any(|offered| offered == *option)) {
+        origins.note_empty(environment.empty(option));
+    }
+    filled_in.extend(share_embedded_file(chosen, &filled_in, &mut origins));
     // Right behind the subcommand, so that no `--` of the user's comes before.
     let (head, tail) = arguments.split_at(words.min(arguments.len()));
     let complete = head.iter().chain(&filled_in).chain(tail);
@@ -92,6 +96,25 @@ fn beyond_command_line(
         return Ok(Some(found));
     }
     Ok(file.get(option).map(|(value, line)| (value.clone(), Origin::File { path: file.path.clone(), line: *line })))
+}
+
+/// The queue as an argument if the store is embedded and no source names the queue, and the other way round: both are then
+/// in the same file.
+fn share_embedded_file(chosen: &ArgMatches, filled_in: &[OsString], origins: &mut Origins) -> Option<OsString> {
+    let of = |option: &str| origins.of(option) != Origin::Default;
+    let (named, missing) = match (of("queue"), of("store")) {
+        (true, false) => ("queue", "store"),
+        (false, true) => ("store", "queue"),
+        _ => return None,
+    };
+    let prefix = format!("--{named}=");
+    let elsewhere =
+        || filled_in.iter().find_map(|argument| argument.to_str()?.strip_prefix(&prefix)).map(str::to_owned);
+    let typed = || chosen.get_raw(named)?.next()?.to_str().map(str::to_owned);
+    let value = if origins.of(named) == Origin::CommandLine { typed() } else { elsewhere() };
+    let value = value.filter(|value| value.starts_with("sqlite:"))?;
+    origins.set(missing, Origin::SameAs(named));
+    Some(OsString::from(format!("--{missing}={value}")))
 }
 
 /// clap names arguments after the fields they fill.

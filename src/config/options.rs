@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, ArgMatches, Args, Command};
 
+use super::fallback::Fallback;
 use super::http::HttpOptions;
 use super::origin::{ConfigError, Origins};
 use super::secret::Secret;
@@ -26,7 +27,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 #[command(next_help_heading = "Queue and store")]
 pub struct BackendOptions {
     /// URL of the queue: redis://HOST/DB, redis-sentinel://HOST,HOST/DB?sentinelServiceName=NAME,
-    /// redis-cluster://HOST,HOST, each with rediss for TLS, or sqlite:PATH
+    /// redis-cluster://HOST,HOST, each with rediss for TLS, or sqlite:PATH. The default is for terminals alone; elsewhere
+    /// --queue or --store must be set, and where one of them is sqlite:PATH, the other one's default is the same
     #[arg(long, value_name = "URL", default_value = "sqlite:fulfillment.db")]
     pub queue: Secret,
 
@@ -34,7 +36,7 @@ pub struct BackendOptions {
     #[arg(long, value_name = "KEY", default_value = "fulfillment_queue", value_parser = values::text(512))]
     pub queue_key: String,
 
-    /// URL of the store: postgres://USER:PASSWORD@HOST/DB or sqlite:PATH
+    /// URL of the store: postgres://USER:PASSWORD@HOST/DB or sqlite:PATH. The default is as that of --queue
     #[arg(long, value_name = "URL", default_value = "sqlite:fulfillment.db")]
     pub store: Secret,
 
@@ -192,8 +194,24 @@ impl BackendOptions {
     /// Queue and store for other commands than `run`. What only matters to workers has its default.
     ///
     /// # Errors
-    /// [`ConfigError::Value`] names the option.
-    pub fn resolve(&self, origins: &Origins) -> Result<Backends, ConfigError> {
+    /// [`ConfigError::Value`] names the option; [`ConfigError::NotSet`] what neither is set nor may fall back.
+    pub fn resolve(&self, origins: &Origins, fallback: Fallback) -> Result<Backends, ConfigError> {
+        let backends = self.parse(origins)?;
+        fallback.check(origins, &["queue", "store"])?;
+        Ok(backends)
+    }
+
+    /// As [`Self::resolve`], for commands that use the store alone: the queue need not be set.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`].
+    pub fn resolve_store(&self, origins: &Origins, fallback: Fallback) -> Result<Backends, ConfigError> {
+        let backends = self.parse(origins)?;
+        fallback.check(origins, &["store"])?;
+        Ok(backends)
+    }
+
+    fn parse(&self, origins: &Origins) -> Result<Backends, ConfigError> {
         Ok(Backends {
             queue: self.queue.expose().parse().map_err(|problem| origins.error("queue", problem))?,
             queue_key: self.queue_key.clone(),
@@ -209,8 +227,8 @@ impl RunOptions {
     /// Checks the values against each other and combines them.
     ///
     /// # Errors
-    /// [`ConfigError::Value`] names the option.
-    pub fn resolve(self, origins: &Origins) -> Result<(Settings, LogSettings), ConfigError> {
+    /// As [`BackendOptions::resolve`].
+    pub fn resolve(self, origins: &Origins, fallback: Fallback) -> Result<(Settings, LogSettings), ConfigError> {
         let Self { backends, work, http, simulation, process } = self;
         let url = target::fulfiller(work.fulfiller.expose()).map_err(|problem| origins.error("fulfiller", problem))?;
         if work.retry_base > work.retry_cap {
@@ -234,7 +252,7 @@ impl RunOptions {
             }),
         };
         let settings = Settings {
-            backends: Backends { lease: work.lease, events: work.events, ..backends.resolve(origins)? },
+            backends: Backends { lease: work.lease, events: work.events, ..backends.resolve(origins, fallback)? },
             fulfiller,
             call_timeout: work.call_timeout,
             listen: process.listen,

@@ -18,6 +18,8 @@ pub enum Origin {
         /// Number of the line, from 1.
         line: usize,
     },
+    /// Another option, by its name without the dashes: queue and store share an embedded file.
+    SameAs(&'static str),
     /// No source has a value.
     Default,
 }
@@ -28,6 +30,7 @@ impl fmt::Display for Origin {
             Self::CommandLine => f.write_str("command line"),
             Self::Environment(variables) => f.write_str(variables),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::SameAs(option) => write!(f, "as --{option}"),
             Self::Default => f.write_str("default"),
         }
     }
@@ -69,6 +72,9 @@ pub enum ConfigError {
     /// A variable of the environment that is not UTF-8.
     #[error("environment variable {0} is not UTF-8")]
     NotUtf8(String),
+    /// Queue or store are not configured, and must be.
+    #[error("{0}")]
+    NotSet(String),
 }
 
 /// The source in brackets, unless it is the command line.
@@ -81,16 +87,28 @@ fn set_in(origin: &Origin) -> String {
 
 /// The sources of all values of one invocation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Origins(BTreeMap<String, Origin>);
+pub struct Origins {
+    origins: BTreeMap<String, Origin>,
+    empty_variables: Vec<String>,
+}
 
 impl Origins {
     /// Of one option, by its name without the dashes.
     pub fn of(&self, option: &str) -> Origin {
-        self.0.get(option).cloned().unwrap_or(Origin::Default)
+        self.origins.get(option).cloned().unwrap_or(Origin::Default)
     }
 
     pub(super) fn set(&mut self, option: &str, origin: Origin) {
-        self.0.insert(option.to_owned(), origin);
+        self.origins.insert(option.to_owned(), origin);
+    }
+
+    /// Variables of queue and store that are there and empty.
+    pub(super) fn empty_variables(&self) -> &[String] {
+        &self.empty_variables
+    }
+
+    pub(super) fn note_empty<'a>(&mut self, variables: impl Iterator<Item = &'a str>) {
+        self.empty_variables.extend(variables.map(str::to_owned));
     }
 
     /// An error about an option's value.

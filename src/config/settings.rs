@@ -58,6 +58,20 @@ pub enum FulfillerTarget {
     Http(Box<HttpTarget>),
 }
 
+/// For people, without secrets.
+impl fmt::Display for FulfillerTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http(target) => target.url.fmt(f),
+            Self::Simulated(Simulation { longest, .. }) if longest.is_zero() => f.write_str("simulated"),
+            Self::Simulated(Simulation { shortest, longest, .. }) => {
+                let [shortest, longest] = [*shortest, *longest].map(humantime::format_duration);
+                write!(f, "simulated, {shortest} to {longest} a call")
+            }
+        }
+    }
+}
+
 /// A warehouse, and how to call it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HttpTarget {

@@ -1,5 +1,7 @@
 //! The worker's start, progress and end.
 
+use std::net::SocketAddr;
+
 use enum_map::Enum;
 use strum::IntoStaticStr;
 
@@ -7,6 +9,17 @@ use strum::IntoStaticStr;
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum LifecycleEvent<'a> {
+    /// Metrics and health are served; queue and store have not been asked yet.
+    Starting {
+        /// The queue, without its password.
+        queue: &'a str,
+        /// The store, without its password.
+        store: &'a str,
+        /// What fulfills the orders, without secrets.
+        fulfiller: &'a str,
+        /// Where metrics, health and page are served: real ports, also where a free one was asked for.
+        listen: &'a [SocketAddr],
+    },
     /// The engine starts.
     Started {
         /// This process's identity, fresh with every start.

@@ -53,6 +53,18 @@ pub fn start(settings: &LogSettings) -> Result<Log, LoggingError> {
     init(settings.format.unwrap_or_else(LogFormat::detect), Some(filter))
 }
 
+/// As [`start`], with the lines going through `writer`: for a command that draws on the terminal too.
+///
+/// # Errors
+/// As [`init`].
+pub fn start_through<W>(settings: &LogSettings, writer: W) -> Result<Log, LoggingError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let filter = Filter::new(&settings.filter, &settings.filter_origin.to_string());
+    install(settings.format.unwrap_or_else(LogFormat::detect), filter, writer)
+}
+
 /// Starts logging for the whole process.
 ///
 /// `filter` wins over `FULFILLMENT_LOG`, that over `RUST_LOG`, and `info` holds where there is none. A line that
@@ -62,8 +74,15 @@ pub fn start(settings: &LogSettings) -> Result<Log, LoggingError> {
 /// [`LoggingError::Filter`] names the place of a filter that is not understood.
 pub fn init(format: LogFormat, filter: Option<Filter>) -> Result<Log, LoggingError> {
     let filter = filter.or_else(from_environment).unwrap_or_else(|| Filter::new("info", "default"));
+    install(format, filter, io::stderr)
+}
+
+fn install<W>(format: LogFormat, filter: Filter, writer: W) -> Result<Log, LoggingError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let (lines, log) = lines(format, filter, io::stderr, colours)?;
+    let (lines, log) = lines(format, filter, writer, colours)?;
     tracing_subscriber::registry().with(lines).try_init().map_err(|_| LoggingError::Started)?;
     Ok(log)
 }

@@ -11,6 +11,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tokio::runtime::Handle;
 
+use crate::domain::build_info;
 use crate::event::{Event, Observer};
 
 mod allocator;
@@ -79,7 +80,7 @@ impl Metrics {
         let fulfiller = FulfillerMetrics::register(&mut events);
         let reconciler = ReconcilerMetrics::register(&mut events);
         let telemetry = TelemetryMetrics::register(&mut events);
-        let help = "Service name, version and revision of this worker";
+        let help = "Service name and version of this worker, the commit that it is built from, and its date";
         events.register("fulfillment_build", help, build_info(service_name));
         log_messages.register(&mut events);
         let part = |source, registry| Part { registry, errors: endpoint.errors_of(source) };
@@ -126,12 +127,13 @@ impl Metrics {
     }
 }
 
-/// `fulfillment_build_info`. The revision is what the build was told by the environment.
-fn build_info(service_name: &str) -> Info<[(&'static str, String); 3]> {
+/// `fulfillment_build_info`.
+fn build_info(service_name: &str) -> Info<[(&'static str, String); 4]> {
     Info::new([
         ("service", service_name.to_owned()),
-        ("version", env!("CARGO_PKG_VERSION").to_owned()),
-        ("revision", option_env!("FULFILLMENT_REVISION").unwrap_or("unknown").to_owned()),
+        ("version", build_info::VERSION.to_owned()),
+        ("revision", build_info::REVISION.to_owned()),
+        ("date", build_info::DATE.to_owned()),
     ])
 }
 

@@ -12,6 +12,16 @@ use super::backends::StartError;
 /// # Errors
 /// [`StartError::Signals`] when the system refuses.
 pub fn drain_on_signals() -> Result<CancellationToken, StartError> {
+    drain_on_signals_and(|| ())
+}
+
+/// As [`drain_on_signals`], and calls `at_the_second` before the second signal ends the process.
+///
+/// # Errors
+/// As [`drain_on_signals`].
+pub(crate) fn drain_on_signals_and(
+    at_the_second: impl FnOnce() + Send + 'static,
+) -> Result<CancellationToken, StartError> {
     let listen = |kind| signal(kind).map_err(StartError::Signals);
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     let drain = CancellationToken::new();
@@ -21,6 +31,7 @@ pub fn drain_on_signals() -> Result<CancellationToken, StartError> {
         tracing::info!(signal = first, "draining; a second signal ends at once");
         token.cancel();
         let second = next(&mut terminate, &mut interrupt).await;
+        at_the_second();
         std::process::exit(128 + second);
     });
     Ok(drain)

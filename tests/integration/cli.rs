@@ -31,6 +31,7 @@ impl Workplace {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fulfillment-worker"));
         command.args(arguments).current_dir(self.0.path()).env_clear().stdin(Stdio::null());
+        command.env("FULFILLMENT_STORE", "sqlite:fulfillment.db");
         command
     }
 
@@ -168,6 +169,7 @@ fn configuration_is_shown_with_places_and_without_passwords() {
     let place = Workplace::new();
     place.write("worker.toml", "store = \"postgres://user:hush@db/shop?password=hush\"\n");
     let mut command = place.command(&["config", "--config", "worker.toml", "--lease", "20s"]);
+    command.env_remove("FULFILLMENT_STORE");
     let ended =
         Ended::from(command.env("REDIS_URL", "redis://:hush@queue/1").env("FULFILLMENT_LEESE", "1s").output().unwrap());
     assert_eq!(ended.code, Some(0), "{ended:?}");
@@ -247,7 +249,8 @@ fn of_999_real_lines_989_are_submitted_and_10_rejected_by_number() {
     let summary: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(
         summary,
-        serde_json::json!({"submitted": 989, "products": 587, "rejected": 10, "first_order_id": 1, "last_order_id": 989, "dry_run": false})
+        serde_json::json!({"submitted": 989, "products": 587, "rejected": 10, "first_order_id": 1, "last_order_id": 989, "dry_run": false,
+            "store": "sqlite:fulfillment.db", "queue": "sqlite:fulfillment.db", "queue_key": null})
     );
     let numbers: Vec<&str> =
         ended.stderr.lines().filter_map(|line| line.strip_prefix(RETAIL)?.split(':').nth(1)).collect();
@@ -320,7 +323,11 @@ fn json_lines_are_taken_from_standard_input() {
         .unwrap();
     child.stdin.take().unwrap().write_all(b"{\"product\":\"Cup\",\"quantity\":3}\n").unwrap();
     let ended = Ended::from(child.wait_with_output().unwrap());
-    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "submitted 1 order (1 product, id 1)\n"), "{ended:?}");
+    assert_eq!(
+        (ended.code, ended.stdout.as_str()),
+        (Some(0), "submitted 1 order (1 product, id 1)\nrows and messages in sqlite:fulfillment.db\n"),
+        "{ended:?}"
+    );
     assert_eq!(place.status()["queue"]["waiting"], 1);
 }
 

@@ -22,6 +22,11 @@ Command line > environment > file > default. The file is TOML; `--config` or `FU
 the options without the dashes, its values strings, numbers or booleans, and an unknown key is an error. An empty variable
 counts as not set. Of several variables, the first one that is set wins. `fulfillment-worker config` shows the value and
 the source of each option.
+
+`--queue` and `--store` have a default for a first try only: a file in the working folder, used with a warning where
+standard error is a terminal. Elsewhere (a container, a service, a cron job) a command that needs them exits with code 2 if
+they are not set, so that a worker whose secret is missing or empty doesn't look healthy. A server for one of them and
+nothing for the other is that error everywhere. `--store sqlite:PATH` written down embeds both, anywhere.
 ";
 
 #[test]

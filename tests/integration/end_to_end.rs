@@ -3,6 +3,7 @@
 mod alerts;
 mod clocks;
 mod demo;
+mod demo_commands;
 mod foreign_producer;
 mod formats;
 mod outages;

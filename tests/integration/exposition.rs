@@ -162,8 +162,12 @@ fn masked(text: &str) -> String {
     };
     let lines: String = text.lines().map(line).collect();
     let version = format!("version=\"{}\"", env!("CARGO_PKG_VERSION"));
-    let revision = format!("revision=\"{}\"", option_env!("FULFILLMENT_REVISION").unwrap_or("unknown"));
-    lines.replace(&version, "version=\"(varies)\"").replace(&revision, "revision=\"(varies)\"")
+    let revision = format!("revision=\"{}\"", env!("FULFILLMENT_BUILD_REVISION"));
+    let date = format!("date=\"{}\"", env!("FULFILLMENT_BUILD_DATE"));
+    lines
+        .replace(&version, "version=\"(varies)\"")
+        .replace(&revision, "revision=\"(varies)\"")
+        .replace(&date, "date=\"(varies)\"")
 }
 
 /// The families of `text` in the order that `golden` has them in, new ones last: scrapers read them in any order.

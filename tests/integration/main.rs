@@ -10,6 +10,7 @@
     reason = "a test ends at the first thing that isn't as it should be, and says what it saw"
 )]
 
+mod build_info;
 mod chaos;
 mod cli;
 mod compose;
@@ -21,6 +22,7 @@ mod embedding;
 mod end_to_end;
 mod engine;
 mod exposition;
+mod first_contact;
 mod http_fulfiller;
 mod http_server;
 mod incidents;

@@ -104,7 +104,7 @@ impl Warehouse {
     }
 
     /// How it behaves from the next call on.
-    fn behave(&self, behaviour: Behaviour) {
+    pub fn behave(&self, behaviour: Behaviour) {
         *self.behaviour.write() = Arc::new(behaviour);
     }
 

@@ -1,5 +1,6 @@
 //! Submits the sample orders at a steady rate, over and over.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,17 +21,17 @@ const SAMPLE: &[u8] = include_bytes!("../../../tests/data/online-retail-2010-12-
 /// Often enough to look steady.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Submits until `orders` are in or `stop` is cancelled. Cancels `stop` if an order can't be submitted.
+/// Submits those of `sample` until `orders` are in or `stop` is cancelled. Cancels `stop` if an order can't be submitted.
 pub(super) async fn feed(
     backends: Backends,
     rate: u64,
     orders: Option<u64>,
+    sample: Vec<Row>,
     tally: Arc<Tally>,
     stop: CancellationToken,
 ) -> Result<(), Failure> {
     let stop_on_failure = stop.clone().drop_guard();
     let opened = backends::open(&backends, &WorkerId::fresh())?;
-    let sample = sample().map_err(|error| Failure::Work(format!("the sample orders {error}")))?;
     let mut next = sample.iter().cycle().cloned();
     let began = Instant::now();
     let mut ticks = interval(TICK);
@@ -63,7 +64,28 @@ fn due(rate: u64, elapsed: Duration, submitted: u64, orders: Option<u64>) -> usi
 }
 
 /// The lines of the sample that are orders.
-fn sample() -> Result<Vec<Row>, ImportError> {
+pub(super) fn sample() -> Result<Vec<Row>, Failure> {
+    read_sample().map_err(|error| Failure::Work(format!("the sample orders {error}")))
+}
+
+/// The product of the first order after so many others that is the only one with its product, and the key that the
+/// product's row will have: the store counts products from 1 in the order in which they come.
+pub(super) fn product_ordered_once(after: usize, sample: &[Row]) -> Option<(u64, &str)> {
+    let mut orders: HashMap<&str, u64> = HashMap::new();
+    for row in sample {
+        *orders.entry(&row.order.product).or_default() += 1;
+    }
+    let mut seen = HashSet::new();
+    for (position, row) in sample.iter().enumerate() {
+        let product = row.order.product.as_str();
+        if seen.insert(product) && position >= after && orders.get(product) == Some(&1) {
+            return Some((seen.len() as u64, product));
+        }
+    }
+    None
+}
+
+fn read_sample() -> Result<Vec<Row>, ImportError> {
     let mut columns = Columns::default();
     for (field, column) in [
         (Field::Product, "Description"),
@@ -94,6 +116,19 @@ mod tests {
         assert_eq!(due(50, Duration::from_secs(10), 600, None), 0);
         assert_eq!(due(10_000, Duration::from_secs(10), 0, None), BATCH);
         assert_eq!(due(1, Duration::from_millis(900), 0, None), 0);
+    }
+
+    #[test]
+    fn a_product_that_is_ordered_once_is_numbered_by_the_products_before_it() {
+        let row = |product: &str| {
+            let order = crate::port::intake::NewOrder { product: product.to_owned(), price_cents: 1, quantity: 1 };
+            Row { line: 1, order, correlation_id: None }
+        };
+        let sample = ["cup", "mug", "jar", "cup", "pot", "jar"].map(row);
+        assert_eq!(product_ordered_once(0, &sample), Some((2, "mug")));
+        assert_eq!(product_ordered_once(2, &sample), Some((4, "pot")));
+        assert_eq!(product_ordered_once(5, &sample), None);
+        assert!(product_ordered_once(50, &super::sample().unwrap()).is_some());
     }
 
     #[test]

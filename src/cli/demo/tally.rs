@@ -1,23 +1,37 @@
 //! Counts the orders of the demo.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use crate::domain::dead_letter::DeadReason;
+use crate::domain::order::OrderId;
 use crate::event::{Event, LifecycleEvent, Observer, OrderEvent};
-use crate::operations::plural;
 
 /// What happened so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Counts {
-    started: bool,
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) started: bool,
     pub(super) submitted: u64,
     pub(super) fulfilled: u64,
     pub(super) retried: u64,
+    /// Orders that are dead-lettered and have not been fulfilled after all.
     pub(super) dead_letters: u64,
+    pub(super) first_dead: Option<DeadOrder>,
+    /// Orders that were dead-lettered, retried by hand and fulfilled.
+    pub(super) fulfilled_after_all: u64,
     pub(super) in_flight: u64,
+}
+
+/// An order that was dead-lettered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct DeadOrder {
+    pub(super) order_id: OrderId,
+    pub(super) reason: DeadReason,
 }
 
 impl Counts {
@@ -31,6 +45,8 @@ impl Counts {
 #[derive(Default)]
 pub(super) struct Tally {
     counts: watch::Sender<Counts>,
+    /// The orders of [`Counts::dead_letters`].
+    dead: Mutex<HashSet<OrderId>>,
     ages: Mutex<Ages>,
 }
 
@@ -43,9 +59,25 @@ impl Tally {
         self.counts.send_modify(|counts| counts.submitted = submitted);
     }
 
-    /// Returns once the engine works.
-    pub(super) async fn started(&self) {
+    /// Returns once the engine works, with the address that metrics and page have.
+    pub(super) async fn started(&self) -> Option<SocketAddr> {
         self.until(|counts| counts.started).await;
+        self.counts().listen
+    }
+
+    /// Returns once an order is dead-lettered, with the first one.
+    pub(super) async fn first_dead(&self) -> DeadOrder {
+        loop {
+            self.until(|counts| counts.first_dead.is_some()).await;
+            if let Some(first) = self.counts().first_dead {
+                return first;
+            }
+        }
+    }
+
+    /// Returns once an order that was dead-lettered is so no more.
+    pub(super) async fn fulfilled_after_all(&self, order_id: OrderId) {
+        self.until(|_| !self.dead.lock().contains(&order_id)).await;
     }
 
     /// Returns once so many orders are finished.
@@ -58,26 +90,19 @@ impl Tally {
         let _ = self.counts.subscribe().wait_for(condition).await;
     }
 
-    /// A few lines for the end.
-    pub(super) fn summary(&self, took: Duration) -> String {
-        let counts = self.counts();
-        let ages = self.ages.lock();
-        let age = |share| ages.quantile(share).map_or("-".to_owned(), |age| format!("{:.2} s", age.as_secs_f64()));
-        // A ratio for a person to read.
-        let rate = counts.finished() as f64 / took.as_secs_f64().max(0.001);
-        let left = counts.submitted.saturating_sub(counts.finished());
-        let mut lines = vec![
-            format!("orders         {}", counts.submitted),
-            format!("fulfilled      {}", counts.fulfilled),
-            format!("retried        {}", counts.retried),
-            format!("dead letters   {}", counts.dead_letters),
-            format!("orders/s       {rate:.1}"),
-            format!("order placed to fulfilled: median {}, 95 % within {}", age(0.5), age(0.95)),
-        ];
-        if left > 0 {
-            lines.push(format!("{} not finished, removed with the temporary folder", plural(left, "order")));
-        }
-        lines.join("\n")
+    /// How long after its submission an order was fulfilled: the time that `share` of them did not exceed.
+    pub(super) fn age(&self, share: f64) -> Option<Duration> {
+        self.ages.lock().quantile(share)
+    }
+
+    /// Whether the order was dead-lettered before.
+    fn revives(&self, order_id: Option<OrderId>) -> bool {
+        order_id.is_some_and(|order_id| self.dead.lock().remove(&order_id))
+    }
+
+    /// Whether the order, if there is one, is dead-lettered for the first time.
+    fn dies(&self, order_id: Option<OrderId>) -> bool {
+        order_id.is_none_or(|order_id| self.dead.lock().insert(order_id))
     }
 }
 
@@ -88,10 +113,21 @@ impl Observer for Tally {
         }
         self.counts.send_if_modified(|counts| {
             match event {
+                Event::Lifecycle(LifecycleEvent::Starting { listen, .. }) => counts.listen = listen.first().copied(),
                 Event::Lifecycle(LifecycleEvent::Started { .. }) => counts.started = true,
-                Event::Order(OrderEvent::Fulfilled { .. }) => counts.fulfilled += 1,
+                Event::Order(OrderEvent::Fulfilled { attempt, .. }) => {
+                    counts.fulfilled += 1;
+                    if self.revives(attempt.order_id) {
+                        counts.dead_letters = counts.dead_letters.saturating_sub(1);
+                        counts.fulfilled_after_all += 1;
+                    }
+                }
                 Event::Order(OrderEvent::Retried { reason, .. }) if reason.spends_attempt() => counts.retried += 1,
-                Event::Order(OrderEvent::DeadLettered { .. }) => counts.dead_letters += 1,
+                Event::Order(OrderEvent::DeadLettered { attempt, reason, .. }) if self.dies(attempt.order_id) => {
+                    counts.dead_letters += 1;
+                    let dead = attempt.order_id.map(|order_id| DeadOrder { order_id, reason: *reason });
+                    counts.first_dead = counts.first_dead.or(dead);
+                }
                 Event::Order(OrderEvent::InFlight(in_flight)) => counts.in_flight = *in_flight as u64,
                 _ => return false,
             }
@@ -174,18 +210,20 @@ mod tests {
         waiting.await;
     }
 
-    #[test]
-    fn the_summary_counts_every_order() {
+    #[tokio::test]
+    async fn an_order_that_is_fulfilled_after_its_dead_letter_counts_once() {
         let tally = Tally::default();
-        tally.submitted(4);
-        tally.observe(&fulfilled(1200));
-        tally.observe(&fulfilled(1800));
-        tally.observe(&retried(RetryReason::FulfillerFailed));
-        assert_eq!(
-            tally.summary(Duration::from_secs(4)),
-            "orders         4\nfulfilled      2\nretried        1\ndead letters   0\norders/s       0.5\n\
-             order placed to fulfilled: median 1.21 s, 95 % within 1.81 s\n\
-             2 orders not finished, removed with the temporary folder"
-        );
+        let attempt = AttemptRef { order_id: Some(OrderId(7)), ..ATTEMPT };
+        let dead = OrderEvent::DeadLettered { attempt, reason: DeadReason::Rejected, detail: "" };
+        tally.observe(&dead.into());
+        tally.observe(&dead.into());
+        let counts = tally.counts();
+        assert_eq!((counts.dead_letters, counts.finished()), (1, 1));
+        assert_eq!(tally.first_dead().await, DeadOrder { order_id: OrderId(7), reason: DeadReason::Rejected });
+
+        tally.observe(&OrderEvent::Fulfilled { attempt, took: Duration::ZERO, age: None, reference: None }.into());
+        tally.fulfilled_after_all(OrderId(7)).await;
+        let counts = tally.counts();
+        assert_eq!((counts.dead_letters, counts.fulfilled_after_all, counts.finished()), (0, 1, 1));
     }
 }

@@ -3,12 +3,14 @@
 use enum_map::EnumMap;
 use parking_lot::Mutex;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tracing::field::{DisplayValue, display};
 use tracing::{debug, info, warn};
 
 use super::rate_limit::RateLimit;
+use crate::domain::build_info;
 use crate::domain::dead_letter::DeadReason;
 use crate::domain::label::Label;
 use crate::domain::order::OrderId;
@@ -68,8 +70,9 @@ impl EventLog {
 
     fn lifecycle(&self, event: &LifecycleEvent<'_>, now: Instant) {
         match *event {
+            LifecycleEvent::Starting { queue, store, fulfiller, listen } => starting(queue, store, fulfiller, listen),
             LifecycleEvent::Started { worker, concurrency } => {
-                info!(service = self.service_name, worker, concurrency, version = env!("CARGO_PKG_VERSION"), "started");
+                info!(service = self.service_name, worker, concurrency, version = build_info::VERSION, "started");
             }
             LifecycleEvent::Heartbeat(_) => self.report_suppressed(now),
             LifecycleEvent::Draining { in_flight } => info!(in_flight, "draining: nothing more is claimed"),
@@ -219,6 +222,13 @@ impl Observer for EventLog {
     fn observe(&self, event: &Event<'_>) {
         self.observe_at(event, Instant::now());
     }
+}
+
+/// One line that says what this worker works on, and where to look at it.
+fn starting(queue: &str, store: &str, fulfiller: &str, listen: &[SocketAddr]) {
+    let urls = |path| listen.iter().map(|address| format!("http://{address}{path}")).collect::<Vec<_>>().join(" ");
+    let (page, metrics, version) = (urls("/"), urls("/metrics"), build_info::LONG_VERSION);
+    info!(queue, store, fulfiller, page, metrics, version, "starting");
 }
 
 fn fulfiller(event: &FulfillerEvent<'_>) {

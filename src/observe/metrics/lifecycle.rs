@@ -23,7 +23,7 @@ impl LifecycleMetrics {
         match *event {
             LifecycleEvent::Started { concurrency, .. } => _ = self.in_flight_limit.set(concurrency as u64),
             LifecycleEvent::Draining { .. } => _ = self.draining.set(1),
-            LifecycleEvent::Heartbeat(_) | LifecycleEvent::Drained { .. } => {}
+            LifecycleEvent::Starting { .. } | LifecycleEvent::Heartbeat(_) | LifecycleEvent::Drained { .. } => {}
         }
     }
 }

@@ -73,7 +73,7 @@ fn resource(settings: &Settings, environment: &Environment, worker: &str) -> Res
     let given = environment.variable(RESOURCE_ATTRIBUTES)?.unwrap_or_default();
     let is_given = |key: &str| given.split(',').any(|entry| entry.split('=').next().unwrap_or_default().trim() == key);
     let mut own = vec![
-        KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
+        KeyValue::new("service.version", crate::domain::build_info::VERSION),
         KeyValue::new("service.instance.id", worker.to_owned()),
     ];
     if environment.variable(SERVICE_NAME)?.is_none() {

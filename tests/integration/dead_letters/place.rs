@@ -68,6 +68,7 @@ impl Place {
     pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
         let mut command = binary(arguments);
         command.current_dir(self.folder.path()).env("LOGNAME", "carla");
+        command.env("FULFILLMENT_STORE", "sqlite:fulfillment.db");
         Ended::of(command)
     }
 

@@ -11,5 +11,5 @@ async fn a_demo_of_some_orders_ends_by_itself_with_a_summary() {
 
     let shown = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert_eq!(output.status.code(), Some(0), "{shown}");
-    assert!(shown.contains("shipped 20 orders, 0 of them twice"), "no summary of 20 orders: {shown}");
+    assert!(shown.contains("shipped 20 orders, none of them twice"), "no summary of 20 orders: {shown}");
 }

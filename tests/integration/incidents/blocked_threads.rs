@@ -70,7 +70,8 @@ impl Program {
             ("FULFILLMENT_LEASE", "3s"),
             ("FULFILLMENT_CALL_TIMEOUT", "5m"),
         ]);
-        let (settings, _) = config::from_environment(&environment).expect("a configuration");
+        let (settings, _) =
+            config::from_environment(&environment, config::fallback::Fallback::Refused).expect("a configuration");
         let runtime = Builder::new_multi_thread().worker_threads(THREADS).enable_all().build().expect("a runtime");
         let drain = CancellationToken::new();
         let running = Service::new(settings).fulfiller(fulfiller).run(drain.clone());

@@ -1,6 +1,5 @@
 //! What counting open orders costs a server that has a million that are done.
 
-
 use fulfillment_worker::backend::postgres::PostgresStore;
 use fulfillment_worker::port::reports::{ConnectionUse, OPEN_ORDERS_LIMIT, Reports};
 use fulfillment_worker::port::store::StoreError;

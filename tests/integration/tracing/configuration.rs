@@ -15,7 +15,7 @@ async fn without_configuration_nothing_is_traced_and_the_producers_context_is_pa
 #[test]
 fn an_exporter_that_there_is_not_is_wrong_usage() {
     let folder = tempfile::tempdir().unwrap();
-    let mut worker = binary(&["run", "--listen", "127.0.0.1:0"]);
+    let mut worker = binary(&["run", "--listen", "127.0.0.1:0", "--store", "sqlite:fulfillment.db"]);
     let output = worker.current_dir(folder.path()).env("OTEL_TRACES_EXPORTER", "zipkin").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let told = String::from_utf8_lossy(&output.stderr);
@@ -25,7 +25,7 @@ fn an_exporter_that_there_is_not_is_wrong_usage() {
 #[test]
 fn an_endpoint_that_is_no_url_is_wrong_usage() {
     let folder = tempfile::tempdir().unwrap();
-    let mut worker = binary(&["run", "--listen", "127.0.0.1:0"]);
+    let mut worker = binary(&["run", "--listen", "127.0.0.1:0", "--store", "sqlite:fulfillment.db"]);
     worker.current_dir(folder.path()).env("OTEL_EXPORTER_OTLP_ENDPOINT", "not a url");
     let output = worker.output().unwrap();
     assert_eq!(output.status.code(), Some(2));
