@@ -9,6 +9,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::config::Origins;
 use crate::config::environment::Environment;
 use crate::config::layers::{self, LayerError};
+use crate::observe::logging;
 
 mod completions;
 mod config;
@@ -123,6 +124,10 @@ fn parse(arguments: &[OsString], environment: &Environment) -> Result<(Command, 
 
 fn execute(arguments: &[OsString], environment: &Environment) -> Result<(), Failure> {
     let (command, matches, origins) = parse(arguments, environment)?;
+    // These two keep a log.
+    if !matches!(command, Command::Run(_) | Command::Demo(_)) {
+        logging::show_warnings();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
