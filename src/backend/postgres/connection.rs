@@ -191,18 +191,16 @@ impl Session {
         Ok(())
     }
 
-    /// The connection for work of another kind, within the limit of one statement. It is closed afterwards: who knows
-    /// what settings that work leaves behind.
-    pub(super) async fn lend<T>(
-        &mut self,
-        work: impl AsyncFnOnce(&mut tokio_postgres::Client) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
-        self.idle = false;
-        let Some(connection) = &mut self.connection else { return Err(closed()) };
-        match timeout(STATEMENT_TIMEOUT, work(connection)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(self.give_up(STATEMENT_TIMEOUT).await),
-        }
+    /// Runs statements without parameters, in the transaction begun.
+    pub(super) async fn run(&mut self, statements: &str) -> Result<(), Failure> {
+        let was_idle = std::mem::replace(&mut self.idle, false);
+        let connection = self.connection()?;
+        let Ok(answer) = timeout(STATEMENT_TIMEOUT, connection.batch_execute(statements)).await else {
+            return Err(self.give_up(STATEMENT_TIMEOUT).await);
+        };
+        answer?;
+        self.idle = was_idle;
+        Ok(())
     }
 
     fn connection(&self) -> Result<&Object, Failure> {

@@ -7,6 +7,7 @@ use rustls::CertificateError;
 use tokio_postgres::error::{DbError, SqlState};
 
 use super::negotiation::Refusal;
+use super::tls;
 use crate::port::store::StoreError;
 
 /// An error, by what there is to do about it. Texts are for a person, and hold no secret.
@@ -90,6 +91,9 @@ fn from_sqlstate(error: &DbError) -> Failure {
         {
             Failure::Missing(text)
         }
+        _ if *code == SqlState::PROTOCOL_VIOLATION && is_lasting_at_a_pooler(error.message()) => {
+            Failure::Refused(format!("{text}; check the database URL, and the pooler's own configuration"))
+        }
         // Connection, resources, operator intervention (shutdown, cancel, timeout), a lock not to be had, I/O.
         "08" | "53" | "57" | "55" | "58" => Failure::Unavailable(text),
         // Bad value, constraint, trigger or function, row too large for an index, view with check option.
@@ -102,6 +106,13 @@ fn from_sqlstate(error: &DbError) -> Failure {
         )),
         _ => Failure::Refused(text),
     }
+}
+
+/// PgBouncer has one SQLSTATE for whatever it says by itself: what passes, and what doesn't.
+fn is_lasting_at_a_pooler(message: &str) -> bool {
+    ["authentication failed", "does not exist", "no such database", "no such user", "unsupported startup parameter"]
+        .iter()
+        .any(|lasting| message.contains(lasting))
 }
 
 /// Message, detail and hint in one line, with the SQLSTATE to look it up by.
@@ -137,20 +148,24 @@ fn cause_in_io<'a, T>(
 }
 
 /// Why the server's certificate was not accepted, if that is why a handshake failed.
-fn certificate_problem<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a CertificateError> {
-    match cause.downcast_ref() {
-        Some(rustls::Error::InvalidCertificate(problem)) => Some(problem),
-        _ => None,
-    }
+fn certificate_problem<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    cause.downcast_ref().filter(|error| matches!(error, rustls::Error::InvalidCertificate(_)))
 }
 
-fn way_to_trust(problem: &CertificateError) -> &'static str {
-    match problem {
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+fn way_to_trust(error: &rustls::Error) -> &'static str {
+    use rustls::Error::InvalidCertificate as Invalid;
+    match error {
+        Invalid(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
             "connect by a name that the server's certificate has among its subject alternative names, or give it one that has \
              this name there; `sslmode=verify-ca` verifies all but the name"
         }
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "renew the server's certificate",
+        Invalid(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
+            "renew the server's certificate"
+        }
+        error if tls::is(error, tls::OLD_VERSION) => {
+            "the server's certificate is one of X.509 version 1, which can't be verified; make it one of version 3, with the \
+             server's name among its subject alternative names"
+        }
         _ => "name the file of the authority that signed the server's certificate in SSL_CERT_FILE",
     }
 }

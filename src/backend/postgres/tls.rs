@@ -6,13 +6,20 @@ use std::sync::{Arc, Once};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+    verify_tls13_signature_with_raw_key,
+};
+use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use x509_cert::der::{Decode, Encode};
 
 use crate::port::store::StoreError;
+
+/// What webpki calls a certificate without the extensions of version 3.
+pub(super) const OLD_VERSION: &str = "UnsupportedCertVersion";
 
 /// How connections are protected, from the least to the most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -118,7 +125,10 @@ impl Verifier {
         match verify_server_cert_signed_by_trust_anchor(parsed, &self.roots, others, now, algorithms) {
             // Self-made certificates are authorities, too, as OpenSSL makes them. The only other thing that is wrong with such
             // a certificate is looked at before: that it has not run out.
-            Err(error) if is_authority(&error) && self.trusted.iter().any(|trusted| trusted == certificate) => Ok(()),
+            Err(error) if is(&error, "CaUsedAsEndEntity") => {
+                let is_trusted = self.trusted.iter().any(|trusted| trusted == certificate);
+                if is_trusted { Ok(()) } else { Err(CertificateError::UnknownIssuer.into()) }
+            }
             verified => verified,
         }
     }
@@ -153,7 +163,11 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        match OldCertificate::read(certificate) {
+            Some(old) => old.verify_tls12_signature(message, signature, algorithms),
+            None => verify_tls12_signature(message, certificate, signature, algorithms),
+        }
     }
 
     fn verify_tls13_signature(
@@ -162,7 +176,14 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        match OldCertificate::read(certificate) {
+            Some(old) => {
+                let key = SubjectPublicKeyInfoDer::from(old.key_info.as_slice());
+                verify_tls13_signature_with_raw_key(message, &key, signature, algorithms)
+            }
+            None => verify_tls13_signature(message, certificate, signature, algorithms),
+        }
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -170,9 +191,59 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Whether a certificate was refused for being an authority's. The library names no such kind of error.
-fn is_authority(error: &Error) -> bool {
-    matches!(error, Error::InvalidCertificate(CertificateError::Other(other)) if format!("{other:?}").contains("CaUsedAsEndEntity"))
+/// A certificate that rustls doesn't read, such as one of X.509 version 1: what `openssl x509 -req` makes by default. No chain
+/// and no name of it can be verified, but that the server has its key can.
+struct OldCertificate {
+    /// As DER, whole and in its parts.
+    key_info: Vec<u8>,
+    algorithm: Vec<u8>,
+    key: Vec<u8>,
+}
+
+impl OldCertificate {
+    fn read(certificate: &CertificateDer<'_>) -> Option<Self> {
+        if ParsedCertificate::try_from(certificate).is_ok() {
+            return None;
+        }
+        let key_info = x509_cert::Certificate::from_der(certificate).ok()?.tbs_certificate.subject_public_key_info;
+        Some(Self {
+            key_info: key_info.to_der().ok()?,
+            algorithm: key_info.algorithm.to_der().ok()?,
+            key: key_info.subject_public_key.raw_bytes().to_vec(),
+        })
+    }
+
+    /// With each algorithm that the scheme may mean, as rustls does it: TLS 1.2 leaves the curve open.
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        signature: &DigitallySignedStruct,
+        algorithms: &WebPkiSupportedAlgorithms,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let possible = algorithms.mapping.iter().filter(|(scheme, _)| *scheme == signature.scheme);
+        let verified = possible.flat_map(|(_, algorithms)| algorithms.iter()).any(|algorithm| {
+            // Without the first two bytes, which say that a short sequence follows.
+            self.algorithm.get(2..) == Some(algorithm.public_key_alg_id().as_ref())
+                && algorithm.verify_signature(&self.key, message, signature.signature()).is_ok()
+        });
+        if verified { Ok(HandshakeSignatureValid::assertion()) } else { Err(CertificateError::BadSignature.into()) }
+    }
+}
+
+/// Whether this is what rustls' verifier of certificates calls `name`, where rustls has no name of its own.
+pub(super) fn is(error: &Error, name: &str) -> bool {
+    matches!(error, Error::InvalidCertificate(CertificateError::Other(other)) if format!("{other:?}").contains(name))
+}
+
+/// Why a certificate is not verified, for people.
+fn reason(error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "no authority that is trusted here has signed it".into()
+        }
+        error if is(error, OLD_VERSION) => "it is one of X.509 version 1".into(),
+        error => error.to_string(),
+    }
 }
 
 /// Once per process: the next handshakes are no better.
@@ -180,10 +251,11 @@ fn warn_of_certificate(host: &ServerName<'_>, error: &Error) {
     static WARNED: Once = Once::new();
     WARNED.call_once(|| {
         tracing::warn!(
-            "the connection to Postgres at {} is encrypted, but the server's certificate is not verified ({error}): whoever \
+            "the connection to Postgres at {} is encrypted, but the server's certificate is not verified ({}): whoever \
              can put themselves between can pose as the server, and read and change orders; `sslmode=verify-full` in the \
              database URL verifies it, against the authorities in SSL_CERT_FILE or those of the system",
-            host.to_str()
+            host.to_str(),
+            reason(error)
         );
     });
 }
