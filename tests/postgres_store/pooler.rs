@@ -15,8 +15,8 @@ use crate::support::{LONG, eventually};
 
 /// A PgBouncer that has three connections to the shared server, reached by a Unix socket.
 struct Pooler {
-    folder: TempDir,
     _process: Process,
+    folder: TempDir,
 }
 
 impl Pooler {
@@ -41,7 +41,7 @@ impl Pooler {
         std::fs::write(folder.path().join("users.txt"), "\"postgres\" \"\"\n").unwrap();
         std::fs::write(folder.path().join("pgbouncer.ini"), configuration.replace("\n             ", "\n")).unwrap();
         let process = Process::start("pgbouncer", Self::program(folder.path()), folder.path().join("output.log"));
-        let pooler = Self { folder, _process: process };
+        let pooler = Self { _process: process, folder };
         let url = pooler.url(database);
         eventually(LONG, "PgBouncer answers", async || {
             tokio_postgres::connect(&url, tokio_postgres::NoTls).await.map(drop)
@@ -98,14 +98,14 @@ async fn four_first_starts_at_once_make_the_tables_once() {
         other => Err(format!("{other} wait")),
     })
     .await;
-    drop(blocker);
+    blocker.batch_execute("ROLLBACK").await.unwrap();
     let outputs: Vec<String> = started.into_iter().map(|child| says(&child.wait_with_output().unwrap())).collect();
     let applied = outputs.iter().filter(|output| output.contains("applied V1__events_and_dead_letters")).count();
     let idle = outputs.iter().filter(|output| output.contains("nothing to do")).count();
     assert_eq!((applied, idle), (1, 3), "{outputs:?}");
 }
 
-/// Takes the lock of migrations in a transaction that ends with the connection.
+/// Takes the lock of migrations in a transaction.
 async fn hold_migration_lock(database: &TestDatabase) -> (tokio_postgres::Client, i32) {
     let client = database.connect().await;
     client.batch_execute("BEGIN").await.unwrap();
