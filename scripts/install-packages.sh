@@ -26,6 +26,7 @@ need python3-venv python3 -c 'import ensurepip, venv'
 need util-linux command -v setpriv
 need procps type -P kill
 need libfaketime compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1'
+need pgbouncer test -x /usr/sbin/pgbouncer
 need wrk command -v wrk
 need build-essential command -v cc
 

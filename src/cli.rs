@@ -10,6 +10,7 @@ use crate::config::Origins;
 use crate::config::environment::Environment;
 use crate::config::layers::{self, LayerError};
 use crate::domain::build_info;
+use crate::observe::logging;
 
 mod completions;
 mod config;
@@ -126,6 +127,10 @@ fn parse(arguments: &[OsString], environment: &Environment) -> Result<(Command, 
 
 fn execute(arguments: &[OsString], environment: &Environment) -> Result<(), Failure> {
     let (command, matches, origins) = parse(arguments, environment)?;
+    // These two keep a log.
+    if !matches!(command, Command::Run(_) | Command::Demo(_)) {
+        logging::show_warnings();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

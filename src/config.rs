@@ -16,6 +16,7 @@ pub mod layers;
 pub mod options;
 #[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "only options set them"))]
 mod origin;
+mod postgres_url;
 pub mod redact;
 pub mod redis_url;
 mod secret;

@@ -21,14 +21,17 @@ use crate::port::store::{
     BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, StoreError, Verdict,
 };
 
+mod address;
 mod audit;
 mod begin;
 mod bisect;
 mod conclude;
+mod connect;
 mod connection;
 mod dead_letters;
 mod errors;
 mod intake;
+mod negotiation;
 mod reconciliation;
 mod reports;
 mod schema;
@@ -61,10 +64,10 @@ pub struct PostgresStore {
 impl PostgresStore {
     /// Prepares a store; connects when it is first used, and again whenever a connection was lost.
     ///
-    /// The URL's parameters are libpq's, as far as `tokio-postgres` knows them. With `sslmode=require`, and with the
-    /// default `prefer` where the server offers TLS, its certificate is verified against the system's trusted roots;
-    /// `verify-ca` and `verify-full` mean the same here. A statement may take 30 s. `observers` learn of each
-    /// new connection.
+    /// The URL's parameters are libpq's, as far as `tokio-postgres` knows them, and `sslmode` means what it means there:
+    /// without it, TLS is used where the server offers it, and one warning per process says that a certificate could not be
+    /// verified. A password in clear text is never sent over a connection that is not encrypted, unless that is a Unix
+    /// socket. A statement may take 30 s. `observers` learn of each new connection.
     ///
     /// # Errors
     /// [`StoreError::Refused`] if the URL can't be understood. A server that is down is no error here.

@@ -129,12 +129,12 @@ fn given(option: &str) -> Option<&'static str> {
 }
 
 /// An IPv6 address needs brackets; a folder of a Unix socket is percent-encoded, as libpq has it.
-fn host_in_url(host: &str) -> String {
+pub(super) fn host_in_url(host: &str) -> String {
     if host.parse::<std::net::Ipv6Addr>().is_ok() { format!("[{host}]") } else { percent_encoded(host) }
 }
 
 /// Everything but unreserved characters (RFC 3986) as `%XX`.
-fn percent_encoded(text: &str) -> String {
+pub(super) fn percent_encoded(text: &str) -> String {
     const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
     utf8_percent_encode(text, &RESERVED).to_string()
 }

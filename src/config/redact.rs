@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use super::redis_url;
 use super::secret::SecretUrl;
+use super::{postgres_url, redis_url};
 
 impl fmt::Display for SecretUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if redis_url::show(self.expose(), f)? {
+        if redis_url::show(self.expose(), f)? || postgres_url::show(self.expose(), f)? {
             return Ok(());
         }
         let mut shown = self.expose().clone();

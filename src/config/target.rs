@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use url::Url;
 
+use super::postgres_url;
 use super::redis_url::{self, RedisServers};
 use super::secret::{Secret, SecretUrl};
 use super::settings::{QueueTarget, StoreTarget};
@@ -17,7 +18,8 @@ const QUEUE_SCHEMES: &[&str] =
     &["redis", "rediss", "redis-sentinel", "rediss-sentinel", "redis-cluster", "rediss-cluster"];
 const FULFILLER_FORMS: &str = "expected simulated, http://HOST/PATH or https://HOST/PATH";
 const SIGNING_KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
-const STORE_FORMS: &str = "expected postgres://USER:PASSWORD@HOST:PORT/DB or sqlite:PATH";
+const STORE_FORMS: &str =
+    "expected postgres://USER:PASSWORD@HOST:PORT/DB, postgres:///DB?host=/FOLDER/OF/SOCKET or sqlite:PATH";
 
 /// As on the command line. The error describes the valid values.
 impl FromStr for QueueTarget {
@@ -50,7 +52,9 @@ impl FromStr for StoreTarget {
         if let Some(path) = sqlite_path(text) {
             return path.map(Self::Sqlite);
         }
-        url(text, &["postgres", "postgresql"], STORE_FORMS).map(|url| Self::Postgres(SecretUrl::new(url)))
+        let url = postgres_url::parse(text).map_err(|problem| format!("{problem}; {STORE_FORMS}"))?;
+        let url = checked(url.expose().clone(), text, &["postgres", "postgresql"], STORE_FORMS)?;
+        Ok(Self::Postgres(SecretUrl::new(url)))
     }
 }
 
@@ -137,6 +141,8 @@ mod tests {
     fn stores_are_postgres_or_embedded() {
         assert!(matches!(store("postgres://u:p@host/db?sslmode=require"), Ok(StoreTarget::Postgres(_))));
         assert!(matches!(store("postgresql://u@%2Frun%2Fpostgresql/db"), Ok(StoreTarget::Postgres(_))));
+        assert!(matches!(store("postgresql://u@/db?host=/run/postgresql&port=5433"), Ok(StoreTarget::Postgres(_))));
+        assert!(matches!(store("postgres://u:p@one:5432,other:5432/db"), Ok(StoreTarget::Postgres(_))));
         assert_eq!(store("sqlite:orders.db"), Ok(StoreTarget::Sqlite("orders.db".into())));
     }
 
@@ -166,9 +172,13 @@ mod tests {
             let problem = queue(wrong).expect_err(wrong);
             assert!(!problem.contains("hush"), "{wrong}: {problem}");
         }
-        for wrong in
-            ["postgres:hush", "mysql://u:hush@host/db", "postgres://u:hush@host:port/db", "postgres://u:hush@[::/"]
-        {
+        for wrong in [
+            "postgres:hush",
+            "postgres://u:hush@/db",
+            "mysql://u:hush@host/db",
+            "postgres://u:hush@host:port/db",
+            "postgres://u:hush@[::/",
+        ] {
             let problem = store(wrong).expect_err(wrong);
             assert!(!problem.contains("hush") && problem.contains("expected postgres://"), "{wrong}: {problem}");
         }

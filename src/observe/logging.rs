@@ -13,10 +13,14 @@ use crate::observe::metrics::LogMessages;
 
 mod event_log;
 mod filter;
+#[cfg(feature = "cli")]
+mod notes;
 mod rate_limit;
 
 pub use event_log::EventLog;
 pub use filter::{Filter, Log};
+#[cfg(feature = "cli")]
+pub(crate) use notes::show_warnings;
 
 /// Logging could not start, or its filter could not be changed.
 #[derive(Debug, thiserror::Error)]

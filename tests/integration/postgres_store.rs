@@ -16,10 +16,12 @@ use crate::support::{LONG, eventually, expect_equal};
 
 mod clocks;
 mod connections;
+mod encryption;
 mod locks;
 mod migrating;
 mod open_orders;
 mod plans;
+mod pooler;
 mod reconciling;
 mod rights;
 mod snapshots;

@@ -6,10 +6,12 @@ use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, R
 use tokio::time::{sleep, timeout};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Config, Row};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::address::{Address, Limits};
+use super::connect::ServerConnect;
 use super::errors::Failure;
-use super::tls;
+use super::negotiation::MakeConnector;
+use super::tls::{self, TlsMode};
 use crate::config::SecretUrl;
 use crate::domain::retry::jittered;
 use crate::domain::worker_id::WorkerId;
@@ -29,20 +31,13 @@ const CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
 const CONFLICT_ATTEMPTS: u32 = 5;
 /// Upper bound of the pause after the first conflict, doubled with each.
 const CONFLICT_PAUSE: Duration = Duration::from_millis(10);
-/// Silence after which the server is asked whether it is still there, where the URL doesn't say.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
-/// Time between two such questions, of which three are asked.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-/// What the driver takes for idle when a URL is silent about it.
-const DRIVER_KEEPALIVE_IDLE: Duration = Duration::from_secs(2 * 60 * 60);
-
 /// A value for a statement, and its type there.
 pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// The connections to one database.
 pub(super) struct Connections {
     pool: Pool,
-    tls: MakeRustlsConnect,
+    connector: MakeConnector,
     /// Where to, without the password.
     target: String,
     observers: Observers,
@@ -59,10 +54,12 @@ impl Connections {
         limit: usize,
         observers: Observers,
     ) -> Result<Self, StoreError> {
-        let config = configure(url, worker)?;
-        let tls = tls::connector(config.get_ssl_mode())?;
+        let address = Address::read(url, worker, &Limits { connect: CONNECT_TIMEOUT, statement: STATEMENT_TIMEOUT })?;
+        let handshake = tls::handshake(if address.is_local() { TlsMode::Disable } else { address.mode })?;
+        let connector = MakeConnector::new(handshake, address.mode, address.direct);
+        let connect = ServerConnect::new(address, connector.clone());
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let pool = Pool::builder(Manager::from_config(config, tls.clone(), recycling))
+        let pool = Pool::builder(Manager::from_connect(Config::new(), connect, recycling))
             .max_size(limit.max(1))
             .timeouts(Timeouts {
                 wait: Some(CONNECT_TIMEOUT),
@@ -82,7 +79,7 @@ impl Connections {
             }))
             .build()
             .map_err(|error| StoreError::Refused(format!("no connection pool: {error}")))?;
-        Ok(Self { pool, tls, target: url.to_string(), observers })
+        Ok(Self { pool, connector, target: url.to_string(), observers })
     }
 
     /// Runs one statement in a transaction of its own, in one round trip, and repeats it after conflicts.
@@ -112,7 +109,9 @@ impl Connections {
         let connection = self.pool.get().await;
         self.observers.emit(DependencyEvent::ConnectionAwaited { took: began.elapsed() });
         match connection.map_err(Failure::from) {
-            Ok(connection) => Ok(Session { connection: Some(connection), tls: self.tls.clone(), idle: true }),
+            Ok(connection) => {
+                Ok(Session { connection: Some(connection), connector: self.connector.clone(), idle: true })
+            }
             Err(Failure::Unavailable(text)) => Err(Failure::Unavailable(format!("{}: {text}", self.target))),
             Err(Failure::Refused(text)) => Err(Failure::Refused(format!("{}: {text}", self.target))),
             Err(other) => Err(other),
@@ -148,7 +147,7 @@ impl Conflicts {
 /// rolls back.
 pub(super) struct Session {
     connection: Option<Object>,
-    tls: MakeRustlsConnect,
+    connector: MakeConnector,
     idle: bool,
 }
 
@@ -192,18 +191,16 @@ impl Session {
         Ok(())
     }
 
-    /// The connection for work of another kind, within the limit of one statement. It is closed afterwards: who knows
-    /// what settings that work leaves behind.
-    pub(super) async fn lend<T>(
-        &mut self,
-        work: impl AsyncFnOnce(&mut tokio_postgres::Client) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
-        self.idle = false;
-        let Some(connection) = &mut self.connection else { return Err(closed()) };
-        match timeout(STATEMENT_TIMEOUT, work(connection)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(self.give_up(STATEMENT_TIMEOUT).await),
-        }
+    /// Runs statements without parameters, in the transaction begun.
+    pub(super) async fn run(&mut self, statements: &str) -> Result<(), Failure> {
+        let was_idle = std::mem::replace(&mut self.idle, false);
+        let connection = self.connection()?;
+        let Ok(answer) = timeout(STATEMENT_TIMEOUT, connection.batch_execute(statements)).await else {
+            return Err(self.give_up(STATEMENT_TIMEOUT).await);
+        };
+        answer?;
+        self.idle = was_idle;
+        Ok(())
     }
 
     fn connection(&self) -> Result<&Object, Failure> {
@@ -214,7 +211,7 @@ impl Session {
     async fn give_up(&mut self, limit: Duration) -> Failure {
         if let Ok(connection) = self.connection() {
             // Best effort: a server that can't be told finds out by its own keepalives.
-            let _ = timeout(CANCEL_TIMEOUT, connection.cancel_token().cancel_query(self.tls.clone())).await;
+            let _ = timeout(CANCEL_TIMEOUT, connection.cancel_token().cancel_query(self.connector.clone())).await;
         }
         Failure::Unavailable(format!("no answer within {} s", limit.as_secs()))
     }
@@ -232,39 +229,4 @@ impl Drop for Session {
 
 fn closed() -> Failure {
     Failure::Unavailable("connection closed".to_owned())
-}
-
-/// Reads the URL, and sets what it leaves open.
-fn configure(url: &SecretUrl, worker: &WorkerId) -> Result<Config, StoreError> {
-    let mut address = url.expose().clone();
-    if let Some(query) = address.query() {
-        // Certificates are always verified here, so `require` is what these ask for.
-        let query =
-            query.replace("sslmode=verify-full", "sslmode=require").replace("sslmode=verify-ca", "sslmode=require");
-        address.set_query(Some(&query));
-    }
-    let mut config: Config = address.as_str().parse().map_err(|error| invalid_url(url, &error))?;
-    if config.get_application_name().is_none() {
-        config.application_name(format!("fulfillment-worker {worker}"));
-    }
-    if config.get_connect_timeout().is_none() {
-        config.connect_timeout(CONNECT_TIMEOUT);
-    }
-    if config.get_keepalives_idle() == DRIVER_KEEPALIVE_IDLE {
-        config.keepalives_idle(KEEPALIVE_IDLE).keepalives_interval(KEEPALIVE_INTERVAL).keepalives_retries(3);
-    }
-    if config.get_tcp_user_timeout().is_none() {
-        config.tcp_user_timeout(STATEMENT_TIMEOUT);
-    }
-    Ok(config)
-}
-
-/// Says what is wrong with a URL, unless that would quote what may be a piece of a password.
-fn invalid_url(url: &SecretUrl, error: &tokio_postgres::Error) -> StoreError {
-    let cause = std::error::Error::source(error).map(ToString::to_string).filter(|cause| !cause.contains('@'));
-    StoreError::Refused(format!(
-        "the database URL {url} can't be understood: {}; expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with \
-         reserved characters of user and password percent-encoded",
-        cause.unwrap_or_else(|| "its parts don't fit together".to_owned())
-    ))
 }

@@ -3,8 +3,11 @@
 use std::error::Error;
 
 use deadpool_postgres::{PoolError, TimeoutType};
+use rustls::CertificateError;
 use tokio_postgres::error::{DbError, SqlState};
 
+use super::negotiation::Refusal;
+use super::tls;
 use crate::port::store::StoreError;
 
 /// An error, by what there is to do about it. Texts are for a person, and hold no secret.
@@ -43,17 +46,12 @@ impl Failure {
         if let Some(refusal) = error.as_db_error() {
             return from_sqlstate(refusal);
         }
-        let text = with_causes(error);
-        if certificate_problem(error) {
-            return Self::Refused(format!(
-                "{text}; name the file of the authority that signed the server's certificate in SSL_CERT_FILE, or \
-                 choose `sslmode=disable` in the database URL"
-            ));
+        if let Some(refusal) = cause_in_io(error, |cause| cause.downcast_ref::<Refusal>()) {
+            return Self::Refused(refusal.to_string());
         }
-        if text.contains("server does not support TLS") {
-            return Self::Refused(format!(
-                "{text}; switch it on there, or choose `sslmode=disable` in the database URL"
-            ));
+        let text = with_causes(error);
+        if let Some(problem) = cause_in_io(error, certificate_problem) {
+            return Self::Refused(format!("{text}; {}", way_to_trust(problem)));
         }
         // What the driver can't build or read is our mistake or a wrong column type, and does not pass by waiting. It
         // tells its kinds of errors apart by their texts alone.
@@ -93,6 +91,9 @@ fn from_sqlstate(error: &DbError) -> Failure {
         {
             Failure::Missing(text)
         }
+        _ if *code == SqlState::PROTOCOL_VIOLATION && is_lasting_at_a_pooler(error.message()) => {
+            Failure::Refused(format!("{text}; check the database URL, and the pooler's own configuration"))
+        }
         // Connection, resources, operator intervention (shutdown, cancel, timeout), a lock not to be had, I/O.
         "08" | "53" | "57" | "55" | "58" => Failure::Unavailable(text),
         // Bad value, constraint, trigger or function, row too large for an index, view with check option.
@@ -105,6 +106,13 @@ fn from_sqlstate(error: &DbError) -> Failure {
         )),
         _ => Failure::Refused(text),
     }
+}
+
+/// PgBouncer has one SQLSTATE for whatever it says by itself: what passes, and what doesn't.
+fn is_lasting_at_a_pooler(message: &str) -> bool {
+    ["authentication failed", "does not exist", "no such database", "no such user", "unsupported startup parameter"]
+        .iter()
+        .any(|lasting| message.contains(lasting))
 }
 
 /// Message, detail and hint in one line, with the SQLSTATE to look it up by.
@@ -127,12 +135,37 @@ fn with_causes(error: &tokio_postgres::Error) -> String {
     causes(error).fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-/// Whether a handshake failed as the server's certificate was not accepted.
-fn certificate_problem(error: &tokio_postgres::Error) -> bool {
-    causes(error).any(|cause| {
-        // An `io::Error` shows what it wraps, but does not call it its source.
+/// The first cause that `find` knows, also where an `io::Error` carries it: that shows what it wraps, but does not call it
+/// its source.
+fn cause_in_io<'a, T>(
+    error: &'a tokio_postgres::Error,
+    find: impl Fn(&'a (dyn Error + 'static)) -> Option<T>,
+) -> Option<T> {
+    causes(error).find_map(|cause| {
         let wrapped = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let inner = wrapped.map_or(cause.downcast_ref::<rustls::Error>(), |wrapped| wrapped.downcast_ref());
-        matches!(inner, Some(rustls::Error::InvalidCertificate(_)))
+        wrapped.map_or_else(|| find(cause), |wrapped| find(wrapped))
     })
+}
+
+/// Why the server's certificate was not accepted, if that is why a handshake failed.
+fn certificate_problem<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    cause.downcast_ref().filter(|error| matches!(error, rustls::Error::InvalidCertificate(_)))
+}
+
+fn way_to_trust(error: &rustls::Error) -> &'static str {
+    use rustls::Error::InvalidCertificate as Invalid;
+    match error {
+        Invalid(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
+            "connect by a name that the server's certificate has among its subject alternative names, or give it one that has \
+             this name there; `sslmode=verify-ca` verifies all but the name"
+        }
+        Invalid(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
+            "renew the server's certificate"
+        }
+        error if tls::is(error, tls::OLD_VERSION) => {
+            "the server's certificate is one of X.509 version 1, which can't be verified; make it one of version 3, with the \
+             server's name among its subject alternative names"
+        }
+        _ => "name the file of the authority that signed the server's certificate in SSL_CERT_FILE",
+    }
 }

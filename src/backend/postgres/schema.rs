@@ -1,9 +1,12 @@
 //! The worker's own tables: making them, and finding out what is missing.
 
 use async_trait::async_trait;
-use refinery::{Migration, Runner};
+use refinery::Migration;
+use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
 
-use super::connection::Connections;
+use super::connection::{Connections, Parameter, Session};
 use super::errors::Failure;
 use super::{PostgresStore, column};
 use crate::port::schema::Schema;
@@ -16,8 +19,13 @@ const MIGRATIONS: [(&str, &str); 3] = [
     ("V3__leadership", include_str!("migrations/V3__leadership.sql")),
 ];
 
-/// Where refinery notes what it has applied.
-const HISTORY: &str = "fulfillment.schema_history";
+/// The history is refinery's, with its checksums: it made the tables of versions before.
+const CREATE_HISTORY: &str = "CREATE TABLE IF NOT EXISTS fulfillment.schema_history (
+    version int4 PRIMARY KEY, name varchar(255), applied_on varchar(255), checksum varchar(255))";
+
+/// By the server's clock, and as RFC 3339 has it: versions before read it so.
+const NOTE_APPLIED: &str = r#"INSERT INTO fulfillment.schema_history (version, name, applied_on, checksum)
+    VALUES ($1, $2::text, to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), $3::text)"#;
 
 /// Names the lock that workers take in turn to migrate: "fulfillm" in ASCII.
 const MIGRATION_LOCK: i64 = 0x6675_6c66_696c_6c6d;
@@ -38,81 +46,110 @@ impl Schema for PostgresStore {
     }
 }
 
+/// Applies what is missing in one transaction, which takes the lock: so it is released with it, whatever happens, and behind
+/// a pooler that hands out connections by the transaction. Nothing else outlasts a statement either, a prepared one included.
 async fn migrate(connections: &Connections) -> Result<Vec<String>, Failure> {
     let migrations = MIGRATIONS
         .iter()
         .map(|(name, sql)| Migration::unapplied(name, sql))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| Failure::Refused(format!("migrations are faulty: {error}")))?;
-    let mut session = connections.session().await?;
-    session
-        .lend(async |client| {
-            // Before the lock: a worker that stands still while it has it must hold up nobody whose tables are there.
-            if nothing_to_do(client, &migrations).await? {
-                return Ok(Vec::new());
-            }
-            // Ends with the connection at the latest, which is closed after use.
-            client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await.map_err(Failure::from)?;
-            if nothing_to_do(client, &migrations).await? {
-                return Ok(Vec::new());
-            }
-            // Not `CREATE SCHEMA IF NOT EXISTS` alone: that needs the right to create even where the schema exists.
-            let known = client.query_opt("SELECT FROM pg_namespace WHERE nspname = 'fulfillment'", &[]).await?;
-            if known.is_none() {
-                client.batch_execute("CREATE SCHEMA IF NOT EXISTS fulfillment").await?;
-            }
-            let mut runner = Runner::new(&migrations);
-            runner.set_migration_table_name(HISTORY);
-            let report = runner.run_async(client).await.map_err(migration_failure)?;
-            client.execute("SELECT pg_advisory_unlock($1)", &[&MIGRATION_LOCK]).await?;
-            Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
-        })
-        .await
-        .map_err(with_way_out)
+    apply(&mut connections.session().await?, &migrations).await.map_err(with_way_out)
 }
 
-/// Whether the history says that every migration was applied. Lets a role without the right to create tables through,
-/// which refinery would stop at its own `CREATE TABLE IF NOT EXISTS`.
-async fn nothing_to_do(client: &tokio_postgres::Client, migrations: &[Migration]) -> Result<bool, Failure> {
-    let readable = client
-        .query_opt(
-            "SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-             WHERE n.nspname || '.' || c.relname = $1
-               AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')",
-            &[&HISTORY],
-        )
-        .await?;
-    if readable.is_none() {
-        return Ok(false);
+async fn apply(session: &mut Session, migrations: &[Migration]) -> Result<Vec<String>, Failure> {
+    // Before the lock: a worker that stands still while it has it must hold up nobody whose tables are there.
+    if missing(migrations, &applied(session).await?)?.is_empty() {
+        return Ok(Vec::new());
     }
-    let applied = client.query(&format!("SELECT name, checksum FROM {HISTORY}"), &[]).await?;
-    Ok(migrations.iter().all(|migration| {
-        applied.iter().any(|row| {
-            row.try_get::<_, &str>("name").is_ok_and(|name| name == migration.name())
-                && row.try_get::<_, &str>("checksum").is_ok_and(|sum| sum == migration.checksum().to_string())
-        })
-    }))
+    session.begin().await?;
+    // Else a server whose default is stricter would not show what was applied while the lock was waited for.
+    session.run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
+    session.query("SELECT pg_advisory_xact_lock($1)", &[(&MIGRATION_LOCK, Type::INT8)]).await?;
+    let applied = applied(session).await?;
+    let missing = missing(migrations, &applied)?;
+    // Not `CREATE … IF NOT EXISTS` alone: that needs the right to create even where it exists.
+    if !missing.is_empty() && !exists(session, "to_regnamespace('fulfillment')").await? {
+        session.run("CREATE SCHEMA IF NOT EXISTS fulfillment").await?;
+    }
+    if !missing.is_empty() && !exists(session, "to_regclass('fulfillment.schema_history')").await? {
+        session.run(CREATE_HISTORY).await?;
+    }
+    for migration in &missing {
+        session.run(migration.sql().unwrap_or_default()).await?;
+        let (version, checksum) = (migration.version(), migration.checksum().to_string());
+        let row: [Parameter<'_>; 3] =
+            [(&version, Type::INT4), (&migration.name(), Type::TEXT), (&checksum, Type::TEXT)];
+        session.query(NOTE_APPLIED, &row).await?;
+    }
+    session.commit().await?;
+    Ok(missing.iter().map(ToString::to_string).collect())
 }
 
-/// Finds the database's own error in refinery's.
-fn migration_failure(error: refinery::Error) -> Failure {
-    let text = error.to_string();
-    match error.kind() {
-        refinery::error::Kind::Connection(_, cause) => match cause.downcast_ref::<tokio_postgres::Error>() {
-            Some(cause) => Failure::of(cause),
-            None => Failure::Unavailable(text),
-        },
-        refinery::error::Kind::DivergentVersion(..) | refinery::error::Kind::MissingVersion(..) => Failure::Refused(
-            format!("{text}: the tables in schema fulfillment were made by another version of this program"),
-        ),
-        _ => Failure::Refused(text),
+/// A migration that the history names.
+struct Applied {
+    version: i32,
+    name: String,
+    checksum: String,
+}
+
+/// The history, in order. Empty where this role can't read it: then it is to be made, and the server says what is missing.
+async fn applied(session: &mut Session) -> Result<Vec<Applied>, Failure> {
+    let readable = "(SELECT true FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                      WHERE n.nspname = 'fulfillment' AND c.relname = 'schema_history'
+                        AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'))";
+    if !exists(session, readable).await? {
+        return Ok(Vec::new());
     }
+    let rows =
+        session.query("SELECT version, name, checksum FROM fulfillment.schema_history ORDER BY version", &[]).await?;
+    let read = |row: &Row| {
+        let (name, checksum): (Option<String>, Option<String>) = (column(row, "name")?, column(row, "checksum")?);
+        let (name, checksum) = (name.unwrap_or_default(), checksum.unwrap_or_default());
+        Ok(Applied { version: column(row, "version")?, name, checksum })
+    };
+    rows.iter().map(read).collect()
+}
+
+/// The migrations that the history doesn't name. Tables of a version to come are no reason to stop, unless something is
+/// missing.
+///
+/// # Errors
+/// It names another one than is known here, or something is missing that doesn't follow what it names.
+fn missing<'a>(migrations: &'a [Migration], applied: &[Applied]) -> Result<Vec<&'a Migration>, Failure> {
+    let other_version = |what: String| {
+        let made = "the tables in schema fulfillment were made by another version of this program";
+        Err(Failure::Refused(format!("{what}: {made}")))
+    };
+    let mut missing = Vec::new();
+    for known in migrations {
+        match applied.iter().find(|one| one.version == known.version()) {
+            None => missing.push(known),
+            Some(one) if known.name() == one.name && known.checksum().to_string() == one.checksum => {}
+            Some(one) => {
+                return other_version(format!("V{}__{} is not the {known} that is known here", one.version, one.name));
+            }
+        }
+    }
+    let (first, last) = (missing.first().map(|known| known.version()), applied.last());
+    match (first, last) {
+        (Some(first), Some(last)) if first < last.version => {
+            other_version(format!("V{first} is missing although V{}__{} is there", last.version, last.name))
+        }
+        _ => Ok(missing),
+    }
+}
+
+/// Whether an expression is not null.
+async fn exists(session: &mut Session, expression: &str) -> Result<bool, Failure> {
+    let rows = session.query(&format!("SELECT {expression} IS NOT NULL AS it_exists"), &[]).await?;
+    rows.first().map_or(Ok(false), |row| column(row, "it_exists"))
 }
 
 /// A role that may not create tables is told what else it can do.
 fn with_way_out(failure: Failure) -> Failure {
     match failure {
-        Failure::Refused(text) => Failure::Refused(format!(
+        Failure::Refused(text) if text.contains(SqlState::INSUFFICIENT_PRIVILEGE.code()) => Failure::Refused(format!(
             "{text}; to migrate without these rights, have an administrator apply the SQL of `fulfillment-worker \
              migrate --print`, and run with `--migrate off`"
         )),

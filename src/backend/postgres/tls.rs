@@ -1,28 +1,261 @@
-//! TLS to Postgres: certificates are always verified, against the system's trusted roots.
+//! TLS to Postgres: what of the server's certificate is verified, as `sslmode` has it
+//! (<https://www.postgresql.org/docs/current/libpq-ssl.html>).
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Once};
 
-use rustls::{ClientConfig, RootCertStore};
-use tokio_postgres::config::SslMode;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+    verify_tls13_signature_with_raw_key,
+};
+use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use x509_cert::der::{Decode, Encode};
 
 use crate::port::store::StoreError;
 
-/// Makes the connector. The system's roots are read only if the mode may need them: `SSL_CERT_FILE` and `SSL_CERT_DIR`
-/// name others.
-pub(super) fn connector(mode: SslMode) -> Result<MakeRustlsConnect, StoreError> {
-    let mut roots = RootCertStore::empty();
-    if mode != SslMode::Disable {
-        // A root that can't be read is one that can't be trusted: a server that needs it is told so by its handshake.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+/// What webpki calls a certificate without the extensions of version 3.
+pub(super) const OLD_VERSION: &str = "UnsupportedCertVersion";
+
+/// How connections are protected, from the least to the most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) enum TlsMode {
+    /// Not at all.
+    Disable,
+    /// By TLS where the server offers it. Also what `allow` gets, which would ask for TLS as its second choice.
+    #[default]
+    Prefer,
+    /// By TLS, with whomever.
+    Require,
+    /// By TLS with a server that a trusted authority knows.
+    VerifyCa,
+    /// By TLS with a server that a trusted authority knows by the URL's host.
+    VerifyFull,
+}
+
+impl TlsMode {
+    /// For errors.
+    pub(super) const EXPECTED: &str = "sslmode is disable, allow, prefer, require, verify-ca or verify-full";
+
+    /// As in a URL.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "disable" => Self::Disable,
+            "allow" | "prefer" => Self::Prefer,
+            "require" => Self::Require,
+            "verify-ca" => Self::VerifyCa,
+            "verify-full" => Self::VerifyFull,
+            _ => return None,
+        })
+    }
+
+    /// Whether a server without TLS is refused.
+    pub(super) fn requires_tls(self) -> bool {
+        self >= Self::Require
+    }
+}
+
+/// As in a URL.
+impl fmt::Display for TlsMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Disable => "disable",
+            Self::Prefer => "prefer",
+            Self::Require => "require",
+            Self::VerifyCa => "verify-ca",
+            Self::VerifyFull => "verify-full",
+        })
+    }
+}
+
+/// Makes the client's side of the handshake; `None` where there is never one. Reads the system's trusted roots, or those
+/// that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
+///
+/// # Errors
+/// [`StoreError::Refused`] if TLS can't be set up.
+pub(super) fn handshake(mode: TlsMode) -> Result<Option<MakeRustlsConnect>, StoreError> {
+    if mode == TlsMode::Disable {
+        return Ok(None);
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| StoreError::Refused(format!("TLS can't be set up: {error}")))?
-        .with_root_certificates(roots)
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Verifier::new(mode, provider)))
         .with_no_client_auth();
     // Asked for by `sslnegotiation=direct`, ignored by every other server.
     config.alpn_protocols = vec![b"postgresql".to_vec()];
-    Ok(MakeRustlsConnect::new(config))
+    Ok(Some(MakeRustlsConnect::new(config)))
+}
+
+/// Verifies certificates always, and refuses those that fail where `mode` says so. That the server has the certificate's key
+/// is verified in every mode: SCRAM's channel binding counts on it.
+#[derive(Debug)]
+struct Verifier {
+    mode: TlsMode,
+    roots: RootCertStore,
+    /// The same, as they were read.
+    trusted: Vec<CertificateDer<'static>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Verifier {
+    fn new(mode: TlsMode, provider: Arc<CryptoProvider>) -> Self {
+        // A root that can't be read is one that can't be trusted: a server that needs it is told so by its handshake.
+        let trusted = rustls_native_certs::load_native_certs().certs;
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(trusted.iter().cloned());
+        Self { mode, roots, trusted, provider }
+    }
+
+    /// Whether a trusted authority has signed it, or it is itself trusted.
+    fn verify_chain(
+        &self,
+        certificate: &CertificateDer<'_>,
+        parsed: &ParsedCertificate<'_>,
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let algorithms = self.provider.signature_verification_algorithms.all;
+        match verify_server_cert_signed_by_trust_anchor(parsed, &self.roots, others, now, algorithms) {
+            // Self-made certificates are authorities, too, as OpenSSL makes them. The only other thing that is wrong with such
+            // a certificate is looked at before: that it has not run out.
+            Err(error) if is(&error, "CaUsedAsEndEntity") => {
+                let is_trusted = self.trusted.iter().any(|trusted| trusted == certificate);
+                if is_trusted { Ok(()) } else { Err(CertificateError::UnknownIssuer.into()) }
+            }
+            verified => verified,
+        }
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        host: &ServerName<'_>,
+        _ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verified = ParsedCertificate::try_from(certificate).and_then(|parsed| {
+            self.verify_chain(certificate, &parsed, others, now)?;
+            if self.mode == TlsMode::VerifyCa { Ok(()) } else { verify_server_name(&parsed, host) }
+        });
+        match verified {
+            Err(error) if self.mode >= TlsMode::VerifyCa => Err(error),
+            Err(error) => {
+                warn_of_certificate(host, &error);
+                Ok(ServerCertVerified::assertion())
+            }
+            Ok(()) => Ok(ServerCertVerified::assertion()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        match OldCertificate::read(certificate) {
+            Some(old) => old.verify_tls12_signature(message, signature, algorithms),
+            None => verify_tls12_signature(message, certificate, signature, algorithms),
+        }
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        match OldCertificate::read(certificate) {
+            Some(old) => {
+                let key = SubjectPublicKeyInfoDer::from(old.key_info.as_slice());
+                verify_tls13_signature_with_raw_key(message, &key, signature, algorithms)
+            }
+            None => verify_tls13_signature(message, certificate, signature, algorithms),
+        }
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// A certificate that rustls doesn't read, such as one of X.509 version 1: what `openssl x509 -req` makes by default. No chain
+/// and no name of it can be verified, but that the server has its key can.
+struct OldCertificate {
+    /// As DER, whole and in its parts.
+    key_info: Vec<u8>,
+    algorithm: Vec<u8>,
+    key: Vec<u8>,
+}
+
+impl OldCertificate {
+    fn read(certificate: &CertificateDer<'_>) -> Option<Self> {
+        if ParsedCertificate::try_from(certificate).is_ok() {
+            return None;
+        }
+        let key_info = x509_cert::Certificate::from_der(certificate).ok()?.tbs_certificate.subject_public_key_info;
+        Some(Self {
+            key_info: key_info.to_der().ok()?,
+            algorithm: key_info.algorithm.to_der().ok()?,
+            key: key_info.subject_public_key.raw_bytes().to_vec(),
+        })
+    }
+
+    /// With each algorithm that the scheme may mean, as rustls does it: TLS 1.2 leaves the curve open.
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        signature: &DigitallySignedStruct,
+        algorithms: &WebPkiSupportedAlgorithms,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let possible = algorithms.mapping.iter().filter(|(scheme, _)| *scheme == signature.scheme);
+        let verified = possible.flat_map(|(_, algorithms)| algorithms.iter()).any(|algorithm| {
+            // Without the first two bytes, which say that a short sequence follows.
+            self.algorithm.get(2..) == Some(algorithm.public_key_alg_id().as_ref())
+                && algorithm.verify_signature(&self.key, message, signature.signature()).is_ok()
+        });
+        if verified { Ok(HandshakeSignatureValid::assertion()) } else { Err(CertificateError::BadSignature.into()) }
+    }
+}
+
+/// Whether this is what rustls' verifier of certificates calls `name`, where rustls has no name of its own.
+pub(super) fn is(error: &Error, name: &str) -> bool {
+    matches!(error, Error::InvalidCertificate(CertificateError::Other(other)) if format!("{other:?}").contains(name))
+}
+
+/// Why a certificate is not verified, for people.
+fn reason(error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "no authority that is trusted here has signed it".into()
+        }
+        error if is(error, OLD_VERSION) => "it is one of X.509 version 1".into(),
+        error => error.to_string(),
+    }
+}
+
+/// Once per process: the next handshakes are no better.
+fn warn_of_certificate(host: &ServerName<'_>, error: &Error) {
+    static WARNED: Once = Once::new();
+    WARNED.call_once(|| {
+        tracing::warn!(
+            "the connection to Postgres at {} is encrypted, but the server's certificate is not verified ({}): whoever \
+             can put themselves between can pose as the server, and read and change orders; `sslmode=verify-full` in the \
+             database URL verifies it, against the authorities in SSL_CERT_FILE or those of the system",
+            host.to_str(),
+            reason(error)
+        );
+    });
 }

@@ -13,7 +13,7 @@ use crate::support::{LONG, eventually};
 /// Tells the inner test, which runs as a process of its own, where to connect.
 const URL: &str = "TLS_TEST_POSTGRES_URL";
 
-fn openssl(folder: &Path, arguments: &str) {
+pub(crate) fn openssl(folder: &Path, arguments: &str) {
     let output = Command::new("openssl").current_dir(folder).args(arguments.split(' ')).output().expect("openssl");
     assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
@@ -29,7 +29,7 @@ fn make_certificates(folder: &Path) {
 }
 
 /// Switches TLS on.
-async fn serve_tls(database: &TestDatabase, folder: &Path) {
+pub(crate) async fn serve_tls(database: &TestDatabase, folder: &Path) {
     let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
     let client = database.connect().await;
     // Written by the server itself, so that it owns its key.
@@ -53,17 +53,19 @@ async fn a_certificate_is_verified_and_an_unknown_authority_is_not_trusted() {
     let folder = tempfile::tempdir().unwrap();
     make_certificates(folder.path());
     serve_tls(&database, folder.path()).await;
-    let error =
-        eventually(LONG, "the server offers TLS", async || match open(database.url(), LEASE, 1).check().await {
-            Ok(()) => Err("connected without TLS"),
+    let error = eventually(LONG, "the server offers TLS", async || {
+        match open(&format!("{}?sslmode=verify-full", database.url()), LEASE, 1).check().await {
+            Err(error) if error.to_string().contains("does not support TLS") => Err("connected without TLS"),
+            Ok(()) => Err("trusted"),
             Err(error) => Ok(error),
-        })
-        .await;
+        }
+    })
+    .await;
     assert!(!error.is_transient(), "{error}");
     assert!(error.to_string().contains("UnknownIssuer") && error.to_string().contains("SSL_CERT_FILE"), "{error}");
     open(&format!("{}?sslmode=disable", database.url()), LEASE, 1).check().await.unwrap();
 
-    for mode in ["prefer", "require", "verify-full"] {
+    for mode in ["prefer", "require", "verify-ca", "verify-full"] {
         let inner = again("postgres_store::tls::inner_a_store_that_trusts_the_authority_works")
             .env("SSL_CERT_FILE", folder.path().join("ca.crt"))
             .env(URL, format!("{}?sslmode={mode}", database.url()))
