@@ -1,7 +1,9 @@
 # syntax=docker/dockerfile:1
 # Two stages: the build, and an image that holds the binary and nothing to build with.
+#   docker build --build-arg REVISION="$(git rev-parse HEAD)" --build-arg CREATED="$(date -u +%FT%TZ)" -t fulfillment-worker .
+# tests/image runs the first stage's commands without Docker. Digests are those of the tags' images for all platforms.
 
-FROM rust:1.95.0-slim-bookworm AS build
+FROM rust:1.95.0-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082 AS build
 # jemalloc and SQLite are C.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends build-essential \
@@ -23,13 +25,17 @@ COPY src src
 COPY crates crates
 # The orders of the demo are built in.
 COPY tests/data/online-retail-2010-12-01.csv tests/data/
+# The commit, which `--version` shows. There is no .git here to ask.
+ARG REVISION=""
 # Cargo tells what to build by the time of change, and the stand-ins above are younger than the sources.
-RUN touch src/main.rs src/lib.rs crates/*/src/lib.rs && cargo build --release --locked --bin fulfillment-worker
+RUN touch src/main.rs src/lib.rs crates/*/src/lib.rs \
+    && FULFILLMENT_WORKER_REVISION="$REVISION" cargo build --release --locked --bin fulfillment-worker
 
-FROM debian:bookworm-slim
-# The system's certificates, for rediss:// and Postgres over TLS.
+FROM debian:bookworm-slim@sha256:88200866dfff7ea7f5cbcb6ec7c8a701889efe6fe859fe64d6990e4b07ea4171
+# The system's certificates, for rediss:// and Postgres over TLS; wget for the health checks of existing compose files,
+# `wget -qO- http://localhost:2112/health`.
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends ca-certificates \
+    && apt-get install -y --no-install-recommends ca-certificates wget \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --create-home --home-dir /var/lib/fulfillment-worker fulfillment
 COPY --from=build /build/target/release/fulfillment-worker /usr/local/bin/fulfillment-worker
@@ -43,3 +49,13 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["ful
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["fulfillment-worker"]
 CMD ["run"]
+
+# Last, as they change with every commit. A build that isn't told its time keeps the epoch's, as reproducible builds do.
+ARG REVISION=""
+ARG CREATED="1970-01-01T00:00:00Z"
+LABEL org.opencontainers.image.title="fulfillment-worker" \
+      org.opencontainers.image.description="An order fulfillment worker: Redis queue in, Postgres rows moved once, everything on /metrics" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.created="$CREATED"

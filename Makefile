@@ -1,7 +1,7 @@
 # `make` alone lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install run stack test test-more test-all lint fmt bench storm outage chaos chaos-matrix mutants model properties fuzz pressure clean
+.PHONY: help demo install run stack test test-more test-all lint fmt bench storm outage chaos chaos-matrix mutants model properties fuzz pressure compat clean
 
 # Options for `make demo` and `make run`, for example: make demo ARGS="--orders 200"
 ARGS ?=
@@ -54,6 +54,8 @@ test-all: test test-more ## The tests, and what takes longer: the release binary
 
 test-more:
 	scripts/check-release.sh
+	scripts/check-image.sh
+	scripts/compat.sh
 
 lint: ## Check format, clippy with each feature, dependencies, imports, links, metrics, alerts and shell scripts
 	scripts/install-packages.sh
@@ -117,6 +119,9 @@ pressure: ## Slow servers and floods of poison at full size, with tables (docs/R
 	scripts/install-packages.sh
 	PRESSURE_ORDERS=100000 PRESSURE_SECONDS=20 PRESSURE_POISON=20000 \
 	  scripts/with-servers.sh $(CARGO_TEST) --test integration pressure:: -- --nocapture --test-threads 1
+
+compat: ## Conformance suite and 5,000 orders on every server of the matrix, with a table (docs/COMPATIBILITY.md)
+	scripts/compat.sh
 
 clean: ## Remove what was built
 	cargo clean

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Rust, on Debian and Ubuntu: only what is missing, without starting any service.
 # Does nothing, and needs no rights, where everything is there.
+# Usage: scripts/install-packages.sh [PROGRAM ...]
+#   PROGRAM  also this one, from the package of its name
 set -euo pipefail
 
 has_postgres_server() {
@@ -28,7 +30,9 @@ need procps type -P kill
 need libfaketime compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1'
 need pgbouncer test -x /usr/sbin/pgbouncer
 need wrk command -v wrk
+need wget command -v wget
 need build-essential command -v cc
+for program in "$@"; do need "$program" type -P "$program"; done
 
 if [ "${#missing[@]}" -eq 0 ]; then exit 0; fi
 echo "missing: ${missing[*]}" >&2

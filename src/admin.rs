@@ -4,9 +4,10 @@
 //! connections and the time of each are limited.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
+use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 
 use crate::observe::health::Health;
@@ -57,12 +58,47 @@ fn example(address: &SocketAddr, error: &io::Error) -> String {
     let next = address.port().checked_add(1).filter(|_| error.kind() == io::ErrorKind::AddrInUse);
     next.map(|port| format!(", such as --listen {}", SocketAddr::new(address.ip(), port))).unwrap_or_default()
 }
+/// Connections that the system keeps until they are accepted.
+const BACKLOG: i32 = 1024;
 
 /// Binds the address first, so that a worker that can't be observed fails before it consumes anything. Port 0 takes a
-/// free one.
+/// free one. `[::]` stands for every address of both families, whatever the system's default is, and for those of IPv4
+/// where it has no IPv6.
 ///
 /// # Errors
 /// Names the address, the reason, and the option to choose another.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address).await.map_err(|source| BindError { address, source })
+    let bound = match address {
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => bind_both_families(address),
+        _ => TcpListener::bind(address).await,
+    };
+    bound.map_err(|source| BindError { address, source })
+}
+
+fn bind_both_families(address: SocketAddr) -> io::Result<TcpListener> {
+    let error = match listen(Domain::IPV6, address) {
+        Ok(listener) => return Ok(listener),
+        // These are about the port, and would be the same with IPv4.
+        Err(error) if matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) => {
+            return Err(error);
+        }
+        Err(error) => error,
+    };
+    let listener = listen(Domain::IPV4, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, address.port()).into())?;
+    tracing::info!(%error, "IPv6 can't be had here: listening on IPv4 alone");
+    Ok(listener)
+}
+
+fn listen(family: Domain, address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(family, Type::STREAM, None)?;
+    if family == Domain::IPV6 {
+        socket.set_only_v6(false)?;
+    }
+    // A restart must not wait for the connections of the process before.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
 }

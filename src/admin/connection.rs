@@ -107,6 +107,8 @@ async fn accept(
 ) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, peer) = listener.accept().await?;
+    // A socket of both families shows IPv4's addresses as `::ffff:127.0.0.1`.
+    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     Ok((stream, peer, place))
 }
 

@@ -97,7 +97,7 @@ fn with_nothing_said_the_defaults_hold() {
     assert_eq!(settings.backends.queue, QueueTarget::Sqlite("fulfillment.db".into()));
     assert_eq!(settings.backends.store, StoreTarget::Sqlite("fulfillment.db".into()));
     assert_eq!(settings.backends.queue_key, "fulfillment_queue");
-    assert_eq!(settings.listen.to_string(), "0.0.0.0:2112");
+    assert_eq!(settings.listen.to_string(), "[::]:2112");
     assert_eq!((settings.concurrency, settings.retry.max_attempts), (256, 5));
     assert_eq!((settings.backends.lease, settings.drain_timeout), (Duration::from_secs(15), Duration::from_secs(25)));
     assert_eq!(settings.wait, None);

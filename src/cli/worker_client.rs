@@ -1,7 +1,7 @@
 //! Asks a running worker, for commands about the process on this machine.
 
 use std::error::Error;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024;
 #[derive(Debug, Args)]
 pub(super) struct WorkerOptions {
     /// Where the worker listens
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:2112", value_parser = values::address)]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = ":2112", value_parser = values::address)]
     pub(super) listen: SocketAddr,
 
     /// TOML file with options as keys
@@ -38,11 +38,8 @@ pub(super) enum Request<'a> {
 
 /// The URL of `path` at the worker on this machine that listens on `listen`, which may be an unspecified address.
 pub(super) fn of_this_machine(listen: SocketAddr, path: &str) -> Result<Url, Failure> {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
+    // `[::]` as well: it takes both families, and IPv4 is there where IPv6 is not.
+    let ip = if listen.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { listen.ip() };
     let url = format!("http://{}{path}", SocketAddr::new(ip, listen.port()));
     Url::parse(&url).map_err(|error| Failure::Usage(format!("--listen: {error}")))
 }
@@ -96,7 +93,8 @@ mod tests {
     fn an_address_that_means_everywhere_is_asked_here() {
         let asked = |listen: &str| of_this_machine(listen.parse().unwrap(), "/health").unwrap().to_string();
         assert_eq!(asked("0.0.0.0:2112"), "http://127.0.0.1:2112/health");
-        assert_eq!(asked("[::]:9000"), "http://[::1]:9000/health");
+        assert_eq!(asked("[::]:9000"), "http://127.0.0.1:9000/health");
+        assert_eq!(asked("[::1]:9000"), "http://[::1]:9000/health");
         assert_eq!(asked("10.0.0.7:2112"), "http://10.0.0.7:2112/health");
     }
 }

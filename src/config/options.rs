@@ -138,7 +138,7 @@ struct SimulationOptions {
 #[command(next_help_heading = "Process")]
 struct ProcessOptions {
     /// Address to listen on, for metrics, health and the page
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:2112", value_parser = values::address)]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = ":2112", value_parser = values::address)]
     listen: SocketAddr,
 
     /// Longest time from the first signal to the exit

@@ -110,13 +110,16 @@ pub fn seed(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("must be a whole number from 0 to {}", u64::MAX))
 }
 
-/// An address to listen on.
+/// An address to listen on. `:PORT` is every address of IPv6 and IPv4, as `[::]:PORT` is.
 ///
 /// # Errors
 /// Describes the valid values.
 pub fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| {
-        "must be ADDRESS:PORT with an IP address, such as 0.0.0.0:2112, 127.0.0.1:2112 or [::]:2112".to_owned()
+    let parsed = if text.starts_with(':') { format!("[::]{text}").parse() } else { text.parse() };
+    parsed.map_err(|_| {
+        "must be :PORT for every address of this machine, or ADDRESS:PORT with an IP address, such as 127.0.0.1:2112, \
+         0.0.0.0:2112 or [::1]:2112"
+            .to_owned()
     })
 }
 
@@ -183,6 +186,18 @@ mod tests {
         assert_eq!(latency("2s..1s"), Err("the low end 2s is above the high end 1s".to_owned()));
         assert!(latency("1..2s").unwrap_err().contains("`1` has no unit"));
         assert!(latency("1s..").is_err());
+    }
+
+    #[test]
+    fn a_port_alone_is_every_address_of_both_families() {
+        assert_eq!(address(":2112"), Ok("[::]:2112".parse().unwrap()));
+        assert_eq!(address(":0"), address("[::]:0"));
+        assert_eq!(address("0.0.0.0:2112"), Ok("0.0.0.0:2112".parse().unwrap()));
+        for wrong in
+            ["", ":", "2112", "::2112", "::1:2112", ":65536", ":-1", ":+1", ": 1", ":http", "localhost:2112", "[::]"]
+        {
+            assert!(address(wrong).is_err_and(|error| error.starts_with("must be :PORT for every address")), "{wrong}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use fulfillment_worker::admin::{ConnectionLimits, bind};
 use fulfillment_worker::domain::label::Label;
 use fulfillment_worker::event::{Dependency, DependencyEvent, Event, LifecycleEvent, Loop};
 
+mod both_families;
 mod client;
 mod server;
 

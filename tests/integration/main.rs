@@ -25,6 +25,7 @@ mod exposition;
 mod first_contact;
 mod http_fulfiller;
 mod http_server;
+mod image;
 mod incidents;
 mod log_filter;
 mod logging;

@@ -1,4 +1,4 @@
-//! The manifest: each feature builds alone, and the image can be built from what it is given.
+//! The manifest: each feature builds alone, and targets say where they are. For the image see `tests/integration/image`.
 
 use std::path::Path;
 use std::process::Command;
@@ -45,17 +45,6 @@ fn the_library_builds_without_features_and_with_each_of_them_alone() {
         // Warnings fail it, too.
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && said.is_empty(), "with `{feature}` alone:\n{said}");
-    }
-}
-
-/// Cargo has to find the manifest of every package, although the image is built without most of their targets.
-#[test]
-fn the_image_is_given_every_package_of_the_workspace() {
-    let dockerfile = read("Dockerfile");
-    let packages = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("crates")).expect("crates").flatten();
-    for package in packages.map(|entry| entry.file_name()) {
-        let copy = format!("COPY crates/{0}/Cargo.toml crates/{0}/\n", package.display());
-        assert!(dockerfile.contains(&copy), "the Dockerfile lacks {copy}");
     }
 }
 

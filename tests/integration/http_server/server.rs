@@ -39,10 +39,20 @@ impl Server {
     }
 
     fn start_with(limits: ConnectionLimits, health: Health) -> Self {
+        Self::start_on(SocketAddr::from(([127, 0, 0, 1], 0)), limits, health)
+    }
+
+    /// One on every address of the machine, as the default is; `address` has the port.
+    pub(crate) fn start_everywhere() -> Self {
+        let everywhere = SocketAddr::from(([0; 16], 0));
+        Self::start_on(everywhere, ConnectionLimits::default(), Health::new(SILENCE_LIMIT))
+    }
+
+    fn start_on(address: SocketAddr, limits: ConnectionLimits, health: Health) -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let metrics = Arc::new(Metrics::new(runtime.handle().clone(), "test", LogMessages::default()));
         let routes = Routes { metrics, health: Arc::new(health), log: None };
-        let listener = runtime.block_on(bind(SocketAddr::from(([127, 0, 0, 1], 0)))).unwrap();
+        let listener = runtime.block_on(bind(address)).unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let task = runtime.spawn(serve_within(limits, listener, routes.clone(), shutdown.clone()));

@@ -6,11 +6,11 @@ use std::process::Output;
 use fulfillment_worker::port::reports::Reports;
 use fulfillment_worker::port::schema::Schema;
 
+use crate::postgres_store::tls::{openssl, serve_tls};
+use crate::postgres_store::{LEASE, migrated, open};
 use crate::support::postgres::{PostgresServer, TestDatabase};
 use crate::support::worker::binary;
 use crate::support::{LONG, eventually, expect_equal};
-use crate::postgres_store::tls::{openssl, serve_tls};
-use crate::postgres_store::{LEASE, migrated, open};
 
 const EC: &str = "-nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1";
 

@@ -9,6 +9,7 @@ use fulfillment_worker::config::SecretUrl;
 use fulfillment_worker::domain::order::{Fence, OrderId};
 use fulfillment_worker::event::Observers;
 use tokio_postgres::Client;
+use url::Url;
 
 use super::{Row, StoreFixture, Worker};
 use crate::support::postgres::TestDatabase;
@@ -17,6 +18,16 @@ pub(crate) struct PostgresFixture {
     // Before the database, so that it is closed when that is dropped.
     client: Client,
     database: TestDatabase,
+}
+
+/// `scripts/compat.sh` may have put a pooler before the server, at HOST:PORT; the fixture itself goes without.
+fn through_pooler(mut url: Url) -> Url {
+    if let Ok(pooler) = std::env::var("TEST_POSTGRES_POOLER") {
+        let (host, port) = pooler.rsplit_once(':').expect("TEST_POSTGRES_POOLER is HOST:PORT");
+        url.set_host(Some(host)).unwrap();
+        url.set_port(Some(port.parse().unwrap())).unwrap();
+    }
+    url
 }
 
 impl StoreFixture for PostgresFixture {
@@ -34,7 +45,7 @@ impl StoreFixture for PostgresFixture {
     }
 
     async fn worker(&self, lease: Duration, events: bool) -> Worker {
-        let url = SecretUrl::new(self.database.url().parse().unwrap());
+        let url = SecretUrl::new(through_pooler(self.database.url().parse().unwrap()));
         let id = WorkerId::fresh();
         let options = PostgresStoreOptions { worker: id.clone(), lease, events, connections: 4 };
         Worker { id, store: Arc::new(PostgresStore::connect(&url, options, Observers::default()).unwrap()) }

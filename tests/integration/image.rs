@@ -1,0 +1,196 @@
+//! The container image, as far as it can be tried without a container engine: the Dockerfile's own commands run in a folder
+//! that has what `.dockerignore` leaves and the Dockerfile copies. `cargo` only plans there, as `make test` shall be fast;
+//! with `IMAGE_BUILD=full` it builds, as scripts/check-image.sh wants it.
+
+mod dockerfile;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+use dockerfile::{Dockerfile, context};
+use toml::Table;
+
+const REVISION: &str = "0123456789abcdef0123456789abcdef01234567";
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn dockerfile() -> Dockerfile {
+    Dockerfile::parse(&fs::read_to_string(repository().join("Dockerfile")).expect("the Dockerfile"))
+}
+
+fn package() -> Table {
+    let manifest: Table =
+        fs::read_to_string(repository().join("Cargo.toml")).expect("a manifest").parse().expect("TOML");
+    let mut package = manifest["package"].as_table().expect("package").clone();
+    package.extend(manifest["workspace"]["package"].as_table().expect("workspace.package").clone());
+    package
+}
+
+/// A command that runs as if nobody had started it from cargo.
+fn shell(command: &str, folder: &Path) -> Command {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", command]).current_dir(folder);
+    for (name, _) in env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_TARGET_"].iter().any(|own| name.to_string_lossy().starts_with(own))
+        {
+            shell.env_remove(name);
+        }
+    }
+    shell
+}
+
+/// A `cargo` that notes how it was called, and plans the build without building: it reads every manifest and finds every
+/// target and feature, which is where a build stops that lacks a file of these.
+const PLANNING_CARGO: &str = r#"#!/bin/sh
+echo "REVISION=$FULFILLMENT_WORKER_REVISION cargo $*" >>"$CALLS"
+RUSTC_BOOTSTRAP=1 CARGO_NET_OFFLINE=true exec "$REAL_CARGO" "$@" -Z unstable-options --unit-graph >/dev/null
+"#;
+
+/// Goes through the first stage in `folder`, with `cargo` before the system's if there is one.
+fn build_in(folder: &Path, given: &Path, planning: Option<&Path>) {
+    for (instruction, rest) in &dockerfile().stages[0] {
+        match instruction.as_str() {
+            "COPY" => dockerfile::copy(rest, given, folder),
+            // This machine has what the image installs.
+            "RUN" if rest.contains("apt-get") => {}
+            "RUN" => {
+                let mut command = shell(rest, folder);
+                command.env("REVISION", REVISION).env("REAL_CARGO", env!("CARGO"));
+                if let Some(planning) = planning {
+                    let path = format!("{}:{}", planning.display(), env::var("PATH").unwrap_or_default());
+                    command.env("PATH", path).env("CALLS", planning.join("calls"));
+                }
+                let output = command.output().expect("a shell");
+                assert!(output.status.success(), "RUN {rest}\n{}", String::from_utf8_lossy(&output.stderr));
+            }
+            "FROM" | "WORKDIR" | "ARG" => {}
+            other => {
+                panic!("the Dockerfile's first stage has a new instruction, which this test can't follow: {other}")
+            }
+        }
+    }
+}
+
+/// What the compiler has read to build this repository's binary, below its root.
+fn sources() -> Vec<PathBuf> {
+    let noted = format!("{}.d", env!("CARGO_BIN_EXE_fulfillment-worker"));
+    let noted = fs::read_to_string(&noted).unwrap_or_else(|error| panic!("{noted}: {error}"));
+    let (_, read) = noted.split_once(": ").expect("cargo's list of what the binary is made of");
+    // Names with spaces come with backslashes; there are none here.
+    let read: Vec<&Path> = read.split_whitespace().map(Path::new).collect();
+    let own: Vec<PathBuf> =
+        read.iter().filter_map(|path| Some(path.strip_prefix(repository()).ok()?.to_owned())).collect();
+    assert!(own.contains(&PathBuf::from("src/main.rs")), "{noted}");
+    own
+}
+
+/// Caught, when seeded: the manifest of a package that is not copied; a `[[bench]]` without a path; `crates` missing in
+/// `.dockerignore`; a file that is compiled in, and not copied.
+#[test]
+fn the_dockerfile_finds_everything_it_builds_from() {
+    let work = tempfile::tempdir().expect("a folder");
+    let [given, build, tools] = ["context", "build", "tools"].map(|name| work.path().join(name));
+    for folder in [&given, &build, &tools] {
+        fs::create_dir(folder).expect("a folder");
+    }
+    let cargo = tools.join("cargo");
+    fs::write(&cargo, PLANNING_CARGO).expect("a script");
+    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).expect("its mode");
+
+    context(repository(), &given);
+    build_in(&build, &given, Some(&tools));
+
+    let calls = fs::read_to_string(tools.join("calls")).expect("cargo was called");
+    let (dependencies, whole) = calls.trim_end().split_once('\n').expect("dependencies, then everything");
+    assert!(dependencies.starts_with("REVISION= cargo build"), "dependencies are built anew for each commit: {calls}");
+    assert!(whole.starts_with(&format!("REVISION={REVISION} cargo build")), "{calls}");
+    for file in sources() {
+        let (here, there) = (fs::read(repository().join(&file)), fs::read(build.join(&file)));
+        assert!(
+            here.is_ok_and(|here| there.is_ok_and(|there| here == there)),
+            "{} is not in the image",
+            file.display()
+        );
+    }
+    // Cargo would not miss it.
+    assert_eq!(repository().join("build.rs").exists(), build.join("build.rs").exists(), "build.rs is not in the image");
+}
+
+/// Minutes long, so only where it is asked for.
+#[test]
+fn the_dockerfile_builds_a_binary_that_starts() {
+    if env::var_os("IMAGE_BUILD").is_none_or(|value| value != "full") {
+        return;
+    }
+    let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join("image");
+    let (given, build) = (work.join("context"), work.join("build"));
+    let _ = fs::remove_dir_all(&given);
+    fs::create_dir_all(&given).expect("a folder");
+    fs::create_dir_all(&build).expect("a folder");
+    // What cargo has built stays.
+    for entry in fs::read_dir(&build).expect("a folder").flatten().filter(|entry| entry.file_name() != "target") {
+        let path = entry.path();
+        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+    context(repository(), &given);
+    build_in(&build, &given, None);
+
+    let copied = dockerfile().stages[1]
+        .iter()
+        .find_map(|(_, rest)| rest.strip_prefix("--from=build /build/").map(str::to_owned));
+    let copied = copied.expect("the binary is copied");
+    let binary = build.join(copied.split_once(' ').expect("a source and a place").0);
+    let output =
+        Command::new(&binary).arg("--version").output().unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
+    assert!(output.status.success());
+    let version = String::from_utf8_lossy(&output.stdout);
+    assert!(version.contains(package()["version"].as_str().expect("a version")), "{version}");
+}
+
+#[test]
+fn bases_are_named_by_digest_and_have_the_compiler_of_this_repository() {
+    let bases: Vec<String> = dockerfile().stages.iter().map(|stage| stage[0].1.clone()).collect();
+    for base in &bases {
+        let digest =
+            base.split_whitespace().next().and_then(|image| image.split_once("@sha256:")).map(|(_, digest)| digest);
+        let exact =
+            digest.is_some_and(|digest| digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        assert!(exact, "FROM {base} may be another image tomorrow");
+    }
+    let toolchain: Table =
+        fs::read_to_string(repository().join("rust-toolchain.toml")).expect("it").parse().expect("TOML");
+    let channel = toolchain["toolchain"]["channel"].as_str().expect("a channel");
+    assert!(bases[0].starts_with(&format!("rust:{channel}-")), "{} is not Rust {channel}", bases[0]);
+    // The binary needs the C library that it was built with, or a newer one.
+    let release = |base: &str| ["bookworm", "trixie"].into_iter().find(|release| base.contains(release));
+    assert_eq!(release(&bases[0]), release(&bases[1]));
+}
+
+#[test]
+fn labels_are_those_of_the_package() {
+    let (package, labels) = (package(), dockerfile().labels());
+    let of_package = |key: &str| package[key].as_str().expect("text").to_owned();
+    let label = |name: &str| labels[&format!("org.opencontainers.image.{name}")].clone();
+    assert_eq!(label("title"), of_package("name"));
+    assert_eq!(label("description"), of_package("description"));
+    assert_eq!(label("licenses"), of_package("license"));
+    assert_eq!(label("version"), of_package("version"));
+    assert_eq!((label("revision"), label("created")), ("$REVISION".to_owned(), "$CREATED".to_owned()));
+}
+
+#[test]
+fn the_image_has_what_health_checks_call() {
+    let dockerfile = dockerfile();
+    let said = |instruction: &str, what: &dyn Fn(&str) -> bool| {
+        dockerfile.stages[1].iter().any(|(name, rest)| name == instruction && what(rest))
+    };
+    assert!(said("HEALTHCHECK", &|rest| rest.ends_with(r#"CMD ["fulfillment-worker", "healthcheck"]"#)));
+    let installs_wget =
+        |rest: &str| rest.contains("apt-get install") && rest.split_whitespace().any(|word| word == "wget");
+    assert!(said("RUN", &installs_wget), "no wget, which existing compose files call");
+}
