@@ -45,4 +45,3 @@ mod support;
 mod tracing;
 mod warehouse;
 mod warehouse_faults;
-mod workspace;
