@@ -64,6 +64,7 @@ impl Environment {
     }
 
     /// The variables of an option that are there and empty, as those of a secret that is missing.
+    #[cfg(feature = "cli")]
     pub fn empty<'a>(&'a self, option: &'a str) -> impl Iterator<Item = &'a str> {
         let names = variables(option);
         let is_its = move |name: &str| names.iter().flat_map(|names| names.split(", ")).any(|its| its == name);

@@ -61,6 +61,7 @@ pub fn start(settings: &LogSettings) -> Result<Log, LoggingError> {
 ///
 /// # Errors
 /// As [`init`].
+#[cfg(feature = "demo")]
 pub fn start_through<W>(settings: &LogSettings, writer: W) -> Result<Log, LoggingError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
