@@ -234,3 +234,16 @@ async fn several_servers_are_tried_in_turn() {
     let refused = migrate(&format!("postgres://postgres@127.0.0.1:{port}/{name}?target_session_attrs=read-only"), None);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("not read only"), "{refused:?}");
 }
+
+/// Only the address of `db.example` is this machine's.
+#[tokio::test]
+async fn a_server_elsewhere_that_offers_no_tls_is_warned_of_unless_that_is_meant() {
+    let database = TestDatabase::create().await;
+    let elsewhere = format!("{}?hostaddr=127.0.0.1", database.url().replace("127.0.0.1", "db.example"));
+    let errors = warned(&migrate(&elsewhere, None), &elsewhere);
+    assert_eq!(errors.lines().count(), 1, "{errors}");
+    assert!(errors.contains("db.example") && errors.contains("not encrypted"), "{errors}");
+    for url in [format!("{elsewhere}&sslmode=disable"), database.url().to_owned()] {
+        assert_eq!(warned(&migrate(&url, None), &url), "");
+    }
+}
