@@ -1,10 +1,10 @@
 # syntax=docker/dockerfile:1
 # Two stages: the build, and an image that holds the binary and nothing to build with.
 #   docker build --build-arg REVISION="$(git rev-parse HEAD)" --build-arg CREATED="$(date -u +%FT%TZ)" -t fulfillment-worker .
-# tests/image runs the first stage's commands without Docker. Digests are those of the tags' images for all platforms.
+# tests/integration/image runs the first stage's commands without Docker. Digests are those of the tags' images for all platforms.
 
 FROM rust:1.95.0-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082 AS build
-# jemalloc and SQLite are C.
+# SQLite is C.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends build-essential \
     && rm -rf /var/lib/apt/lists/*

@@ -127,8 +127,8 @@ fn parse(arguments: &[OsString], environment: &Environment) -> Result<(Command, 
 
 fn execute(arguments: &[OsString], environment: &Environment) -> Result<(), Failure> {
     let (command, matches, origins) = parse(arguments, environment)?;
-    // These two keep a log.
-    if !matches!(command, Command::Run(_) | Command::Demo(_)) {
+    // These keep a log.
+    if !matches!(command, Command::Run(_) | Command::Demo(_) | Command::Warehouse(_)) {
         logging::show_warnings();
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()

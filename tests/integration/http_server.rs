@@ -269,7 +269,10 @@ fn an_address_that_is_taken_is_named_with_the_way_out() {
     let server = Server::start();
     let error = server.runtime.block_on(bind(server.address)).unwrap_err();
     let address = server.address;
-    assert_eq!(error.to_string(), format!("cannot listen on {address}: address in use; choose another with --listen"));
+    let another = std::net::SocketAddr::new(address.ip(), address.port() + 1);
+    let expected =
+        format!("cannot listen on {address}: address in use; choose another with --listen, such as --listen {another}");
+    assert_eq!(error.to_string(), expected);
 }
 
 #[test]

@@ -75,17 +75,37 @@ fn build_in(folder: &Path, given: &Path, planning: Option<&Path>) {
     }
 }
 
-/// What the compiler has read to build this repository's binary, below its root.
+/// What the compiler has read to build the libraries in this repository's binary, below its root.
 fn sources() -> Vec<PathBuf> {
-    let noted = format!("{}.d", env!("CARGO_BIN_EXE_fulfillment-worker"));
-    let noted = fs::read_to_string(&noted).unwrap_or_else(|error| panic!("{noted}: {error}"));
-    let (_, read) = noted.split_once(": ").expect("cargo's list of what the binary is made of");
-    // Names with spaces come with backslashes; there are none here.
-    let read: Vec<&Path> = read.split_whitespace().map(Path::new).collect();
-    let own: Vec<PathBuf> =
-        read.iter().filter_map(|path| Some(path.strip_prefix(repository()).ok()?.to_owned())).collect();
-    assert!(own.contains(&PathBuf::from("src/main.rs")), "{noted}");
-    own
+    let folder = Path::new(env!("CARGO_BIN_EXE_fulfillment-worker")).with_file_name("deps");
+    let read: Vec<PathBuf> = ["fulfillment_worker", "fulfillment_warehouse"]
+        .iter()
+        .flat_map(|library| {
+            let noted = newest_list(&folder, library);
+            let of_library = noted.lines().find(|line| line.contains(".rlib: ")).expect("a library's list");
+            let (_, read) = of_library.split_once(": ").expect("what it is made of");
+            // Names with spaces come with backslashes; there are none here.
+            read.split_whitespace().map(PathBuf::from).collect::<Vec<_>>()
+        })
+        .filter(|path| path.is_relative())
+        .collect();
+    assert!(read.contains(&PathBuf::from("src/lib.rs")), "{read:?}");
+    read
+}
+
+/// The compiler's newest list of the files that a library is made of; that of its unit tests is another one.
+fn newest_list(folder: &Path, library: &str) -> String {
+    let entries = fs::read_dir(folder).expect("the folder of what is built").flatten();
+    let lists = entries.filter(|entry| {
+        let name = entry.file_name().into_string().unwrap_or_default();
+        name.strip_prefix(library).is_some_and(|rest| rest.starts_with('-') && rest.ends_with(".d"))
+    });
+    let mut texts: Vec<_> = lists
+        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, fs::read_to_string(entry.path()).ok()?)))
+        .filter(|(_, text)| text.contains(&format!("lib{library}-")) && text.contains(".rlib: "))
+        .collect();
+    texts.sort();
+    texts.pop().unwrap_or_else(|| panic!("no list of {library} in {}", folder.display())).1
 }
 
 /// Caught, when seeded: the manifest of a package that is not copied; a `[[bench]]` without a path; `crates` missing in

@@ -42,7 +42,10 @@ fn a_port_that_one_family_has_taken_is_in_use_for_both() {
         let everywhere = SocketAddr::from((Ipv6Addr::UNSPECIFIED, taken.local_addr().expect("its address").port()));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let error = runtime.block_on(bind(everywhere)).expect_err("the port is taken").to_string();
-        assert!(error.ends_with(": address in use; choose another with --listen"), "{ip}: {error}");
+        assert!(
+            error.contains(": address in use; choose another with --listen, such as --listen [::]:"),
+            "{ip}: {error}"
+        );
     }
 }
 
