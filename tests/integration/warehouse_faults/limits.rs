@@ -18,7 +18,8 @@ async fn each_at_its_first_attempt(limit: &[&str]) {
     let url = format!("http://{}/shipments", warehouse.address());
     // For a place and a turn a call waits for half of the time at most: less than what a worker would claim at once, were
     // nothing held back, takes at 20 a second.
-    let options = [&["--fulfiller", &url, "--concurrency", "256", "--call-timeout", "20s"], limit].concat();
+    let options =
+        [&["--fulfiller", &url, "--concurrency", "256", "--lease", "60s", "--call-timeout", "20s"], limit].concat();
     let worker = WorkerProcess::ready(&redis.url(), database.url(), &options).await;
     eventually(LONG, "every order is fulfilled", async || {
         expect_equal(in_state(&database, "fulfilled").await, i64::from(ORDERS))
