@@ -8,6 +8,8 @@ use super::output;
 use crate::config::Origins;
 use crate::config::environment::Environment;
 use crate::config::options::{self, RunOptions};
+use crate::observe::trace::export;
+use crate::service::backends::StartError;
 
 /// Print every option of `run` with its value and source, secrets redacted, or the first error
 #[derive(Debug, Args)]
@@ -42,6 +44,7 @@ pub(super) fn config(
     environment: &Environment,
 ) -> Result<(), Failure> {
     arguments.options.resolve(origins)?;
+    export::ask_for_traces(environment).map_err(StartError::from)?;
     let chosen = matches.subcommand().map_or(matches, |(_, chosen)| chosen);
     let names = options::names();
     let lines: Vec<Line> = names

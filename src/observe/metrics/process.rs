@@ -7,6 +7,7 @@ use procfs::process::{LimitValue, Process};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
+use super::allocator::Statistics;
 use super::endpoint::Errors;
 use super::sample;
 
@@ -57,9 +58,9 @@ impl Collector for ProcessCollector {
                 sample::gauge(&mut encoder, "process_open_fds", "Open file descriptors", open as u64)?;
             }
         }
-        if let Some(heap) = self.errors.readable(tikv_jemalloc_ctl::stats::mapped::read()) {
-            let help = "Heap size: address space in extents that the allocator uses";
-            sample::gauge(&mut encoder, "process_heap_bytes", help, heap as u64)?;
+        if let Some(heap) = self.errors.readable(Statistics::read()) {
+            let help = "Heap size: memory that the allocator holds, free pages included";
+            sample::gauge(&mut encoder, "process_heap_bytes", help, heap.committed())?;
         }
         Ok(())
     }
