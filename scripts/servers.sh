@@ -84,13 +84,13 @@ await_redis() { # await_redis NAME PORT
   await "$1" redis-cli -p "$2" ping
 }
 
-start_postgres() { # start_postgres PORT: an empty server, whose user postgres needs no password
+start_postgres() { # start_postgres PORT [OPTION...]: an empty server, whose user postgres needs no password
   mkdir "$folder/postgres" "$folder/socket"
   if [ "$(id -u)" -eq 0 ]; then chown postgres: "$folder/postgres" "$folder/socket"; fi
   (cd "$folder" && "${as_postgres[@]}" "$postgres_bin/initdb" -D "$folder/postgres" -U postgres -A trust --no-sync) \
     >"$folder/postgres.log" 2>&1 || failed postgres "could not make its folder"
   begin postgres "${as_postgres[@]}" "$postgres_bin/postgres" -D "$folder/postgres" -p "$1" \
-    -c listen_addresses=127.0.0.1 -c "unix_socket_directories=$folder/socket" -c max_connections=300
+    -c listen_addresses=127.0.0.1 -c "unix_socket_directories=$folder/socket" -c max_connections=300 "${@:2}"
 }
 
 await_postgres() { # await_postgres PORT

@@ -3,11 +3,18 @@
 # removed when the command ends. Tells the command of them by TEST_REDIS_URL and TEST_POSTGRES_URL, and of the Python
 # that scripts/install-python.sh makes by TEST_PYTHON. Where there is a Valkey, installed or among those Python packages,
 # one runs as well: TEST_VALKEY_URL, and its program is TEST_VALKEY_SERVER.
-# Usage: scripts/with-servers.sh COMMAND [ARGUMENT ...]
+# Usage: scripts/with-servers.sh [--durable] COMMAND [ARGUMENT ...]
+#   --durable  Postgres waits for its disk, as it does in earnest: for measurements. A test that is about a crash of
+#              Postgres has a server of its own.
 set -euo pipefail
 
+postgres_options=(-c fsync=off)
+if [ "${1-}" = --durable ]; then
+  postgres_options=()
+  shift
+fi
 if [ $# -eq 0 ]; then
-  echo "usage: $0 COMMAND [ARGUMENT ...]" >&2
+  echo "usage: $0 [--durable] COMMAND [ARGUMENT ...]" >&2
   exit 2
 fi
 # shellcheck source=scripts/servers.sh
@@ -35,7 +42,7 @@ if [ -n "$valkey_server" ]; then
   start_redis valkey "$valkey_server" "$valkey_port"
 fi
 postgres_port=$(free_port)
-start_postgres "$postgres_port"
+start_postgres "$postgres_port" "${postgres_options[@]}"
 
 await_redis redis "$redis_port"
 await_postgres "$postgres_port"

@@ -1,4 +1,4 @@
-//! Failpoints: what befalls a worker just before or just after one of its durable steps, for `tests/matrix`. Compiled
+//! Failpoints: what befalls a worker just before or just after one of its durable steps, for `tests/integration/matrix`. Compiled
 //! with the feature `faults` alone, which no release has.
 //!
 //! A failpoint stands between the engine and a backend, so that the worker's own code is the code that ships: *before*

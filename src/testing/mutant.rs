@@ -1,4 +1,4 @@
-//! Bugs on purpose. `tests/mutants` shows for each of them that it would be noticed.
+//! Bugs on purpose. `tests/integration/mutants` shows for each of them that it would be noticed.
 //!
 //! A worker that was built with the feature `faults` has the bug that `FULFILLMENT_MUTANT` names. Without the feature
 //! nothing of this is in the binary: [`is_mutant`] is `false`, and [`source`] is the file.

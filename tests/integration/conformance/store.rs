@@ -1,0 +1,297 @@
+//! What every store must do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fulfillment_worker::WorkerId;
+use fulfillment_worker::domain::dead_letter::DeadReason;
+use fulfillment_worker::domain::order::{Fence, Order, OrderId};
+use fulfillment_worker::port::audit::Audit;
+use fulfillment_worker::port::dead_letters::DeadLetters;
+use fulfillment_worker::port::intake::Intake;
+use fulfillment_worker::port::reconciliation::Reconciliation;
+use fulfillment_worker::port::reports::Reports;
+use fulfillment_worker::port::schema::Schema;
+use fulfillment_worker::port::store::{
+    BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, Target, Verdict,
+};
+
+mod auditing;
+mod beginning;
+mod concluding;
+mod contention;
+mod dead_letters;
+mod inserting;
+mod model;
+mod open_orders;
+mod orphans;
+pub(crate) mod postgres_fixture;
+mod redriving;
+mod reporting;
+mod schema;
+pub(crate) mod sqlite_fixture;
+
+/// A store in each of its roles.
+pub(crate) trait AnyStore:
+    OrderStore + DeadLetters + Reports + Reconciliation + Audit + Intake + Schema
+{
+}
+
+impl<S: OrderStore + DeadLetters + Reports + Reconciliation + Audit + Intake + Schema> AnyStore for S {}
+
+/// One database of a backend, fresh and used by nobody else, with the means to bring it into any situation.
+pub(crate) trait StoreFixture: Sized + Send + Sync {
+    /// Makes a database with empty tables, the worker's own among them.
+    async fn fresh() -> Self;
+
+    /// Makes a database without the worker's own tables.
+    async fn unmigrated() -> Self;
+
+    /// Opens it as a worker with an identity of its own. `lease` is what it grants to others before a takeover.
+    async fn worker(&self, lease: Duration, events: bool) -> Worker;
+
+    /// Puts in an order with this status, created and last written `idle` ago.
+    async fn put(&self, status: &str, idle: Duration) -> OrderId;
+
+    /// Sets an order's `updated_at` this far ahead of the clock.
+    async fn set_ahead(&self, order_id: OrderId, ahead: Duration);
+
+    /// Makes an order look as if it had been left as it is for so long, however old it is.
+    async fn set_idle(&self, order_id: OrderId, idle: Duration);
+
+    /// Removes an order's `created_at`.
+    async fn forget_creation(&self, order_id: OrderId);
+
+    /// Sets an order's `created_at` this far ahead of the clock.
+    async fn create_ahead(&self, order_id: OrderId, ahead: Duration);
+
+    /// Sets an order's status, as somebody who knows no rules.
+    async fn set_status(&self, order_id: OrderId, status: &str);
+
+    /// What an order's row says.
+    async fn row(&self, order_id: OrderId) -> Row;
+
+    /// Makes the database fail every update of this order.
+    async fn refuse(&self, order_id: OrderId);
+
+    /// Removes every order, and whatever is kept of orders.
+    async fn empty(&self);
+
+    /// Removes the table of dead letters.
+    async fn lose_dead_letters(&self);
+}
+
+/// A store opened by a worker.
+pub(crate) struct Worker {
+    pub(crate) id: WorkerId,
+    pub(crate) store: Arc<dyn AnyStore>,
+}
+
+/// What an order's row says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) status: String,
+    pub(crate) fence: Fence,
+}
+
+/// Makes every case a test of this backend.
+macro_rules! conformance {
+    ($backend:ident: $fixture:ty) => {
+        mod $backend {
+            cases! { $fixture:
+                model::every_state_answers_a_begin_as_the_model_does,
+                model::every_state_answers_a_conclusion_as_the_model_does,
+                model::every_state_answers_a_renewal_as_the_model_does,
+                beginning::a_pending_order_is_started,
+                beginning::the_first_attempt_tells_how_long_its_order_has_waited,
+                beginning::only_the_first_attempt_tells_how_long_its_order_has_waited,
+                beginning::an_order_that_nobody_dated_has_not_waited,
+                beginning::an_order_that_is_not_there_is_unknown,
+                beginning::an_order_is_taken_over_only_after_its_lease,
+                beginning::the_timeline_tells_a_takeover_from_a_start,
+                beginning::an_order_in_work_is_busy_for_the_rest_of_its_lease,
+                beginning::a_status_of_somebody_else_is_named_and_left_alone,
+                beginning::the_same_order_twice_in_a_batch_is_started_once,
+                beginning::an_order_begun_again_in_the_next_batch_is_busy,
+                beginning::answers_come_by_position,
+                beginning::a_row_that_the_database_refuses_does_not_harm_its_neighbours,
+                beginning::a_thousand_orders_are_started_in_one_call,
+                beginning::a_nul_character_in_a_correlation_id_is_no_reason_to_refuse,
+                concluding::a_fulfilled_order_is_done_and_tells_its_age,
+                concluding::a_released_order_is_pending_and_can_be_begun_again,
+                concluding::a_failed_order_has_its_dead_letter,
+                concluding::an_order_whose_transition_is_refused_has_no_dead_letter,
+                concluding::an_order_that_is_superseded_has_no_dead_letter,
+                concluding::a_stale_worker_can_neither_conclude_nor_renew_after_a_takeover,
+                concluding::concluding_twice_is_superseded_by_what_is_found,
+                concluding::concluding_again_after_a_lost_answer_is_done,
+                concluding::a_lost_answer_excuses_nothing_but_the_same_conclusion,
+                concluding::an_order_that_is_gone_is_superseded_by_nothing,
+                concluding::verdicts_come_by_position,
+                concluding::the_same_order_twice_in_a_batch_is_concluded_once,
+                concluding::a_row_that_the_database_refuses_to_conclude_does_not_harm_its_neighbours,
+                concluding::a_nul_character_in_a_note_is_no_reason_to_refuse,
+                concluding::renewing_keeps_a_takeover_away,
+                concluding::renewals_are_answered_by_position,
+                concluding::the_fence_moves_strictly_forward,
+                concluding::the_fence_moves_forward_from_a_clock_that_is_ahead,
+                contention::two_workers_at_once_start_each_order_exactly_once,
+                contention::two_workers_at_once_take_over_each_order_exactly_once,
+                contention::overlapping_batches_in_opposite_order_never_fail,
+                contention::a_conclusion_and_a_takeover_at_once_never_both_win,
+                dead_letters::poison_is_kept_with_its_bytes_and_reason,
+                dead_letters::a_claim_id_is_buried_once,
+                dead_letters::letters_come_in_pages_in_order_of_id,
+                redriving::every_state_answers_a_redrive_as_the_model_does,
+                redriving::a_redrive_is_kept_with_actor_and_reason_and_the_letter_stays,
+                redriving::a_redriven_order_that_fails_again_has_another_letter,
+                redriving::a_letter_is_redriven_once_and_pushed_again_while_its_order_is_pending,
+                redriving::a_letter_of_before_does_not_redrive_an_order_that_failed_again,
+                redriving::two_letters_of_an_order_move_it_once,
+                redriving::a_letter_without_a_failed_order_is_left_to_be_pushed_first,
+                redriving::a_letter_that_is_not_there_is_unknown_among_its_neighbours,
+                redriving::a_discarded_letter_leaves_its_order_and_can_be_retried_with_both_decisions_kept,
+                redriving::the_same_letter_twice_in_a_batch_is_marked_once,
+                redriving::an_order_that_the_database_refuses_to_redrive_does_not_harm_its_neighbours,
+                redriving::operators_at_once_redrive_each_order_once,
+                redriving::a_redrive_moves_the_fence_forward_from_a_clock_that_is_ahead,
+                redriving::letters_are_found_by_each_filter_and_by_all_of_them,
+                reporting::the_timeline_has_an_entry_per_transition,
+                reporting::a_refused_step_leaves_no_entry,
+                reporting::with_events_off_there_is_no_timeline,
+                reporting::an_order_is_reported_as_its_row_has_it,
+                reporting::an_order_that_is_not_there_is_not_reported,
+                reporting::an_empty_database_is_summed_up_as_such,
+                reporting::the_summary_counts_orders_by_state_and_finds_the_oldest,
+                inserting::orders_are_answered_by_position,
+                inserting::a_product_is_made_once_and_used_again,
+                inserting::an_order_that_is_invalid_leaves_nothing_behind,
+                inserting::thousands_of_orders_are_inserted_in_one_call,
+                inserting::two_submitters_at_once_share_their_products,
+                inserting::inserting_nothing_is_no_error,
+                orphans::a_pending_order_left_alone_for_the_grace_is_one,
+                orphans::a_pending_order_touched_lately_is_none,
+                orphans::a_pending_order_that_nobody_has_passed_yet_is_none,
+                orphans::an_order_in_work_is_one_only_after_lease_and_grace,
+                orphans::orders_that_are_done_or_not_ours_are_none,
+                orphans::an_order_left_alone_for_too_long_is_counted_instead,
+                orphans::orphans_come_in_pages_in_order_of_id,
+                orphans::an_orphan_has_the_newest_correlation_id_of_its_timeline,
+                orphans::the_attempts_of_an_orphan_that_were_not_ended_are_spent,
+                auditing::the_lead_is_held_by_one_worker_and_renewed_by_it,
+                auditing::the_lead_of_a_dead_worker_is_taken_after_its_term,
+                auditing::a_lead_that_was_given_up_is_free_at_once,
+                auditing::several_workers_at_once_get_one_leader,
+                auditing::every_row_is_judged,
+                auditing::an_audit_comes_in_pages,
+                auditing::an_order_fulfilled_twice_is_found,
+                auditing::states_are_answered_by_position,
+                open_orders::none_are_counted_where_there_are_none,
+                open_orders::one_is_counted_with_its_age,
+                open_orders::several_are_counted_by_state_with_the_age_of_the_oldest,
+                open_orders::one_without_created_at_is_counted_and_has_no_age,
+                open_orders::what_is_done_or_not_ours_is_not_counted,
+                open_orders::one_that_was_created_in_the_future_has_no_age_yet,
+                schema::migrating_twice_applies_nothing_more,
+                schema::several_workers_may_migrate_at_once,
+                schema::check_passes_after_migrating,
+                schema::check_names_what_is_missing,
+                schema::a_call_that_misses_a_table_names_it,
+            }
+        }
+    };
+}
+
+conformance!(postgres: crate::conformance::store::postgres_fixture::PostgresFixture);
+conformance!(sqlite: crate::conformance::store::sqlite_fixture::SqliteFixture);
+
+/// A lease that no test outlives.
+const LEASE: Duration = Duration::from_secs(3_600);
+
+/// First attempt, without a correlation id.
+fn request(order_id: OrderId) -> BeginRequest {
+    BeginRequest { order_id, attempt: 1, correlation_id: None }
+}
+
+/// First attempts, without correlation ids.
+fn requests(order_ids: &[OrderId]) -> Vec<BeginRequest> {
+    order_ids.iter().copied().map(request).collect()
+}
+
+/// End of a first attempt, without a correlation id.
+fn conclusion(order_id: OrderId, fence: Fence, to: Target) -> Conclusion {
+    Conclusion { order_id, fence, attempt: 1, correlation_id: None, to, maybe_applied: false }
+}
+
+fn fulfilled() -> Target {
+    Target::Fulfilled { reference: Some("shipment 1".to_owned()) }
+}
+
+fn pending() -> Target {
+    Target::Pending { reason: "the fulfiller is closed".to_owned() }
+}
+
+fn failed(claim_id: &str) -> Target {
+    Target::Failed(letter(claim_id))
+}
+
+fn letter(claim_id: &str) -> DeadLetter {
+    DeadLetter {
+        claim_id: claim_id.to_owned(),
+        order_id: None,
+        payload: b"{\"order_id\": 1}".to_vec(),
+        reason: DeadReason::AttemptsExhausted,
+        detail: "no more attempts".to_owned(),
+        attempts: 3,
+    }
+}
+
+/// Puts in pending orders, a minute old.
+async fn pending_orders<F: StoreFixture>(fixture: &F, count: usize) -> Vec<OrderId> {
+    let mut order_ids = Vec::with_capacity(count);
+    for _ in 0..count {
+        order_ids.push(fixture.put("pending", Duration::from_secs(60)).await);
+    }
+    order_ids
+}
+
+/// Begins one order, which must start.
+async fn start(worker: &Worker, order_id: OrderId) -> (Order, Fence) {
+    let answers = worker.store.begin(&[request(order_id)]).await.unwrap();
+    match answers.as_slice() {
+        [Begun::Started { order, fence, .. }] => (order.clone(), *fence),
+        other => panic!("order {order_id} does not start: {other:?}"),
+    }
+}
+
+/// Begins one order, and answers what became of it.
+async fn begin(worker: &Worker, order_id: OrderId) -> Begun {
+    let mut answers = worker.store.begin(&[request(order_id)]).await.unwrap();
+    assert_eq!(answers.len(), 1);
+    answers.remove(0)
+}
+
+/// Ends one attempt, and answers what became of it.
+async fn conclude(worker: &Worker, conclusion: Conclusion) -> Verdict {
+    let mut verdicts = worker.store.conclude(&[conclusion]).await.unwrap();
+    assert_eq!(verdicts.len(), 1);
+    verdicts.remove(0)
+}
+
+/// Renews one lease, and answers the new fence if it is still ours.
+async fn renew(worker: &Worker, order_id: OrderId, fence: Fence) -> Option<Fence> {
+    let answers = worker.store.renew(&[Renewal { order_id, fence }]).await.unwrap();
+    match answers.as_slice() {
+        [Renewed::Kept(fence)] => Some(*fence),
+        [Renewed::Lost] => None,
+        other => panic!("nobody has locked order {order_id}: {other:?}"),
+    }
+}
+
+fn is_started(answer: &Begun) -> bool {
+    matches!(answer, Begun::Started { .. })
+}
+
+fn is_done(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Done { .. })
+}

@@ -1,0 +1,84 @@
+//! Orders put in as an order API would.
+
+use std::collections::HashSet;
+
+use crate::conformance::store::AnyStore;
+use fulfillment_worker::port::intake::NewOrder;
+
+use super::{LEASE, StoreFixture, start};
+
+fn order(product: &str, quantity: i64) -> NewOrder {
+    NewOrder { product: product.to_owned(), price_cents: 185, quantity }
+}
+
+async fn total(store: &dyn AnyStore) -> u64 {
+    store.summary().await.unwrap().orders_by_state.iter().map(|(_, orders)| orders).sum()
+}
+
+pub(crate) async fn orders_are_answered_by_position<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE, true).await;
+    let orders = [order("teapot", 3), order("jam maker", 1), order("teapot", 2), order("teapot", 3)];
+    let inserted = worker.store.insert(&orders).await.unwrap();
+    assert_eq!(inserted.len(), 4);
+    assert_eq!(inserted.iter().map(|inserted| inserted.order_id).collect::<HashSet<_>>().len(), 4);
+    for (order, inserted) in orders.iter().zip(&inserted) {
+        assert_eq!(fixture.row(inserted.order_id).await.status, "pending");
+        let (row, _) = start(&worker, inserted.order_id).await;
+        assert_eq!((row.quantity, row.product_id), (order.quantity, inserted.product_id));
+    }
+    assert_eq!(inserted[0].product_id, inserted[2].product_id);
+    assert_eq!(inserted[0].product_id, inserted[3].product_id);
+    assert_ne!(inserted[0].product_id, inserted[1].product_id);
+}
+
+pub(crate) async fn a_product_is_made_once_and_used_again<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE, true).await;
+    let first = worker.store.insert(&[order("teapot", 1)]).await.unwrap();
+    let second = worker.store.insert(&[order("Teapot", 1), order("teapot", 1)]).await.unwrap();
+    assert_eq!(first[0].product_id, second[1].product_id);
+    assert_ne!(first[0].product_id, second[0].product_id, "names that differ in case are different products");
+}
+
+pub(crate) async fn an_order_that_is_invalid_leaves_nothing_behind<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE, true).await;
+    for invalid in [order("teapot", 0), order("teapot", -1)] {
+        let error = worker.store.insert(&[order("teapot", 1), invalid]).await.unwrap_err();
+        assert!(!error.is_transient(), "{error}");
+    }
+    assert_eq!(total(&*worker.store).await, 0);
+}
+
+pub(crate) async fn thousands_of_orders_are_inserted_in_one_call<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE, true).await;
+    let orders: Vec<NewOrder> = (0..12_000).map(|number| order(&format!("product {}", number % 700), 1)).collect();
+    let inserted = worker.store.insert(&orders).await.unwrap();
+    assert_eq!(inserted.iter().map(|inserted| inserted.order_id).collect::<HashSet<_>>().len(), 12_000);
+    assert_eq!(inserted.iter().map(|inserted| inserted.product_id).collect::<HashSet<_>>().len(), 700);
+    assert_eq!(inserted[0].product_id, inserted[700].product_id);
+    assert_eq!(total(&*worker.store).await, 12_000);
+}
+
+pub(crate) async fn two_submitters_at_once_share_their_products<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let one = fixture.worker(LEASE, true).await;
+    let other = fixture.worker(LEASE, true).await;
+    let ascending: Vec<NewOrder> = (0..300).map(|number| order(&format!("product {number:03}"), 1)).collect();
+    let descending: Vec<NewOrder> = ascending.iter().rev().cloned().collect();
+    let (first, second) = tokio::join!(one.store.insert(&ascending), other.store.insert(&descending));
+    let (first, mut second) = (first.unwrap(), second.unwrap());
+    second.reverse();
+    for (first, second) in first.iter().zip(&second) {
+        assert_eq!(first.product_id, second.product_id);
+        assert_ne!(first.order_id, second.order_id);
+    }
+}
+
+pub(crate) async fn inserting_nothing_is_no_error<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE, true).await;
+    assert_eq!(worker.store.insert(&[]).await.unwrap(), vec![]);
+}

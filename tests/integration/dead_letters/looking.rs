@@ -1,0 +1,78 @@
+//! `dead list` and `dead show`.
+
+use serde_json::{Value, json};
+
+use crate::dead_letters::place::{Place, ids};
+
+#[tokio::test]
+async fn letters_are_listed_in_pages_by_id() {
+    let place = Place::new();
+    place.fail(7).await;
+    let mut after = json!(0);
+    let mut pages = Vec::new();
+    while !after.is_null() {
+        let page = place.run(&["dead", "list", "--limit", "3", "--after", &after.to_string(), "--json"]).json();
+        assert_eq!(page["matching"], 7);
+        pages.push(ids(&page));
+        after = page["next_after"].clone();
+    }
+    assert_eq!(pages, [vec![1, 2, 3], vec![4, 5, 6], vec![7]]);
+
+    let text = place.run(&["dead", "list", "--limit", "3"]);
+    assert_eq!((text.code, text.stdout.lines().count()), (Some(0), 3), "{text:?}");
+    assert_eq!(text.stderr, "3 of 7 dead letters; next page: --after 3\n");
+    assert!(text.stdout.contains("rejected            order 1 failed"), "{text:?}");
+}
+
+#[tokio::test]
+async fn letters_are_listed_by_reason_age_product_and_order() {
+    let place = Place::new();
+    place.fail(2).await;
+    place.bury(b"{}").await;
+    assert_eq!(place.listed(&["--reason", "rejected"]), [1, 2]);
+    assert_eq!(place.listed(&["--reason", "rejected", "--reason", "invalid_message"]), [1, 2, 3]);
+    assert_eq!(place.listed(&["--older-than", "1h"]), [0; 0]);
+    assert_eq!(place.listed(&["--newer-than", "1h"]), [1, 2, 3]);
+    assert_eq!(place.listed(&["--product", "1"]), [1, 2]);
+    assert_eq!(place.listed(&["--order", "2"]), [2]);
+    assert_eq!(place.listed(&["--resolved"]), [0; 0]);
+    assert_eq!(place.run(&["dead", "list", "--order", "99"]).stdout, "no dead letters\n");
+}
+
+#[tokio::test]
+async fn a_reason_that_does_not_exist_is_answered_with_those_that_do() {
+    let ended = Place::new().run(&["dead", "list", "--reason", "bad_luck"]);
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.starts_with("error: --reason: `bad_luck` must be one of invalid_message, "), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_letter_is_shown_with_its_message_as_text_or_as_bytes() {
+    let place = Place::new();
+    place.fail(1).await;
+    place.bury(b"\xff\x00{").await;
+    let good = place.run(&["dead", "show", "1", "--json"]).json();
+    assert_eq!((&good["order_id"], &good["order_state"], &good["attempts"]), (&1.into(), &"failed".into(), &1.into()));
+    let message: Value = serde_json::from_str(good["payload"].as_str().unwrap()).unwrap();
+    assert_eq!(message["order_id"], 1);
+
+    let poison = place.run(&["dead", "show", "2", "--json"]).json();
+    assert_eq!((&poison["payload"], &poison["payload_base64"]), (&Value::Null, &"/wB7".into()));
+    assert_eq!(place.run(&["dead", "show", "2"]).stdout.lines().last(), Some("\\xff\\x00{"));
+}
+
+#[tokio::test]
+async fn a_letter_that_is_not_there_is_an_error() {
+    let ended = Place::new().run(&["dead", "show", "9"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    assert_eq!(ended.stderr, "error: dead letter 9 does not exist in sqlite:fulfillment.db\n");
+}
+
+#[test]
+fn the_options_of_a_command_below_a_command_are_found_in_the_environment_too() {
+    let mut command = crate::support::worker::binary(&["dead", "list"]);
+    command.env("FULFILLMENT_STORE", "sqlite:elsewhere.db");
+    let ended = crate::dead_letters::place::Ended::of(command);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.starts_with("error: embedded database elsewhere.db does not exist"), "{ended:?}");
+}

@@ -1,0 +1,14 @@
+//! The real binary against real servers, one topic a module. Started by `make test`, which starts the servers.
+
+mod alerts;
+mod clocks;
+mod demo;
+mod foreign_producer;
+mod formats;
+mod outages;
+mod prometheus;
+mod readings;
+mod real_orders;
+mod reconciliation;
+mod shutdown;
+mod stopped;

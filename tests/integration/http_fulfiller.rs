@@ -1,0 +1,13 @@
+//! The fulfiller over HTTP against real sockets: what it sends, how it reads answers, and what it does when there is
+//! none.
+
+mod answers;
+mod breaker;
+mod limits;
+mod peer;
+mod polling;
+mod requests;
+mod rig;
+mod tls;
+mod warehouse;
+mod wire;

@@ -1,0 +1,47 @@
+//! Every test of the worker as a whole: one binary, so that one pool of threads runs all of them and what they share is
+//! compiled once. Each module says what its tests need. `scripts/with-servers.sh` starts the servers that they share.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test ends at the first thing that isn't as it should be, and says what it saw"
+)]
+
+mod architecture;
+mod chaos;
+mod cli;
+mod compose;
+mod configuration;
+mod conformance;
+mod dashboards;
+mod dead_letters;
+mod embedding;
+mod end_to_end;
+mod engine;
+mod exposition;
+mod http_fulfiller;
+mod http_server;
+mod incidents;
+mod log_filter;
+mod logging;
+#[cfg(feature = "faults")]
+mod matrix;
+mod message_examples;
+#[cfg(feature = "faults")]
+mod mutants;
+mod operations;
+mod postgres_store;
+mod pressure;
+mod redis_queue;
+mod sqlite_durability;
+mod sqlite_sharing;
+mod stack;
+mod submission;
+mod support;
+mod tracing;
+mod warehouse;
+mod warehouse_faults;
+mod workspace;

@@ -1,0 +1,60 @@
+//! The examples of docs/MESSAGE.md and README.md as they stand there: each places an order on real servers, and the real
+//! worker fulfils it.
+
+use std::process::Command;
+
+use crate::support::orders::all_fulfilled_once;
+use crate::support::postgres::TestDatabase;
+use crate::support::redis::RedisServer;
+use crate::support::worker::WorkerProcess;
+
+const PAGE: &str = include_str!("../../docs/MESSAGE.md");
+const README: &str = include_str!("../../README.md");
+const PRODUCT: &str = "INSERT INTO products (name, price) VALUES ('REGENCY CAKESTAND 3 TIER', 12.75)";
+
+/// The first block of code in this language after this heading.
+fn example<'page>(page: &'page str, heading: &str, language: &str) -> &'page str {
+    let (_, section) = page.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no heading {heading:?}"));
+    let (_, block) = section.split_once(&format!("```{language}\n")).expect("a block of code");
+    block.split_once("```").expect("the end of the block").0
+}
+
+/// Runs `command` as a producer with nothing but the two URLs, and waits until the one order that it placed is fulfilled.
+async fn is_fulfilled(mut command: Command, correlation_id: Option<&str>) {
+    let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
+    database.query(PRODUCT, &[]).await;
+
+    let placed = command.env("DATABASE_URL", database.url()).env("REDIS_URL", redis.url()).output().expect("it starts");
+
+    assert!(placed.status.success(), "{}", String::from_utf8_lossy(&placed.stderr));
+    let _worker = WorkerProcess::ready(&redis.url(), database.url(), &["--simulate-latency", "0"]).await;
+    all_fulfilled_once(&database, &redis).await;
+    assert_eq!(database.number("SELECT count(*) FROM orders WHERE quantity = 2").await, 1);
+    // From the message, which no row keeps: the reconciler was not needed.
+    let sent = "SELECT correlation_id FROM fulfillment.events WHERE state = 'fulfilled'";
+    assert_eq!(database.query(sent, &[]).await[0].get::<_, Option<&str>>(0), correlation_id);
+}
+
+fn shell(script: &str) -> Command {
+    let mut command = Command::new("bash");
+    command.args(["-euo", "pipefail", "-c", script]);
+    command
+}
+
+/// Caught, when seeded: a message with the id alone.
+#[tokio::test]
+async fn the_order_of_the_shell_example_is_fulfilled() {
+    is_fulfilled(shell(example(PAGE, "### psql and redis-cli", "sh")), Some("basket-77")).await;
+}
+
+#[tokio::test]
+async fn the_order_of_the_python_example_is_fulfilled() {
+    let mut command = crate::support::python::python();
+    command.args(["-c", example(PAGE, "### Python", "python")]);
+    is_fulfilled(command, Some("basket-78")).await;
+}
+
+#[tokio::test]
+async fn the_order_of_the_readme_is_fulfilled() {
+    is_fulfilled(shell(example(README, "## Wire it in", "sh")), None).await;
+}

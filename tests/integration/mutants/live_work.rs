@@ -1,0 +1,88 @@
+//! Bugs that take an order from a worker that is alive and at work on it.
+
+use std::time::Duration;
+
+use fulfillment_worker::testing::mutant::Mutant;
+
+use crate::chaos::world::LEASE;
+use crate::mutants::hunt::{Hunt, WITHOUT_RECONCILER};
+use crate::mutants::scene::{BEGIN, CONCLUSION, FENCED};
+use crate::support::fault_proxy::Behaviour;
+
+const LIVE_WORK_IS_LEFT_ALONE: &str = "live work is left to who does it";
+
+/// The lease counts from when the order is taken into work, not from when its worker asked for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_begins_after_a_wait_for_the_table_is_a_whole_one() {
+    let hunt = Hunt {
+        mutant: Mutant::NowInsteadOfClock,
+        case: "a_lease_that_begins_after_a_wait_for_the_table_is_a_whole_one",
+        breaks: LIVE_WORK_IS_LEFT_ALONE,
+        options: WITHOUT_RECONCILER,
+    };
+    hunt.play(async |scene| {
+        scene.all_alive = true;
+        // A renewal would make up for it soon.
+        scene.start_second(Behaviour::HoldFrom(FENCED)).await;
+        scene.hold_conclusions_and_renewals();
+        let order = scene.insert().await;
+        let lock = scene.lock_table().await;
+        scene.push(order).await;
+        scene.until_waiting(BEGIN, LEASE + Duration::from_millis(200)).await;
+        drop(lock);
+        scene.until_either_held().await;
+        scene.push(order).await;
+        scene.until_put_back_or_begun_again(order).await;
+        scene.let_through();
+        scene.let_second_through();
+        scene.play_out().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_comes_again_does_not_take_an_order_from_who_works_on_it() {
+    let hunt = Hunt {
+        mutant: Mutant::TakeoverWithoutLease,
+        case: "a_message_that_comes_again_does_not_take_an_order_from_who_works_on_it",
+        breaks: LIVE_WORK_IS_LEFT_ALONE,
+        options: WITHOUT_RECONCILER,
+    };
+    hunt.play(async |scene| {
+        scene.all_alive = true;
+        // Whichever of the two takes it doesn't come to an end with it.
+        scene.start_second(Behaviour::HoldFrom(CONCLUSION)).await;
+        scene.hold_conclusions();
+        let order = scene.place().await;
+        scene.until_either_held().await;
+        scene.push(order).await;
+        scene.until_put_back_or_begun_again(order).await;
+        scene.let_through();
+        scene.let_second_through();
+        scene.play_out().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_longer_than_its_lease_is_left_to_its_worker() {
+    let hunt = Hunt {
+        mutant: Mutant::IdleRenewals,
+        case: "a_call_longer_than_its_lease_is_left_to_its_worker",
+        breaks: LIVE_WORK_IS_LEFT_ALONE,
+        options: &[
+            ("--reconcile-interval", "0"),
+            ("--fulfiller", "simulated"),
+            ("--call-timeout", "30s"),
+            ("--simulate-latency", "4s"),
+        ],
+    };
+    hunt.play(async |scene| {
+        scene.all_alive = true;
+        scene.start_second(Behaviour::Pass).await;
+        let order = scene.place().await;
+        scene.until(order, "processing").await;
+        scene.play_out().await;
+    })
+    .await;
+}

@@ -1,0 +1,67 @@
+//! What only Postgres has: rights, sessions, connections, locks and plans. What every store must do is in the
+//! conformance suite.
+
+use std::time::Duration;
+
+use fulfillment_worker::WorkerId;
+use fulfillment_worker::backend::postgres::{PostgresStore, PostgresStoreOptions};
+use fulfillment_worker::config::SecretUrl;
+use fulfillment_worker::domain::order::OrderId;
+use fulfillment_worker::event::Observers;
+use fulfillment_worker::port::schema::Schema;
+use fulfillment_worker::port::store::{BeginRequest, Begun, Conclusion, OrderStore, Target};
+use tokio_postgres::Client;
+
+use crate::support::{LONG, eventually, expect_equal};
+
+mod clocks;
+mod connections;
+mod locks;
+mod migrating;
+mod open_orders;
+mod plans;
+mod reconciling;
+mod rights;
+mod snapshots;
+mod tls;
+
+/// A lease that no test outlives.
+const LEASE: Duration = Duration::from_secs(3_600);
+
+/// A store of a worker of its own, with at most `connections`.
+fn open(url: &str, lease: Duration, connections: usize) -> PostgresStore {
+    let options = PostgresStoreOptions { worker: WorkerId::fresh(), lease, events: true, connections };
+    PostgresStore::connect(&SecretUrl::new(url.parse().unwrap()), options, Observers::default()).unwrap()
+}
+
+/// A store on a database with the worker's own tables and one product.
+async fn migrated(database: &crate::support::postgres::TestDatabase) -> (PostgresStore, Client) {
+    let store = open(database.url(), LEASE, 4);
+    store.migrate().await.unwrap();
+    let client = database.connect().await;
+    client.batch_execute("INSERT INTO products (id, name, price) VALUES (1, 'hand warmer', 1.85)").await.unwrap();
+    (store, client)
+}
+
+/// Returns once a statement of a worker waits for a lock in this database.
+async fn until_waiting(database: &crate::support::postgres::TestDatabase) {
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'
+                     AND application_name LIKE 'fulfillment-worker %'";
+    eventually(LONG, "the worker waits for the lock", async || expect_equal(database.number(waiting).await, 1)).await;
+}
+
+/// Inserts an order; `columns` and `values` are SQL.
+async fn put(client: &Client, columns: &str, values: &str) -> OrderId {
+    let sql = format!("INSERT INTO orders (product_id, quantity, {columns}) VALUES (1, 1, {values}) RETURNING id");
+    OrderId(client.query_one(&sql, &[]).await.unwrap().get::<_, i32>(0).into())
+}
+
+async fn begin(store: &dyn OrderStore, order_id: OrderId) -> Begun {
+    store.begin(&[BeginRequest { order_id, attempt: 1, correlation_id: None }]).await.unwrap().remove(0)
+}
+
+fn fulfilled(order_id: OrderId, fence: fulfillment_worker::domain::order::Fence) -> Conclusion {
+    let to = Target::Fulfilled { reference: None };
+    Conclusion { order_id, fence, attempt: 1, correlation_id: None, to, maybe_applied: false }
+}

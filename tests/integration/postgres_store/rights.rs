@@ -1,0 +1,177 @@
+//! What a role may do, and what `migrate` touches.
+
+use fulfillment_worker::backend::postgres::migration_sql;
+use fulfillment_worker::domain::dead_letter::DeadReason;
+use fulfillment_worker::port::dead_letters::{DeadLetterFilter, DeadLetters};
+use fulfillment_worker::port::reports::Reports;
+use fulfillment_worker::port::schema::Schema;
+use fulfillment_worker::port::store::{BeginRequest, Begun, DeadLetter, OrderStore, StoreError};
+use tokio_postgres::Client;
+
+use crate::postgres_store::{LEASE, begin, fulfilled, migrated, open, put};
+use crate::support::postgres::TestDatabase;
+
+/// A role of this database alone that may log in and nothing else, and a URL to connect with as that role.
+async fn make_role(database: &TestDatabase, client: &Client) -> (String, String) {
+    let name: String = client.query_one("SELECT current_database() || '_clerk'", &[]).await.unwrap().get(0);
+    client.batch_execute(&format!("DROP ROLE IF EXISTS {name}; CREATE ROLE {name} LOGIN")).await.unwrap();
+    let mut url: url::Url = database.url().parse().unwrap();
+    url.set_username(&name).unwrap();
+    (name, url.into())
+}
+
+/// The rights that `run --migrate off` needs, as the documentation names them.
+async fn grant_all_that_run_needs(client: &Client, role: &str) {
+    let sql = format!(
+        "GRANT SELECT, UPDATE (status, updated_at) ON orders TO {role};
+         GRANT SELECT ON products TO {role};
+         GRANT USAGE ON SCHEMA fulfillment TO {role};
+         GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA fulfillment TO {role};
+         GRANT UPDATE ON fulfillment.leadership TO {role};"
+    );
+    client.batch_execute(&sql).await.unwrap();
+}
+
+async fn missing(store: &dyn Schema) -> Vec<String> {
+    match store.check().await {
+        Ok(()) => Vec::new(),
+        Err(StoreError::Schema(missing)) => missing,
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn a_role_without_rights_is_told_each_one_that_is_missing() {
+    let database = TestDatabase::create().await;
+    let (_, client) = migrated(&database).await;
+    let (role, url) = make_role(&database, &client).await;
+    let store = open(&url, LEASE, 1);
+    assert_eq!(
+        missing(&store).await,
+        [
+            "privilege USAGE on schema fulfillment",
+            "privilege INSERT on fulfillment.dead_letters",
+            "privilege INSERT on fulfillment.events",
+            "privilege INSERT on fulfillment.leadership",
+            "privilege SELECT on fulfillment.leadership",
+            "privilege SELECT on orders",
+            "privilege SELECT on products",
+            "privilege UPDATE on fulfillment.leadership",
+            "privilege UPDATE on orders",
+        ]
+    );
+    client.batch_execute(&format!("GRANT SELECT ON orders TO {role}")).await.unwrap();
+    assert!(missing(&store).await.contains(&"privilege UPDATE on orders".to_owned()));
+    grant_all_that_run_needs(&client, &role).await;
+    assert_eq!(missing(&store).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_role_without_ddl_rights_works_on_tables_that_an_administrator_made() {
+    let database = TestDatabase::create().await;
+    let client = database.connect().await;
+    let (role, url) = make_role(&database, &client).await;
+    let store = open(&url, LEASE, 2);
+    assert!(missing(&store).await.contains(&"table fulfillment.events".to_owned()));
+
+    let refusal = store.migrate().await.unwrap_err();
+    assert!(!refusal.is_transient());
+    let text = refusal.to_string();
+    assert!(text.contains("migrate --print") && text.contains("--migrate off"), "{text}");
+
+    client.batch_execute(&migration_sql()).await.unwrap();
+    client.batch_execute("INSERT INTO products (name, price) VALUES ('hand warmer', 1.85)").await.unwrap();
+    grant_all_that_run_needs(&client, &role).await;
+    store.check().await.unwrap();
+    let order_id = put(&client, "status", "'pending'").await;
+    let Begun::Started { fence, .. } = begin(&store, order_id).await else { panic!("not started") };
+    store.conclude(&[fulfilled(order_id, fence)]).await.unwrap();
+    assert_eq!(store.timeline(order_id).await.unwrap().len(), 2);
+    store.insert_dead_letters(&[letter()]).await.unwrap();
+    assert_eq!(store.list(&DeadLetterFilter::default(), 0, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_role_without_ddl_rights_may_migrate_when_there_is_nothing_to_do() {
+    let database = TestDatabase::create().await;
+    let (_, client) = migrated(&database).await;
+    let (role, url) = make_role(&database, &client).await;
+    grant_all_that_run_needs(&client, &role).await;
+    assert_eq!(open(&url, LEASE, 1).migrate().await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_call_without_the_right_names_what_the_role_needs() {
+    let database = TestDatabase::create().await;
+    let (_, client) = migrated(&database).await;
+    let (_, url) = make_role(&database, &client).await;
+    let order_id = put(&client, "status", "'pending'").await;
+    let request = BeginRequest { order_id, attempt: 1, correlation_id: None };
+    let error = open(&url, LEASE, 1).begin(&[request]).await.unwrap_err();
+    assert!(!error.is_transient());
+    assert!(error.to_string().contains("UPDATE on orders"), "{error}");
+}
+
+#[tokio::test]
+async fn tables_made_by_hand_are_taken_over_by_migrate() {
+    let database = TestDatabase::create().await;
+    let client = database.connect().await;
+    for _ in 0..2 {
+        client.batch_execute(&migration_sql()).await.unwrap();
+    }
+    let store = open(database.url(), LEASE, 1);
+    store.check().await.unwrap();
+    store.insert_dead_letters(&[letter()]).await.unwrap();
+    assert_eq!(store.migrate().await.unwrap().len(), 3);
+    assert_eq!(store.migrate().await.unwrap().len(), 0);
+    assert_eq!(store.list(&DeadLetterFilter::default(), 0, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn migrate_leaves_everything_outside_its_own_schema_as_it_was() {
+    let database = TestDatabase::create().await;
+    let client = database.connect().await;
+    let before = outside(&client).await;
+    assert!(before.iter().any(|line| line.contains("idx_orders_status")), "{before:?}");
+    let store = open(database.url(), LEASE, 1);
+    store.migrate().await.unwrap();
+    assert_eq!(outside(&client).await, before);
+}
+
+#[tokio::test]
+async fn check_names_a_column_and_a_table_of_the_given_schema() {
+    let database = TestDatabase::create().await;
+    let (store, client) = migrated(&database).await;
+    client.batch_execute("ALTER TABLE orders RENAME COLUMN updated_at TO changed_at").await.unwrap();
+    assert_eq!(missing(&store).await, ["column orders.updated_at"]);
+    client.batch_execute("ALTER TABLE orders RENAME TO purchases").await.unwrap();
+    assert_eq!(missing(&store).await, ["table orders"]);
+}
+
+/// Every column, constraint, index and trigger of the order API's tables, a line each.
+async fn outside(client: &Client) -> Vec<String> {
+    let sql = "SELECT concat_ws(' ', table_name, column_name, data_type, character_maximum_length, numeric_precision,
+                                is_nullable, column_default) AS line
+               FROM information_schema.columns WHERE table_schema = 'public'
+               UNION ALL
+               SELECT conrelid::regclass || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
+               WHERE connamespace = 'public'::regnamespace
+               UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'
+               UNION ALL
+               SELECT pg_get_triggerdef(t.oid) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+               WHERE c.relnamespace = 'public'::regnamespace
+               UNION ALL SELECT nspname FROM pg_namespace WHERE nspname <> 'fulfillment'
+               ORDER BY line";
+    client.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+fn letter() -> DeadLetter {
+    DeadLetter {
+        claim_id: "claim 1".to_owned(),
+        order_id: None,
+        payload: vec![0],
+        reason: DeadReason::InvalidMessage,
+        detail: "not JSON".to_owned(),
+        attempts: 1,
+    }
+}

@@ -1,0 +1,68 @@
+//! What tests share: real servers of their own, the real binary as a process, and waiting for a condition.
+//!
+//! Everything that starts a process ends it when dropped. A test never pauses for a time: it waits for what it wants
+//! to see with [`eventually`], and fails saying what it saw last.
+
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::net::TcpListener;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+pub(crate) mod again;
+pub(crate) mod clock;
+pub(crate) mod evidence;
+pub(crate) mod fault_proxy;
+pub(crate) mod http;
+pub(crate) mod metrics;
+pub(crate) mod orders;
+pub(crate) mod postgres;
+pub(crate) mod process;
+pub(crate) mod prometheus;
+pub(crate) mod promises;
+pub(crate) mod python;
+pub(crate) mod redis;
+pub(crate) mod small_disk;
+pub(crate) mod warehouse;
+pub(crate) mod worker;
+
+/// Longer than anything a test waits for takes, even on a busy machine: only a failing test gets there.
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+/// Polls until `look` answers `Ok`, and returns what it found. The only place that pauses.
+///
+/// # Panics
+/// After `limit`, with `what` was waited for and what `look` saw last.
+pub(crate) async fn eventually<T, E: Display>(
+    limit: Duration,
+    what: &str,
+    mut look: impl AsyncFnMut() -> Result<T, E>,
+) -> T {
+    let started = Instant::now();
+    loop {
+        match look().await {
+            Ok(found) => return found,
+            Err(seen) if started.elapsed() > limit => {
+                panic!("waited {limit:?} for this, in vain: {what}; saw last: {seen}")
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+/// For [`eventually`]: whether `found` is what is waited for.
+pub(crate) fn expect_equal<T: PartialEq + std::fmt::Debug>(found: T, expected: T) -> Result<(), String> {
+    if found == expected { Ok(()) } else { Err(format!("{found:?} instead of {expected:?}")) }
+}
+
+/// A TCP port that is free now, and that no other test of this process was given.
+pub(crate) fn free_port() -> u16 {
+    static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on 127.0.0.1");
+        let port = listener.local_addr().expect("the port's number").port();
+        if GIVEN.lock().expect("no test panics in here").get_or_insert_default().insert(port) {
+            return port;
+        }
+    }
+}

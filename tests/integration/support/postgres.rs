@@ -1,0 +1,198 @@
+//! Postgres for tests: a database of one's own on the shared server, or a server of one's own that can be stopped.
+
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tempfile::TempDir;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{NoTls, Row};
+
+use super::process::{Process, Signal};
+use super::small_disk::SmallDisk;
+use super::{LONG, eventually, free_port};
+
+/// The order API's tables.
+const GIVEN_SCHEMA: &str = include_str!("../../data/given_schema.sql");
+
+/// A database that holds the given schema and nothing else. On the server that `TEST_POSTGRES_URL` names it is
+/// dropped with this value.
+pub(crate) struct TestDatabase {
+    url: String,
+    dropped_by: Option<(String, String)>,
+}
+
+impl TestDatabase {
+    /// Makes a database on the shared server.
+    ///
+    /// # Panics
+    /// When there is no server, saying how to start one.
+    pub(crate) async fn create() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let server = std::env::var("TEST_POSTGRES_URL").expect(
+            "TEST_POSTGRES_URL names a Postgres server for tests; `make test` starts one, \
+             and so does `scripts/with-servers.sh cargo test`",
+        );
+        let name = format!("test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        Self::create_at(&server, &name).await
+    }
+
+    async fn create_at(server: &str, name: &str) -> Self {
+        connect(server).await.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("a new database");
+        let mut url = url::Url::parse(server).expect("TEST_POSTGRES_URL is a URL");
+        url.set_path(name);
+        let database = Self { url: url.into(), dropped_by: Some((server.to_owned(), name.to_owned())) };
+        database.connect().await.batch_execute(GIVEN_SCHEMA).await.expect("the given schema");
+        database
+    }
+
+    /// For `--store`.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A connection of the test's own.
+    pub(crate) async fn connect(&self) -> tokio_postgres::Client {
+        connect(&self.url).await
+    }
+
+    /// Runs one query on a connection of its own.
+    pub(crate) async fn query(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Vec<Row> {
+        self.connect().await.query(sql, parameters).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+    }
+
+    /// The one number that a query answers.
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
+        self.query(sql, &[]).await.first().expect("a row").get(0)
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        // Best effort: the server is a temporary one, and a failed test should show its own failure.
+        if let Some((server, name)) = self.dropped_by.take() {
+            let sql = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+            let _ = Command::new("psql").args([&server, "-qc", &sql]).output();
+        }
+    }
+}
+
+async fn connect(url: &str) -> tokio_postgres::Client {
+    try_connect(url).await.unwrap_or_else(|error| panic!("Postgres at {url} can't be reached: {error:?}"))
+}
+
+async fn try_connect(url: &str) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    // Ends when the client is dropped; the client's own calls report its errors.
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// A Postgres server for one test, on a port of its own, that can be stopped and started again.
+pub(crate) struct PostgresServer {
+    /// What the folder is on, if it is one that can be filled.
+    pub(crate) disk: Option<SmallDisk>,
+    folder: TempDir,
+    port: u16,
+    process: Option<Process>,
+}
+
+impl PostgresServer {
+    /// Makes a cluster and starts it; returns once it answers.
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder for Postgres");
+        Self::start_in(folder, None).await
+    }
+
+    /// The same on a small disk, where one can be had.
+    pub(crate) async fn start_on_small_disk(mebibytes: u32) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for Postgres");
+        let disk = SmallDisk::mount(folder.path(), mebibytes).ok();
+        Self::start_in(folder, disk).await
+    }
+
+    async fn start_in(folder: TempDir, disk: Option<SmallDisk>) -> Self {
+        if is_root() {
+            let owned = Command::new("chown").arg("postgres:").arg(folder.path()).status();
+            assert!(owned.expect("chown").success(), "the folder can't be given to the user `postgres`");
+        }
+        let mut server = Self { disk, folder, port: free_port(), process: None };
+        let made = server
+            .program("initdb")
+            .args(["-U", "postgres", "-A", "trust", "--no-sync"])
+            .output()
+            .expect("initdb; run scripts/install-packages.sh");
+        assert!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
+        server.restart().await;
+        server
+    }
+
+    /// A database on this server with the given schema.
+    pub(crate) async fn database(&self) -> TestDatabase {
+        let mut database = TestDatabase::create_at(&self.url(), "orders").await;
+        database.dropped_by = None;
+        database
+    }
+
+    /// Stops it at once, as a crash does: open transactions are lost, committed ones recovered at the next start.
+    pub(crate) async fn stop_immediately(&mut self) {
+        let mut process = self.process.take().expect("a running Postgres");
+        process.signal(Signal::Quit);
+        process.ended(LONG).await;
+    }
+
+    /// Starts it again, on the same port and with what it held.
+    pub(crate) async fn restart(&mut self) {
+        let mut command = self.program("postgres");
+        let socket_folder = format!("unix_socket_directories={}", self.folder.path().display());
+        command.args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", &socket_folder]).args([
+            "-c",
+            "max_connections=100",
+            "-c",
+            "max_wal_size=128MB",
+        ]);
+        self.process = Some(Process::start("postgres", command, self.folder.path().join("output.log")));
+        let url = self.url();
+        eventually(LONG, "Postgres answers", async || try_connect(&url).await.map(drop)).await;
+    }
+
+    /// Starts it again if it has given up, and returns once it answers.
+    pub(crate) async fn restart_if_ended(&mut self) {
+        if self.process.as_mut().is_none_or(|process| process.status().is_some()) {
+            self.restart().await;
+        }
+        let url = self.url();
+        eventually(LONG, "Postgres answers", async || try_connect(&url).await.map(drop)).await;
+    }
+
+    fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// A program of the newest installed Postgres, as a user under which it is willing to run.
+    fn program(&self, name: &str) -> Command {
+        let path = newest_installation().join("bin").join(name);
+        let mut command = if is_root() {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]).arg(path);
+            command
+        } else {
+            Command::new(path)
+        };
+        command.arg("-D").arg(self.folder.path().join("cluster")).current_dir(self.folder.path());
+        command
+    }
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output().expect("`id -u`").stdout;
+    id.trim_ascii() == b"0"
+}
+
+fn newest_installation() -> std::path::PathBuf {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    versions
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path())))
+        .max()
+        .expect("a Postgres server below /usr/lib/postgresql; run scripts/install-packages.sh")
+        .1
+}
