@@ -1,84 +1,97 @@
-//! What mimalloc holds: the counterpart of Go's `go_memstats_*`.
+//! What glibc's allocator holds: the counterpart of Go's `go_memstats_*`.
 
 use std::fmt;
 
-use mimalloc::MiMalloc;
+use malloc_info::info::{Malloc, SystemType, TotalType};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
-use serde::Deserialize;
 
 use super::endpoint::Errors;
 use super::sample;
 
-/// Reads mimalloc's statistics. All are near zero in a program that uses another allocator. What can't be read is left out,
-/// and counted as an error.
+/// Reads the allocator's statistics. All are near zero in a program that uses another allocator. What can't be read is left
+/// out, and counted as an error.
 #[derive(Debug)]
 pub(super) struct AllocatorCollector(pub(super) Errors);
 
-/// Those of its statistics that it keeps without being built for measuring.
-#[derive(Debug, Deserialize)]
+/// Bytes, summed over the allocator's heaps.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Statistics {
-    committed: Current,
-    reserved: Current,
-    page_bins: Vec<Bin>,
+    /// In heaps.
+    heaps: u64,
+    /// In blocks of the heaps that are free.
+    free: u64,
+    /// In large blocks, each of which the system gave by itself.
+    large: u64,
 }
-
-#[derive(Debug, Deserialize)]
-struct Current {
-    /// While threads free what others have allocated, a difference can be negative for a moment.
-    current: i64,
-}
-
-/// Pages whose blocks have the same size.
-#[derive(Debug, Deserialize)]
-struct Bin {
-    current: i64,
-    block_size: u64,
-    /// 0 where a page is one block.
-    page_size: u64,
-}
-
-/// mimalloc doesn't tell.
-#[derive(Debug)]
-pub(super) struct Unreadable;
 
 impl Statistics {
-    pub(super) fn read() -> Result<Self, Unreadable> {
-        let json = MiMalloc::stats_json().map_err(|_| Unreadable)?;
-        serde_json::from_slice(json.to_bytes()).map_err(|_| Unreadable)
+    pub(super) fn read() -> Result<Self, malloc_info::Error> {
+        malloc_info::malloc_info().map(|info| Self::of(&info))
     }
 
-    /// Bytes in pages that hold at least one block.
-    fn active(&self) -> u64 {
-        let bytes = |bin: &Bin| not_negative(bin.current).saturating_mul(bin.page_size.max(bin.block_size));
-        self.page_bins.iter().map(bytes).fold(0, u64::saturating_add)
+    fn of(info: &Malloc) -> Self {
+        let total = |wanted: &[TotalType]| {
+            let totals = info.total.iter().filter(|total| wanted.contains(&total.r#type));
+            totals.map(|total| total.size as u64).sum()
+        };
+        let heaps = info.system.iter().filter(|system| system.r#type == SystemType::Current);
+        Self {
+            heaps: heaps.map(|system| system.size as u64).sum(),
+            free: total(&[TotalType::Fast, TotalType::Rest]),
+            large: total(&[TotalType::Mmap]),
+        }
     }
 
-    /// Bytes that the system has to give memory for when they are touched.
-    pub(super) fn committed(&self) -> u64 {
-        not_negative(self.committed.current)
+    /// What the system gave.
+    pub(super) fn held(&self) -> u64 {
+        self.heaps.saturating_add(self.large)
     }
 
-    /// Bytes of address space.
-    fn reserved(&self) -> u64 {
-        not_negative(self.reserved.current)
+    /// What the program uses. Threads keep a few freed blocks for themselves, which count as in use.
+    fn allocated(&self) -> u64 {
+        self.held().saturating_sub(self.free)
     }
-}
-
-fn not_negative(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
 }
 
 impl Collector for AllocatorCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Some(statistics) = self.0.readable(Statistics::read()) else { return Ok(()) };
         for (name, help, value) in [
-            ("mimalloc_active_bytes", "Memory in pages that hold at least one allocation", statistics.active()),
-            ("mimalloc_committed_bytes", "Memory that the allocator holds, free pages included", statistics.committed()),
-            ("mimalloc_reserved_bytes", "Address space that the allocator has reserved", statistics.reserved()),
+            ("malloc_allocated_bytes", "Memory that the program has allocated and not freed", statistics.allocated()),
+            ("malloc_free_bytes", "Memory in free blocks, kept for later allocations", statistics.free),
+            ("malloc_held_bytes", "Memory that the allocator holds, free blocks included", statistics.held()),
         ] {
             sample::gauge(&mut encoder, name, help, value)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hint::black_box;
+
+    use super::*;
+
+    #[test]
+    fn what_is_allocated_is_what_is_held_without_what_is_free() {
+        let statistics = Statistics { heaps: 1_000, free: 300, large: 50 };
+        assert_eq!((statistics.held(), statistics.allocated()), (1_050, 750));
+    }
+
+    /// Caught, when seeded: large blocks that are left out, and free ones that count as allocated.
+    #[test]
+    fn blocks_small_and_large_are_seen_while_they_are_there() {
+        const MIB: u64 = 1 << 20;
+        let before = Statistics::read().unwrap().allocated();
+        let large = black_box(vec![1_u8; 256 << 20]);
+        let small: Vec<Vec<u8>> = (0..64 << 10).map(|_| black_box(vec![1_u8; 1 << 10])).collect();
+        let with = Statistics::read().unwrap().allocated();
+        drop((large, small));
+        let after = Statistics::read().unwrap().allocated();
+        // Other tests allocate meanwhile.
+        assert!(with > before + 300 * MIB, "{before} {with}");
+        assert!(after + 300 * MIB < with, "{with} {after}");
     }
 }
