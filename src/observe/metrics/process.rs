@@ -141,7 +141,8 @@ mod tests {
 
     #[test]
     fn the_name_of_the_program_may_hold_anything() {
-        let stat = "7 (a) R (b 1 2) S 1 7 7 0 -1 4194560 9 0 0 0 30 12 0 0 20 0 5 0 400 1000000 250 18446744073709551615\n";
+        let stat =
+            "7 (a) R (b 1 2) S 1 7 7 0 -1 4194560 9 0 0 0 30 12 0 0 20 0 5 0 400 1000000 250 18446744073709551615\n";
         let parsed = Stat::parse(stat).unwrap();
         assert_eq!(parsed, Stat { cpu: 42, threads: 5, started: 400, virtual_memory: 1_000_000, resident: 250 });
         for broken in ["", "7 (x", "7 (x) S 1 7", &stat.replace("30 12", "30 twelve")] {

@@ -217,22 +217,26 @@ mod tests {
     }
 
     #[cfg(feature = "otlp")]
+    fn required<const N: usize>(variables: [(&str, &str); N]) -> Result<(), String> {
+        require_http(&Environment::of(variables)).map_err(|error| error.to_string())
+    }
+
+    #[cfg(feature = "otlp")]
     #[test]
     fn grpc_needs_its_feature_and_the_error_says_what_does_without() {
-        let required = |variables: &[(&'static str, &str)]| {
-            let environment = Environment::of(variables.iter().copied());
-            require_http(&environment).map_err(|error| error.to_string())
-        };
         let (general, traces) = ("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL");
-        let error = required(&[(general, "grpc")]).unwrap_err();
-        assert!(error.starts_with("OTEL_EXPORTER_OTLP_PROTOCOL=grpc: this build sends traces over HTTP only"), "{error}");
+        let error = required([(general, "grpc")]).unwrap_err();
+        assert!(
+            error.starts_with("OTEL_EXPORTER_OTLP_PROTOCOL=grpc: this build sends traces over HTTP only"),
+            "{error}"
+        );
         assert!(error.contains("set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"), "{error}");
         assert!(error.ends_with("build with `--features otlp-grpc`"), "{error}");
-        let error = required(&[(general, "http/protobuf"), (traces, "grpc")]).unwrap_err();
+        let error = required([(general, "http/protobuf"), (traces, "grpc")]).unwrap_err();
         assert!(error.starts_with("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=grpc: "), "{error}");
-        assert_eq!(required(&[(general, "grpc"), (traces, "http/protobuf")]), Ok(()));
-        assert_eq!(required(&[(general, "http/protobuf")]), Ok(()));
-        assert_eq!(required(&[]), Ok(()));
+        assert_eq!(required([(general, "grpc"), (traces, "http/protobuf")]), Ok(()));
+        assert_eq!(required([(general, "http/protobuf")]), Ok(()));
+        assert_eq!(required([]), Ok(()));
     }
 
     #[test]
