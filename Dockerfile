@@ -12,12 +12,13 @@ WORKDIR /build
 
 # The dependencies alone first: a layer that is built again only when they change. Every package of the workspace has to
 # be there, its sources need not.
+COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
 COPY crates/model/Cargo.toml crates/model/
 COPY crates/warehouse/Cargo.toml crates/warehouse/
 RUN for package in . crates/*; do mkdir "$package/src" && touch "$package/src/lib.rs"; done \
     && echo 'fn main() {}' > src/main.rs \
-    && cargo build --release --locked --bin fulfillment-worker \
+    && cargo build --release --locked --features otlp-grpc --bin fulfillment-worker \
     && rm -rf src crates
 
 COPY build.rs ./
@@ -29,7 +30,7 @@ COPY tests/data/online-retail-2010-12-01.csv tests/data/
 ARG REVISION=""
 # Cargo tells what to build by the time of change, and the stand-ins above are younger than the sources.
 RUN touch src/main.rs src/lib.rs crates/*/src/lib.rs \
-    && FULFILLMENT_WORKER_REVISION="$REVISION" cargo build --release --locked --bin fulfillment-worker
+    && FULFILLMENT_WORKER_REVISION="$REVISION" cargo build --release --locked --features otlp-grpc --bin fulfillment-worker
 
 FROM debian:bookworm-slim@sha256:88200866dfff7ea7f5cbcb6ec7c8a701889efe6fe859fe64d6990e4b07ea4171
 # The system's certificates, for rediss:// and Postgres over TLS; wget for the health checks of existing compose files,

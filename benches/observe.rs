@@ -15,9 +15,6 @@ use fulfillment_worker::event::{
 };
 use fulfillment_worker::observe::metrics::{Format, LogMessages, Metrics};
 
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 /// Calls of other orders that are under way meanwhile.
 const OTHERS: usize = 500;
 

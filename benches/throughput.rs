@@ -28,9 +28,6 @@ use load::scraper::Scraper;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 /// Odd, so that there is a middle one.
 const ROUNDS: usize = 5;
 /// More of those whose difference is smaller than what a run differs from the next one by.

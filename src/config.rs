@@ -12,6 +12,7 @@ pub mod file;
 mod http;
 #[cfg(feature = "cli")]
 pub mod layers;
+pub mod log_filter;
 #[cfg(feature = "cli")]
 pub mod options;
 #[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "only options set them"))]

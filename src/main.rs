@@ -2,10 +2,6 @@
 
 use std::process::ExitCode;
 
-// Returns memory to the system sooner than glibc's allocator does, and can be asked how much it holds.
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 fn main() -> ExitCode {
     fulfillment_worker::main()
 }

@@ -9,6 +9,8 @@ use crate::config::Origins;
 use crate::config::environment::Environment;
 use crate::config::fallback::{self, Fallback};
 use crate::config::options::{self, RunOptions};
+use crate::observe::trace::export;
+use crate::service::backends::StartError;
 
 /// Print every option of `run` with its value and source, secrets redacted, or the first error
 #[derive(Debug, Args)]
@@ -46,6 +48,7 @@ pub(super) fn config(
     if let Some(warning) = fallback::warning(origins) {
         output::note(&format!("note: {warning}"));
     }
+    export::ask_for_traces(environment).map_err(StartError::from)?;
     let chosen = matches.subcommand().map_or(matches, |(_, chosen)| chosen);
     let names = options::names();
     let lines: Vec<Line> = names

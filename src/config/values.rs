@@ -134,13 +134,12 @@ pub fn text(longest: usize) -> impl Fn(&str) -> Result<String, String> + Clone +
     }
 }
 
-/// A `tracing` filter.
+/// A filter of the log.
 ///
 /// # Errors
 /// Describes the valid values.
 pub fn log_filter(text: &str) -> Result<String, String> {
-    tracing_subscriber::EnvFilter::builder()
-        .parse(text)
+    super::log_filter::parse(text)
         .map(|_| text.to_owned())
         .map_err(|error| format!("not a log filter such as `info` or `warn,fulfillment_worker=debug`: {error}"))
 }

@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use crate::domain::build_info;
 use crate::event::{Event, Observer};
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod allocator;
 mod attempts;
 mod cgroup;
@@ -93,6 +94,7 @@ impl Metrics {
         let parts = vec![
             part(Source::Events, events),
             collected(Source::Runtime, Box::new(runtime::RuntimeCollector(handle))),
+            #[cfg(all(target_os = "linux", target_env = "gnu"))]
             collected(Source::Allocator, Box::new(allocator::AllocatorCollector(errors(Source::Allocator)))),
             #[cfg(target_os = "linux")]
             collected(Source::Process, Box::new(process::ProcessCollector::new(errors(Source::Process)))),

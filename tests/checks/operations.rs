@@ -28,7 +28,7 @@ const BEGINNINGS: [&str; 8] = [
     "service_healthy",
     "process_",
     "cgroup_",
-    "jemalloc_",
+    "malloc_",
     "tokio_",
 ];
 

@@ -145,7 +145,7 @@ fn tell_of_dependencies(metrics: &Metrics) {
 /// Samples whose value depends on the machine, the moment or the build.
 const VARYING: [&str; 9] = [
     "process_",
-    "jemalloc_",
+    "malloc_",
     "tokio_",
     "fulfillment_queue_depth_age_seconds",
     "fulfillment_dependency_oldest_call_seconds",

@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio_util::task::AbortOnDropHandle;
-use tracing_subscriber::{EnvFilter, Registry, reload};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::{Registry, reload};
 
 use super::LoggingError;
+use crate::config::log_filter;
 use crate::observe::metrics::LogMessages;
 
 /// A filter, and where it comes from.
@@ -26,11 +28,11 @@ impl Filter {
         Self { text: text.to_owned(), origin: origin.to_owned() }
     }
 
-    pub(super) fn parse(&self) -> Result<EnvFilter, LoggingError> {
-        EnvFilter::builder().parse(&self.text).map_err(|error| LoggingError::Filter {
+    pub(super) fn parse(&self) -> Result<Targets, LoggingError> {
+        log_filter::parse(&self.text).map_err(|reason| LoggingError::Filter {
             origin: self.origin.clone(),
             filter: self.text.clone(),
-            reason: error.to_string(),
+            reason,
         })
     }
 }
@@ -47,7 +49,7 @@ pub struct Log(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    handle: reload::Handle<EnvFilter, Registry>,
+    handle: reload::Handle<Targets, Registry>,
     messages: LogMessages,
     state: Mutex<FilterState>,
 }
@@ -90,7 +92,7 @@ impl fmt::Display for InForce {
 }
 
 impl Log {
-    pub(super) fn new(handle: reload::Handle<EnvFilter, Registry>, messages: LogMessages, lasting: Filter) -> Self {
+    pub(super) fn new(handle: reload::Handle<Targets, Registry>, messages: LogMessages, lasting: Filter) -> Self {
         Self(Arc::new(Inner {
             handle,
             messages,
@@ -154,7 +156,7 @@ impl Log {
     }
 
     /// Logs the change under the old filter if that lets it through, else under the new one.
-    fn put(&self, parsed: EnvFilter, from: &Filter, to: &Filter) -> Result<(), LoggingError> {
+    fn put(&self, parsed: Targets, from: &Filter, to: &Filter) -> Result<(), LoggingError> {
         let report = || {
             let (from, to, by) = (from.text.as_str(), to.text.as_str(), to.origin.as_str());
             tracing::info!(from, to, by, "log filter changed");

@@ -34,7 +34,7 @@ pub(super) enum Source {
     Events,
     /// The tokio runtime.
     Runtime,
-    /// jemalloc.
+    /// glibc's allocator.
     Allocator,
     /// `/proc`.
     Process,

@@ -18,8 +18,7 @@ use opentelemetry_sdk::trace::{
 
 use super::attempt::Tracer;
 use super::queue::SpanQueue;
-pub use super::variables::TraceError;
-use super::variables::ask_for_traces;
+pub use super::variables::{TraceError, ask_for_traces};
 use crate::config::environment::Environment;
 use crate::config::{QueueTarget, Settings, redact};
 use crate::event::{Observers, TelemetryEvent};

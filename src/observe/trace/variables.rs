@@ -6,14 +6,16 @@ use crate::config::environment::Environment;
 
 const EXPORTER: &str = "OTEL_TRACES_EXPORTER";
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
+/// The first that is set holds.
+const PROTOCOLS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
 const DISABLED: &str = "OTEL_SDK_DISABLED";
 const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
 const SAMPLER_ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
 
 /// Variables whose values are one of these.
 const CHOICES: [(&str, &[&str]); 5] = [
-    ("OTEL_EXPORTER_OTLP_PROTOCOL", &["grpc", "http/protobuf"]),
-    ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", &["grpc", "http/protobuf"]),
+    (PROTOCOLS[0], &["grpc", "http/protobuf"]),
+    (PROTOCOLS[1], &["grpc", "http/protobuf"]),
     ("OTEL_EXPORTER_OTLP_COMPRESSION", &["gzip", "none"]),
     ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", &["gzip", "none"]),
     (
@@ -67,6 +69,13 @@ pub enum TraceError {
         /// The values that it takes.
         wanted: String,
     },
+    /// Traces are asked for over gRPC.
+    #[cfg(feature = "otlp")]
+    #[error(
+        "{0}=grpc: this build sends traces over HTTP only; set {0}=http/protobuf with the collector's port for HTTP (4318, \
+         where gRPC has 4317), or build with `--features otlp-grpc`"
+    )]
+    LackingGrpc(&'static str),
     /// The exporter refuses its variables.
     #[cfg(feature = "otlp")]
     #[error(
@@ -81,11 +90,11 @@ pub enum TraceError {
 }
 
 /// Returns whether the environment asks for traces: it sets an endpoint or an exporter, the exporter isn't `none`, and the
-/// SDK isn't disabled. Only then are the other variables checked.
+/// SDK isn't disabled. Only then are the other variables checked, and whether this build can do what they ask for.
 ///
 /// # Errors
 /// [`TraceError`] names the variable.
-pub(super) fn ask_for_traces(environment: &Environment) -> Result<bool, TraceError> {
+pub fn ask_for_traces(environment: &Environment) -> Result<bool, TraceError> {
     if environment.variable(DISABLED)?.is_some_and(|value| value.eq_ignore_ascii_case("true")) {
         return Ok(false);
     }
@@ -97,8 +106,27 @@ pub(super) fn ask_for_traces(environment: &Environment) -> Result<bool, TraceErr
     let wanted = exporter.map_or(has_endpoint, |exporter| exporter == "otlp");
     if wanted {
         check(environment)?;
+        #[cfg(not(feature = "otlp"))]
+        return Err(TraceError::Lacking);
+        #[cfg(feature = "otlp")]
+        if !cfg!(feature = "otlp-grpc") {
+            require_http(environment)?;
+        }
     }
     Ok(wanted)
+}
+
+/// For a build that sends traces over HTTP alone.
+#[cfg(feature = "otlp")]
+fn require_http(environment: &Environment) -> Result<(), TraceError> {
+    for variable in PROTOCOLS {
+        match environment.variable(variable)? {
+            Some("grpc") => return Err(TraceError::LackingGrpc(variable)),
+            Some(_) => break,
+            None => {}
+        }
+    }
+    Ok(())
 }
 
 fn check(environment: &Environment) -> Result<(), TraceError> {
@@ -186,6 +214,29 @@ mod tests {
         for (variable, error) in wrong {
             assert_eq!(asked([ENDPOINT, variable]), Err(error.to_owned()));
         }
+    }
+
+    #[cfg(feature = "otlp")]
+    fn required<const N: usize>(variables: [(&str, &str); N]) -> Result<(), String> {
+        require_http(&Environment::of(variables)).map_err(|error| error.to_string())
+    }
+
+    #[cfg(feature = "otlp")]
+    #[test]
+    fn grpc_needs_its_feature_and_the_error_says_what_does_without() {
+        let (general, traces) = ("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL");
+        let error = required([(general, "grpc")]).unwrap_err();
+        assert!(
+            error.starts_with("OTEL_EXPORTER_OTLP_PROTOCOL=grpc: this build sends traces over HTTP only"),
+            "{error}"
+        );
+        assert!(error.contains("set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"), "{error}");
+        assert!(error.ends_with("build with `--features otlp-grpc`"), "{error}");
+        let error = required([(general, "http/protobuf"), (traces, "grpc")]).unwrap_err();
+        assert!(error.starts_with("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=grpc: "), "{error}");
+        assert_eq!(required([(general, "grpc"), (traces, "http/protobuf")]), Ok(()));
+        assert_eq!(required([(general, "http/protobuf")]), Ok(()));
+        assert_eq!(required([]), Ok(()));
     }
 
     #[test]

@@ -4,8 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use super::attempt::Tracer;
-pub use super::variables::TraceError;
-use super::variables::ask_for_traces;
+pub use super::variables::{TraceError, ask_for_traces};
 use crate::config::Settings;
 use crate::config::environment::Environment;
 use crate::event::Observers;
@@ -30,5 +29,6 @@ pub fn start(
     _: &str,
     _: &Observers,
 ) -> Result<(Tracer, Option<Export>), TraceError> {
-    if ask_for_traces(environment)? { Err(TraceError::Lacking) } else { Ok((Tracer::default(), None)) }
+    ask_for_traces(environment)?;
+    Ok((Tracer::default(), None))
 }
