@@ -14,6 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use super::failure::Failure;
+use super::worker_client::from_this_machine;
 use crate::config::values::{self, Latency};
 use crate::config::{
     Backends, FulfillerTarget, HttpTarget, LogFormat, LogSettings, Origin, Propagation, QueueTarget, SecretUrl,
@@ -116,7 +117,7 @@ pub(super) async fn demo(arguments: Arguments) -> Result<(), Failure> {
     };
     let commands = Commands::new(&database);
     screen.print_wrapped(&introduction(&arguments))?;
-    screen.print(&format!("\n{}", commands.start(listen)))?;
+    screen.print(&format!("\n{}", commands.start(from_this_machine(listen))))?;
 
     let began = Instant::now();
     let product = lacking.map(|(_, product)| product.to_owned());

@@ -38,10 +38,15 @@ pub(super) enum Request<'a> {
 
 /// The URL of `path` at the worker on this machine that listens on `listen`, which may be an unspecified address.
 pub(super) fn of_this_machine(listen: SocketAddr, path: &str) -> Result<Url, Failure> {
+    let url = format!("http://{}{path}", from_this_machine(listen));
+    Url::parse(&url).map_err(|error| Failure::Usage(format!("--listen: {error}")))
+}
+
+/// Where whoever listens there answers, for somebody on this machine.
+pub(super) fn from_this_machine(listen: SocketAddr) -> SocketAddr {
     // `[::]` as well: it takes both families, and IPv4 is there where IPv6 is not.
     let ip = if listen.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { listen.ip() };
-    let url = format!("http://{}{path}", SocketAddr::new(ip, listen.port()));
-    Url::parse(&url).map_err(|error| Failure::Usage(format!("--listen: {error}")))
+    SocketAddr::new(ip, listen.port())
 }
 
 /// The body of the answer.

@@ -1,7 +1,7 @@
 //! The worker's own tables: making them, and finding out what is missing.
 
 use async_trait::async_trait;
-use refinery::Migration;
+use refinery_core::Migration;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;

@@ -1,7 +1,7 @@
 //! The file's tables, made and updated when it is opened.
 
-use refinery::error::Kind;
-use refinery::{Migration, Runner};
+use refinery_core::error::Kind;
+use refinery_core::{Migration, Runner};
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::error::Problem;
@@ -48,7 +48,7 @@ pub(super) fn apply(connection: &mut Connection) -> Result<Vec<String>, Problem>
     }
 }
 
-fn explain(error: &refinery::Error) -> Problem {
+fn explain(error: &refinery_core::Error) -> Problem {
     match error.kind() {
         Kind::MissingVersion(_) | Kind::DivergentVersion(..) => Problem::OtherVersion(error.to_string()),
         Kind::Connection(_, source) => {
