@@ -156,7 +156,7 @@ end_to_end() {
   redis-cli -u "$queue" FLUSHALL >>"$log" || return 1
   sql "$direct" "DROP SCHEMA IF EXISTS fulfillment CASCADE; DROP TABLE IF EXISTS orders, products" >>"$log" 2>&1 || return 1
   psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --dbname "$direct" --file deploy/postgres/schema.sql >>"$log" 2>&1 || return 1
-  for _ in 1 2 3 4; do
+  for _ in $(seq 20); do
     worker migrate --store "$store" >>"$log" 2>&1 || return 1
   done
   awk -v n="$orders" 'BEGIN { print "product,quantity,price"; for (i = 1; i <= n; i++) print "product " i % 100 "," i % 9 + 1 ",1.25" }' |
@@ -216,7 +216,6 @@ auth_type = any
 admin_users = postgres
 pool_mode = transaction
 default_pool_size = 3
-server_idle_timeout = 5
 INI
   chmod -R a+rX "$folder/pooler"
   begin pgbouncer "${as_postgres[@]}" "$(type -P pgbouncer)" "$folder/pooler/pgbouncer.ini"
