@@ -9,6 +9,7 @@
     clippy::unwrap_used,
     reason = "a test ends at the first thing that isn't as it should be, and says what it saw"
 )]
+#![cfg_attr(not(feature = "faults"), expect(dead_code, reason = "made for the matrix and the mutants, too"))]
 
 mod build_info;
 mod chaos;
@@ -45,3 +46,12 @@ mod support;
 mod tracing;
 mod warehouse;
 mod warehouse_faults;
+
+/// Otherwise they would be missing without a word.
+#[cfg(not(feature = "faults"))]
+#[test]
+fn the_matrix_and_the_mutants_are_there() {
+    panic!(
+        "they need failpoints: `make test` runs every test, and `cargo test --workspace --features faults` has them"
+    );
+}
