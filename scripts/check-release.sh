@@ -13,7 +13,7 @@ problem() {
   exit 1
 }
 # Otherwise the texts below would be looked for in vain.
-grep --quiet --text --fixed-strings FULFILLMENT_CONCURRENCY "$binary" || problem "its variables are not found in it"
+grep --quiet --text --fixed-strings fulfillment_queue "$binary" || problem "no text of it is found"
 for text in FULFILLMENT_FAILPOINT FULFILLMENT_MUTANT 'failpoint reached'; do
   if grep --quiet --text --fixed-strings "$text" "$binary"; then problem "has $text, which is for tests alone"; fi
 done
