@@ -36,7 +36,9 @@ impl Stack {
     /// Starts it. It says what it has to say to `stdout`, or to the file that [`Process::output`] reads.
     fn spawn(stdout: Option<PipeWriter>) -> Self {
         let temporary = tempfile::tempdir().expect("a folder for temporary folders");
-        let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/stack.sh"));
+        // A script can't catch a signal that whoever started it ignores, as a shell has it for what runs in the background.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=INT,TERM", concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/stack.sh")]);
         command
             .env("FULFILLMENT_WORKER_PROGRAM", env!("CARGO_BIN_EXE_fulfillment-worker"))
             .env("TMPDIR", temporary.path())

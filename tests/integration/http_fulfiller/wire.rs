@@ -12,6 +12,7 @@ use fulfillment_worker::port::fulfiller::Outcome;
 
 use crate::http_fulfiller::peer::{Peer, Reply, answer, ok};
 use crate::http_fulfiller::rig::{Rig, fulfilled, order, target};
+use crate::support::again::{again, assert_passed};
 
 const SHORT: Duration = Duration::from_secs(1);
 
@@ -119,9 +120,17 @@ fn peak_memory() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
 }
 
+#[test]
+fn a_body_that_swells_when_decompressed_is_cut_off_after_decompression() {
+    // In a process of its own, as other tests need memory, too.
+    let output = again("http_fulfiller::wire::inner_a_body_that_swells_is_cut_off").output().unwrap();
+    assert_passed(&output);
+}
+
 /// Caught, when seeded: a body that was read to its end before it was cut.
 #[tokio::test]
-async fn a_body_that_swells_when_decompressed_is_cut_off_after_decompression() {
+#[ignore = "run by the test above"]
+async fn inner_a_body_that_swells_is_cut_off() {
     let bomb = gzipped(&vec![b'x'; 1 << 20], 256);
     assert!(bomb.len() < 1 << 20, "256 MiB in less than one");
     let before = peak_memory();
@@ -130,8 +139,8 @@ async fn a_body_that_swells_when_decompressed_is_cut_off_after_decompression() {
         panic!("rejected")
     };
     assert!(reason.ends_with("xxx…"), "{reason}");
-    let grown = peak_memory() - before;
-    assert!(grown < 100 << 20, "{grown} bytes");
+    let peak = peak_memory();
+    assert!(peak < before + (100 << 20), "{before} bytes before, {peak} after");
 }
 
 /// Caught, when seeded: a client that keeps no connection.
