@@ -19,6 +19,7 @@ use crate::support::postgres::PostgresServer;
 use crate::support::process::Signal;
 use crate::support::promises::identity;
 use crate::support::redis::RedisServer;
+use crate::support::redis::connect_to;
 use crate::support::warehouse::WarehouseProcess;
 use crate::support::worker::WorkerProcess;
 use crate::support::{LONG, free_port};
@@ -196,7 +197,7 @@ impl World {
 
     /// A connection to Redis past the link.
     pub(crate) async fn connect_redis(&self) -> redis::RedisResult<MultiplexedConnection> {
-        redis::Client::open(self.redis_url.as_str())?.get_multiplexed_async_connection().await
+        connect_to(&self.redis_url).await
     }
 
     /// Kills the warehouse, and starts it again with its record after a time.

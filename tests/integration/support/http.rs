@@ -51,7 +51,8 @@ pub(crate) fn open(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> io::Result<TcpStream> {
-    let limit = Duration::from_secs(5);
+    // A worker that stands still is asked, too.
+    let limit = Duration::from_secs(15);
     let mut stream = TcpStream::connect_timeout(&address, limit)?;
     stream.set_read_timeout(Some(limit))?;
     stream.set_write_timeout(Some(limit))?;

@@ -2,15 +2,22 @@
 
 use std::process::Command;
 
-use redis::Commands;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Commands};
 use tempfile::TempDir;
 
 use super::process::{Process, Signal};
 use super::small_disk::SmallDisk;
-use super::{LONG, eventually, free_port};
+use super::{BUSY, LONG, eventually, free_port};
 
 /// The list that producers push to.
 pub(crate) const QUEUE_KEY: &str = "fulfillment_queue";
+
+/// A connection of the test's own. The driver's limits are far below what a busy machine may take.
+pub(crate) async fn connect_to(url: &str) -> redis::RedisResult<MultiplexedConnection> {
+    let patient = AsyncConnectionConfig::new().set_response_timeout(Some(BUSY)).set_connection_timeout(Some(BUSY));
+    redis::Client::open(url)?.get_multiplexed_async_connection_with_config(&patient).await
+}
 
 /// `redis-server`, or what TEST_REDIS_SERVER names instead, such as a Valkey.
 pub(crate) fn server_command() -> Command {

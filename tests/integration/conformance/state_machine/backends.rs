@@ -19,6 +19,7 @@ use crate::conformance::store::StoreFixture;
 use crate::conformance::store::postgres_fixture::PostgresFixture;
 use crate::conformance::store::sqlite_fixture::SqliteFixture;
 use crate::support::fault_proxy::{Behaviour, FaultProxy};
+use crate::support::redis::connect_to;
 
 /// How long a message is leased: until a step says that it is over.
 pub(super) const LEASE: Duration = Duration::from_secs(3_600);
@@ -97,13 +98,12 @@ impl Backend for RedisAndPostgres {
     const LOSES_ANSWERS: bool = true;
 
     async fn open() -> Self {
-        let client = redis::Client::open(redis_url()).unwrap();
         let url: url::Url = redis_url().parse().unwrap();
         let server = SocketAddr::new(url.host_str().unwrap().parse().unwrap(), url.port().unwrap());
         let backend = Self {
             store: PostgresFixture::fresh().await,
             key: format!("state-machine:{}", WorkerId::fresh()),
-            connection: client.get_multiplexed_async_connection().await.unwrap(),
+            connection: connect_to(&redis_url()).await.unwrap(),
             proxy: FaultProxy::start(server).await,
         };
         // Redis has to know the script before a claim's answer can get lost.
