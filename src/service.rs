@@ -186,6 +186,11 @@ async fn run_engine(
 }
 
 async fn warn_about_configuration(opened: &Opened) {
+    match opened.store.schema.warning().await {
+        Ok(None) => {}
+        Ok(Some(warning)) => tracing::warn!("{warning}"),
+        Err(error) => tracing::warn!(%error, "whether the store hides orders could not be found out"),
+    }
     match opened.queue.reports.configuration_warning().await {
         Ok(None) => {}
         Ok(Some(warning)) => tracing::warn!("{warning}"),

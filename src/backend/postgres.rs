@@ -4,8 +4,8 @@
 //! state and fence in the `WHERE` of the row it writes, and writes timeline and dead letters along. The SQL is in files
 //! of its own beside this one; each says what it guarantees.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,9 +14,13 @@ use tokio_postgres::types::FromSql;
 
 use self::connection::{Connections, Parameter};
 use self::errors::Failure;
+use self::given_tables::{Dialect, GivenTables};
+use self::producers::Producers;
+use self::statements::Statements;
 use crate::config::SecretUrl;
 use crate::domain::worker_id::WorkerId;
-use crate::event::Observers;
+use crate::domain::order::OrderId;
+use crate::event::{DependencyEvent, Observers};
 use crate::port::store::{
     BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, StoreError, Verdict,
 };
@@ -30,15 +34,20 @@ mod connect;
 mod connection;
 mod dead_letters;
 mod errors;
+mod given_tables;
 mod intake;
 mod negotiation;
+mod producers;
 mod reconciliation;
 mod reports;
 mod schema;
+mod statements;
 mod timestamp;
 mod tls;
 
 pub use schema::migration_sql;
+#[cfg(feature = "internals")]
+pub use statements::for_given_schema;
 
 /// How a [`PostgresStore`] works.
 #[derive(Debug, Clone)]
@@ -59,6 +68,10 @@ pub struct PostgresStore {
     worker: WorkerId,
     lease: Duration,
     events: bool,
+    observers: Observers,
+    /// Written when they are first needed, and anew when the tables have changed.
+    statements: Mutex<Option<Arc<Statements>>>,
+    producers: Producers,
 }
 
 impl PostgresStore {
@@ -73,10 +86,13 @@ impl PostgresStore {
     /// [`StoreError::Refused`] if the URL can't be understood. A server that is down is no error here.
     pub fn connect(url: &SecretUrl, options: PostgresStoreOptions, observers: Observers) -> Result<Self, StoreError> {
         Ok(Self {
-            connections: Connections::new(url, &options.worker, options.connections, observers)?,
+            connections: Connections::new(url, &options.worker, options.connections, observers.clone())?,
             worker: options.worker,
             lease: options.lease,
             events: options.events,
+            observers,
+            statements: Mutex::default(),
+            producers: Producers::default(),
         })
     }
 
@@ -85,12 +101,48 @@ impl PostgresStore {
         self.explain(self.connections.query(statement, parameters).await).await
     }
 
+    /// The statements, as the tables want them.
+    async fn statements(&self) -> Result<Arc<Statements>, Failure> {
+        let known = self.statements.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match known {
+            Some(known) => Ok(known),
+            None => Ok(self.write_statements_for(GivenTables::read(&self.connections).await?.dialect())),
+        }
+    }
+
+    /// The same, for calls that name what is missing by themselves.
+    async fn ready_statements(&self) -> Result<Arc<Statements>, StoreError> {
+        Ok(self.statements().await?)
+    }
+
+    fn write_statements_for(&self, dialect: Dialect) -> Arc<Statements> {
+        let mut known = self.statements.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*known {
+            Some(known) if known.dialect == dialect => known.clone(),
+            _ => known.insert(Arc::new(Statements::new(dialect))).clone(),
+        }
+    }
+
+    /// Tells of fences that were written and are not above the ones before.
+    fn notice_stuck_fences(&self, rows: &HashMap<i64, Row>) -> Result<(), Failure> {
+        let mut order_ids = Vec::new();
+        for (&order_id, row) in rows {
+            if column::<Option<bool>>(row, "stuck")? == Some(true) {
+                order_ids.push(OrderId(order_id));
+            }
+        }
+        if !order_ids.is_empty() {
+            self.observers.emit(DependencyEvent::FencesStuck { order_ids: &order_ids });
+        }
+        Ok(())
+    }
+
     /// Turns a failure into an error of the store, which names the tables and columns that are missing.
     async fn explain<T>(&self, answer: Result<T, Failure>) -> Result<T, StoreError> {
         match answer {
             Ok(value) => Ok(value),
             Err(failure @ Failure::Missing(_)) => {
-                schema::check(&self.connections).await?;
+                schema::check(self).await?;
                 Err(failure.into())
             }
             Err(failure) => Err(failure.into()),
@@ -151,9 +203,4 @@ fn attempts(number: i32) -> u32 {
 /// A number for an `integer` column.
 fn small(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
-}
-
-/// Postgres text can't hold NUL, and a text of ours is no reason to refuse a row.
-fn without_nul(text: &str) -> Cow<'_, str> {
-    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
 }

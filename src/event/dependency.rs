@@ -46,6 +46,11 @@ pub enum DependencyEvent<'a> {
         /// The rows' orders; at least one.
         order_ids: &'a [OrderId],
     },
+    /// The store wrote rows, and their `updated_at` is not above the one before: something else writes it, such as a trigger.
+    FencesStuck {
+        /// The rows' orders; at least one.
+        order_ids: &'a [OrderId],
+    },
     /// A call failed. The worker repeats it without a limit, or up to `--wait` at the start.
     Down {
         /// The dependency that failed.

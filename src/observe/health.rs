@@ -233,6 +233,7 @@ impl Observer for Health {
             Event::Dependency(
                 DependencyEvent::StageDone { .. }
                 | DependencyEvent::RowsLocked { .. }
+                | DependencyEvent::FencesStuck { .. }
                 | DependencyEvent::ConnectionOpened(_)
                 | DependencyEvent::ConnectionAwaited { .. },
             )

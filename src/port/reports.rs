@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use enum_map::Enum;
+use strum::IntoStaticStr;
 
 use crate::domain::order::{Fence, OrderId, State};
 use crate::port::store::StoreError;
@@ -35,9 +37,9 @@ pub trait Reports: Send + Sync {
 pub struct Summary {
     /// Number of orders by status, the worker's own four first and always present.
     pub orders_by_state: Vec<(String, u64)>,
-    /// Age of the oldest order that is `pending`.
+    /// Age of the oldest order that is `pending`; `None` also where it can't be told ([`ClockDoubt`]).
     pub oldest_pending: Option<Duration>,
-    /// Age of the oldest order that is `processing`, since it was created.
+    /// Age of the oldest order that is `processing`, since it was created; likewise.
     pub oldest_processing: Option<Duration>,
     /// Dead letters that have been neither retried nor discarded.
     pub dead_letters: u64,
@@ -89,6 +91,35 @@ pub struct OpenOrders {
     pub processing: OpenState,
     /// How long the statement took. Waits for a connection, or for other statements, are left out.
     pub took: Duration,
+    /// Why the ages of orders can't be told, if they can't.
+    pub doubt: Option<ClockDoubt>,
+}
+
+/// Why the ages of orders can't be told: `created_at` and `updated_at` have no time zone. Orders are worked off all the same,
+/// and one whose worker died is taken over up to a lease later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum ClockDoubt {
+    /// Workers write in different time zones.
+    ZonesDiffer,
+    /// A trigger or the like writes another `updated_at` than the clock's.
+    FencesBehind,
+    /// Orders that were just inserted look a quarter of an hour old, or a multiple of that.
+    ProducersBehind,
+    /// The time of an open order lies in the future, or in an hour that its time zone repeats.
+    Ambiguous,
+}
+
+impl ClockDoubt {
+    /// In words, for a person.
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::ZonesDiffer => "workers write times in different time zones; give their roles the same `timezone`",
+            Self::FencesBehind => "updated_at comes back behind the database's clock; a trigger on orders may write it",
+            Self::ProducersBehind => "new orders have a created_at that is long past; their producer may use another time zone",
+            Self::Ambiguous => "an order's time lies in the future, or in an hour that its time zone repeats",
+        }
+    }
 }
 
 /// The orders in one open state.
@@ -96,7 +127,8 @@ pub struct OpenOrders {
 pub struct OpenState {
     /// How many.
     pub orders: u64,
-    /// The greatest time since an order's `created_at`, by the database's own clock. `None` where no order has one.
+    /// The greatest time since an order's `created_at`, by the database's own clock. `None` where no order has one, or the
+    /// clocks don't tell it.
     pub oldest: Option<Duration>,
 }
 
@@ -143,10 +175,10 @@ pub struct OrderReport {
     pub quantity: i64,
     /// The row's `created_at` in microseconds since 1970-01-01 00:00, as the column has no zone.
     pub created_at_micros: Option<i64>,
-    /// How long ago that was, by the database's clock.
+    /// How long ago that was, by the database's clock; `None` also where it can't be told.
     pub age: Option<Duration>,
     /// The row's `updated_at`, likewise.
     pub updated_at_micros: Option<i64>,
-    /// How long ago that was, by the database's clock.
+    /// How long ago that was, likewise.
     pub idle: Option<Duration>,
 }

@@ -8,9 +8,13 @@ use crate::port::store::StoreError;
 #[async_trait]
 pub trait Schema: Send + Sync {
     /// Makes or updates the worker's own tables, and returns the names of the applied migrations. Several workers may
-    /// call it at once.
+    /// call it at once. Makes nothing where the order API's tables are not found ([`StoreError::Tables`]).
     async fn migrate(&self) -> Result<Vec<String>, StoreError>;
 
-    /// Checks that the database answers and has every table and column: [`StoreError::Schema`] names what is missing.
+    /// Checks that the database answers and has every table and column: [`StoreError::Schema`] names what is missing of the
+    /// worker's own, and [`StoreError::Tables`] what the worker can't work with.
     async fn check(&self) -> Result<(), StoreError>;
+
+    /// Returns why some orders may stay hidden from the worker although [`Schema::check`] finds nothing wrong.
+    async fn warning(&self) -> Result<Option<String>, StoreError>;
 }

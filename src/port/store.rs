@@ -195,6 +195,10 @@ pub enum StoreError {
     /// Tables or columns are missing; each is named. `migrate` makes the worker's own.
     #[error("schema incomplete: {}; run `fulfillment-worker migrate` with a role that may create them, or apply the SQL of `fulfillment-worker migrate --print`", .0.join(", "))]
     Schema(Vec<String>),
+    /// The order API's tables are not there, or not such that the worker can work with them; each problem is named, with
+    /// what was found and what is wanted. Nothing was changed.
+    #[error("the order API's tables don't do: {}", .0.join("; "))]
+    Tables(Vec<String>),
 }
 
 impl StoreError {

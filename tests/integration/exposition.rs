@@ -83,7 +83,7 @@ fn tell_of_the_worker(metrics: &Metrics) {
     tell(metrics, TelemetryEvent::DepthRead(Depth { waiting: 11, in_flight: 12, retrying: 13 }));
     let pending = OpenState { orders: 14, oldest: Some(second * 90) };
     let processing = OpenState { orders: 15, oldest: Some(second * 60) };
-    tell(metrics, TelemetryEvent::OpenOrdersRead(OpenOrders { pending, processing, took: second / 10 }));
+    tell(metrics, TelemetryEvent::OpenOrdersRead(OpenOrders { pending, processing, took: second / 10, doubt: None }));
     tell(metrics, TelemetryEvent::ConnectionsRead(ConnectionUse { idle: 3, in_use: 5, limit: 10 }));
     for runtime in fulfillment_worker::event::Runtime::all() {
         tell(metrics, TelemetryEvent::SchedulingDelay { runtime, late: second / 250 });

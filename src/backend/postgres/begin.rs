@@ -8,12 +8,11 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::errors::Failure;
-use super::{PostgresStore, bisect, column, is_locked, rows_by_order, small, without_nul};
+use super::{PostgresStore, bisect, column, is_locked, rows_by_order, small};
 use crate::domain::order::{Fence, Order, State};
 use crate::port::store::{BeginRequest, Begun, TAKEN_OVER};
-use crate::testing::mutant::source;
 
-use super::timestamp::{elapsed, micros};
+use super::timestamp::{micros, seconds};
 
 /// How often the statement runs at most, for rows that changed between its snapshot and their lock.
 const PASSES: usize = 5;
@@ -68,14 +67,15 @@ pub(super) async fn begin(store: &PostgresStore, requests: &[BeginRequest]) -> R
 
 /// Runs the statement once, for orders that are all different.
 async fn run(store: &PostgresStore, requests: &[&BeginRequest]) -> Result<Vec<Found>, Failure> {
+    let statements = store.statements().await?;
     let ids: Vec<i64> = requests.iter().map(|request| request.order_id.0).collect();
     let attempts: Vec<i32> = requests.iter().map(|request| small(request.attempt)).collect();
     let correlation_ids: Vec<_> =
-        requests.iter().map(|request| request.correlation_id.as_deref().map(without_nul)).collect();
+        requests.iter().map(|request| request.correlation_id.as_deref().map(|id| statements.storable(id))).collect();
     let rows = store
         .connections
         .query(
-            source!("begin.sql"),
+            &statements.begin,
             &[
                 (&ids, Type::INT8_ARRAY),
                 (&attempts, Type::INT4_ARRAY),
@@ -88,6 +88,7 @@ async fn run(store: &PostgresStore, requests: &[&BeginRequest]) -> Result<Vec<Fo
         )
         .await?;
     let rows = rows_by_order(rows)?;
+    store.notice_stuck_fences(&rows)?;
     requests
         .iter()
         .map(|request| match rows.get(&request.order_id.0) {
@@ -107,7 +108,6 @@ fn read(row: &Row, request: &BeginRequest, lease: Duration) -> Result<Found, Fai
     let found = State::from(status.as_str());
     if let Some(fence) = column::<Option<SystemTime>>(row, "fence")? {
         let created_at = column::<Option<SystemTime>>(row, "created_at")?;
-        let (first, read_at) = (column::<bool>(row, "first")?, column::<SystemTime>(row, "read_at")?);
         return Ok(Found::Answer(Begun::Started {
             order: Order {
                 id: request.order_id,
@@ -121,20 +121,16 @@ fn read(row: &Row, request: &BeginRequest, lease: Duration) -> Result<Found, Fai
             },
             fence: Fence(micros(fence)),
             takeover: found == State::Processing,
-            waited: created_at.filter(|_| first).map(|created_at| elapsed(created_at, read_at)),
+            waited: seconds(row, "waited")?,
         }));
     }
     Ok(match found {
         State::Fulfilled | State::Failed => Found::Answer(Begun::AlreadyFinal(found)),
         State::Foreign(status) => Found::Answer(Begun::NotOurs(status)),
         State::Pending => Found::BecameFree,
-        State::Processing => {
-            let found_at = column::<Option<SystemTime>>(row, "found_at")?;
-            let read_at = column::<SystemTime>(row, "read_at")?;
-            match found_at {
-                Some(found_at) => Found::Answer(Begun::Busy(lease.saturating_sub(elapsed(found_at, read_at)))),
-                None => Found::BecameFree,
-            }
-        }
+        State::Processing => match seconds(row, "idle")? {
+            Some(idle) => Found::Answer(Begun::Busy(lease.saturating_sub(idle))),
+            None => Found::BecameFree,
+        },
     })
 }

@@ -12,7 +12,6 @@ needed (relation, oid, relation_columns, privilege) AS (
     VALUES
         ('orders', to_regclass('orders')::oid, '{id,product_id,quantity,status,created_at,updated_at}'::text[], 'SELECT'),
         ('orders', to_regclass('orders')::oid, '{status,updated_at}', 'UPDATE'),
-        ('products', to_regclass('products')::oid, '{id,name,price}', NULL),
         ('products', to_regclass('products')::oid, '{id,name}', 'SELECT'),
         ('fulfillment.events', (SELECT oid FROM own WHERE relname = 'events'),
             '{order_id,at,state,attempt,worker,correlation_id,note}', 'INSERT'),
@@ -22,7 +21,16 @@ needed (relation, oid, relation_columns, privilege) AS (
             '{id,resolved_at,resolution,resolved_by,resolved_reason}', NULL),
         ('fulfillment.leadership', (SELECT oid FROM own WHERE relname = 'leadership'), '{name,holder,until}', 'SELECT'),
         ('fulfillment.leadership', (SELECT oid FROM own WHERE relname = 'leadership'), '{name,holder,until}', 'INSERT'),
-        ('fulfillment.leadership', (SELECT oid FROM own WHERE relname = 'leadership'), '{holder,until}', 'UPDATE')
+        ('fulfillment.leadership', (SELECT oid FROM own WHERE relname = 'leadership'), '{holder,until}', 'UPDATE'),
+        ('fulfillment.clocks', (SELECT oid FROM own WHERE relname = 'clocks'), '{zone,noted_at,behind_at}', 'SELECT'),
+        ('fulfillment.clocks', (SELECT oid FROM own WHERE relname = 'clocks'), '{zone,noted_at,behind_at}', 'INSERT'),
+        ('fulfillment.clocks', (SELECT oid FROM own WHERE relname = 'clocks'), '{noted_at,behind_at}', 'UPDATE'),
+        ('fulfillment.observed_fences', (SELECT oid FROM own WHERE relname = 'observed_fences'),
+            '{order_id,fence,first_seen}', 'SELECT'),
+        ('fulfillment.observed_fences', (SELECT oid FROM own WHERE relname = 'observed_fences'),
+            '{order_id,fence,first_seen}', 'INSERT'),
+        ('fulfillment.observed_fences', (SELECT oid FROM own WHERE relname = 'observed_fences'),
+            '{fence,first_seen}', 'UPDATE')
 ),
 needed_columns AS (
     SELECT n.relation, n.oid, n.privilege, a.attnum, wanted.name
@@ -38,6 +46,9 @@ UNION
 SELECT 3, 'privilege USAGE on schema fulfillment'
 FROM pg_catalog.pg_namespace n
 WHERE n.nspname = 'fulfillment' AND NOT has_schema_privilege(n.oid, 'USAGE')
+UNION
+SELECT 4, 'privilege DELETE on fulfillment.observed_fences'
+FROM own WHERE relname = 'observed_fences' AND NOT has_table_privilege(oid, 'DELETE')
 UNION
 SELECT 4, 'privilege ' || privilege || ' on ' || relation
 FROM needed_columns

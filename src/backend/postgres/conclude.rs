@@ -9,12 +9,10 @@ use tokio_postgres::types::Type;
 
 use super::dead_letters::DeadLetterColumns;
 use super::errors::Failure;
-use super::timestamp::{elapsed, micros, timestamp};
-use super::{PostgresStore, bisect, column, is_locked, rows_by_order, small, without_nul};
+use super::timestamp::{micros, seconds, timestamp};
+use super::{PostgresStore, bisect, column, is_locked, rows_by_order, small};
 use crate::domain::order::{Fence, OrderId, State};
-use crate::domain::text::truncate_detail;
 use crate::port::store::{Conclusion, Renewal, Renewed, Target, Verdict};
-use crate::testing::mutant::source;
 
 /// Answers by position.
 pub(super) async fn conclude(store: &PostgresStore, conclusions: &[Conclusion]) -> Result<Vec<Verdict>, Failure> {
@@ -66,25 +64,26 @@ fn rounds<T>(items: &[T], order_id: impl Fn(&T) -> OrderId) -> Vec<Vec<usize>> {
 
 /// Runs the statement once, for orders that are all different.
 async fn run_conclude(store: &PostgresStore, conclusions: &[&Conclusion]) -> Result<Vec<Verdict>, Failure> {
+    let statements = store.statements().await?;
     let ids: Vec<i64> = conclusions.iter().map(|conclusion| conclusion.order_id.0).collect();
     let fences: Vec<SystemTime> = conclusions.iter().map(|conclusion| timestamp(conclusion.fence.0)).collect();
     let states: Vec<State> = conclusions.iter().map(|conclusion| conclusion.to.state()).collect();
     let states: Vec<&str> = states.iter().map(State::as_str).collect();
     let attempts: Vec<i32> = conclusions.iter().map(|conclusion| small(conclusion.attempt)).collect();
     let correlation_ids: Vec<_> =
-        conclusions.iter().map(|conclusion| conclusion.correlation_id.as_deref().map(without_nul)).collect();
-    let notes: Vec<_> = conclusions.iter().map(|conclusion| conclusion.to.note().map(truncate_detail)).collect();
-    let letters = DeadLetterColumns::of(conclusions.iter().filter_map(|conclusion| match &conclusion.to {
+        conclusions.iter().map(|conclusion| conclusion.correlation_id.as_deref().map(|id| statements.storable(id))).collect();
+    let notes: Vec<_> = conclusions.iter().map(|conclusion| conclusion.to.note().map(|note| statements.detail(note))).collect();
+    let letters = DeadLetterColumns::of(&statements, conclusions.iter().filter_map(|conclusion| match &conclusion.to {
         Target::Failed(letter) => Some((letter, Some(conclusion.order_id))),
         Target::Fulfilled { .. } | Target::Pending { .. } => None,
     }));
     let rows = store
         .connections
         .query(
-            source!("conclude.sql"),
+            &statements.conclude,
             &[
                 (&ids, Type::INT8_ARRAY),
-                (&fences, Type::TIMESTAMP_ARRAY),
+                (&fences, statements.dialect.fences()),
                 (&states, Type::TEXT_ARRAY),
                 (&attempts, Type::INT4_ARRAY),
                 (&correlation_ids, Type::TEXT_ARRAY),
@@ -101,6 +100,7 @@ async fn run_conclude(store: &PostgresStore, conclusions: &[&Conclusion]) -> Res
         )
         .await?;
     let rows = rows_by_order(rows)?;
+    store.notice_stuck_fences(&rows)?;
     conclusions
         .iter()
         .map(|conclusion| match rows.get(&conclusion.order_id.0) {
@@ -123,9 +123,7 @@ fn judge(row: &Row, conclusion: &Conclusion) -> Result<Verdict, Failure> {
         && found == conclusion.to.state()
         && found_at.is_some_and(|found_at| found_at > conclusion.fence.0);
     if carried_out || carried_out_before {
-        let read_at = column::<SystemTime>(row, "read_at")?;
-        let created_at = column::<Option<SystemTime>>(row, "created_at")?;
-        return Ok(Verdict::Done { age: created_at.map(|created_at| elapsed(created_at, read_at)) });
+        return Ok(Verdict::Done { age: seconds(row, "age")? });
     }
     if found == State::Processing && found_at == Some(conclusion.fence.0) {
         return Ok(Verdict::Refused("the row stays as it is: does a trigger on orders suppress updates?".to_owned()));
@@ -137,11 +135,13 @@ fn judge(row: &Row, conclusion: &Conclusion) -> Result<Verdict, Failure> {
 async fn run_renew(store: &PostgresStore, renewals: &[Renewal]) -> Result<Vec<Renewed>, Failure> {
     let ids: Vec<i64> = renewals.iter().map(|renewal| renewal.order_id.0).collect();
     let held: Vec<SystemTime> = renewals.iter().map(|renewal| timestamp(renewal.fence.0)).collect();
+    let statements = store.statements().await?;
     let rows = store
         .connections
-        .query(source!("renew.sql"), &[(&ids, Type::INT8_ARRAY), (&held, Type::TIMESTAMP_ARRAY)])
+        .query(&statements.renew, &[(&ids, Type::INT8_ARRAY), (&held, statements.dialect.fences())])
         .await?;
     let rows = rows_by_order(rows)?;
+    store.notice_stuck_fences(&rows)?;
     let judge = |row| match (is_locked(row)?, column::<Option<SystemTime>>(row, "fence")?) {
         (true, _) => Ok(Renewed::Locked),
         (false, Some(fence)) => Ok(Renewed::Kept(Fence(micros(fence)))),

@@ -10,10 +10,11 @@
 WITH request AS MATERIALIZED (
     SELECT r.order_id, r.fence, r.state, r.attempt, r.correlation_id, r.note
     FROM unnest(
-        (SELECT $1::int8[]), (SELECT $2::timestamp[]), (SELECT $3::text[]),
+        (SELECT $1::int8[]), (SELECT $2::{time}[]), (SELECT $3::text[]),
         (SELECT $4::int4[]), (SELECT $5::text[]), (SELECT $6::text[])
     ) AS r (order_id, fence, state, attempt, correlation_id, note)
 ),
+{clock},
 found AS MATERIALIZED (
     SELECT o.id, o.status, o.updated_at, o.created_at, r.fence, r.state, r.attempt, r.correlation_id, r.note
     FROM request r
@@ -23,28 +24,28 @@ found AS MATERIALIZED (
 ),
 concluded AS (
     UPDATE orders o
-    SET status = f.state,
-        updated_at = greatest(clock_timestamp()::timestamp, o.updated_at + interval '1 microsecond')
+    SET status = f.state::{status},
+        updated_at = greatest(clock_timestamp()::{time}, o.updated_at + {step})
     FROM found f
     WHERE o.id = f.id
       AND CASE o.status WHEN 'processing' THEN o.updated_at = f.fence ELSE false END
-    RETURNING o.id, o.updated_at, f.state, f.attempt, f.correlation_id, f.note
+    RETURNING o.id, o.updated_at, f.state, f.attempt, f.correlation_id, f.note, f.updated_at AS left_fence
 ),
 event AS (
     INSERT INTO fulfillment.events (order_id, at, state, attempt, worker, correlation_id, note)
-    SELECT c.id, c.updated_at, c.state, c.attempt, $7::text, c.correlation_id, c.note
-    FROM concluded c
+    SELECT s.id, {event_at}, s.state, s.attempt, $7::text, s.correlation_id, s.note
+    FROM concluded s
     WHERE $8::bool
     ON CONFLICT DO NOTHING
 ),
 letter AS (
     INSERT INTO fulfillment.dead_letters (claim_id, order_id, payload, reason, detail, attempts, worker, at)
-    SELECT l.claim_id, c.id, l.payload, l.reason, l.detail, l.attempts, $7::text, c.updated_at
+    SELECT l.claim_id, s.id, l.payload, l.reason, l.detail, l.attempts, $7::text, (s.updated_at{utc})
     FROM unnest(
         (SELECT $9::int8[]), (SELECT $10::text[]), (SELECT $11::bytea[]),
         (SELECT $12::text[]), (SELECT $13::text[]), (SELECT $14::int4[])
     ) AS l (order_id, claim_id, payload, reason, detail, attempts)
-    JOIN concluded c ON c.id = l.order_id
+    JOIN concluded s ON s.id = l.order_id
     ON CONFLICT DO NOTHING
 )
 SELECT r.order_id                   AS order_id,
@@ -55,9 +56,10 @@ SELECT r.order_id                   AS order_id,
        END                          AS presence,
        f.status::text               AS found_status,
        f.updated_at                 AS found_at,
-       f.created_at                 AS created_at,
-       clock_timestamp()::timestamp AS read_at,
-       c.updated_at                 AS fence
+       CASE WHEN NOT k.zones_disagree THEN {age f.created_at} END AS age,
+       s.updated_at                 AS fence,
+       s.updated_at <= s.left_fence AS stuck
 FROM request r
+CROSS JOIN clock k
 LEFT JOIN found f ON f.id = r.order_id
-LEFT JOIN concluded c ON c.id = r.order_id
+LEFT JOIN concluded s ON s.id = r.order_id

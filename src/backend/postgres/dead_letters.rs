@@ -10,23 +10,16 @@ use tokio_postgres::types::Type;
 
 use super::connection::Parameter;
 use super::errors::Failure;
-use super::timestamp::{elapsed, micros};
+use super::statements::Statements;
+use super::timestamp::{micros, seconds};
 use super::{PostgresStore, attempts, bisect, column, count, small};
 use crate::domain::dead_letter::{DeadReason, Resolution, RetryStep};
 use crate::domain::label::Label;
 use crate::domain::order::{OrderId, State};
-use crate::domain::text::truncate_detail;
 use crate::port::dead_letters::{
     DeadLetterCount, DeadLetterFilter, DeadLetters, Decision, Redriven, Resolved, StoredDeadLetter,
 };
 use crate::port::store::{DeadLetter, StoreError};
-
-const DEAD_LETTERS: &str = include_str!("dead_letters.sql");
-const COUNT: &str = concat!(
-    "SELECT count(*) AS letters, coalesce(max(id), 0) AS last_id FROM (\n",
-    include_str!("dead_letters.sql"),
-    ") AS matching"
-);
 
 #[async_trait]
 impl DeadLetters for PostgresStore {
@@ -36,12 +29,12 @@ impl DeadLetters for PostgresStore {
         after: i64,
         limit: usize,
     ) -> Result<Vec<StoredDeadLetter>, StoreError> {
-        let rows = find(self, DEAD_LETTERS, filter, after, Some(i64::try_from(limit).unwrap_or(i64::MAX))).await?;
+        let rows = find(self, &self.ready_statements().await?.dead_letters, filter, after, Some(i64::try_from(limit).unwrap_or(i64::MAX))).await?;
         Ok(rows.iter().map(letter).collect::<Result<_, _>>()?)
     }
 
     async fn count(&self, filter: &DeadLetterFilter) -> Result<DeadLetterCount, StoreError> {
-        let rows = find(self, COUNT, filter, 0, None).await?;
+        let rows = find(self, &self.ready_statements().await?.count_dead_letters, filter, 0, None).await?;
         let Some(row) = rows.first() else { return Ok(DeadLetterCount::default()) };
         Ok(DeadLetterCount { letters: count(column(row, "letters")?), last_id: column(row, "last_id")? })
     }
@@ -58,14 +51,15 @@ impl DeadLetters for PostgresStore {
         resolution: Resolution,
         decision: &Decision,
     ) -> Result<Vec<bool>, StoreError> {
+        let statements = self.ready_statements().await?;
         let rows = self
             .query(
-                include_str!("resolve.sql"),
+                &statements.resolve,
                 &[
                     (&letters, Type::INT8_ARRAY),
                     (&resolution.as_str(), Type::TEXT),
-                    (&truncate_detail(&decision.by), Type::TEXT),
-                    (&truncate_detail(&decision.reason), Type::TEXT),
+                    (&statements.detail(&decision.by), Type::TEXT),
+                    (&statements.detail(&decision.reason), Type::TEXT),
                 ],
             )
             .await?;
@@ -100,7 +94,7 @@ async fn find(
 }
 
 fn letter(row: &Row) -> Result<StoredDeadLetter, Failure> {
-    let (at, read_at) = (column::<SystemTime>(row, "at")?, column::<SystemTime>(row, "read_at")?);
+    let at = column::<SystemTime>(row, "at")?;
     let resolved = match column::<Option<SystemTime>>(row, "resolved_at")? {
         Some(at) => Some(Resolved {
             resolution: resolution(row)?.unwrap_or(Resolution::Discarded),
@@ -120,7 +114,7 @@ fn letter(row: &Row) -> Result<StoredDeadLetter, Failure> {
         attempts: attempts(column(row, "attempts")?),
         worker: column(row, "worker")?,
         at_micros: micros(at),
-        age: elapsed(at, read_at),
+        age: seconds(row, "age")?.unwrap_or_default(),
         resolved,
     })
 }
@@ -136,17 +130,18 @@ fn order_state(row: &Row) -> Result<Option<State>, Failure> {
 }
 
 async fn run_redrive(store: &PostgresStore, letters: &[i64], decision: &Decision) -> Result<Vec<Redriven>, Failure> {
+    let statements = store.statements().await?;
     let rows = store
         .connections
         .query(
-            include_str!("redrive.sql"),
+            &statements.redrive,
             &[
                 (&letters, Type::INT8_ARRAY),
                 (&store.worker.as_str(), Type::TEXT),
                 (&store.events, Type::BOOL),
-                (&truncate_detail(&decision.note()), Type::TEXT),
-                (&truncate_detail(&decision.by), Type::TEXT),
-                (&truncate_detail(&decision.reason), Type::TEXT),
+                (&statements.detail(&decision.note()), Type::TEXT),
+                (&statements.detail(&decision.by), Type::TEXT),
+                (&statements.detail(&decision.reason), Type::TEXT),
             ],
         )
         .await?;
@@ -171,10 +166,11 @@ fn judge(row: &Row) -> Result<Redriven, Failure> {
 
 /// Stores dead letters, each claim id once.
 pub(super) async fn insert(store: &PostgresStore, letters: &[DeadLetter]) -> Result<(), StoreError> {
-    let columns = DeadLetterColumns::of(letters.iter().map(|letter| (letter, letter.order_id)));
+    let statements = store.ready_statements().await?;
+    let columns = DeadLetterColumns::of(&statements, letters.iter().map(|letter| (letter, letter.order_id)));
     store
         .query(
-            include_str!("insert_dead_letters.sql"),
+            &statements.insert_dead_letters,
             &[
                 (&columns.claim_ids, Type::TEXT_ARRAY),
                 (&columns.order_ids, Type::INT8_ARRAY),
@@ -202,14 +198,14 @@ pub(super) struct DeadLetterColumns<'a> {
 
 impl<'a> DeadLetterColumns<'a> {
     /// Each letter with the order that it is stored under.
-    pub(super) fn of(letters: impl Iterator<Item = (&'a DeadLetter, Option<OrderId>)>) -> Self {
+    pub(super) fn of(statements: &Statements, letters: impl Iterator<Item = (&'a DeadLetter, Option<OrderId>)>) -> Self {
         let mut columns = Self::default();
         for (letter, order_id) in letters {
             columns.order_ids.push(order_id.map(|order_id| order_id.0));
             columns.claim_ids.push(&letter.claim_id);
             columns.payloads.push(&letter.payload);
             columns.reasons.push(letter.reason.as_str());
-            columns.details.push(truncate_detail(&letter.detail));
+            columns.details.push(statements.detail(&letter.detail));
             columns.attempts.push(small(letter.attempts));
         }
         columns

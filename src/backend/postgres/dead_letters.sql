@@ -1,4 +1,4 @@
--- Dead letters in order of id, with what their orders' rows say now, and the clock.
+-- Dead letters in order of id, with what their orders' rows say now, and how old each is.
 --
 -- $1 ids above this, $2 at most so many (null: all). What of these isn't null must hold: $3 one of these ids, $4 ids up to
 -- this, $5 one of these reasons, $6 older than so many seconds, $7 not older than so many seconds, $8 the order's row has
@@ -17,15 +17,15 @@ SELECT l.id                         AS id,
        l.resolution                 AS resolution,
        l.resolved_by                AS resolved_by,
        l.resolved_reason            AS resolved_reason,
-       clock_timestamp()::timestamp AS read_at
+       greatest(extract(epoch FROM clock_timestamp() - (l.at{zoned})), 0)::float8 AS age
 FROM fulfillment.dead_letters l
 LEFT JOIN orders o ON o.id = l.order_id
 WHERE l.id > $1::int8
   AND ($3::int8[] IS NULL OR l.id = ANY ($3::int8[]))
   AND ($4::int8 IS NULL OR l.id <= $4::int8)
   AND ($5::text[] IS NULL OR l.reason = ANY ($5::text[]))
-  AND ($6::float8 IS NULL OR l.at < clock_timestamp()::timestamp - $6::float8 * interval '1 second')
-  AND ($7::float8 IS NULL OR l.at >= clock_timestamp()::timestamp - $7::float8 * interval '1 second')
+  AND ($6::float8 IS NULL OR (l.at{zoned}) < clock_timestamp() - $6::float8 * interval '1 second')
+  AND ($7::float8 IS NULL OR (l.at{zoned}) >= clock_timestamp() - $7::float8 * interval '1 second')
   AND ($8::int8 IS NULL OR o.product_id = $8::int8)
   AND ($9::int8 IS NULL OR l.order_id = $9::int8)
   AND ($10::bool IS NULL OR (l.resolved_at IS NOT NULL) = $10::bool)

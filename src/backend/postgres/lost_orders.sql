@@ -5,38 +5,73 @@
 --
 -- Reads open orders alone, by the index on status: what is done is not looked at, however much it is. Materialized, as
 -- the planner would else walk the primary key in the hope of finding enough soon. No row is locked, so that the
--- statement's own time is as good as any. With each order comes what the timeline says of it, by its primary key: the last
--- step, and the newest correlation id; nulls where there is no timeline.
-WITH open AS MATERIALIZED (
-    SELECT o.id, o.product_id, o.quantity, o.status, o.created_at, o.updated_at
+-- statement's own time is as good as any. Where an order's times don't tell how long it was left alone, it is noted since
+-- when it has been seen as it is, as in `begin.sql`; notes that nobody has needed for long are removed. With each order comes
+-- what the timeline says of it, by its primary key: the last step, and the newest correlation id; nulls where there is no
+-- timeline.
+WITH {clock},
+open AS MATERIALIZED (
+    SELECT o.id, o.product_id, o.quantity, o.status, o.created_at, o.updated_at, u.unclear, $3::float8 AS quiet
     FROM orders o
+    CROSS JOIN LATERAL (
+        SELECT coalesce(
+            greatest(o.created_at::timestamptz, o.updated_at::timestamptz) > statement_timestamp() AND o.updated_at IS NOT NULL,
+            false
+        ) AS unclear
+    ) AS u
     WHERE o.status = 'pending'
       AND $2::bool
+      AND CASE
+              WHEN o.created_at IS NULL THEN $1::{created} IS NULL
+              WHEN u.unclear THEN ($1::{created} IS NULL OR o.created_at < $1::{created} - $3::float8 * interval '1 second')
+              ELSE o.created_at::timestamptz
+                   < least($1::{created}::timestamptz, statement_timestamp()) - $3::float8 * interval '1 second'
+          END
       AND (
-          o.created_at < least($1::timestamp, statement_timestamp()::timestamp) - $3::float8 * interval '1 second'
-          OR (o.created_at IS NULL AND $1::timestamp IS NULL)
-      )
-      AND (
-          o.updated_at IS NULL
-          OR o.updated_at < statement_timestamp()::timestamp - $3::float8 * interval '1 second'
+          u.unclear
+          OR o.updated_at IS NULL
+          OR o.updated_at::timestamptz < statement_timestamp() - $3::float8 * interval '1 second'
       )
     UNION ALL
-    SELECT o.id, o.product_id, o.quantity, o.status, o.created_at, o.updated_at
+    SELECT o.id, o.product_id, o.quantity, o.status, o.created_at, o.updated_at, u.unclear, $3::float8 + $4::float8
     FROM orders o
+    CROSS JOIN clock k
+    CROSS JOIN LATERAL (
+        SELECT coalesce(k.doubted OR o.updated_at::timestamptz > statement_timestamp(), false) AND o.updated_at IS NOT NULL
+            AS unclear
+    ) AS u
     WHERE o.status = 'processing'
       AND (
-          o.updated_at IS NULL
-          OR o.updated_at < statement_timestamp()::timestamp - ($3::float8 + $4::float8) * interval '1 second'
+          u.unclear
+          OR o.updated_at IS NULL
+          OR o.updated_at::timestamptz < statement_timestamp() - ($3::float8 + $4::float8) * interval '1 second'
       )
 ),
+observed AS (
+    INSERT INTO fulfillment.observed_fences AS s (order_id, fence, first_seen)
+    SELECT o.id, (o.updated_at{utc}), clock_timestamp()
+    FROM open o
+    WHERE o.unclear AND o.id > $6::int8
+    ORDER BY o.id
+    LIMIT $7::int8
+    ON CONFLICT (order_id) DO UPDATE SET fence = excluded.fence, first_seen = excluded.first_seen
+    WHERE s.fence <> excluded.fence
+),
+forgotten AS (
+    DELETE FROM fulfillment.observed_fences
+    WHERE first_seen < clock_timestamp() - interval '1 day' - 2 * ($3::float8 + $4::float8) * interval '1 second'
+),
 page AS MATERIALIZED (
-    SELECT id, product_id, quantity, status, updated_at
-    FROM open
-    WHERE id > $6::int8
+    SELECT o.id, o.product_id, o.quantity, o.status, o.updated_at
+    FROM open o
+    LEFT JOIN fulfillment.observed_fences s ON s.order_id = o.id AND s.fence = (o.updated_at{utc})
+    WHERE o.id > $6::int8
+      AND (NOT o.unclear OR s.first_seen < statement_timestamp() - o.quiet * interval '1 second')
       AND (
-          coalesce(updated_at, created_at) < statement_timestamp()::timestamp - $5::float8 * interval '1 second'
+          coalesce(o.updated_at::timestamptz, o.created_at::timestamptz)
+          < statement_timestamp() - $5::float8 * interval '1 second'
       ) IS NOT TRUE
-    ORDER BY id
+    ORDER BY o.id
     LIMIT $7::int8
 )
 SELECT p.id::int8         AS order_id,

@@ -13,7 +13,6 @@ use super::{PostgresStore, attempts, column, count};
 use crate::domain::order::{Fence, OrderId, State, attempts_spent};
 use crate::port::reconciliation::{ClaimedUpTo, LostOrder, LostOrderSearch, RECONCILER, Reconciliation};
 use crate::port::store::StoreError;
-use crate::testing::mutant::source;
 
 /// Ends the lead $1, if worker $2 has it.
 const RESIGN: &str =
@@ -37,11 +36,12 @@ impl Reconciliation for PostgresStore {
             ClaimedUpTo::CreatedAt(created_at) => (Some(timestamp(created_at)), true),
             ClaimedUpTo::Everything => (None, true),
         };
+        let statements = self.ready_statements().await?;
         let rows = self
             .query(
-                source!("lost_orders.sql"),
+                &statements.lost_orders,
                 &[
-                    (&claimed, Type::TIMESTAMP),
+                    (&claimed, statements.dialect.created_at()),
                     (&pending_too, Type::BOOL),
                     (&search.grace.as_secs_f64(), Type::FLOAT8),
                     (&self.lease.as_secs_f64(), Type::FLOAT8),

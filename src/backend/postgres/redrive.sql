@@ -14,7 +14,7 @@ WITH letter AS MATERIALIZED (
     FOR UPDATE OF l
 ),
 found AS MATERIALIZED (
-    SELECT o.id, o.status
+    SELECT o.id, o.status, o.updated_at
     FROM (SELECT DISTINCT order_id FROM letter) AS r
     JOIN orders o ON o.id = r.order_id
     ORDER BY o.id
@@ -23,26 +23,23 @@ found AS MATERIALIZED (
 redriven AS (
     UPDATE orders o
     SET status = 'pending',
-        updated_at = greatest(
-            clock_timestamp()::timestamp,
-            nullif(o.updated_at, 'infinity') + interval '1 microsecond'
-        )
+        updated_at = greatest(clock_timestamp()::{time}, nullif(o.updated_at, 'infinity') + {step})
     FROM found f
     WHERE o.id = f.id
       AND CASE o.status WHEN 'failed' THEN true ELSE false END
       AND EXISTS (SELECT FROM letter l WHERE l.order_id = f.id AND l.resolution IS DISTINCT FROM 'retried')
-    RETURNING o.id, o.updated_at
+    RETURNING o.id, o.updated_at, nullif(f.updated_at, 'infinity') AS left_fence
 ),
 event AS (
     INSERT INTO fulfillment.events (order_id, at, state, attempt, worker, correlation_id, note)
-    SELECT r.id, r.updated_at, 'pending', 0, $2::text, NULL, $4::text
-    FROM redriven r
+    SELECT s.id, {event_at}, 'pending', 0, $2::text, NULL, $4::text
+    FROM redriven s
     WHERE $3::bool
     ON CONFLICT DO NOTHING
 ),
 marked AS (
     UPDATE fulfillment.dead_letters d
-    SET resolved_at = r.updated_at,
+    SET resolved_at = (r.updated_at{utc}),
         resolution = 'retried',
         resolved_by = $5::text,
         resolved_reason = $6::text || CASE d.resolution

@@ -7,26 +7,24 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::errors::Failure;
-use super::timestamp::{elapsed, micros};
+use super::timestamp::{micros, seconds};
 use super::{PostgresStore, attempts, column, count};
 use crate::domain::order::{Fence, OrderId, State};
 use crate::port::reports::{
-    ConnectionUse, OPEN_ORDERS_LIMIT, OpenOrders, OpenState, OrderReport, Reports, Summary, TimelineEntry, add_orders,
+    ClockDoubt, ConnectionUse, OPEN_ORDERS_LIMIT, OpenOrders, OpenState, OrderReport, Reports, Summary, TimelineEntry, add_orders,
 };
 use crate::port::store::StoreError;
 
 #[async_trait]
 impl Reports for PostgresStore {
     async fn summary(&self) -> Result<Summary, StoreError> {
-        let rows = self.query(include_str!("summary.sql"), &[]).await?;
+        let rows = self.query(&self.ready_statements().await?.summary, &[]).await?;
         let mut summary = Summary::empty();
         for row in rows {
             summary.dead_letters = count(column(&row, "dead_letters")?);
             let Some(status) = column::<Option<String>>(&row, "status")? else { continue };
             let orders = count(column(&row, "orders")?);
-            let read_at = column::<SystemTime>(&row, "read_at")?;
-            let oldest =
-                column::<Option<SystemTime>>(&row, "oldest_created_at")?.map(|created_at| elapsed(created_at, read_at));
+            let oldest = seconds(&row, "age")?;
             match State::from(status.as_str()) {
                 State::Pending => summary.oldest_pending = oldest,
                 State::Processing => summary.oldest_processing = oldest,
@@ -38,9 +36,8 @@ impl Reports for PostgresStore {
     }
 
     async fn order(&self, order_id: OrderId) -> Result<Option<OrderReport>, StoreError> {
-        let rows = self.query(include_str!("order.sql"), &[(&order_id.0, Type::INT8)]).await?;
+        let rows = self.query(&self.ready_statements().await?.order, &[(&order_id.0, Type::INT8)]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
-        let read_at = column::<SystemTime>(row, "read_at")?;
         let created_at = column::<Option<SystemTime>>(row, "created_at")?;
         let updated_at = column::<Option<SystemTime>>(row, "updated_at")?;
         Ok(Some(OrderReport {
@@ -50,9 +47,9 @@ impl Reports for PostgresStore {
             product: column(row, "product")?,
             quantity: column(row, "quantity")?,
             created_at_micros: created_at.map(micros),
-            age: created_at.map(|created_at| elapsed(created_at, read_at)),
+            age: seconds(row, "age")?,
             updated_at_micros: updated_at.map(micros),
-            idle: updated_at.map(|updated_at| elapsed(updated_at, read_at)),
+            idle: seconds(row, "idle")?,
         }))
     }
 
@@ -62,26 +59,46 @@ impl Reports for PostgresStore {
     }
 
     async fn open_orders(&self) -> Result<OpenOrders, StoreError> {
+        let statements = self.ready_statements().await?;
         let answer = async {
             let mut session = self.connections.session().await?;
             let began = Instant::now();
-            let rows = session.query_within(OPEN_ORDERS_LIMIT, include_str!("open_orders.sql"), &[]).await?;
+            let rows = session.query_within(OPEN_ORDERS_LIMIT, &statements.open_orders, &[]).await?;
             Ok((rows, began.elapsed()))
         };
         let (rows, took) = self.explain(answer.await).await?;
         let mut open = OpenOrders { took, ..OpenOrders::default() };
         for row in &rows {
-            let read_at = column::<SystemTime>(row, "read_at")?;
-            let oldest = column::<Option<SystemTime>>(row, "oldest_created_at")?;
-            let oldest = oldest.map(|created_at| elapsed(created_at, read_at));
-            let found = OpenState { orders: count(column(row, "orders")?), oldest };
-            open.set(&State::from(column::<&str>(row, "status")?), found);
+            open.doubt = self.clock_doubt(row)?.or(open.doubt);
+            let Some(status) = column::<Option<&str>>(row, "status")? else { continue };
+            let oldest = seconds(row, "age")?;
+            if oldest.is_none() && column::<bool>(row, "has_time")? {
+                open.doubt = open.doubt.or(Some(ClockDoubt::Ambiguous));
+            }
+            open.set(&State::from(status), OpenState { orders: count(column(row, "orders")?), oldest });
+        }
+        if open.doubt == Some(ClockDoubt::ProducersBehind) {
+            (open.pending.oldest, open.processing.oldest) = (None, None);
         }
         Ok(open)
     }
 
     fn connections(&self) -> ConnectionUse {
         self.connections.in_use()
+    }
+}
+
+impl PostgresStore {
+    /// What a row of `open_orders.sql` says of the clocks as a whole.
+    fn clock_doubt(&self, row: &Row) -> Result<Option<ClockDoubt>, Failure> {
+        let newest = column::<Option<i64>>(row, "newest_id")?;
+        let newest = newest.map(|id| Ok::<_, Failure>((id, column(row, "newest_age")?))).transpose()?;
+        let producers_behind = self.producers.look(newest, Instant::now());
+        Ok(match (column(row, "zones_disagree")?, column(row, "doubted")?) {
+            (true, _) => Some(ClockDoubt::ZonesDiffer),
+            (false, true) => Some(ClockDoubt::FencesBehind),
+            (false, false) => producers_behind.then_some(ClockDoubt::ProducersBehind),
+        })
     }
 }
 

@@ -12,7 +12,7 @@ WITH letter AS MATERIALIZED (
     FOR UPDATE OF l
 )
 UPDATE fulfillment.dead_letters d
-SET resolved_at = clock_timestamp()::timestamp,
+SET resolved_at = {now},
     resolution = $2::text,
     resolved_by = $3::text,
     resolved_reason = $4::text || CASE d.resolution

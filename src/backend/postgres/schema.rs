@@ -8,15 +8,17 @@ use tokio_postgres::types::Type;
 
 use super::connection::{Connections, Parameter, Session};
 use super::errors::Failure;
+use super::given_tables::GivenTables;
 use super::{PostgresStore, column};
 use crate::port::schema::Schema;
 use crate::port::store::StoreError;
 
 /// Every migration, in order. One that was released is never changed: its checksum is in the history.
-const MIGRATIONS: [(&str, &str); 3] = [
+const MIGRATIONS: [(&str, &str); 4] = [
     ("V1__events_and_dead_letters", include_str!("migrations/V1__events_and_dead_letters.sql")),
     ("V2__resolved_dead_letters", include_str!("migrations/V2__resolved_dead_letters.sql")),
     ("V3__leadership", include_str!("migrations/V3__leadership.sql")),
+    ("V4__clocks", include_str!("migrations/V4__clocks.sql")),
 ];
 
 /// The history is refinery's, with its checksums: it made the tables of versions before.
@@ -38,11 +40,19 @@ pub fn migration_sql() -> String {
 #[async_trait]
 impl Schema for PostgresStore {
     async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        let given = GivenTables::read(&self.connections).await?.missing();
+        if !given.is_empty() {
+            return Err(StoreError::Tables(given));
+        }
         self.explain(migrate(&self.connections).await).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        check(&self.connections).await
+        check(self).await
+    }
+
+    async fn warning(&self) -> Result<Option<String>, StoreError> {
+        Ok(GivenTables::read(&self.connections).await?.warning())
     }
 }
 
@@ -157,9 +167,21 @@ fn with_way_out(failure: Failure) -> Failure {
     }
 }
 
-/// Names what is missing.
-pub(super) async fn check(connections: &Connections) -> Result<(), StoreError> {
-    let rows = connections.query(include_str!("check.sql"), &[]).await?;
+/// Names what is missing, and what the worker can't work with. From then on statements are written for the tables found.
+pub(super) async fn check(store: &PostgresStore) -> Result<(), StoreError> {
+    let given = GivenTables::read(&store.connections).await?;
+    let mut problems = given.problems();
+    if problems.is_empty() {
+        problems = given.refused_states(&store.connections).await?;
+    }
+    if !problems.is_empty() {
+        return Err(StoreError::Tables(problems));
+    }
+    let rows = store.connections.query(include_str!("check.sql"), &[]).await?;
     let missing = rows.iter().map(|row| column(row, "missing")).collect::<Result<Vec<String>, Failure>>()?;
-    if missing.is_empty() { Ok(()) } else { Err(StoreError::Schema(missing)) }
+    if !missing.is_empty() {
+        return Err(StoreError::Schema(missing));
+    }
+    store.write_statements_for(given.dialect());
+    Ok(())
 }

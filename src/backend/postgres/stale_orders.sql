@@ -2,4 +2,4 @@
 SELECT count(*) AS orders
 FROM orders
 WHERE status IN ('pending', 'processing')
-  AND coalesce(updated_at, created_at) < statement_timestamp()::timestamp - $1::float8 * interval '1 second'
+  AND coalesce(updated_at::timestamptz, created_at::timestamptz) < statement_timestamp() - $1::float8 * interval '1 second'

@@ -1,16 +1,19 @@
--- Number of orders by status, and when the oldest of each was created; the clock and the number of dead letters with
--- every row. Resolved letters don't count. One snapshot, and a row even where there are no orders.
+-- Number of orders by status, the age of the oldest of each, null where the clocks don't tell it (see open_orders.sql), and
+-- the number of dead letters with every row. Resolved letters don't count. One snapshot, and a row even where there are no
+-- orders.
+WITH {clock}
 SELECT s.status,
        s.orders,
-       s.oldest_created_at,
-       clock_timestamp()::timestamp                          AS read_at,
+       CASE WHEN s.in_future = 0 AND NOT k.zones_disagree THEN {age s.oldest} END AS age,
        (SELECT count(*) FROM fulfillment.dead_letters WHERE resolved_at IS NULL) AS dead_letters
-FROM (SELECT 1) AS always (one)
+FROM clock k
 LEFT JOIN (
-    SELECT coalesce(status::text, 'null') AS status,
-           count(*)                       AS orders,
-           min(created_at)                AS oldest_created_at
-    FROM orders
+    SELECT coalesce(o.status::text, 'null')                                                      AS status,
+           count(*)                                                                              AS orders,
+           min(o.created_at) FILTER (WHERE isfinite(o.created_at))                               AS oldest,
+           count(*) FILTER (WHERE o.created_at::timestamptz > clock_timestamp() + interval '2 seconds'
+                            AND isfinite(o.created_at))                                          AS in_future
+    FROM orders o
     GROUP BY 1
 ) AS s ON true
 ORDER BY s.status

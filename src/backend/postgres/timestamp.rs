@@ -2,6 +2,11 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tokio_postgres::Row;
+
+use super::column;
+use super::errors::Failure;
+
 /// Microseconds from 1970-01-01 00:00 on the database's own clock. `infinity` becomes the largest number.
 pub(super) fn micros(timestamp: SystemTime) -> i64 {
     match timestamp.duration_since(UNIX_EPOCH) {
@@ -16,9 +21,14 @@ pub(super) fn timestamp(micros: i64) -> SystemTime {
     if micros < 0 { UNIX_EPOCH - distance } else { UNIX_EPOCH + distance }
 }
 
-/// How long `earlier` was before `later`; nothing if it wasn't.
-pub(super) fn elapsed(earlier: SystemTime, later: SystemTime) -> Duration {
-    later.duration_since(earlier).unwrap_or_default()
+/// Reads a column of seconds.
+pub(super) fn seconds(row: &Row, name: &str) -> Result<Option<Duration>, Failure> {
+    Ok(column::<Option<f64>>(row, name)?.map(duration))
+}
+
+/// As many seconds: none where it would be fewer, and the longest duration for infinitely many.
+fn duration(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
 }
 
 #[cfg(test)]
@@ -33,8 +43,9 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_is_yet_to_come_is_no_time_ago() {
-        assert_eq!(elapsed(timestamp(2), timestamp(1)), Duration::ZERO);
-        assert_eq!(elapsed(timestamp(1), timestamp(2)), Duration::from_micros(1));
+    fn a_number_of_seconds_is_a_duration_whatever_it_is() {
+        assert_eq!(duration(-1.0), Duration::ZERO);
+        assert_eq!(duration(1.5), Duration::from_millis(1_500));
+        assert_eq!(duration(f64::INFINITY), Duration::MAX);
     }
 }

@@ -169,9 +169,17 @@ pub(crate) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
+/// Two clocks of one kind may differ by this much.
+const CLOCK_SLACK_MICROS: i64 = 2_000_000;
+
 /// The time from `earlier` to `later`, zero if the clock was put back in between.
 pub(crate) fn elapsed(earlier: i64, later: i64) -> Duration {
     Duration::from_micros(u64::try_from(later.saturating_sub(earlier)).unwrap_or(0))
+}
+
+/// The time from `at` to `now`. `None` if `at` lies so far in the future that another clock wrote it.
+pub(crate) fn age(at: i64, now: i64) -> Option<Duration> {
+    (at <= now.saturating_add(CLOCK_SLACK_MICROS)).then(|| elapsed(at, now))
 }
 
 #[cfg(test)]

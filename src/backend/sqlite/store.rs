@@ -15,6 +15,7 @@ mod audit;
 mod batch;
 mod dead_letters;
 mod intake;
+mod observed;
 mod reconciliation;
 mod reports;
 mod row_by_row;

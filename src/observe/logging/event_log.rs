@@ -20,11 +20,14 @@ use crate::event::{
     ReconcilerEvent, RowStage, TelemetryEvent,
 };
 use crate::observe::millis;
+use crate::port::reports::ClockDoubt;
 
 /// Failed orders that are logged in a second at most; further ones are counted in one line.
 const FAILURES_PER_SECOND: u32 = 100;
 /// Time between two lines about the same dependency that stays down, or about rows that stay locked.
 const REMINDER: Duration = Duration::from_secs(10);
+/// The same about what the database's owner has to change: nothing is lost meanwhile.
+const RARE_REMINDER: Duration = Duration::from_secs(600);
 
 /// Logs what happens in the worker.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub struct EventLog {
     service_name: String,
     failures: RateLimit,
     locked_rows: RateLimit,
+    stuck_fences: RateLimit,
+    clock_doubt: Mutex<Option<ClockDoubt>>,
     unsent_spans: RateLimit,
     stale_orders: AtomicU64,
     dependencies: EnumMap<Dependency, Mutex<LastLogged>>,
@@ -51,6 +56,8 @@ impl EventLog {
             service_name: service_name.to_owned(),
             failures: RateLimit::new(FAILURES_PER_SECOND, Duration::from_secs(1)),
             locked_rows: RateLimit::new(1, REMINDER),
+            stuck_fences: RateLimit::new(1, RARE_REMINDER),
+            clock_doubt: Mutex::default(),
             unsent_spans: RateLimit::new(1, REMINDER),
             stale_orders: AtomicU64::new(0),
             dependencies: EnumMap::default(),
@@ -88,6 +95,7 @@ impl EventLog {
             DependencyEvent::Down { dependency, error, retry_in } => self.down(dependency, error, retry_in, now),
             DependencyEvent::Up(dependency) => self.up(dependency),
             DependencyEvent::RowsLocked { stage, order_ids } => self.rows_locked(stage, order_ids, now),
+            DependencyEvent::FencesStuck { order_ids } => self.fences_stuck(order_ids, now),
             DependencyEvent::CallBegan { .. }
             | DependencyEvent::CallOver { .. }
             | DependencyEvent::StageDone { .. }
@@ -140,10 +148,10 @@ impl EventLog {
                     warn!(spans, error, "traces could not be exported: these spans are lost, no order is");
                 }
             }
+            TelemetryEvent::OpenOrdersRead(open) => self.clock_doubt(open.doubt),
             TelemetryEvent::SpansSent { error: None, .. }
             | TelemetryEvent::SpanDropped
             | TelemetryEvent::DepthRead(_)
-            | TelemetryEvent::OpenOrdersRead(_)
             | TelemetryEvent::ConnectionsRead(_)
             | TelemetryEvent::SchedulingDelay { .. } => {}
         }
@@ -178,6 +186,32 @@ impl EventLog {
                 "rows are locked by a transaction that is not ours: their orders wait for it, and no others; \
                  pg_stat_activity and pg_locks show whose it is"
             );
+        }
+    }
+
+    fn fences_stuck(&self, order_ids: &[OrderId], now: Instant) {
+        if self.stuck_fences.admit(now) {
+            warn!(
+                order_id = order_ids.first().map(|id| id.0),
+                rows = order_ids.len(),
+                "updated_at came back no later than before: something else writes it, such as a trigger on orders that cuts \
+                 it; leases are less exact for it"
+            );
+        }
+    }
+
+    /// Logged when it changes.
+    fn clock_doubt(&self, doubt: Option<ClockDoubt>) {
+        if std::mem::replace(&mut *self.clock_doubt.lock(), doubt) == doubt {
+            return;
+        }
+        match doubt {
+            Some(doubt) => warn!(
+                reason = doubt.as_str(),
+                "the ages of orders can't be told: {}; orders of a worker that died are taken over up to a lease later",
+                doubt.explanation()
+            ),
+            None => info!("the ages of orders can be told again"),
         }
     }
 

@@ -29,6 +29,8 @@ metrics! {
         stage_errors: Labelled<Stage, Counter> = "fulfillment_stage_errors", Labelled::new("stage");
         /// Times that a stage skipped a row because another transaction had locked it
         rows_locked: Labelled<RowStage, Counter> = "fulfillment_rows_locked", Labelled::new("stage");
+        /// Rows written whose updated_at came back no later than before, as when a trigger cuts it
+        fences_stuck: Counter = "fulfillment_fences_stuck", Counter::default();
         /// 1 if the last call to the dependency was answered
         up: Labelled<Dependency, Count> = "fulfillment_dependency_up", Labelled::new("dependency");
         /// Time that calls to the store waited for a connection, including the time to make a new one
@@ -55,6 +57,7 @@ impl DependencyMetrics {
             DependencyEvent::RowsLocked { stage, order_ids } => {
                 _ = self.rows_locked[stage].inc_by(order_ids.len() as u64);
             }
+            DependencyEvent::FencesStuck { order_ids } => _ = self.fences_stuck.inc_by(order_ids.len() as u64),
             DependencyEvent::Down { dependency, .. } => _ = self.up[dependency].set(0),
             DependencyEvent::Up(dependency) => _ = self.up[dependency].set(1),
             DependencyEvent::ConnectionOpened(backend) => _ = self.connections_opened[backend].inc(),

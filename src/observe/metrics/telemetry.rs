@@ -16,7 +16,9 @@ use super::labelled::Labelled;
 use super::registering::{Count, Seconds, metrics};
 use super::sample;
 use super::seconds_since_1970;
+use crate::domain::label::Label;
 use crate::event::{Runtime, TelemetryEvent};
+use crate::port::reports::ClockDoubt;
 
 /// From a thread that is free, as timers are good to a millisecond, to one that is as good as dead.
 const DELAY_SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 10.0];
@@ -74,8 +76,10 @@ metrics! {
         depth_read_at: Seconds = "fulfillment_queue_depth_read_timestamp_seconds", Seconds::default();
         /// Orders in the store that are not done, as last counted; the same for every worker of a store
         open_orders: Labelled<OpenState, Count> = "fulfillment_open_orders", Labelled::new("state");
-        /// Age of the oldest open order, as last counted; 0 if there is none
+        /// Age of the oldest open order, as last counted; 0 if there is none, NaN if it can't be told
         oldest_order_age: Labelled<OpenState, Seconds> = "fulfillment_oldest_order_age_seconds", Labelled::new("state");
+        /// 1 if this keeps the ages of orders from being told, as last looked
+        clock_doubt: Labelled<ClockDoubt, Count> = "fulfillment_clock_doubt", Labelled::new("reason");
         /// Time of the last count of open orders, since 1970; 0 before the first
         open_orders_read_at: Seconds = "fulfillment_open_orders_read_timestamp_seconds", Seconds::default();
         /// Open connections to the store, by state, as last counted; 0 if the store is embedded
@@ -108,7 +112,11 @@ impl TelemetryMetrics {
             TelemetryEvent::OpenOrdersRead(open) => {
                 for (state, found) in [(OpenState::Pending, open.pending), (OpenState::Processing, open.processing)] {
                     self.open_orders[state].set(found.orders);
-                    self.oldest_order_age[state].set(found.oldest.unwrap_or_default().as_secs_f64());
+                    let none_or_unknown = if found.orders == 0 { 0.0 } else { f64::NAN };
+                    self.oldest_order_age[state].set(found.oldest.map_or(none_or_unknown, |oldest| oldest.as_secs_f64()));
+                }
+                for doubt in ClockDoubt::all() {
+                    self.clock_doubt[doubt].set((open.doubt == Some(doubt)).into());
                 }
                 self.open_orders_read_at.set(seconds_since_1970());
             }

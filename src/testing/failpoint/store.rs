@@ -64,6 +64,10 @@ impl Schema for Failing<dyn Schema> {
     async fn check(&self) -> Result<(), StoreError> {
         self.inner.check().await
     }
+
+    async fn warning(&self) -> Result<Option<String>, StoreError> {
+        self.inner.warning().await
+    }
 }
 
 #[deny(clippy::missing_trait_methods)]

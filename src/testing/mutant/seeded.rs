@@ -30,6 +30,8 @@ pub enum Mutant {
     NowInsteadOfClock,
     /// An order is taken over from whoever holds it, without waiting for the lease.
     TakeoverWithoutLease,
+    /// The age of a fence always counts, whatever is known of the clock behind it.
+    ClocksTrusted,
     /// Renewals are answered, and renew nothing.
     IdleRenewals,
     /// Final orders are begun again.
@@ -62,15 +64,14 @@ impl Mutant {
             ],
             Self::ReconcilerWithoutGuard => vec![(LOST_ORDERS, "\n)\nSELECT p.id::int8 ", RESET)],
             Self::NowInsteadOfClock => [BEGIN, CONCLUDE, RENEW].map(|file| (file, "clock_timestamp()", "now()")).into(),
-            Self::TakeoverWithoutLease => vec![(
-                BEGIN,
-                "o.updated_at < clock_timestamp()::timestamp - $4::float8 * interval '1 second'",
-                "$4::float8 > 0",
-            )],
+            Self::TakeoverWithoutLease => vec![(BEGIN, "h.idle > $4::float8", "$4::float8 > 0")],
+            Self::ClocksTrusted => vec![
+                (BEGIN, "WHEN k.doubted OR f.updated_at::timestamptz > clock_timestamp() THEN", "WHEN false THEN"),
+            ],
             Self::IdleRenewals => vec![
                 (
                     RENEW,
-                    "greatest(clock_timestamp()::timestamp, o.updated_at + interval '1 microsecond')",
+                    "greatest(clock_timestamp()::{time}, o.updated_at + {step})",
                     "o.updated_at",
                 ),
                 (RENEW_MESSAGES, "redis.call('ZADD', leases, unpack(renewals))", ""),
@@ -92,7 +93,7 @@ const RENEW_MESSAGES: File = File { name: "redis/renew.lua", text: include_str!(
 const RESET: &str = "\n),
 reset AS (
     UPDATE orders o
-    SET status = 'pending', updated_at = clock_timestamp()::timestamp
+    SET status = 'pending', updated_at = clock_timestamp()::{time}
     FROM page
     WHERE o.id = page.id AND page.status = 'processing'
 )

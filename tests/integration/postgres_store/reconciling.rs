@@ -1,6 +1,7 @@
 //! The plans that the search for orphans, and the count of what is too old for it, get. The search runs twice a minute,
 //! beside everything else.
 
+use fulfillment_worker::backend::postgres::for_given_schema;
 use fulfillment_worker::domain::order::OrderId;
 use fulfillment_worker::port::reconciliation::{ClaimedUpTo, LostOrderSearch, Reconciliation};
 use tokio_postgres::Client;
@@ -27,7 +28,7 @@ async fn plan_of_count(client: &Client) -> String {
 }
 
 async fn plan(client: &Client, statement: &str, parameters: &[(&(dyn ToSql + Sync), Type)]) -> String {
-    let rows = client.query_typed(&format!("EXPLAIN {statement}"), parameters).await.unwrap();
+    let rows = client.query_typed(&format!("EXPLAIN {}", for_given_schema(statement)), parameters).await.unwrap();
     let lines: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
     lines.join("\n")
 }

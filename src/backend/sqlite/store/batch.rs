@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::SqliteStoreOptions;
+use super::observed::seen_for;
 use crate::backend::sqlite::database::{elapsed, now_micros};
 use crate::domain::label::Label;
 use crate::domain::order::{Fence, Order, OrderId, RowView, State};
@@ -38,6 +39,17 @@ impl<'c> Batch<'c> {
     /// Reads an order's row; `None` if there is none.
     pub(super) fn read(&self, order_id: OrderId) -> rusqlite::Result<Option<OrderRow>> {
         self.connection.prepare_cached(ROW)?.query_row([order_id.0], |row| read_order(row, self.now)).optional()
+    }
+
+    /// The same, to take the order from whoever holds it: a fence that lies in the future is as old as it has been seen.
+    pub(super) fn read_to_begin(&self, order_id: OrderId) -> rusqlite::Result<Option<OrderRow>> {
+        let mut row = self.read(order_id)?;
+        if let Some(OrderRow { view: RowView { state: State::Processing, fence, idle }, .. }) = &mut row
+            && fence.0 > self.now
+        {
+            *idle = seen_for(self.connection, order_id, *fence, self.now)?;
+        }
+        Ok(row)
     }
 
     /// Writes the state and a fence that is larger than the one left, even if the clock was put back.

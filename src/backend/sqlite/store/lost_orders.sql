@@ -1,18 +1,25 @@
 -- Orders that may have lost their message, in order of id: `pending` ones created before :created_before (null: none is
 -- looked for) and left as they are since :idle_since, `processing` ones left so since :silent_since; none that was left so
--- since before :oldest. Those without `created_at` count when :everything is 1. The condition on 'fulfilled' lets the
+-- since before :oldest. What lies in the future of :now counts from when it was first seen so, and as created before
+-- :ahead_before. Those without `created_at` count when :everything is 1. The condition on 'fulfilled' lets the
 -- index of open orders be used. With each order comes what the timeline says of it: the last step, and the newest
 -- correlation id; nulls where there is no timeline.
 WITH page AS MATERIALIZED (
     SELECT id, product_id, quantity, status, coalesce(updated_at, 0) AS fence
     FROM orders
+    LEFT JOIN fulfillment_observed_fences AS seen
+        ON seen.order_id = orders.id AND seen.fence = orders.updated_at AND orders.updated_at > :now
     WHERE status IS NOT 'fulfilled'
       AND status IN ('pending', 'processing')
       AND CASE status
               WHEN 'pending' THEN
-                  (created_at < :created_before OR (created_at IS NULL AND :everything))
-                  AND coalesce(updated_at, 0) < :idle_since
-              ELSE coalesce(updated_at, 0) < :silent_since
+                  CASE
+                      WHEN created_at IS NULL THEN :everything
+                      WHEN created_at > :now THEN created_at < :ahead_before
+                      ELSE created_at < :created_before
+                  END
+                  AND CASE WHEN updated_at > :now THEN seen.first_seen ELSE coalesce(updated_at, 0) END < :idle_since
+              ELSE CASE WHEN updated_at > :now THEN seen.first_seen ELSE coalesce(updated_at, 0) END < :silent_since
           END
       AND (coalesce(updated_at, created_at) < :oldest) IS NOT TRUE
       AND id > :after

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, named_params};
 
 use super::SqliteStore;
+use super::observed::{any_ahead, note_all};
 use crate::backend::sqlite::database::{micros, now_micros};
 use crate::domain::order::{Fence, OrderId, State, attempts_spent};
 use crate::port::reconciliation::{ClaimedUpTo, LostOrder, LostOrderSearch, RECONCILER, Reconciliation};
@@ -21,6 +22,9 @@ WHERE fulfillment_leadership.holder = excluded.holder OR fulfillment_leadership.
 
 /// Ends the lead `:name`, if worker `:holder` has it.
 const RESIGN: &str = "UPDATE fulfillment_leadership SET until = 0 WHERE name = :name AND holder = :holder";
+
+/// How long it is known, at least, since when a fence in the future has been seen.
+const FORGET_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
 /// Number of open orders that nothing has touched since before `:oldest`.
 const STALE_ORDERS: &str = "
@@ -54,6 +58,10 @@ impl Reconciliation for SqliteStore {
 
     async fn lost_orders(&self, search: &LostOrderSearch) -> Result<Vec<LostOrder>, StoreError> {
         let (search, lease) = (*search, self.options.lease);
+        if self.database.read(|connection| any_ahead(connection, now_micros())).await? {
+            let kept = FORGET_AFTER + 2 * (search.grace + lease);
+            self.database.write(move |connection| note_all(connection, kept, now_micros())).await?;
+        }
         Ok(self.database.read(move |connection| lost_orders(connection, &search, lease)).await?)
     }
 
@@ -72,13 +80,16 @@ fn lost_orders(connection: &Connection, search: &LostOrderSearch, lease: Duratio
     let before = |age: Duration| now.saturating_sub(micros(age));
     let claimed = match search.claimed_up_to {
         ClaimedUpTo::Unknown => None,
-        ClaimedUpTo::CreatedAt(created_at) => Some(created_at.min(now)),
-        ClaimedUpTo::Everything => Some(now),
+        ClaimedUpTo::CreatedAt(created_at) => Some(created_at),
+        ClaimedUpTo::Everything => Some(i64::MAX),
     };
+    let claimed_before = |claimed: i64| claimed.saturating_sub(micros(search.grace));
     let mut select = connection.prepare_cached(LOST_ORDERS)?;
     let found = select.query_map(
         named_params! {
-            ":created_before": claimed.map(|claimed| claimed.saturating_sub(micros(search.grace))),
+            ":created_before": claimed.map(|claimed| claimed_before(claimed.min(now))),
+            ":ahead_before": claimed.map(claimed_before),
+            ":now": now,
             ":everything": search.claimed_up_to == ClaimedUpTo::Everything,
             ":idle_since": before(search.grace),
             ":silent_since": before(search.grace + lease),

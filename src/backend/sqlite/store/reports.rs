@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::SqliteStore;
-use crate::backend::sqlite::database::{elapsed, now_micros};
+use crate::backend::sqlite::database::{age, now_micros};
 use crate::domain::order::{Fence, OrderId, State};
 use crate::port::reports::{
-    ConnectionUse, OPEN_ORDERS_LIMIT, OpenOrders, OpenState, OrderReport, Reports, Summary, TimelineEntry, add_orders,
+    ClockDoubt, ConnectionUse, OPEN_ORDERS_LIMIT, OpenOrders, OpenState, OrderReport, Reports, Summary, TimelineEntry, add_orders,
 };
 use crate::port::store::StoreError;
 
@@ -58,7 +58,7 @@ fn summary(connection: &Connection) -> rusqlite::Result<Summary> {
         add_orders(&mut summary.orders_by_state, &row.get::<_, String>(0)?, orders);
     }
     connection.prepare_cached(OLDEST)?.query_row([], |row| {
-        let age = |created_at: Option<i64>| created_at.map(|created_at| elapsed(created_at, now));
+        let age = |created_at: Option<i64>| created_at.and_then(|created_at| age(created_at, now));
         summary.oldest_pending = age(row.get(0)?);
         summary.oldest_processing = age(row.get(1)?);
         summary.dead_letters = row.get::<_, i64>(2)?.unsigned_abs();
@@ -68,7 +68,7 @@ fn summary(connection: &Connection) -> rusqlite::Result<Summary> {
 
 fn order(connection: &Connection, order_id: OrderId) -> rusqlite::Result<Option<OrderReport>> {
     let now = now_micros();
-    let ago = |at: Option<i64>| at.map(|at| elapsed(at, now));
+    let ago = |at: Option<i64>| at.and_then(|at| age(at, now));
     let mut find = connection.prepare_cached(ORDER)?;
     let report = find.query_row([order_id.0], |row| {
         let (status, created_at, updated_at): (String, _, _) = (row.get(0)?, row.get(4)?, row.get(5)?);
@@ -131,7 +131,11 @@ fn open_orders(connection: &Connection) -> rusqlite::Result<OpenOrders> {
     let mut open = OpenOrders::default();
     while let Some(row) = rows.next()? {
         let (status, orders, oldest): (String, i64, Option<i64>) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let oldest = oldest.map(|created_at| elapsed(created_at, now));
+        let age_of_oldest = oldest.and_then(|created_at| age(created_at, now));
+        if oldest.is_some() && age_of_oldest.is_none() {
+            open.doubt = Some(ClockDoubt::Ambiguous);
+        }
+        let oldest = age_of_oldest;
         open.set(&State::from(status.as_str()), OpenState { orders: orders.unsigned_abs(), oldest });
     }
     open.took = began.elapsed();

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use super::batch::{Batch, Entry};
 use super::row_by_row::row_by_row;
 use super::{SqliteStore, SqliteStoreOptions};
-use crate::backend::sqlite::database::elapsed;
+use crate::backend::sqlite::database::age;
 use crate::domain::order::{Refusal, RowView, State, Step, admit};
 use crate::port::store::{
     BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, StoreError, TAKEN_OVER, Target, Verdict,
@@ -46,7 +46,7 @@ fn begin(
 ) -> rusqlite::Result<Vec<Begun>> {
     let batch = Batch::new(connection, options);
     row_by_row(connection, requests, Begun::Refused, |request| {
-        let Some(row) = batch.read(request.order_id)? else {
+        let Some(row) = batch.read_to_begin(request.order_id)? else {
             return Ok(Begun::Unknown);
         };
         let state = match admit(&row.view, Step::Begin { lease: options.lease }) {
@@ -55,7 +55,7 @@ fn begin(
         };
         let takeover = row.view.state == State::Processing;
         let is_first = !takeover && request.attempt == 1;
-        let waited = row.created_at.filter(|_| is_first).map(|created_at| elapsed(created_at, batch.now));
+        let waited = row.created_at.filter(|_| is_first).and_then(|created_at| age(created_at, batch.now));
         let fence = batch.enter(request.order_id, &state, row.view.fence)?;
         batch.note(&Entry {
             order_id: request.order_id,
@@ -104,7 +104,7 @@ fn conclude(
         let Some(row) = batch.read(conclusion.order_id)? else {
             return Ok(Verdict::Superseded(None));
         };
-        let age = row.created_at.map(|created_at| elapsed(created_at, batch.now));
+        let age = row.created_at.and_then(|created_at| age(created_at, batch.now));
         let Ok(state) = admit(&row.view, step(conclusion)) else {
             return Ok(match conclusion {
                 applied if was_applied(applied, &row.view) => Verdict::Done { age },

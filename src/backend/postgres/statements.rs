@@ -1,0 +1,233 @@
+//! The statements, written for the tables that are there.
+//!
+//! The files of SQL say `{…}` where the order API's columns decide, and where several of them need the same piece.
+
+use std::borrow::Cow;
+
+use tokio_postgres::types::Type;
+
+use super::given_tables::Dialect;
+use crate::domain::text::truncate_detail;
+use crate::testing::mutant::source;
+
+/// What every worker of these tables agrees on: in which zone a fence without one is written. The names of UTC are one.
+const ZONE: &str = r"CASE
+        WHEN current_setting('TimeZone') ~* '^(etc/)?(utc|uct|gmt([+-]?0)?|zulu|universal|greenwich)$' THEN 'UTC'
+        ELSE current_setting('TimeZone')
+    END";
+
+/// The same where fences have a zone of their own.
+const NO_ZONE: &str = "'with time zone'";
+
+/// A day after it was used, a zone is noted again, and after two it no longer counts: a fence that was written in it before
+/// that is old by every zone's clock.
+const CLOCK: &str = "clock AS MATERIALIZED (
+    SELECT coalesce(bool_or(c.zone <> {zone}), false) AS zones_disagree,
+           coalesce(
+               bool_or(c.zone <> {zone} OR c.behind_at > clock_timestamp() - interval '2 days'), false
+           ) AS doubted
+    FROM fulfillment.clocks c
+    WHERE c.noted_at > clock_timestamp() - interval '2 days'
+)";
+
+/// Whether a fence came back well behind the clock that was written.
+const BEHIND: &str = "o.updated_at < clock_timestamp()::{time} - interval '1.5 seconds'";
+
+/// Notes the zone of the fences that `written` wrote, and whether they came back behind the clock. Writes once a day.
+const NOTED: &str = "noted AS (
+    INSERT INTO fulfillment.clocks AS c (zone, noted_at, behind_at)
+    SELECT {zone}, clock_timestamp(), CASE WHEN bool_or(w.behind) THEN clock_timestamp() END
+    FROM written w
+    HAVING count(*) > 0 AND NOT EXISTS (
+        SELECT
+        FROM fulfillment.clocks known
+        WHERE known.zone = {zone}
+          AND known.noted_at > clock_timestamp() - interval '1 day'
+          AND (NOT bool_or(w.behind) OR known.behind_at > clock_timestamp() - interval '1 day')
+    )
+    ON CONFLICT (zone) DO UPDATE
+    SET noted_at = excluded.noted_at, behind_at = coalesce(excluded.behind_at, c.behind_at)
+)";
+
+/// When the step `s` was, as the timeline has it: its fence, or where a trigger kept that from moving, after the step before.
+const EVENT_AT: &str = "CASE
+               WHEN s.updated_at <= s.left_fence THEN greatest(
+                   (s.updated_at{utc}),
+                   (SELECT max(e.at) FROM fulfillment.events e WHERE e.order_id = s.id) + interval '1 microsecond'
+               )
+               ELSE (s.updated_at{utc})
+           END";
+
+/// The age of a time in seconds; null where it is null or infinite, well in the future, or in an hour that the zone repeats.
+const AGE: &str = "CASE
+               WHEN isfinite({at}) AND {at}::timestamptz < clock_timestamp() + interval '2 seconds'{told}
+               THEN greatest(extract(epoch FROM clock_timestamp() - {at}::timestamptz), 0)::float8
+           END";
+
+/// That an hour is not repeated: a time without a zone is read as the later one of two.
+const TOLD_ONCE: &str = " AND ({at}::timestamptz - interval '1 hour')::timestamp <> {at}";
+
+/// Every statement that depends on the order API's columns.
+pub(super) struct Statements {
+    pub(super) dialect: Dialect,
+    pub(super) begin: String,
+    pub(super) renew: String,
+    pub(super) conclude: String,
+    pub(super) lost_orders: String,
+    pub(super) insert_dead_letters: String,
+    pub(super) dead_letters: String,
+    pub(super) count_dead_letters: String,
+    pub(super) resolve: String,
+    pub(super) redrive: String,
+    pub(super) open_orders: String,
+    pub(super) summary: String,
+    pub(super) order: String,
+}
+
+impl Statements {
+    /// Writes all of them.
+    pub(super) fn new(dialect: Dialect) -> Self {
+        let write = |text: &str| dialect.write(text);
+        let dead_letters = write(include_str!("dead_letters.sql"));
+        Self {
+            begin: write(source!("begin.sql")),
+            renew: write(source!("renew.sql")),
+            conclude: write(source!("conclude.sql")),
+            lost_orders: write(source!("lost_orders.sql")),
+            insert_dead_letters: write(include_str!("insert_dead_letters.sql")),
+            count_dead_letters: format!(
+                "SELECT count(*) AS letters, coalesce(max(id), 0) AS last_id FROM (\n{dead_letters}) AS matching"
+            ),
+            dead_letters,
+            resolve: write(include_str!("resolve.sql")),
+            redrive: write(include_str!("redrive.sql")),
+            open_orders: write(include_str!("open_orders.sql")),
+            summary: write(include_str!("summary.sql")),
+            order: write(include_str!("order.sql")),
+            dialect,
+        }
+    }
+}
+
+impl Statements {
+    /// A text of ours as the database can hold it: no reason to refuse a row.
+    pub(super) fn storable<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let (can_hold, instead): (fn(char) -> bool, _) =
+            if self.dialect.is_unicode { (|letter| letter != '\0', "\u{fffd}") } else { (is_ascii_text, "?") };
+        if text.chars().all(can_hold) { text.into() } else { text.replace(|letter| !can_hold(letter), instead).into() }
+    }
+
+    /// A detail for a person, likewise, and no longer than details may be.
+    pub(super) fn detail(&self, text: &str) -> String {
+        self.storable(&truncate_detail(text)).into_owned()
+    }
+}
+
+/// What every encoding of a server has.
+fn is_ascii_text(letter: char) -> bool {
+    letter.is_ascii() && letter != '\0'
+}
+
+impl Dialect {
+    /// The type of fences in parameters.
+    pub(super) fn fences(&self) -> Type {
+        if self.updated_at_has_zone { Type::TIMESTAMPTZ_ARRAY } else { Type::TIMESTAMP_ARRAY }
+    }
+
+    /// The type of a `created_at` as a parameter.
+    pub(super) fn created_at(&self) -> Type {
+        if self.created_at_has_zone { Type::TIMESTAMPTZ } else { Type::TIMESTAMP }
+    }
+
+    /// Writes one statement. Pieces may have pieces, and the times of ages are told by their columns.
+    fn write(&self, text: &str) -> String {
+        let has_zone = self.updated_at_has_zone;
+        let choose = |with: &'static str, without: &'static str| if has_zone { with } else { without };
+        let type_of = |has_zone| if has_zone { "timestamptz" } else { "timestamp" };
+        let pieces = [
+            ("{clock}", CLOCK.to_owned()),
+            ("{noted}", NOTED.to_owned()),
+            ("{behind}", BEHIND.to_owned()),
+            ("{event_at}", EVENT_AT.to_owned()),
+            ("{zone}", choose(NO_ZONE, ZONE).to_owned()),
+            ("{time}", type_of(has_zone).to_owned()),
+            ("{created}", type_of(self.created_at_has_zone).to_owned()),
+            ("{status}", self.status.clone()),
+            ("{step}", format!("interval '{} microseconds'", self.step_micros)),
+            // The worker's own tables have times without a zone: the database's, or UTC beside fences that have one.
+            ("{utc}", choose(" AT TIME ZONE 'UTC'", "").to_owned()),
+            ("{zoned}", choose(" AT TIME ZONE 'UTC'", "::timestamptz").to_owned()),
+            ("{now}", choose("(clock_timestamp() AT TIME ZONE 'UTC')", "clock_timestamp()::timestamp").to_owned()),
+        ];
+        let written = pieces.iter().fold(text.to_owned(), |text, (name, piece)| text.replace(name, piece));
+        self.write_ages(&written)
+    }
+
+    /// Replaces each `{age COLUMN}`.
+    fn write_ages(&self, text: &str) -> String {
+        let mut parts = text.split("{age ");
+        let mut written = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let (at, rest) = part.split_once('}').unwrap_or((part, ""));
+            let has_zone = if at.ends_with("updated_at") { self.updated_at_has_zone } else { self.created_at_has_zone };
+            written.push_str(&AGE.replace("{told}", if has_zone { "" } else { TOLD_ONCE }).replace("{at}", at));
+            written.push_str(rest);
+        }
+        written
+    }
+}
+
+/// Writes a statement for the tables of the given schema, for tests that ask for its plan.
+#[cfg(feature = "internals")]
+pub fn for_given_schema(text: &str) -> String {
+    let given = Dialect {
+        status: "text".to_owned(),
+        updated_at_has_zone: false,
+        created_at_has_zone: false,
+        step_micros: 1,
+        is_unicode: true,
+    };
+    given.write(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dialect(has_zone: bool) -> Dialect {
+        Dialect {
+            status: "text".to_owned(),
+            updated_at_has_zone: has_zone,
+            created_at_has_zone: has_zone,
+            step_micros: 1,
+            is_unicode: true,
+        }
+    }
+
+    #[test]
+    fn no_piece_is_left_unwritten() {
+        for has_zone in [false, true] {
+            let all = Statements::new(dialect(has_zone));
+            for statement in [&all.begin, &all.renew, &all.conclude, &all.lost_orders, &all.dead_letters, &all.redrive] {
+                // `'{…}'` would be an array.
+                assert!(!statement.contains('{'), "{statement}");
+            }
+            for statement in [&all.insert_dead_letters, &all.resolve, &all.open_orders, &all.summary, &all.order] {
+                assert!(!statement.contains('{'), "{statement}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_is_kept_but_for_what_the_database_cant_hold() {
+        let (unicode, latin) = (dialect(false), Dialect { is_unicode: false, ..dialect(false) });
+        assert_eq!(Statements::new(unicode).storable("a\0 né 🦀"), "a\u{fffd} né 🦀");
+        assert_eq!(Statements::new(latin).storable("a\0 né 🦀"), "a? n? ?");
+    }
+
+    #[test]
+    fn the_age_of_a_time_with_a_zone_is_told_in_every_hour() {
+        assert!(!dialect(true).write("{age o.created_at}").contains("1 hour"));
+        assert!(dialect(false).write("{age o.created_at}").contains("o.created_at::timestamptz - interval '1 hour'"));
+    }
+}
