@@ -18,8 +18,8 @@ use self::given_tables::{Dialect, GivenTables};
 use self::producers::Producers;
 use self::statements::Statements;
 use crate::config::SecretUrl;
-use crate::domain::worker_id::WorkerId;
 use crate::domain::order::OrderId;
+use crate::domain::worker_id::WorkerId;
 use crate::event::{DependencyEvent, Observers};
 use crate::port::store::{
     BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, StoreError, Verdict,

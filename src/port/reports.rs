@@ -116,7 +116,9 @@ impl ClockDoubt {
         match self {
             Self::ZonesDiffer => "workers write times in different time zones; give their roles the same `timezone`",
             Self::FencesBehind => "updated_at comes back behind the database's clock; a trigger on orders may write it",
-            Self::ProducersBehind => "new orders have a created_at that is long past; their producer may use another time zone",
+            Self::ProducersBehind => {
+                "new orders have a created_at that is long past; their producer may use another time zone"
+            }
             Self::Ambiguous => "an order's time lies in the future, or in an hour that its time zone repeats",
         }
     }

@@ -6,10 +6,11 @@ use std::time::Duration;
 use fulfillment_worker::WorkerId;
 use fulfillment_worker::backend::postgres::{PostgresStore, PostgresStoreOptions};
 use fulfillment_worker::config::SecretUrl;
+use fulfillment_worker::domain::dead_letter::DeadReason;
 use fulfillment_worker::domain::order::OrderId;
 use fulfillment_worker::event::Observers;
 use fulfillment_worker::port::schema::Schema;
-use fulfillment_worker::port::store::{BeginRequest, Begun, Conclusion, OrderStore, Target};
+use fulfillment_worker::port::store::{BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Target};
 use tokio_postgres::Client;
 
 use crate::support::{LONG, eventually, expect_equal};
@@ -20,6 +21,7 @@ mod encryption;
 mod locks;
 mod migrating;
 mod open_orders;
+mod other_tables;
 mod plans;
 mod pooler;
 mod reconciling;
@@ -55,8 +57,9 @@ async fn until_waiting(database: &crate::support::postgres::TestDatabase) {
 
 /// Inserts an order; `columns` and `values` are SQL.
 async fn put(client: &Client, columns: &str, values: &str) -> OrderId {
-    let sql = format!("INSERT INTO orders (product_id, quantity, {columns}) VALUES (1, 1, {values}) RETURNING id");
-    OrderId(client.query_one(&sql, &[]).await.unwrap().get::<_, i32>(0).into())
+    let sql =
+        format!("INSERT INTO orders (product_id, quantity, {columns}) VALUES (1, 1, {values}) RETURNING id::int8");
+    OrderId(client.query_one(&sql, &[]).await.unwrap().get(0))
 }
 
 async fn begin(store: &dyn OrderStore, order_id: OrderId) -> Begun {
@@ -66,4 +69,15 @@ async fn begin(store: &dyn OrderStore, order_id: OrderId) -> Begun {
 fn fulfilled(order_id: OrderId, fence: fulfillment_worker::domain::order::Fence) -> Conclusion {
     let to = Target::Fulfilled { reference: None };
     Conclusion { order_id, fence, attempt: 1, correlation_id: None, to, maybe_applied: false }
+}
+
+fn letter() -> DeadLetter {
+    DeadLetter {
+        claim_id: "claim 1".to_owned(),
+        order_id: None,
+        payload: vec![0],
+        reason: DeadReason::InvalidMessage,
+        detail: "not JSON".to_owned(),
+        attempts: 1,
+    }
 }

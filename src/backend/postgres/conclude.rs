@@ -70,13 +70,19 @@ async fn run_conclude(store: &PostgresStore, conclusions: &[&Conclusion]) -> Res
     let states: Vec<State> = conclusions.iter().map(|conclusion| conclusion.to.state()).collect();
     let states: Vec<&str> = states.iter().map(State::as_str).collect();
     let attempts: Vec<i32> = conclusions.iter().map(|conclusion| small(conclusion.attempt)).collect();
-    let correlation_ids: Vec<_> =
-        conclusions.iter().map(|conclusion| conclusion.correlation_id.as_deref().map(|id| statements.storable(id))).collect();
-    let notes: Vec<_> = conclusions.iter().map(|conclusion| conclusion.to.note().map(|note| statements.detail(note))).collect();
-    let letters = DeadLetterColumns::of(&statements, conclusions.iter().filter_map(|conclusion| match &conclusion.to {
-        Target::Failed(letter) => Some((letter, Some(conclusion.order_id))),
-        Target::Fulfilled { .. } | Target::Pending { .. } => None,
-    }));
+    let correlation_ids: Vec<_> = conclusions
+        .iter()
+        .map(|conclusion| conclusion.correlation_id.as_deref().map(|id| statements.storable(id)))
+        .collect();
+    let notes: Vec<_> =
+        conclusions.iter().map(|conclusion| conclusion.to.note().map(|note| statements.detail(note))).collect();
+    let letters = DeadLetterColumns::of(
+        &statements,
+        conclusions.iter().filter_map(|conclusion| match &conclusion.to {
+            Target::Failed(letter) => Some((letter, Some(conclusion.order_id))),
+            Target::Fulfilled { .. } | Target::Pending { .. } => None,
+        }),
+    );
     let rows = store
         .connections
         .query(

@@ -29,7 +29,14 @@ impl DeadLetters for PostgresStore {
         after: i64,
         limit: usize,
     ) -> Result<Vec<StoredDeadLetter>, StoreError> {
-        let rows = find(self, &self.ready_statements().await?.dead_letters, filter, after, Some(i64::try_from(limit).unwrap_or(i64::MAX))).await?;
+        let rows = find(
+            self,
+            &self.ready_statements().await?.dead_letters,
+            filter,
+            after,
+            Some(i64::try_from(limit).unwrap_or(i64::MAX)),
+        )
+        .await?;
         Ok(rows.iter().map(letter).collect::<Result<_, _>>()?)
     }
 
@@ -198,7 +205,10 @@ pub(super) struct DeadLetterColumns<'a> {
 
 impl<'a> DeadLetterColumns<'a> {
     /// Each letter with the order that it is stored under.
-    pub(super) fn of(statements: &Statements, letters: impl Iterator<Item = (&'a DeadLetter, Option<OrderId>)>) -> Self {
+    pub(super) fn of(
+        statements: &Statements,
+        letters: impl Iterator<Item = (&'a DeadLetter, Option<OrderId>)>,
+    ) -> Self {
         let mut columns = Self::default();
         for (letter, order_id) in letters {
             columns.order_ids.push(order_id.map(|order_id| order_id.0));

@@ -237,9 +237,8 @@ impl GivenColumn {
             "name" => None,
             "id" | "product_id" | "quantity" => (!is_whole).then_some("an integer"),
             _ if self.generated => Some("a column that can be written"),
-            "status" if self.is_enum => {
-                (!self.lacking_labels().is_empty()).then_some("an enum with `pending`, `processing`, `fulfilled` and `failed`")
-            }
+            "status" if self.is_enum => (!self.lacking_labels().is_empty())
+                .then_some("an enum with `pending`, `processing`, `fulfilled` and `failed`"),
             "status" => {
                 let long_enough = self.modifier < LENGTH_HEADER || self.modifier - LENGTH_HEADER >= LONGEST_STATUS;
                 let will_do = ["text", "varchar", "bpchar"].contains(&&*self.base_type) && long_enough;
@@ -268,12 +267,7 @@ impl GivenColumn {
 
     /// The states of ours for which `condition` is false, each as a problem. A condition that can't be judged alone is left
     /// to the rows.
-    async fn refused(
-        &self,
-        connections: &Connections,
-        condition: &str,
-        found: &str,
-    ) -> Result<Vec<String>, Failure> {
+    async fn refused(&self, connections: &Connections, condition: &str, found: &str) -> Result<Vec<String>, Failure> {
         let ours = OURS.map(|state| format!("'{}'", state.as_str())).join(", ");
         let statement = format!(
             "SELECT o.status::text AS status FROM (SELECT unnest(ARRAY[{ours}])::{} AS status) AS o WHERE NOT ({condition})",

@@ -50,7 +50,7 @@ SELECT w.relation                                                               
            ORDER BY k.conname
        )                                                                            AS conditions,
        a.attnum = ANY (part.partattrs::int2[]) AND part.partdefid = 0               AS divides,
-       CASE WHEN part.partnatts = 1 THEN ARRAY(
+       CASE WHEN part.partnatts = 1 AND part.partdefid = 0 THEN ARRAY(
            SELECT pg_get_partition_constraintdef(i.inhrelid) FROM pg_catalog.pg_inherits i WHERE i.inhparent = t.oid
        ) END                                                                        AS parts,
        array_to_string(current_schemas(false), ', ')                                AS search_path,

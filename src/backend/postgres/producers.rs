@@ -57,7 +57,12 @@ mod tests {
     fn last_of(looks: &[(i64, f64)]) -> bool {
         let (producers, began) = (Producers::default(), Instant::now());
         let times = (0..).map(|number| began + number * LOOK);
-        looks.iter().zip(times).map(|(&(id, age), now)| producers.look(Some((id, Some(age))), now)).last().unwrap_or(false)
+        looks
+            .iter()
+            .zip(times)
+            .map(|(&(id, age), now)| producers.look(Some((id, Some(age))), now))
+            .last()
+            .unwrap_or(false)
     }
 
     #[test]

@@ -11,7 +11,8 @@ use super::timestamp::{micros, seconds};
 use super::{PostgresStore, attempts, column, count};
 use crate::domain::order::{Fence, OrderId, State};
 use crate::port::reports::{
-    ClockDoubt, ConnectionUse, OPEN_ORDERS_LIMIT, OpenOrders, OpenState, OrderReport, Reports, Summary, TimelineEntry, add_orders,
+    ClockDoubt, ConnectionUse, OPEN_ORDERS_LIMIT, OpenOrders, OpenState, OrderReport, Reports, Summary, TimelineEntry,
+    add_orders,
 };
 use crate::port::store::StoreError;
 

@@ -208,7 +208,8 @@ mod tests {
     fn no_piece_is_left_unwritten() {
         for has_zone in [false, true] {
             let all = Statements::new(dialect(has_zone));
-            for statement in [&all.begin, &all.renew, &all.conclude, &all.lost_orders, &all.dead_letters, &all.redrive] {
+            for statement in [&all.begin, &all.renew, &all.conclude, &all.lost_orders, &all.dead_letters, &all.redrive]
+            {
                 // `'{…}'` would be an array.
                 assert!(!statement.contains('{'), "{statement}");
             }

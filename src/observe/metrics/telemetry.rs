@@ -113,7 +113,8 @@ impl TelemetryMetrics {
                 for (state, found) in [(OpenState::Pending, open.pending), (OpenState::Processing, open.processing)] {
                     self.open_orders[state].set(found.orders);
                     let none_or_unknown = if found.orders == 0 { 0.0 } else { f64::NAN };
-                    self.oldest_order_age[state].set(found.oldest.map_or(none_or_unknown, |oldest| oldest.as_secs_f64()));
+                    self.oldest_order_age[state]
+                        .set(found.oldest.map_or(none_or_unknown, |oldest| oldest.as_secs_f64()));
                 }
                 for doubt in ClockDoubt::all() {
                     self.clock_doubt[doubt].set((open.doubt == Some(doubt)).into());

@@ -65,15 +65,11 @@ impl Mutant {
             Self::ReconcilerWithoutGuard => vec![(LOST_ORDERS, "\n)\nSELECT p.id::int8 ", RESET)],
             Self::NowInsteadOfClock => [BEGIN, CONCLUDE, RENEW].map(|file| (file, "clock_timestamp()", "now()")).into(),
             Self::TakeoverWithoutLease => vec![(BEGIN, "h.idle > $4::float8", "$4::float8 > 0")],
-            Self::ClocksTrusted => vec![
-                (BEGIN, "WHEN k.doubted OR f.updated_at::timestamptz > clock_timestamp() THEN", "WHEN false THEN"),
-            ],
+            Self::ClocksTrusted => {
+                vec![(BEGIN, "WHEN k.doubted OR f.updated_at::timestamptz > clock_timestamp() THEN", "WHEN false THEN")]
+            }
             Self::IdleRenewals => vec![
-                (
-                    RENEW,
-                    "greatest(clock_timestamp()::{time}, o.updated_at + {step})",
-                    "o.updated_at",
-                ),
+                (RENEW, "greatest(clock_timestamp()::{time}, o.updated_at + {step})", "o.updated_at"),
                 (RENEW_MESSAGES, "redis.call('ZADD', leases, unpack(renewals))", ""),
             ],
             Self::BeginsFinished => vec![(BEGIN, "ELSE false", "ELSE o.status = 'fulfilled'")],

@@ -16,6 +16,7 @@ use fulfillment_worker::port::store::{
     BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, Target, Verdict,
 };
 
+mod ahead;
 mod auditing;
 mod beginning;
 mod concluding;
@@ -117,6 +118,11 @@ macro_rules! conformance {
                 beginning::a_row_that_the_database_refuses_does_not_harm_its_neighbours,
                 beginning::a_thousand_orders_are_started_in_one_call,
                 beginning::a_nul_character_in_a_correlation_id_is_no_reason_to_refuse,
+                ahead::an_order_is_taken_over_once_the_same_fence_was_seen_for_a_lease,
+                ahead::an_order_that_was_just_seen_is_busy_for_a_lease,
+                ahead::what_one_worker_has_seen_counts_for_all_and_outlives_it,
+                ahead::a_fence_that_has_moved_is_seen_anew,
+                ahead::an_order_may_have_lost_its_message_once_the_same_fence_was_seen_for_long,
                 concluding::a_fulfilled_order_is_done_and_tells_its_age,
                 concluding::a_released_order_is_pending_and_can_be_begun_again,
                 concluding::a_failed_order_has_its_dead_letter,
@@ -191,7 +197,7 @@ macro_rules! conformance {
                 open_orders::several_are_counted_by_state_with_the_age_of_the_oldest,
                 open_orders::one_without_created_at_is_counted_and_has_no_age,
                 open_orders::what_is_done_or_not_ours_is_not_counted,
-                open_orders::one_that_was_created_in_the_future_has_no_age_yet,
+                open_orders::one_that_was_created_in_the_future_has_no_age_that_could_be_told,
                 schema::migrating_twice_applies_nothing_more,
                 schema::several_workers_may_migrate_at_once,
                 schema::check_passes_after_migrating,

@@ -1,14 +1,13 @@
 //! What a role may do, and what `migrate` touches.
 
 use fulfillment_worker::backend::postgres::migration_sql;
-use fulfillment_worker::domain::dead_letter::DeadReason;
 use fulfillment_worker::port::dead_letters::{DeadLetterFilter, DeadLetters};
 use fulfillment_worker::port::reports::Reports;
 use fulfillment_worker::port::schema::Schema;
-use fulfillment_worker::port::store::{BeginRequest, Begun, DeadLetter, OrderStore, StoreError};
+use fulfillment_worker::port::store::{BeginRequest, Begun, OrderStore, StoreError};
 use tokio_postgres::Client;
 
-use crate::postgres_store::{LEASE, begin, fulfilled, migrated, open, put};
+use crate::postgres_store::{LEASE, begin, fulfilled, letter, migrated, open, put};
 use crate::support::postgres::TestDatabase;
 
 /// A role of this database alone that may log in and nothing else, and a URL to connect with as that role.
@@ -27,7 +26,8 @@ async fn grant_all_that_run_needs(client: &Client, role: &str) {
          GRANT SELECT ON products TO {role};
          GRANT USAGE ON SCHEMA fulfillment TO {role};
          GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA fulfillment TO {role};
-         GRANT UPDATE ON fulfillment.leadership TO {role};"
+         GRANT UPDATE ON fulfillment.leadership, fulfillment.clocks TO {role};
+         GRANT UPDATE, DELETE ON fulfillment.observed_fences TO {role};"
     );
     client.batch_execute(&sql).await.unwrap();
 }
@@ -35,7 +35,7 @@ async fn grant_all_that_run_needs(client: &Client, role: &str) {
 async fn missing(store: &dyn Schema) -> Vec<String> {
     match store.check().await {
         Ok(()) => Vec::new(),
-        Err(StoreError::Schema(missing)) => missing,
+        Err(StoreError::Schema(missing) | StoreError::Tables(missing)) => missing,
         Err(other) => panic!("{other}"),
     }
 }
@@ -50,13 +50,20 @@ async fn a_role_without_rights_is_told_each_one_that_is_missing() {
         missing(&store).await,
         [
             "privilege USAGE on schema fulfillment",
+            "privilege DELETE on fulfillment.observed_fences",
+            "privilege INSERT on fulfillment.clocks",
             "privilege INSERT on fulfillment.dead_letters",
             "privilege INSERT on fulfillment.events",
             "privilege INSERT on fulfillment.leadership",
+            "privilege INSERT on fulfillment.observed_fences",
+            "privilege SELECT on fulfillment.clocks",
             "privilege SELECT on fulfillment.leadership",
+            "privilege SELECT on fulfillment.observed_fences",
             "privilege SELECT on orders",
             "privilege SELECT on products",
+            "privilege UPDATE on fulfillment.clocks",
             "privilege UPDATE on fulfillment.leadership",
+            "privilege UPDATE on fulfillment.observed_fences",
             "privilege UPDATE on orders",
         ]
     );
@@ -122,7 +129,7 @@ async fn tables_made_by_hand_are_taken_over_by_migrate() {
     let store = open(database.url(), LEASE, 1);
     store.check().await.unwrap();
     store.insert_dead_letters(&[letter()]).await.unwrap();
-    assert_eq!(store.migrate().await.unwrap().len(), 3);
+    assert_eq!(store.migrate().await.unwrap().len(), 4);
     assert_eq!(store.migrate().await.unwrap().len(), 0);
     assert_eq!(store.list(&DeadLetterFilter::default(), 0, 10).await.unwrap().len(), 1);
 }
@@ -143,9 +150,10 @@ async fn check_names_a_column_and_a_table_of_the_given_schema() {
     let database = TestDatabase::create().await;
     let (store, client) = migrated(&database).await;
     client.batch_execute("ALTER TABLE orders RENAME COLUMN updated_at TO changed_at").await.unwrap();
-    assert_eq!(missing(&store).await, ["column orders.updated_at"]);
+    assert_eq!(missing(&store).await, ["column orders.updated_at is not there"]);
     client.batch_execute("ALTER TABLE orders RENAME TO purchases").await.unwrap();
-    assert_eq!(missing(&store).await, ["table orders"]);
+    let missing = missing(&store).await;
+    assert!(missing.len() == 1 && missing[0].contains("table orders is not found in database"), "{missing:?}");
 }
 
 /// Every column, constraint, index and trigger of the order API's tables, a line each.
@@ -163,15 +171,4 @@ async fn outside(client: &Client) -> Vec<String> {
                UNION ALL SELECT nspname FROM pg_namespace WHERE nspname <> 'fulfillment'
                ORDER BY line";
     client.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
-}
-
-fn letter() -> DeadLetter {
-    DeadLetter {
-        claim_id: "claim 1".to_owned(),
-        order_id: None,
-        payload: vec![0],
-        reason: DeadReason::InvalidMessage,
-        detail: "not JSON".to_owned(),
-        attempts: 1,
-    }
 }

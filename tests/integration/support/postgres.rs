@@ -105,7 +105,7 @@ async fn make_template(server: &str) -> String {
     format!("TEMPLATE {name}{}", if asked { " STRATEGY file_copy" } else { "" })
 }
 
-async fn connect(url: &str) -> tokio_postgres::Client {
+pub(crate) async fn connect(url: &str) -> tokio_postgres::Client {
     try_connect(url).await.unwrap_or_else(|error| panic!("Postgres at {url} can't be reached: {error:?}"))
 }
 

@@ -58,11 +58,12 @@ impl Reconciliation for SqliteStore {
 
     async fn lost_orders(&self, search: &LostOrderSearch) -> Result<Vec<LostOrder>, StoreError> {
         let (search, lease) = (*search, self.options.lease);
+        let found = self.database.read(move |connection| lost_orders(connection, &search, lease)).await?;
         if self.database.read(|connection| any_ahead(connection, now_micros())).await? {
             let kept = FORGET_AFTER + 2 * (search.grace + lease);
             self.database.write(move |connection| note_all(connection, kept, now_micros())).await?;
         }
-        Ok(self.database.read(move |connection| lost_orders(connection, &search, lease)).await?)
+        Ok(found)
     }
 
     async fn stale_orders(&self, max_age: Duration) -> Result<u64, StoreError> {

@@ -9,7 +9,8 @@ use super::SqliteStore;
 use crate::backend::sqlite::database::{age, now_micros};
 use crate::domain::order::{Fence, OrderId, State};
 use crate::port::reports::{
-    ClockDoubt, ConnectionUse, OPEN_ORDERS_LIMIT, OpenOrders, OpenState, OrderReport, Reports, Summary, TimelineEntry, add_orders,
+    ClockDoubt, ConnectionUse, OPEN_ORDERS_LIMIT, OpenOrders, OpenState, OrderReport, Reports, Summary, TimelineEntry,
+    add_orders,
 };
 use crate::port::store::StoreError;
 

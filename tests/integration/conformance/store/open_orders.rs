@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fulfillment_worker::port::reports::{OpenOrders, OpenState};
+use fulfillment_worker::port::reports::{ClockDoubt, OpenOrders, OpenState};
 
 use super::{LEASE, StoreFixture, pending_orders, start};
 
@@ -65,9 +65,11 @@ pub(crate) async fn what_is_done_or_not_ours_is_not_counted<F: StoreFixture>() {
     assert_eq!(count(&fixture).await, OpenOrders::default());
 }
 
-pub(crate) async fn one_that_was_created_in_the_future_has_no_age_yet<F: StoreFixture>() {
+pub(crate) async fn one_that_was_created_in_the_future_has_no_age_that_could_be_told<F: StoreFixture>() {
     let fixture = F::fresh().await;
     let order_id = pending_orders(&fixture, 1).await[0];
     fixture.create_ahead(order_id, LEASE).await;
-    assert_eq!(count(&fixture).await.pending, OpenState { orders: 1, oldest: Some(Duration::ZERO) });
+    let open = count(&fixture).await;
+    assert_eq!(open.pending, OpenState { orders: 1, oldest: None });
+    assert_eq!(open.doubt, Some(ClockDoubt::Ambiguous));
 }
