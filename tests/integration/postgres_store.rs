@@ -28,6 +28,7 @@ mod reconciling;
 mod rights;
 mod snapshots;
 mod tls;
+mod zones;
 
 /// A lease that no test outlives.
 const LEASE: Duration = Duration::from_secs(3_600);

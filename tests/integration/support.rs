@@ -25,6 +25,7 @@ pub(crate) mod redis;
 pub(crate) mod small_disk;
 pub(crate) mod warehouse;
 pub(crate) mod worker;
+pub(crate) mod zones;
 
 /// Longer than anything a test waits for takes, even on a busy machine: only a failing test gets there.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
