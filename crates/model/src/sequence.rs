@@ -182,6 +182,10 @@ impl World {
                 store.end_lease(*order);
                 Answer::Nothing
             }
+            Step::ClockPutBack { order } => {
+                store.put_clock_back(*order);
+                Answer::Nothing
+            }
             Step::Cancel { order } => {
                 store.set_state(*order, State::from("cancelled"));
                 Answer::Nothing

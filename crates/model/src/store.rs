@@ -149,6 +149,11 @@ impl Store {
         self.rows[order].idle = self.lease + Duration::from_secs(1);
     }
 
+    /// The clock is put back behind the row's fence: nobody can tell its age, so that it counts as just written.
+    pub fn put_clock_back(&mut self, order: usize) {
+        self.rows[order].idle = Duration::ZERO;
+    }
+
     pub fn is_lapsed(&self, order: usize) -> bool {
         self.rows[order].idle > self.lease
     }

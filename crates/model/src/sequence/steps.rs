@@ -66,6 +66,10 @@ pub enum Step {
     RowLeaseEnds {
         order: usize,
     },
+    /// The database's clock is put back, or its time zone repeats an hour: the row's fence lies in the future.
+    ClockPutBack {
+        order: usize,
+    },
     /// Somebody else writes a status of their own.
     Cancel {
         order: usize,
@@ -111,6 +115,7 @@ impl World {
             (1, (0..ORDERS).prop_map(|order| Step::Cancel { order }).boxed()),
             (1, (0..ORDERS).prop_map(|order| Step::Reinstate { order }).boxed()),
             (3, (0..ORDERS).prop_map(|order| Step::RowLeaseEnds { order }).boxed()),
+            (1, (0..ORDERS).prop_map(|order| Step::ClockPutBack { order }).boxed()),
         ];
         if self.queue.messages().len() < MOST_MESSAGES {
             let orders = |last: usize| batch((0..last).collect());
@@ -209,6 +214,7 @@ impl World {
             Step::RenewRows { worker, held } => held.iter().all(|number| own_row(worker, number)),
             Step::Conclude { worker, ends } => ends.iter().all(|end| own_row(worker, &end.held)),
             Step::RowLeaseEnds { order } => *state(*order) == State::Processing && !self.store.is_lapsed(*order),
+            Step::ClockPutBack { order } => *state(*order) == State::Processing,
             Step::Cancel { order } => matches!(state(*order), State::Pending | State::Processing),
             Step::Reinstate { order } => matches!(state(*order), State::Foreign(_)),
             Step::Redrive { letters } | Step::Resolve { letters, .. } => {

@@ -140,7 +140,11 @@ impl<'a, B: Backend> Replay<'a, B> {
                 Ok(Answer::Valid(verdicts.into_iter().map(|held| held == ReceiptState::Valid).collect()))
             }
             Step::RowLeaseEnds { order } => {
-                self.end_row_lease(*order, world).await;
+                self.as_if_written(*order, Written::LongAgo, world).await;
+                Ok(Answer::Nothing)
+            }
+            Step::ClockPutBack { order } => {
+                self.as_if_written(*order, Written::Ahead, world).await;
                 Ok(Answer::Nothing)
             }
             Step::Cancel { order } | Step::Reinstate { order } => {
@@ -278,11 +282,14 @@ impl<'a, B: Backend> Replay<'a, B> {
         Ok(Answer::Redriven(steps))
     }
 
-    /// As if the row had been written that much earlier: whoever holds it holds that earlier time.
-    async fn end_row_lease(&mut self, order: usize, world: &World) {
+    /// As if the row had been written at another time: whoever holds it holds that time.
+    async fn as_if_written(&mut self, order: usize, written: Written, world: &World) {
         let order_id = self.order_ids[order];
         let before = self.backend.store().row(order_id).await.fence;
-        self.backend.store().set_idle(order_id, LONGER_THAN_ROW_LEASE).await;
+        match written {
+            Written::LongAgo => self.backend.store().set_idle(order_id, LONGER_THAN_ROW_LEASE).await,
+            Written::Ahead => self.backend.store().set_ahead(order_id, LONGER_THAN_ROW_LEASE).await,
+        }
         let row = self.backend.store().row(order_id).await;
         for (held, fence) in world.held.iter().zip(&mut self.fences) {
             if held.order == order && *fence == before {
@@ -291,6 +298,12 @@ impl<'a, B: Backend> Replay<'a, B> {
         }
         self.rows[order].1 = row;
     }
+}
+
+/// When a row was written, by the clock as it is now.
+enum Written {
+    LongAgo,
+    Ahead,
 }
 
 fn due(message: &Message) -> Option<u32> {
