@@ -46,7 +46,7 @@ held AS MATERIALIZED (
     FROM found f
     CROSS JOIN clock k
     LEFT JOIN fulfillment.observed_fences s ON s.order_id = f.id AND s.fence = (f.updated_at{utc})
-    WHERE CASE f.status WHEN 'processing' THEN true ELSE false END
+    WHERE CASE f.status WHEN 'processing' THEN true END
 ),
 observed AS (
     INSERT INTO fulfillment.observed_fences AS s (order_id, fence, first_seen)

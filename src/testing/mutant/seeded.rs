@@ -63,13 +63,19 @@ impl Mutant {
                 (CLAIM, " - redis.call('ZCARD', leases) - redis.call('ZCARD', retries)\nreturn", "\nreturn"),
             ],
             Self::ReconcilerWithoutGuard => vec![(LOST_ORDERS, "\n)\nSELECT p.id::int8 ", RESET)],
-            Self::NowInsteadOfClock => [BEGIN, CONCLUDE, RENEW].map(|file| (file, "clock_timestamp()", "now()")).into(),
+            // What would notice and make up for it goes too.
+            Self::NowInsteadOfClock => [BEGIN, CONCLUDE, RENEW]
+                .map(|file| (file, "clock_timestamp()", "now()"))
+                .into_iter()
+                .chain([(BEGIN, "{behind}", "false"), (RENEW, "{behind}", "false")])
+                .collect(),
             Self::TakeoverWithoutLease => vec![(BEGIN, "h.idle > $4::float8", "$4::float8 > 0")],
             Self::ClocksTrusted => {
                 vec![(BEGIN, "WHEN k.doubted OR f.updated_at::timestamptz > clock_timestamp() THEN", "WHEN false THEN")]
             }
             Self::IdleRenewals => vec![
                 (RENEW, "greatest(clock_timestamp()::{time}, o.updated_at + {step})", "o.updated_at"),
+                (RENEW, "{behind}", "false"),
                 (RENEW_MESSAGES, "redis.call('ZADD', leases, unpack(renewals))", ""),
             ],
             Self::BeginsFinished => vec![(BEGIN, "ELSE false", "ELSE o.status = 'fulfilled'")],

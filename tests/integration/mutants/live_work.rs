@@ -6,7 +6,7 @@ use fulfillment_worker::testing::mutant::Mutant;
 
 use crate::chaos::world::LEASE;
 use crate::mutants::hunt::{Hunt, WITHOUT_RECONCILER};
-use crate::mutants::scene::{BEGIN, CONCLUSION, FENCED};
+use crate::mutants::scene::{BEGIN, CONCLUSION, FENCED, Scene};
 use crate::support::fault_proxy::Behaviour;
 
 const LIVE_WORK_IS_LEFT_ALONE: &str = "live work is left to who does it";
@@ -85,4 +85,40 @@ async fn a_call_longer_than_its_lease_is_left_to_its_worker() {
         scene.play_out().await;
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fence_that_a_trigger_writes_by_another_clock_does_not_take_an_order_from_who_works_on_it() {
+    let hunt = Hunt {
+        mutant: Mutant::ClocksTrusted,
+        case: "a_fence_that_a_trigger_writes_by_another_clock_does_not_take_an_order_from_who_works_on_it",
+        breaks: LIVE_WORK_IS_LEFT_ALONE,
+        options: WITHOUT_RECONCILER,
+    };
+    hunt.play(async |scene| {
+        scene.all_alive = true;
+        write_updated_at(scene, "NEW.updated_at - interval '2 hours'").await;
+        scene.start_second(Behaviour::HoldFrom(CONCLUSION)).await;
+        scene.hold_conclusions();
+        let order = scene.place().await;
+        scene.until_either_held().await;
+        scene.push(order).await;
+        scene.until_put_back_or_begun_again(order).await;
+        scene.let_through();
+        scene.let_second_through();
+        scene.play_out().await;
+    })
+    .await;
+}
+
+/// Has a trigger write `updated_at` from now on.
+async fn write_updated_at(scene: &Scene, time: &str) {
+    let client = scene.world.connect().await.expect("a connection to Postgres");
+    let trigger = format!(
+        "DROP TRIGGER IF EXISTS touch ON orders;
+         CREATE OR REPLACE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS
+         $$BEGIN NEW.updated_at = {time}; RETURN NEW; END$$;
+         CREATE TRIGGER touch BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION touch()"
+    );
+    client.batch_execute(&trigger).await.expect("a trigger");
 }
