@@ -13,3 +13,4 @@ mod real_orders;
 mod reconciliation;
 mod shutdown;
 mod stopped;
+mod zone_changes;
