@@ -5,6 +5,7 @@
 //! of its own beside this one; each says what it guarantees.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,11 +13,13 @@ use async_trait::async_trait;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 
+use self::clock_notes::ClockNotes;
 use self::connection::{Connections, Parameter};
 use self::errors::Failure;
 use self::given_tables::{Dialect, GivenTables};
 use self::producers::Producers;
 use self::statements::Statements;
+use self::timestamp::seconds;
 use crate::config::SecretUrl;
 use crate::domain::order::OrderId;
 use crate::domain::worker_id::WorkerId;
@@ -29,6 +32,7 @@ mod address;
 mod audit;
 mod begin;
 mod bisect;
+mod clock_notes;
 mod conclude;
 mod connect;
 mod connection;
@@ -71,6 +75,9 @@ pub struct PostgresStore {
     observers: Observers,
     /// Written when they are first needed, and anew when the tables have changed.
     statements: Mutex<Option<Arc<Statements>>>,
+    clock_notes: ClockNotes,
+    /// Whether `created_at` was written by other clocks, as last looked.
+    ages_in_doubt: AtomicBool,
     producers: Producers,
 }
 
@@ -92,6 +99,8 @@ impl PostgresStore {
             events: options.events,
             observers,
             statements: Mutex::default(),
+            clock_notes: ClockNotes::default(),
+            ages_in_doubt: AtomicBool::new(false),
             producers: Producers::default(),
         })
     }
@@ -123,6 +132,11 @@ impl PostgresStore {
         }
     }
 
+    /// An order's age in this column, where it can be told.
+    fn age(&self, row: &Row, name: &str) -> Result<Option<Duration>, Failure> {
+        if self.ages_in_doubt.load(Ordering::Relaxed) { Ok(None) } else { seconds(row, name) }
+    }
+
     /// Tells of fences that were written and are not above the ones before.
     fn notice_stuck_fences(&self, rows: &HashMap<i64, Row>) -> Result<(), Failure> {
         let mut order_ids = Vec::new();
@@ -134,6 +148,31 @@ impl PostgresStore {
         if !order_ids.is_empty() {
             self.observers.emit(DependencyEvent::FencesStuck { order_ids: &order_ids });
         }
+        Ok(())
+    }
+
+    /// Does so, and notes fences that came back behind the clock, unless the statement that wrote them did.
+    async fn notice_fences(&self, rows: &HashMap<i64, Row>, noted: bool) -> Result<(), Failure> {
+        self.notice_stuck_fences(rows)?;
+        let (mut wrote, mut behind) = (false, false);
+        for row in rows.values() {
+            let found = column::<Option<bool>>(row, "behind")?;
+            wrote |= found.is_some();
+            behind |= found == Some(true);
+        }
+        if behind && !noted && self.clock_notes.lacks_behind() {
+            let statements = self.statements().await?;
+            if let Err(failure) = self.connections.query(&statements.note_behind, &[]).await {
+                tracing::warn!(
+                    ?failure,
+                    "that fences come back behind the clock could not be noted; the next batch does it"
+                );
+                return Ok(());
+            }
+        } else if !(wrote && noted) {
+            return Ok(());
+        }
+        self.clock_notes.made(behind);
         Ok(())
     }
 

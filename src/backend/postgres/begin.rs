@@ -17,10 +17,12 @@ use super::timestamp::{micros, seconds};
 /// How often the statement runs at most, for rows that changed between its snapshot and their lock.
 const PASSES: usize = 5;
 
-/// What one run of the statement says about a row.
+/// What one run of a statement says about a row.
 enum Found {
     /// The answer.
     Answer(Begun),
+    /// Somebody holds the order, or did.
+    Held,
     /// The row became free while the statement ran, too late for its snapshot.
     BecameFree,
 }
@@ -34,20 +36,15 @@ pub(super) async fn begin(store: &PostgresStore, requests: &[BeginRequest]) -> R
     let mut answers: HashMap<i64, Begun> = HashMap::with_capacity(firsts.len());
     let mut open: Vec<&BeginRequest> = firsts.values().filter_map(|&position| requests.get(position)).collect();
     for _ in 0..PASSES {
-        let found = bisect::run(&open, |part| run(store, part).boxed()).await?;
-        let mut again = Vec::new();
-        for (&request, found) in open.iter().zip(found) {
-            match found {
-                Ok(Found::Answer(answer)) => {
-                    answers.insert(request.order_id.0, answer);
-                }
-                Ok(Found::BecameFree) => again.push(request),
-                Err(reason) => {
-                    answers.insert(request.order_id.0, Begun::Refused(reason));
-                }
-            }
+        let mut pass = Pass { answers: &mut answers, held: Vec::new(), again: Vec::new() };
+        pass.ask(store, Step::Begin, &open).await?;
+        let held = std::mem::take(&mut pass.held);
+        if !held.is_empty()
+            && let Err(failure) = pass.ask(store, Step::TakeOver, &held).await
+        {
+            pass.leave_to_their_workers(&held, store.lease, failure)?;
         }
-        open = again;
+        open = pass.again;
         if open.is_empty() {
             break;
         }
@@ -65,17 +62,67 @@ pub(super) async fn begin(store: &PostgresStore, requests: &[BeginRequest]) -> R
         .collect())
 }
 
-/// Runs the statement once, for orders that are all different.
-async fn run(store: &PostgresStore, requests: &[&BeginRequest]) -> Result<Vec<Found>, Failure> {
+/// What becomes of the orders that are asked for together.
+struct Pass<'r, 'a> {
+    answers: &'a mut HashMap<i64, Begun>,
+    held: Vec<&'r BeginRequest>,
+    again: Vec<&'r BeginRequest>,
+}
+
+impl<'r> Pass<'r, '_> {
+    async fn ask(&mut self, store: &PostgresStore, step: Step, requests: &[&'r BeginRequest]) -> Result<(), Failure> {
+        let found = bisect::run(requests, |part| run(store, step, part).boxed()).await?;
+        for (&request, found) in requests.iter().zip(found) {
+            match found {
+                Ok(Found::Answer(answer)) => _ = self.answers.insert(request.order_id.0, answer),
+                Ok(Found::Held) => self.held.push(request),
+                Ok(Found::BecameFree) => self.again.push(request),
+                Err(reason) => _ = self.answers.insert(request.order_id.0, Begun::Refused(reason)),
+            }
+        }
+        Ok(())
+    }
+
+    /// A failure must not cost the orders that were started a moment ago: the others come again.
+    fn leave_to_their_workers(
+        &mut self,
+        held: &[&'r BeginRequest],
+        lease: Duration,
+        failure: Failure,
+    ) -> Result<(), Failure> {
+        if !self.answers.values().any(|answer| matches!(answer, Begun::Started { .. })) {
+            return Err(failure);
+        }
+        tracing::warn!(?failure, orders = held.len(), "orders that others hold could not be looked at, and come again");
+        self.answers.extend(held.iter().map(|request| (request.order_id.0, Begun::Busy(lease))));
+        Ok(())
+    }
+}
+
+/// Which statement is run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Begin,
+    TakeOver,
+}
+
+/// Runs a statement once, for orders that are all different.
+async fn run(store: &PostgresStore, step: Step, requests: &[&BeginRequest]) -> Result<Vec<Found>, Failure> {
     let statements = store.statements().await?;
     let ids: Vec<i64> = requests.iter().map(|request| request.order_id.0).collect();
     let attempts: Vec<i32> = requests.iter().map(|request| small(request.attempt)).collect();
     let correlation_ids: Vec<_> =
         requests.iter().map(|request| request.correlation_id.as_deref().map(|id| statements.storable(id))).collect();
+    let notes_clock = step == Step::TakeOver || store.clock_notes.is_due();
+    let statement = match step {
+        Step::TakeOver => &statements.take_over,
+        Step::Begin if notes_clock => &statements.begin_and_note,
+        Step::Begin => &statements.begin,
+    };
     let rows = store
         .connections
         .query(
-            &statements.begin,
+            statement,
             &[
                 (&ids, Type::INT8_ARRAY),
                 (&attempts, Type::INT4_ARRAY),
@@ -88,18 +135,18 @@ async fn run(store: &PostgresStore, requests: &[&BeginRequest]) -> Result<Vec<Fo
         )
         .await?;
     let rows = rows_by_order(rows)?;
-    store.notice_stuck_fences(&rows)?;
+    store.notice_fences(&rows, notes_clock).await?;
     requests
         .iter()
         .map(|request| match rows.get(&request.order_id.0) {
-            Some(row) => read(row, request, store.lease),
+            Some(row) => read(store, row, request, step),
             None => Ok(Found::Answer(Begun::Unknown)),
         })
         .collect()
 }
 
 /// Reads what the statement says about one row.
-fn read(row: &Row, request: &BeginRequest, lease: Duration) -> Result<Found, Failure> {
+fn read(store: &PostgresStore, row: &Row, request: &BeginRequest, step: Step) -> Result<Found, Failure> {
     if is_locked(row)? {
         return Ok(Found::Answer(Begun::Locked));
     }
@@ -120,16 +167,17 @@ fn read(row: &Row, request: &BeginRequest, lease: Duration) -> Result<Found, Fai
                 traceparent: None,
             },
             fence: Fence(micros(fence)),
-            takeover: found == State::Processing,
-            waited: seconds(row, "waited")?,
+            takeover: step == Step::TakeOver,
+            waited: store.age(row, "waited")?,
         }));
     }
     Ok(match found {
         State::Fulfilled | State::Failed => Found::Answer(Begun::AlreadyFinal(found)),
         State::Foreign(status) => Found::Answer(Begun::NotOurs(status)),
         State::Pending => Found::BecameFree,
+        State::Processing if step == Step::Begin => Found::Held,
         State::Processing => match seconds(row, "idle")? {
-            Some(idle) => Found::Answer(Begun::Busy(lease.saturating_sub(idle))),
+            Some(idle) => Found::Answer(Begun::Busy(store.lease.saturating_sub(idle))),
             None => Found::BecameFree,
         },
     })

@@ -1,4 +1,4 @@
--- Takes orders into work: pending -> processing, and processing -> processing where the lease is over.
+-- Takes orders into work: pending -> processing.
 --
 -- $1 order ids (each once), $2 attempts, $3 correlation ids, by position; $4 lease in seconds, $5 worker,
 -- $6 whether transitions are kept in the timeline, $7 what it notes of an order that is taken over.
@@ -6,12 +6,7 @@
 -- Guarantees: one transaction; a row that somebody else has locked is passed over and said to be locked, so that nobody's
 -- open transaction holds up the other rows, and nothing deadlocks; the guard is repeated on the row that is written, and
 -- re-checked on its newest version, which is ours to write by then; the fence moves strictly forward by the database's
--- clock. Every order is in the answer once.
---
--- Whether a lease is over (`held`) is told by the age of the fence, unless the clocks behind fences are in doubt: one lies in
--- the future, as after an hour that a time zone repeats; workers write in different time zones; fences come back behind the
--- clock. Then the same fence must have been seen for a lease, by whichever worker. Doubts are written along with the fences
--- that cause them, and read as they were when this statement began: so a fence that was written since is left alone.
+-- clock. Every order is in the answer once. `take_over.sql` is asked about those that are found in `processing`.
 --
 -- Why it is written this way:
 --   `(SELECT $1)` hides the length of the array: the planner assumes a few rows and stays with the primary key.
@@ -23,7 +18,6 @@ WITH request AS MATERIALIZED (
     SELECT r.order_id, r.attempt, r.correlation_id
     FROM unnest((SELECT $1::int8[]), (SELECT $2::int4[]), (SELECT $3::text[])) AS r (order_id, attempt, correlation_id)
 ),
-{clock},
 found AS MATERIALIZED (
     SELECT o.id, o.status, o.updated_at, r.attempt, r.correlation_id
     FROM request r
@@ -31,49 +25,19 @@ found AS MATERIALIZED (
     ORDER BY o.id
     FOR NO KEY UPDATE OF o SKIP LOCKED
 ),
-held AS MATERIALIZED (
-    SELECT f.id,
-           (f.updated_at{utc}) AS fence,
-           coalesce(k.doubted OR f.updated_at::timestamptz > clock_timestamp(), false) AS unclear,
-           CASE
-               WHEN f.updated_at IS NULL THEN 'infinity'::float8
-               WHEN k.doubted OR f.updated_at::timestamptz > clock_timestamp() THEN
-                   coalesce(extract(epoch FROM clock_timestamp() - s.first_seen)::float8, 0)
-               WHEN f.updated_at IS DISTINCT FROM (SELECT o.updated_at FROM orders o WHERE o.id = f.id) THEN 0
-               WHEN f.updated_at = '-infinity' THEN 'infinity'::float8
-               ELSE extract(epoch FROM clock_timestamp() - f.updated_at::timestamptz)::float8
-           END AS idle
-    FROM found f
-    CROSS JOIN clock k
-    LEFT JOIN fulfillment.observed_fences s ON s.order_id = f.id AND s.fence = (f.updated_at{utc})
-    WHERE CASE f.status WHEN 'processing' THEN true END
-),
-observed AS (
-    INSERT INTO fulfillment.observed_fences AS s (order_id, fence, first_seen)
-    SELECT h.id, h.fence, clock_timestamp() FROM held h WHERE h.unclear ORDER BY h.id
-    ON CONFLICT (order_id) DO UPDATE SET fence = excluded.fence, first_seen = excluded.first_seen
-    WHERE s.fence <> excluded.fence
-),
 written AS (
     UPDATE orders o
     SET status = 'processing',
         updated_at = greatest(clock_timestamp()::{time}, nullif(o.updated_at, 'infinity') + {step})
     FROM found f
-    LEFT JOIN held h ON h.id = f.id
     WHERE o.id = f.id
-      AND CASE o.status
-              WHEN 'pending' THEN true
-              WHEN 'processing' THEN h.idle > $4::float8 AND h.fence IS NOT DISTINCT FROM (o.updated_at{utc})
-              ELSE false
-          END
+      AND CASE o.status WHEN 'pending' THEN true ELSE false END
     RETURNING o.id, o.product_id, o.quantity, o.created_at, o.updated_at, f.attempt, f.correlation_id,
-              f.status AS left_status, nullif(f.updated_at, 'infinity') AS left_fence, {behind} AS behind
+              nullif(f.updated_at, 'infinity') AS left_fence, {behind} AS behind
 ),
-{noted},
-event AS (
+{noted}event AS (
     INSERT INTO fulfillment.events (order_id, at, state, attempt, worker, correlation_id, note)
-    SELECT s.id, {event_at}, 'processing', s.attempt, $5::text, s.correlation_id,
-           CASE s.left_status WHEN 'processing' THEN $7::text END
+    SELECT s.id, {event_at}, 'processing', s.attempt, $5::text, s.correlation_id, NULL
     FROM written s
     WHERE $6::bool
     ON CONFLICT DO NOTHING
@@ -85,18 +49,15 @@ SELECT r.order_id                     AS order_id,
            ELSE 'missing'
        END                            AS presence,
        f.status::text                 AS found_status,
-       h.idle                         AS idle,
+       NULL::float8                   AS idle,
        s.updated_at                   AS fence,
        s.updated_at <= s.left_fence   AS stuck,
+       s.behind                       AS behind,
        s.product_id::int8             AS product_id,
        (SELECT p.name::text FROM products p WHERE p.id = s.product_id) AS product,
        s.quantity::int8               AS quantity,
        s.created_at                   AS created_at,
-       CASE
-           WHEN r.attempt = 1 AND f.status = 'pending' AND s.id IS NOT NULL AND NOT k.zones_disagree THEN {age s.created_at}
-       END                            AS waited
+       CASE WHEN r.attempt = 1 THEN {age s.created_at} END AS waited
 FROM request r
-CROSS JOIN clock k
 LEFT JOIN found f ON f.id = r.order_id
-LEFT JOIN held h ON h.id = r.order_id
 LEFT JOIN written s ON s.id = r.order_id

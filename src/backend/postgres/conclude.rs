@@ -9,7 +9,7 @@ use tokio_postgres::types::Type;
 
 use super::dead_letters::DeadLetterColumns;
 use super::errors::Failure;
-use super::timestamp::{micros, seconds, timestamp};
+use super::timestamp::{micros, timestamp};
 use super::{PostgresStore, bisect, column, is_locked, rows_by_order, small};
 use crate::domain::order::{Fence, OrderId, State};
 use crate::port::store::{Conclusion, Renewal, Renewed, Target, Verdict};
@@ -110,14 +110,14 @@ async fn run_conclude(store: &PostgresStore, conclusions: &[&Conclusion]) -> Res
     conclusions
         .iter()
         .map(|conclusion| match rows.get(&conclusion.order_id.0) {
-            Some(row) => judge(row, conclusion),
+            Some(row) => judge(store, row, conclusion),
             None => Ok(Verdict::Superseded(None)),
         })
         .collect()
 }
 
 /// Reads what the statement says about one row.
-fn judge(row: &Row, conclusion: &Conclusion) -> Result<Verdict, Failure> {
+fn judge(store: &PostgresStore, row: &Row, conclusion: &Conclusion) -> Result<Verdict, Failure> {
     if is_locked(row)? {
         return Ok(Verdict::Locked);
     }
@@ -129,7 +129,7 @@ fn judge(row: &Row, conclusion: &Conclusion) -> Result<Verdict, Failure> {
         && found == conclusion.to.state()
         && found_at.is_some_and(|found_at| found_at > conclusion.fence.0);
     if carried_out || carried_out_before {
-        return Ok(Verdict::Done { age: seconds(row, "age")? });
+        return Ok(Verdict::Done { age: store.age(row, "age")? });
     }
     if found == State::Processing && found_at == Some(conclusion.fence.0) {
         return Ok(Verdict::Refused("the row stays as it is: does a trigger on orders suppress updates?".to_owned()));
@@ -147,7 +147,7 @@ async fn run_renew(store: &PostgresStore, renewals: &[Renewal]) -> Result<Vec<Re
         .query(&statements.renew, &[(&ids, Type::INT8_ARRAY), (&held, statements.dialect.fences())])
         .await?;
     let rows = rows_by_order(rows)?;
-    store.notice_stuck_fences(&rows)?;
+    store.notice_fences(&rows, true).await?;
     let judge = |row| match (is_locked(row)?, column::<Option<SystemTime>>(row, "fence")?) {
         (true, _) => Ok(Renewed::Locked),
         (false, Some(fence)) => Ok(Renewed::Kept(Fence(micros(fence)))),

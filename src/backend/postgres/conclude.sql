@@ -14,7 +14,6 @@ WITH request AS MATERIALIZED (
         (SELECT $4::int4[]), (SELECT $5::text[]), (SELECT $6::text[])
     ) AS r (order_id, fence, state, attempt, correlation_id, note)
 ),
-{clock},
 found AS MATERIALIZED (
     SELECT o.id, o.status, o.updated_at, o.created_at, r.fence, r.state, r.attempt, r.correlation_id, r.note
     FROM request r
@@ -56,10 +55,9 @@ SELECT r.order_id                   AS order_id,
        END                          AS presence,
        f.status::text               AS found_status,
        f.updated_at                 AS found_at,
-       CASE WHEN NOT k.zones_disagree THEN {age f.created_at} END AS age,
+       {age f.created_at}           AS age,
        s.updated_at                 AS fence,
        s.updated_at <= s.left_fence AS stuck
 FROM request r
-CROSS JOIN clock k
 LEFT JOIN found f ON f.id = r.order_id
 LEFT JOIN concluded s ON s.id = r.order_id

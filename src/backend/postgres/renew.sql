@@ -23,8 +23,7 @@ written AS (
       AND CASE o.status WHEN 'processing' THEN o.updated_at = f.fence ELSE false END
     RETURNING o.id, o.updated_at, f.updated_at AS left_fence, {behind} AS behind
 ),
-{noted},
-seen AS (
+{noted}seen AS (
     UPDATE fulfillment.observed_fences s
     SET first_seen = clock_timestamp()
     FROM written n
@@ -37,7 +36,8 @@ SELECT r.order_id   AS order_id,
            ELSE 'missing'
        END          AS presence,
        n.updated_at AS fence,
-       n.updated_at <= n.left_fence AS stuck
+       n.updated_at <= n.left_fence AS stuck,
+       n.behind     AS behind
 FROM request r
 LEFT JOIN found f ON f.id = r.order_id
 LEFT JOIN written n ON n.id = r.order_id

@@ -1,5 +1,6 @@
 //! What people and metrics ask: counts, ages, orders and timelines.
 
+use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
 use async_trait::async_trait;
@@ -78,6 +79,8 @@ impl Reports for PostgresStore {
             }
             open.set(&State::from(status), OpenState { orders: count(column(row, "orders")?), oldest });
         }
+        let in_doubt = matches!(open.doubt, Some(ClockDoubt::ProducersBehind | ClockDoubt::ZonesDiffer));
+        self.ages_in_doubt.store(in_doubt, Ordering::Relaxed);
         if open.doubt == Some(ClockDoubt::ProducersBehind) {
             (open.pending.oldest, open.processing.oldest) = (None, None);
         }

@@ -47,14 +47,15 @@ const NOTED: &str = "noted AS (
     )
     ON CONFLICT (zone) DO UPDATE
     SET noted_at = excluded.noted_at, behind_at = coalesce(excluded.behind_at, c.behind_at)
-)";
+),
+";
 
-/// When the step `s` was, as the timeline has it: its fence, or where a trigger kept that from moving, after the step before.
+/// Notes that a fence came back behind the clock.
+const NOTE_BEHIND: &str = "WITH written AS (SELECT true AS behind), {noted}done AS (SELECT 1) SELECT FROM done";
+
+/// When the step `s` was, as the timeline has it: its fence, or the clock's time where something else wrote that.
 const EVENT_AT: &str = "CASE
-               WHEN s.updated_at <= s.left_fence THEN greatest(
-                   (s.updated_at{utc}),
-                   (SELECT max(e.at) FROM fulfillment.events e WHERE e.order_id = s.id) + interval '1 microsecond'
-               )
+               WHEN s.updated_at <= s.left_fence OR s.updated_at < clock_timestamp()::{time} - interval '1.5 seconds' THEN {now}
                ELSE (s.updated_at{utc})
            END";
 
@@ -71,6 +72,10 @@ const TOLD_ONCE: &str = " AND ({at}::timestamptz - interval '1 hour')::timestamp
 pub(super) struct Statements {
     pub(super) dialect: Dialect,
     pub(super) begin: String,
+    /// The same, and notes the clock behind the fences that it writes.
+    pub(super) begin_and_note: String,
+    pub(super) note_behind: String,
+    pub(super) take_over: String,
     pub(super) renew: String,
     pub(super) conclude: String,
     pub(super) lost_orders: String,
@@ -90,7 +95,10 @@ impl Statements {
         let write = |text: &str| dialect.write(text);
         let dead_letters = write(include_str!("dead_letters.sql"));
         Self {
-            begin: write(source!("begin.sql")),
+            begin: write(&source!("begin.sql").replace("{noted}", "")),
+            begin_and_note: write(source!("begin.sql")),
+            note_behind: write(NOTE_BEHIND),
+            take_over: write(source!("take_over.sql")),
             renew: write(source!("renew.sql")),
             conclude: write(source!("conclude.sql")),
             lost_orders: write(source!("lost_orders.sql")),
@@ -208,8 +216,17 @@ mod tests {
     fn no_piece_is_left_unwritten() {
         for has_zone in [false, true] {
             let all = Statements::new(dialect(has_zone));
-            for statement in [&all.begin, &all.renew, &all.conclude, &all.lost_orders, &all.dead_letters, &all.redrive]
-            {
+            for statement in [
+                &all.begin,
+                &all.begin_and_note,
+                &all.take_over,
+                &all.note_behind,
+                &all.renew,
+                &all.conclude,
+                &all.lost_orders,
+                &all.dead_letters,
+                &all.redrive,
+            ] {
                 // `'{…}'` would be an array.
                 assert!(!statement.contains('{'), "{statement}");
             }

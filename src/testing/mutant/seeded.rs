@@ -64,12 +64,12 @@ impl Mutant {
             ],
             Self::ReconcilerWithoutGuard => vec![(LOST_ORDERS, "\n)\nSELECT p.id::int8 ", RESET)],
             // What would notice and make up for it goes too.
-            Self::NowInsteadOfClock => [BEGIN, CONCLUDE, RENEW]
+            Self::NowInsteadOfClock => [BEGIN, TAKE_OVER, CONCLUDE, RENEW]
                 .map(|file| (file, "clock_timestamp()", "now()"))
                 .into_iter()
-                .chain([(BEGIN, "{behind}", "false"), (RENEW, "{behind}", "false")])
+                .chain([BEGIN, TAKE_OVER, RENEW].map(|file| (file, "{behind}", "false")))
                 .collect(),
-            Self::TakeoverWithoutLease => vec![(BEGIN, "h.idle > $4::float8", "$4::float8 > 0")],
+            Self::TakeoverWithoutLease => vec![(TAKE_OVER, "h.idle > $4::float8", "$4::float8 > 0")],
             Self::ClocksTrusted => {
                 vec![(BEGIN, "WHEN k.doubted OR f.updated_at::timestamptz > clock_timestamp() THEN", "WHEN false THEN")]
             }
@@ -85,6 +85,7 @@ impl Mutant {
 }
 
 const BEGIN: File = File { name: "begin.sql", text: include_str!("../../backend/postgres/begin.sql") };
+const TAKE_OVER: File = File { name: "take_over.sql", text: include_str!("../../backend/postgres/take_over.sql") };
 const CONCLUDE: File = File { name: "conclude.sql", text: include_str!("../../backend/postgres/conclude.sql") };
 const RENEW: File = File { name: "renew.sql", text: include_str!("../../backend/postgres/renew.sql") };
 const LOST_ORDERS: File =

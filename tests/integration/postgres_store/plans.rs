@@ -9,7 +9,7 @@ use tokio_postgres::types::{ToSql, Type};
 use crate::postgres_store::migrated;
 use crate::support::postgres::TestDatabase;
 
-/// Plans of the three transitions, for batches of 500 orders from `first` on.
+/// Plans of the transitions, for batches of 500 orders from `first` on.
 async fn plans(client: &Client, first: i64) -> Vec<String> {
     let ids: Vec<i64> = (first..first + 500).collect();
     let times = vec![SystemTime::now(); 500];
@@ -46,6 +46,7 @@ async fn plans(client: &Client, first: i64) -> Vec<String> {
     let mut plans = Vec::new();
     for (statement, parameters) in [
         (include_str!("../../../src/backend/postgres/begin.sql"), begin),
+        (include_str!("../../../src/backend/postgres/take_over.sql"), begin),
         (include_str!("../../../src/backend/postgres/renew.sql"), renew),
         (include_str!("../../../src/backend/postgres/conclude.sql"), conclude),
     ] {
@@ -57,9 +58,9 @@ async fn plans(client: &Client, first: i64) -> Vec<String> {
 }
 
 /// Each transition finds its rows by the primary key, twice and once more for those that it did not find, one by one, and a
-/// begin looks once more at what is in work; and nothing else of `orders` is read.
+/// takeover looks once more at what is in work; and nothing else of `orders` is read.
 fn assert_by_primary_key(plans: &[String]) {
-    for (plan, scans) in plans.iter().zip([4, 3, 3]) {
+    for (plan, scans) in plans.iter().zip([3, 4, 3, 3]) {
         let by_key = ["Index Scan using orders_pkey", "Index Only Scan using orders_pkey"];
         assert_eq!(by_key.map(|scan| plan.matches(scan).count()).iter().sum::<usize>(), scans, "{plan}");
         assert!(!plan.contains("Seq Scan on orders") && !plan.contains("idx_orders_status"), "{plan}");
