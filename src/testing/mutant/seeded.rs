@@ -71,7 +71,11 @@ impl Mutant {
                 .collect(),
             Self::TakeoverWithoutLease => vec![(TAKE_OVER, "h.idle > $4::float8", "$4::float8 > 0")],
             Self::ClocksTrusted => {
-                vec![(BEGIN, "WHEN k.doubted OR f.updated_at::timestamptz > clock_timestamp() THEN", "WHEN false THEN")]
+                vec![(
+                    TAKE_OVER,
+                    "WHEN k.doubted OR f.updated_at::timestamptz > clock_timestamp() THEN",
+                    "WHEN false THEN",
+                )]
             }
             Self::IdleRenewals => vec![
                 (RENEW, "greatest(clock_timestamp()::{time}, o.updated_at + {step})", "o.updated_at"),
