@@ -46,7 +46,13 @@ fn password_parameters(text: &str) -> String {
         shown.push_str(text.get(done..start).unwrap_or_default());
         shown.push_str("***");
         let after = text.get(start..).unwrap_or_default();
-        done = start + after.find(ends_word).unwrap_or(after.len());
+        // A value in quotes of its own, as in `password='a b'`.
+        let quote = after.chars().next().filter(|first| matches!(first, '\'' | '"'));
+        done = start
+            + match quote {
+                Some(quote) => after.rfind(quote).filter(|end| *end > 0).map_or(after.len(), |end| end + 1),
+                None => after.find(ends_word).unwrap_or(after.len()),
+            };
     }
     shown.push_str(text.get(done..).unwrap_or_default());
     shown
@@ -98,6 +104,11 @@ mod tests {
             user_info("`redis-sentinel://a:1,b/0?sentinelServiceName=m&sentinelPassword=h&ush` and ?PASSWORD=hush 1"),
             "`redis-sentinel://a:1,b/0?sentinelServiceName=m&sentinelPassword=***` and ?PASSWORD=*** 1"
         );
+    }
+
+    #[test]
+    fn a_quoted_password_of_several_words_is_hidden() {
+        assert_eq!(user_info("host=h password='a hush' x"), "host=h password=*** x");
     }
 
     #[test]
