@@ -72,7 +72,10 @@ pub fn parse(
         origins.note_empty(environment.empty(option));
     }
     filled_in.extend(share_embedded_file(chosen, &filled_in, &mut origins));
-    if let Some(store) = value("store", chosen, &filled_in).filter(|store| postgres_url::is_postgres(store)) {
+    // Only commands that have the option, and never the default.
+    if origins.of("store") != Origin::Default
+        && let Some(store) = value("store", chosen, &filled_in).filter(|store| postgres_url::is_postgres(store))
+    {
         let variables = environment.libpq()?;
         let used = postgres_url::filled(&store, &variables);
         origins.fill_store(variables, used);

@@ -27,7 +27,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 #[command(next_help_heading = "Queue and store")]
 pub struct BackendOptions {
     /// URL of the queue: redis://HOST/DB, redis-sentinel://HOST,HOST/DB?sentinelServiceName=NAME,
-    /// redis-cluster://HOST,HOST, each with rediss for TLS, or sqlite:PATH. The default is for terminals alone; elsewhere
+    /// redis-cluster://HOST,HOST, each with rediss for TLS, unix:///SOCKET?db=DB, or sqlite:PATH. The default is for terminals alone; elsewhere
     /// --queue or --store must be set, and where one of them is sqlite:PATH, the other one's default is the same
     #[arg(long, value_name = "URL", default_value = "sqlite:fulfillment.db")]
     pub queue: Secret,
@@ -36,7 +36,8 @@ pub struct BackendOptions {
     #[arg(long, value_name = "KEY", default_value = "fulfillment_queue", value_parser = values::text(512))]
     pub queue_key: String,
 
-    /// URL of the store: postgres://USER:PASSWORD@HOST/DB or sqlite:PATH. The default is as that of --queue
+    /// URL of the store: postgres://USER:PASSWORD@HOST/DB, libpq's `host=HOST dbname=DB`, or sqlite:PATH; PGHOST, PGUSER and so
+    /// on fill gaps of the first two. The default is as that of --queue
     #[arg(long, value_name = "URL", default_value = "sqlite:fulfillment.db")]
     pub store: Secret,
 

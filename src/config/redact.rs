@@ -46,16 +46,21 @@ fn password_parameters(text: &str) -> String {
         shown.push_str(text.get(done..start).unwrap_or_default());
         shown.push_str("***");
         let after = text.get(start..).unwrap_or_default();
-        // A value in quotes of its own, as in `password='a b'`.
-        let quote = after.chars().next().filter(|first| matches!(first, '\'' | '"'));
-        done = start
-            + match quote {
-                Some(quote) => after.rfind(quote).filter(|end| *end > 0).map_or(after.len(), |end| end + 1),
-                None => after.find(ends_word).unwrap_or(after.len()),
-            };
+        done = start + after.strip_prefix('\'').map_or_else(|| after.find(ends_word), quoted).unwrap_or(after.len());
     }
     shown.push_str(text.get(done..).unwrap_or_default());
     shown
+}
+
+/// The length of a value in quotes of its own, as in `password='a b'`, whose first quote is gone.
+fn quoted(text: &str) -> Option<usize> {
+    let mut is_escaped = false;
+    let end = text.find(|c: char| {
+        let ends = c == '\'' && !is_escaped;
+        is_escaped = c == '\\' && !is_escaped;
+        ends
+    })?;
+    Some(end + "''".len())
 }
 
 fn ends_word(c: char) -> bool {
@@ -109,6 +114,8 @@ mod tests {
     #[test]
     fn a_quoted_password_of_several_words_is_hidden() {
         assert_eq!(user_info("host=h password='a hush' x"), "host=h password=*** x");
+        assert_eq!(user_info("'password='a\\' hush' x' found"), "'password=*** x' found");
+        assert_eq!(user_info("password='a hush"), "password=***");
     }
 
     #[test]
