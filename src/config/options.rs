@@ -12,7 +12,8 @@ use super::http::HttpOptions;
 use super::origin::{ConfigError, Origins};
 use super::secret::Secret;
 use super::settings::{
-    Backends, FulfillerTarget, LogFormat, LogSettings, Propagation, ReconcileSettings, Settings, Simulation, StoreTarget,
+    Backends, FulfillerTarget, LogFormat, LogSettings, Propagation, ReconcileSettings, Settings, Simulation,
+    StoreTarget,
 };
 use super::values::{Latency, Wait};
 use super::{target, values};

@@ -26,10 +26,15 @@ const PASSWORD: &str = "password";
 const DATABASE: &str = "dbname";
 const DEFAULT_PORT: &str = "5432";
 
+/// The scheme as it is known here.
+fn known_scheme(scheme: &str) -> Option<&'static str> {
+    SCHEMES.into_iter().find(|known| known.eq_ignore_ascii_case(scheme))
+}
+
 /// Whether the text is for Postgres: a URL with its scheme, or `keyword=value` pairs.
 pub(super) fn is_postgres(text: &str) -> bool {
     match text.split_once("://") {
-        Some((scheme, _)) if !scheme.contains('=') => SCHEMES.contains(&scheme),
+        Some((scheme, _)) if !scheme.contains('=') => known_scheme(scheme).is_some(),
         _ => is_pairs(text),
     }
 }
@@ -49,12 +54,12 @@ fn is_pairs(text: &str) -> bool {
 /// For what libpq could not read either, for a parameter that is not known or not supported, with its name, and for a
 /// value that a parameter does not take.
 pub(super) fn parse(text: &str, variables: &Variables) -> Result<SecretUrl, String> {
-    let scheme = text.split_once("://").map_or("postgres", |(scheme, _)| scheme);
+    let scheme = text.split_once("://").and_then(|(scheme, _)| known_scheme(scheme)).unwrap_or("postgres");
     let mut keywords = read(text)?;
     keywords.fill(variables);
     keywords.check()?;
     passfile::apply(&mut keywords)?;
-    url(if SCHEMES.contains(&scheme) { scheme } else { "postgres" }, &keywords)
+    url(scheme, &keywords)
 }
 
 /// The names of the variables that fill gaps of this text.
@@ -63,7 +68,7 @@ pub(super) fn filled(text: &str, variables: &Variables) -> Vec<String> {
 }
 
 fn read(text: &str) -> Result<Keywords, String> {
-    match Parts::of(text).filter(|parts| SCHEMES.contains(&parts.scheme)) {
+    match Parts::of(text).filter(|parts| known_scheme(parts.scheme).is_some()) {
         Some(parts) => of_url(&parts),
         None => Keywords::of_pairs(text),
     }

@@ -87,7 +87,9 @@ pub fn parse(text: &str) -> Result<SecretUrl, url::ParseError> {
         Some(Kind::Socket) if !credentials.is_empty() => {
             let mut url = Url::parse(&format!("{SOCKET}://{hosts}{tail}"))?;
             let written = Url::parse(&format!("redis://{credentials}host"))?;
-            for (name, value) in [(USERS[0], written.username()), (PASSWORDS[0], written.password().unwrap_or_default())] {
+            for (name, value) in
+                [(USERS[0], written.username()), (PASSWORDS[0], written.password().unwrap_or_default())]
+            {
                 let value = percent_encoding::percent_decode_str(value).decode_utf8_lossy();
                 if !value.is_empty() {
                     url.query_pairs_mut().append_pair(name, &value);
@@ -173,7 +175,9 @@ fn set_folded(url: &mut Url, kind: Kind, [database, user, password]: [Option<Str
 pub(super) fn check_place(url: &Url) -> Result<(), String> {
     let has_host = url.host_str().is_some_and(|host| !host.is_empty());
     match Kind::of(url.scheme()) {
-        Some(Kind::Socket) if has_host => Err("a Unix socket has no host: three slashes stand before its path".to_owned()),
+        Some(Kind::Socket) if has_host => {
+            Err("a Unix socket has no host: three slashes stand before its path".to_owned())
+        }
         Some(Kind::Socket) if url.path().len() < 2 => Err("the URL has no path of a Unix socket".to_owned()),
         Some(Kind::Socket) => Ok(()),
         _ if !has_host => Err("the URL has no host".to_owned()),
@@ -202,7 +206,8 @@ fn check_parameters(url: &Url, kind: Kind) -> Result<(), String> {
 
 /// The one value of these parameters and `elsewhere`, if they don't contradict each other.
 fn the_one(url: &Url, names: &[&str], elsewhere: Option<String>, what: &str) -> Result<Option<String>, String> {
-    let parameters = url.query_pairs().filter(|(name, _)| names.contains(&&**name)).map(|(_, value)| value.into_owned());
+    let parameters =
+        url.query_pairs().filter(|(name, _)| names.contains(&&**name)).map(|(_, value)| value.into_owned());
     let mut given: Vec<String> = elsewhere.into_iter().chain(parameters).collect();
     given.dedup();
     match given.as_slice() {
@@ -242,7 +247,7 @@ enum Kind {
 
 impl Kind {
     fn of(scheme: &str) -> Option<Self> {
-        match scheme {
+        match scheme.to_ascii_lowercase().as_str() {
             "redis" | "rediss" | "valkey" | "valkeys" => Some(Self::Server),
             "unix" | SOCKET | "valkey+unix" => Some(Self::Socket),
             "redis-sentinel" | "rediss-sentinel" => Some(Self::Sentinel),

@@ -18,8 +18,7 @@ const QUEUE_FORMS: &str = "expected redis://HOST:PORT/DB, redis-sentinel://HOST:
                            unix:///SOCKET?db=DB, or sqlite:PATH";
 const FULFILLER_FORMS: &str = "expected simulated, http://HOST/PATH or https://HOST/PATH";
 const SIGNING_KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
-const STORE_FORMS: &str =
-    "expected postgres://USER:PASSWORD@HOST:PORT/DB, postgres:///DB?host=/FOLDER/OF/SOCKET, host=HOST dbname=DB or sqlite:PATH";
+const STORE_FORMS: &str = "expected postgres://USER:PASSWORD@HOST:PORT/DB, postgres:///DB?host=/FOLDER/OF/SOCKET, host=HOST dbname=DB or sqlite:PATH";
 
 /// As on the command line. The error describes the valid values.
 impl FromStr for QueueTarget {

@@ -63,7 +63,11 @@ fn refusals(folder: &TempDir) -> Vec<(Vec<String>, i32, &'static str)> {
         ("--queue redis://host/99999999999 --store postgres://db".to_owned(), 2, "--queue: the database must be"),
         ("--queue redis://host --queue-key {}x --store postgres://db".to_owned(), 2, "--queue: "),
         ("--queue redis://host --store postgres://db/shop?sslmode=maybe".to_owned(), 2, "--store: `sslmode` must be"),
-        ("--queue redis://host --store postgres://db?sslmod=require".to_owned(), 2, "--store: unknown parameter `sslmod`"),
+        (
+            "--queue redis://host --store postgres://db?sslmod=require".to_owned(),
+            2,
+            "--store: unknown parameter `sslmod`",
+        ),
         ("--queue redis://host --store sqlite:missing/orders.db".to_owned(), 1, "the folder "),
         ("--store sqlite:.".to_owned(), 1, "it is not a regular file"),
         ("--store sqlite:no.db".to_owned(), 1, "file is not a database"),
@@ -108,6 +112,21 @@ fn commands_without_a_store_pass_over_libpqs_variables() {
     assert!(code == Some(0) && said.contains("fulfilled"), "{said}");
     let (code, said) = worker(&folder, &["healthcheck", "--url", "http://127.0.0.1:1/health"], &variables);
     assert!(code == Some(1), "{said}");
+}
+
+#[test]
+fn without_an_authority_nothing_can_be_verified_and_config_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let nobody = [("SSL_CERT_FILE", "/nowhere.pem")];
+    for (queue, store) in [
+        ("redis://host", "postgres://db/shop?sslmode=verify-full"),
+        ("rediss://host", "postgres://db/shop?sslmode=require"),
+    ] {
+        let words = ["config", "--queue", queue, "--store", store];
+        let (code, said) = worker(&folder, &words, &nobody);
+        assert!(code == Some(2) && said.contains("SSL_CERT_FILE"), "{queue} {store}: {said}");
+        assert_eq!(worker(&folder, &words, &[]).0, Some(0), "{queue} {store}");
+    }
 }
 
 #[test]

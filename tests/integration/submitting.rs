@@ -56,7 +56,11 @@ fn files_that_can_not_be_taken_are_called_what_they_are() {
         ("orders.csv", b"", "orders.csv is empty"),
         ("orders.csv", b"product,quantity\nT\xeate,3\n", "orders.csv:2: `product`: not UTF-8 from byte 2 of the line"),
         ("orders.json", b"[{]", "orders.json is no valid JSON array: "),
-        ("orders.jsonl", b"{\"product\":\"Cup\",\"quantity\":1,\"quantity\":2}", "orders.jsonl:1: has 2 keys `quantity`"),
+        (
+            "orders.jsonl",
+            b"{\"product\":\"Cup\",\"quantity\":1,\"quantity\":2}",
+            "orders.jsonl:1: has 2 keys `quantity`",
+        ),
     ] {
         let (code, said) = submit(&folder(&[(name, bytes)]), name, &EMBEDDED);
         assert!(code == Some(2) && said.contains(says), "{name}: {code:?} {said}");
@@ -97,7 +101,9 @@ fn a_file_that_is_named_twice_is_refused() {
 /// The file of real orders with a number of its own in each line, as the whole has none.
 fn numbered() -> String {
     let lines = RETAIL.lines().enumerate();
-    lines.map(|(number, line)| if number == 0 { format!("no,{line}\n") } else { format!("{number},{line}\n") }).collect()
+    lines
+        .map(|(number, line)| if number == 0 { format!("no,{line}\n") } else { format!("{number},{line}\n") })
+        .collect()
 }
 
 #[test]

@@ -59,7 +59,9 @@ impl Ours {
                     let timeout = Duration::from_millis(number(value)?.into());
                     ours.tcp_user_timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
                 }
-                Some(("keepalives_count", value)) => ours.keepalives_count = Some(number(value)?).filter(|count| *count > 0),
+                Some(("keepalives_count", value)) => {
+                    ours.keepalives_count = Some(number(value)?).filter(|count| *count > 0)
+                }
                 // A server that can't be written although it is no standby is of no use either.
                 Some(("target_session_attrs", "primary")) => {
                     ours.has_target = true;

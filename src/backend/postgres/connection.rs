@@ -63,11 +63,7 @@ impl Connections {
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let pool = Pool::builder(Manager::from_connect(Config::new(), connect, recycling))
             .max_size(limit.max(1))
-            .timeouts(Timeouts {
-                wait: Some(CONNECT_TIMEOUT),
-                create: Some(create),
-                recycle: Some(CONNECT_TIMEOUT),
-            })
+            .timeouts(Timeouts { wait: Some(CONNECT_TIMEOUT), create: Some(create), recycle: Some(CONNECT_TIMEOUT) })
             .runtime(Runtime::Tokio1)
             .post_create({
                 let observers = observers.clone();

@@ -59,7 +59,8 @@ async fn insert_once(
         Some(keys) => remember(&mut session, keys).await?,
         None => vec![true; orders.len()],
     };
-    let new: Vec<&NewOrder> = orders.iter().zip(&is_new).filter(|(_, is_new)| **is_new).map(|(order, _)| order).collect();
+    let new: Vec<&NewOrder> =
+        orders.iter().zip(&is_new).filter(|(_, is_new)| **is_new).map(|(order, _)| order).collect();
     let products = make_products(&mut session, &new).await?;
     let mut inserted = Vec::with_capacity(new.len());
     for chunk in new.chunks(CHUNK) {

@@ -84,6 +84,9 @@ pub(super) fn collect(arguments: &Arguments, columns: &Columns) -> Result<Collec
             import::check_is_text(&mut input).map_err(wrong)?;
         }
         let format = format_of(path, arguments.format)?;
+        if format == Format::Jsonl && arguments.delimiter.is_some() {
+            return Err(Failure::Usage(format!("--delimiter: {name} is JSON, which has none")));
+        }
         let orders = Orders::read(input, format, columns).map_err(wrong)?;
         if let Some(rejects) = &mut rejects {
             rejects.begin(orders.header())?;

@@ -196,7 +196,9 @@ impl Keywords {
         }
         if matches!(self.get("target_session_attrs"), Some("read-only" | "standby" | "prefer-standby")) {
             let shown = self.shown("target_session_attrs");
-            return Err(format!("{shown} asks for a server that takes no writes, and the worker writes: use read-write"));
+            return Err(format!(
+                "{shown} asks for a server that takes no writes, and the worker writes: use read-write"
+            ));
         }
         if let Some(name) = self.take("fallback_application_name")
             && self.get("application_name").is_none()
@@ -223,9 +225,11 @@ impl Keywords {
             (None, None) => Vec::new(),
         };
         if hosts.is_empty() || hosts.iter().any(|host| host.is_empty()) {
-            return Err("it names no server: add a host, or the folder of a Unix socket as host=/run/postgresql, or set \
+            return Err(
+                "it names no server: add a host, or the folder of a Unix socket as host=/run/postgresql, or set \
                         PGHOST"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         if hosts.iter().any(|host| !is_host(host)) {
             return Err(format!("{} holds something that is no host; a port is written apart", self.shown(HOST)));
@@ -289,7 +293,9 @@ fn value(text: &str) -> Result<(String, &str), String> {
         match character {
             '\\' => value.extend(characters.next().map(|(_, next)| next)),
             '\'' if quoted.is_some() => return Ok((value, text.get(at + 1..).unwrap_or_default())),
-            blank if quoted.is_none() && blank.is_whitespace() => return Ok((value, text.get(at..).unwrap_or_default())),
+            blank if quoted.is_none() && blank.is_whitespace() => {
+                return Ok((value, text.get(at..).unwrap_or_default()));
+            }
             other => value.push(other),
         }
     }

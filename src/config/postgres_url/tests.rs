@@ -120,7 +120,8 @@ fn a_parameter_that_is_not_known_or_not_supported_is_named() {
 
 #[test]
 fn what_names_no_server_or_no_port_is_refused() {
-    for wrong in ["postgres://u:hush@/db", "postgres:///db", "postgres://", "postgres://a,/db", "postgres:///db?host="] {
+    for wrong in ["postgres://u:hush@/db", "postgres:///db", "postgres://", "postgres://a,/db", "postgres:///db?host="]
+    {
         let problem = refused(wrong);
         assert!(problem.contains("names no server") && !problem.contains("hush"), "{wrong}: {problem}");
     }
@@ -202,7 +203,9 @@ fn a_password_file_gives_the_password_where_none_is_given() {
 
 #[test]
 fn text_for_postgres_is_told_from_other_text() {
-    for text in ["postgres://", "postgresql://h", "host=h", "service = x", "host=h application_name=a://b"] {
+    for text in
+        ["postgres://", "postgresql://h", "POSTGRES://h", "host=h", "service = x", "host=h application_name=a://b"]
+    {
         assert!(is_postgres(text), "{text}");
     }
     for text in ["", "h", "sqlite:a=b", "mysql://h/a=b", "redis://h?a=b", "a b=c", "./a=b"] {

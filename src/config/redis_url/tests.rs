@@ -59,7 +59,10 @@ fn what_can_not_work_is_said_without_the_url() {
     for (wrong, says) in [
         ("redis-sentinel://:hush@a/0", "sentinelServiceName"),
         ("redis-sentinel://:hush@a/0?sentinelServiceName=", "sentinelServiceName"),
-        ("redis-sentinel://:hush@a?sentinelServiceName=m&sentinelPasswort=hush", "unknown parameter `sentinelPasswort`; did you mean `sentinelPassword`?"),
+        (
+            "redis-sentinel://:hush@a?sentinelServiceName=m&sentinelPasswort=hush",
+            "unknown parameter `sentinelPasswort`; did you mean `sentinelPassword`?",
+        ),
         ("redis-sentinel://:hush@a?sentinelServiceName=m#insecure", "#"),
         ("redis-cluster://:hush@a,b/1", "no database but 0"),
         ("redis-cluster://:hush@a,b/hush", "must be a number"),

@@ -80,10 +80,7 @@ fn latin_1_is_told_by_line_and_column() {
     assert_eq!(rows, [row(3, "Jug", 2)]);
     assert_eq!(
         reasons(&rejections),
-        [
-            (2, "`note`: not UTF-8 from byte 10 of the line on"),
-            (4, "`product`: not UTF-8 from byte 2 of the line on")
-        ]
+        [(2, "`note`: not UTF-8 from byte 10 of the line on"), (4, "`product`: not UTF-8 from byte 2 of the line on")]
     );
 }
 
@@ -92,10 +89,7 @@ fn a_nul_is_told_by_line_and_field() {
     let (_, rejections) = csv(b"product,quantity\nC\0p,1\nCup,1\0\n");
     assert_eq!(
         reasons(&rejections),
-        [
-            (2, "product contains a NUL character"),
-            (3, "quantity `1\\0` is not a whole number from 1 to 2147483647")
-        ]
+        [(2, "product contains a NUL character"), (3, "quantity `1\\0` is not a whole number from 1 to 2147483647")]
     );
 }
 
@@ -134,7 +128,8 @@ fn nothing_but_a_header_is_no_order_and_no_header_is_an_error() {
 
 #[test]
 fn an_array_of_objects_is_taken_with_the_lines_of_its_elements() {
-    let array = "\n[\n  {\"product\": \"Cup\",\n   \"quantity\": 3},\n\n  7, {\"product\":\"Jug\",\"quantity\":1},\n  {}\n]\n";
+    let array =
+        "\n[\n  {\"product\": \"Cup\",\n   \"quantity\": 3},\n\n  7, {\"product\":\"Jug\",\"quantity\":1},\n  {}\n]\n";
     let (rows, rejections) = jsonl(array);
     assert_eq!(rows, [row(3, "Cup", 3), row(6, "Jug", 1)]);
     assert_eq!(
@@ -190,8 +185,11 @@ fn a_row_has_the_key_that_its_columns_make() {
     let (found, rejections) = keys(file, Format::Csv, &["no", "pos"]);
     assert_eq!(found, ["7\u{1f}a", "8\u{1f}b"]);
     assert_eq!(reasons(&rejections), [(4, "`no` is empty, and --dedupe-column needs it")]);
-    let (found, rejections) = keys("{\"product\":\"Cup\",\"quantity\":1,\"no\":7}\n{\"product\":\"Cup\",\"quantity\":1}",
-                                   Format::Jsonl, &["no"]);
+    let (found, rejections) = keys(
+        "{\"product\":\"Cup\",\"quantity\":1,\"no\":7}\n{\"product\":\"Cup\",\"quantity\":1}",
+        Format::Jsonl,
+        &["no"],
+    );
     assert_eq!(found, ["7"]);
     assert_eq!(reasons(&rejections), [(2, "has no `no`; the keys are `product`, `quantity`")]);
     let missing = Orders::read(file.as_bytes(), Format::Csv, &keyed(&["nr"])).err().unwrap().to_string();

@@ -22,7 +22,8 @@ INSERT INTO orders (product_id, quantity, status, created_at, updated_at)
 VALUES (:product_id, :quantity, 'pending', :now, :now)
 RETURNING id";
 
-const REMEMBER_KEY: &str = "INSERT INTO fulfillment_submissions (key, at) VALUES (:key, :now) ON CONFLICT (key) DO NOTHING";
+const REMEMBER_KEY: &str =
+    "INSERT INTO fulfillment_submissions (key, at) VALUES (:key, :now) ON CONFLICT (key) DO NOTHING";
 
 #[async_trait]
 impl Intake for SqliteStore {
