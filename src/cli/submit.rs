@@ -26,9 +26,9 @@ use collect::Collected;
 
 /// Submit orders as an order API would: first the row, then the message
 ///
-/// Reads CSV (with a line of column names) or JSON (an object per line, or an array of objects), in UTF-8 or UTF-16. Creates
-/// missing products by name. All or nothing: if a line
-/// is invalid, it prints each invalid line with the reason and submits nothing.
+/// Reads CSV (with a line of column names) or JSON (an object per line, or an array of objects), in UTF-8 or UTF-16.
+/// Creates missing products by name. All or nothing: if a line is invalid, it prints each invalid line with the reason and
+/// submits nothing.
 ///
 /// An order has a product (at most 255 characters), a quantity (1 to 2147483647), and optionally a price (0 to
 /// 99999999.99, for a product to create) and a correlation_id.

@@ -28,8 +28,9 @@ const HOUR: Duration = Duration::from_secs(3600);
 #[command(next_help_heading = "Queue and store")]
 pub struct BackendOptions {
     /// URL of the queue: redis://HOST/DB, redis-sentinel://HOST,HOST/DB?sentinelServiceName=NAME,
-    /// redis-cluster://HOST,HOST, each with rediss for TLS, unix:///SOCKET?db=DB, or sqlite:PATH. The default is for terminals alone; elsewhere
-    /// --queue or --store must be set, and where one of them is sqlite:PATH, the other one's default is the same
+    /// redis-cluster://HOST,HOST, each with rediss for TLS, unix:///SOCKET?db=DB, or sqlite:PATH. The default is for
+    /// terminals alone; elsewhere --queue or --store must be set, and where one of them is sqlite:PATH, the other one's
+    /// default is the same
     #[arg(long, value_name = "URL", default_value = "sqlite:fulfillment.db")]
     pub queue: Secret,
 

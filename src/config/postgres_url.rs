@@ -95,7 +95,9 @@ fn of_url(parts: &Parts<'_>) -> Result<Keywords, String> {
     // JDBC's, which libpq takes too.
     for parameter in query.split('&').filter(|one| !one.is_empty() && *one != "ssl=true") {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        keywords.add(&decoded(name)?, decoded(value)?)?;
+        // With an `@` behind the `?`, the name may be a piece of a password that was not percent-encoded.
+        let hidden = |problem| if query.contains('@') { Keywords::unknown("*") } else { problem };
+        keywords.add(&decoded(name)?, decoded(value)?).map_err(hidden)?;
     }
     if query.split('&').any(|one| one == "ssl=true") {
         keywords.set("sslmode", "require".to_owned());

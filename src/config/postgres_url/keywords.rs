@@ -115,13 +115,15 @@ impl Keywords {
     /// As [`Self::set`], for a name that may not exist.
     pub(super) fn add(&mut self, name: &str, value: String) -> Result<(), String> {
         let known = KEYWORDS.iter().find(|(known, _)| *known == name).map(|(known, _)| *known);
-        let Some(known) = known else {
-            let taken: Vec<&str> =
-                KEYWORDS.iter().filter(|(_, takes)| !matches!(takes, Nothing(_))).map(|(name, _)| *name).collect();
-            return Err(unknown_parameter(name, &taken));
-        };
+        let known = known.ok_or_else(|| Self::unknown(name))?;
         self.set(known, value);
         Ok(())
+    }
+
+    /// What is said of a name that does not exist.
+    pub(super) fn unknown(name: &str) -> String {
+        let taken = KEYWORDS.iter().filter(|(_, takes)| !matches!(takes, Nothing(_)));
+        unknown_parameter(name, &taken.map(|(name, _)| *name).collect::<Vec<_>>())
     }
 
     /// Sets a value unless it is empty, which is none.

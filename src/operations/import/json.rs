@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::lines::Lines;
 use super::text::{self, Text};
-use super::{Columns, Entry, Field, ImportError, Row, fields, listed};
+use super::{Columns, Entry, Field, ImportError, MAX_LINE_BYTES, Row, fields, listed};
 
 /// The largest array, which is read whole.
 const MAX_ARRAY_BYTES: usize = 64 * 1024 * 1024;
@@ -44,7 +44,8 @@ impl<R: BufRead> JsonOrders<R> {
             }
             Self::Array(elements, columns) => Ok(elements.next().map(|(line, text)| {
                 let row = Object::read(text, at_no_place).and_then(|object| row(columns, line, &object));
-                fields::entry(line, text.as_bytes().to_vec(), row)
+                let raw = text.as_bytes().iter().take(MAX_LINE_BYTES).copied().collect();
+                fields::entry(line, raw, row)
             })),
         }
     }
