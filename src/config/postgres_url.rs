@@ -63,6 +63,7 @@ pub(super) fn parse(text: &str, variables: &Variables) -> Result<SecretUrl, Stri
 }
 
 /// The names of the variables that fill gaps of this text.
+#[cfg(feature = "cli")]
 pub(super) fn filled(text: &str, variables: &Variables) -> Vec<String> {
     read(text).map(|mut keywords| keywords.fill(variables)).unwrap_or_default()
 }

@@ -80,9 +80,8 @@ pub(crate) fn server_url(bytes: &[u8]) {
     let text = text.replace('*', SECRET);
     // The name of a parameter is said, unless it may be a piece of a password; a path has none.
     let may_be_said = text.starts_with("sqlite:") || text.split_once('?').is_none_or(|(_, query)| !query.contains('@'));
-    let is_hidden = |problem: &str| {
-        !problem.contains(SECRET) || may_be_said && problem.starts_with("unknown parameter")
-    };
+    let is_hidden =
+        |problem: &str| !problem.contains(SECRET) || may_be_said && problem.starts_with("unknown parameter");
     match text.parse::<QueueTarget>() {
         Ok(QueueTarget::Redis(url)) => shown_without(SECRET, &url),
         Ok(QueueTarget::Sqlite(path)) => assert!(!path.as_os_str().is_empty()),

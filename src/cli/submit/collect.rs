@@ -79,11 +79,14 @@ pub(super) fn collect(arguments: &Arguments, columns: &Columns) -> Result<Collec
     for path in &arguments.files {
         let name = if is_standard_input(path) { "standard input".to_owned() } else { path.display().to_string() };
         let wrong = |error: ImportError| Failure::Usage(format!("{name} {error}"));
-        let mut input = open(path)?;
-        if !is_standard_input(path) {
+        let format = format_of(path, arguments.format);
+        if format.is_err()
+            && let Ok(mut input) = open(path)
+        {
+            // Says more than the name of a workbook or an archive does.
             import::check_is_text(&mut input).map_err(wrong)?;
         }
-        let format = format_of(path, arguments.format)?;
+        let (format, input) = (format?, open(path)?);
         if format == Format::Jsonl && arguments.delimiter.is_some() {
             return Err(Failure::Usage(format!("--delimiter: {name} is JSON, which has none")));
         }

@@ -51,7 +51,8 @@ impl<R: BufRead> CsvOrders<R> {
         let mut records = Records::new(Lines::new(text, is_transcoded));
         let announced = records.announced_delimiter()?;
         let chosen = columns.delimiter.or(announced);
-        let mut first_error = None;
+        // Of the delimiter that makes the most columns, which is most likely the file's.
+        let mut error: Option<(usize, ImportError)> = None;
         for delimiter in chosen.as_ref().map_or(&DELIMITERS[..], std::slice::from_ref) {
             records.delimiter(*delimiter);
             let header = match records.next_record()? {
@@ -65,11 +66,14 @@ impl<R: BufRead> CsvOrders<R> {
                     let (header, delimiter, columns) = (header.raw, *delimiter, columns.clone());
                     return Ok(Self { records, header, delimiter, columns, positions });
                 }
-                Err(error) => first_error = first_error.or(Some(error)),
+                Err(new) if error.as_ref().is_none_or(|(width, _)| *width < header.fields.len()) => {
+                    error = Some((header.fields.len(), new));
+                }
+                Err(_) => {}
             }
             records.lines.give_back(header.lines.into_iter());
         }
-        Err(first_error.unwrap_or(ImportError::Empty))
+        Err(error.map_or(ImportError::Empty, |(_, error)| error))
     }
 
     pub(super) fn next_entry(&mut self) -> io::Result<Option<Entry>> {

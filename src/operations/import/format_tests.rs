@@ -40,6 +40,9 @@ fn the_delimiter_is_the_one_that_makes_the_columns() {
     ] {
         assert_eq!(csv(file), (vec![row(2, name, 3)], vec![]), "{file}");
     }
+    // Where none does, the one that makes the most columns is the file's.
+    assert!(error(b"product;menge\nCup;3\n", Format::Csv).contains("it has `product`, `menge`"));
+    assert_eq!(error(b"product;quantity;quantity\n", Format::Csv), "has 2 columns `quantity`; rename all but one");
     // Comma wins where it makes them.
     assert_eq!(csv("product,quantity,a;b\nCup;x,3,\n"), (vec![row(2, "Cup;x", 3)], vec![]));
 }
@@ -80,7 +83,10 @@ fn latin_1_is_told_by_line_and_column() {
     assert_eq!(rows, [row(3, "Jug", 2)]);
     assert_eq!(
         reasons(&rejections),
-        [(2, "`note`: not UTF-8 from byte 10 of the line on"), (4, "`product`: not UTF-8 from byte 2 of the line on")]
+        [
+            (2, "`note`: not UTF-8 from byte 10 of the line on; it may be Latin-1: save the file as UTF-8"),
+            (4, "`product`: not UTF-8 from byte 2 of the line on; it may be Latin-1: save the file as UTF-8")
+        ]
     );
 }
 

@@ -27,8 +27,12 @@ impl Line {
         if self.lossy {
             return Err("has a character that is not UTF-16".to_owned());
         }
-        std::str::from_utf8(&self.bytes)
-            .map_err(|error| format!("not UTF-8 from byte {} of the line on", error.valid_up_to() + 1))
+        std::str::from_utf8(&self.bytes).map_err(|error| {
+            format!(
+                "not UTF-8 from byte {} of the line on; it may be Latin-1: save the file as UTF-8",
+                error.valid_up_to() + 1
+            )
+        })
     }
 
     pub(super) fn too_long() -> String {

@@ -120,7 +120,7 @@ fn a_wrong_number_of_fields_and_bytes_that_are_not_utf_8_are_named() {
         reasons(&rejections),
         [
             (2, "expected 2 fields as in the line of column names, found 1"),
-            (3, "`product`: not UTF-8 from byte 2 of the line on"),
+            (3, "`product`: not UTF-8 from byte 2 of the line on; it may be Latin-1: save the file as UTF-8"),
             (4, "expected 2 fields as in the line of column names, found 3"),
         ]
     );
