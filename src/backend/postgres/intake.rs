@@ -75,11 +75,20 @@ async fn insert_once(
 async fn remember(session: &mut Session, keys: &[String]) -> Result<Vec<bool>, Failure> {
     let mut new = HashSet::with_capacity(keys.len());
     for chunk in keys.chunks(CHUNK) {
-        for row in session.query(REMEMBER_KEYS, &[(&chunk, Type::TEXT_ARRAY)]).await? {
+        let answer = session.query(REMEMBER_KEYS, &[(&chunk, Type::TEXT_ARRAY)]).await;
+        for row in answer.map_err(with_way_out)? {
             new.insert(column::<String>(&row, "key")?);
         }
     }
     Ok(keys.iter().map(|key| new.contains(key)).collect())
+}
+
+/// No other command needs the table, so nothing else has said that it is missing.
+fn with_way_out(failure: Failure) -> Failure {
+    match failure {
+        Failure::Missing(text) => Failure::Refused(format!("{text}; run `fulfillment-worker migrate`")),
+        other => other,
+    }
 }
 
 /// Makes the products that are missing. The first order that names a product sets its price. Answers with the ids.

@@ -52,7 +52,7 @@ pub fn check(path: &Path) -> Result<(), OpenError> {
     let path = std::path::absolute(path).map_err(|error| Problem::Other(error.to_string()).of(path))?;
     check_place(&path)?;
     if !path.exists() {
-        return Ok(());
+        return may_make_files(path.parent().unwrap_or(&path)).map_err(|problem| problem.of(&path));
     }
     let mut header = Vec::new();
     let read = std::fs::OpenOptions::new().read(true).write(true).open(&path);
@@ -62,6 +62,18 @@ pub fn check(path: &Path) -> Result<(), OpenError> {
         return Ok(());
     }
     Err(Problem::NotADatabase("file is not a database".to_owned()).of(&path))
+}
+
+#[cfg(all(feature = "cli", target_os = "linux"))]
+fn may_make_files(folder: &Path) -> Result<(), Problem> {
+    use rustix::fs::{Access, access};
+
+    access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| Problem::NoRights(error.to_string()))
+}
+
+#[cfg(all(feature = "cli", not(target_os = "linux")))]
+fn may_make_files(_: &Path) -> Result<(), Problem> {
+    Ok(())
 }
 
 /// Looks without opening: closing any handle of the file would drop the locks that another connection of this process holds
