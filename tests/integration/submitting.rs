@@ -149,3 +149,15 @@ async fn keys_hold_in_postgres_too_and_the_skipped_orders_get_no_message() {
     let messages: u64 = redis.ask(&format!("LLEN {}", crate::support::redis::QUEUE_KEY));
     assert_eq!(messages, 3);
 }
+
+#[tokio::test]
+async fn without_the_table_of_keys_the_way_out_is_named() {
+    let (database, redis) = (TestDatabase::create().await, RedisServer::start().await);
+    let folder = folder(&[("orders.csv", b"no,product,quantity\n1,Cup,3\n")]);
+    let variables = [("DATABASE_URL", database.url()), ("REDIS_URL", &redis.url())];
+    submit(&folder, "orders.csv --dedupe-column no", &variables);
+    database.connect().await.batch_execute("DROP TABLE fulfillment.submissions").await.unwrap();
+    let (code, said) = submit(&folder, "orders.csv --dedupe-column no --migrate off", &variables);
+    assert!(code == Some(1) && said.contains("run `fulfillment-worker migrate`"), "{said}");
+    assert_eq!(database.number("SELECT count(*) FROM orders").await, 1);
+}
