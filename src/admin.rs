@@ -75,6 +75,23 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
     bound.map_err(|source| BindError { address, source })
 }
 
+/// Whether [`bind`] could have the address, which may be in use.
+///
+/// # Errors
+/// As [`bind`].
+#[cfg(feature = "cli")]
+pub fn check(address: SocketAddr) -> Result<(), BindError> {
+    // Bound, and not listened on: nobody can connect, and a worker that starts meanwhile is not in the way.
+    let family = if address.is_ipv6() { Domain::IPV6 } else { Domain::IPV4 };
+    match bound(family, address) {
+        Err(source) if source.kind() != io::ErrorKind::AddrInUse && !address.ip().is_unspecified() => {
+            Err(BindError { address, source })
+        }
+        Err(source) if source.kind() == io::ErrorKind::PermissionDenied => Err(BindError { address, source }),
+        _ => Ok(()),
+    }
+}
+
 fn bind_both_families(address: SocketAddr) -> io::Result<TcpListener> {
     let error = match listen(Domain::IPV6, address) {
         Ok(listener) => return Ok(listener),
@@ -90,6 +107,12 @@ fn bind_both_families(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 fn listen(family: Domain, address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = bound(family, address)?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn bound(family: Domain, address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(family, Type::STREAM, None)?;
     if family == Domain::IPV6 {
         socket.set_only_v6(false)?;
@@ -99,6 +122,5 @@ fn listen(family: Domain, address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket)
 }

@@ -67,6 +67,7 @@ Configuration:
     REDIS_URL                                        --queue
     DATABASE_URL, else POSTGRES_HOST, POSTGRES_PORT,
     POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_DB    --store
+    PGHOST, PGUSER, PGPASSWORD, … as libpq has them  gaps of a Postgres --store that is set
     SERVICE_NAME                                     --service-name
     RUST_LOG                                         --log
   Without any of them, queue and store are embedded in ./fulfillment.db on a terminal; elsewhere

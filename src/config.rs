@@ -22,8 +22,10 @@ pub mod redact;
 pub mod redis_url;
 mod secret;
 mod settings;
+mod suggestion;
 #[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "some of it is for options alone"))]
 mod target;
+mod url_parts;
 pub mod values;
 
 #[cfg(any(feature = "cli", feature = "internals"))]

@@ -27,9 +27,13 @@ use crate::testing::mutant::is_mutant;
 pub mod backends;
 #[cfg(not(feature = "internals"))]
 pub(crate) mod backends;
+#[cfg(feature = "cli")]
+mod check;
 mod polls;
 mod signals;
 
+#[cfg(feature = "cli")]
+pub(crate) use check::check;
 pub use signals::drain_on_signals;
 #[cfg(feature = "demo")]
 pub(crate) use signals::drain_on_signals_and;

@@ -4,15 +4,18 @@ use clap::{ArgMatches, Args};
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::output;
+use super::{connect, output};
 use crate::config::Origins;
 use crate::config::environment::Environment;
 use crate::config::fallback::{self, Fallback};
 use crate::config::options::{self, RunOptions};
 use crate::observe::trace::export;
-use crate::service::backends::StartError;
+use crate::service::{self, StartError};
 
 /// Print every option of `run` with its value and source, secrets redacted, or the first error
+///
+/// Finds what `run` would refuse before it contacts a server, and ends with the same exit code. It opens no database, and
+/// doesn't ask whether the port of --listen is free.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -44,8 +47,12 @@ pub(super) fn config(
     origins: &Origins,
     environment: &Environment,
 ) -> Result<(), Failure> {
-    arguments.options.resolve(origins, Fallback::detect())?;
+    let (settings, _) = arguments.options.resolve(origins, Fallback::detect())?;
+    service::check(&settings)?;
     if let Some(warning) = fallback::warning(origins) {
+        output::note(&format!("note: {warning}"));
+    }
+    if let Some(warning) = connect::configuration_warning(&settings.backends) {
         output::note(&format!("note: {warning}"));
     }
     export::ask_for_traces(environment).map_err(StartError::from)?;
@@ -55,7 +62,7 @@ pub(super) fn config(
         .iter()
         .map(|option| Line {
             option: option.clone(),
-            value: options::shown_value(option, chosen),
+            value: options::shown_value(option, chosen, &settings),
             source: origins.of(option).to_string(),
         })
         .collect();

@@ -33,7 +33,7 @@ impl From<ConfigError> for Failure {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
-            StartError::Fulfiller(_) | StartError::Traces(_) | StartError::Lacking(..) => {
+            StartError::Fulfiller(_) | StartError::Traces(_) | StartError::Lacking(..) | StartError::Unusable(..) => {
                 Self::Usage(error.to_string())
             }
             _ => Self::work(error),

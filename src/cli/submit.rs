@@ -26,11 +26,14 @@ use collect::Collected;
 
 /// Submit orders as an order API would: first the row, then the message
 ///
-/// Reads CSV (with a line of column names) or JSON Lines. Creates missing products by name. All or nothing: if a line
-/// is invalid, it prints each invalid line with the reason and submits nothing.
+/// Reads CSV (with a line of column names) or JSON (an object per line, or an array of objects), in UTF-8 or UTF-16.
+/// Creates missing products by name. All or nothing: if a line is invalid, it prints each invalid line with the reason and
+/// submits nothing.
 ///
 /// An order has a product (at most 255 characters), a quantity (1 to 2147483647), and optionally a price (0 to
 /// 99999999.99, for a product to create) and a correlation_id.
+///
+/// A file that is submitted twice places its orders twice, unless --dedupe-column names what tells them apart.
 #[derive(Debug, Args)]
 #[command(mut_arg("wait", |wait| wait.default_value("30s")))]
 #[command(after_long_help = "\
@@ -40,6 +43,8 @@ Examples:
   fulfillment-worker submit online-retail.csv --column product=Description --column quantity=Quantity \\
         --column price=UnitPrice --column correlation_id=InvoiceNo --skip-invalid --rejects rejects.csv
       other column names; invalid lines (returns, for example) go to rejects.csv with the reason
+  fulfillment-worker submit orders.csv --dedupe-column order_no
+      again and again: each order_no goes in once, also after a submission that broke off
   echo '{\"product\":\"Cup\",\"quantity\":3}' | fulfillment-worker submit - --format jsonl
       from another program")]
 pub(super) struct Arguments {
@@ -47,13 +52,23 @@ pub(super) struct Arguments {
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 
-    /// Format of the files; by default from their names (.csv, .jsonl, .ndjson), and csv for `-`
+    /// Format of the files; by default from their names (.csv, .tsv, .json, .jsonl, .ndjson), and csv for `-`
     #[arg(long, value_enum)]
     format: Option<Format>,
 
     /// Column or key that holds a field, if it has another name; fields: product, quantity, price, correlation_id
     #[arg(long = "column", value_name = "FIELD=COLUMN", value_parser = column)]
     columns: Vec<(Field, String)>,
+
+    /// What stands between the fields of CSV: one character, or `tab`; by default what a first line `sep=;` says, or else
+    /// the first of comma, semicolon, tab and | that makes the columns
+    #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
+    delimiter: Option<u8>,
+
+    /// Column or key whose value no two orders share: an order whose value was submitted before is skipped. Repeat it where
+    /// only several columns together are unique
+    #[arg(long = "dedupe-column", value_name = "COLUMN")]
+    dedupe: Vec<String>,
 
     /// Submit the valid lines and skip the invalid ones
     #[arg(long)]
@@ -86,9 +101,19 @@ fn column(text: &str) -> Result<(Field, String), String> {
     if column.is_empty() { Err("names no column after `=`".to_owned()) } else { Ok((field, column.to_owned())) }
 }
 
+fn delimiter(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        _ if ["tab", "\\t"].contains(&text) => Ok(b'\t'),
+        [one] if one.is_ascii() && !one.is_ascii_alphanumeric() && !b"\"\r\n\0".contains(one) => Ok(*one),
+        _ => Err("must be one ASCII character, such as `;`, or `tab`; no letter, digit or quote".to_owned()),
+    }
+}
+
 #[derive(Debug, Default, Serialize)]
 struct Outcome {
     submitted: usize,
+    /// By their keys: submitted before, or twice in the input.
+    skipped: usize,
     products: usize,
     rejected: u64,
     first_order_id: Option<i64>,
@@ -128,6 +153,8 @@ pub(super) async fn submit(arguments: Arguments, origins: &Origins) -> Result<()
     let fallback = if arguments.dry_run { Fallback::Embedded } else { Fallback::detect() };
     let backends = arguments.connect.backends.resolve(origins, fallback)?;
     let mut columns = Columns::default();
+    columns.dedupe.clone_from(&arguments.dedupe);
+    columns.delimiter = arguments.delimiter;
     for (field, column) in &arguments.columns {
         if !columns.set(*field, column.clone()) {
             return Err(Failure::Usage(format!("--column {}: given twice", field.as_str())));
@@ -137,7 +164,8 @@ pub(super) async fn submit(arguments: Arguments, origins: &Origins) -> Result<()
     if collected.rejected > 0 {
         report_invalid(&collected, arguments.skip_invalid)?;
     }
-    let mut outcome = Outcome { rejected: collected.rejected, dry_run: arguments.dry_run, ..Outcome::default() };
+    let (rejected, skipped) = (collected.rejected, collected.repeated);
+    let mut outcome = Outcome { rejected, skipped, dry_run: arguments.dry_run, ..Outcome::default() };
     if arguments.dry_run {
         outcome.submitted = collected.rows.len();
         let products: HashSet<&str> = collected.rows.iter().map(|row| row.order.product.as_str()).collect();
@@ -184,6 +212,7 @@ async fn submit_all(
     outcome: &mut Outcome,
 ) -> Result<(), Failure> {
     let mut products = HashSet::new();
+    let mut done_rows = 0;
     for batch in collected.rows.chunks(BATCH) {
         let done = if stop.is_cancelled() {
             Err("interrupted".to_owned())
@@ -194,16 +223,18 @@ async fn submit_all(
         };
         let inserted = done.map_err(|problem| {
             let (submitted, all) = (outcome.submitted, plural(collected.rows.len() as u64, "order"));
-            let from = collected.place(submitted);
+            let from = collected.place(done_rows);
             Failure::Work(format!("{problem}; submitted {submitted} of {all}: those before {from}"))
         })?;
+        outcome.submitted += inserted.len();
+        outcome.skipped += batch.len() - inserted.len();
+        done_rows += batch.len();
         for row in inserted {
             products.insert(row.product_id);
             let id = row.order_id.0;
             outcome.first_order_id = Some(outcome.first_order_id.map_or(id, |first| first.min(id)));
             outcome.last_order_id = Some(outcome.last_order_id.map_or(id, |last| last.max(id)));
         }
-        outcome.submitted += batch.len();
         outcome.products = products.len();
     }
     Ok(())
@@ -214,6 +245,9 @@ fn in_words(outcome: &Outcome) -> String {
     let mut details = vec![plural(outcome.products as u64, "product")];
     if let (Some(first), Some(last)) = (outcome.first_order_id, outcome.last_order_id) {
         details.push(submit::ids(first, last));
+    }
+    if outcome.skipped > 0 {
+        details.push(format!("{} skipped as submitted before", outcome.skipped));
     }
     if outcome.rejected > 0 {
         details.push(plural(outcome.rejected, "invalid line"));

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-
 use super::origin::{ConfigError, Origin};
+use super::postgres_url::Variables;
+use super::url_parts::{host_in_url, percent_encoded};
 
 /// The prefix of every option's own variable.
 const PREFIX: &str = "FULFILLMENT_";
@@ -81,8 +81,17 @@ impl Environment {
         self.0.keys().map(String::as_str).filter(move |name| name.starts_with(PREFIX) && !is_known(name))
     }
 
-    /// A URL from the `POSTGRES_*` variables, if any of them is set. Missing parts have the defaults of the `postgres`
-    /// container image, which made these names common: port 5432, user `postgres`, database as the user.
+    /// libpq's variables. They fill the gaps of a Postgres store that was chosen, and choose none.
+    ///
+    /// # Errors
+    /// One of them is not UTF-8.
+    pub(super) fn libpq(&self) -> Result<Variables, ConfigError> {
+        Variables::read(|name| self.variable(name))
+    }
+
+    /// A URL from the `POSTGRES_*` variables, if any of them is set. Missing parts are left to libpq's variables, or else have
+    /// the defaults of the `postgres` container image, which made these names common: port 5432, user `postgres`, database as
+    /// the user.
     fn postgres_url(&self) -> Result<Option<(String, Origin)>, ConfigError> {
         let mut values = [None; 5];
         for (value, name) in values.iter_mut().zip(POSTGRES) {
@@ -91,15 +100,24 @@ impl Environment {
         if values.iter().all(Option::is_none) {
             return Ok(None);
         }
+        let libpq = self.libpq()?;
         let [host, port, user, password, database] = values;
-        let user = user.unwrap_or("postgres");
+        let or_default = |value: Option<&str>, keyword, default: &str| match value {
+            Some(value) => value.to_owned(),
+            None if libpq.has(keyword) => String::new(),
+            None => default.to_owned(),
+        };
+        let login = user.or(libpq.get("user")).unwrap_or("postgres");
+        let host = or_default(host, if libpq.has("hostaddr") { "hostaddr" } else { "host" }, "localhost");
+        let port = or_default(port, "port", "5432");
+        let user = or_default(user, "user", login);
         let password = password.map(|password| format!(":{}", percent_encoded(password))).unwrap_or_default();
         let url = format!(
-            "postgres://{}{password}@{}:{}/{}",
-            percent_encoded(user),
-            host_in_url(host.unwrap_or("localhost")),
-            port.unwrap_or("5432"),
-            percent_encoded(database.unwrap_or(user)),
+            "postgres://{}{password}@{}{}{port}/{}",
+            percent_encoded(&user),
+            host_in_url(&host),
+            if port.is_empty() { "" } else { ":" },
+            percent_encoded(&or_default(database, "dbname", login)),
         );
         let set: Vec<&str> = POSTGRES.into_iter().zip(values).filter_map(|(name, value)| value.map(|_| name)).collect();
         Ok(Some((url, Origin::Environment(set.join(", ")))))
@@ -127,17 +145,6 @@ fn given(option: &str) -> Option<&'static str> {
         "log" => Some("RUST_LOG"),
         _ => None,
     }
-}
-
-/// An IPv6 address needs brackets; a folder of a Unix socket is percent-encoded, as libpq has it.
-pub(super) fn host_in_url(host: &str) -> String {
-    if host.parse::<std::net::Ipv6Addr>().is_ok() { format!("[{host}]") } else { percent_encoded(host) }
-}
-
-/// Everything but unreserved characters (RFC 3986) as `%XX`.
-pub(super) fn percent_encoded(text: &str) -> String {
-    const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-    utf8_percent_encode(text, &RESERVED).to_string()
 }
 
 #[cfg(test)]
@@ -194,6 +201,15 @@ mod tests {
         assert_eq!(store(&Environment::of([("POSTGRES_HOST", "::1")])).0, "postgres://postgres@[::1]:5432/postgres");
         let socket = Environment::of([("POSTGRES_HOST", "/run/postgresql")]);
         assert_eq!(store(&socket).0, "postgres://postgres@%2Frun%2Fpostgresql:5432/postgres");
+    }
+
+    #[test]
+    fn libpqs_variables_choose_no_store_and_come_before_the_defaults_of_the_parts() {
+        assert_eq!(Environment::of([("PGHOST", "pg"), ("PGUSER", "me")]).option("store"), Ok(None));
+        let both = Environment::of([("POSTGRES_PASSWORD", "pw"), ("PGHOST", "pg"), ("PGUSER", "me")]);
+        assert_eq!(store(&both).0, "postgres://:pw@:5432/me");
+        let all = Environment::of([("POSTGRES_HOST", "db"), ("PGPORT", "1"), ("PGDATABASE", "shop")]);
+        assert_eq!(store(&all).0, "postgres://postgres@db/");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 use super::origin::ConfigError;
+use super::suggestion::nearest;
 
 /// Far above any real configuration.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -78,9 +79,8 @@ fn scalar(value: DeValue<'_>) -> Option<String> {
 }
 
 fn unknown_key(key: &str, options: &[String]) -> String {
-    let likeness = |option: &&String| strsim::jaro_winkler(&key.replace('_', "-"), option);
-    match options.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))) {
-        Some(nearest) if likeness(&nearest) > 0.7 => format!("unknown key `{key}`; did you mean `{nearest}`?"),
+    match nearest(&key.replace('_', "-"), options.iter().map(String::as_str)) {
+        Some(nearest) => format!("unknown key `{key}`; did you mean `{nearest}`?"),
         _ => format!("unknown key `{key}`; the keys are the options of `run --help` without the dashes"),
     }
 }

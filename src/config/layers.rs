@@ -13,7 +13,7 @@ use clap::{ArgMatches, Command};
 use super::environment::Environment;
 use super::file::ConfigFile;
 use super::origin::{ConfigError, Origin, Origins};
-use super::{options, redact};
+use super::{options, postgres_url, redact};
 
 /// Why a command line is not valid.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +72,14 @@ pub fn parse(
         origins.note_empty(environment.empty(option));
     }
     filled_in.extend(share_embedded_file(chosen, &filled_in, &mut origins));
+    // Only commands that have the option, and never the default.
+    if origins.of("store") != Origin::Default
+        && let Some(store) = value("store", chosen, &filled_in).filter(|store| postgres_url::is_postgres(store))
+    {
+        let variables = environment.libpq()?;
+        let used = postgres_url::filled(&store, &variables);
+        origins.fill_store(variables, used);
+    }
     // Right behind the subcommand, so that no `--` of the user's comes before.
     let (head, tail) = arguments.split_at(words.min(arguments.len()));
     let complete = head.iter().chain(&filled_in).chain(tail);
@@ -107,14 +115,17 @@ fn share_embedded_file(chosen: &ArgMatches, filled_in: &[OsString], origins: &mu
         (false, true) => ("store", "queue"),
         _ => return None,
     };
-    let prefix = format!("--{named}=");
-    let elsewhere =
-        || filled_in.iter().find_map(|argument| argument.to_str()?.strip_prefix(&prefix)).map(str::to_owned);
-    let typed = || chosen.get_raw(named)?.next()?.to_str().map(str::to_owned);
-    let value = if origins.of(named) == Origin::CommandLine { typed() } else { elsewhere() };
-    let value = value.filter(|value| value.starts_with("sqlite:"))?;
+    let value = value(named, chosen, filled_in).filter(|value| value.starts_with("sqlite:"))?;
     origins.set(missing, Origin::SameAs(named));
     Some(OsString::from(format!("--{missing}={value}")))
+}
+
+/// The value of an option: typed, or from elsewhere.
+fn value(option: &str, chosen: &ArgMatches, filled_in: &[OsString]) -> Option<String> {
+    let prefix = format!("--{option}=");
+    let elsewhere = filled_in.iter().find_map(|argument| argument.to_str()?.strip_prefix(&prefix));
+    let typed = || chosen.get_raw(option).filter(|_| is_typed(chosen, option))?.next()?.to_str();
+    elsewhere.or_else(typed).map(str::to_owned)
 }
 
 /// clap names arguments after the fields they fill.

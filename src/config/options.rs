@@ -13,9 +13,10 @@ use super::origin::{ConfigError, Origins};
 use super::secret::Secret;
 use super::settings::{
     Backends, FulfillerTarget, LogFormat, LogSettings, Propagation, ReconcileSettings, Settings, Simulation,
+    StoreTarget,
 };
 use super::values::{Latency, Wait};
-use super::{redact, redis_url, target, values};
+use super::{target, values};
 use crate::domain::retry::{RetryPolicy, WhenAmbiguous};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -27,8 +28,9 @@ const HOUR: Duration = Duration::from_secs(3600);
 #[command(next_help_heading = "Queue and store")]
 pub struct BackendOptions {
     /// URL of the queue: redis://HOST/DB, redis-sentinel://HOST,HOST/DB?sentinelServiceName=NAME,
-    /// redis-cluster://HOST,HOST, each with rediss for TLS, or sqlite:PATH. The default is for terminals alone; elsewhere
-    /// --queue or --store must be set, and where one of them is sqlite:PATH, the other one's default is the same
+    /// redis-cluster://HOST,HOST, each with rediss for TLS, unix:///SOCKET?db=DB, or sqlite:PATH. The default is for
+    /// terminals alone; elsewhere --queue or --store must be set, and where one of them is sqlite:PATH, the other one's
+    /// default is the same
     #[arg(long, value_name = "URL", default_value = "sqlite:fulfillment.db")]
     pub queue: Secret,
 
@@ -36,7 +38,8 @@ pub struct BackendOptions {
     #[arg(long, value_name = "KEY", default_value = "fulfillment_queue", value_parser = values::text(512))]
     pub queue_key: String,
 
-    /// URL of the store: postgres://USER:PASSWORD@HOST/DB or sqlite:PATH. The default is as that of --queue
+    /// URL of the store: postgres://USER:PASSWORD@HOST/DB, libpq's `host=HOST dbname=DB`, or sqlite:PATH; PGHOST, PGUSER and so
+    /// on fill gaps of the first two. The default is as that of --queue
     #[arg(long, value_name = "URL", default_value = "sqlite:fulfillment.db")]
     pub store: Secret,
 
@@ -215,7 +218,8 @@ impl BackendOptions {
         Ok(Backends {
             queue: self.queue.expose().parse().map_err(|problem| origins.error("queue", problem))?,
             queue_key: self.queue_key.clone(),
-            store: self.store.expose().parse().map_err(|problem| origins.error("store", problem))?,
+            store: StoreTarget::read(self.store.expose(), origins.libpq())
+                .map_err(|problem| origins.error("store", problem))?,
             store_connections: usize::from(self.store_connections),
             lease: 15 * SECOND,
             events: true,
@@ -285,16 +289,15 @@ impl WorkOptions {
     }
 }
 
-/// The value of an option as it was given, without passwords; `None` without value and default.
-pub fn shown_value(option: &str, matches: &ArgMatches) -> Option<String> {
+/// The value of an option without passwords, as it was given or was understood; `None` without value and default.
+pub fn shown_value(option: &str, matches: &ArgMatches, settings: &Settings) -> Option<String> {
     if ["fulfiller-token", "fulfiller-secret"].contains(&option) {
         return matches.contains_id(&option.replace('-', "_")).then(|| "***".to_owned());
     }
-    let raw = matches.get_raw(&option.replace('-', "_"))?.next()?.to_string_lossy().into_owned();
-    let is_opaque = ["queue", "store", "fulfiller"].contains(&option);
-    match redis_url::parse(&raw) {
-        Ok(url) if is_opaque && url.expose().has_host() => Some(url.to_string()),
-        _ if is_opaque => Some(redact::user_info(&raw)),
-        _ => Some(raw),
+    match (option, &settings.fulfiller) {
+        ("queue", _) => Some(settings.backends.queue.to_string()),
+        ("store", _) => Some(settings.backends.store.to_string()),
+        ("fulfiller", FulfillerTarget::Http(target)) => Some(target.url.to_string()),
+        _ => Some(matches.get_raw(&option.replace('-', "_"))?.next()?.to_string_lossy().into_owned()),
     }
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use super::postgres_url::Variables;
+
 /// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
@@ -18,6 +20,8 @@ pub enum Origin {
         /// Number of the line, from 1.
         line: usize,
     },
+    /// Another source, and the variables that fill its gaps, by their names.
+    Filled(Box<Origin>, Vec<String>),
     /// Another option, by its name without the dashes: queue and store share an embedded file.
     SameAs(&'static str),
     /// No source has a value.
@@ -30,6 +34,7 @@ impl fmt::Display for Origin {
             Self::CommandLine => f.write_str("command line"),
             Self::Environment(variables) => f.write_str(variables),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Filled(origin, variables) => write!(f, "{origin}, {}", variables.join(", ")),
             Self::SameAs(option) => write!(f, "as --{option}"),
             Self::Default => f.write_str("default"),
         }
@@ -90,6 +95,7 @@ fn set_in(origin: &Origin) -> String {
 pub struct Origins {
     origins: BTreeMap<String, Origin>,
     empty_variables: Vec<String>,
+    libpq: Variables,
 }
 
 impl Origins {
@@ -109,6 +115,19 @@ impl Origins {
 
     pub(super) fn note_empty<'a>(&mut self, variables: impl Iterator<Item = &'a str>) {
         self.empty_variables.extend(variables.map(str::to_owned));
+    }
+
+    /// libpq's variables, which fill the gaps of a Postgres store.
+    pub(super) fn libpq(&self) -> &Variables {
+        &self.libpq
+    }
+
+    /// Notes libpq's variables, and `used`, those of them that fill gaps of the store.
+    pub(super) fn fill_store(&mut self, variables: Variables, used: Vec<String>) {
+        self.libpq = variables;
+        if !used.is_empty() {
+            self.set("store", Origin::Filled(Box::new(self.of("store")), used));
+        }
     }
 
     /// An error about an option's value.

@@ -46,10 +46,21 @@ fn password_parameters(text: &str) -> String {
         shown.push_str(text.get(done..start).unwrap_or_default());
         shown.push_str("***");
         let after = text.get(start..).unwrap_or_default();
-        done = start + after.find(ends_word).unwrap_or(after.len());
+        done = start + after.strip_prefix('\'').map_or_else(|| after.find(ends_word), quoted).unwrap_or(after.len());
     }
     shown.push_str(text.get(done..).unwrap_or_default());
     shown
+}
+
+/// The length of a value in quotes of its own, as in `password='a b'`, whose first quote is gone.
+fn quoted(text: &str) -> Option<usize> {
+    let mut is_escaped = false;
+    let end = text.find(|c: char| {
+        let ends = c == '\'' && !is_escaped;
+        is_escaped = c == '\\' && !is_escaped;
+        ends
+    })?;
+    Some(end + "''".len())
 }
 
 fn ends_word(c: char) -> bool {
@@ -98,6 +109,13 @@ mod tests {
             user_info("`redis-sentinel://a:1,b/0?sentinelServiceName=m&sentinelPassword=h&ush` and ?PASSWORD=hush 1"),
             "`redis-sentinel://a:1,b/0?sentinelServiceName=m&sentinelPassword=***` and ?PASSWORD=*** 1"
         );
+    }
+
+    #[test]
+    fn a_quoted_password_of_several_words_is_hidden() {
+        assert_eq!(user_info("host=h password='a hush' x"), "host=h password=*** x");
+        assert_eq!(user_info("'password='a\\' hush' x' found"), "'password=*** x' found");
+        assert_eq!(user_info("password='a hush"), "password=***");
     }
 
     #[test]

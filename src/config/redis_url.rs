@@ -1,13 +1,14 @@
-//! The URLs of `--queue` for Redis: a server, sentinels that know its address, or nodes of a Cluster.
+//! The URLs of `--queue` for Redis: a server, its Unix socket, sentinels that know its address, or nodes of a Cluster.
 //!
-//! Parameters have the names that the client fred gives them; several hosts are separated by commas, as Lettuce and the
-//! drivers of other databases have it, or follow as `node=HOST:PORT`. Errors never quote the value.
+//! Parameters have the names that the client fred gives them, and redis-py and others; several hosts are separated by commas,
+//! as Lettuce and the drivers of other databases have it, or follow as `node=HOST:PORT`. Errors never quote a value.
 
 use std::fmt;
 
 use url::Url;
 
 use super::secret::SecretUrl;
+use super::url_parts::{Parts, percent_encoded, quoted, unknown_parameter, write_authority};
 
 /// Most sentinels or nodes that a URL may name.
 const MOST_NODES: usize = 100;
@@ -19,6 +20,27 @@ const SENTINEL_USER: &str = "sentinelUsername";
 const SENTINEL_PASSWORD: &str = "sentinelPassword";
 /// Understood by redis-rs.
 const PROTOCOL: &str = "protocol";
+const PROTOCOLS: [&str; 4] = ["resp2", "resp3", "2", "3"];
+const DATABASE: &str = "db";
+const USERS: [&str; 2] = ["username", "user"];
+const PASSWORDS: [&str; 2] = ["password", "pass"];
+/// The scheme that redis-rs has for Unix sockets.
+const SOCKET: &str = "redis+unix";
+
+/// Every scheme that [`parse`] reads.
+pub(super) const SCHEMES: &[&str] = &[
+    "redis",
+    "rediss",
+    "valkey",
+    "valkeys",
+    "unix",
+    SOCKET,
+    "valkey+unix",
+    "redis-sentinel",
+    "rediss-sentinel",
+    "redis-cluster",
+    "rediss-cluster",
+];
 
 /// The servers that a URL names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,88 +66,203 @@ impl RedisServers {
     /// # Errors
     /// Says what is wrong with it, without quoting it.
     pub fn of(url: &SecretUrl) -> Result<Self, String> {
-        let url = url.expose();
-        let Some(kind) = Kind::of(url.scheme()) else { return Ok(Self::One(SecretUrl::new(url.clone()))) };
-        if url.fragment().is_some() {
-            return Err("the part after `#` has no meaning here; remove it".to_owned());
-        }
-        let known = kind.parameters();
-        if url.query_pairs().any(|(name, _)| !known.contains(&&*name)) {
-            return Err(format!("unknown parameter; there are {}", known.join(", ")));
-        }
-        match kind {
-            Kind::Sentinel => sentinel(url),
-            Kind::Cluster => cluster(url),
+        let url = canonical(url)?;
+        match Kind::of(url.expose().scheme()) {
+            Some(Kind::Sentinel) => sentinel(url.expose()),
+            Some(Kind::Cluster) => cluster(url.expose()),
+            Some(Kind::Server | Kind::Socket) | None => Ok(Self::One(url)),
         }
     }
 }
 
-/// Parses a URL. Hosts after the first become parameters, as a URL can hold one only.
+/// Parses a URL. Hosts after the first become parameters, as a URL can hold one only, and so do user and password of a Unix
+/// socket, as a URL needs a host for them.
 ///
 /// # Errors
 /// For text that is no URL.
 pub fn parse(text: &str) -> Result<SecretUrl, url::ParseError> {
-    let several = text.split_once("://").filter(|(scheme, _)| Kind::of(scheme).is_some());
-    let Some((scheme, rest)) = several else { return Url::parse(text).map(SecretUrl::new) };
-    let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    let hosts = authority.rfind('@').map_or(0, |at| at + 1);
-    let (credentials, hosts) = authority.split_at(hosts);
-    let mut hosts = hosts.split(',');
-    let first = hosts.next().unwrap_or_default();
-    let mut url = Url::parse(&format!("{scheme}://{credentials}{first}{tail}"))?;
-    for host in hosts {
-        url.query_pairs_mut().append_pair(NODE, host);
+    let Some(parts) = Parts::of(text) else { return Url::parse(text).map(SecretUrl::new) };
+    let Parts { scheme, credentials, hosts, tail } = parts;
+    match Kind::of(scheme) {
+        Some(Kind::Socket) if !credentials.is_empty() => {
+            let mut url = Url::parse(&format!("{SOCKET}://{hosts}{tail}"))?;
+            let written = Url::parse(&format!("redis://{credentials}host"))?;
+            for (name, value) in
+                [(USERS[0], written.username()), (PASSWORDS[0], written.password().unwrap_or_default())]
+            {
+                let value = percent_encoding::percent_decode_str(value).decode_utf8_lossy();
+                if !value.is_empty() {
+                    url.query_pairs_mut().append_pair(name, &value);
+                }
+            }
+            Ok(SecretUrl::new(url))
+        }
+        Some(Kind::Sentinel | Kind::Cluster) => {
+            let mut hosts = hosts.split(',');
+            let first = hosts.next().unwrap_or_default();
+            let mut url = Url::parse(&format!("{scheme}://{credentials}{first}{tail}"))?;
+            for host in hosts {
+                url.query_pairs_mut().append_pair(NODE, host);
+            }
+            Ok(SecretUrl::new(url))
+        }
+        _ => Url::parse(text).map(SecretUrl::new),
     }
-    Ok(SecretUrl::new(url))
+}
+
+/// The same URL with one place for everything: the database in the path (of a socket: in `db`), user and password before the
+/// host (of a socket: in `user` and `pass`), and a scheme that redis-rs knows.
+///
+/// # Errors
+/// For a parameter that is not known, with its name; for one that contradicts another part; and for a value that it does not
+/// take.
+pub(super) fn canonical(url: &SecretUrl) -> Result<SecretUrl, String> {
+    let url = url.expose();
+    let Some(kind) = Kind::of(url.scheme()) else { return Ok(SecretUrl::new(url.clone())) };
+    check_parameters(url, kind)?;
+    let mut one = url.clone();
+    if let Some(scheme) = match url.scheme() {
+        "valkey" => Some("redis"),
+        "valkeys" => Some("rediss"),
+        _ if kind == Kind::Socket => Some(SOCKET),
+        _ => None,
+    } {
+        one.set_scheme(scheme).map_err(|()| unusable())?;
+    }
+    let in_path = Some(url.path().trim_start_matches('/')).filter(|path| kind != Kind::Socket && !path.is_empty());
+    let database = the_one(url, &[DATABASE], in_path.map(str::to_owned), "database")?;
+    if database.as_ref().is_some_and(|database| database.parse::<u32>().is_err()) {
+        return Err("the database must be a number, as in redis://HOST:PORT/0 or ?db=0".to_owned());
+    }
+    let decoded = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let user = Some(url.username()).filter(|user| !user.is_empty()).map(decoded);
+    let user = the_one(url, &USERS, user, "user")?;
+    let password = the_one(url, &PASSWORDS, url.password().map(decoded), "password")?;
+    let kept: Vec<(String, String)> = url
+        .query_pairs()
+        .filter(|(name, _)| ![&[DATABASE], &USERS[..], &PASSWORDS[..]].concat().contains(&&**name))
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect();
+    if kept.len() < url.query_pairs().count() || kind == Kind::Socket {
+        one.set_query(None);
+        if !kept.is_empty() {
+            one.query_pairs_mut().extend_pairs(kept);
+        }
+        set_folded(&mut one, kind, [database, user, password])?;
+    }
+    Ok(SecretUrl::new(one))
+}
+
+/// Database, user and password, where redis-rs looks for them.
+fn set_folded(url: &mut Url, kind: Kind, [database, user, password]: [Option<String>; 3]) -> Result<(), String> {
+    if kind == Kind::Socket {
+        for (name, value) in [(DATABASE, database), (USERS[1], user), (PASSWORDS[1], password)] {
+            if let Some(value) = value {
+                url.query_pairs_mut().append_pair(name, &value);
+            }
+        }
+        return Ok(());
+    }
+    if let Some(database) = database {
+        url.set_path(&format!("/{database}"));
+    }
+    let user = user.map(|user| percent_encoded(&user)).unwrap_or_default();
+    url.set_username(&user).map_err(|()| unusable())?;
+    url.set_password(password.map(|password| percent_encoded(&password)).as_deref()).map_err(|()| unusable())
+}
+
+/// Whether it names a host, or the file of a Unix socket.
+pub(super) fn check_place(url: &Url) -> Result<(), String> {
+    let has_host = url.host_str().is_some_and(|host| !host.is_empty());
+    match Kind::of(url.scheme()) {
+        Some(Kind::Socket) if has_host => {
+            Err("a Unix socket has no host: three slashes stand before its path".to_owned())
+        }
+        Some(Kind::Socket) if url.path().len() < 2 => Err("the URL has no path of a Unix socket".to_owned()),
+        Some(Kind::Socket) => Ok(()),
+        _ if !has_host => Err("the URL has no host".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+fn check_parameters(url: &Url, kind: Kind) -> Result<(), String> {
+    if url.fragment().is_some() {
+        return Err("the part after `#` has no meaning here; remove it".to_owned());
+    }
+    let known = kind.parameters();
+    if let Some((name, _)) = url.query_pairs().find(|(name, _)| !known.contains(&&**name)) {
+        // With an `@` behind the `?`, this may be a password that was not percent-encoded.
+        let is_suspect = url.query().is_some_and(|query| query.contains('@'));
+        return Err(unknown_parameter(if is_suspect { "*" } else { &name }, &known));
+    }
+    if parameter(url, PROTOCOL).is_some_and(|protocol| !PROTOCOLS.contains(&protocol.as_str())) {
+        return Err(format!("{} must be one of {}", quoted(PROTOCOL), PROTOCOLS.join(", ")));
+    }
+    if kind == Kind::Server && url.host_str().is_some_and(|hosts| hosts.contains(',')) {
+        return Err("several hosts need redis-cluster:// or redis-sentinel://".to_owned());
+    }
+    Ok(())
+}
+
+/// The one value of these parameters and `elsewhere`, if they don't contradict each other.
+fn the_one(url: &Url, names: &[&str], elsewhere: Option<String>, what: &str) -> Result<Option<String>, String> {
+    let parameters =
+        url.query_pairs().filter(|(name, _)| names.contains(&&**name)).map(|(_, value)| value.into_owned());
+    let mut given: Vec<String> = elsewhere.into_iter().chain(parameters).collect();
+    given.dedup();
+    match given.as_slice() {
+        [] => Ok(None),
+        [one] => Ok(Some(one.clone())),
+        _ => {
+            let name = names.first().copied().unwrap_or_default();
+            Err(format!("the URL names more than one {what}: parameter `{name}` contradicts what stands elsewhere"))
+        }
+    }
 }
 
 /// Shows such a URL as people write it, without passwords; `false` if it is none.
 pub(super) fn show(url: &Url, f: &mut fmt::Formatter<'_>) -> Result<bool, fmt::Error> {
-    if Kind::of(url.scheme()).is_none() {
-        return Ok(false);
-    }
-    write!(f, "{}://", url.scheme())?;
-    if url.password().is_some() {
-        write!(f, "{}:***@", url.username())?;
-    } else if !url.username().is_empty() {
-        write!(f, "{}@", url.username())?;
-    }
-    f.write_str(url.host_str().unwrap_or_default())?;
-    if let Some(port) = url.port() {
-        write!(f, ":{port}")?;
-    }
+    let Some(kind) = Kind::of(url.scheme()) else { return Ok(false) };
+    write_authority(url, f)?;
     for (_, node) in url.query_pairs().filter(|(name, _)| name == NODE) {
         // What is no address may be a password that was not percent-encoded.
         write!(f, ",{}", if address(&node).is_ok() { &node } else { "***" })?;
     }
     f.write_str(url.path())?;
-    if let Some((_, master)) = url.query_pairs().find(|(name, _)| name == SERVICE) {
-        write!(f, "?{SERVICE}={master}")?;
+    let shown = if kind == Kind::Socket { DATABASE } else { SERVICE };
+    if let Some((_, value)) = url.query_pairs().find(|(name, _)| name == shown) {
+        write!(f, "?{shown}={value}")?;
     }
     Ok(true)
 }
 
-/// What is asked for the server's address.
-#[derive(Clone, Copy)]
+/// What a URL leads to.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
+    Server,
+    Socket,
     Sentinel,
     Cluster,
 }
 
 impl Kind {
     fn of(scheme: &str) -> Option<Self> {
-        match scheme {
+        match scheme.to_ascii_lowercase().as_str() {
+            "redis" | "rediss" | "valkey" | "valkeys" => Some(Self::Server),
+            "unix" | SOCKET | "valkey+unix" => Some(Self::Socket),
             "redis-sentinel" | "rediss-sentinel" => Some(Self::Sentinel),
             "redis-cluster" | "rediss-cluster" => Some(Self::Cluster),
             _ => None,
         }
     }
 
-    fn parameters(self) -> &'static [&'static str] {
-        match self {
-            Self::Sentinel => &[SERVICE, SENTINEL_USER, SENTINEL_PASSWORD, NODE, PROTOCOL],
-            Self::Cluster => &[NODE, PROTOCOL],
-        }
+    fn parameters(self) -> Vec<&'static str> {
+        let own: &[&str] = match self {
+            Self::Server | Self::Socket => &[],
+            Self::Sentinel => &[SERVICE, SENTINEL_USER, SENTINEL_PASSWORD, NODE],
+            Self::Cluster => &[NODE],
+        };
+        [own, &[DATABASE, PROTOCOL], &USERS, &PASSWORDS].concat()
     }
 }
 

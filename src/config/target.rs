@@ -7,19 +7,18 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use url::Url;
 
-use super::postgres_url;
+use super::postgres_url::{self, Variables};
 use super::redis_url::{self, RedisServers};
 use super::secret::{Secret, SecretUrl};
 use super::settings::{QueueTarget, StoreTarget};
+use super::url_parts::quoted;
 
 const QUEUE_FORMS: &str = "expected redis://HOST:PORT/DB, redis-sentinel://HOST:PORT,HOST:PORT/DB?sentinelServiceName=NAME, \
-                           redis-cluster://HOST:PORT,HOST:PORT, one of these with rediss for TLS, or sqlite:PATH";
-const QUEUE_SCHEMES: &[&str] =
-    &["redis", "rediss", "redis-sentinel", "rediss-sentinel", "redis-cluster", "rediss-cluster"];
+                           redis-cluster://HOST:PORT,HOST:PORT, one of these with rediss for TLS, \
+                           unix:///SOCKET?db=DB, or sqlite:PATH";
 const FULFILLER_FORMS: &str = "expected simulated, http://HOST/PATH or https://HOST/PATH";
 const SIGNING_KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
-const STORE_FORMS: &str =
-    "expected postgres://USER:PASSWORD@HOST:PORT/DB, postgres:///DB?host=/FOLDER/OF/SOCKET or sqlite:PATH";
+const STORE_FORMS: &str = "expected postgres://USER:PASSWORD@HOST:PORT/DB, postgres:///DB?host=/FOLDER/OF/SOCKET, host=HOST dbname=DB or sqlite:PATH";
 
 /// As on the command line. The error describes the valid values.
 impl FromStr for QueueTarget {
@@ -30,15 +29,9 @@ impl FromStr for QueueTarget {
             return path.map(Self::Sqlite);
         }
         let url = redis_url::parse(text).map_err(|error| not_a_url(error, QUEUE_FORMS))?;
-        let url = checked(url.expose().clone(), text, QUEUE_SCHEMES, QUEUE_FORMS)?;
-        if url.host_str().is_none_or(str::is_empty) {
-            return Err(format!("the URL has no host; {QUEUE_FORMS}"));
-        }
-        let database = url.path().trim_start_matches('/');
-        if !database.is_empty() && database.parse::<u32>().is_err() {
-            return Err("the database after the host must be a number, as in redis://HOST:PORT/0".to_owned());
-        }
-        let url = SecretUrl::new(url);
+        let url = checked(url.expose().clone(), text, redis_url::SCHEMES, QUEUE_FORMS)?;
+        redis_url::check_place(&url).map_err(|problem| format!("{problem}; {QUEUE_FORMS}"))?;
+        let url = redis_url::canonical(&SecretUrl::new(url))?;
         RedisServers::of(&url)?;
         Ok(Self::Redis(url))
     }
@@ -49,12 +42,25 @@ impl FromStr for StoreTarget {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        Self::read(text, &Variables::default())
+    }
+}
+
+impl StoreTarget {
+    /// As on the command line, with the gaps of a URL of Postgres filled from libpq's variables.
+    pub(super) fn read(text: &str, variables: &Variables) -> Result<Self, String> {
         if let Some(path) = sqlite_path(text) {
             return path.map(Self::Sqlite);
         }
-        let url = postgres_url::parse(text).map_err(|problem| format!("{problem}; {STORE_FORMS}"))?;
-        let url = checked(url.expose().clone(), text, &["postgres", "postgresql"], STORE_FORMS)?;
-        Ok(Self::Postgres(SecretUrl::new(url)))
+        if postgres_url::is_postgres(text) {
+            let with_forms = |problem: String| match problem.starts_with('`') || problem.starts_with("unknown") {
+                true => problem,
+                false => format!("{problem}; {STORE_FORMS}"),
+            };
+            return postgres_url::parse(text, variables).map(Self::Postgres).map_err(with_forms);
+        }
+        let url = url(text, &["postgres", "postgresql"], STORE_FORMS)?;
+        Err(format!("`{}` is no store; {STORE_FORMS}", url.scheme()))
     }
 }
 
@@ -108,7 +114,17 @@ fn checked(url: Url, text: &str, schemes: &[&str], forms: &str) -> Result<Url, S
 fn sqlite_path(text: &str) -> Option<Result<PathBuf, String>> {
     let path = text.strip_prefix("sqlite:")?;
     let path = path.strip_prefix("//").unwrap_or(path);
+    // SQLite's own `mode=rwc` is what happens anyway.
+    let path = path.strip_suffix("?mode=rwc").unwrap_or(path);
+    if let Some((_, query)) = path.split_once('?') {
+        let name = query.split(['=', '&']).next().unwrap_or_default();
+        return Some(Err(format!(
+            "unknown parameter {} after the path; there is `mode=rwc` alone, and no file may have a ? in its path",
+            quoted(name)
+        )));
+    }
     Some(match path {
+        uri if uri.starts_with("file:") => Err("write the path alone, without `file:`".to_owned()),
         "" => Err("sqlite: needs a path, such as sqlite:fulfillment.db".to_owned()),
         ":memory:" => Err("an embedded database in memory can't be shared by queue and store; name a file".to_owned()),
         path => Ok(PathBuf::from(path)),
@@ -133,6 +149,9 @@ mod tests {
         assert!(matches!(queue("rediss://user:p%40ss@host:6380/3?protocol=resp3"), Ok(QueueTarget::Redis(_))));
         assert!(matches!(queue("rediss-sentinel://:p@a,b/3?sentinelServiceName=m"), Ok(QueueTarget::Redis(_))));
         assert!(matches!(queue("redis-cluster://:p@a:7001,b:7001"), Ok(QueueTarget::Redis(_))));
+        assert!(matches!(queue("unix:///run/redis.sock?db=2"), Ok(QueueTarget::Redis(_))));
+        assert!(matches!(queue("valkey://host?db=2"), Ok(QueueTarget::Redis(_))));
+        assert_eq!(queue("sqlite:a.db?mode=rwc"), Ok(QueueTarget::Sqlite("a.db".into())));
         assert_eq!(queue("sqlite:a b.db"), Ok(QueueTarget::Sqlite("a b.db".into())));
         assert_eq!(queue("sqlite:///tmp/a.db"), Ok(QueueTarget::Sqlite("/tmp/a.db".into())));
     }
@@ -143,6 +162,7 @@ mod tests {
         assert!(matches!(store("postgresql://u@%2Frun%2Fpostgresql/db"), Ok(StoreTarget::Postgres(_))));
         assert!(matches!(store("postgresql://u@/db?host=/run/postgresql&port=5433"), Ok(StoreTarget::Postgres(_))));
         assert!(matches!(store("postgres://u:p@one:5432,other:5432/db"), Ok(StoreTarget::Postgres(_))));
+        assert!(matches!(store("host=/run/postgresql dbname=shop"), Ok(StoreTarget::Postgres(_))));
         assert_eq!(store("sqlite:orders.db"), Ok(StoreTarget::Sqlite("orders.db".into())));
     }
 
@@ -168,6 +188,13 @@ mod tests {
             "redis-cluster://:hush@host/1",
             "redis-cluster:hush,hush",
             "redis-cluster://,hush",
+            "redis://a,b/0",
+            "rediss://:hush@host#insecure",
+            "unix://host/hush.sock",
+            "unix:///",
+            "unix:/hush.sock",
+            "sqlite:a.db?mode=hush",
+            "sqlite:file:hush.db",
         ] {
             let problem = queue(wrong).expect_err(wrong);
             assert!(!problem.contains("hush"), "{wrong}: {problem}");

@@ -1,4 +1,4 @@
-//! Reads files of orders line by line, and submits the orders as an order API would: first the rows, then the messages.
+//! Reads files of orders line by line, or an array of JSON whole, and submits the orders as an order API would: first the rows, then the messages.
 //!
 //! An invalid line becomes a [`Rejection`] with its number and the reason, and reading goes on. An unusable file is an
 //! [`ImportError`]. Memory is bounded by [`MAX_LINE_BYTES`], whatever the input.
@@ -12,9 +12,12 @@ use crate::port::intake::NewOrder;
 
 mod csv;
 mod fields;
-mod jsonl;
+mod json;
 mod lines;
 pub mod submit;
+mod text;
+
+pub use text::check_is_text;
 
 /// The longest line that is read, in bytes, and the longest CSV record over several lines.
 pub const MAX_LINE_BYTES: usize = 1024 * 1024;
@@ -23,9 +26,10 @@ pub const MAX_LINE_BYTES: usize = 1024 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Format {
-    /// RFC 4180 with a line of column names; `,` between fields
+    /// RFC 4180 with a line of column names
     Csv,
-    /// One JSON object per line
+    /// One JSON object per line, or an array of objects
+    #[cfg_attr(feature = "cli", value(alias = "json"))]
     Jsonl,
 }
 
@@ -44,25 +48,32 @@ pub enum Field {
     CorrelationId,
 }
 
-/// The column (CSV) or key (JSON Lines) that holds each field.
+/// The column (CSV) or key (JSON) that holds each field, and what stands between columns.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Columns(EnumMap<Field, Option<String>>);
+pub struct Columns {
+    fields: EnumMap<Field, Option<String>>,
+    /// Columns whose values together tell one order from every other one; none if orders have no key.
+    pub dedupe: Vec<String>,
+    /// An ASCII character. `None` takes what a first line `sep=;` says, or else the first of `,`, `;`, tab and `|` that
+    /// makes the columns.
+    pub delimiter: Option<u8>,
+}
 
 impl Columns {
     /// Reads `field` from `column`. `false` if the field has a column already.
     pub fn set(&mut self, field: Field, column: String) -> bool {
-        let is_new = self.0[field].is_none();
-        self.0[field].get_or_insert(column);
+        let is_new = self.fields[field].is_none();
+        self.fields[field].get_or_insert(column);
         is_new
     }
 
     fn column(&self, field: Field) -> &str {
-        self.0[field].as_deref().unwrap_or_else(|| field.as_str())
+        self.fields[field].as_deref().unwrap_or_else(|| field.as_str())
     }
 
     /// Whether the field's column must exist. It must if it was given by name.
     fn is_required(&self, field: Field) -> bool {
-        !matches!(field, Field::Price | Field::CorrelationId) || self.0[field].is_some()
+        !matches!(field, Field::Price | Field::CorrelationId) || self.fields[field].is_some()
     }
 }
 
@@ -75,6 +86,8 @@ pub struct Row {
     pub order: NewOrder,
     /// Goes into its message.
     pub correlation_id: Option<String>,
+    /// Tells it from every other order, where [`Columns::dedupe`] says by what.
+    pub dedupe_key: Option<String>,
 }
 
 /// An invalid line.
@@ -84,7 +97,7 @@ pub struct Rejection {
     pub line: u64,
     /// The reason, in one line.
     pub reason: String,
-    /// The line unchanged, without its line end, cut at [`MAX_LINE_BYTES`].
+    /// The line unchanged (of UTF-16: in UTF-8), without its line end, cut at [`MAX_LINE_BYTES`].
     pub raw: Vec<u8>,
 }
 
@@ -106,6 +119,15 @@ pub enum ImportError {
     /// The file has no lines.
     #[error("is empty; a CSV file begins with a line of column names")]
     Empty,
+    /// It is no text. Says what it is, and what to do.
+    #[error("is {0}")]
+    NotText(&'static str),
+    /// It begins like an array of JSON, and is none.
+    #[error("is no valid JSON array: {0}")]
+    Array(String),
+    /// It is an array of JSON, which is read whole.
+    #[error("is a JSON array of more than 64 MiB; write one object per line instead")]
+    LargeArray,
     /// The first line is not valid CSV.
     #[error("has an invalid line of column names (line {line}): {reason}")]
     Header {
@@ -115,10 +137,10 @@ pub enum ImportError {
         reason: String,
     },
     /// A column is missing.
-    #[error("has no column `{column}` for {}; it has {present}. Name the right one with --column {}=COLUMN", .field.as_str(), .field.as_str())]
+    #[error("has no column `{column}` for {what}; it has {present}.{}", way_out(.what))]
     MissingColumn {
-        /// The field to read from it.
-        field: Field,
+        /// What is read from it: a field, or an option.
+        what: &'static str,
         /// Its name.
         column: String,
         /// The columns that exist.
@@ -134,12 +156,16 @@ pub enum ImportError {
     },
 }
 
+fn way_out(what: &str) -> String {
+    if what.starts_with('-') { String::new() } else { format!(" Name the right one with --column {what}=COLUMN") }
+}
+
 /// The orders of one file.
 pub struct Orders<R>(Reader<R>);
 
 enum Reader<R> {
     Csv(Box<csv::CsvOrders<R>>),
-    Jsonl(jsonl::JsonOrders<R>),
+    Json(Box<json::JsonOrders<R>>),
 }
 
 impl<R: BufRead> Orders<R> {
@@ -150,15 +176,15 @@ impl<R: BufRead> Orders<R> {
     pub fn read(input: R, format: Format, columns: &Columns) -> Result<Self, ImportError> {
         Ok(Self(match format {
             Format::Csv => Reader::Csv(Box::new(csv::CsvOrders::read(input, columns)?)),
-            Format::Jsonl => Reader::Jsonl(jsonl::JsonOrders::read(input, columns.clone())),
+            Format::Jsonl => Reader::Json(Box::new(json::JsonOrders::read(input, columns.clone())?)),
         }))
     }
 
-    /// The line of column names, unchanged, for CSV.
-    pub fn header(&self) -> Option<&[u8]> {
+    /// The line of column names, unchanged, and what stands between them, for CSV.
+    pub fn header(&self) -> Option<(&[u8], u8)> {
         match &self.0 {
-            Reader::Csv(orders) => Some(&orders.header),
-            Reader::Jsonl(_) => None,
+            Reader::Csv(orders) => Some((&orders.header, orders.delimiter)),
+            Reader::Json(_) => None,
         }
     }
 }
@@ -170,7 +196,7 @@ impl<R: BufRead> Iterator for Orders<R> {
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.0 {
             Reader::Csv(orders) => orders.next_entry(),
-            Reader::Jsonl(orders) => orders.next_entry(),
+            Reader::Json(orders) => orders.next_entry(),
         }
         .map_err(ImportError::Read)
         .transpose()
@@ -188,5 +214,7 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
+#[cfg(test)]
+mod format_tests;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,11 @@ use crate::port::store::StoreError;
 pub trait Intake: Send + Sync {
     /// Inserts orders, and the products that are missing, in one transaction. Answers by position.
     async fn insert(&self, orders: &[NewOrder]) -> Result<Vec<Inserted>, StoreError>;
+
+    /// As [`Self::insert`], without the orders whose key was inserted before, by whomever: `None` stands in their place. The
+    /// keys are remembered in the same transaction, for as long as the store exists. `keys` belong to `orders` by position, and
+    /// differ.
+    async fn insert_new(&self, orders: &[NewOrder], keys: &[String]) -> Result<Vec<Option<Inserted>>, StoreError>;
 }
 
 /// An order as an order API would insert it.

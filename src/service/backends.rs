@@ -123,6 +123,9 @@ pub enum StartError {
     #[cfg(feature = "faults")]
     #[error(transparent)]
     Failpoint(#[from] crate::testing::failpoint::Unusable),
+    /// The value of the option leads to nothing that can be used.
+    #[error("--{0}: {1}")]
+    Unusable(&'static str, String),
     /// The queue can't be used.
     #[error(transparent)]
     Queue(#[from] QueueError),
@@ -183,6 +186,26 @@ pub fn open_with_leases(
     Ok((opened, Opened { queue, store }))
 }
 
+/// Makes the clients of servers as [`open`] does, and drops them; looks at the file of an embedded database, and doesn't open
+/// it.
+///
+/// # Errors
+/// As [`open`].
+#[cfg(feature = "cli")]
+pub fn check(backends: &Backends) -> Result<(), StartError> {
+    let (worker, observers) = (WorkerId::fresh(), Observers::default());
+    let mut opening = Opening::new(backends, &worker, &observers);
+    match &backends.queue {
+        QueueTarget::Redis(_) => drop(opening.queue()?),
+        QueueTarget::Sqlite(path) => embedded::check(path)?,
+    }
+    match &backends.store {
+        StoreTarget::Postgres(_) => drop(opening.store()?),
+        StoreTarget::Sqlite(path) => embedded::check(path)?,
+    }
+    Ok(())
+}
+
 /// Opens the store alone, for commands that need no queue.
 ///
 /// # Errors
@@ -213,7 +236,8 @@ impl<'a> Opening<'a> {
         match &self.backends.queue {
             QueueTarget::Redis(url) => {
                 let options = RedisQueueOptions { key: self.backends.queue_key.clone(), lease, worker };
-                QueueRoles::of(Arc::new(RedisQueue::connect(url, options, self.observers.clone())?))
+                let queue = RedisQueue::connect(url, options, self.observers.clone());
+                QueueRoles::of(Arc::new(queue.map_err(|error| StartError::Unusable("queue", error.to_string()))?))
             }
             QueueTarget::Sqlite(path) => self.embedded.queue(path, worker, lease),
         }
@@ -225,7 +249,8 @@ impl<'a> Opening<'a> {
         match &self.backends.store {
             StoreTarget::Postgres(url) => {
                 let options = PostgresStoreOptions { worker, lease, events, connections };
-                StoreRoles::of(Arc::new(PostgresStore::connect(url, options, self.observers.clone())?))
+                let store = PostgresStore::connect(url, options, self.observers.clone());
+                StoreRoles::of(Arc::new(store.map_err(|error| StartError::Unusable("store", error.to_string()))?))
             }
             StoreTarget::Sqlite(path) => self.embedded.store(path, worker, lease, events),
         }

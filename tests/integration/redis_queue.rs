@@ -15,4 +15,5 @@ mod scripts;
 mod sentinel;
 mod server;
 mod tls;
+mod urls;
 mod valkey;

@@ -28,6 +28,7 @@ fn rows() -> Vec<Row> {
         line,
         order: NewOrder { product: product.to_owned(), price_cents: 255, quantity: 3 },
         correlation_id: correlation_id.map(str::to_owned),
+        dedupe_key: None,
     };
     vec![row(2, "Cup", Some("536365")), row(3, "Jug", None), row(4, "Cup", None)]
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio_postgres::Config;
-use tokio_postgres::config::{Host, LoadBalanceHosts, SslMode, SslNegotiation};
+use tokio_postgres::config::{Host, LoadBalanceHosts, SslMode, SslNegotiation, TargetSessionAttrs};
 
 use super::tls::TlsMode;
 use crate::config::SecretUrl;
@@ -28,6 +28,53 @@ pub(super) struct Address {
     pub(super) mode: TlsMode,
     /// Whether TLS begins without a question (`sslnegotiation=direct`).
     pub(super) direct: bool,
+    /// How long each server may take for a connection.
+    pub(super) connect_timeout: Duration,
+}
+
+/// The parameters that the driver doesn't know, or takes for something else than libpq does.
+#[derive(Default)]
+struct Ours {
+    mode: TlsMode,
+    tcp_user_timeout: Option<Duration>,
+    keepalives_count: Option<u32>,
+    has_target: bool,
+}
+
+impl Ours {
+    /// And the driver's, as they stand in the URL.
+    fn of(url: &SecretUrl) -> Result<(Self, Vec<&str>), StoreError> {
+        let mut ours = Self::default();
+        let mut others = Vec::new();
+        for parameter in url.expose().query().unwrap_or_default().split('&').filter(|one| !one.is_empty()) {
+            let number = |value: &str| {
+                value.parse::<u32>().map_err(|_| invalid_url(url, Some("a number of its parameters is none")))
+            };
+            match parameter.split_once('=') {
+                Some(("sslmode", name)) => {
+                    ours.mode = TlsMode::named(name).ok_or_else(|| invalid_url(url, Some(TlsMode::EXPECTED)))?;
+                }
+                // Milliseconds. The driver takes them for seconds; 0 leaves it to us.
+                Some(("tcp_user_timeout", value)) => {
+                    let timeout = Duration::from_millis(number(value)?.into());
+                    ours.tcp_user_timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
+                }
+                Some(("keepalives_count", value)) => {
+                    ours.keepalives_count = Some(number(value)?).filter(|count| *count > 0)
+                }
+                // A server that can't be written although it is no standby is of no use either.
+                Some(("target_session_attrs", "primary")) => {
+                    ours.has_target = true;
+                    others.push("target_session_attrs=read-write");
+                }
+                name => {
+                    ours.has_target |= matches!(name, Some(("target_session_attrs", _)));
+                    others.push(parameter);
+                }
+            }
+        }
+        Ok((ours, others))
+    }
 }
 
 /// How long connections may take to be made, and statements to be answered.
@@ -43,18 +90,14 @@ impl Address {
     /// [`StoreError::Refused`] for a URL that can't be understood.
     pub(super) fn read(url: &SecretUrl, worker: &WorkerId, limits: &Limits) -> Result<Self, StoreError> {
         let mut address = url.expose().clone();
-        // `sslmode` is ours: the driver doesn't know every mode of libpq.
-        let mut mode = TlsMode::default();
-        let mut others: Vec<&str> = Vec::new();
-        for parameter in url.expose().query().unwrap_or_default().split('&').filter(|one| !one.is_empty()) {
-            match parameter.strip_prefix("sslmode=") {
-                Some(name) => mode = TlsMode::named(name).ok_or_else(|| invalid_url(url, Some(TlsMode::EXPECTED)))?,
-                None => others.push(parameter),
-            }
-        }
+        let (ours, others) = Ours::of(url)?;
+        let mode = ours.mode;
         address.set_query((!others.is_empty()).then(|| others.join("&")).as_deref());
         let mut config: Config =
             address.as_str().parse().map_err(|error| invalid_url(url, cause(&error).as_deref()))?;
+        if let Some(timeout) = ours.tcp_user_timeout {
+            config.tcp_user_timeout(timeout);
+        }
         if config.get_application_name().is_none() {
             config.application_name(format!("fulfillment-worker {worker}"));
         }
@@ -62,8 +105,12 @@ impl Address {
             config.connect_timeout(limits.connect);
         }
         if config.get_keepalives_idle() == DRIVER_KEEPALIVE_IDLE {
-            config.keepalives_idle(KEEPALIVE_IDLE).keepalives_interval(KEEPALIVE_INTERVAL).keepalives_retries(3);
+            config.keepalives_idle(KEEPALIVE_IDLE);
         }
+        if config.get_keepalives_interval().is_none() {
+            config.keepalives_interval(KEEPALIVE_INTERVAL);
+        }
+        config.keepalives_retries(ours.keepalives_count.or(config.get_keepalives_retries()).unwrap_or(3));
         if config.get_tcp_user_timeout().is_none() {
             config.tcp_user_timeout(limits.statement);
         }
@@ -71,8 +118,13 @@ impl Address {
         if direct && !mode.requires_tls() {
             return Err(invalid_url(url, Some("sslnegotiation=direct needs sslmode=require or a stronger one")));
         }
+        // Of several servers, only one takes writes, and the first one need not be it.
+        if config.get_hosts().len() > 1 && !ours.has_target {
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
+        let connect_timeout = config.get_connect_timeout().copied().unwrap_or(limits.connect);
         let shuffled = config.get_load_balance_hosts() == LoadBalanceHosts::Random;
-        Ok(Self { servers: each_server(url, &config)?, shuffled, mode, direct })
+        Ok(Self { servers: each_server(url, &config)?, shuffled, mode, direct, connect_timeout })
     }
 
     /// Whether all are reached by Unix sockets, where there is no TLS.

@@ -1,10 +1,12 @@
 //! Makes connections for the pool: to the first server that takes one.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use deadpool_postgres::Connect;
 use rand::seq::SliceRandom;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_postgres::{Client, Config, Error};
 
 use super::address::Address;
@@ -15,12 +17,14 @@ pub(super) struct ServerConnect {
     servers: Vec<Config>,
     shuffled: bool,
     connector: MakeConnector,
+    /// How long a server may take when there is another one to ask.
+    each: Duration,
 }
 
 impl ServerConnect {
     /// Of a database that has at least one server.
     pub(super) fn new(address: Address, connector: MakeConnector) -> Self {
-        Self { servers: address.servers, shuffled: address.shuffled, connector }
+        Self { servers: address.servers, shuffled: address.shuffled, connector, each: address.connect_timeout }
     }
 }
 
@@ -37,13 +41,18 @@ impl Connect for ServerConnect {
                 servers.shuffle(&mut rand::rng());
             }
             let mut answer = Err(None);
-            for server in servers {
-                match server.connect(self.connector.clone()).await {
-                    Ok(connected) => {
+            let last = servers.len().saturating_sub(1);
+            for (number, server) in servers.into_iter().enumerate() {
+                let connecting = server.connect(self.connector.clone());
+                // The driver limits the first packet alone. The last server has what is left of the pool's limit.
+                let connected = if number < last { timeout(self.each, connecting).await } else { Ok(connecting.await) };
+                match connected {
+                    Ok(Ok(connected)) => {
                         answer = Ok(connected);
                         break;
                     }
-                    Err(error) => answer = Err(Some(error)),
+                    Ok(Err(error)) => answer = Err(Some(error)),
+                    Err(_silent) => {}
                 }
             }
             let (client, connection) = match answer {

@@ -57,15 +57,13 @@ impl Connections {
         let address = Address::read(url, worker, &Limits { connect: CONNECT_TIMEOUT, statement: STATEMENT_TIMEOUT })?;
         let handshake = tls::handshake(if address.is_local() { TlsMode::Disable } else { address.mode })?;
         let connector = MakeConnector::new(handshake, address.mode, address.direct);
+        // One server after the other, so that one that is silent doesn't take the time of the next.
+        let create = address.connect_timeout.saturating_mul(u32::try_from(address.servers.len()).unwrap_or(u32::MAX));
         let connect = ServerConnect::new(address, connector.clone());
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let pool = Pool::builder(Manager::from_connect(Config::new(), connect, recycling))
             .max_size(limit.max(1))
-            .timeouts(Timeouts {
-                wait: Some(CONNECT_TIMEOUT),
-                create: Some(CONNECT_TIMEOUT),
-                recycle: Some(CONNECT_TIMEOUT),
-            })
+            .timeouts(Timeouts { wait: Some(CONNECT_TIMEOUT), create: Some(create), recycle: Some(CONNECT_TIMEOUT) })
             .runtime(Runtime::Tokio1)
             .post_create({
                 let observers = observers.clone();

@@ -1,6 +1,6 @@
 //! Inserts orders as an order API would.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use async_trait::async_trait;
 use tokio_postgres::types::Type;
@@ -18,12 +18,28 @@ const FIND_PRODUCTS: &str = "SELECT id::int8 AS id, name::text AS name FROM prod
 /// Rows per statement: few round trips, and messages of some hundred kilobytes at most.
 const CHUNK: usize = 5_000;
 
+/// Remembers the keys $1, and answers with those that were new. In order, as two submitters would else wait for each other.
+const REMEMBER_KEYS: &str = "
+INSERT INTO fulfillment.submissions (key) SELECT r.key FROM unnest($1::text[]) AS r (key) ORDER BY r.key
+ON CONFLICT (key) DO NOTHING
+RETURNING key";
+
 #[async_trait]
 impl Intake for PostgresStore {
     async fn insert(&self, orders: &[NewOrder]) -> Result<Vec<Inserted>, StoreError> {
         let mut conflicts = Conflicts::new();
         loop {
-            match insert_once(&self.connections, orders).await {
+            match insert_once(&self.connections, orders, None).await {
+                Err(Failure::Conflict(_)) if conflicts.pause().await => {}
+                answer => return self.explain(answer.map(|rows| rows.into_iter().flatten().collect())).await,
+            }
+        }
+    }
+
+    async fn insert_new(&self, orders: &[NewOrder], keys: &[String]) -> Result<Vec<Option<Inserted>>, StoreError> {
+        let mut conflicts = Conflicts::new();
+        loop {
+            match insert_once(&self.connections, orders, Some(keys)).await {
                 Err(Failure::Conflict(_)) if conflicts.pause().await => {}
                 answer => return self.explain(answer).await,
             }
@@ -31,20 +47,52 @@ impl Intake for PostgresStore {
     }
 }
 
-async fn insert_once(connections: &Connections, orders: &[NewOrder]) -> Result<Vec<Inserted>, Failure> {
+/// In one transaction; with `keys`, those orders alone whose key is new.
+async fn insert_once(
+    connections: &Connections,
+    orders: &[NewOrder],
+    keys: Option<&[String]>,
+) -> Result<Vec<Option<Inserted>>, Failure> {
     let mut session = connections.session().await?;
     session.begin().await?;
-    let products = make_products(&mut session, orders).await?;
-    let mut inserted = Vec::with_capacity(orders.len());
-    for chunk in orders.chunks(CHUNK) {
+    let is_new = match keys {
+        Some(keys) => remember(&mut session, keys).await?,
+        None => vec![true; orders.len()],
+    };
+    let new: Vec<&NewOrder> =
+        orders.iter().zip(&is_new).filter(|(_, is_new)| **is_new).map(|(order, _)| order).collect();
+    let products = make_products(&mut session, &new).await?;
+    let mut inserted = Vec::with_capacity(new.len());
+    for chunk in new.chunks(CHUNK) {
         insert_chunk(&mut session, chunk, &products, &mut inserted).await?;
     }
     session.commit().await?;
-    Ok(inserted)
+    let mut inserted = inserted.into_iter();
+    Ok(is_new.into_iter().map(|is_new| is_new.then(|| inserted.next()).flatten()).collect())
+}
+
+/// Whether each key is new.
+async fn remember(session: &mut Session, keys: &[String]) -> Result<Vec<bool>, Failure> {
+    let mut new = HashSet::with_capacity(keys.len());
+    for chunk in keys.chunks(CHUNK) {
+        let answer = session.query(REMEMBER_KEYS, &[(&chunk, Type::TEXT_ARRAY)]).await;
+        for row in answer.map_err(with_way_out)? {
+            new.insert(column::<String>(&row, "key")?);
+        }
+    }
+    Ok(keys.iter().map(|key| new.contains(key)).collect())
+}
+
+/// No other command needs the table, so nothing else has said that it is missing.
+fn with_way_out(failure: Failure) -> Failure {
+    match failure {
+        Failure::Missing(text) => Failure::Refused(format!("{text}; run `fulfillment-worker migrate`")),
+        other => other,
+    }
 }
 
 /// Makes the products that are missing. The first order that names a product sets its price. Answers with the ids.
-async fn make_products<'a>(session: &mut Session, orders: &'a [NewOrder]) -> Result<HashMap<&'a str, i64>, Failure> {
+async fn make_products<'a>(session: &mut Session, orders: &[&'a NewOrder]) -> Result<HashMap<&'a str, i64>, Failure> {
     let mut prices: BTreeMap<&str, i64> = BTreeMap::new();
     for order in orders {
         prices.entry(&order.product).or_insert(order.price_cents);
@@ -70,7 +118,7 @@ async fn make_products<'a>(session: &mut Session, orders: &'a [NewOrder]) -> Res
 
 async fn insert_chunk(
     session: &mut Session,
-    orders: &[NewOrder],
+    orders: &[&NewOrder],
     products: &HashMap<&str, i64>,
     inserted: &mut Vec<Inserted>,
 ) -> Result<(), Failure> {

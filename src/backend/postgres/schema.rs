@@ -14,11 +14,12 @@ use crate::port::schema::Schema;
 use crate::port::store::StoreError;
 
 /// Every migration, in order. One that was released is never changed: its checksum is in the history.
-const MIGRATIONS: [(&str, &str); 4] = [
+const MIGRATIONS: [(&str, &str); 5] = [
     ("V1__events_and_dead_letters", include_str!("migrations/V1__events_and_dead_letters.sql")),
     ("V2__resolved_dead_letters", include_str!("migrations/V2__resolved_dead_letters.sql")),
     ("V3__leadership", include_str!("migrations/V3__leadership.sql")),
     ("V4__clocks", include_str!("migrations/V4__clocks.sql")),
+    ("V5__submissions", include_str!("migrations/V5__submissions.sql")),
 ];
 
 /// The history is refinery's, with its checksums: it made the tables of versions before.

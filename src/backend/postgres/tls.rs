@@ -76,17 +76,24 @@ impl fmt::Display for TlsMode {
 /// that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
 ///
 /// # Errors
-/// [`StoreError::Refused`] if TLS can't be set up.
+/// [`StoreError::Refused`] if TLS can't be set up, or must verify certificates and no authority is trusted.
 pub(super) fn handshake(mode: TlsMode) -> Result<Option<MakeRustlsConnect>, StoreError> {
     if mode == TlsMode::Disable {
         return Ok(None);
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider.clone())
+    let verifier = Verifier::new(mode, provider.clone());
+    if mode >= TlsMode::VerifyCa && verifier.trusted.is_empty() {
+        return Err(StoreError::Refused(format!(
+            "sslmode={mode} verifies the server's certificate, and no authority is trusted here: install the system's CA \
+             certificates, or name a file of some in SSL_CERT_FILE"
+        )));
+    }
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| StoreError::Refused(format!("TLS can't be set up: {error}")))?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Verifier::new(mode, provider)))
+        .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     // Asked for by `sslnegotiation=direct`, ignored by every other server.
     config.alpn_protocols = vec![b"postgresql".to_vec()];

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use redis::{AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo, RedisResult};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisResult,
+};
 
 use super::cluster::Cluster;
 use super::connect::follow;
@@ -87,5 +89,10 @@ fn connection_info(url: &SecretUrl) -> RedisResult<ConnectionInfo> {
     let info = url.expose().clone().into_connection_info()?.set_tcp_settings(tcp);
     // Says at once what can't work.
     Client::open(info.clone())?;
+    let is_encrypted = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
+    if is_encrypted && rustls_native_certs::load_native_certs().certs.is_empty() {
+        let problem = "install the system's CA certificates, or name a file of some in SSL_CERT_FILE".to_owned();
+        return Err((ErrorKind::InvalidClientConfig, "no authority is trusted for TLS", problem).into());
+    }
     Ok(info)
 }

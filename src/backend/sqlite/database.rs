@@ -29,6 +29,8 @@ mod writer;
 
 pub use error::{DatabaseError, OpenError, Problem};
 pub use migrations::migration_sql;
+#[cfg(feature = "cli")]
+pub use open::check;
 
 pub(crate) use writer::execute;
 use writer::{Job, Kind, Task};

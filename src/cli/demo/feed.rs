@@ -122,7 +122,7 @@ mod tests {
     fn a_product_that_is_ordered_once_is_numbered_by_the_products_before_it() {
         let row = |product: &str| {
             let order = crate::port::intake::NewOrder { product: product.to_owned(), price_cents: 1, quantity: 1 };
-            Row { line: 1, order, correlation_id: None }
+            Row { line: 1, order, correlation_id: None, dedupe_key: None }
         };
         let sample = ["cup", "mug", "jar", "cup", "pot", "jar"].map(row);
         assert_eq!(product_ordered_once(0, &sample), Some((2, "mug")));

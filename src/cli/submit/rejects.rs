@@ -15,7 +15,8 @@ pub(super) struct Rejects {
     file: BufWriter<File>,
     /// The CSV column names written last. Inputs with the same names share them.
     header: Option<Vec<u8>>,
-    is_csv: bool,
+    /// What stands between the fields of the input, if it is CSV.
+    delimiter: Option<u8>,
 }
 
 impl Rejects {
@@ -26,16 +27,16 @@ impl Rejects {
             return Err(Failure::Usage(format!("--rejects: {} is also an input; name another file", path.display())));
         }
         let file = File::create(path).map_err(|error| failed(path, &error))?;
-        Ok(Self { path: path.to_owned(), file: BufWriter::new(file), header: None, is_csv: false })
+        Ok(Self { path: path.to_owned(), file: BufWriter::new(file), header: None, delimiter: None })
     }
 
-    /// Begins an input; `header` holds its column names if it is CSV.
-    pub(super) fn begin(&mut self, header: Option<&[u8]>) -> Result<(), Failure> {
-        self.is_csv = header.is_some();
+    /// Begins an input; `header` holds its column names and what stands between them if it is CSV.
+    pub(super) fn begin(&mut self, header: Option<(&[u8], u8)>) -> Result<(), Failure> {
+        self.delimiter = header.map(|(_, delimiter)| delimiter);
         match header {
-            Some(header) if self.header.as_deref() != Some(header) => {
+            Some((header, delimiter)) if self.header.as_deref() != Some(header) => {
                 self.header = Some(header.to_owned());
-                self.write(&[header, b",reason\n"])
+                self.write(&[header, &[delimiter], b"reason\n"])
             }
             _ => Ok(()),
         }
@@ -43,9 +44,9 @@ impl Rejects {
 
     pub(super) fn add(&mut self, rejection: &Rejection) -> Result<(), Failure> {
         let Rejection { line, reason, raw } = rejection;
-        if self.is_csv {
-            let reason = format!(",\"{}\"\n", reason.replace('"', "\"\""));
-            self.write(&[raw, reason.as_bytes()])
+        if let Some(delimiter) = self.delimiter {
+            let reason = format!("\"{}\"\n", reason.replace('"', "\"\""));
+            self.write(&[raw, &[delimiter], reason.as_bytes()])
         } else {
             let object = serde_json::json!({ "line": line, "reason": reason, "text": String::from_utf8_lossy(raw) });
             self.write(&[object.to_string().as_bytes(), b"\n"])

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Entry, Field, Rejection, Row};
+use super::{Columns, Entry, Field, Rejection, Row};
 use crate::port::intake::NewOrder;
 
 /// `products.name` is a `varchar(255)`.
@@ -14,8 +14,17 @@ const MAX_QUANTITY: i64 = 2_147_483_647;
 /// `products.price` is a `numeric(10, 2)`.
 const MAX_PRICE_CENTS: i64 = 9_999_999_999;
 
-/// Makes a row of the texts of its fields, of which `None` is missing. The error is the reason.
-pub(super) fn row<'a>(line: u64, text: impl Fn(Field) -> Result<Option<Cow<'a, str>>, String>) -> Result<Row, String> {
+/// Longest key of an order, far below what an index of Postgres takes.
+const MAX_KEY_CHARACTERS: usize = 512;
+
+/// Makes a row of the texts of its fields, of which `None` is missing, and of those of any columns by name. The error is the
+/// reason.
+pub(super) fn row<'a>(
+    line: u64,
+    columns: &Columns,
+    text: impl Fn(Field) -> Result<Option<Cow<'a, str>>, String>,
+    named: impl Fn(&str) -> Result<Option<Cow<'a, str>>, String>,
+) -> Result<Row, String> {
     let (name, pieces) = (text(Field::Product)?, text(Field::Quantity)?);
     let (price, correlation) = (text(Field::Price)?, text(Field::CorrelationId)?);
     let order = NewOrder {
@@ -23,7 +32,24 @@ pub(super) fn row<'a>(line: u64, text: impl Fn(Field) -> Result<Option<Cow<'a, s
         price_cents: price.as_deref().map_or(Ok(0), price_cents)?,
         quantity: quantity(&pieces.unwrap_or_default())?,
     };
-    Ok(Row { line, order, correlation_id: correlation_id(correlation.as_deref())? })
+    let key = columns.dedupe.iter().map(|column| key_part(column, named(column)?)).collect::<Result<Vec<_>, _>>()?;
+    // A unit separator, which no value has any business with.
+    let dedupe_key = (!key.is_empty()).then(|| key.join("\u{1f}"));
+    if dedupe_key.as_ref().is_some_and(|key| key.chars().count() > MAX_KEY_CHARACTERS) {
+        return Err(format!("what --dedupe-column names is longer than {MAX_KEY_CHARACTERS} characters"));
+    }
+    Ok(Row { line, order, correlation_id: correlation_id(correlation.as_deref())?, dedupe_key })
+}
+
+fn key_part(column: &str, text: Option<Cow<'_, str>>) -> Result<String, String> {
+    let text = text.map(|text| text.trim().to_owned()).unwrap_or_default();
+    if text.is_empty() {
+        return Err(format!("`{column}` is empty, and --dedupe-column needs it"));
+    }
+    if text.contains(['\0', '\u{1f}']) {
+        return Err(format!("`{column}` contains a control character"));
+    }
+    Ok(text)
 }
 
 /// The entry of a line, whose text is `raw`.

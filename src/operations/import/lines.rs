@@ -1,7 +1,7 @@
-//! Physical lines with their numbers, in bounded memory.
+//! Physical lines with their numbers, in bounded memory. A line ends with LF, CR LF, or CR alone, as on a classic Mac.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead};
 
 use super::MAX_LINE_BYTES;
 
@@ -14,6 +14,8 @@ pub(super) struct Line {
     pub(super) bytes: Vec<u8>,
     /// Whether `bytes` is only the beginning of a line over the limit.
     pub(super) cut: bool,
+    /// Whether a character of it could not be transcoded.
+    pub(super) lossy: bool,
 }
 
 impl Line {
@@ -22,8 +24,15 @@ impl Line {
         if self.cut {
             return Err(Self::too_long());
         }
-        std::str::from_utf8(&self.bytes)
-            .map_err(|error| format!("not UTF-8 from byte {} of the line on", error.valid_up_to() + 1))
+        if self.lossy {
+            return Err("has a character that is not UTF-16".to_owned());
+        }
+        std::str::from_utf8(&self.bytes).map_err(|error| {
+            format!(
+                "not UTF-8 from byte {} of the line on; it may be Latin-1: save the file as UTF-8",
+                error.valid_up_to() + 1
+            )
+        })
     }
 
     pub(super) fn too_long() -> String {
@@ -34,43 +43,52 @@ impl Line {
 /// Reads lines, and takes lines back to read them again.
 pub(super) struct Lines<R> {
     input: R,
+    /// Whether U+FFFD stands for what could not be transcoded.
+    is_transcoded: bool,
     read: u64,
+    /// Whether the last line ended with CR, so that a LF right behind it belongs to the same end.
+    after_cr: bool,
     returned: VecDeque<Line>,
 }
 
 impl<R: BufRead> Lines<R> {
-    pub(super) fn new(input: R) -> Self {
-        Self { input, read: 0, returned: VecDeque::new() }
+    pub(super) fn new(input: R, is_transcoded: bool) -> Self {
+        Self { input, is_transcoded, read: 0, after_cr: false, returned: VecDeque::new() }
     }
 
     pub(super) fn next_line(&mut self) -> io::Result<Option<Line>> {
         if let Some(line) = self.returned.pop_front() {
             return Ok(Some(line));
         }
-        // Room for the line end.
-        let limit = MAX_LINE_BYTES + 2;
-        let mut bytes = Vec::new();
-        self.input.by_ref().take(limit as u64).read_until(b'\n', &mut bytes)?;
-        if bytes.is_empty() {
-            return Ok(None);
-        }
+        let Some((bytes, cut)) = self.read_line()? else { return Ok(None) };
         self.read += 1;
-        if bytes.len() == limit && !bytes.ends_with(b"\n") {
-            self.input.skip_until(b'\n')?;
+        let lossy = self.is_transcoded && bytes.windows(3).any(|bytes| bytes == "\u{fffd}".as_bytes());
+        Ok(Some(Line { number: self.read, bytes, cut, lossy }))
+    }
+
+    /// The bytes of a line without its end, and whether there were more than the limit. `None` at the end of the file.
+    fn read_line(&mut self) -> io::Result<Option<(Vec<u8>, bool)>> {
+        let (mut bytes, mut cut, mut is_line) = (Vec::new(), false, false);
+        loop {
+            let buffer = self.input.fill_buf()?;
+            let Some(&first) = buffer.first() else { return Ok(is_line.then_some((bytes, cut))) };
+            if std::mem::take(&mut self.after_cr) && first == b'\n' {
+                self.input.consume(1);
+                continue;
+            }
+            is_line = true;
+            let end = buffer.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+            let part = buffer.get(..end.unwrap_or(buffer.len())).unwrap_or(buffer);
+            let kept = part.len().min(MAX_LINE_BYTES - bytes.len());
+            cut |= kept < part.len();
+            bytes.extend_from_slice(part.get(..kept).unwrap_or(part));
+            self.after_cr = end.is_some_and(|at| buffer.get(at) == Some(&b'\r'));
+            let consumed = end.map_or(buffer.len(), |at| at + 1);
+            self.input.consume(consumed);
+            if end.is_some() {
+                return Ok(Some((bytes, cut)));
+            }
         }
-        if bytes.ends_with(b"\n") {
-            bytes.pop();
-        }
-        if bytes.ends_with(b"\r") {
-            bytes.pop();
-        }
-        // A byte order mark is no part of the first column's name.
-        if self.read == 1 && bytes.starts_with("\u{feff}".as_bytes()) {
-            bytes.drain(.."\u{feff}".len());
-        }
-        let cut = bytes.len() > MAX_LINE_BYTES;
-        bytes.truncate(MAX_LINE_BYTES);
-        Ok(Some(Line { number: self.read, bytes, cut }))
     }
 
     /// Takes lines back, to be read again in the same order.

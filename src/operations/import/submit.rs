@@ -24,6 +24,9 @@ pub enum SubmitError {
     /// The store gave no answer. Not tried again, as the rows would then be there twice.
     #[error("{0}; the store may or may not have the rows of this batch")]
     Unknown(StoreError),
+    /// The same, and the rows have keys.
+    #[error("{0}; submit again: those that are in are skipped by their keys")]
+    UnknownWithKeys(StoreError),
     /// The rows are in, and the queue took no messages for them.
     #[error("{error}; {} stored without a message ({})", plural(*count as u64, "row"), ids(*first, *last))]
     NoMessages {
@@ -43,7 +46,8 @@ pub(crate) fn ids(first: i64, last: i64) -> String {
     if first == last { format!("id {first}") } else { format!("ids {first} to {last}") }
 }
 
-/// Inserts 1 to [`BATCH`] orders and pushes their messages. Repeats the push for `wait` (`None`: without limit) while
+/// Inserts 1 to [`BATCH`] orders and pushes their messages; of orders with keys, which all have then, those alone whose key
+/// is new. Answers with what was inserted. Repeats the push for `wait` (`None`: without limit) while
 /// the queue does not answer; a message that is pushed twice does no harm.
 ///
 /// # Errors
@@ -55,12 +59,23 @@ pub async fn submit(
     wait: Option<Duration>,
 ) -> Result<Vec<Inserted>, SubmitError> {
     let orders: Vec<NewOrder> = rows.iter().map(|row| row.order.clone()).collect();
-    let inserted = store.insert(&orders).await.map_err(|error| {
-        if error.is_transient() { SubmitError::Unknown(error) } else { SubmitError::Refused(error) }
+    let keys: Vec<String> = rows.iter().filter_map(|row| row.dedupe_key.clone()).collect();
+    let answer = match keys.len() == orders.len() {
+        true => store.insert_new(&orders, &keys).await,
+        false => store.insert(&orders).await.map(|inserted| inserted.into_iter().map(Some).collect()),
+    };
+    let by_position = answer.map_err(|error| match error.is_transient() {
+        true if keys.is_empty() => SubmitError::Unknown(error),
+        true => SubmitError::UnknownWithKeys(error),
+        false => SubmitError::Refused(error),
     })?;
     let now = Timestamp::now().to_string();
-    let payloads: Vec<Vec<u8>> =
-        rows.iter().zip(&inserted).map(|(row, inserted)| message(row, inserted, &now)).collect();
+    let new = || rows.iter().zip(&by_position).filter_map(|(row, inserted)| Some((row, inserted.as_ref()?)));
+    let payloads: Vec<Vec<u8>> = new().map(|(row, inserted)| message(row, inserted, &now)).collect();
+    let inserted: Vec<Inserted> = new().map(|(_, inserted)| *inserted).collect();
+    if inserted.is_empty() {
+        return Ok(inserted);
+    }
     let retrying = Retrying { limit: wait, ..Retrying::default() };
     let pushed = retrying.until_answered(QueueError::is_transient, |_, _| (), |_| queue.push(&payloads)).await;
     pushed.map_err(|error| {

@@ -37,6 +37,11 @@ impl Embedded {
     }
 }
 
+#[cfg(feature = "cli")]
+pub(super) fn check(path: &Path) -> Result<(), StartError> {
+    Ok(database::check(path)?)
+}
+
 pub(super) fn migration_sql() -> Result<String, StartError> {
     Ok(database::migration_sql())
 }

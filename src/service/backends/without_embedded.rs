@@ -21,6 +21,11 @@ impl Embedded {
     }
 }
 
+#[cfg(feature = "cli")]
+pub(super) fn check(_: &Path) -> Result<(), StartError> {
+    Err(LACKING)
+}
+
 pub(super) fn migration_sql() -> Result<String, StartError> {
     Err(LACKING)
 }

@@ -129,7 +129,8 @@ async fn tables_made_by_hand_are_taken_over_by_migrate() {
     let store = open(database.url(), LEASE, 1);
     store.check().await.unwrap();
     store.insert_dead_letters(&[letter()]).await.unwrap();
-    assert_eq!(store.migrate().await.unwrap().len(), 4);
+    let migrations = migration_sql().matches("-- V").count();
+    assert_eq!(store.migrate().await.unwrap().len(), migrations);
     assert_eq!(store.migrate().await.unwrap().len(), 0);
     assert_eq!(store.list(&DeadLetterFilter::default(), 0, 10).await.unwrap().len(), 1);
 }

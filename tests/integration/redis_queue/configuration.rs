@@ -101,7 +101,7 @@ async fn a_policy_that_deletes_messages_is_a_concern_until_it_is_changed() {
 #[tokio::test]
 async fn a_url_a_key_or_a_lease_that_can_not_work_is_refused_before_connecting() {
     let url = format!("redis://:{PASSWORD}@127.0.0.1:1");
-    assert_refused(queue(&format!("{url}/first"), KEY, LONG).map(drop), &["database number", "check the Redis URL"]);
+    assert_refused(queue(&format!("{url}/first"), KEY, LONG).map(drop), &["the database must be a number"]);
     assert_refused(queue(&format!("http://:{PASSWORD}@127.0.0.1"), KEY, LONG).map(drop), &["check the Redis URL"]);
     assert_refused(queue(&format!("{url}?protocol=9"), KEY, LONG).map(drop), &["protocol"]);
     assert_refused(queue(&url, "a}b", LONG).map(drop), &["a}b"]);

@@ -31,22 +31,63 @@ const SETTINGS: &str = "
 pub(super) fn open(path: &Path) -> Result<(Connection, PathBuf, Vec<String>), OpenError> {
     // An absolute path is never taken for a URI or for `:memory:`, and stays right when the working folder changes.
     let path = std::path::absolute(path).map_err(|error| Problem::Other(error.to_string()).of(path))?;
-    // Looked at without opening: closing any handle of the file would drop the locks that another connection of this
-    // process holds on it.
-    if let Some(folder) = path.parent()
-        && !folder.is_dir()
-    {
-        return Err(Problem::NoFolder(folder.to_owned()).of(&path));
-    }
-    if path.exists() && !path.is_file() {
-        return Err(Problem::NotAFile.of(&path));
-    }
+    check_place(&path)?;
     let mut connection = connect(&path).map_err(|error| Problem::from(&error).of(&path))?;
     if connection.is_readonly(MAIN_DB).unwrap_or(false) {
         return Err(Problem::NoRights("it can only be read".to_owned()).of(&path));
     }
     let applied = migrations::apply(&mut connection).map_err(|problem| problem.of(&path))?;
     Ok((connection, path, applied))
+}
+
+/// Says what [`open`] would, as far as that shows without SQLite. For a process that has no connection to the file.
+///
+/// # Errors
+/// [`OpenError`] names the file, what is wrong with it and the way out.
+#[cfg(feature = "cli")]
+pub fn check(path: &Path) -> Result<(), OpenError> {
+    use std::io::Read;
+
+    const HEADER: &[u8] = b"SQLite format 3\0";
+    let path = std::path::absolute(path).map_err(|error| Problem::Other(error.to_string()).of(path))?;
+    check_place(&path)?;
+    if !path.exists() {
+        return may_make_files(path.parent().unwrap_or(&path)).map_err(|problem| problem.of(&path));
+    }
+    let mut header = Vec::new();
+    let read = std::fs::OpenOptions::new().read(true).write(true).open(&path);
+    let read = read.and_then(|file| file.take(HEADER.len() as u64).read_to_end(&mut header));
+    read.map_err(|error| Problem::NoRights(error.to_string()).of(&path))?;
+    if header.is_empty() || header == HEADER {
+        return Ok(());
+    }
+    Err(Problem::NotADatabase("file is not a database".to_owned()).of(&path))
+}
+
+#[cfg(all(feature = "cli", target_os = "linux"))]
+fn may_make_files(folder: &Path) -> Result<(), Problem> {
+    use rustix::fs::{Access, access};
+
+    access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| Problem::NoRights(error.to_string()))
+}
+
+#[cfg(all(feature = "cli", not(target_os = "linux")))]
+fn may_make_files(_: &Path) -> Result<(), Problem> {
+    Ok(())
+}
+
+/// Looks without opening: closing any handle of the file would drop the locks that another connection of this process holds
+/// on it.
+fn check_place(path: &Path) -> Result<(), OpenError> {
+    if let Some(folder) = path.parent()
+        && !folder.is_dir()
+    {
+        return Err(Problem::NoFolder(folder.to_owned()).of(path));
+    }
+    if path.exists() && !path.is_file() {
+        return Err(Problem::NotAFile.of(path));
+    }
+    Ok(())
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {

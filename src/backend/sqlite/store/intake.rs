@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, named_params};
+use rusqlite::{CachedStatement, Connection, named_params};
 
 use super::SqliteStore;
 use crate::backend::sqlite::database::now_micros;
@@ -22,32 +22,63 @@ INSERT INTO orders (product_id, quantity, status, created_at, updated_at)
 VALUES (:product_id, :quantity, 'pending', :now, :now)
 RETURNING id";
 
+const REMEMBER_KEY: &str =
+    "INSERT INTO fulfillment_submissions (key, at) VALUES (:key, :now) ON CONFLICT (key) DO NOTHING";
+
 #[async_trait]
 impl Intake for SqliteStore {
     async fn insert(&self, orders: &[NewOrder]) -> Result<Vec<Inserted>, StoreError> {
         let orders = orders.to_vec();
         let insert = move |connection: &Connection| {
-            let now = now_micros();
-            let mut insert_product = connection.prepare_cached(INSERT_PRODUCT)?;
-            let mut insert_order = connection.prepare_cached(INSERT_ORDER)?;
-            let mut products: HashMap<&str, i64> = HashMap::new();
-            let mut inserted = Vec::with_capacity(orders.len());
-            for order in &orders {
-                let product_id = match products.get(order.product.as_str()) {
-                    Some(known) => *known,
-                    None => {
-                        let values =
-                            named_params! { ":name": order.product, ":price_cents": order.price_cents, ":now": now };
-                        insert_product.query_row(values, |row| row.get(0))?
-                    }
-                };
-                products.insert(&order.product, product_id);
-                let values = named_params! { ":product_id": product_id, ":quantity": order.quantity, ":now": now };
-                let order_id = OrderId(insert_order.query_row(values, |row| row.get(0))?);
-                inserted.push(Inserted { order_id, product_id });
-            }
-            Ok(inserted)
+            let mut inserter = Inserter::new(connection)?;
+            orders.iter().map(|order| inserter.insert(order)).collect()
         };
         Ok(self.database.write(insert).await?)
+    }
+
+    async fn insert_new(&self, orders: &[NewOrder], keys: &[String]) -> Result<Vec<Option<Inserted>>, StoreError> {
+        let (orders, keys) = (orders.to_vec(), keys.to_vec());
+        let insert = move |connection: &Connection| {
+            let mut inserter = Inserter::new(connection)?;
+            let mut remember = connection.prepare_cached(REMEMBER_KEY)?;
+            let mut insert = |(order, key): (&NewOrder, &String)| {
+                let is_new = remember.execute(named_params! { ":key": key, ":now": inserter.now })? > 0;
+                is_new.then(|| inserter.insert(order)).transpose()
+            };
+            orders.iter().zip(&keys).map(&mut insert).collect()
+        };
+        Ok(self.database.write(insert).await?)
+    }
+}
+
+/// Inserts one order after the other in a transaction.
+struct Inserter<'c> {
+    product: CachedStatement<'c>,
+    order: CachedStatement<'c>,
+    now: i64,
+    /// Ids by name, of the orders so far.
+    products: HashMap<String, i64>,
+}
+
+impl<'c> Inserter<'c> {
+    fn new(connection: &'c Connection) -> rusqlite::Result<Self> {
+        let (product, order) = (connection.prepare_cached(INSERT_PRODUCT)?, connection.prepare_cached(INSERT_ORDER)?);
+        Ok(Self { product, order, now: now_micros(), products: HashMap::new() })
+    }
+
+    fn insert(&mut self, order: &NewOrder) -> rusqlite::Result<Inserted> {
+        let product_id = match self.products.get(&order.product) {
+            Some(known) => *known,
+            None => {
+                let values =
+                    named_params! { ":name": order.product, ":price_cents": order.price_cents, ":now": self.now };
+                let id = self.product.query_row(values, |row| row.get(0))?;
+                self.products.insert(order.product.clone(), id);
+                id
+            }
+        };
+        let values = named_params! { ":product_id": product_id, ":quantity": order.quantity, ":now": self.now };
+        let order_id = OrderId(self.order.query_row(values, |row| row.get(0))?);
+        Ok(Inserted { order_id, product_id })
     }
 }

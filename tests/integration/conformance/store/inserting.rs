@@ -77,6 +77,44 @@ pub(crate) async fn two_submitters_at_once_share_their_products<F: StoreFixture>
     }
 }
 
+pub(crate) async fn an_order_whose_key_was_inserted_before_is_passed_over<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE, true).await;
+    let keys = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let first = worker.store.insert_new(&[order("teapot", 1), order("jug", 2)], &keys(&["a", "b"])).await.unwrap();
+    assert!(first.iter().all(Option::is_some), "{first:?}");
+    let orders = [order("teapot", 1), order("cup", 3), order("jug", 2)];
+    let second = worker.store.insert_new(&orders, &keys(&["b", "c", "a"])).await.unwrap();
+    assert_eq!(second.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true, false]);
+    let (row, _) = start(&worker, second[1].unwrap().order_id).await;
+    assert_eq!(row.quantity, 3);
+    assert_eq!(total(&*worker.store).await, 3);
+}
+
+pub(crate) async fn a_key_is_remembered_with_its_order_or_not_at_all<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE, true).await;
+    let keys = ["a".to_owned(), "b".to_owned()];
+    worker.store.insert_new(&[order("teapot", 1), order("teapot", 0)], &keys).await.unwrap_err();
+    let again = worker.store.insert_new(&[order("teapot", 1), order("teapot", 2)], &keys).await.unwrap();
+    assert!(again.iter().all(Option::is_some), "{again:?}");
+}
+
+pub(crate) async fn two_submitters_of_one_file_insert_each_order_once<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let one = fixture.worker(LEASE, true).await;
+    let other = fixture.worker(LEASE, true).await;
+    let ascending: Vec<NewOrder> = (0..300).map(|number| order(&format!("product {number:03}"), 1)).collect();
+    let keys: Vec<String> = (0..300).map(|number| number.to_string()).collect();
+    let (orders, turned): (Vec<_>, Vec<_>) =
+        (ascending.iter().rev().cloned().collect(), keys.iter().rev().cloned().collect());
+    let (first, second) =
+        tokio::join!(one.store.insert_new(&ascending, &keys), other.store.insert_new(&orders, &turned));
+    let inserted = first.unwrap().into_iter().flatten().chain(second.unwrap().into_iter().flatten()).count();
+    assert_eq!(inserted, 300);
+    assert_eq!(total(&*one.store).await, 300);
+}
+
 pub(crate) async fn inserting_nothing_is_no_error<F: StoreFixture>() {
     let fixture = F::fresh().await;
     let worker = fixture.worker(LEASE, true).await;

@@ -43,7 +43,7 @@ impl StoreFixture for SqliteFixture {
         let fixture = Self::fresh().await;
         fixture.worker(Duration::ZERO, true).await.store.migrate().await.unwrap();
         let sql = "DROP TABLE fulfillment_events; DROP TABLE fulfillment_dead_letters; DROP TABLE fulfillment_queue;
-                   DROP TABLE fulfillment_leadership;
+                   DROP TABLE fulfillment_leadership; DROP TABLE fulfillment_submissions;
                    DROP TABLE fulfillment_observed_fences;
                    DROP TABLE orders; DROP TABLE products; DROP TABLE refinery_schema_history;";
         fixture.connection().execute_batch(sql).unwrap();
