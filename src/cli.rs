@@ -11,6 +11,7 @@ use crate::config::environment::Environment;
 use crate::config::layers::{self, LayerError};
 use crate::domain::build_info;
 use crate::observe::logging;
+use crate::threads;
 
 mod completions;
 mod config;
@@ -68,7 +69,7 @@ Configuration:
     DATABASE_URL, else POSTGRES_HOST, POSTGRES_PORT,
     POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_DB    --store
     SERVICE_NAME                                     --service-name
-    RUST_LOG                                         --log
+    RUST_LOG, else LOG_LEVEL                         --log
   Without any of them, queue and store are embedded in ./fulfillment.db on a terminal; elsewhere
   (no terminal at standard error) that is an error. --store sqlite:PATH embeds both anywhere.
 
@@ -77,6 +78,9 @@ Exit codes:
   1  failed at work
   2  wrong usage, configuration or input
   130, 143  ended at once by a second SIGINT or SIGTERM; no order is lost";
+
+/// How long the reader of the log may hold up the exit.
+const LAST_LINES_LIMIT: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -104,10 +108,12 @@ pub fn main() -> ExitCode {
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let environment = Environment::of_process();
-    match execute(&arguments, &environment) {
+    let code = match execute(&arguments, &environment) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => output::report(failure),
-    }
+    };
+    logging::flush(LAST_LINES_LIMIT);
+    code
 }
 
 /// The whole command line, for help, completions and documentation.
@@ -131,10 +137,7 @@ fn execute(arguments: &[OsString], environment: &Environment) -> Result<(), Fail
     if !matches!(command, Command::Run(_) | Command::Demo(_) | Command::Warehouse(_)) {
         logging::show_warnings();
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Work(format!("the runtime could not start: {error}")))?;
+    let runtime = threads::runtime("main", None).map_err(Failure::work)?;
     let result = runtime.block_on(async {
         match command {
             Command::Run(arguments) => run::run(arguments, &origins).await,

@@ -24,7 +24,7 @@ mod watermark;
 
 use std::sync::Arc;
 
-use tokio::runtime::{self, Handle, Runtime};
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -48,6 +48,7 @@ use crate::observe::trace::attempt::Tracer;
 use crate::port::fulfiller::Fulfiller;
 use crate::port::queue::Queue;
 use crate::port::store::OrderStore;
+use crate::threads;
 
 /// Takes messages, has their orders fulfilled and settles them until told to stop.
 pub struct Engine {
@@ -79,9 +80,7 @@ impl Engine {
         let backpressure = Arc::new(Backpressure::new(options.concurrency, options.lease));
         let progress = Arc::new(Progress::new(options.lease, observers.clone()));
         let backends = Backends { queue, store, observers, backpressure };
-        let calls = runtime::Builder::new_multi_thread().thread_name("fulfiller").enable_all().build()?;
-        let mut lease_thread = runtime::Builder::new_multi_thread();
-        let lease_thread = lease_thread.worker_threads(1).thread_name("lease-keeper").enable_all().build()?;
+        let (calls, lease_thread) = (threads::runtime("fulfiller", None)?, threads::runtime("lease-keeper", Some(1))?);
         let (lease_backends, tracer, watermark) = (backends.clone(), Tracer::default(), Arc::default());
         Ok(Self { backends, lease_backends, fulfiller, options, progress, tracer, watermark, calls, lease_thread })
     }

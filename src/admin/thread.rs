@@ -4,12 +4,13 @@ use std::io;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{ConnectionLimits, Routes, serve_within};
+use crate::threads;
 
 /// Serves until it is stopped or dropped. Its answers wait neither for orders, which at full speed keep every other thread
 /// busy, nor for a program around the worker that blocks its own threads.
@@ -26,7 +27,7 @@ impl Server {
     /// # Errors
     /// When the thread can't be started, or the listener can't be moved to it.
     pub fn start(listener: TcpListener, routes: Routes) -> io::Result<Self> {
-        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("http").enable_all().build()?;
+        let runtime = threads::runtime("http", Some(1))?;
         // A socket belongs to the runtime that it was made in.
         let listener = listener.into_std()?;
         let stop = CancellationToken::new();

@@ -8,8 +8,7 @@ use crate::config::Origins;
 use crate::config::fallback::{self, Fallback};
 use crate::config::options::RunOptions;
 use crate::observe::logging;
-use crate::service::Service;
-use crate::service::drain_on_signals;
+use crate::service::{Service, Signals};
 
 /// Run the service: take orders from the queue and fulfill them, until a signal
 ///
@@ -45,6 +44,6 @@ pub(super) async fn run(arguments: Arguments, origins: &Origins) -> Result<(), F
     if let Some(warning) = connect::configuration_warning(&settings.backends) {
         tracing::warn!("{warning}");
     }
-    let drain = drain_on_signals()?;
+    let drain = Signals { drain_timeout: Some(settings.drain_timeout), ..Signals::default() }.listen()?;
     Ok(Service::new(settings).log(log).run(drain).await?)
 }

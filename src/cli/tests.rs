@@ -103,7 +103,11 @@ fn with_nothing_said_the_defaults_hold() {
     assert_eq!(settings.wait, None);
     assert!(settings.migrate && settings.backends.events);
     assert_eq!(settings.service_name, "fulfillment-worker");
-    assert_eq!(log, LogSettings { format: None, filter: "info".to_owned(), filter_origin: Origin::Default });
+    let service_name = "fulfillment-worker".to_owned();
+    assert_eq!(
+        log,
+        LogSettings { format: None, filter: "info".to_owned(), filter_origin: Origin::Default, service_name }
+    );
 }
 
 #[test]

@@ -8,7 +8,6 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tracing_subscriber::fmt::MakeWriter;
 
 use crate::cli::failure::Failure;
 use crate::cli::output;
@@ -145,14 +144,6 @@ impl Write for Screen {
 
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().lock().flush()
-    }
-}
-
-impl MakeWriter<'_> for Screen {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
     }
 }
 

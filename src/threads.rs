@@ -1,0 +1,68 @@
+//! Starts threads without a panic where the system has none left.
+
+use std::io;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use parking_lot::Mutex;
+use tokio::runtime::{Builder, Runtime};
+
+/// A runtime whose threads have this name: `workers` of them, or as many as tokio starts by default.
+///
+/// # Errors
+/// When the system refuses a thread. Tokio itself panics then.
+pub(crate) fn runtime(name: &str, workers: Option<usize>) -> io::Result<Runtime> {
+    require(workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)))?;
+    let mut builder = Builder::new_multi_thread();
+    builder.thread_name(name).enable_all();
+    if let Some(workers) = workers {
+        builder.worker_threads(workers);
+    }
+    without_panic(|| builder.build())
+}
+
+/// Starts one thread.
+///
+/// # Errors
+/// When the system refuses it.
+pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|error| refused(&error.to_string()))
+}
+
+/// Starts so many threads at once, and ends them again: where a library would go on with fewer than it needs, or panic.
+///
+/// # Errors
+/// When the system refuses one of them.
+pub(crate) fn require(threads: usize) -> io::Result<()> {
+    let gate = Arc::new(Mutex::new(()));
+    let closed = gate.lock();
+    let wait = || {
+        let gate = Arc::clone(&gate);
+        spawn("probe", move || drop(gate.lock()))
+    };
+    let started: Vec<io::Result<JoinHandle<()>>> = (0..threads).map(|_| wait()).collect();
+    drop(closed);
+    started.into_iter().try_for_each(|thread| thread.map(|thread| drop(thread.join())))
+}
+
+/// Calls a library that panics where it gets no thread. The last one may have gone since [`require`] looked.
+///
+/// # Errors
+/// Those of `call`, and the panic's message.
+pub(crate) fn without_panic<T>(call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| ()));
+    let result = panic::catch_unwind(AssertUnwindSafe(call));
+    panic::set_hook(hook);
+    result.unwrap_or_else(|payload| {
+        let said = payload.downcast_ref::<String>().map(String::as_str).or(payload.downcast_ref().copied());
+        Err(refused(said.unwrap_or_default()))
+    })
+}
+
+fn refused(cause: &str) -> io::Error {
+    io::Error::other(format!(
+        "the system refuses a thread: {cause}; raise its limit (ulimit -u, TasksMax, or pids of the container)"
+    ))
+}
