@@ -140,7 +140,7 @@ fn execute(arguments: &[OsString], environment: &Environment) -> Result<(), Fail
     let runtime = threads::runtime("main", None).map_err(Failure::work)?;
     let result = runtime.block_on(async {
         match command {
-            Command::Run(arguments) => run::run(arguments, &origins).await,
+            Command::Run(arguments) => run::run(arguments, &origins, environment).await,
             Command::Demo(arguments) => demo::demo(arguments).await,
             Command::Submit(arguments) => submit::submit(arguments, &origins).await,
             Command::Status(arguments) => status::status(arguments, &origins).await,

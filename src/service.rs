@@ -154,6 +154,15 @@ impl DrainEnd {
     }
 }
 
+/// Checks that the fulfiller's options can be used, its certificates among them. Contacts no server.
+///
+/// # Errors
+/// As [`Service::run`].
+#[cfg(feature = "cli")]
+pub(crate) fn check_fulfiller(target: &FulfillerTarget) -> Result<(), StartError> {
+    open_fulfiller(target, &Observers::default()).map(drop)
+}
+
 fn open_fulfiller(target: &FulfillerTarget, observers: &Observers) -> Result<Arc<dyn Fulfiller>, StartError> {
     Ok(match target {
         FulfillerTarget::Simulated(simulation) => Arc::new(SimulatedFulfiller::new(simulation.clone())),

@@ -3,14 +3,15 @@
 use clap::{ArgMatches, Args};
 use serde::Serialize;
 
+use super::connect;
 use super::failure::Failure;
 use super::output;
 use crate::config::Origins;
 use crate::config::environment::Environment;
-use crate::config::fallback::{self, Fallback};
+use crate::config::fallback::Fallback;
 use crate::config::options::{self, RunOptions};
 use crate::observe::trace::export;
-use crate::service::backends::StartError;
+use crate::service::{self, backends::StartError};
 
 /// Print every option of `run` with its value and source, secrets redacted, or the first error
 #[derive(Debug, Args)]
@@ -44,11 +45,12 @@ pub(super) fn config(
     origins: &Origins,
     environment: &Environment,
 ) -> Result<(), Failure> {
-    arguments.options.resolve(origins, Fallback::detect())?;
-    if let Some(warning) = fallback::warning(origins) {
+    let (settings, _) = arguments.options.resolve(origins, Fallback::detect())?;
+    let traces = export::read(environment).map_err(StartError::from)?;
+    service::check_fulfiller(&settings.fulfiller)?;
+    for warning in connect::warnings(&settings.backends, origins, environment).iter().chain(&traces.warnings) {
         output::note(&format!("note: {warning}"));
     }
-    export::ask_for_traces(environment).map_err(StartError::from)?;
     let chosen = matches.subcommand().map_or(matches, |(_, chosen)| chosen);
     let names = options::names();
     let lines: Vec<Line> = names
@@ -59,11 +61,6 @@ pub(super) fn config(
             source: origins.of(option).to_string(),
         })
         .collect();
-    // Has a variable, though no key in the file.
-    let known: Vec<String> = names.iter().cloned().chain(["config".to_owned()]).collect();
-    for variable in environment.unknown(&known) {
-        output::note(&format!("note: no option has the name of the variable {variable}"));
-    }
     output::show(arguments.json, &lines, || table(&lines))
 }
 

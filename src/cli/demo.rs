@@ -14,6 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use super::failure::Failure;
+use super::output;
 use super::worker_client::from_this_machine;
 use crate::config::values::{self, Latency};
 use crate::config::{
@@ -39,6 +40,8 @@ use screen::Screen;
 use tally::Tally;
 
 const SERVICE: &str = "fulfillment-demo";
+/// How long a terminal may hold up the exit at the second signal.
+const LAST_LINE_LIMIT: Duration = Duration::from_millis(300);
 /// Orders after which comes one that the warehouse rejects, to show a dead letter.
 const BEFORE_THE_REJECTED: usize = 50;
 
@@ -110,7 +113,7 @@ pub(super) async fn demo(arguments: Arguments) -> Result<(), Failure> {
     let settings = settings(&arguments, &database, url);
     let backends = settings.backends.clone();
     let tally = Arc::new(Tally::default());
-    let at_the_second = Some(clean_up(screen.clone(), folder.path().to_owned()));
+    let at_the_second = Some(clean_up(folder.path().to_owned()));
     let drain = Signals { hang_up_drains: true, at_the_second, ..Signals::default() }.listen()?;
     let mut engine = tokio::spawn(Service::new(settings).log(log).observer(tally.clone()).run(drain.clone()));
     let listen = tokio::select! {
@@ -163,13 +166,14 @@ fn temporary_folder() -> Result<TempDir, Failure> {
 }
 
 /// For the second signal: nothing of the demo stays.
-fn clean_up(screen: Screen, folder: PathBuf) -> Box<dyn FnOnce() + Send> {
+fn clean_up(folder: PathBuf) -> Box<dyn FnOnce() + Send> {
     Box::new(move || {
         let removed = std::fs::remove_dir_all(&folder);
-        screen.note(&match removed {
+        output::note(&match removed {
             Ok(()) => "\nEnded at once.".to_owned(),
             Err(error) => format!("\nEnded at once; {} may be left over: {error}", folder.display()),
         });
+        logging::flush(LAST_LINE_LIMIT);
     })
 }
 

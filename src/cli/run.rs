@@ -5,7 +5,8 @@ use clap::Args;
 use super::connect;
 use super::failure::Failure;
 use crate::config::Origins;
-use crate::config::fallback::{self, Fallback};
+use crate::config::environment::Environment;
+use crate::config::fallback::Fallback;
 use crate::config::options::RunOptions;
 use crate::observe::logging;
 use crate::service::{Service, Signals};
@@ -32,16 +33,13 @@ pub(super) struct Arguments {
     pub(super) options: RunOptions,
 }
 
-pub(super) async fn run(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
+pub(super) async fn run(arguments: Arguments, origins: &Origins, environment: &Environment) -> Result<(), Failure> {
     let (settings, log) = arguments.options.resolve(origins, Fallback::detect())?;
     let log = logging::start(&log).map_err(Failure::work)?;
     #[cfg(feature = "faults")]
     crate::testing::mutant::announce();
     tracing::debug!(?settings, "configuration");
-    if let Some(warning) = fallback::warning(origins) {
-        tracing::warn!("{warning}");
-    }
-    if let Some(warning) = connect::configuration_warning(&settings.backends) {
+    for warning in connect::warnings(&settings.backends, origins, environment) {
         tracing::warn!("{warning}");
     }
     let drain = Signals { drain_timeout: Some(settings.drain_timeout), ..Signals::default() }.listen()?;

@@ -75,10 +75,16 @@ impl Environment {
             .filter(move |name| is_its(name))
     }
 
-    /// Variables with our prefix and without an option: most likely misspelt.
+    /// Variables with our prefix and without an option: most likely misspelt. Those that Kubernetes adds for a service called
+    /// `fulfillment-…` are not among them.
     pub fn unknown<'a>(&'a self, options: &'a [String]) -> impl Iterator<Item = &'a str> {
         let is_known = |name: &str| options.iter().any(|option| variable(option) == name);
-        self.0.keys().map(String::as_str).filter(move |name| name.starts_with(PREFIX) && !is_known(name))
+        let of_a_service = |name: &str| {
+            ["_SERVICE_HOST", "_PORT"].iter().any(|end| name.ends_with(end))
+                || ["_SERVICE_PORT", "_PORT_"].iter().any(|part| name.contains(part))
+        };
+        let names = self.0.keys().map(String::as_str).filter(|name| name.starts_with(PREFIX));
+        names.filter(move |name| !is_known(name) && !of_a_service(name))
     }
 
     /// A URL from the `POSTGRES_*` variables, if any of them is set. Missing parts have the defaults of the `postgres`
@@ -213,7 +219,15 @@ mod tests {
 
     #[test]
     fn misspelt_variables_are_found() {
-        let environment = Environment::of([("FULFILLMENT_LEESE", "1s"), ("FULFILLMENT_LEASE", "1s"), ("PATH", "/")]);
+        let environment = Environment::of([
+            ("FULFILLMENT_LEESE", "1s"),
+            ("FULFILLMENT_LEASE", "1s"),
+            ("PATH", "/"),
+            ("FULFILLMENT_WORKER_SERVICE_HOST", "10.0.0.7"),
+            ("FULFILLMENT_WORKER_SERVICE_PORT_HTTP", "2112"),
+            ("FULFILLMENT_WORKER_PORT", "tcp://10.0.0.7:2112"),
+            ("FULFILLMENT_WORKER_PORT_2112_TCP_ADDR", "10.0.0.7"),
+        ]);
         let options = ["lease".to_owned()];
         assert_eq!(environment.unknown(&options).collect::<Vec<_>>(), ["FULFILLMENT_LEESE"]);
     }
