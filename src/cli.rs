@@ -11,7 +11,7 @@ use crate::config::environment::Environment;
 use crate::config::layers::{self, LayerError};
 use crate::domain::build_info;
 use crate::observe::logging;
-use crate::threads;
+use crate::threads::Threads;
 
 mod completions;
 mod config;
@@ -137,8 +137,8 @@ fn execute(arguments: &[OsString], environment: &Environment) -> Result<(), Fail
     if !matches!(command, Command::Run(_) | Command::Demo(_) | Command::Warehouse(_)) {
         logging::show_warnings();
     }
-    let runtime = threads::runtime("main", None).map_err(Failure::work)?;
-    let result = runtime.block_on(async {
+    let runtime = Threads::start("main", None).map_err(Failure::work)?;
+    let result = runtime.handle().block_on(async {
         match command {
             Command::Run(arguments) => run::run(arguments, &origins, environment).await,
             Command::Demo(arguments) => demo::demo(arguments).await,
@@ -156,7 +156,7 @@ fn execute(arguments: &[OsString], environment: &Environment) -> Result<(), Fail
         }
     });
     // An unanswered name look-up must not delay the exit.
-    runtime.shutdown_timeout(Duration::from_millis(200));
+    runtime.end(Duration::from_millis(200));
     result
 }
 

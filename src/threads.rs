@@ -4,22 +4,55 @@ use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+#[cfg(feature = "cli")]
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
-/// A runtime whose threads have this name: `workers` of them, or as many as tokio starts by default.
-///
-/// # Errors
-/// When the system refuses a thread. Tokio itself panics then.
-pub(crate) fn runtime(name: &str, workers: Option<usize>) -> io::Result<Runtime> {
-    require(workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)))?;
-    let mut builder = Builder::new_multi_thread();
-    builder.thread_name(name).enable_all();
-    if let Some(workers) = workers {
-        builder.worker_threads(workers);
+/// A runtime on threads of its own. Dropped, it ends without waiting for them, also within a task, where tokio's panics.
+pub(crate) struct Threads {
+    /// `None` only while it is dropped.
+    runtime: Option<Runtime>,
+    handle: Handle,
+}
+
+impl Threads {
+    /// Starts `workers` threads of this name, or as many as tokio does by default.
+    ///
+    /// # Errors
+    /// When the system refuses a thread. Tokio itself panics then.
+    pub(crate) fn start(name: &str, workers: Option<usize>) -> io::Result<Self> {
+        require(workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)))?;
+        let mut builder = Builder::new_multi_thread();
+        builder.thread_name(name).enable_all();
+        if let Some(workers) = workers {
+            builder.worker_threads(workers);
+        }
+        let runtime = without_panic(|| builder.build())?;
+        let handle = runtime.handle().clone();
+        Ok(Self { runtime: Some(runtime), handle })
     }
-    without_panic(|| builder.build())
+
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Waits for the threads, for at most `limit`. Not for use within a task.
+    #[cfg(feature = "cli")]
+    pub(crate) fn end(mut self, limit: Duration) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(limit);
+        }
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// Starts one thread.

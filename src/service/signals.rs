@@ -59,15 +59,27 @@ impl Signals {
     /// # Errors
     /// As [`drain_on_signals`].
     pub(crate) fn listen(self) -> Result<CancellationToken, StartError> {
-        let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::Signals)?;
         let drain = CancellationToken::new();
         let token = drain.clone();
-        let sources = {
-            let _entered = runtime.enter();
-            Sources::listen(self.hang_up_drains).map_err(StartError::Signals)?
-        };
-        threads::spawn("signals", move || runtime.block_on(self.handle(sources, &token)))
-            .map_err(StartError::Signals)?;
+        let (listening, started) = mpsc::channel();
+        threads::spawn("signals", move || {
+            let runtime = match Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(listening.send(Err(error))),
+            };
+            runtime.block_on(async {
+                match Sources::listen(self.hang_up_drains) {
+                    Ok(sources) => {
+                        let _ = listening.send(Ok(()));
+                        self.handle(sources, &token).await;
+                    }
+                    Err(error) => drop(listening.send(Err(error))),
+                }
+            });
+        })
+        .map_err(StartError::Signals)?;
+        let listening = started.recv().map_err(|_| io::Error::other("their thread ended"));
+        listening.flatten().map_err(StartError::Signals)?;
         Ok(drain)
     }
 

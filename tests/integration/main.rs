@@ -41,11 +41,13 @@ mod redis_queue;
 mod sqlite_durability;
 mod sqlite_sharing;
 mod stack;
+mod stalled_log;
 mod submission;
 mod support;
 mod tracing;
 mod warehouse;
 mod warehouse_faults;
+mod without_threads;
 
 /// Otherwise they would be missing without a word.
 #[cfg(not(feature = "faults"))]
