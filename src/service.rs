@@ -22,6 +22,7 @@ use crate::observe::trace;
 use crate::observe::trace::attempt::Tracer;
 use crate::port::fulfiller::Fulfiller;
 use crate::testing::mutant::is_mutant;
+use crate::threads;
 
 #[cfg(feature = "internals")]
 pub mod backends;
@@ -39,6 +40,12 @@ pub use signals::drain_on_signals;
 const ORDERS: f64 = 0.9;
 const LEAD: f64 = 0.92;
 const SCRAPES_AND_TRACES: f64 = 0.96;
+/// The most that a step after the orders takes, where they took less than their share.
+const LONGEST_STEP: f64 = 0.05;
+
+/// Threads of a worker besides one per processor for calls: two each for leases, metrics, traces and embedded queue and store,
+/// and some for blocking calls, such as name look-ups.
+const THREADS_BESIDES: usize = 12;
 
 /// A worker with all that belongs to it, about to run.
 ///
@@ -88,6 +95,8 @@ impl Service {
     /// When it can't start. Once it works, it works until told to stop.
     pub async fn run(self, drain: CancellationToken) -> Result<(), StartError> {
         let Self { settings, fulfiller, observers, log } = self;
+        // A worker that gets some of its threads would start and stand still.
+        threads::require(threads::processors() + THREADS_BESIDES)?;
         // Before anything opens a TLS connection. An error says that a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let messages = log.as_ref().map(|log| log.messages().clone()).unwrap_or_default();
@@ -147,10 +156,11 @@ impl DrainEnd {
         Self { began, timeout }
     }
 
-    /// Until this share of the timeout is used up. One that ends without a signal drains from now on.
+    /// For a step that has to be over when this share of the timeout is used up. One that ends without a signal drains from
+    /// now on.
     fn left(&self, share: f64) -> Duration {
         let began = *self.began.get_or_init(Instant::now);
-        self.timeout.mul_f64(share).saturating_sub(began.elapsed())
+        self.timeout.mul_f64(share).saturating_sub(began.elapsed()).min(self.timeout.mul_f64(LONGEST_STEP))
     }
 }
 

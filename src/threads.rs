@@ -2,7 +2,7 @@
 
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 #[cfg(feature = "cli")]
 use std::time::Duration;
@@ -15,6 +15,8 @@ pub(crate) struct Threads {
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
     handle: Handle,
+    /// Ends `reserve`.
+    _released: mpsc::Sender<()>,
 }
 
 impl Threads {
@@ -23,7 +25,7 @@ impl Threads {
     /// # Errors
     /// When the system refuses a thread. Tokio itself panics then.
     pub(crate) fn start(name: &str, workers: Option<usize>) -> io::Result<Self> {
-        require(workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)))?;
+        require(1 + workers.unwrap_or_else(processors))?;
         let mut builder = Builder::new_multi_thread();
         builder.thread_name(name).enable_all();
         if let Some(workers) = workers {
@@ -31,7 +33,11 @@ impl Threads {
         }
         let runtime = without_panic(|| builder.build())?;
         let handle = runtime.handle().clone();
-        Ok(Self { runtime: Some(runtime), handle })
+        let (_released, reserve) = mpsc::channel();
+        let threads = Self { runtime: Some(runtime), handle, _released };
+        // While there is one thread for blocking calls, such as name look-ups, a call that gets none waits; else it panics.
+        without_panic(|| Ok(drop(threads.handle.spawn_blocking(move || reserve.recv()))))?;
+        Ok(threads)
     }
 
     pub(crate) fn handle(&self) -> &Handle {
@@ -41,7 +47,9 @@ impl Threads {
     /// Waits for the threads, for at most `limit`. Not for use within a task.
     #[cfg(feature = "cli")]
     pub(crate) fn end(mut self, limit: Duration) {
-        if let Some(runtime) = self.runtime.take() {
+        let runtime = self.runtime.take();
+        drop(self);
+        if let Some(runtime) = runtime {
             runtime.shutdown_timeout(limit);
         }
     }
@@ -53,6 +61,11 @@ impl Drop for Threads {
             runtime.shutdown_background();
         }
     }
+}
+
+/// How many threads tokio starts by default.
+pub(crate) fn processors() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Starts one thread.
@@ -84,6 +97,9 @@ pub(crate) fn require(threads: usize) -> io::Result<()> {
 /// # Errors
 /// Those of `call`, and the panic's message.
 pub(crate) fn without_panic<T>(call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    // A second call would take the silent hook for the one to put back.
+    static HOOK: Mutex<()> = Mutex::new(());
+    let _alone = HOOK.lock();
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| ()));
     let result = panic::catch_unwind(AssertUnwindSafe(call));

@@ -40,7 +40,7 @@ fn file(text: &str) -> (tempfile::TempDir, String) {
 }
 
 /// Each option with a value that isn't its default.
-const SAMPLES: [(&str, &str); 38] = [
+const SAMPLES: [(&str, &str); 39] = [
     ("queue", "redis://queue/1"),
     ("queue-key", "orders"),
     ("store", "postgres://db/shop"),
@@ -77,6 +77,7 @@ const SAMPLES: [(&str, &str); 38] = [
     ("wait", "30s"),
     ("log-format", "json"),
     ("log", "debug"),
+    ("log-orders", "all"),
     ("service-name", "orders-worker"),
     ("tracing-propagation", "parent"),
 ];
