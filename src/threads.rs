@@ -36,7 +36,10 @@ impl Threads {
         let (_released, reserve) = mpsc::channel();
         let threads = Self { runtime: Some(runtime), handle, _released };
         // While there is one thread for blocking calls, such as name look-ups, a call that gets none waits; else it panics.
-        without_panic(|| Ok(drop(threads.handle.spawn_blocking(move || reserve.recv()))))?;
+        without_panic(|| {
+            drop(threads.handle.spawn_blocking(move || reserve.recv()));
+            Ok(())
+        })?;
         Ok(threads)
     }
 
