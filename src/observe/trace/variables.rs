@@ -100,6 +100,7 @@ pub struct TraceVariables {
 #[derive(Debug, PartialEq)]
 #[cfg_attr(not(feature = "otlp"), expect(dead_code, reason = "this build exports none"))]
 pub(super) struct Exporter {
+    #[cfg(feature = "otlp-grpc")]
     pub(super) is_grpc: bool,
     /// Where spans are posted, over HTTP. The library resolves its own default, and that of gRPC.
     pub(super) endpoint: Option<String>,
@@ -154,6 +155,7 @@ impl<'a> Reader<'a> {
         let endpoint = self.endpoint(is_grpc)?;
         self.check_the_rest()?;
         Ok(Some(Exporter {
+            #[cfg(feature = "otlp-grpc")]
             is_grpc,
             endpoint,
             timeout: Duration::from_millis(self.number_of(TIMEOUTS, 10_000)?.into()),
