@@ -15,6 +15,7 @@ mod build_info;
 mod chaos;
 mod cli;
 mod compose;
+mod config_and_run;
 mod configuration;
 mod conformance;
 mod dashboards;

@@ -92,13 +92,11 @@ pub struct TraceVariables {
     /// One for each value that is ignored. Secrets are not among them.
     pub warnings: Vec<String>,
     /// `None` where no traces are exported.
-    #[cfg_attr(not(feature = "otlp"), expect(dead_code, reason = "this build exports none"))]
     pub(super) exporter: Option<Exporter>,
 }
 
 /// What the exporter is started with.
 #[derive(Debug, PartialEq)]
-#[cfg_attr(not(feature = "otlp"), expect(dead_code, reason = "this build exports none"))]
 pub(super) struct Exporter {
     #[cfg(feature = "otlp-grpc")]
     pub(super) is_grpc: bool,
