@@ -11,6 +11,7 @@ use crate::config::environment::Environment;
 use crate::config::layers::{self, LayerError};
 use crate::domain::build_info;
 use crate::observe::logging;
+use crate::threads::Threads;
 
 mod completions;
 mod config;
@@ -69,7 +70,7 @@ Configuration:
     POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_DB    --store
     PGHOST, PGUSER, PGPASSWORD, … as libpq has them  gaps of a Postgres --store that is set
     SERVICE_NAME                                     --service-name
-    RUST_LOG                                         --log
+    RUST_LOG, else LOG_LEVEL                         --log
   Without any of them, queue and store are embedded in ./fulfillment.db on a terminal; elsewhere
   (no terminal at standard error) that is an error. --store sqlite:PATH embeds both anywhere.
 
@@ -78,6 +79,9 @@ Exit codes:
   1  failed at work
   2  wrong usage, configuration or input
   130, 143  ended at once by a second SIGINT or SIGTERM; no order is lost";
+
+/// How long the reader of the log may hold up the exit.
+const LAST_LINES_LIMIT: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -105,10 +109,12 @@ pub fn main() -> ExitCode {
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let environment = Environment::of_process();
-    match execute(&arguments, &environment) {
+    let code = match execute(&arguments, &environment) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => output::report(failure),
-    }
+    };
+    logging::flush(LAST_LINES_LIMIT);
+    code
 }
 
 /// The whole command line, for help, completions and documentation.
@@ -132,13 +138,10 @@ fn execute(arguments: &[OsString], environment: &Environment) -> Result<(), Fail
     if !matches!(command, Command::Run(_) | Command::Demo(_) | Command::Warehouse(_)) {
         logging::show_warnings();
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Work(format!("the runtime could not start: {error}")))?;
-    let result = runtime.block_on(async {
+    let runtime = Threads::start("main", None).map_err(Failure::work)?;
+    let result = runtime.handle().block_on(async {
         match command {
-            Command::Run(arguments) => run::run(arguments, &origins).await,
+            Command::Run(arguments) => run::run(arguments, &origins, environment).await,
             Command::Demo(arguments) => demo::demo(arguments).await,
             Command::Submit(arguments) => submit::submit(arguments, &origins).await,
             Command::Status(arguments) => status::status(arguments, &origins).await,
@@ -154,7 +157,7 @@ fn execute(arguments: &[OsString], environment: &Environment) -> Result<(), Fail
         }
     });
     // An unanswered name look-up must not delay the exit.
-    runtime.shutdown_timeout(Duration::from_millis(200));
+    runtime.end(Duration::from_millis(200));
     result
 }
 

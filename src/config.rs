@@ -33,8 +33,8 @@ pub use origin::Origins;
 pub use origin::{ConfigError, Origin};
 pub use secret::{Secret, SecretUrl};
 pub use settings::{
-    Backends, ClientCertificate, FulfillerTarget, HttpTarget, LogFormat, LogSettings, Propagation, QueueTarget,
-    ReconcileSettings, Settings, Simulation, StoreTarget,
+    Backends, ClientCertificate, FulfillerTarget, HttpTarget, LogFormat, LogOrders, LogSettings, Propagation,
+    QueueTarget, ReconcileSettings, Settings, Simulation, StoreTarget,
 };
 
 #[cfg(feature = "cli")]

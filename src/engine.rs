@@ -24,7 +24,7 @@ mod watermark;
 
 use std::sync::Arc;
 
-use tokio::runtime::{self, Handle, Runtime};
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -48,6 +48,7 @@ use crate::observe::trace::attempt::Tracer;
 use crate::port::fulfiller::Fulfiller;
 use crate::port::queue::Queue;
 use crate::port::store::OrderStore;
+use crate::threads::Threads;
 
 /// Takes messages, has their orders fulfilled and settles them until told to stop.
 pub struct Engine {
@@ -60,8 +61,8 @@ pub struct Engine {
     tracer: Tracer,
     watermark: Arc<Watermark>,
     /// Where calls to the fulfiller run.
-    calls: Runtime,
-    lease_thread: Runtime,
+    calls: Threads,
+    lease_thread: Threads,
 }
 
 impl Engine {
@@ -79,9 +80,7 @@ impl Engine {
         let backpressure = Arc::new(Backpressure::new(options.concurrency, options.lease));
         let progress = Arc::new(Progress::new(options.lease, observers.clone()));
         let backends = Backends { queue, store, observers, backpressure };
-        let calls = runtime::Builder::new_multi_thread().thread_name("fulfiller").enable_all().build()?;
-        let mut lease_thread = runtime::Builder::new_multi_thread();
-        let lease_thread = lease_thread.worker_threads(1).thread_name("lease-keeper").enable_all().build()?;
+        let (calls, lease_thread) = (Threads::start("fulfiller", None)?, Threads::start("lease-keeper", Some(1))?);
         let (lease_backends, tracer, watermark) = (backends.clone(), Tracer::default(), Arc::default());
         Ok(Self { backends, lease_backends, fulfiller, options, progress, tracer, watermark, calls, lease_thread })
     }
@@ -118,7 +117,7 @@ impl Engine {
         let permits = Arc::new(Semaphore::new(self.options.concurrency));
         let (completed, to_complete) = mpsc::channel(self.options.concurrency);
         let keeper = LeaseKeeper::new(self.lease_backends.clone(), Arc::clone(&self.progress), self.options.lease);
-        let keeping = self.lease_thread.spawn(Arc::clone(&keeper).run());
+        let keeping = self.lease_thread.handle().spawn(Arc::clone(&keeper).run());
         let completing = tokio::spawn(self.completer(&shutdown, completed.clone()).run(to_complete));
         let claiming = tokio::spawn(self.claim_loop(&shutdown, &permits, keeper, completed).run());
 
@@ -131,9 +130,6 @@ impl Engine {
         for (task, name) in [(claiming, "claim"), (completing, "completer"), (keeping, "lease keeper")] {
             end(task, name, limit).await;
         }
-        // Without waiting for calls that block their threads.
-        self.calls.shutdown_background();
-        self.lease_thread.shutdown_background();
         left
     }
 

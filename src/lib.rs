@@ -71,20 +71,21 @@ pub mod service;
 pub mod testing;
 #[cfg(not(feature = "internals"))]
 mod testing;
+mod threads;
 
 /// How a worker is configured.
 pub mod settings {
     #[cfg(feature = "cli")]
     pub use crate::config::layers::LayerError;
     pub use crate::config::{
-        Backends, ClientCertificate, ConfigError, FulfillerTarget, HttpTarget, LogFormat, LogSettings, Origin,
-        Propagation, QueueTarget, ReconcileSettings, Secret, SecretUrl, Settings, Simulation, StoreTarget,
+        Backends, ClientCertificate, ConfigError, FulfillerTarget, HttpTarget, LogFormat, LogOrders, LogSettings,
+        Origin, Propagation, QueueTarget, ReconcileSettings, Secret, SecretUrl, Settings, Simulation, StoreTarget,
     };
 }
 
 /// The log of the process, for programs that have none of their own.
 pub mod logging {
-    pub use crate::observe::logging::{Log, LoggingError, start};
+    pub use crate::observe::logging::{Log, LoggingError, flush, start};
 }
 
 #[cfg(feature = "cli")]

@@ -1,7 +1,7 @@
 //! The service: the engine between its backends, the fulfiller, and the server beside it.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,7 @@ use crate::observe::trace;
 use crate::observe::trace::attempt::Tracer;
 use crate::port::fulfiller::Fulfiller;
 use crate::testing::mutant::is_mutant;
+use crate::threads;
 
 #[cfg(feature = "internals")]
 pub mod backends;
@@ -34,12 +35,20 @@ mod signals;
 
 #[cfg(feature = "cli")]
 pub(crate) use check::check;
+pub(crate) use signals::Signals;
 pub use signals::drain_on_signals;
-#[cfg(feature = "demo")]
-pub(crate) use signals::drain_on_signals_and;
 
-/// How long giving up the reconciler's lead may hold up the exit.
-const RESIGN_LIMIT: Duration = Duration::from_millis(500);
+/// When the steps of a drain have to be over, as shares of the drain timeout since the signal: the orders; giving up the
+/// reconciler's lead; scrapes under way and the last traces. The rest is for the way out.
+const ORDERS: f64 = 0.9;
+const LEAD: f64 = 0.92;
+const SCRAPES_AND_TRACES: f64 = 0.96;
+/// The most that a step after the orders takes, where they took less than their share.
+const LONGEST_STEP: f64 = 0.05;
+
+/// Threads of a worker besides one per processor for calls: two each for leases, metrics, traces and embedded queue and store,
+/// and some for blocking calls, such as name look-ups.
+const THREADS_BESIDES: usize = 12;
 
 /// A worker with all that belongs to it, about to run.
 ///
@@ -89,12 +98,14 @@ impl Service {
     /// When it can't start. Once it works, it works until told to stop.
     pub async fn run(self, drain: CancellationToken) -> Result<(), StartError> {
         let Self { settings, fulfiller, observers, log } = self;
+        // A worker that gets some of its threads would start and stand still.
+        threads::require(threads::processors() + THREADS_BESIDES)?;
         // Before anything opens a TLS connection. An error says that a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let messages = log.as_ref().map(|log| log.messages().clone()).unwrap_or_default();
         let metrics = Arc::new(Metrics::new(tokio::runtime::Handle::current(), &settings.service_name, messages));
         let health = Arc::new(Health::default().expecting(settings.backends.lease, settings.call_timeout));
-        let event_log = Arc::new(EventLog::new(&settings.service_name));
+        let event_log = Arc::new(EventLog::new(&settings.service_name, settings.log_orders));
         let own: [Arc<dyn Observer>; 3] = [metrics.clone(), health.clone(), event_log];
         let observers = Observers::new(own.into_iter().chain(observers).collect());
         let worker = WorkerId::fresh();
@@ -118,15 +129,41 @@ impl Service {
             fulfiller: &fulfilled_by,
             listen: &listen,
         });
-        let result = run_engine(&settings, worker, fulfiller, tracer, &observers, drain).await;
-        let on_the_way_out = settings.drain_timeout - drain_of_orders(&settings);
+        let end = DrainEnd::of(&drain, settings.drain_timeout);
+        let result = run_engine(&settings, worker, fulfiller, tracer, &observers, drain, &end).await;
+        let left = end.left(SCRAPES_AND_TRACES);
         let flushing = async {
             if let Some(export) = export {
-                export.flush(on_the_way_out).await;
+                export.flush(left).await;
             }
         };
-        tokio::join!(server.stop(on_the_way_out), flushing);
+        tokio::join!(server.stop(left), flushing);
         result
+    }
+}
+
+/// Tells how much time of a drain is left, from the signal on.
+struct DrainEnd {
+    began: Arc<OnceLock<Instant>>,
+    timeout: Duration,
+}
+
+impl DrainEnd {
+    fn of(drain: &CancellationToken, timeout: Duration) -> Self {
+        let (drain, began) = (drain.clone(), Arc::new(OnceLock::new()));
+        let beginning = Arc::clone(&began);
+        tokio::spawn(async move {
+            drain.cancelled().await;
+            let _ = beginning.set(Instant::now());
+        });
+        Self { began, timeout }
+    }
+
+    /// For a step that has to be over when this share of the timeout is used up. One that ends without a signal drains from
+    /// now on.
+    fn left(&self, share: f64) -> Duration {
+        let began = *self.began.get_or_init(Instant::now);
+        self.timeout.mul_f64(share).saturating_sub(began.elapsed()).min(self.timeout.mul_f64(LONGEST_STEP))
     }
 }
 
@@ -148,11 +185,6 @@ fn open_http(_: &HttpTarget, _: Observers) -> Result<Arc<dyn Fulfiller>, StartEr
     Err(StartError::Lacking("http-fulfiller", "--fulfiller with a URL"))
 }
 
-/// The orders' share of the drain timeout. The rest is for scrapes under way, the last traces and the way out.
-fn drain_of_orders(settings: &Settings) -> Duration {
-    settings.drain_timeout.mul_f64(0.95)
-}
-
 /// Opens the backends, waits until they answer, and runs the engine with everything beside it until it has drained.
 async fn run_engine(
     settings: &Settings,
@@ -161,6 +193,7 @@ async fn run_engine(
     tracer: Tracer,
     observers: &Observers,
     drain: CancellationToken,
+    end: &DrainEnd,
 ) -> Result<(), StartError> {
     let (opened, leases) = backends::open_with_leases(&settings.backends, &worker, observers)?;
     // Until a call shows otherwise.
@@ -170,7 +203,9 @@ async fn run_engine(
         Some(ready) => ready?,
         None => return Ok(()),
     }
-    warn_about_configuration(&opened).await;
+    if drain.run_until_cancelled(warn_about_configuration(&opened)).await.is_none() {
+        return Ok(());
+    }
     observers.emit(LifecycleEvent::Started { worker: worker.as_str(), concurrency: settings.concurrency });
 
     let (queue, store) = (Arc::clone(&opened.queue.messages), Arc::clone(&opened.store.orders));
@@ -182,7 +217,7 @@ async fn run_engine(
     engine.run(drain).await;
     polling.abort();
     if let Some(mut reconciling) = reconciling
-        && tokio::time::timeout(RESIGN_LIMIT, &mut reconciling).await.is_err()
+        && tokio::time::timeout(end.left(LEAD), &mut reconciling).await.is_err()
     {
         reconciling.abort();
     }
@@ -208,7 +243,7 @@ fn engine_options(settings: &Settings) -> EngineOptions {
         lease: settings.backends.lease,
         call_timeout: settings.call_timeout,
         retry: settings.retry,
-        drain_timeout: drain_of_orders(settings),
+        drain_timeout: settings.drain_timeout.mul_f64(ORDERS),
     }
 }
 

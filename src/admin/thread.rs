@@ -4,18 +4,17 @@ use std::io;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{ConnectionLimits, Routes, serve_within};
+use crate::threads::Threads;
 
 /// Serves until it is stopped or dropped. Its answers wait neither for orders, which at full speed keep every other thread
 /// busy, nor for a program around the worker that blocks its own threads.
 pub struct Server {
-    /// `None` only while it is dropped.
-    runtime: Option<Runtime>,
+    _threads: Threads,
     serving: JoinHandle<()>,
     stop: CancellationToken,
 }
@@ -26,16 +25,16 @@ impl Server {
     /// # Errors
     /// When the thread can't be started, or the listener can't be moved to it.
     pub fn start(listener: TcpListener, routes: Routes) -> io::Result<Self> {
-        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("http").enable_all().build()?;
+        let threads = Threads::start("http", Some(1))?;
         // A socket belongs to the runtime that it was made in.
         let listener = listener.into_std()?;
         let stop = CancellationToken::new();
         let serving = {
-            let _entered = runtime.enter();
+            let _entered = threads.handle().enter();
             let listener = TcpListener::from_std(listener)?;
-            runtime.spawn(serve_within(ConnectionLimits::default(), listener, routes, stop.clone()))
+            threads.handle().spawn(serve_within(ConnectionLimits::default(), listener, routes, stop.clone()))
         };
-        Ok(Self { runtime: Some(runtime), serving, stop })
+        Ok(Self { _threads: threads, serving, stop })
     }
 
     /// Accepts no more requests, and gives those under way at most `limit`.
@@ -43,15 +42,6 @@ impl Server {
         self.stop.cancel();
         if let Ok(Err(error)) = timeout(limit, &mut self.serving).await {
             tracing::error!(%error, "the metrics server ended badly");
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            // Without waiting: it may be dropped within a task.
-            runtime.shutdown_background();
         }
     }
 }

@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::{connect, output};
 use crate::config::Origins;
 use crate::config::environment::Environment;
-use crate::config::fallback::{self, Fallback};
+use crate::config::fallback::Fallback;
 use crate::config::options::{self, RunOptions};
 use crate::observe::trace::export;
 use crate::service::{self, StartError};
@@ -49,13 +49,10 @@ pub(super) fn config(
 ) -> Result<(), Failure> {
     let (settings, _) = arguments.options.resolve(origins, Fallback::detect())?;
     service::check(&settings)?;
-    if let Some(warning) = fallback::warning(origins) {
+    let traces = export::read(environment).map_err(StartError::from)?;
+    for warning in connect::warnings(&settings.backends, origins, environment).iter().chain(&traces.warnings) {
         output::note(&format!("note: {warning}"));
     }
-    if let Some(warning) = connect::configuration_warning(&settings.backends) {
-        output::note(&format!("note: {warning}"));
-    }
-    export::ask_for_traces(environment).map_err(StartError::from)?;
     let chosen = matches.subcommand().map_or(matches, |(_, chosen)| chosen);
     let names = options::names();
     let lines: Vec<Line> = names
@@ -66,11 +63,6 @@ pub(super) fn config(
             source: origins.of(option).to_string(),
         })
         .collect();
-    // Has a variable, though no key in the file.
-    let known: Vec<String> = names.iter().cloned().chain(["config".to_owned()]).collect();
-    for variable in environment.unknown(&known) {
-        output::note(&format!("note: no option has the name of the variable {variable}"));
-    }
     output::show(arguments.json, &lines, || table(&lines))
 }
 

@@ -7,8 +7,9 @@ use clap::Args;
 
 use super::failure::Failure;
 use super::output;
+use crate::config::environment::Environment;
 use crate::config::fallback::{self, Fallback};
-use crate::config::options::BackendOptions;
+use crate::config::options::{self, BackendOptions};
 use crate::config::values::{self, Wait};
 use crate::config::{Backends, Origins, QueueTarget, StoreTarget};
 use crate::domain::worker_id::WorkerId;
@@ -83,6 +84,15 @@ pub(super) async fn until_answered<T>(
         .until_answered(StoreError::is_transient, |error, _| note(&error.to_string()), |_| call())
         .await
         .map_err(Failure::work)
+}
+
+/// What `run` warns of before it contacts a server, besides the variables of traces.
+pub(super) fn warnings(backends: &Backends, origins: &Origins, environment: &Environment) -> Vec<String> {
+    // Has a variable, though no key in the file.
+    let known: Vec<String> = options::names().into_iter().chain(["config".to_owned()]).collect();
+    let unknown = environment.unknown(&known).map(|name| format!("no option has the name of the variable {name}"));
+    let fallback = fallback::warning(origins).map(str::to_owned);
+    fallback.into_iter().chain(configuration_warning(backends)).chain(unknown).collect()
 }
 
 /// Warns when only one of queue and store is embedded: most likely the variable of the other one is missing.

@@ -14,19 +14,19 @@ use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use super::failure::Failure;
+use super::output;
 use super::worker_client::from_this_machine;
 use crate::config::values::{self, Latency};
 use crate::config::{
-    Backends, FulfillerTarget, HttpTarget, LogFormat, LogSettings, Origin, Propagation, QueueTarget, SecretUrl,
-    Settings, StoreTarget,
+    Backends, FulfillerTarget, HttpTarget, LogFormat, LogOrders, LogSettings, Origin, Propagation, QueueTarget,
+    SecretUrl, Settings, StoreTarget,
 };
 use crate::domain::retry::{RetryPolicy, WhenAmbiguous};
 use crate::domain::worker_id::WorkerId;
 use crate::observe::logging;
 use crate::operations::plural;
-use crate::service::Service;
 use crate::service::backends::{self, StartError};
-use crate::service::drain_on_signals_and;
+use crate::service::{Service, Signals};
 
 mod feed;
 mod hints;
@@ -39,6 +39,9 @@ use hints::Commands;
 use screen::Screen;
 use tally::Tally;
 
+const SERVICE: &str = "fulfillment-demo";
+/// How long a terminal may hold up the exit at the second signal.
+const LAST_LINE_LIMIT: Duration = Duration::from_millis(300);
 /// Orders after which comes one that the warehouse rejects, to show a dead letter.
 const BEFORE_THE_REJECTED: usize = 50;
 
@@ -94,8 +97,9 @@ pub(super) async fn demo(arguments: Arguments) -> Result<(), Failure> {
         format: Some(LogFormat::Text),
         filter: arguments.log.clone(),
         filter_origin: Origin::CommandLine,
+        service_name: SERVICE.to_owned(),
     };
-    let log = logging::start_through(&log, screen.clone()).map_err(Failure::work)?;
+    let log = logging::start_on(&log, screen.clone()).map_err(Failure::work)?;
     let folder = temporary_folder()?;
     let sample = feed::sample()?;
     let lacking = feed::product_ordered_once(BEFORE_THE_REJECTED, &sample);
@@ -109,7 +113,8 @@ pub(super) async fn demo(arguments: Arguments) -> Result<(), Failure> {
     let settings = settings(&arguments, &database, url);
     let backends = settings.backends.clone();
     let tally = Arc::new(Tally::default());
-    let drain = drain_on_signals_and(clean_up(screen.clone(), folder.path().to_owned()))?;
+    let at_the_second = Some(clean_up(folder.path().to_owned()));
+    let drain = Signals { hang_up_drains: true, at_the_second, ..Signals::default() }.listen()?;
     let mut engine = tokio::spawn(Service::new(settings).log(log).observer(tally.clone()).run(drain.clone()));
     let listen = tokio::select! {
         listen = tally.started() => listen.unwrap_or(arguments.listen),
@@ -161,14 +166,15 @@ fn temporary_folder() -> Result<TempDir, Failure> {
 }
 
 /// For the second signal: nothing of the demo stays.
-fn clean_up(screen: Screen, folder: PathBuf) -> impl FnOnce() + Send {
-    move || {
+fn clean_up(folder: PathBuf) -> Box<dyn FnOnce() + Send> {
+    Box::new(move || {
         let removed = std::fs::remove_dir_all(&folder);
-        screen.note(&match removed {
+        output::note(&match removed {
             Ok(()) => "\nEnded at once.".to_owned(),
             Err(error) => format!("\nEnded at once; {} may be left over: {error}", folder.display()),
         });
-    }
+        logging::flush(LAST_LINE_LIMIT);
+    })
 }
 
 fn introduction(arguments: &Arguments) -> String {
@@ -224,8 +230,9 @@ fn settings(arguments: &Arguments, database: &Path, warehouse: SecretUrl) -> Set
         drain_timeout: Duration::from_secs(10),
         migrate: true,
         wait: Some(Duration::from_secs(30)),
-        service_name: "fulfillment-demo".to_owned(),
+        service_name: SERVICE.to_owned(),
         tracing_propagation: Propagation::Link,
+        log_orders: LogOrders::Failures,
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 
 use crate::config::ConfigError;
+#[cfg(feature = "otlp")]
+use crate::observe::trace::export::TraceError;
 use crate::service::backends::StartError;
 
 #[derive(Debug)]
@@ -33,6 +35,8 @@ impl From<ConfigError> for Failure {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
+            #[cfg(feature = "otlp")]
+            StartError::Traces(TraceError::Thread(_)) => Self::work(error),
             StartError::Fulfiller(_) | StartError::Traces(_) | StartError::Lacking(..) | StartError::Unusable(..) => {
                 Self::Usage(error.to_string())
             }

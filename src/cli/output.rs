@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::failure::Failure;
 use super::help;
 use crate::config::redact;
+use crate::observe::logging;
 
 /// Exit codes as the contract has them.
 const FAILED_AT_WORK: u8 = 1;
@@ -33,8 +34,11 @@ pub(super) fn show(json: bool, value: &impl serde::Serialize, text: impl FnOnce(
     if json { print_json(value) } else { print(&text()) }
 }
 
-/// Writes a line to standard error. An error of that has nowhere to go.
+/// Writes a line to standard error: behind the log, where there is one, without waiting. An error of that has nowhere to go.
 pub(super) fn note(text: &str) {
+    if logging::note(text) {
+        return;
+    }
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 

@@ -5,11 +5,11 @@ use clap::Args;
 use super::connect;
 use super::failure::Failure;
 use crate::config::Origins;
-use crate::config::fallback::{self, Fallback};
+use crate::config::environment::Environment;
+use crate::config::fallback::Fallback;
 use crate::config::options::RunOptions;
 use crate::observe::logging;
-use crate::service::Service;
-use crate::service::drain_on_signals;
+use crate::service::{Service, Signals};
 
 /// Run the service: take orders from the queue and fulfill them, until a signal
 ///
@@ -33,18 +33,15 @@ pub(super) struct Arguments {
     pub(super) options: RunOptions,
 }
 
-pub(super) async fn run(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
+pub(super) async fn run(arguments: Arguments, origins: &Origins, environment: &Environment) -> Result<(), Failure> {
     let (settings, log) = arguments.options.resolve(origins, Fallback::detect())?;
     let log = logging::start(&log).map_err(Failure::work)?;
     #[cfg(feature = "faults")]
     crate::testing::mutant::announce();
     tracing::debug!(?settings, "configuration");
-    if let Some(warning) = fallback::warning(origins) {
+    for warning in connect::warnings(&settings.backends, origins, environment) {
         tracing::warn!("{warning}");
     }
-    if let Some(warning) = connect::configuration_warning(&settings.backends) {
-        tracing::warn!("{warning}");
-    }
-    let drain = drain_on_signals()?;
+    let drain = Signals { drain_timeout: Some(settings.drain_timeout), ..Signals::default() }.listen()?;
     Ok(Service::new(settings).log(log).run(drain).await?)
 }

@@ -40,7 +40,7 @@ fn file(text: &str) -> (tempfile::TempDir, String) {
 }
 
 /// Each option with a value that isn't its default.
-const SAMPLES: [(&str, &str); 38] = [
+const SAMPLES: [(&str, &str); 39] = [
     ("queue", "redis://queue/1"),
     ("queue-key", "orders"),
     ("store", "postgres://db/shop"),
@@ -77,6 +77,7 @@ const SAMPLES: [(&str, &str); 38] = [
     ("wait", "30s"),
     ("log-format", "json"),
     ("log", "debug"),
+    ("log-orders", "all"),
     ("service-name", "orders-worker"),
     ("tracing-propagation", "parent"),
 ];
@@ -103,7 +104,11 @@ fn with_nothing_said_the_defaults_hold() {
     assert_eq!(settings.wait, None);
     assert!(settings.migrate && settings.backends.events);
     assert_eq!(settings.service_name, "fulfillment-worker");
-    assert_eq!(log, LogSettings { format: None, filter: "info".to_owned(), filter_origin: Origin::Default });
+    let service_name = "fulfillment-worker".to_owned();
+    assert_eq!(
+        log,
+        LogSettings { format: None, filter: "info".to_owned(), filter_origin: Origin::Default, service_name }
+    );
 }
 
 #[test]

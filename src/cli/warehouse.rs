@@ -13,7 +13,7 @@ use crate::admin;
 use crate::config::values;
 use crate::config::{LogSettings, Origin, Secret};
 use crate::observe::logging;
-use crate::service::drain_on_signals;
+use crate::service::Signals;
 
 /// Run a reference warehouse to try the HTTP fulfiller on: correct by default, faulty on request
 ///
@@ -60,8 +60,13 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn warehouse(arguments: Arguments) -> Result<(), Failure> {
-    logging::start(&LogSettings { format: None, filter: arguments.log, filter_origin: Origin::CommandLine })
-        .map_err(Failure::work)?;
+    logging::start(&LogSettings {
+        format: None,
+        filter: arguments.log,
+        filter_origin: Origin::CommandLine,
+        service_name: "fulfillment-warehouse".to_owned(),
+    })
+    .map_err(Failure::work)?;
     let warehouse = Warehouse::open(Settings {
         behaviour: arguments.behaviour,
         seed: arguments.seed,
@@ -71,7 +76,7 @@ pub(super) async fn warehouse(arguments: Arguments) -> Result<(), Failure> {
     })?;
     let listener = admin::bind(arguments.listen).await.map_err(Failure::work)?;
     let address = listener.local_addr().map_err(Failure::work)?;
-    let stop = drain_on_signals()?;
+    let stop = Signals { hang_up_drains: true, ..Signals::default() }.listen()?;
     output::print(&format!("http://{address}/shipments"))?;
     Arc::new(warehouse).serve(listener, stop).await;
     Ok(())

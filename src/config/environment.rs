@@ -46,7 +46,7 @@ impl Environment {
     /// # Errors
     /// A variable that would count is not UTF-8.
     pub fn option(&self, option: &str) -> Result<Option<(String, Origin)>, ConfigError> {
-        for name in [variable(option)].into_iter().chain(given(option).map(str::to_owned)) {
+        for name in [variable(option)].into_iter().chain(given(option).iter().map(|name| (*name).to_owned())) {
             if let Some(value) = self.variable(&name)? {
                 return Ok(Some((value.to_owned(), Origin::Environment(name))));
             }
@@ -75,10 +75,16 @@ impl Environment {
             .filter(move |name| is_its(name))
     }
 
-    /// Variables with our prefix and without an option: most likely misspelt.
+    /// Variables with our prefix and without an option: most likely misspelt. Those that Kubernetes adds for a service called
+    /// `fulfillment-…` are not among them.
     pub fn unknown<'a>(&'a self, options: &'a [String]) -> impl Iterator<Item = &'a str> {
         let is_known = |name: &str| options.iter().any(|option| variable(option) == name);
-        self.0.keys().map(String::as_str).filter(move |name| name.starts_with(PREFIX) && !is_known(name))
+        let of_a_service = |name: &str| {
+            ["_SERVICE_HOST", "_PORT"].iter().any(|end| name.ends_with(end))
+                || ["_SERVICE_PORT", "_PORT_"].iter().any(|part| name.contains(part))
+        };
+        let names = self.0.keys().map(String::as_str).filter(|name| name.starts_with(PREFIX));
+        names.filter(move |name| !is_known(name) && !of_a_service(name))
     }
 
     /// libpq's variables. They fill the gaps of a Postgres store that was chosen, and choose none.
@@ -128,7 +134,8 @@ impl Environment {
 #[cfg(any(test, feature = "cli", feature = "internals"))]
 pub fn variables(option: &str) -> Vec<String> {
     let parts = (option == "store").then(|| POSTGRES.join(", "));
-    [variable(option)].into_iter().chain(given(option).map(str::to_owned)).chain(parts).collect()
+    let given = given(option).iter().map(|name| (*name).to_owned());
+    [variable(option)].into_iter().chain(given).chain(parts).collect()
 }
 
 /// An option's own variable.
@@ -136,14 +143,14 @@ pub fn variable(option: &str) -> String {
     format!("{PREFIX}{}", option.to_ascii_uppercase().replace('-', "_"))
 }
 
-/// The variable of existing deployments for an option.
-fn given(option: &str) -> Option<&'static str> {
+/// The variables of existing deployments for an option, the strongest first.
+fn given(option: &str) -> &'static [&'static str] {
     match option {
-        "queue" => Some("REDIS_URL"),
-        "store" => Some("DATABASE_URL"),
-        "service-name" => Some("SERVICE_NAME"),
-        "log" => Some("RUST_LOG"),
-        _ => None,
+        "queue" => &["REDIS_URL"],
+        "store" => &["DATABASE_URL"],
+        "service-name" => &["SERVICE_NAME"],
+        "log" => &["RUST_LOG", "LOG_LEVEL"],
+        _ => &[],
     }
 }
 
@@ -161,6 +168,20 @@ mod tests {
         let environment = Environment::of([("REDIS_URL", "redis://given"), ("FULFILLMENT_QUEUE", "redis://own")]);
         let found = environment.option("queue").unwrap();
         assert_eq!(found, Some(("redis://own".to_owned(), Origin::Environment("FULFILLMENT_QUEUE".to_owned()))));
+    }
+
+    #[test]
+    fn the_log_is_set_by_its_own_variable_then_by_rusts_then_by_that_of_many_programs() {
+        let variables = [("LOG_LEVEL", "warn"), ("RUST_LOG", "debug"), ("FULFILLMENT_LOG", "trace")];
+        for (strongest, of) in [
+            (2, Environment::of(variables)),
+            (1, Environment::of([variables[0], variables[1]])),
+            (0, Environment::of([variables[0]])),
+        ] {
+            let (name, value) = variables[strongest];
+            let found = of.option("log").unwrap();
+            assert_eq!(found, Some((value.to_owned(), Origin::Environment(name.to_owned()))));
+        }
     }
 
     #[test]
@@ -214,7 +235,15 @@ mod tests {
 
     #[test]
     fn misspelt_variables_are_found() {
-        let environment = Environment::of([("FULFILLMENT_LEESE", "1s"), ("FULFILLMENT_LEASE", "1s"), ("PATH", "/")]);
+        let environment = Environment::of([
+            ("FULFILLMENT_LEESE", "1s"),
+            ("FULFILLMENT_LEASE", "1s"),
+            ("PATH", "/"),
+            ("FULFILLMENT_WORKER_SERVICE_HOST", "10.0.0.7"),
+            ("FULFILLMENT_WORKER_SERVICE_PORT_HTTP", "2112"),
+            ("FULFILLMENT_WORKER_PORT", "tcp://10.0.0.7:2112"),
+            ("FULFILLMENT_WORKER_PORT_2112_TCP_ADDR", "10.0.0.7"),
+        ]);
         let options = ["lease".to_owned()];
         assert_eq!(environment.unknown(&options).collect::<Vec<_>>(), ["FULFILLMENT_LEESE"]);
     }

@@ -5,9 +5,51 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 /// What a name can't have. Filters of `tracing` choose spans and fields with brackets, and these don't.
 const NOT_IN_A_NAME: [char; 7] = ['[', ']', '{', '}', '"', '*', '='];
 
-/// Reads directives with commas between them: `LEVEL`, `TARGET=LEVEL`, or `TARGET` for all its lines. The longest name that
-/// a line's target begins with decides, and of two directives for the same name the last one. Without a level for all lines,
-/// the others are off; without any directive, errors alone are let through.
+/// Names of levels elsewhere. `LOG_LEVEL` is a variable of many programs.
+const OTHER_NAMES: [(&str, LevelFilter); 7] = [
+    ("silent", LevelFilter::OFF),
+    ("none", LevelFilter::OFF),
+    ("critical", LevelFilter::ERROR),
+    ("fatal", LevelFilter::ERROR),
+    ("warning", LevelFilter::WARN),
+    ("notice", LevelFilter::INFO),
+    ("verbose", LevelFilter::DEBUG),
+];
+
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// Every module of ours that logs; a test keeps the list complete.
+const TARGETS: [&str; 23] = [
+    "fulfillment_warehouse::call",
+    "fulfillment_warehouse::server",
+    "fulfillment_worker::admin",
+    "fulfillment_worker::admin::connection",
+    "fulfillment_worker::admin::thread",
+    "fulfillment_worker::backend::postgres::connect",
+    "fulfillment_worker::backend::postgres::negotiation",
+    "fulfillment_worker::backend::postgres::tls",
+    "fulfillment_worker::backend::redis",
+    "fulfillment_worker::backend::redis::connection",
+    "fulfillment_worker::cli::run",
+    "fulfillment_worker::engine",
+    "fulfillment_worker::engine::claim",
+    "fulfillment_worker::engine::lease_keeper",
+    "fulfillment_worker::engine::reconciler",
+    "fulfillment_worker::observe::logging",
+    "fulfillment_worker::observe::logging::event_log",
+    "fulfillment_worker::observe::logging::filter",
+    "fulfillment_worker::observe::trace::export",
+    "fulfillment_worker::service",
+    "fulfillment_worker::service::backends",
+    "fulfillment_worker::service::polls",
+    "fulfillment_worker::service::signals",
+];
+
+/// Reads directives with commas between them: `LEVEL`, `TARGET=LEVEL`, or one of our targets alone for all its lines. The
+/// longest name that a line's target begins with decides, and of two directives for the same name the last one. Without a
+/// level for all lines, the others are off; without any directive, errors alone are let through.
+///
+/// A misspelt name would let no line through, and silence the log: names that begin nearly as ours do have to be ours.
 ///
 /// # Errors
 /// Says which directive is wrong, and why.
@@ -19,13 +61,16 @@ pub fn parse(text: &str) -> Result<Targets, String> {
     directives.try_fold(Targets::new(), |targets, directive| match directive.split_once('=') {
         None => match level(directive) {
             Some(level) => Ok(targets.with_default(level)),
-            None => Ok(targets.with_target(name(directive)?, LevelFilter::TRACE)),
+            None => Ok(targets.with_target(own_name(directive)?, LevelFilter::TRACE)),
         },
         Some((target, "")) => Ok(targets.with_target(name(target)?, LevelFilter::TRACE)),
         Some((target, text)) => {
             let name = name(target.trim_end())?;
             let level = level(text.trim_start()).ok_or_else(|| {
-                format!("`{text}` in `{directive}` is no level: write off, error, warn, info, debug, trace or 0 to 5")
+                let is_it = nearest(text.trim_start(), LEVELS).map(|level| format!("; did you mean `{level}`?"));
+                let is_it =
+                    is_it.unwrap_or_else(|| ": write off, error, warn, info, debug, trace or 0 to 5".to_owned());
+                format!("`{text}` in `{directive}` is no level{is_it}")
             })?;
             Ok(targets.with_target(name, level))
         }
@@ -33,10 +78,68 @@ pub fn parse(text: &str) -> Result<Targets, String> {
 }
 
 fn level(text: &str) -> Option<LevelFilter> {
-    text.parse().ok().filter(|_| !text.is_empty())
+    let other = || OTHER_NAMES.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, level)| level);
+    text.parse().ok().filter(|_| !text.is_empty()).or_else(other)
 }
 
+/// A target, with its level behind it.
 fn name(text: &str) -> Result<&str, String> {
+    let text = well_formed(text)?;
+    if level(text).is_some() {
+        return Err(format!("`{text}` is a level and no target: write `{text}` alone, or `TARGET={text}`"));
+    }
+    if is_ours(text) {
+        return Ok(text);
+    }
+    match nearest(text, LEVELS) {
+        Some(level) if strsim::osa_distance(&text.to_ascii_lowercase(), level) == 1 => {
+            Err(format!("`{text}` is no target; did you mean the level `{level}`, with no level behind it?"))
+        }
+        _ if resembles_ours(text) => Err(unknown(text)),
+        _ => Ok(text),
+    }
+}
+
+/// A name without a level. Other libraries' names need one: a word alone is a misspelt level most of the time.
+fn own_name(text: &str) -> Result<&str, String> {
+    let text = well_formed(text)?;
+    if is_ours(text) {
+        return Ok(text);
+    }
+    if resembles_ours(text) || nearest(text, LEVELS).is_some() {
+        return Err(unknown(text));
+    }
+    Err(format!(
+        "`{text}` is neither a level (off, error, warn, info, debug, trace) nor a target of ours; for lines of a library \
+         write `{text}=debug`"
+    ))
+}
+
+fn unknown(text: &str) -> String {
+    let candidates = TARGETS.into_iter().chain(["fulfillment_worker", "fulfillment_warehouse"]).chain(LEVELS);
+    let nearest = nearest(text, candidates).unwrap_or("info");
+    format!("`{text}` is neither a level nor a target of ours; did you mean `{nearest}`?")
+}
+
+/// Whether lines of ours have targets that begin like this.
+fn is_ours(name: &str) -> bool {
+    TARGETS.iter().any(|target| target.starts_with(name))
+}
+
+/// Whether a name may be meant for one of ours, by its first part.
+fn resembles_ours(name: &str) -> bool {
+    let first = name.split("::").next().unwrap_or(name).replace('-', "_").to_ascii_lowercase();
+    let is_like = |ours: &str| strsim::jaro_winkler(&first, ours) > 0.9;
+    is_like("fulfillment_worker") || is_like("fulfillment_warehouse")
+}
+
+fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let text = text.to_ascii_lowercase();
+    let scored = candidates.into_iter().map(|name| (strsim::jaro_winkler(&text, name), name));
+    scored.filter(|(score, _)| *score > 0.75).max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, name)| name)
+}
+
+fn well_formed(text: &str) -> Result<&str, String> {
     if text.contains(['[', '{']) {
         return Err(format!("`{text}` chooses spans or fields, and only targets can be chosen, as in `hyper=debug`"));
     }
@@ -51,6 +154,8 @@ fn name(text: &str) -> Result<&str, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use tracing::Level;
 
     use super::*;
@@ -73,6 +178,9 @@ mod tests {
             ("Info", Some(Level::INFO)),
             ("debug", Some(Level::DEBUG)),
             ("5", Some(Level::TRACE)),
+            ("WARNING", Some(Level::WARN)),
+            ("Fatal", Some(Level::ERROR)),
+            ("silent", None),
         ] {
             assert_eq!(let_through(filter, "anything"), level, "{filter}");
         }
@@ -93,8 +201,13 @@ mod tests {
 
     #[test]
     fn a_name_alone_lets_all_its_lines_through_and_no_others() {
-        for filter in ["hyper", "hyper=", "off,hyper"] {
+        for filter in ["hyper=", "off,hyper="] {
             assert_eq!(let_through(filter, "hyper::proto"), Some(Level::TRACE), "{filter}");
+            assert_eq!(let_through(filter, "redis"), None, "{filter}");
+        }
+        for filter in ["fulfillment_worker::engine", "fulfillment_worker", "fulfillment", "off,fulfillment_worker::eng"]
+        {
+            assert_eq!(let_through(filter, "fulfillment_worker::engine::claim"), Some(Level::TRACE), "{filter}");
             assert_eq!(let_through(filter, "redis"), None, "{filter}");
         }
     }
@@ -124,8 +237,9 @@ mod tests {
     #[test]
     fn what_is_no_filter_is_refused_with_the_part_that_is_wrong() {
         for (filter, error) in [
-            ("info=debug=x", "`debug=x` in `info=debug=x` is no level"),
-            ("warn,hyper=loud", "`loud` in `hyper=loud` is no level"),
+            ("hyper=debug=x", "`debug=x` in `hyper=debug=x` is no level"),
+            ("warn,hyper=loud", "`loud` in `hyper=loud` is no level: write off, error, warn"),
+            ("hyper=dbug", "`dbug` in `hyper=dbug` is no level; did you mean `debug`?"),
             ("hyper=6", "`6` in `hyper=6` is no level"),
             ("6", "`6` is no level: the numbers are 0 (off) to 5 (trace)"),
             ("=debug", "`` is no target"),
@@ -138,6 +252,76 @@ mod tests {
         ] {
             let refused = parse(filter).unwrap_err();
             assert!(refused.starts_with(error), "{filter}: {refused}");
+        }
+    }
+
+    /// Caught on the code before, which took each for a target: the log was silent from then on.
+    #[test]
+    fn a_misspelt_word_is_refused_with_what_may_have_been_meant() {
+        for (filter, meant) in [
+            ("inof", "info"),
+            ("INFOO", "info"),
+            ("wran", "warn"),
+            ("warn,debg", "debug"),
+            ("eror", "error"),
+            ("fulfillment-worker", "fulfillment_worker"),
+            ("fulfilment_worker", "fulfillment_worker"),
+            ("info,fulfillmentworker=debug", "fulfillment_worker"),
+            ("Fulfillment_Worker=debug", "fulfillment_worker"),
+            ("fulfillment_worker::egnine=debug", "fulfillment_worker::engine"),
+            ("fulfillment_worker::backend::postgrs=debug", "fulfillment_worker::backend::postgres"),
+            ("inof=debug", "info"),
+        ] {
+            let refused = parse(filter).unwrap_err();
+            let asks = refused.contains(&format!("did you mean `{meant}"))
+                || refused.contains(&format!("the level `{meant}`"));
+            assert!(asks, "{filter}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_word_that_resembles_nothing_is_refused_with_what_a_filter_has_to_be() {
+        for filter in ["hyper", "on", "quiet", "everything", "info;debug", "warn,h2"] {
+            let refused = parse(filter).unwrap_err();
+            assert!(refused.contains("neither a level"), "{filter}: {refused}");
+        }
+        let refused = parse("info=debug").unwrap_err();
+        assert!(refused.starts_with("`info` is a level and no target"), "{refused}");
+    }
+
+    #[test]
+    fn a_library_can_be_named_with_a_level() {
+        for library in ["hyper", "h2", "tower", "tonic", "rustls", "tokio_postgres", "redis", "opentelemetry_sdk", "x"]
+        {
+            assert_eq!(let_through(&format!("off,{library}=debug"), library), Some(Level::DEBUG), "{library}");
+        }
+    }
+
+    /// A target that is missing here could not be chosen.
+    #[test]
+    fn every_module_that_logs_is_known() {
+        let mut found = Vec::new();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        modules_that_log(&root.join("src"), "fulfillment_worker", &mut found);
+        modules_that_log(&root.join("crates/warehouse/src"), "fulfillment_warehouse", &mut found);
+        // The latter take the place of others, and their names.
+        found.retain(|module| !module.contains("::testing") && !module.contains("::without_"));
+        found.sort();
+        assert_eq!(found, TARGETS);
+    }
+
+    fn modules_that_log(folder: &Path, module: &str, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let (path, name) = (entry.path(), entry.file_name().into_string().unwrap());
+            if path.is_dir() {
+                modules_that_log(&path, &format!("{module}::{name}"), found);
+            } else if let Some(stem) = name.strip_suffix(".rs").filter(|stem| *stem != "tests") {
+                let source = std::fs::read_to_string(&path).unwrap();
+                let code = source.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+                if ["trace!(", "debug!(", "info!(", "warn!(", "error!("].iter().any(|call| code.contains(call)) {
+                    found.push(format!("{module}::{stem}"));
+                }
+            }
         }
     }
 }

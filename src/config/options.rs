@@ -12,7 +12,7 @@ use super::http::HttpOptions;
 use super::origin::{ConfigError, Origins};
 use super::secret::Secret;
 use super::settings::{
-    Backends, FulfillerTarget, LogFormat, LogSettings, Propagation, ReconcileSettings, Settings, Simulation,
+    Backends, FulfillerTarget, LogFormat, LogOrders, LogSettings, Propagation, ReconcileSettings, Settings, Simulation,
     StoreTarget,
 };
 use super::values::{Latency, Wait};
@@ -164,6 +164,10 @@ struct ProcessOptions {
     #[arg(long, value_name = "FILTER", default_value = "info", value_parser = values::log_filter)]
     log: String,
 
+    /// Orders that have lines of their own in the log, at `info` and above
+    #[arg(long, value_enum, default_value_t = LogOrders::Failures)]
+    log_orders: LogOrders,
+
     /// Name of this service in logs, metrics and traces
     #[arg(long, value_name = "NAME", default_value = "fulfillment-worker", value_parser = values::text(64))]
     service_name: String,
@@ -255,6 +259,12 @@ impl RunOptions {
                 seed: simulation.simulate_seed,
             }),
         };
+        let log = LogSettings {
+            format: process.log_format,
+            filter: process.log,
+            filter_origin: origins.of("log"),
+            service_name: process.service_name.clone(),
+        };
         let settings = Settings {
             backends: Backends { lease: work.lease, events: work.events, ..backends.resolve(origins, fallback)? },
             fulfiller,
@@ -273,9 +283,9 @@ impl RunOptions {
             wait: process.wait,
             service_name: process.service_name,
             tracing_propagation: process.tracing_propagation,
+            log_orders: process.log_orders,
         };
-        let filter_origin = origins.of("log");
-        Ok((settings, LogSettings { format: process.log_format, filter: process.log, filter_origin }))
+        Ok((settings, log))
     }
 }
 

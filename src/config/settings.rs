@@ -198,6 +198,8 @@ pub struct Settings {
     pub service_name: String,
     /// How an attempt's span belongs to its producer's, where traces are exported.
     pub tracing_propagation: Propagation,
+    /// The orders that have lines of their own in the log, at `info` and above.
+    pub log_orders: LogOrders,
 }
 
 /// How the span of an attempt belongs to the span of its producer
@@ -229,6 +231,19 @@ impl LogFormat {
     }
 }
 
+/// The orders that have lines of their own in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum LogOrders {
+    /// None
+    Off,
+    /// Failed attempts and dead letters, at most 100 lines a second
+    #[default]
+    Failures,
+    /// Each order, with the outcome of each attempt
+    All,
+}
+
 /// The log filter and the format of log lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
@@ -238,4 +253,6 @@ pub struct LogSettings {
     pub filter: String,
     /// The source of the filter.
     pub filter_origin: Origin,
+    /// Name of this service in each line.
+    pub service_name: String,
 }

@@ -1,7 +1,13 @@
 //! Log lines on standard error: text for people, JSON for machines.
 
-use std::io::{self, IsTerminal};
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io::{self, IsTerminal, Write};
+use std::panic::{self, PanicHookInfo};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
 
+use tracing::field::display;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
@@ -10,17 +16,22 @@ use tracing_subscriber::{Registry, reload};
 pub use crate::config::LogFormat;
 use crate::config::LogSettings;
 use crate::observe::metrics::LogMessages;
+use crate::threads;
 
 mod event_log;
 mod filter;
 #[cfg(feature = "cli")]
 mod notes;
+mod queue;
 mod rate_limit;
+mod service;
 
 pub use event_log::EventLog;
 pub use filter::{Filter, Log};
 #[cfg(feature = "cli")]
 pub(crate) use notes::show_warnings;
+use queue::LineQueue;
+use service::{AfterTime, WithField};
 
 /// Logging could not start, or its filter could not be changed.
 #[derive(Debug, thiserror::Error)]
@@ -40,85 +51,103 @@ pub enum LoggingError {
     /// It was started before in this process.
     #[error("logging was started before in this process")]
     Started,
+    /// The thread that writes it can't be had.
+    #[error("the log's thread can't be started: {0}")]
+    Thread(io::Error),
     /// There is no log any more.
     #[error("the log has ended, so its filter can't be changed")]
     Ended,
 }
 
-/// Environment variables that hold a filter, the first one set wins.
-const FILTER_VARIABLES: [&str; 2] = ["FULFILLMENT_LOG", "RUST_LOG"];
+/// The lines of this process, once it keeps a log.
+static LINES: OnceLock<LineQueue> = OnceLock::new();
 
-/// Starts logging for the whole process, as configured.
+/// Starts logging for the whole process, as configured. Panics become lines of the log, too.
 ///
-/// # Errors
-/// As [`init`].
-pub fn start(settings: &LogSettings) -> Result<Log, LoggingError> {
-    let filter = Filter::new(&settings.filter, &settings.filter_origin.to_string());
-    init(settings.format.unwrap_or_else(LogFormat::detect), Some(filter))
-}
-
-/// As [`start`], with the lines going through `writer`: for a command that draws on the terminal too.
-///
-/// # Errors
-/// As [`init`].
-#[cfg(feature = "demo")]
-pub fn start_through<W>(settings: &LogSettings, writer: W) -> Result<Log, LoggingError>
-where
-    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
-{
-    let filter = Filter::new(&settings.filter, &settings.filter_origin.to_string());
-    install(settings.format.unwrap_or_else(LogFormat::detect), filter, writer)
-}
-
-/// Starts logging for the whole process.
-///
-/// `filter` wins over `FULFILLMENT_LOG`, that over `RUST_LOG`, and `info` holds where there is none. A line that
-/// can't be written, say because the terminal is gone, is dropped.
+/// Nothing waits for the log: a line that can't be written, say because nobody reads or the terminal is gone, is dropped and
+/// counted. At the end, [`flush`] writes what is left.
 ///
 /// # Errors
 /// [`LoggingError::Filter`] names the place of a filter that is not understood.
-pub fn init(format: LogFormat, filter: Option<Filter>) -> Result<Log, LoggingError> {
-    let filter = filter.or_else(from_environment).unwrap_or_else(|| Filter::new("info", "default"));
-    install(format, filter, io::stderr)
+pub fn start(settings: &LogSettings) -> Result<Log, LoggingError> {
+    start_on(settings, io::stderr())
 }
 
-fn install<W>(format: LogFormat, filter: Filter, writer: W) -> Result<Log, LoggingError>
-where
-    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
-{
+/// As [`start`], with the lines written to `out`: for a command that draws on the terminal too.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_on(settings: &LogSettings, out: impl Write + Send + 'static) -> Result<Log, LoggingError> {
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let (lines, log) = lines(format, filter, writer, colours)?;
+    let messages = LogMessages::default();
+    let queue = LineQueue::new(messages.dropped().clone());
+    let (lines, log) = lines(settings, messages, queue.clone(), colours)?;
     tracing_subscriber::registry().with(lines).try_init().map_err(|_| LoggingError::Started)?;
+    threads::spawn("log", {
+        let queue = queue.clone();
+        move || queue.write_to(out, report_gap)
+    })
+    .map_err(LoggingError::Thread)?;
+    // The first one stays, as the subscriber above does.
+    let _ = LINES.set(queue);
+    panic::set_hook(Box::new(report_panic));
     Ok(log)
 }
 
-fn from_environment() -> Option<Filter> {
-    FILTER_VARIABLES.into_iter().find_map(|name| {
-        let filter = std::env::var(name).ok().filter(|filter| !filter.trim().is_empty());
-        filter.map(|filter| Filter::new(&filter, name))
-    })
+/// Waits until the log's lines are written, for at most `limit`. Does nothing where no log was started.
+pub fn flush(limit: Duration) {
+    if let Some(lines) = LINES.get() {
+        lines.flush(limit);
+    }
+}
+
+/// Writes a line that is no message, such as the error that ends the process, behind those of the log. Returns false where
+/// there is no log.
+#[cfg(feature = "cli")]
+pub(crate) fn note(line: &str) -> bool {
+    LINES.get().map(|lines| lines.enter(format!("{line}\n").as_bytes())).is_some()
+}
+
+fn report_gap(lines: u64) {
+    tracing::warn!(
+        lines,
+        "lines of the log are missing here: its reader was too slow; the metrics count what happened"
+    );
+}
+
+/// The hook of the standard library writes to standard error itself, and would wait for its reader.
+fn report_panic(panic: &PanicHookInfo<'_>) {
+    let backtrace = Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| display(backtrace));
+    let (thread, location) = (thread::current(), panic.location().map(display));
+    let reason = panic.payload_as_str().unwrap_or("unknown");
+    tracing::error!(reason, location, thread = thread.name(), backtrace, "a panic");
 }
 
 /// Writes and counts the lines that the filter lets through. Other layers still see every line.
 fn lines<W>(
-    format: LogFormat,
-    filter: Filter,
+    settings: &LogSettings,
+    messages: LogMessages,
     writer: W,
     colours: bool,
 ) -> Result<(impl Layer<Registry> + Send + Sync, Log), LoggingError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
+    let filter = Filter::new(&settings.filter, &settings.filter_origin.to_string());
     let (changeable, handle) = reload::Layer::new(filter.parse()?);
-    let messages = LogMessages::default();
     let written = tracing_subscriber::fmt::layer()
         .with_writer(writer)
         .with_ansi(colours)
         // It would report a failed write by eprintln!, which panics when the terminal is gone.
         .log_internal_errors(false);
-    let written = match format {
-        LogFormat::Text => written.boxed(),
-        LogFormat::Json => written.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
+    let service = &settings.service_name;
+    let written = match settings.format.unwrap_or_else(LogFormat::detect) {
+        LogFormat::Text => written.with_timer(AfterTime(service.clone())).boxed(),
+        LogFormat::Json => {
+            let written = written.json().flatten_event(true).with_current_span(false).with_span_list(false);
+            written.map_event_format(|format| WithField::new(format, service)).boxed()
+        }
     };
     let layer = written.and_then(messages.clone()).with_filter(changeable);
     Ok((layer, Log::new(handle, messages, filter)))

@@ -138,7 +138,7 @@ pub enum StartError {
     /// The threads that call the fulfiller, renew leases and serve metrics can't be started.
     #[error("the threads that call the fulfiller, renew leases and serve metrics can't be started: {0}")]
     Threads(#[from] std::io::Error),
-    /// SIGTERM and SIGINT can't be listened for.
+    /// Signals can't be listened for.
     #[error("can't listen for SIGTERM and SIGINT: {0}")]
     Signals(std::io::Error),
     /// Traces can't be exported as they are configured.

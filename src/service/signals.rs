@@ -1,45 +1,156 @@
 //! Signals: the first one drains, the second one ends the process at once. Neither loses an order: the messages of
 //! orders in flight come back when their leases end.
+//!
+//! A thread of its own listens: signals count however busy or stuck every other thread is.
 
+use std::future;
+use std::io;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::backends::StartError;
+use crate::observe::logging;
+use crate::threads;
+
+/// How long what is to be done at the second signal may hold up the exit.
+const LAST_WORK_LIMIT: Duration = Duration::from_millis(500);
+/// When a drain that hangs is ended, as a share of its timeout; the rest is for the log and the exit.
+const LAST_MOMENT: f64 = 0.98;
+/// How long the log may hold up that exit.
+const LOG_LIMIT: Duration = Duration::from_millis(20);
+/// A drain with hardly any time gets this much to hand orders back.
+const SHORTEST_DRAIN: Duration = Duration::from_millis(200);
+
+/// Signals that end most processes, and do nothing here: a reload may get the first one, and nobody means to end a worker
+/// by the others.
+const IGNORED: [(SignalKind, &str); 3] = [
+    (SignalKind::hangup(), "SIGHUP"),
+    (SignalKind::user_defined1(), "SIGUSR1"),
+    (SignalKind::user_defined2(), "SIGUSR2"),
+];
+
+/// What the signals mean to this process.
+#[derive(Default)]
+pub(crate) struct Signals {
+    /// Ends the process with code 0 this long after the first signal, whatever hangs; never, if `None`.
+    pub(crate) drain_timeout: Option<Duration>,
+    /// Whether SIGHUP, which a terminal sends that closes, drains.
+    pub(crate) hang_up_drains: bool,
+    /// What to do before the second signal ends the process.
+    pub(crate) at_the_second: Option<Box<dyn FnOnce() + Send>>,
+}
 
 /// Listens for SIGTERM and SIGINT from now on. The first of them cancels the returned token; the second one exits with
-/// 128 + its number (143 or 130). Must be called within a runtime.
+/// 128 + its number (143 or 130). SIGHUP, SIGUSR1 and SIGUSR2 are logged, and do nothing.
 ///
 /// # Errors
 /// [`StartError::Signals`] when the system refuses.
 pub fn drain_on_signals() -> Result<CancellationToken, StartError> {
-    drain_on_signals_and(|| ())
+    Signals::default().listen()
 }
 
-/// As [`drain_on_signals`], and calls `at_the_second` before the second signal ends the process.
-///
-/// # Errors
-/// As [`drain_on_signals`].
-pub(crate) fn drain_on_signals_and(
-    at_the_second: impl FnOnce() + Send + 'static,
-) -> Result<CancellationToken, StartError> {
-    let listen = |kind| signal(kind).map_err(StartError::Signals);
-    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-    let drain = CancellationToken::new();
-    let token = drain.clone();
-    tokio::spawn(async move {
-        let first = next(&mut terminate, &mut interrupt).await;
+impl Signals {
+    /// As [`drain_on_signals`], with these meanings.
+    ///
+    /// # Errors
+    /// As [`drain_on_signals`].
+    pub(crate) fn listen(self) -> Result<CancellationToken, StartError> {
+        let drain = CancellationToken::new();
+        let token = drain.clone();
+        let (listening, started) = mpsc::channel();
+        threads::spawn("signals", move || {
+            let runtime = match Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(listening.send(Err(error))),
+            };
+            runtime.block_on(async {
+                match Sources::listen(self.hang_up_drains) {
+                    Ok(sources) => {
+                        let _ = listening.send(Ok(()));
+                        self.handle(sources, &token).await;
+                    }
+                    Err(error) => drop(listening.send(Err(error))),
+                }
+            });
+        })
+        .map_err(StartError::Signals)?;
+        let listening = started.recv().map_err(|_| io::Error::other("their thread ended"));
+        listening.flatten().map_err(StartError::Signals)?;
+        Ok(drain)
+    }
+
+    async fn handle(self, mut sources: Sources, drain: &CancellationToken) {
+        let first = sources.next().await;
         tracing::info!(signal = first, "draining; a second signal ends at once");
-        token.cancel();
-        let second = next(&mut terminate, &mut interrupt).await;
-        at_the_second();
+        drain.cancel();
+        let limit = self.drain_timeout.map(|limit| limit.mul_f64(LAST_MOMENT).max(SHORTEST_DRAIN));
+        let second = match limit {
+            Some(limit) => tokio::time::timeout(limit, sources.next()).await.ok(),
+            None => Some(sources.next().await),
+        };
+        let Some(second) = second else {
+            tracing::warn!("the drain has used up its time: orders in flight come back with their leases");
+            logging::flush(LOG_LIMIT);
+            std::process::exit(0);
+        };
+        if let Some(work) = self.at_the_second {
+            within(LAST_WORK_LIMIT, work);
+        }
         std::process::exit(128 + second);
-    });
-    Ok(drain)
+    }
 }
 
-async fn next(terminate: &mut Signal, interrupt: &mut Signal) -> i32 {
-    tokio::select! {
-        _ = terminate.recv() => SignalKind::terminate().as_raw_value(),
-        _ = interrupt.recv() => SignalKind::interrupt().as_raw_value(),
+/// Waits for `work` no longer than `limit`, as it may write to a terminal that takes nothing.
+fn within(limit: Duration, work: impl FnOnce() + Send + 'static) {
+    let (done, ended) = mpsc::channel();
+    let work = move || {
+        work();
+        let _ = done.send(());
+    };
+    if threads::spawn("last", work).is_ok() {
+        let _ = ended.recv_timeout(limit);
+    }
+}
+
+struct Sources {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Option<Signal>,
+}
+
+impl Sources {
+    fn listen(hang_up_drains: bool) -> io::Result<Self> {
+        for (kind, name) in IGNORED.into_iter().skip(usize::from(hang_up_drains)) {
+            let mut ignored = signal(kind)?;
+            tokio::spawn(async move {
+                while ignored.recv().await.is_some() {
+                    tracing::info!("{name} does nothing; SIGTERM drains, and `fulfillment-worker log` changes the log");
+                }
+            });
+        }
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: if hang_up_drains { Some(signal(SignalKind::hangup())?) } else { None },
+        })
+    }
+
+    async fn next(&mut self) -> i32 {
+        let hang_up = async {
+            match &mut self.hang_up {
+                Some(hang_up) => hang_up.recv().await,
+                None => future::pending().await,
+            }
+        };
+        let kind = tokio::select! {
+            _ = self.terminate.recv() => SignalKind::terminate(),
+            _ = self.interrupt.recv() => SignalKind::interrupt(),
+            _ = hang_up => SignalKind::hangup(),
+        };
+        kind.as_raw_value()
     }
 }

@@ -13,6 +13,7 @@
 //! Two lines in the log tell that it was reached and, if the process outlives it, that it is over.
 
 use std::fmt;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -217,8 +218,8 @@ impl Failpoint {
         if !is_here || self.struck.swap(true, Ordering::Relaxed) {
             return false;
         }
-        // Written before the process is killed: standard error has no buffer.
-        tracing::warn!(failpoint = %self.place, "{REACHED}");
+        // Past the log, whose queue would end with the process.
+        let _ = writeln!(io::stderr(), r#"{{"level":"WARN","message":"{REACHED}","failpoint":"{}"}}"#, self.place);
         let _passes = Passes(self.place);
         match self.place.action {
             Action::Kill => signal_self(Signal::KILL),

@@ -7,19 +7,35 @@ use std::path::{Path, PathBuf};
 
 /// The modules under `src`, and which others each may import, lowest first: none imports one that stands below it here.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("threads", &[]),
     ("domain", &[]),
     ("config", &["domain"]),
     ("port", &["domain"]),
     ("event", &["domain", "port"]),
     ("testing", &["domain", "port"]),
-    ("backend", &["domain", "config", "port", "event", "testing"]),
-    ("observe", &["domain", "config", "port", "event"]),
-    ("engine", &["domain", "config", "port", "event", "testing", "observe"]),
-    ("admin", &["domain", "config", "event", "observe"]),
+    ("backend", &["threads", "domain", "config", "port", "event", "testing"]),
+    ("observe", &["threads", "domain", "config", "port", "event"]),
+    ("engine", &["threads", "domain", "config", "port", "event", "testing", "observe"]),
+    ("admin", &["threads", "domain", "config", "event", "observe"]),
     ("operations", &["domain", "port"]),
-    ("service", &["domain", "config", "port", "event", "testing", "backend", "observe", "engine", "admin"]),
+    ("service", &["threads", "domain", "config", "port", "event", "testing", "backend", "observe", "engine", "admin"]),
     ("prelude", &["domain", "config", "port", "event", "service"]),
-    ("cli", &["domain", "config", "port", "event", "testing", "backend", "observe", "operations", "service", "admin"]),
+    (
+        "cli",
+        &[
+            "threads",
+            "domain",
+            "config",
+            "port",
+            "event",
+            "testing",
+            "backend",
+            "observe",
+            "operations",
+            "service",
+            "admin",
+        ],
+    ),
 ];
 
 /// Longer than this, a file is read by nobody.

@@ -33,6 +33,15 @@ fn in_force(worker: &WorkerProcess) -> String {
     worker.get("/log", &[]).text().trim_end().to_owned()
 }
 
+/// The first line that has `text` in it, once it is written: a thread of its own does that.
+async fn line_with(worker: &WorkerProcess, text: &str) -> String {
+    eventually(LONG, "the line is written", async || {
+        let output = worker.output();
+        output.lines().find(|line| line.contains(text)).map(str::to_owned).ok_or(output)
+    })
+    .await
+}
+
 /// `fulfillment-worker log` about this worker.
 fn command(worker: &WorkerProcess, arguments: &[&str]) -> Output {
     let listen = worker.address().to_string();
@@ -52,8 +61,7 @@ async fn a_new_filter_holds_at_once_and_the_change_is_logged_with_who_made_it() 
     assert_eq!(answer.status, 200);
     assert!(answer.text().starts_with("debug (PUT /log by 127.0.0.1:"), "{}", answer.text());
     assert_eq!(in_force(&worker), answer.text().trim_end());
-    let told = worker.output();
-    let change = told.lines().find(|line| line.contains("log filter changed")).unwrap_or_else(|| panic!("{told}"));
+    let change = line_with(&worker, "log filter changed").await;
     assert!(change.contains("\"from\":\"info\"") && change.contains("\"to\":\"debug\""), "{change}");
     assert!(change.contains("PUT /log by 127.0.0.1:"), "{change}");
 }
@@ -63,9 +71,9 @@ async fn a_new_filter_holds_at_once_and_the_change_is_logged_with_who_made_it() 
 async fn a_filter_that_silences_the_log_is_told_before_it_does() {
     let worker = worker().await;
     assert_eq!(put(&worker, "/log", &[], "off").status, 200);
-    assert!(worker.output().contains("\"to\":\"off\""), "{}", worker.output());
+    line_with(&worker, "\"to\":\"off\"").await;
     assert_eq!(put(&worker, "/log", &[], "info").status, 200);
-    assert!(worker.output().contains("\"from\":\"off\""), "{}", worker.output());
+    line_with(&worker, "\"from\":\"off\"").await;
 }
 
 /// Caught, when seeded: a filter for a time that stays.
@@ -77,7 +85,7 @@ async fn a_filter_for_a_time_gives_way_to_the_one_before_it() {
     assert!(filter.starts_with("trace (PUT /log by "), "{answer}");
     assert!(then.starts_with("in ") && then.ends_with(&format!(" again {AT_START}\n")), "{answer}");
     eventually(LONG, "the filter of the start", async || expect_equal(in_force(&worker), AT_START.to_owned())).await;
-    assert!(worker.output().contains("\"from\":\"trace\",\"to\":\"info\""), "{}", worker.output());
+    line_with(&worker, "\"from\":\"trace\",\"to\":\"info\"").await;
 }
 
 /// Caught, when seeded: a timer that goes on after the next change, and ends that one as well.
@@ -89,6 +97,7 @@ async fn a_later_change_is_not_undone_by_the_end_of_an_earlier_one() {
     assert_eq!(put(&worker, "/log?for=3s", &[], "debug").status, 200);
     eventually(LONG, "the filter of the start", async || expect_equal(in_force(&worker), AT_START.to_owned())).await;
     assert!(began.elapsed() >= Duration::from_secs(3), "ended after {:?}", began.elapsed());
+    line_with(&worker, "\"from\":\"debug\",\"to\":\"info\"").await;
     let output = worker.output();
     let changes: Vec<&str> = output.lines().filter(|line| line.contains("log filter changed")).collect();
     assert_eq!(changes.len(), 3, "{changes:#?}");
@@ -101,6 +110,10 @@ async fn what_is_no_filter_or_no_time_is_refused_with_the_reason_and_changes_not
     let worker = worker().await;
     for (path, filter, status, reason) in [
         ("/log", "info=debug=x", 400, "log filter `info=debug=x` is not understood"),
+        ("/log", "inof", 400, "did you mean `info`?"),
+        ("/log", "fulfilment_worker=debug", 400, "did you mean `fulfillment_worker`?"),
+        // Compiled as a regular expression, this would take all memory.
+        ("/log", "[{order=\"((((((a{50}){50}){50}){50}){50}){50})\"}]=debug", 400, "chooses spans or fields"),
         ("/log", " ", 400, "the body has to be a filter"),
         ("/log?for=10", "debug", 400, "has no unit"),
         ("/log?for=2d", "debug", 400, "must be from 1s to 1day"),
@@ -152,6 +165,9 @@ async fn the_command_shows_and_changes_it() {
     assert_eq!(format!("{}\n", in_force(&worker)).lines().next(), text(&changed).lines().next());
 
     assert_eq!(command(&worker, &["info=debug=x"]).status.code(), Some(2));
+    let misspelt = command(&worker, &["inof"]);
+    assert_eq!(misspelt.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&misspelt.stderr).contains("did you mean `info`?"), "{misspelt:?}");
     assert_eq!(command(&worker, &["--for", "10m"]).status.code(), Some(2));
 }
 

@@ -4,8 +4,9 @@ use std::io::{Read, pipe};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use fulfillment_worker::config::{LogFormat, LogOrders, LogSettings, Origin};
 use fulfillment_worker::event::{AttemptRef, Observer, OrderEvent};
-use fulfillment_worker::observe::logging::{EventLog, LogFormat, init};
+use fulfillment_worker::observe::logging::{EventLog, Log, flush, start};
 use tracing::level_filters::LevelFilter;
 
 use crate::support::again::{again, assert_passed};
@@ -41,7 +42,7 @@ fn a_log_line_goes_to_standard_error_as_json() {
 #[test]
 fn lines_below_the_filter_are_turned_away_before_they_are_made() {
     if std::env::var_os(LOGS).is_some() {
-        let _log = init(LogFormat::Json, None).unwrap();
+        let _log = started();
         return assert_eq!(LevelFilter::current(), LevelFilter::INFO);
     }
     let output = process("logging::lines_below_the_filter_are_turned_away_before_they_are_made").output().unwrap();
@@ -50,14 +51,21 @@ fn lines_below_the_filter_are_turned_away_before_they_are_made() {
 
 fn process(test: &str) -> Command {
     let mut command = again(test);
-    command.env(LOGS, "1").env_remove("FULFILLMENT_LOG").env_remove("RUST_LOG");
+    command.env(LOGS, "1");
     command.stdin(Stdio::null());
     command
 }
 
+fn started() -> Log {
+    let (format, filter_origin) = (Some(LogFormat::Json), Origin::Default);
+    let (filter, service_name) = ("info".to_owned(), "shop".to_owned());
+    start(&LogSettings { format, filter, filter_origin, service_name }).unwrap()
+}
+
 fn log_one_line() {
-    let _log = init(LogFormat::Json, None).unwrap();
+    let _log = started();
     let attempt = AttemptRef { order_id: None, correlation_id: None, number: 1, trace: None };
-    EventLog::new("shop")
+    EventLog::new("shop", LogOrders::Failures)
         .observe(&OrderEvent::AttemptFailed { attempt, took: Duration::ZERO, error: "no stock" }.into());
+    flush(Duration::from_secs(20));
 }

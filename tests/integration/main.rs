@@ -15,6 +15,7 @@ mod build_info;
 mod chaos;
 mod cli;
 mod compose;
+mod config_and_run;
 mod configuration;
 mod configuring;
 mod conformance;
@@ -42,12 +43,14 @@ mod redis_queue;
 mod sqlite_durability;
 mod sqlite_sharing;
 mod stack;
+mod stalled_log;
 mod submission;
 mod submitting;
 mod support;
 mod tracing;
 mod warehouse;
 mod warehouse_faults;
+mod without_threads;
 
 /// Otherwise they would be missing without a word.
 #[cfg(not(feature = "faults"))]

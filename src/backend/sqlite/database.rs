@@ -35,6 +35,8 @@ pub use open::check;
 pub(crate) use writer::execute;
 use writer::{Job, Kind, Task};
 
+use crate::threads;
+
 /// Jobs that may wait for the thread; whoever comes next waits for a place.
 const MAX_WAITING_JOBS: usize = 256;
 
@@ -63,13 +65,11 @@ impl Database {
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let (connection, path, applied) = open::open(path)?;
         let (jobs, waiting) = mpsc::channel(MAX_WAITING_JOBS);
-        let thread = thread::Builder::new()
-            .name("sqlite".to_owned())
-            .spawn({
-                let path = path.clone();
-                move || writer::run(&connection, &path, waiting)
-            })
-            .map_err(|error| Problem::Other(format!("no thread for it: {error}")).of(&path))?;
+        let thread = threads::spawn("sqlite", {
+            let path = path.clone();
+            move || writer::run(&connection, &path, waiting)
+        })
+        .map_err(|error| Problem::Other(format!("{error}")).of(&path))?;
         Ok(Self(Arc::new(Shared {
             path,
             jobs: Some(jobs),

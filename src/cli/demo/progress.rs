@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::screen::Screen;
 use super::tally::{Counts, Tally};
+use crate::cli::output;
 use crate::operations::plural;
 
 const REDRAW_EVERY: Duration = Duration::from_millis(200);
@@ -21,7 +22,7 @@ pub(super) async fn show(tally: Arc<Tally>, orders: Option<u64>, screen: Screen,
         if screen.is_live() {
             screen.draw(|room| line(counts, orders, elapsed, room));
         } else {
-            screen.note(&line(counts, orders, elapsed, usize::MAX));
+            output::note(&line(counts, orders, elapsed, usize::MAX));
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The terminal as the demo uses it: text that scrolls, and below it one line that is drawn over and over.
 //!
+//! A terminal that takes nothing, as after Ctrl-S, holds up what is printed and nothing else.
+//!
 //! All output of the demo goes through one [`Screen`], which takes the line away before it writes anything else, so that
 //! no copy of it stays. Above the line is an empty one: where a narrower window has wrapped the line into two, the cursor
 //! may go up by one without rubbing out text.
@@ -8,7 +10,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tracing_subscriber::fmt::MakeWriter;
+use tokio::task::block_in_place;
 
 use crate::cli::failure::Failure;
 use crate::cli::output;
@@ -50,28 +52,25 @@ impl Screen {
         }
         let columns = columns();
         let line = line(columns.saturating_sub(FREE));
-        let mut drawn = self.drawn.lock();
-        write_to_terminal(redraw(*drawn, columns, &line).as_bytes());
-        *drawn = line.chars().count();
+        block_in_place(|| {
+            let mut drawn = self.drawn.lock();
+            write_to_terminal(redraw(*drawn, columns, &line).as_bytes());
+            *drawn = line.chars().count();
+        });
     }
 
     /// Prints a result, as [`output::print`] does.
     pub(super) fn print(&self, text: &str) -> Result<(), Failure> {
-        let mut drawn = self.drawn.lock();
-        remove(&mut drawn);
-        output::print(text)
+        block_in_place(|| {
+            let mut drawn = self.drawn.lock();
+            remove(&mut drawn);
+            output::print(text)
+        })
     }
 
     /// Prints sentences, broken between words where the terminal ends.
     pub(super) fn print_wrapped(&self, text: &str) -> Result<(), Failure> {
         self.print(&wrapped(text, columns().min(COLUMNS)))
-    }
-
-    /// Writes a line to standard error, as [`output::note`] does.
-    pub(super) fn note(&self, text: &str) {
-        let mut drawn = self.drawn.lock();
-        remove(&mut drawn);
-        output::note(text);
     }
 }
 
@@ -145,14 +144,6 @@ impl Write for Screen {
 
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().lock().flush()
-    }
-}
-
-impl MakeWriter<'_> for Screen {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
     }
 }
 

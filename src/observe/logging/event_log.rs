@@ -1,4 +1,4 @@
-//! Events as log lines: order by order at `debug`, failures at `warn` and within limits.
+//! Events as log lines: order by order at `debug`, or at `info` if asked for; failures at `warn` and within limits.
 
 use enum_map::EnumMap;
 use parking_lot::Mutex;
@@ -10,6 +10,7 @@ use tracing::field::{DisplayValue, display};
 use tracing::{debug, info, warn};
 
 use super::rate_limit::RateLimit;
+use crate::config::LogOrders;
 use crate::domain::build_info;
 use crate::domain::dead_letter::DeadReason;
 use crate::domain::label::Label;
@@ -33,6 +34,7 @@ const RARE_REMINDER: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub struct EventLog {
     service_name: String,
+    orders: LogOrders,
     failures: RateLimit,
     locked_rows: RateLimit,
     stuck_fences: RateLimit,
@@ -50,10 +52,11 @@ struct LastLogged {
 }
 
 impl EventLog {
-    /// `service_name` is logged when the engine starts.
-    pub fn new(service_name: &str) -> Self {
+    /// `service_name` is logged when the engine starts, and `orders` have lines of their own.
+    pub fn new(service_name: &str, orders: LogOrders) -> Self {
         Self {
             service_name: service_name.to_owned(),
+            orders,
             failures: RateLimit::new(FAILURES_PER_SECOND, Duration::from_secs(1)),
             locked_rows: RateLimit::new(1, REMINDER),
             stuck_fences: RateLimit::new(1, RARE_REMINDER),
@@ -112,15 +115,25 @@ impl EventLog {
                 step(attempt, "attempt started", format_args!("takeover: {takeover}"));
             }
             OrderEvent::Fulfilled { attempt, took, reference, .. } => {
-                step(attempt, "fulfilled", format_args!("{took:?}, reference {}", reference.unwrap_or("none")));
+                let reference = reference.unwrap_or("none");
+                self.ended(attempt, "fulfilled", Some(took), format_args!("reference {reference}"));
             }
             OrderEvent::Retried { attempt, reason, after } => {
-                step(attempt, "goes back to the queue", format_args!("{} in {after:?}", reason.as_str()));
+                let detail = format_args!("{} in {after:?}", reason.as_str());
+                if reason.spends_attempt() {
+                    // Its line is that of the failure.
+                    step(attempt, "goes back to the queue", detail);
+                } else {
+                    self.ended(attempt, "goes back to the queue", None, detail);
+                }
             }
             OrderEvent::AlreadyFinal { attempt } => {
-                step(attempt, "dropped", format_args!("fulfilled or failed already"));
+                self.ended(attempt, "dropped", None, format_args!("fulfilled or failed already"));
             }
-            OrderEvent::Skipped { attempt, status } => step(attempt, "skipped", format_args!("status {status:?}")),
+            OrderEvent::Skipped { attempt, status } => {
+                self.ended(attempt, "skipped", None, format_args!("status {status:?}"));
+            }
+            // Another event says what becomes of the message.
             OrderEvent::Superseded { attempt } => step(attempt, "superseded", format_args!("the row had moved on")),
             OrderEvent::LeaseLost { attempt, lease } => {
                 step(attempt, "lease lost", format_args!("on the {}", lease.as_str()));
@@ -163,6 +176,8 @@ impl EventLog {
             let (order_id, (trace_id, span_id)) = (order_id.map(|id| id.0), ids(trace));
             let took_ms = millis(took);
             warn!(order_id, correlation_id, attempt, trace_id, span_id, took_ms, error, "attempt failed");
+        } else if self.orders == LogOrders::Off {
+            step(attempt, "attempt failed", format_args!("{took:?}: {error:?}"));
         }
     }
 
@@ -172,7 +187,20 @@ impl EventLog {
             let (order_id, (trace_id, span_id)) = (order_id.map(|id| id.0), ids(trace));
             let reason = reason.as_str();
             warn!(order_id, correlation_id, attempt, trace_id, span_id, reason, detail, "dead-lettered");
+        } else if self.orders == LogOrders::Off {
+            step(attempt, "dead-lettered", format_args!("{}: {detail:?}", reason.as_str()));
         }
+    }
+
+    /// An outcome that is no failure.
+    fn ended(&self, attempt: AttemptRef<'_>, what: &str, took: Option<Duration>, detail: fmt::Arguments<'_>) {
+        if self.orders != LogOrders::All {
+            return step(attempt, what, detail);
+        }
+        let AttemptRef { order_id, correlation_id, number: attempt, trace } = attempt;
+        let (order_id, (trace_id, span_id)) = (order_id.map(|id| id.0), ids(trace));
+        let took_ms = took.map(millis);
+        info!(order_id, correlation_id, attempt, trace_id, span_id, took_ms, %detail, "{what}");
     }
 
     /// The worker retries several times a second; the log repeats the line at [`REMINDER`] only.
@@ -226,7 +254,11 @@ impl EventLog {
 
     fn admits_failure(&self, now: Instant) -> bool {
         self.report_suppressed(now);
-        self.failures.admit(now)
+        match self.orders {
+            LogOrders::Off => false,
+            LogOrders::Failures => self.failures.admit(now),
+            LogOrders::All => true,
+        }
     }
 
     fn report_suppressed(&self, now: Instant) {

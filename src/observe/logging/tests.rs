@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::*;
+use crate::config::{LogOrders, Origin};
 use crate::domain::dead_letter::DeadReason;
 use crate::domain::order::OrderId;
 use crate::event::{
@@ -30,7 +31,13 @@ impl Write for Paper {
 fn lines(format: LogFormat, filter: &str, log: impl FnOnce()) -> Vec<String> {
     let paper = Paper::default();
     let writer = paper.clone();
-    let (layer, _log) = super::lines(format, Filter::new(filter, "test"), move || writer.clone(), false).unwrap();
+    let settings = LogSettings {
+        format: Some(format),
+        filter: filter.to_owned(),
+        filter_origin: Origin::Default,
+        service_name: "shop \"one\"".to_owned(),
+    };
+    let (layer, _log) = super::lines(&settings, LogMessages::default(), move || writer.clone(), false).unwrap();
     tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
     let written = paper.0.lock().unwrap().clone();
     String::from_utf8(written).unwrap().lines().map(str::to_owned).collect()
@@ -57,7 +64,7 @@ fn down(error: &str) -> Event<'_> {
 
 #[test]
 fn a_failed_attempt_is_a_warning_with_order_correlation_id_and_attempt() {
-    let lines = json("info", || EventLog::new("shop").observe(&attempt_failed()));
+    let lines = json("info", || EventLog::new("shop", LogOrders::Failures).observe(&attempt_failed()));
     let [line] = lines.as_slice() else { panic!("{lines:?}") };
     assert_eq!(line["level"], "WARN");
     assert_eq!(line["message"], "attempt failed");
@@ -74,7 +81,7 @@ fn a_dead_letter_without_an_order_is_told_without_one() {
     let attempt = AttemptRef { order_id: None, correlation_id: None, number: 1, trace: None };
     let event =
         Event::Order(OrderEvent::DeadLettered { attempt, reason: DeadReason::InvalidMessage, detail: "not JSON" });
-    let lines = json("info", || EventLog::new("shop").observe(&event));
+    let lines = json("info", || EventLog::new("shop", LogOrders::Failures).observe(&event));
     let [line] = lines.as_slice() else { panic!("{lines:?}") };
     assert_eq!((&line["level"], &line["reason"]), (&Value::from("WARN"), &Value::from("invalid_message")));
     assert_eq!(line.get("order_id"), None);
@@ -91,7 +98,7 @@ fn what_happens_to_every_order_is_told_at_debug_only() {
         Event::Order(OrderEvent::Superseded { attempt: ATTEMPT }),
         Event::Order(OrderEvent::LeaseLost { attempt: ATTEMPT, lease: Lease::Row }),
     ];
-    let tell_all = || events.iter().for_each(|event| EventLog::new("shop").observe(event));
+    let tell_all = || events.iter().for_each(|event| EventLog::new("shop", LogOrders::Failures).observe(event));
     assert_eq!(json("info", tell_all).len(), 0);
     let lines = json("debug", tell_all);
     assert_eq!(lines.len(), events.len());
@@ -101,7 +108,7 @@ fn what_happens_to_every_order_is_told_at_debug_only() {
 #[test]
 fn a_dependency_is_told_when_it_goes_down_and_when_it_is_back() {
     let lines = json("info", || {
-        let log = EventLog::new("shop");
+        let log = EventLog::new("shop", LogOrders::Failures);
         log.observe(&DependencyEvent::Up(Dependency::Queue).into());
         log.observe(&DependencyEvent::Up(Dependency::Queue).into());
         log.observe(&down("refused"));
@@ -116,7 +123,7 @@ fn a_dependency_is_told_when_it_goes_down_and_when_it_is_back() {
 #[test]
 fn a_row_that_stays_locked_does_not_fill_the_log() {
     let lines = json("info", || {
-        let log = EventLog::new("shop");
+        let log = EventLog::new("shop", LogOrders::Failures);
         for _ in 0..50 {
             log.observe(
                 &DependencyEvent::RowsLocked { stage: RowStage::Conclude, order_ids: &[OrderId(42), OrderId(43)] }
@@ -132,7 +139,7 @@ fn a_row_that_stays_locked_does_not_fill_the_log() {
 #[test]
 fn a_dependency_that_comes_and_goes_with_every_call_does_not_fill_the_log() {
     let lines = json("info", || {
-        let log = EventLog::new("shop");
+        let log = EventLog::new("shop", LogOrders::Failures);
         for _ in 0..1_000 {
             log.observe(&down("refused"));
             log.observe(&DependencyEvent::Up(Dependency::Queue).into());
@@ -144,7 +151,7 @@ fn a_dependency_that_comes_and_goes_with_every_call_does_not_fill_the_log() {
 #[test]
 fn the_two_dependencies_are_told_apart() {
     let lines = json("info", || {
-        let log = EventLog::new("shop");
+        let log = EventLog::new("shop", LogOrders::Failures);
         log.observe(&down("refused"));
         log.observe(
             &DependencyEvent::Down { dependency: Dependency::Store, error: "x", retry_in: Duration::ZERO }.into(),
@@ -156,7 +163,7 @@ fn the_two_dependencies_are_told_apart() {
 #[test]
 fn a_storm_of_failures_is_cut_to_so_many_lines_a_second() {
     let lines = json("info", || {
-        let log = EventLog::new("shop");
+        let log = EventLog::new("shop", LogOrders::Failures);
         for _ in 0..10_000 {
             log.observe(&attempt_failed());
         }
@@ -168,7 +175,7 @@ fn a_storm_of_failures_is_cut_to_so_many_lines_a_second() {
 #[test]
 fn start_and_drain_are_told() {
     let lines = json("info", || {
-        let log = EventLog::new("shop");
+        let log = EventLog::new("shop", LogOrders::Failures);
         log.observe(&LifecycleEvent::Started { worker: "cafe", concurrency: 8 }.into());
         log.observe(&LifecycleEvent::Draining { in_flight: 2 }.into());
         log.observe(&LifecycleEvent::Drained { left: 0 }.into());
@@ -181,7 +188,7 @@ fn start_and_drain_are_told() {
 fn a_value_from_outside_can_not_start_a_line_of_its_own() {
     let lines = lines(LogFormat::Text, "info", || {
         let attempt = AttemptRef { correlation_id: Some("x\n2026-01-01 INFO forged\u{1b}[2J"), ..ATTEMPT };
-        EventLog::new("shop")
+        EventLog::new("shop", LogOrders::Failures)
             .observe(&OrderEvent::AttemptFailed { attempt, took: Duration::ZERO, error: "a\nb" }.into());
     });
     assert_eq!(lines.len(), 1, "{lines:?}");
@@ -198,11 +205,90 @@ fn a_filter_that_is_not_one_is_an_error_that_names_its_place() {
 #[test]
 fn orders_left_alone_are_told_when_their_number_changes() {
     let lines = json("info", || {
-        let log = EventLog::new("shop");
+        let log = EventLog::new("shop", LogOrders::Failures);
         for orders in [0, 2, 2, 3, 3, 0, 0, 3] {
             log.observe(&ReconcilerEvent::StaleOrders { orders, max_age: Duration::from_secs(60) }.into());
         }
     });
     let told: Vec<u64> = lines.iter().filter_map(|line| line["orders"].as_u64()).collect();
     assert_eq!(told, [2, 3, 3]);
+}
+
+/// One event for each outcome of an attempt, the failed ones with the two that belong to them.
+fn outcomes() -> [Event<'static>; 9] {
+    let (took, after) = (Duration::from_millis(7), Duration::ZERO);
+    let detail = "no stock";
+    [
+        OrderEvent::Fulfilled { attempt: ATTEMPT, took, age: None, reference: Some("r-7") },
+        OrderEvent::Retried { attempt: ATTEMPT, reason: RetryReason::Busy, after },
+        OrderEvent::AlreadyFinal { attempt: ATTEMPT },
+        OrderEvent::Skipped { attempt: ATTEMPT, status: "cancelled" },
+        OrderEvent::AttemptFailed { attempt: ATTEMPT, took, error: detail },
+        OrderEvent::Retried { attempt: ATTEMPT, reason: RetryReason::FulfillerFailed, after },
+        OrderEvent::DeadLettered { attempt: ATTEMPT, reason: DeadReason::Rejected, detail },
+        OrderEvent::AttemptStarted { attempt: ATTEMPT, takeover: false, waited: None },
+        OrderEvent::Superseded { attempt: ATTEMPT },
+    ]
+    .map(Event::Order)
+}
+
+/// The messages at `filter` when these orders have lines of their own.
+fn messages(filter: &str, orders: LogOrders) -> Vec<String> {
+    let log = EventLog::new("shop", orders);
+    let lines = json(filter, || outcomes().iter().for_each(|event| log.observe(event)));
+    assert!(lines.iter().all(|line| line["order_id"] == 42 && line["correlation_id"] == "checkout-7"), "{lines:?}");
+    lines.iter().map(|line| line["message"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn with_all_orders_each_outcome_has_one_line_at_info() {
+    let told = ["fulfilled", "goes back to the queue", "dropped", "skipped", "attempt failed", "dead-lettered"];
+    assert_eq!(messages("info", LogOrders::All), told);
+    let log = EventLog::new("shop", LogOrders::All);
+    let lines = json("info", || log.observe(&outcomes()[0]));
+    assert_eq!((&lines[0]["level"], &lines[0]["took_ms"]), (&Value::from("INFO"), &Value::from(7)));
+    assert_eq!((&lines[0]["detail"], &lines[0]["attempt"]), (&Value::from("reference r-7"), &Value::from(3)));
+}
+
+#[test]
+fn with_failures_those_alone_have_lines_and_with_off_no_order_has() {
+    assert_eq!(messages("info", LogOrders::Failures), ["attempt failed", "dead-lettered"]);
+    assert_eq!(messages("info", LogOrders::Off), [""; 0]);
+    for orders in [LogOrders::Off, LogOrders::Failures, LogOrders::All] {
+        assert_eq!(messages("debug", orders).len(), outcomes().len(), "at debug: {orders:?}");
+    }
+}
+
+#[test]
+fn with_all_orders_no_failure_is_left_out() {
+    let lines = json("info", || {
+        let log = EventLog::new("shop", LogOrders::All);
+        (0..10_000).for_each(|_| log.observe(&attempt_failed()));
+    });
+    assert_eq!(lines.len(), 10_000);
+}
+
+#[test]
+fn every_line_has_the_service_in_either_format() {
+    let log = || {
+        tracing::info!("a plain one");
+        tracing::warn!(service = "its own", "one with a service");
+        tracing::error!(target: "hyper", "a library's");
+    };
+    let services: Vec<Value> = json("info", log).into_iter().map(|line| line["service"].clone()).collect();
+    assert_eq!(services, ["shop \"one\"", "its own", "shop \"one\""]);
+    for line in lines(LogFormat::Text, "info", log) {
+        let words: Vec<&str> = line.splitn(4, ' ').collect();
+        assert_eq!(words[1..3], ["shop", "\"one\""], "{line}");
+    }
+}
+
+#[test]
+fn no_line_has_a_key_twice() {
+    let log = || {
+        EventLog::new("shop", LogOrders::All)
+            .observe(&LifecycleEvent::Started { worker: "cafe", concurrency: 8 }.into())
+    };
+    let lines = lines(LogFormat::Json, "info", log);
+    assert_eq!(lines[0].matches("\"service\"").count(), 1, "{}", lines[0]);
 }

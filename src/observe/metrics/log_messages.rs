@@ -31,26 +31,36 @@ impl From<Level> for LogLevel {
     }
 }
 
-/// How many lines were logged, by level. Clones count together: the log begins before there are metrics to show it.
-/// As a layer, belongs under the filter of the one that writes.
+/// How many lines were logged, by level, and how many were dropped. Clones count together: the log begins before there are
+/// metrics to show it. As a layer, belongs under the filter of the one that writes.
 #[derive(Debug, Clone)]
-pub struct LogMessages(Labelled<LogLevel, Counter>);
+pub struct LogMessages {
+    logged: Labelled<LogLevel, Counter>,
+    dropped: Counter,
+}
 
 impl Default for LogMessages {
     fn default() -> Self {
-        Self(Labelled::new("level"))
+        Self { logged: Labelled::new("level"), dropped: Counter::default() }
     }
 }
 
 impl<S: Subscriber> Layer<S> for LogMessages {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        self.0[(*event.metadata().level()).into()].inc();
+        self.logged[(*event.metadata().level()).into()].inc();
     }
 }
 
 impl LogMessages {
+    /// Counts the lines that could not be written.
+    pub fn dropped(&self) -> &Counter {
+        &self.dropped
+    }
+
     pub(super) fn register(self, registry: &mut Registry) {
-        let help = "Lines written to the log, after its filter, by level";
-        registry.register("fulfillment_log_messages", help, self.0);
+        let help = "Lines of the log, after its filter, by level";
+        registry.register("fulfillment_log_messages", help, self.logged);
+        let help = "Lines of the log that were dropped, as its reader was too slow or gone";
+        registry.register("fulfillment_log_messages_dropped", help, self.dropped);
     }
 }

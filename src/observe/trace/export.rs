@@ -9,19 +9,21 @@ use std::time::Duration;
 use opentelemetry::global::BoxedTracer;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry::{Context, KeyValue};
+use opentelemetry_otlp::{Protocol, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, OTEL_BSP_MAX_QUEUE_SIZE, OTEL_BSP_MAX_QUEUE_SIZE_DEFAULT,
-    SdkTracerProvider, Span, SpanData, SpanExporter, SpanProcessor,
+    BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider, Span, SpanData, SpanExporter, SpanProcessor,
 };
 
 use super::attempt::Tracer;
 use super::queue::SpanQueue;
-pub use super::variables::{TraceError, ask_for_traces};
+use super::variables::Exporter;
+pub use super::variables::{TraceError, read};
 use crate::config::environment::Environment;
 use crate::config::{QueueTarget, Settings, redact};
 use crate::event::{Observers, TelemetryEvent};
+use crate::threads;
 
 const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
 const RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
@@ -42,17 +44,23 @@ pub fn start(
     worker: &str,
     observers: &Observers,
 ) -> Result<(Tracer, Option<Export>), TraceError> {
-    if !ask_for_traces(environment)? {
-        return Ok((Tracer::default(), None));
+    let variables = read(environment)?;
+    for warning in &variables.warnings {
+        tracing::warn!("{warning}");
     }
-    let limit = environment.variable(OTEL_BSP_MAX_QUEUE_SIZE)?.and_then(|size| size.parse().ok());
-    let limit = limit.unwrap_or(OTEL_BSP_MAX_QUEUE_SIZE_DEFAULT);
-    let queue = SpanQueue::new(limit, observers.clone());
-    let exporter = opentelemetry_otlp::SpanExporter::builder().build()?;
+    let Some(variables) = variables.exporter else { return Ok((Tracer::default(), None)) };
+    let queue = SpanQueue::new(variables.queue, observers.clone());
+    // One sends the batches, and one belongs to the HTTP client.
+    threads::require(2).map_err(TraceError::Thread)?;
+    let exporter = exporter(&variables)?;
     let exporter = CountingExporter { exporter, queue: queue.clone(), observers: observers.clone() };
-    let batches = BatchSpanProcessor::builder(exporter)
-        .with_batch_config(BatchConfigBuilder::default().with_max_queue_size(limit).build())
+    let batches = BatchConfigBuilder::default()
+        .with_max_queue_size(variables.queue)
+        .with_max_export_batch_size(variables.batch)
+        .with_scheduled_delay(variables.delay)
         .build();
+    let processor = || Ok(BatchSpanProcessor::builder(exporter).with_batch_config(batches).build());
+    let batches = threads::without_panic(processor).map_err(TraceError::Thread)?;
     let provider = SdkTracerProvider::builder()
         .with_resource(resource(settings, environment, worker)?)
         .with_span_processor(CountingProcessor { queue: queue.clone(), batches })
@@ -65,6 +73,20 @@ pub fn start(
     let tracer = Tracer::new(tracer, settings.tracing_propagation, queue, system, &settings.backends.queue_key);
     observers.emit(TelemetryEvent::TracesExported);
     Ok((tracer, Some(Export { provider })))
+}
+
+/// Headers and compression are read by the library itself.
+fn exporter(variables: &Exporter) -> Result<opentelemetry_otlp::SpanExporter, TraceError> {
+    let builder = opentelemetry_otlp::SpanExporter::builder();
+    #[cfg(feature = "otlp-grpc")]
+    if variables.is_grpc {
+        return Ok(builder.with_tonic().with_timeout(variables.timeout).build()?);
+    }
+    let builder = builder.with_http().with_protocol(Protocol::HttpBinary).with_timeout(variables.timeout);
+    Ok(match &variables.endpoint {
+        Some(endpoint) => builder.with_endpoint(endpoint).build()?,
+        None => builder.build()?,
+    })
 }
 
 /// The sender of the spans. The standard variables win over the settings.
@@ -85,9 +107,11 @@ fn resource(settings: &Settings, environment: &Environment, worker: &str) -> Res
 impl Export {
     /// Sends the spans that are left, within `limit`.
     pub async fn flush(self, limit: Duration) {
-        let flushed = tokio::task::spawn_blocking(move || self.provider.shutdown_with_timeout(limit)).await;
-        if let Ok(Err(error)) = flushed {
-            tracing::warn!(%error, "the last traces could not be exported");
+        let flushing = tokio::task::spawn_blocking(move || self.provider.shutdown_with_timeout(limit));
+        match tokio::time::timeout(limit, flushing).await {
+            Ok(Ok(Err(error))) => tracing::warn!(%error, "the last traces could not be exported"),
+            Err(_) => tracing::warn!("the last traces could not be exported in time"),
+            Ok(_) => {}
         }
     }
 }

@@ -1,43 +1,43 @@
-//! Checks the `OTEL_*` variables: whether they ask for traces, and whether their values are supported. The libraries that
-//! read them ignore a value that they don't know.
+//! Reads the `OTEL_*` variables: whether they ask for traces, and what the exporter gets.
+//!
+//! As the specification has it, a value that its variable does not take is ignored with a warning
+//! (<https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>). An error is what would keep spans
+//! from a collector that the variables name.
 
-use crate::config::ConfigError;
+use std::time::Duration;
+
+use hyper::Uri;
+
 use crate::config::environment::Environment;
+use crate::config::{ConfigError, redact};
 
 const EXPORTER: &str = "OTEL_TRACES_EXPORTER";
+/// That of traces alone, which is used as it is, and that of every signal.
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
-/// The first that is set holds.
+/// Of these and the following pairs, the first that is set holds.
 const PROTOCOLS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
+const TIMEOUTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
+const COMPRESSIONS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"];
+const INSECURE: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_INSECURE", "OTEL_EXPORTER_OTLP_INSECURE"];
 const DISABLED: &str = "OTEL_SDK_DISABLED";
+const PROPAGATORS: &str = "OTEL_PROPAGATORS";
 const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
 const SAMPLER_ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
-
-/// Variables whose values are one of these.
-const CHOICES: [(&str, &[&str]); 5] = [
-    (PROTOCOLS[0], &["grpc", "http/protobuf"]),
-    (PROTOCOLS[1], &["grpc", "http/protobuf"]),
-    ("OTEL_EXPORTER_OTLP_COMPRESSION", &["gzip", "none"]),
-    ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", &["gzip", "none"]),
-    (
-        SAMPLER,
-        &[
-            "always_on",
-            "always_off",
-            "traceidratio",
-            "parentbased_always_on",
-            "parentbased_always_off",
-            "parentbased_traceidratio",
-        ],
-    ),
+const SAMPLERS: [&str; 6] = [
+    "always_on",
+    "always_off",
+    "traceidratio",
+    "parentbased_always_on",
+    "parentbased_always_off",
+    "parentbased_traceidratio",
 ];
 
-/// Variables whose values are whole numbers from 1.
-const NUMBERS: [&str; 5] = [
-    "OTEL_BSP_MAX_QUEUE_SIZE",
-    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
-    "OTEL_BSP_SCHEDULE_DELAY",
-    "OTEL_EXPORTER_OTLP_TIMEOUT",
-    "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+/// Whole numbers that the SDK reads itself, and ignores where they are none.
+const LIMITS: [&str; 4] = [
+    "OTEL_BSP_EXPORT_TIMEOUT",
+    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_SPAN_EVENT_COUNT_LIMIT",
+    "OTEL_SPAN_LINK_COUNT_LIMIT",
 ];
 
 /// Variables of the specification that this exporter doesn't support. Ignored, they would keep spans from such a collector.
@@ -59,16 +59,13 @@ pub enum TraceError {
     /// A variable that is not supported.
     #[error("{0} is not supported: the system's authorities are trusted, and no client certificate is shown; unset it")]
     Unsupported(&'static str),
-    /// A value that its variable does not take.
-    #[error("{variable}={value} is not {wanted}")]
-    Value {
-        /// The variable's name.
-        variable: &'static str,
-        /// The value that was found.
-        value: String,
-        /// The values that it takes.
-        wanted: String,
-    },
+    /// The collector can't be reached under what the variable says.
+    #[error("{0}={1} is not the address of a collector, such as http://localhost:4318 or localhost:4318")]
+    Endpoint(&'static str, String),
+    /// No thread can be had to send them.
+    #[cfg(feature = "otlp")]
+    #[error("traces: {0}")]
+    Thread(std::io::Error),
     /// Traces are asked for over gRPC.
     #[cfg(feature = "otlp")]
     #[error(
@@ -89,86 +86,189 @@ pub enum TraceError {
     Lacking,
 }
 
-/// Returns whether the environment asks for traces: it sets an endpoint or an exporter, the exporter isn't `none`, and the
-/// SDK isn't disabled. Only then are the other variables checked, and whether this build can do what they ask for.
+/// What the variables ask for.
+#[derive(Debug, Default, PartialEq)]
+pub struct TraceVariables {
+    /// One for each value that is ignored. Secrets are not among them.
+    pub warnings: Vec<String>,
+    /// `None` where no traces are exported.
+    pub(super) exporter: Option<Exporter>,
+}
+
+/// What the exporter is started with.
+#[derive(Debug, PartialEq)]
+pub(super) struct Exporter {
+    #[cfg(feature = "otlp-grpc")]
+    pub(super) is_grpc: bool,
+    /// Where spans are posted, over HTTP. The library resolves its own default, and that of gRPC.
+    pub(super) endpoint: Option<String>,
+    /// For one batch.
+    pub(super) timeout: Duration,
+    /// Spans that wait at most.
+    pub(super) queue: usize,
+    /// Spans in one request at most.
+    pub(super) batch: usize,
+    /// How long a span waits for company.
+    pub(super) delay: Duration,
+}
+
+/// Reads them. They ask for traces if they set an endpoint or the exporter `otlp`, the exporter isn't `none`, and the SDK
+/// isn't disabled. Only then are the other variables checked, and whether this build can do what they ask for.
 ///
 /// # Errors
 /// [`TraceError`] names the variable.
-pub fn ask_for_traces(environment: &Environment) -> Result<bool, TraceError> {
-    if environment.variable(DISABLED)?.is_some_and(|value| value.eq_ignore_ascii_case("true")) {
-        return Ok(false);
-    }
-    let exporter = choice(environment, EXPORTER, &["otlp", "none"])?;
-    let mut has_endpoint = false;
-    for endpoint in ENDPOINTS {
-        has_endpoint |= environment.variable(endpoint)?.is_some();
-    }
-    let wanted = exporter.map_or(has_endpoint, |exporter| exporter == "otlp");
-    if wanted {
-        check(environment)?;
-        #[cfg(not(feature = "otlp"))]
+pub fn read(environment: &Environment) -> Result<TraceVariables, TraceError> {
+    let mut reader = Reader { environment, warnings: Vec::new() };
+    let exporter = reader.exporter()?;
+    #[cfg(not(feature = "otlp"))]
+    if exporter.is_some() {
         return Err(TraceError::Lacking);
-        #[cfg(feature = "otlp")]
-        if !cfg!(feature = "otlp-grpc") {
-            require_http(environment)?;
-        }
     }
-    Ok(wanted)
+    Ok(TraceVariables { warnings: reader.warnings, exporter })
 }
 
-/// For a build that sends traces over HTTP alone.
-#[cfg(feature = "otlp")]
-fn require_http(environment: &Environment) -> Result<(), TraceError> {
-    for variable in PROTOCOLS {
-        match environment.variable(variable)? {
-            Some("grpc") => return Err(TraceError::LackingGrpc(variable)),
-            Some(_) => break,
-            None => {}
-        }
-    }
-    Ok(())
-}
-
-fn check(environment: &Environment) -> Result<(), TraceError> {
-    for variable in UNSUPPORTED {
-        if environment.variable(variable)?.is_some() {
-            return Err(TraceError::Unsupported(variable));
-        }
-    }
-    for (variable, choices) in CHOICES {
-        choice(environment, variable, choices)?;
-    }
-    for variable in NUMBERS {
-        let is_right = |value: &str| value.parse::<u32>().is_ok_and(|number| number > 0);
-        check_value(environment, variable, is_right, || "a whole number from 1".to_owned())?;
-    }
-    if environment.variable(SAMPLER)?.is_some_and(|sampler| sampler.ends_with("ratio")) {
-        let is_right = |value: &str| value.parse::<f64>().is_ok_and(|share| (0.0..=1.0).contains(&share));
-        check_value(environment, SAMPLER_ARGUMENT, is_right, || "a share from 0 to 1".to_owned())?;
-    }
-    Ok(())
-}
-
-fn choice<'a>(
+struct Reader<'a> {
     environment: &'a Environment,
-    variable: &'static str,
-    choices: &[&str],
-) -> Result<Option<&'a str>, TraceError> {
-    check_value(environment, variable, |value| choices.contains(&value), || format!("one of: {}", choices.join(", ")))
+    warnings: Vec<String>,
 }
 
-fn check_value<'a>(
-    environment: &'a Environment,
-    variable: &'static str,
-    is_right: impl FnOnce(&str) -> bool,
-    wanted: impl FnOnce() -> String,
-) -> Result<Option<&'a str>, TraceError> {
-    match environment.variable(variable)? {
-        Some(value) if !is_right(value) => {
-            Err(TraceError::Value { variable, value: value.to_owned(), wanted: wanted() })
+impl<'a> Reader<'a> {
+    fn exporter(&mut self) -> Result<Option<Exporter>, TraceError> {
+        self.list(PROPAGATORS, &["tracecontext", "baggage"])?;
+        if self.flag(DISABLED)? {
+            return Ok(None);
         }
-        value => Ok(value),
+        let exporters = self.list(EXPORTER, &["otlp", "none"])?;
+        let has_endpoint = self.first_of(ENDPOINTS)?.is_some();
+        let is_wanted = if exporters.is_empty() { has_endpoint } else { exporters.contains(&"otlp") };
+        if !is_wanted {
+            return Ok(None);
+        }
+        for variable in UNSUPPORTED {
+            if self.environment.variable(variable)?.is_some() {
+                return Err(TraceError::Unsupported(variable));
+            }
+        }
+        let is_grpc = self.is_grpc()?;
+        let endpoint = self.endpoint(is_grpc)?;
+        self.check_the_rest()?;
+        Ok(Some(Exporter {
+            #[cfg(feature = "otlp-grpc")]
+            is_grpc,
+            endpoint,
+            timeout: Duration::from_millis(self.number_of(TIMEOUTS, 10_000)?.into()),
+            queue: usize::try_from(self.number("OTEL_BSP_MAX_QUEUE_SIZE", 1)?.unwrap_or(2_048)).unwrap_or(usize::MAX),
+            batch: usize::try_from(self.number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 1)?.unwrap_or(512)).unwrap_or(512),
+            delay: Duration::from_millis(self.number("OTEL_BSP_SCHEDULE_DELAY", 1)?.unwrap_or(5_000).into()),
+        }))
     }
+
+    fn is_grpc(&mut self) -> Result<bool, TraceError> {
+        for variable in PROTOCOLS {
+            match self.choice(variable, &["grpc", "http/protobuf"])? {
+                #[cfg(all(feature = "otlp", not(feature = "otlp-grpc")))]
+                Some("grpc") => return Err(TraceError::LackingGrpc(variable)),
+                Some(protocol) => return Ok(protocol == "grpc"),
+                None => {}
+            }
+        }
+        Ok(false)
+    }
+
+    /// Without a scheme an address is HTTP's. For gRPC the library decides by [`INSECURE`], as the specification has it.
+    fn endpoint(&self, is_grpc: bool) -> Result<Option<String>, TraceError> {
+        let Some((variable, given)) = self.first_of(ENDPOINTS)? else { return Ok(None) };
+        let given = given.trim();
+        let url = if given.contains("://") { given.to_owned() } else { format!("http://{given}") };
+        let is_right = |url: Uri| url.host().is_some_and(|host| !host.is_empty()) && (is_grpc || is_http(&url));
+        if !url.parse().is_ok_and(is_right) {
+            return Err(TraceError::Endpoint(variable, redact::user_info(given)));
+        }
+        let path = if variable == ENDPOINTS[0] { "" } else { "/v1/traces" };
+        let url = if path.is_empty() { url } else { format!("{}{path}", url.trim_end_matches('/')) };
+        Ok(Some(url).filter(|_| !is_grpc))
+    }
+
+    /// What the libraries read themselves.
+    fn check_the_rest(&mut self) -> Result<(), TraceError> {
+        for variable in COMPRESSIONS {
+            self.choice(variable, &["gzip", "none"])?;
+        }
+        for variable in INSECURE {
+            self.flag(variable)?;
+        }
+        for variable in LIMITS {
+            self.number(variable, 0)?;
+        }
+        if self.choice(SAMPLER, &SAMPLERS)?.is_some_and(|sampler| sampler.ends_with("ratio"))
+            && let Some(share) = self.environment.variable(SAMPLER_ARGUMENT)?
+            && !share.parse::<f64>().is_ok_and(|share| (0.0..=1.0).contains(&share))
+        {
+            self.ignore(SAMPLER_ARGUMENT, share, "a share from 0 to 1");
+        }
+        Ok(())
+    }
+
+    /// The first of two variables that is set.
+    fn first_of(&self, variables: [&'static str; 2]) -> Result<Option<(&'static str, &'a str)>, TraceError> {
+        for variable in variables {
+            if let Some(value) = self.environment.variable(variable)? {
+                return Ok(Some((variable, value)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn flag(&mut self, variable: &'static str) -> Result<bool, TraceError> {
+        Ok(self.choice(variable, &["true", "false"])? == Some("true"))
+    }
+
+    /// One of `choices`, whatever the case.
+    fn choice<'c>(&mut self, variable: &'static str, choices: &[&'c str]) -> Result<Option<&'c str>, TraceError> {
+        let Some(value) = self.environment.variable(variable)? else { return Ok(None) };
+        let found = choices.iter().find(|choice| choice.eq_ignore_ascii_case(value.trim()));
+        if found.is_none() {
+            self.ignore(variable, value, &format!("one of: {}", choices.join(", ")));
+        }
+        Ok(found.copied())
+    }
+
+    /// Those of `choices` that a list with commas has.
+    fn list<'c>(&mut self, variable: &'static str, choices: &[&'c str]) -> Result<Vec<&'c str>, TraceError> {
+        let mut found = Vec::new();
+        for entry in self.environment.variable(variable)?.unwrap_or_default().split(',').map(str::trim) {
+            match choices.iter().find(|choice| choice.eq_ignore_ascii_case(entry)) {
+                Some(choice) => found.push(*choice),
+                None if entry.is_empty() => {}
+                None => self.ignore(variable, entry, &format!("one of: {}", choices.join(", "))),
+            }
+        }
+        Ok(found)
+    }
+
+    fn number_of(&mut self, variables: [&'static str; 2], default: u32) -> Result<u32, TraceError> {
+        let [first, second] = variables;
+        let (first, second) = (self.number(first, 1)?, self.number(second, 1)?);
+        Ok(first.or(second).unwrap_or(default))
+    }
+
+    fn number(&mut self, variable: &'static str, least: u32) -> Result<Option<u32>, TraceError> {
+        let Some(value) = self.environment.variable(variable)? else { return Ok(None) };
+        let number = value.trim().parse().ok().filter(|number| *number >= least);
+        if number.is_none() {
+            self.ignore(variable, value, &format!("a whole number from {least}"));
+        }
+        Ok(number)
+    }
+
+    fn ignore(&mut self, variable: &str, value: &str, wanted: &str) {
+        let value = redact::user_info(value).escape_debug().to_string();
+        self.warnings.push(format!("{variable}={value} is ignored: it is not {wanted}"));
+    }
+}
+
+fn is_http(url: &Uri) -> bool {
+    url.scheme_str().is_some_and(|scheme| scheme == "http" || scheme == "https")
 }
 
 #[cfg(test)]
@@ -177,66 +277,116 @@ mod tests {
 
     const ENDPOINT: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
 
-    fn asked<const N: usize>(variables: [(&str, &str); N]) -> Result<bool, String> {
-        ask_for_traces(&Environment::of(variables)).map_err(|error| error.to_string())
+    fn asked<const N: usize>(variables: [(&str, &str); N]) -> Result<TraceVariables, String> {
+        read(&Environment::of(variables)).map_err(|error| error.to_string())
+    }
+
+    /// Whether they ask for traces, without any warning.
+    fn on<const N: usize>(variables: [(&str, &str); N]) -> bool {
+        let TraceVariables { warnings, exporter } = asked(variables).unwrap();
+        assert_eq!(warnings, [""; 0]);
+        exporter.is_some()
     }
 
     #[test]
     fn nothing_is_exported_unless_configured() {
-        assert_eq!(asked([]), Ok(false));
-        assert_eq!(asked([("OTEL_SERVICE_NAME", "shop"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "")]), Ok(false));
+        assert!(!on([]));
+        assert!(!on([("OTEL_SERVICE_NAME", "shop"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "")]));
     }
 
     #[test]
     fn an_endpoint_or_the_exporter_switches_traces_on() {
-        assert_eq!(asked([ENDPOINT]), Ok(true));
-        assert_eq!(asked([("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://collector:4318/v1/traces")]), Ok(true));
-        assert_eq!(asked([("OTEL_TRACES_EXPORTER", "otlp")]), Ok(true));
+        assert!(on([ENDPOINT]));
+        assert!(on([("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://collector:4318/v1/traces")]));
+        assert!(on([("OTEL_TRACES_EXPORTER", "otlp")]));
+        assert!(on([("OTEL_TRACES_EXPORTER", " OTLP "), ("OTEL_PROPAGATORS", "tracecontext,baggage")]));
     }
 
     #[test]
     fn none_and_a_disabled_sdk_win_over_an_endpoint() {
-        assert_eq!(asked([ENDPOINT, ("OTEL_TRACES_EXPORTER", "none")]), Ok(false));
-        assert_eq!(asked([ENDPOINT, ("OTEL_SDK_DISABLED", "TRUE")]), Ok(false));
+        assert!(!on([ENDPOINT, ("OTEL_TRACES_EXPORTER", "none")]));
+        assert!(!on([ENDPOINT, ("OTEL_SDK_DISABLED", "TRUE")]));
     }
 
+    /// Caught on the code before, which refused each of them.
     #[test]
-    fn a_value_that_would_be_passed_over_is_an_error_that_says_what_would_be_right() {
-        let wrong = [
-            (("OTEL_TRACES_EXPORTER", "zipkin"), "OTEL_TRACES_EXPORTER=zipkin is not one of: otlp, none"),
-            (
-                ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
-                "OTEL_EXPORTER_OTLP_PROTOCOL=http/json is not one of: grpc, http/protobuf",
-            ),
-            (("OTEL_BSP_MAX_QUEUE_SIZE", "0"), "OTEL_BSP_MAX_QUEUE_SIZE=0 is not a whole number from 1"),
-            (("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"), "OTEL_EXPORTER_OTLP_TIMEOUT=10s is not a whole number from 1"),
-        ];
-        for (variable, error) in wrong {
-            assert_eq!(asked([ENDPOINT, variable]), Err(error.to_owned()));
+    fn a_value_that_its_variable_does_not_take_is_ignored_with_a_warning_that_says_what_it_takes() {
+        let plain = asked([ENDPOINT]).unwrap().exporter;
+        for ((variable, value), wanted) in [
+            (("OTEL_TRACES_EXPORTER", "console"), "one of: otlp, none"),
+            (("OTEL_TRACES_EXPORTER", "zipkin"), "one of: otlp, none"),
+            (("OTEL_PROPAGATORS", "xray"), "one of: tracecontext, baggage"),
+            (("OTEL_SDK_DISABLED", "1"), "one of: true, false"),
+            (("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"), "one of: grpc, http/protobuf"),
+            (("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http"), "one of: grpc, http/protobuf"),
+            (("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"), "one of: gzip, none"),
+            (("OTEL_EXPORTER_OTLP_INSECURE", "yes"), "one of: true, false"),
+            (("OTEL_TRACES_SAMPLER", "xray"), "one of: always_on, always_off, traceidratio"),
+            (("OTEL_BSP_MAX_QUEUE_SIZE", "0"), "a whole number from 1"),
+            (("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "-5"), "a whole number from 1"),
+            (("OTEL_BSP_SCHEDULE_DELAY", "5s"), "a whole number from 1"),
+            (("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"), "a whole number from 1"),
+            (("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "99999999999"), "a whole number from 1"),
+            (("OTEL_SPAN_LINK_COUNT_LIMIT", "many"), "a whole number from 0"),
+        ] {
+            let TraceVariables { warnings, exporter } = asked([ENDPOINT, (variable, value)]).unwrap();
+            let [warning] = warnings.as_slice() else { panic!("{variable}={value}: {warnings:?}") };
+            let start = format!("{variable}={value} is ignored: it is not {wanted}");
+            assert!(warning.starts_with(&start), "{warning}");
+            assert_eq!(exporter, plain, "{variable}={value}");
         }
     }
 
-    #[cfg(feature = "otlp")]
-    fn required<const N: usize>(variables: [(&str, &str); N]) -> Result<(), String> {
-        require_http(&Environment::of(variables)).map_err(|error| error.to_string())
+    #[test]
+    fn an_exporter_beside_others_is_used_and_the_others_are_warned_of() {
+        let traces = asked([("OTEL_TRACES_EXPORTER", "console,otlp")]).unwrap();
+        assert!(traces.exporter.is_some() && traces.warnings.len() == 1, "{traces:?}");
+        let traces = asked([("OTEL_TRACES_EXPORTER", "console")]).unwrap();
+        assert!(traces.exporter.is_none() && traces.warnings.len() == 1, "{traces:?}");
     }
 
-    #[cfg(feature = "otlp")]
     #[test]
-    fn grpc_needs_its_feature_and_the_error_says_what_does_without() {
-        let (general, traces) = ("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL");
-        let error = required([(general, "grpc")]).unwrap_err();
-        assert!(
-            error.starts_with("OTEL_EXPORTER_OTLP_PROTOCOL=grpc: this build sends traces over HTTP only"),
-            "{error}"
-        );
-        assert!(error.contains("set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"), "{error}");
-        assert!(error.ends_with("build with `--features otlp-grpc`"), "{error}");
-        let error = required([(general, "http/protobuf"), (traces, "grpc")]).unwrap_err();
-        assert!(error.starts_with("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=grpc: "), "{error}");
-        assert_eq!(required([(general, "grpc"), (traces, "http/protobuf")]), Ok(()));
-        assert_eq!(required([(general, "http/protobuf")]), Ok(()));
-        assert_eq!(required([]), Ok(()));
+    fn a_wrong_number_for_traces_leaves_that_for_every_signal() {
+        let traces =
+            asked([ENDPOINT, ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "x"), ("OTEL_EXPORTER_OTLP_TIMEOUT", "7000")]);
+        assert_eq!(traces.unwrap().exporter.unwrap().timeout, Duration::from_secs(7));
+    }
+
+    fn posted_to<const N: usize>(variables: [(&str, &str); N]) -> Result<Option<String>, String> {
+        asked(variables).map(|traces| traces.exporter.unwrap().endpoint)
+    }
+
+    /// Caught on the code before, which took the host for a scheme.
+    #[test]
+    fn an_address_without_a_scheme_is_taken_as_http() {
+        let to = |url: &str| Ok(Some(url.to_owned()));
+        let (general, traces) = (ENDPOINT.0, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
+        for (given, url) in [
+            ("collector:4318", "http://collector:4318/v1/traces"),
+            ("127.0.0.1:4318", "http://127.0.0.1:4318/v1/traces"),
+            ("[::1]:4318", "http://[::1]:4318/v1/traces"),
+            ("localhost", "http://localhost/v1/traces"),
+            ("collector:4318/otlp/", "http://collector:4318/otlp/v1/traces"),
+            ("https://collector:4318/", "https://collector:4318/v1/traces"),
+        ] {
+            assert_eq!(posted_to([(general, given)]), to(url), "{given}");
+        }
+        assert_eq!(posted_to([(traces, "collector:4318/x"), (general, "other:1")]), to("http://collector:4318/x"));
+        assert_eq!(posted_to([(general, "collector:4317"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]), Ok(None));
+    }
+
+    #[test]
+    fn what_is_no_address_is_an_error_that_names_its_variable_and_no_password() {
+        for (given, shown) in [
+            ("not a url", "not a url"),
+            ("ftp://collector", "ftp://collector"),
+            ("http://", "http://"),
+            ("http://me:hush@", "http://***@"),
+        ] {
+            let error = posted_to([(ENDPOINT.0, given)]).unwrap_err();
+            let wanted = format!("OTEL_EXPORTER_OTLP_ENDPOINT={shown} is not the address of a collector");
+            assert!(error.starts_with(&wanted), "{error}");
+        }
     }
 
     #[test]
@@ -248,10 +398,9 @@ mod tests {
     #[test]
     fn a_ratio_needs_a_share_and_other_samplers_none() {
         let ratio = ("OTEL_TRACES_SAMPLER", "traceidratio");
-        assert_eq!(asked([ENDPOINT, ratio, ("OTEL_TRACES_SAMPLER_ARG", "0.1")]), Ok(true));
-        let error = "OTEL_TRACES_SAMPLER_ARG=10% is not a share from 0 to 1";
-        assert_eq!(asked([ENDPOINT, ratio, ("OTEL_TRACES_SAMPLER_ARG", "10%")]), Err(error.to_owned()));
-        let other = ("OTEL_TRACES_SAMPLER", "always_on");
-        assert_eq!(asked([ENDPOINT, other, ("OTEL_TRACES_SAMPLER_ARG", "10%")]), Ok(true));
+        assert!(on([ENDPOINT, ratio, ("OTEL_TRACES_SAMPLER_ARG", "0.1")]));
+        let traces = asked([ENDPOINT, ratio, ("OTEL_TRACES_SAMPLER_ARG", "10%")]).unwrap();
+        assert_eq!(traces.warnings, ["OTEL_TRACES_SAMPLER_ARG=10% is ignored: it is not a share from 0 to 1"]);
+        assert!(on([ENDPOINT, ("OTEL_TRACES_SAMPLER", "always_on"), ("OTEL_TRACES_SAMPLER_ARG", "10%")]));
     }
 }

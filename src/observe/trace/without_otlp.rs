@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use super::attempt::Tracer;
-pub use super::variables::{TraceError, ask_for_traces};
+pub use super::variables::{TraceError, read};
 use crate::config::Settings;
 use crate::config::environment::Environment;
 use crate::event::Observers;
@@ -29,6 +29,8 @@ pub fn start(
     _: &str,
     _: &Observers,
 ) -> Result<(Tracer, Option<Export>), TraceError> {
-    ask_for_traces(environment)?;
+    for warning in read(environment)?.warnings {
+        tracing::warn!("{warning}");
+    }
     Ok((Tracer::default(), None))
 }

@@ -119,3 +119,23 @@ async fn a_second_sigint_ends_the_worker_at_once_with_130() {
 
     assert_eq!(shell_code(status), Some(130));
 }
+
+/// Caught on the code before, which each of them ended.
+#[tokio::test]
+async fn signals_that_mean_nothing_to_a_worker_leave_it_at_work_and_a_line_in_its_log() {
+    let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
+    let mut worker = WorkerProcess::ready(&redis.url(), database.url(), &["--simulate-latency", "0"]).await;
+    for (signal, name) in [(Signal::HangUp, "SIGHUP"), (Signal::User1, "SIGUSR1"), (Signal::User2, "SIGUSR2")] {
+        worker.signal(signal);
+        eventually(LONG, "a line about the signal", async || {
+            let told = worker.output();
+            if told.contains(&format!("{name} does nothing")) { Ok(()) } else { Err(told) }
+        })
+        .await;
+    }
+    place(&database, &redis, ORDERS).await;
+    eventually(LONG, "it works on", async || expect_equal(in_state(&database, "fulfilled").await, i64::from(ORDERS)))
+        .await;
+    worker.signal(Signal::Term);
+    assert_eq!(worker.ended(LONG).await.code(), Some(0));
+}

@@ -16,6 +16,9 @@ pub(crate) enum Signal {
     Kill,
     Stop,
     Continue,
+    HangUp,
+    User1,
+    User2,
 }
 
 impl Signal {
@@ -27,6 +30,9 @@ impl Signal {
             Self::Kill => "KILL",
             Self::Stop => "STOP",
             Self::Continue => "CONT",
+            Self::HangUp => "HUP",
+            Self::User1 => "USR1",
+            Self::User2 => "USR2",
         }
     }
 }
