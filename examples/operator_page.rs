@@ -64,6 +64,7 @@ async fn make_up(observers: Observers, down: bool) {
         observers.emit(TelemetryEvent::DepthRead(Depth {
             waiting: 4_000 + busy * 13,
             in_flight: 400,
+            due: busy / 10,
             retrying: busy / 5,
         }));
         tokio::time::sleep(TICK).await;

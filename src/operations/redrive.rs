@@ -15,9 +15,10 @@ pub enum RedriveError {
     /// The store gave no answer, or refused the batch. It may have carried it out; retrying the same letters is safe.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The rows are `pending` and the queue took no messages for them. Retrying the same letters is safe.
+    /// The rows are `pending`, and the queue took no messages for them or did not say so. Retrying the same letters is
+    /// safe.
     #[error(
-        "{error}; {count} orders or messages have no message in the queue, those of the letters from {first} to {last}: retry them by their ids, or leave the orders to the reconciler"
+        "{error}; {count} messages are not known to be in the queue, those of the letters from {first} to {last}: retry them by their ids, or leave the orders to the reconciler"
     )]
     NoMessages {
         /// What the queue said last.

@@ -80,7 +80,7 @@ fn tell_of_the_worker(metrics: &Metrics) {
     let second = Duration::from_secs(1);
     tell(metrics, LifecycleEvent::Started { worker: "cafe", concurrency: 500 });
     tell(metrics, LifecycleEvent::Draining { in_flight: 7 });
-    tell(metrics, TelemetryEvent::DepthRead(Depth { waiting: 11, in_flight: 12, retrying: 13 }));
+    tell(metrics, TelemetryEvent::DepthRead(Depth { waiting: 11, in_flight: 12, due: 14, retrying: 13 }));
     let pending = OpenState { orders: 14, oldest: Some(second * 90) };
     let processing = OpenState { orders: 15, oldest: Some(second * 60) };
     tell(metrics, TelemetryEvent::OpenOrdersRead(OpenOrders { pending, processing, took: second / 10 }));

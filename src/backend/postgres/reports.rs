@@ -1,17 +1,20 @@
 //! What people and metrics ask: counts, ages, orders and timelines.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::connection::Parameter;
 use super::errors::Failure;
 use super::timestamp::{elapsed, micros};
 use super::{PostgresStore, attempts, column, count};
+use crate::domain::dead_letter::StoredReason;
 use crate::domain::order::{Fence, OrderId, State};
 use crate::port::reports::{
-    ConnectionUse, OPEN_ORDERS_LIMIT, OpenOrders, OpenState, OrderReport, Reports, Summary, TimelineEntry, add_orders,
+    ConnectionUse, Correlated, OPEN_ORDERS_LIMIT, OpenDeadLetters, OpenOrders, OpenState, OrderReport, Reports, Summary, TimelineEntry,
+    add_orders,
 };
 use crate::port::store::StoreError;
 
@@ -21,8 +24,7 @@ impl Reports for PostgresStore {
         let rows = self.query(include_str!("summary.sql"), &[]).await?;
         let mut summary = Summary::empty();
         for row in rows {
-            summary.dead_letters = count(column(&row, "dead_letters")?);
-            let Some(status) = column::<Option<String>>(&row, "status")? else { continue };
+            let status: String = column(&row, "status")?;
             let orders = count(column(&row, "orders")?);
             let read_at = column::<SystemTime>(&row, "read_at")?;
             let oldest =
@@ -61,14 +63,19 @@ impl Reports for PostgresStore {
         Ok(rows.iter().map(timeline_entry).collect::<Result<_, _>>()?)
     }
 
+    async fn correlated(&self, correlation_id: &str, below: OrderId, limit: usize) -> Result<Correlated, StoreError> {
+        let most = i64::try_from(limit).unwrap_or(i64::MAX);
+        let parameters: [Parameter<'_>; 3] =
+            [(&correlation_id, Type::TEXT), (&below.0, Type::INT8), (&most, Type::INT8)];
+        let rows = self.query(include_str!("correlated.sql"), &parameters).await?;
+        let Some(row) = rows.first() else { return Ok(Correlated::default()) };
+        let order_ids = column::<Vec<i64>>(row, "order_ids")?.into_iter().map(OrderId).collect();
+        let (entries, lowest) = (count(column(row, "entries")?), column(row, "lowest")?);
+        Ok(Correlated::page(order_ids, below, limit, entries, lowest))
+    }
+
     async fn open_orders(&self) -> Result<OpenOrders, StoreError> {
-        let answer = async {
-            let mut session = self.connections.session().await?;
-            let began = Instant::now();
-            let rows = session.query_within(OPEN_ORDERS_LIMIT, include_str!("open_orders.sql"), &[]).await?;
-            Ok((rows, began.elapsed()))
-        };
-        let (rows, took) = self.explain(answer.await).await?;
+        let (rows, took) = count_within_limit(self, include_str!("open_orders.sql")).await?;
         let mut open = OpenOrders { took, ..OpenOrders::default() };
         for row in &rows {
             let read_at = column::<SystemTime>(row, "read_at")?;
@@ -80,9 +87,29 @@ impl Reports for PostgresStore {
         Ok(open)
     }
 
+    async fn open_dead_letters(&self) -> Result<OpenDeadLetters, StoreError> {
+        let (rows, took) = count_within_limit(self, include_str!("open_dead_letters.sql")).await?;
+        let mut open = OpenDeadLetters { took, ..OpenDeadLetters::default() };
+        for row in &rows {
+            open.by_reason[StoredReason::of(column(row, "reason")?)] += count(column(row, "letters")?);
+        }
+        Ok(open)
+    }
+
     fn connections(&self) -> ConnectionUse {
         self.connections.in_use()
     }
+}
+
+/// The rows of a count, and how long it took once there was a connection.
+async fn count_within_limit(store: &PostgresStore, statement: &str) -> Result<(Vec<Row>, Duration), StoreError> {
+    let answer = async {
+        let mut session = store.connections.session().await?;
+        let began = Instant::now();
+        let rows = session.query_within(OPEN_ORDERS_LIMIT, statement, &[]).await?;
+        Ok((rows, began.elapsed()))
+    };
+    store.explain(answer.await).await
 }
 
 fn timeline_entry(row: &Row) -> Result<TimelineEntry, Failure> {

@@ -9,9 +9,14 @@ use crate::cli::connect::ConnectOptions;
 use crate::cli::failure::Failure;
 use crate::cli::output;
 use crate::config::Origins;
+use crate::domain::dead_letter::DeadReason;
+use crate::domain::label::Label;
 use crate::operations::plural;
+use crate::port::dead_letters::{DeadLetterFilter, StoredDeadLetter};
 
-/// List dead letters, oldest first
+/// List dead letters by reason, oldest first
+///
+/// Lines are cut at the width of the terminal; `dead show` and output that goes elsewhere have them whole.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -64,10 +69,27 @@ pub(super) async fn list(arguments: Arguments, origins: &Origins) -> Result<(), 
         let dead_letters = letters.iter().map(letter::Json::of).collect();
         return output::print_json(&Page { dead_letters, matching: count.letters, next_after });
     }
+    let kind = if arguments.resolved { "with a decision" } else { "without a decision" };
     if letters.is_empty() {
-        return output::print("no dead letters");
+        return output::print(&match (count.letters, arguments.after) {
+            (0, _) => format!("no dead letters {kind}"),
+            (others, after) => format!("no dead letters {kind} above id {after}, and {others} up to it"),
+        });
     }
-    output::print(&letters.iter().map(letter::line).collect::<Vec<_>>().join("\n"))?;
+    let mut lines = vec![format!("{} {kind}", plural(count.letters, "dead letter"))];
+    for reason in distinct_reasons(&letters) {
+        let of_reason: Vec<&StoredDeadLetter> = letters.iter().filter(|letter| letter.reason == reason).collect();
+        let all = match DeadReason::from_label(reason) {
+            Some(known) if count.letters > letters.len() as u64 => {
+                let filter = DeadLetterFilter { reasons: vec![known], ..filter.clone() };
+                store.count(&filter).await.map_err(Failure::work)?.letters
+            }
+            _ => of_reason.len() as u64,
+        };
+        lines.push(String::new());
+        lines.extend(group(reason, &of_reason, all, output::columns()));
+    }
+    output::print(&lines.join("\n"))?;
     if let Some(after) = next_after {
         output::note(&format!(
             "{} of {}; next page: --after {after}",
@@ -76,4 +98,27 @@ pub(super) async fn list(arguments: Arguments, origins: &Origins) -> Result<(), 
         ));
     }
     Ok(())
+}
+
+/// The reasons on the page, the one of the oldest letter first.
+fn distinct_reasons(letters: &[StoredDeadLetter]) -> Vec<&str> {
+    let mut reasons: Vec<&str> = Vec::new();
+    for letter in letters {
+        if !reasons.contains(&letter.reason.as_str()) {
+            reasons.push(&letter.reason);
+        }
+    }
+    reasons
+}
+
+/// The letters of a reason, of which there are `all`, others on other pages.
+fn group(reason: &str, letters: &[&StoredDeadLetter], all: u64, width: Option<usize>) -> Vec<String> {
+    let shown = if all > letters.len() as u64 { format!("{} of {all}", letters.len()) } else { all.to_string() };
+    let rows: Vec<[String; 4]> = letters.iter().map(|letter| {
+        let [id, age, _, order, detail] = letter::cells(letter);
+        [id, age, order, detail]
+    }).collect();
+    let mut lines = vec![format!("{}: {shown}", output::in_one_line(reason))];
+    lines.extend(output::table(["ID", "AGE", "ORDER", "DETAIL"], &rows, width));
+    lines
 }

@@ -143,6 +143,7 @@ impl EventLog {
             TelemetryEvent::SpansSent { error: None, .. }
             | TelemetryEvent::SpanDropped
             | TelemetryEvent::DepthRead(_)
+            | TelemetryEvent::OpenDeadLettersRead(_)
             | TelemetryEvent::OpenOrdersRead(_)
             | TelemetryEvent::ConnectionsRead(_)
             | TelemetryEvent::SchedulingDelay { .. } => {}
