@@ -12,8 +12,8 @@ use super::failure::Failure;
 use super::output;
 use crate::config::Backends;
 use crate::config::Origins;
-use crate::port::queue::Depth;
 use crate::domain::label::Label;
+use crate::port::queue::Depth;
 use crate::port::reports::{OpenDeadLetters, Summary};
 use crate::port::store::StoreError;
 use crate::service::backends::Opened;
@@ -171,9 +171,15 @@ fn table(report: &Report, backends: &Backends) -> String {
         };
         lines.push(format!("  {state:<14}{count:>10}{oldest}"));
     }
-    lines.push(format!("  {:<14}{:>10}{}", "open", report.store.open_orders.unwrap_or_default(), without_message(report)));
-    let reasons = report.store.dead_letters_by_reason.iter().flatten();
-    let reasons: Vec<String> = reasons.map(|(reason, letters)| format!("{letters} {reason}")).collect();
+    lines.push(format!(
+        "  {:<14}{:>10}{}",
+        "open",
+        report.store.open_orders.unwrap_or_default(),
+        without_message(report)
+    ));
+    let mut reasons: Vec<(&&str, &u64)> = report.store.dead_letters_by_reason.iter().flatten().collect();
+    reasons.sort_by(|(_, one), (_, other)| other.cmp(one));
+    let reasons: Vec<String> = reasons.iter().map(|(reason, letters)| format!("{letters} {reason}")).collect();
     let reasons = if reasons.is_empty() { String::new() } else { format!("   {}", reasons.join(", ")) };
     lines.push(format!("dead letters    {letters:>10}{reasons}"));
     lines.join("\n")
@@ -200,8 +206,8 @@ fn without_message(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::dead_letter::{DeadReason, StoredReason};
     use crate::config::{QueueTarget, SecretUrl, StoreTarget};
+    use crate::domain::dead_letter::{DeadReason, StoredReason};
 
     fn summary() -> Summary {
         let states = [("pending", 12), ("processing", 3), ("fulfilled", 989), ("failed", 1), ("cancelled", 2)];

@@ -148,7 +148,13 @@ pub struct Correlated {
 impl Correlated {
     /// The page of orders below `below` that had `entries` of at most `limit` transitions, of which the oldest is one of
     /// order `lowest`. Other transitions of that order may stand on the next page.
-    pub(crate) fn page(order_ids: Vec<OrderId>, below: OrderId, limit: usize, entries: u64, lowest: Option<i64>) -> Self {
+    pub(crate) fn page(
+        order_ids: Vec<OrderId>,
+        below: OrderId,
+        limit: usize,
+        entries: u64,
+        lowest: Option<i64>,
+    ) -> Self {
         let next = lowest.filter(|_| entries >= limit as u64).map(|lowest| match lowest.saturating_add(1) {
             with_lowest if with_lowest < below.0 => OrderId(with_lowest),
             _ => OrderId(lowest),

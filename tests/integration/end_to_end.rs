@@ -2,11 +2,13 @@
 
 mod alerts;
 mod clocks;
+mod dead_letters_open;
 mod demo;
 mod demo_commands;
 mod foreign_producer;
 mod formats;
 mod outages;
+mod page;
 mod prometheus;
 mod readings;
 mod real_orders;

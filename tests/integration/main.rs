@@ -41,6 +41,7 @@ mod redis_queue;
 mod sqlite_durability;
 mod sqlite_sharing;
 mod stack;
+mod status;
 mod submission;
 mod support;
 mod tracing;

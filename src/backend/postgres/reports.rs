@@ -13,8 +13,8 @@ use super::{PostgresStore, attempts, column, count};
 use crate::domain::dead_letter::StoredReason;
 use crate::domain::order::{Fence, OrderId, State};
 use crate::port::reports::{
-    ConnectionUse, Correlated, OPEN_ORDERS_LIMIT, OpenDeadLetters, OpenOrders, OpenState, OrderReport, Reports, Summary, TimelineEntry,
-    add_orders,
+    ConnectionUse, Correlated, OPEN_ORDERS_LIMIT, OpenDeadLetters, OpenOrders, OpenState, OrderReport, Reports,
+    Summary, TimelineEntry, add_orders,
 };
 use crate::port::store::StoreError;
 

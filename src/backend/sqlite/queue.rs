@@ -148,7 +148,8 @@ impl QueueReports for SqliteQueue {
     async fn depth(&self) -> Result<Depth, QueueError> {
         let depth = |connection: &Connection| {
             connection.prepare_cached(DEPTH)?.query_row([now_micros()], |row| {
-                let [waiting, in_flight, due, retrying] = [count(row, 0)?, count(row, 1)?, count(row, 2)?, count(row, 3)?];
+                let [waiting, in_flight, due, retrying] =
+                    [count(row, 0)?, count(row, 1)?, count(row, 2)?, count(row, 3)?];
                 Ok(Depth { waiting, in_flight, due, retrying })
             })
         };

@@ -114,10 +114,13 @@ fn distinct_reasons(letters: &[StoredDeadLetter]) -> Vec<&str> {
 /// The letters of a reason, of which there are `all`, others on other pages.
 fn group(reason: &str, letters: &[&StoredDeadLetter], all: u64, width: Option<usize>) -> Vec<String> {
     let shown = if all > letters.len() as u64 { format!("{} of {all}", letters.len()) } else { all.to_string() };
-    let rows: Vec<[String; 4]> = letters.iter().map(|letter| {
-        let [id, age, _, order, detail] = letter::cells(letter);
-        [id, age, order, detail]
-    }).collect();
+    let rows: Vec<[String; 4]> = letters
+        .iter()
+        .map(|letter| {
+            let [id, age, _, order, detail] = letter::cells(letter);
+            [id, age, order, detail]
+        })
+        .collect();
     let mut lines = vec![format!("{}: {shown}", output::in_one_line(reason))];
     lines.extend(output::table(["ID", "AGE", "ORDER", "DETAIL"], &rows, width));
     lines

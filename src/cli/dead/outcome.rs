@@ -84,7 +84,8 @@ impl Outcome {
             if json {
                 output::print_json(&self)?;
             }
-            let before = if did.is_empty() { "nothing is known to be done".to_owned() } else { format!("before that: {did}") };
+            let before =
+                if did.is_empty() { "nothing is known to be done".to_owned() } else { format!("before that: {did}") };
             return Err(Failure::Work(format!("{problem}; {before}")));
         }
         output::show(json, &self, || match (did.is_empty(), self.dry_run) {

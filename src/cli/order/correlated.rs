@@ -68,7 +68,8 @@ impl Found {
         let orders = self.histories.iter().map(History::json).collect();
         let searched_down_to = self.down_to.map(|order_id| order_id.0);
         let named = output::in_one_line(correlation_id);
-        let not_seen = self.down_to.map(|order_id| format!("orders below {order_id} were not looked at")).unwrap_or_default();
+        let not_seen =
+            self.down_to.map(|order_id| format!("orders below {order_id} were not looked at")).unwrap_or_default();
         if json {
             output::print_json(&FoundJson { correlation_id, orders, searched_down_to })?;
         }

@@ -10,8 +10,8 @@ use crate::backend::sqlite::database::{elapsed, now_micros};
 use crate::domain::dead_letter::StoredReason;
 use crate::domain::order::{Fence, OrderId, State};
 use crate::port::reports::{
-    ConnectionUse, Correlated, OPEN_ORDERS_LIMIT, OpenDeadLetters, OpenOrders, OpenState, OrderReport, Reports, Summary, TimelineEntry,
-    add_orders,
+    ConnectionUse, Correlated, OPEN_ORDERS_LIMIT, OpenDeadLetters, OpenOrders, OpenState, OrderReport, Reports,
+    Summary, TimelineEntry, add_orders,
 };
 use crate::port::store::StoreError;
 
@@ -118,7 +118,8 @@ fn correlated(
 ) -> rusqlite::Result<Correlated> {
     let mut page = connection.prepare_cached(CORRELATED)?;
     let most = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut rows = page.query(named_params! { ":correlation_id": correlation_id, ":below": below.0, ":limit": most })?;
+    let mut rows =
+        page.query(named_params! { ":correlation_id": correlation_id, ":below": below.0, ":limit": most })?;
     let (mut order_ids, mut entries, mut lowest) = (Vec::new(), 0, None);
     while let Some(row) = rows.next()? {
         let order_id: i64 = row.get(0)?;

@@ -7,8 +7,7 @@ use fulfillment_worker::port::dead_letters::DeadLetterFilter;
 use fulfillment_worker::port::store::{BeginRequest, Begun, Conclusion};
 
 use super::{
-    LEASE, StoreFixture, begin, conclude, conclusion, failed, fulfilled, is_done, pending, pending_orders,
-    renew, start,
+    LEASE, StoreFixture, begin, conclude, conclusion, failed, fulfilled, is_done, pending, pending_orders, renew, start,
 };
 
 pub(crate) async fn the_timeline_has_an_entry_per_transition<F: StoreFixture>() {
