@@ -26,7 +26,8 @@ pub trait Reports: Send + Sync {
 
     /// Looks for a correlation id in timelines, from the newest orders backwards: in at most `limit` transitions, at
     /// least one, of orders with ids below `below`. No index leads to a correlation id, so that none has to be kept with
-    /// every transition; callers page, and bound how long they do.
+    /// every transition; callers page, and bound how long they do. Of an order with more than `limit` transitions only the
+    /// newest are looked at.
     async fn correlated(&self, correlation_id: &str, below: OrderId, limit: usize) -> Result<Correlated, StoreError>;
 
     /// Counts open orders and finds the oldest of each state. Reads every open order and no other. A count that takes

@@ -21,6 +21,7 @@ mod locks;
 mod migrating;
 mod open_orders;
 mod plans;
+mod plans_of_reports;
 mod pooler;
 mod reconciling;
 mod rights;

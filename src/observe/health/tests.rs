@@ -228,3 +228,10 @@ fn a_claim_that_waits_says_what_for_until_the_wait_is_over() {
     health.observe(&waited(Duration::from_millis(20)));
     assert_eq!(detail(&health.ready(), "accepts_work"), "claims orders");
 }
+
+/// Caught on the code before: "answers", of a fulfiller that was never called.
+#[test]
+fn a_fulfiller_that_nobody_called_is_not_said_to_answer() {
+    assert_eq!(detail(&ready().ready(), "fulfiller"), "not called lately");
+    assert_eq!(detail(&ready().ready(), "queue"), "answers");
+}
