@@ -135,7 +135,9 @@ impl History {
         if !self.letters.is_empty() {
             lines.push("dead letters".to_owned());
             let rows: Vec<_> = self.letters.iter().map(letter::cells).collect();
-            lines.extend(output::table(["ID", "AGE", "REASON", "ORDER", "DETAIL"], &rows, output::columns()));
+            let width = output::columns().map(|columns| columns.saturating_sub(2));
+            let table = output::table(["ID", "AGE", "REASON", "ORDER", "DETAIL"], &rows, width);
+            lines.extend(table.iter().map(|line| format!("  {line}")));
         }
         lines.join("\n")
     }

@@ -79,15 +79,18 @@ pub(super) async fn list(arguments: Arguments, origins: &Origins) -> Result<(), 
     let mut lines = vec![format!("{} {kind}", plural(count.letters, "dead letter"))];
     for reason in distinct_reasons(&letters) {
         let of_reason: Vec<&StoredDeadLetter> = letters.iter().filter(|letter| letter.reason == reason).collect();
-        let all = match DeadReason::from_label(reason) {
-            Some(known) if count.letters > letters.len() as u64 => {
+        let shown = match DeadReason::from_label(reason) {
+            _ if count.letters == letters.len() as u64 => of_reason.len().to_string(),
+            Some(known) => {
                 let filter = DeadLetterFilter { reasons: vec![known], ..filter.clone() };
-                store.count(&filter).await.map_err(Failure::work)?.letters
+                let all = store.count(&filter).await.map_err(Failure::work)?.letters;
+                format!("{} of {all}", of_reason.len())
             }
-            _ => of_reason.len() as u64,
+            None => format!("{} on this page", of_reason.len()),
         };
         lines.push(String::new());
-        lines.extend(group(reason, &of_reason, all, output::columns()));
+        lines.push(format!("{}: {shown}", output::in_one_line(reason)));
+        lines.extend(table(&of_reason, output::columns()));
     }
     output::print(&lines.join("\n"))?;
     if let Some(after) = next_after {
@@ -111,17 +114,12 @@ fn distinct_reasons(letters: &[StoredDeadLetter]) -> Vec<&str> {
     reasons
 }
 
-/// The letters of a reason, of which there are `all`, others on other pages.
-fn group(reason: &str, letters: &[&StoredDeadLetter], all: u64, width: Option<usize>) -> Vec<String> {
-    let shown = if all > letters.len() as u64 { format!("{} of {all}", letters.len()) } else { all.to_string() };
-    let rows: Vec<[String; 4]> = letters
-        .iter()
-        .map(|letter| {
-            let [id, age, _, order, detail] = letter::cells(letter);
-            [id, age, order, detail]
-        })
-        .collect();
-    let mut lines = vec![format!("{}: {shown}", output::in_one_line(reason))];
-    lines.extend(output::table(["ID", "AGE", "ORDER", "DETAIL"], &rows, width));
-    lines
+/// The letters of one reason.
+fn table(letters: &[&StoredDeadLetter], width: Option<usize>) -> Vec<String> {
+    let row = |letter: &&StoredDeadLetter| {
+        let [id, age, _, order, detail] = letter::cells(letter);
+        [id, age, order, detail]
+    };
+    let rows: Vec<[String; 4]> = letters.iter().map(row).collect();
+    output::table(["ID", "AGE", "ORDER", "DETAIL"], &rows, width)
 }
