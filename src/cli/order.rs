@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use clap::Args;
-use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
 
 use super::connect::ConnectOptions;
@@ -41,7 +40,7 @@ pub(super) struct Arguments {
     id: Option<i64>,
 
     /// Find orders by the correlation id of their messages instead; shows the order, or a list where it has several
-    #[arg(long, value_name = "TEXT", conflicts_with = "id", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "TEXT", conflicts_with = "id", value_parser = not_empty)]
     correlation_id: Option<String>,
 
     /// Print one line of JSON
@@ -57,6 +56,10 @@ fn order_id(text: &str) -> Result<i64, String> {
         Ok(id) if id > 0 => Ok(id),
         _ => Err("must be a whole number from 1; a correlation id goes with --correlation-id".to_owned()),
     }
+}
+
+fn not_empty(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() { Err("must not be empty") } else { Ok(text.to_owned()) }
 }
 
 pub(super) async fn order(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {

@@ -105,6 +105,8 @@ async fn orders_are_found_by_the_correlation_id_of_their_messages() {
     let (code, _, said) = order(&["--correlation-id", "53636"]);
     assert_eq!(code, Some(1));
     assert!(said.contains("has correlation id 53636; an order has a timeline from its first attempt on"), "{said}");
+    let (code, _, said) = order(&["--correlation-id", ""]);
+    assert!(code == Some(2) && said.contains("must not be empty"), "{said}");
     let (code, _, said) = order(&["BASKET-7"]);
     assert_eq!(code, Some(2));
     assert!(said.contains("a correlation id goes with --correlation-id"), "{said}");
