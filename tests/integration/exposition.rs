@@ -147,7 +147,7 @@ fn tell_of_dependencies(metrics: &Metrics) {
 }
 
 /// Samples whose value depends on the machine, the moment or the build.
-const VARYING: [&str; 9] = [
+const VARYING: [&str; 10] = [
     "process_",
     "malloc_",
     "tokio_",
@@ -155,6 +155,7 @@ const VARYING: [&str; 9] = [
     "fulfillment_dependency_oldest_call_seconds",
     "fulfillment_queue_depth_read_timestamp_seconds",
     "fulfillment_open_orders_read_timestamp_seconds",
+    "fulfillment_dead_letters_open_read_timestamp_seconds",
     "fulfillment_last_success_timestamp_seconds",
     "fulfillment_reconciler_last_round_timestamp_seconds",
 ];
