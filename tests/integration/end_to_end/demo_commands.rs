@@ -69,7 +69,11 @@ fn every_command_that_the_demo_shows_works_as_it_stands_and_its_dead_letter_can_
     assert_eq!(code, Some(0), "{text}");
     let count = |name: &str| -> u64 {
         let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
-        line.get(name.len()..).unwrap_or_default().split_whitespace().next().map_or(0, |number| number.parse().expect("a number"))
+        line.get(name.len()..)
+            .unwrap_or_default()
+            .split_whitespace()
+            .next()
+            .map_or(0, |number| number.parse().expect("a number"))
     };
     assert_eq!(count("dead-lettered"), 0, "{text}");
     assert!(count("fulfilled") > 50, "{text}");
