@@ -17,6 +17,7 @@ use fulfillment_worker::event::{
 use fulfillment_worker::observe::health::Health;
 use fulfillment_worker::observe::metrics::{LogMessages, Metrics};
 use fulfillment_worker::port::queue::Depth;
+use fulfillment_worker::port::reports::{OpenDeadLetters, OpenOrders, OpenState};
 use tokio_util::sync::CancellationToken;
 
 const TICK: Duration = Duration::from_millis(100);
@@ -64,8 +65,12 @@ async fn make_up(observers: Observers, down: bool) {
         observers.emit(TelemetryEvent::DepthRead(Depth {
             waiting: 4_000 + busy * 13,
             in_flight: 400,
+            due: busy / 10,
             retrying: busy / 5,
         }));
+        let pending = OpenState { orders: 4_000 + busy * 13, oldest: Some(Duration::from_secs(20 + busy)) };
+        observers.emit(TelemetryEvent::OpenOrdersRead(OpenOrders { pending, ..OpenOrders::default() }));
+        observers.emit(TelemetryEvent::OpenDeadLettersRead(OpenDeadLetters::default()));
         tokio::time::sleep(TICK).await;
     }
 }

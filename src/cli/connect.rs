@@ -35,6 +35,13 @@ pub(super) struct ConnectOptions {
 impl ConnectOptions {
     /// Opens queue and store and waits until both answer. Creates no embedded database.
     pub(super) async fn open(&self, origins: &Origins) -> Result<(Backends, Opened), Failure> {
+        let (backends, opened) = self.open_unasked(origins)?;
+        until_ready(&opened, false, self.wait).await?;
+        Ok((backends, opened))
+    }
+
+    /// Opens queue and store, and asks neither yet. Creates no embedded database.
+    pub(super) fn open_unasked(&self, origins: &Origins) -> Result<(Backends, Opened), Failure> {
         let backends = self.backends.resolve(origins, Fallback::detect())?;
         if let StoreTarget::Sqlite(path) = &backends.store {
             file_exists("store", path, origins)?;
@@ -42,7 +49,7 @@ impl ConnectOptions {
         if let QueueTarget::Sqlite(path) = &backends.queue {
             file_exists("queue", path, origins)?;
         }
-        let opened = connect(&backends, false, self.wait).await?;
+        let opened = open(&backends)?;
         Ok((backends, opened))
     }
 
@@ -60,18 +67,27 @@ impl ConnectOptions {
 
 /// Opens queue and store and waits until both answer, for at most `wait`; notes the reason to wait.
 pub(super) async fn connect(backends: &Backends, migrate: bool, wait: Option<Duration>) -> Result<Opened, Failure> {
+    let opened = open(backends)?;
+    until_ready(&opened, migrate, wait).await?;
+    Ok(opened)
+}
+
+fn open(backends: &Backends) -> Result<Opened, Failure> {
     if let Some(warning) = configuration_warning(backends) {
         output::note(&format!("note: {warning}"));
     }
-    let opened = backends::open(backends, &WorkerId::fresh())?;
+    Ok(backends::open(backends, &WorkerId::fresh())?)
+}
+
+/// Waits until queue and store answer, for at most `wait`; notes the reason to wait.
+pub(super) async fn until_ready(opened: &Opened, migrate: bool, wait: Option<Duration>) -> Result<(), Failure> {
     let (mut note_queue, mut note_store) = (throttled_notice(), throttled_notice());
     let progress = |event: DependencyEvent<'_>| match event {
         DependencyEvent::Down { dependency: Dependency::Queue, error, .. } => note_queue(error),
         DependencyEvent::Down { error, .. } => note_store(error),
         _ => {}
     };
-    backends::wait_ready(&opened, migrate, wait, progress).await?;
-    Ok(opened)
+    Ok(backends::wait_ready(opened, migrate, wait, progress).await?)
 }
 
 /// Repeats `call` until it succeeds, fails for good, or `wait` is over; notes the reason to wait.

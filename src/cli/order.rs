@@ -16,21 +16,32 @@ use crate::port::reports::{OrderReport, TimelineEntry};
 use crate::port::store::StoreError;
 use crate::service::backends::StoreRoles;
 
+mod correlated;
+
 /// Show one order: its row and its timeline
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   fulfillment-worker order 7
   fulfillment-worker order 7 --json | jq -r '.timeline[] | [.at, .state, .note] | @tsv'
+  fulfillment-worker order --correlation-id 536365
 
-Times are the database's, without a zone, as in its columns; ages are by its clock.
+Times are the database's, without a zone, as in its columns; ages are by its clock. A correlation id is looked for in the
+timelines, from the newest orders backwards, for at most 10 seconds: a timeline begins with an order's first attempt, and
+`--events off` keeps none.
 
 JSON: order_id, state, product_id, product, quantity, created_at, age_seconds, updated_at, idle_seconds,
-idempotency_key, timeline[].{at,state,attempt,worker,correlation_id,note}, dead_letters[] as of `dead list`.")]
+idempotency_key, timeline[].{at,state,attempt,worker,correlation_id,note}, dead_letters[] as of `dead list`.
+With --correlation-id: correlation_id, orders[] of these, searched_down_to (the lowest order id that was looked at where
+older ones were not; null if all were).")]
 pub(super) struct Arguments {
     /// Key of the order's row
-    #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
-    id: i64,
+    #[arg(value_name = "ID", value_parser = order_id, required_unless_present = "correlation_id")]
+    id: Option<i64>,
+
+    /// Find orders by the correlation id of their messages instead; shows the order, or a list where it has several
+    #[arg(long, value_name = "TEXT", conflicts_with = "id", value_parser = not_empty)]
+    correlation_id: Option<String>,
 
     /// Print one line of JSON
     #[arg(long)]
@@ -40,13 +51,33 @@ pub(super) struct Arguments {
     connect: ConnectOptions,
 }
 
+fn order_id(text: &str) -> Result<i64, String> {
+    match text.parse() {
+        Ok(id) if id > 0 => Ok(id),
+        _ => Err("must be a whole number from 1; a correlation id goes with --correlation-id".to_owned()),
+    }
+}
+
+fn not_empty(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() { Err("must not be empty") } else { Ok(text.to_owned()) }
+}
+
 pub(super) async fn order(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
     let (backends, store) = arguments.connect.open_store(origins).await?;
-    let history = History::of(&store, OrderId(arguments.id)).await.map_err(Failure::work)?;
-    let Some(history) = history else {
-        return Err(Failure::Work(format!("order {} does not exist in {}", arguments.id, backends.store)));
-    };
-    output::show(arguments.json, &history.json(), || history.text())
+    match (arguments.id, arguments.correlation_id) {
+        (Some(id), _) => {
+            let history = History::of(&store, OrderId(id)).await.map_err(Failure::work)?;
+            let Some(history) = history else {
+                return Err(Failure::Work(format!("order {id} does not exist in {}", backends.store)));
+            };
+            output::show(arguments.json, &history.json(), || history.text())
+        }
+        (None, id) => {
+            let id = id.unwrap_or_default();
+            let found = correlated::search(&store, &id).await.map_err(Failure::work)?;
+            found.show(&id, arguments.json, &backends.store)
+        }
+    }
 }
 
 /// Dead letters shown of an order, oldest first. Each redrive that fails adds one.
@@ -106,7 +137,10 @@ impl History {
         }
         if !self.letters.is_empty() {
             lines.push("dead letters".to_owned());
-            lines.extend(self.letters.iter().map(letter::line));
+            let rows: Vec<_> = self.letters.iter().map(letter::cells).collect();
+            let width = output::columns().map(|columns| columns.saturating_sub(2));
+            let table = output::table(["ID", "AGE", "REASON", "ORDER", "DETAIL"], &rows, width);
+            lines.extend(table.iter().map(|line| format!("  {line}")));
         }
         lines.join("\n")
     }
@@ -115,7 +149,8 @@ impl History {
 fn when(at: Option<i64>, ago: Option<Duration>) -> String {
     match (at.and_then(iso_8601), ago) {
         (Some(at), Some(ago)) => format!("{at}   {} ago", output::rounded(ago)),
-        _ => "unknown".to_owned(),
+        (Some(at), None) => format!("{at}   age unknown"),
+        (None, _) => "unknown".to_owned(),
     }
 }
 

@@ -77,10 +77,56 @@ pub(super) fn rounded(age: Duration) -> String {
     humantime::format_duration(Duration::from_secs(age.as_secs())).to_string()
 }
 
+/// A table: a header, columns as wide as what is in them, the first one aligned to the right. No line is longer than `width`;
+/// one that would be ends in `…`.
+pub(super) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]], width: Option<usize>) -> Vec<String> {
+    let header = header.map(str::to_owned);
+    let lines = || std::iter::once(&header).chain(rows);
+    let widest = |column: usize| lines().map(|line| line[column].chars().count()).max().unwrap_or_default();
+    let widths: [usize; N] = std::array::from_fn(widest);
+    let line = |cells: &[String; N]| {
+        let mut line = String::new();
+        for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
+            line.push_str(&if column == 0 { format!("{cell:>width$}") } else { format!("  {cell:<width$}") });
+        }
+        shortened(line.trim_end(), width)
+    };
+    lines().map(line).collect()
+}
+
+/// At most `width` characters, the last one `…` where some are left out.
+fn shortened(line: &str, width: Option<usize>) -> String {
+    match width {
+        Some(width) if line.chars().count() > width => {
+            line.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+        }
+        _ => line.to_owned(),
+    }
+}
+
+/// The columns of the terminal that results go to; `None` where they go elsewhere, and nothing is to be cut.
+pub(super) fn columns() -> Option<usize> {
+    terminal_size::terminal_size_of(io::stdout()).map(|(terminal_size::Width(columns), _)| usize::from(columns))
+}
+
 /// Foreign text with its control characters escaped, safe to print on a terminal.
 pub(super) fn in_one_line(text: &str) -> String {
     let escaped = |character: char| {
         if character.is_control() { character.escape_default().collect() } else { character.to_string() }
     };
     text.chars().map(escaped).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_as_wide_as_its_cells_and_no_wider_than_the_terminal() {
+        let rows = [["7", "a", "as long as a detail"], ["1234", "longer", ""]].map(|row| row.map(str::to_owned));
+        let whole = table(["ID", "B", "DETAIL"], &rows, None);
+        assert_eq!(whole, ["  ID  B       DETAIL", "   7  a       as long as a detail", "1234  longer"]);
+        let cut = table(["ID", "B", "DETAIL"], &rows, Some(20));
+        assert_eq!(cut, ["  ID  B       DETAIL", "   7  a       as lo…", "1234  longer"]);
+    }
 }

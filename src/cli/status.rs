@@ -7,13 +7,15 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use super::connect::{ConnectOptions, throttled_notice};
+use super::connect::{ConnectOptions, throttled_notice, until_ready};
 use super::failure::Failure;
 use super::output;
 use crate::config::Backends;
 use crate::config::Origins;
+use crate::domain::label::Label;
 use crate::port::queue::Depth;
-use crate::port::reports::Summary;
+use crate::port::reports::{OpenDeadLetters, Summary};
+use crate::port::store::StoreError;
 use crate::service::backends::Opened;
 use crate::service::drain_on_signals;
 
@@ -28,8 +30,9 @@ Examples:
   fulfillment-worker status --watch 5        again every 5 seconds, until Ctrl-C
   fulfillment-worker status --json | jq .queue.waiting
 
-JSON: queue.{waiting,in_flight,retrying}, orders.{pending,processing,fulfilled,failed,…}, dead_letters,
-oldest_pending_seconds, oldest_processing_seconds (null without such an order).")]
+JSON: queue.{waiting,in_flight,due,retrying}, orders.{pending,processing,fulfilled,failed,…}, open_orders, dead_letters
+(those without a decision), dead_letters_by_reason, oldest_pending_seconds, oldest_processing_seconds (null without such an
+order, or where its age is unknown). While queue or store don't answer, what they would say is null and the exit code 1.")]
 pub(super) struct Arguments {
     /// Print one line of JSON
     #[arg(long)]
@@ -45,10 +48,18 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn status(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
-    let (backends, opened) = arguments.connect.open(origins).await?;
+    let (backends, opened) = arguments.connect.open_unasked(origins)?;
+    let ready = until_ready(&opened, false, arguments.connect.wait).await;
+    if let Err(failure @ (Failure::Usage(_) | Failure::Clap(_) | Failure::OutputClosed)) = ready {
+        return Err(failure);
+    }
     let Some(seconds) = arguments.watch else {
-        let report = Report::of(&opened).await.map_err(Failure::Work)?;
-        return output::print(&show(&report, &backends, arguments.json)?);
+        let (report, problems) = Report::of(&opened).await;
+        // With neither there is nothing to show.
+        if problems.len() < 2 {
+            output::print(&show(&report, &backends, arguments.json)?)?;
+        }
+        return ready.and(if problems.is_empty() { Ok(()) } else { Err(Failure::Work(problems.join("; "))) });
     };
     let stop = drain_on_signals()?;
     let watching = watch(&opened, &backends, arguments.json, Duration::from_secs(seconds));
@@ -60,9 +71,10 @@ async fn watch(opened: &Opened, backends: &Backends, json: bool, every: Duration
     let clear = if io::stdout().is_terminal() && !json { CLEAR } else { "" };
     let mut note = throttled_notice();
     loop {
-        match Report::of(opened).await {
-            Ok(report) => output::print(&format!("{clear}{}", show(&report, backends, json)?))?,
-            Err(error) => note(&error),
+        let (report, problems) = Report::of(opened).await;
+        output::print(&format!("{clear}{}", show(&report, backends, json)?))?;
+        if !problems.is_empty() {
+            note(&problems.join("; "));
         }
         tokio::time::sleep(every).await;
     }
@@ -70,38 +82,64 @@ async fn watch(opened: &Opened, backends: &Backends, json: bool, every: Duration
 
 #[derive(Debug, Serialize)]
 struct Report {
-    queue: QueueReport,
-    orders: BTreeMap<String, u64>,
-    dead_letters: u64,
-    oldest_pending_seconds: Option<f64>,
-    oldest_processing_seconds: Option<f64>,
-    #[serde(skip)]
-    summary: Summary,
+    queue: Option<QueueReport>,
+    #[serde(flatten)]
+    store: StoreReport,
 }
 
 #[derive(Debug, Serialize)]
 struct QueueReport {
     waiting: u64,
     in_flight: u64,
+    due: u64,
     retrying: u64,
 }
 
+/// All `None` while the store doesn't answer.
+#[derive(Debug, Default, Serialize)]
+struct StoreReport {
+    orders: Option<BTreeMap<String, u64>>,
+    open_orders: Option<u64>,
+    dead_letters: Option<u64>,
+    dead_letters_by_reason: Option<BTreeMap<&'static str, u64>>,
+    oldest_pending_seconds: Option<f64>,
+    oldest_processing_seconds: Option<f64>,
+    #[serde(skip)]
+    summary: Option<Summary>,
+}
+
 impl Report {
-    /// The error names queue or store.
-    async fn of(opened: &Opened) -> Result<Self, String> {
-        let depth = opened.queue.reports.depth().await.map_err(|error| error.to_string())?;
-        let summary = opened.store.reports.summary().await.map_err(|error| error.to_string())?;
-        Ok(Self::new(depth, summary))
+    /// What queue and store say, and why one of them says nothing.
+    async fn of(opened: &Opened) -> (Self, Vec<String>) {
+        let store = async {
+            let reports = &opened.store.reports;
+            Ok::<_, StoreError>((reports.summary().await?, reports.open_dead_letters().await?))
+        };
+        let (queue, store) = tokio::join!(opened.queue.reports.depth(), store);
+        let mut problems = Vec::new();
+        let queue = queue.map_err(|error| problems.push(error.to_string())).ok();
+        let store = store.map_err(|error| problems.push(error.to_string())).ok();
+        (Self::new(queue, store), problems)
     }
 
-    fn new(depth: Depth, summary: Summary) -> Self {
+    fn new(queue: Option<Depth>, store: Option<(Summary, OpenDeadLetters)>) -> Self {
+        let of_queue = |Depth { waiting, in_flight, due, retrying }| QueueReport { waiting, in_flight, due, retrying };
+        Self { queue: queue.map(of_queue), store: store.map(StoreReport::new).unwrap_or_default() }
+    }
+}
+
+impl StoreReport {
+    fn new((summary, letters): (Summary, OpenDeadLetters)) -> Self {
+        let open = |(state, _): &&(String, u64)| matches!(state.as_str(), "pending" | "processing");
+        let by_reason = letters.by_reason.into_iter().filter(|(_, letters)| *letters > 0);
         Self {
-            queue: QueueReport { waiting: depth.waiting, in_flight: depth.in_flight, retrying: depth.retrying },
-            orders: summary.orders_by_state.iter().cloned().collect(),
-            dead_letters: summary.dead_letters,
+            orders: Some(summary.orders_by_state.iter().cloned().collect()),
+            open_orders: Some(summary.orders_by_state.iter().filter(open).map(|(_, orders)| orders).sum()),
+            dead_letters: Some(letters.all()),
+            dead_letters_by_reason: Some(by_reason.map(|(reason, letters)| (reason.as_str(), letters)).collect()),
             oldest_pending_seconds: summary.oldest_pending.map(|age| age.as_secs_f64()),
             oldest_processing_seconds: summary.oldest_processing.map(|age| age.as_secs_f64()),
-            summary,
+            summary: Some(summary),
         }
     }
 }
@@ -111,41 +149,85 @@ fn show(report: &Report, backends: &Backends, json: bool) -> Result<String, Fail
 }
 
 fn table(report: &Report, backends: &Backends) -> String {
-    let mut lines = vec![format!("queue   {}", backends.queue)];
-    let queue = &report.queue;
-    for (what, count) in [("waiting", queue.waiting), ("in flight", queue.in_flight), ("retrying", queue.retrying)] {
-        lines.push(format!("  {what:<14}{count:>10}"));
+    let mut lines = Vec::new();
+    match &report.queue {
+        None => lines.push(format!("queue   {}   does not answer", backends.queue)),
+        Some(QueueReport { waiting, in_flight, due, retrying }) => {
+            lines.push(format!("queue   {}", backends.queue));
+            let kinds = [("waiting", waiting), ("in flight", in_flight), ("due again", due), ("retrying", retrying)];
+            lines.extend(kinds.map(|(what, count)| format!("  {what:<14}{count:>10}")));
+        }
     }
+    let (Some(summary), Some(letters)) = (&report.store.summary, report.store.dead_letters) else {
+        lines.push(format!("orders  {}   does not answer", backends.store));
+        return lines.join("\n");
+    };
     lines.push(format!("orders  {}", backends.store));
-    for (state, count) in &report.summary.orders_by_state {
+    for (state, count) in &summary.orders_by_state {
         let oldest = match state.as_str() {
-            "pending" => report.summary.oldest_pending,
-            "processing" => report.summary.oldest_processing,
-            _ => None,
+            "pending" => oldest(*count, summary.oldest_pending),
+            "processing" => oldest(*count, summary.oldest_processing),
+            _ => String::new(),
         };
-        let oldest = oldest.map(|age| format!("   oldest {}", output::rounded(age))).unwrap_or_default();
         lines.push(format!("  {state:<14}{count:>10}{oldest}"));
     }
-    lines.push(format!("dead letters    {:>10}", report.dead_letters));
+    lines.push(format!(
+        "  {:<14}{:>10}{}",
+        "open",
+        report.store.open_orders.unwrap_or_default(),
+        without_message(report)
+    ));
+    let mut reasons: Vec<(&&str, &u64)> = report.store.dead_letters_by_reason.iter().flatten().collect();
+    reasons.sort_by(|(_, one), (_, other)| other.cmp(one));
+    let reasons: Vec<String> = reasons.iter().map(|(reason, letters)| format!("{letters} {reason}")).collect();
+    let reasons = if reasons.is_empty() { String::new() } else { format!("   {}", reasons.join(", ")) };
+    lines.push(format!("dead letters    {letters:>10}{reasons}"));
     lines.join("\n")
+}
+
+fn oldest(orders: u64, age: Option<Duration>) -> String {
+    match age {
+        _ if orders == 0 => String::new(),
+        Some(age) => format!("   oldest {}", output::rounded(age)),
+        None => "   oldest unknown".to_owned(),
+    }
+}
+
+/// Says that more orders are open than there are messages, as after a Redis that lost its data. Several messages may speak
+/// for one order, so the real number may be greater.
+fn without_message(report: &Report) -> String {
+    let (Some(open), Some(queue)) = (report.store.open_orders, &report.queue) else { return String::new() };
+    match open.saturating_sub(queue.waiting + queue.in_flight + queue.due + queue.retrying) {
+        0 => String::new(),
+        more => format!("   {more} more than messages in the queue"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::{QueueTarget, SecretUrl, StoreTarget};
+    use crate::domain::dead_letter::{DeadReason, StoredReason};
+
+    fn summary() -> Summary {
+        let states = [("pending", 12), ("processing", 3), ("fulfilled", 989), ("failed", 1), ("cancelled", 2)];
+        Summary {
+            orders_by_state: states.map(|(state, count)| (state.to_owned(), count)).to_vec(),
+            oldest_pending: Some(Duration::from_millis(90_400)),
+            oldest_processing: None,
+        }
+    }
+
+    fn letters() -> OpenDeadLetters {
+        let mut letters = OpenDeadLetters::default();
+        letters.by_reason[StoredReason::Known(DeadReason::Rejected)] = 8;
+        letters.by_reason[StoredReason::Other] = 3;
+        letters
+    }
 
     fn report() -> Report {
-        let states = [("pending", 12), ("processing", 3), ("fulfilled", 989), ("failed", 1), ("cancelled", 2)];
-        Report::new(
-            Depth { waiting: 12, in_flight: 3, retrying: 1 },
-            Summary {
-                orders_by_state: states.map(|(state, count)| (state.to_owned(), count)).to_vec(),
-                oldest_pending: Some(Duration::from_millis(90_400)),
-                oldest_processing: None,
-                dead_letters: 1,
-            },
-        )
+        let depth = Depth { waiting: 12, in_flight: 3, due: 2, retrying: 1 };
+        Report::new(Some(depth), Some((summary(), letters())))
     }
 
     fn backends() -> Backends {
@@ -166,23 +248,51 @@ mod tests {
 queue   redis://:***@queue:6379
   waiting               12
   in flight              3
+  due again              2
   retrying               1
 orders  postgres://worker:***@db/shop
   pending               12   oldest 1m 30s
-  processing             3
+  processing             3   oldest unknown
   fulfilled            989
   failed                 1
   cancelled              2
-dead letters             1";
+  open                  15
+dead letters            11   8 rejected, 3 other";
         assert_eq!(show(&report(), &backends(), false).unwrap(), expected);
+    }
+
+    /// Caught on the code before: nothing but `waiting 0` spoke of the orders that a Redis had lost.
+    #[test]
+    fn open_orders_that_an_empty_queue_says_nothing_of_are_named() {
+        let report = Report::new(Some(Depth::default()), Some((summary(), OpenDeadLetters::default())));
+        let shown = show(&report, &backends(), false).unwrap();
+        assert!(shown.contains("  open                  15   15 more than messages in the queue\n"), "{shown}");
+        assert!(shown.ends_with("dead letters             0"), "{shown}");
+    }
+
+    /// Caught on the code before: without an answer of the queue, nothing was shown at all.
+    #[test]
+    fn what_does_not_answer_is_named_and_the_other_one_shown() {
+        let shown = show(&Report::new(None, Some((summary(), letters()))), &backends(), false).unwrap();
+        assert!(shown.starts_with("queue   redis://:***@queue:6379   does not answer\norders"), "{shown}");
+        let without_store = Report::new(Some(Depth::default()), None);
+        let shown = show(&without_store, &backends(), false).unwrap();
+        assert!(shown.ends_with("orders  postgres://worker:***@db/shop   does not answer"), "{shown}");
+        let json = serde_json::to_value(without_store).unwrap();
+        assert_eq!((&json["orders"], &json["dead_letters"]), (&serde_json::Value::Null, &serde_json::Value::Null));
     }
 
     #[test]
     fn json_has_the_names_that_help_promises() {
-        let json = show(&report(), &backends(), true).unwrap();
-        assert_eq!(
-            json,
-            r#"{"queue":{"waiting":12,"in_flight":3,"retrying":1},"orders":{"cancelled":2,"failed":1,"fulfilled":989,"pending":12,"processing":3},"dead_letters":1,"oldest_pending_seconds":90.4,"oldest_processing_seconds":null}"#
-        );
+        let expected = serde_json::json!({
+            "queue": {"waiting": 12, "in_flight": 3, "due": 2, "retrying": 1},
+            "orders": {"cancelled": 2, "failed": 1, "fulfilled": 989, "pending": 12, "processing": 3},
+            "open_orders": 15,
+            "dead_letters": 11,
+            "dead_letters_by_reason": {"other": 3, "rejected": 8},
+            "oldest_pending_seconds": 90.4,
+            "oldest_processing_seconds": null,
+        });
+        assert_eq!(serde_json::to_value(report()).unwrap(), expected);
     }
 }

@@ -22,6 +22,31 @@ pub enum DeadReason {
     Ambiguous,
 }
 
+/// The reason of a stored dead letter, as a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, enum_map::Enum)]
+pub enum StoredReason {
+    /// One that this version knows.
+    Known(DeadReason),
+    /// One that another version of the worker wrote.
+    Other,
+}
+
+impl StoredReason {
+    /// Reads the table's text.
+    pub(crate) fn of(text: &str) -> Self {
+        DeadReason::from_label(text).map_or(Self::Other, Self::Known)
+    }
+}
+
+impl From<StoredReason> for &'static str {
+    fn from(reason: StoredReason) -> Self {
+        match reason {
+            StoredReason::Known(reason) => reason.as_str(),
+            StoredReason::Other => "other",
+        }
+    }
+}
+
 /// A person's decision about a dead letter, as in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, enum_map::Enum, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]

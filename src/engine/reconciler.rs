@@ -30,7 +30,7 @@ const CANDIDATES: usize = 10_000;
 /// A round that left orders behind is followed by the next after this long.
 const NEXT_ROUND: Duration = Duration::from_secs(1);
 
-/// And after a whole interval if this many messages wait for their time already, as then nobody works them off.
+/// And after a whole interval if this many messages are due already, as then nobody works them off.
 const ENOUGH: u64 = 10 * ROUND as u64;
 
 /// The lead lasts for this many intervals: a round or a renewal may be late without costing it.
@@ -115,7 +115,7 @@ impl Reconciler {
             return Ok(self.settings.interval);
         }
         self.tell_strays(self.queue.repair().await?);
-        let goes_on = self.adopt_orphans().await? && self.depth.depth().await?.retrying < ENOUGH;
+        let goes_on = self.adopt_orphans().await? && self.depth.depth().await?.due < ENOUGH;
         self.observers.emit(ReconcilerEvent::RoundDone);
         self.count_left_alone().await;
         Ok(if goes_on { NEXT_ROUND.min(self.settings.interval) } else { self.settings.interval })

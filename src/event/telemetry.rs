@@ -6,8 +6,7 @@ use enum_map::Enum;
 use strum::IntoStaticStr;
 
 use crate::port::queue::Depth;
-use crate::port::reports::ConnectionUse;
-use crate::port::reports::OpenOrders;
+use crate::port::reports::{ConnectionUse, OpenDeadLetters, OpenOrders};
 
 /// A reading was taken, or spans were exported or dropped.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,6 +16,8 @@ pub enum TelemetryEvent<'a> {
     DepthRead(Depth),
     /// The open orders in the store were counted.
     OpenOrdersRead(OpenOrders),
+    /// The dead letters without a decision were counted.
+    OpenDeadLettersRead(OpenDeadLetters),
     /// The connections to the store were counted, over all of this worker's pools.
     ConnectionsRead(ConnectionUse),
     /// A sleeping task ran again.

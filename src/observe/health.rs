@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::domain::label::Label;
-use crate::event::{Dependency, DependencyEvent, Event, LifecycleEvent, Loop, Observer};
+use crate::event::{Dependency, DependencyEvent, Event, LifecycleEvent, Loop, Observer, OrderEvent, Throttle};
 
 mod dependency;
 
@@ -24,6 +24,10 @@ pub const SILENCE_LIMIT: Duration = Duration::from_secs(60);
 /// The defaults of `--lease` and `--call-timeout`.
 const LEASE: Duration = Duration::from_secs(15);
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The wait before a claim that is shown; one that lasts is reported again within [`WAIT_SHOWN`].
+const WAIT_REPORTED: Duration = Duration::from_secs(1);
+const WAIT_SHOWN: Duration = Duration::from_secs(3);
 
 /// One check and its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -85,6 +89,8 @@ pub struct Health {
     /// In microseconds since `created`.
     heartbeats: EnumMap<Loop, AtomicU64>,
     dependencies: EnumMap<Dependency, Mutex<DependencyHealth>>,
+    /// What claims have been waiting for, for longer than [`WAIT_REPORTED`], and when that was last reported.
+    waits: Mutex<Option<(Throttle, Instant)>>,
 }
 
 impl Default for Health {
@@ -100,7 +106,7 @@ impl Health {
         let created = Instant::now();
         let phase = AtomicU8::new(Phase::Starting as u8);
         let dependencies = dependencies(LEASE, CALL_TIMEOUT, created);
-        Self { silence_limit, created, phase, heartbeats: EnumMap::default(), dependencies }
+        Self { silence_limit, created, phase, heartbeats: EnumMap::default(), dependencies, waits: Mutex::default() }
     }
 
     /// Queue and store count as slow from a third of `lease` on. The worker is not ready then, as it cannot keep its
@@ -153,11 +159,27 @@ impl Health {
         let started = phase != Phase::Starting;
         let mut checks = vec![Check::new("started", started, if started { "started" } else { "starting" })];
         checks.extend(Dependency::all().map(|each| self.dependency(each).check(each.as_str(), now)));
+        let failing = checks.iter().filter(|check| check.calls.is_some() && !check.ok);
+        let failing = failing.map(|check| check.name).collect::<Vec<_>>().join(" and ");
         let Liveness { live, checks: loops } = self.liveness_at(now);
         let progress = if live { "all loops are running".to_owned() } else { failures(&loops) };
         checks.push(Check::new("progress", live, progress));
-        checks.push(accepts_work_check(phase));
+        checks.push(self.accepts_work_check(phase, &failing, now));
         Readiness { ready: checks.iter().all(|check| check.ok), checks }
+    }
+
+    /// `failing` are the dependencies whose checks fail, in words.
+    fn accepts_work_check(&self, phase: Phase, failing: &str, now: Instant) -> Check {
+        let waits = self.waits.lock().filter(|(_, at)| now.saturating_duration_since(*at) < WAIT_SHOWN);
+        let (ok, detail) = match (phase, waits) {
+            (Phase::Starting, _) => (false, "starting".to_owned()),
+            (Phase::Draining, _) => (false, "draining: finishes the orders in flight and claims no more".to_owned()),
+            (Phase::Drained, _) => (false, "drained: exits now".to_owned()),
+            (Phase::Running, _) if !failing.is_empty() => (false, format!("held up by {failing}")),
+            (Phase::Running, Some((reason, _))) => (true, format!("waits before its next claim: {}", cause(reason))),
+            (Phase::Running, None) => (true, "claims orders".to_owned()),
+        };
+        Check::new("accepts_work", ok, detail)
     }
 
     fn micros_until(&self, now: Instant) -> u64 {
@@ -191,14 +213,13 @@ fn dependencies(lease: Duration, call_timeout: Duration, now: Instant) -> EnumMa
     EnumMap::from_fn(|each| Mutex::new(DependencyHealth::new(each, lease, call_timeout, now)))
 }
 
-fn accepts_work_check(phase: Phase) -> Check {
-    let (ok, detail) = match phase {
-        Phase::Starting => (false, "starting"),
-        Phase::Running => (true, "claims orders"),
-        Phase::Draining => (false, "draining: finishes the orders in flight and claims no more"),
-        Phase::Drained => (false, "drained: exits now"),
-    };
-    Check::new("accepts_work", ok, detail)
+fn cause(of: Throttle) -> &'static str {
+    match of {
+        Throttle::Concurrency => "as many orders are in flight as --concurrency allows",
+        Throttle::Begin => "the store has not begun the batches before",
+        Throttle::SlowBackend => "queue or store are slow",
+        Throttle::Fulfiller => "the fulfiller takes no work",
+    }
 }
 
 /// The failed checks, in one line.
@@ -230,6 +251,9 @@ impl Observer for Health {
             Event::Dependency(DependencyEvent::CallOver { call, to }) => {
                 self.dependency(to).times.end(call, Instant::now())
             }
+            Event::Order(OrderEvent::ClaimsThrottled { reason, took }) => {
+                *self.waits.lock() = Some((reason, Instant::now())).filter(|_| took >= WAIT_REPORTED);
+            }
             Event::Dependency(
                 DependencyEvent::StageDone { .. }
                 | DependencyEvent::RowsLocked { .. }
@@ -237,7 +261,18 @@ impl Observer for Health {
                 | DependencyEvent::ConnectionOpened(_)
                 | DependencyEvent::ConnectionAwaited { .. },
             )
-            | Event::Order(_)
+            | Event::Order(
+                OrderEvent::InFlight(_)
+                | OrderEvent::AttemptStarted { .. }
+                | OrderEvent::Fulfilled { .. }
+                | OrderEvent::AttemptFailed { .. }
+                | OrderEvent::Retried { .. }
+                | OrderEvent::DeadLettered { .. }
+                | OrderEvent::AlreadyFinal { .. }
+                | OrderEvent::Skipped { .. }
+                | OrderEvent::Superseded { .. }
+                | OrderEvent::LeaseLost { .. },
+            )
             | Event::Fulfiller(_)
             | Event::Reconciler(_)
             | Event::Telemetry(_) => {}

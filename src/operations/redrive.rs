@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::plural;
 use crate::domain::dead_letter::{Resolution, RetryStep};
 use crate::port::dead_letters::{DeadLetters, Decision, Redriven};
 use crate::port::queue::{Producer, QueueError};
@@ -15,9 +16,10 @@ pub enum RedriveError {
     /// The store gave no answer, or refused the batch. It may have carried it out; retrying the same letters is safe.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The rows are `pending` and the queue took no messages for them. Retrying the same letters is safe.
+    /// The rows are `pending`, and the queue took no messages for them or did not say so. Retrying the same letters is
+    /// safe.
     #[error(
-        "{error}; {count} orders or messages have no message in the queue, those of the letters from {first} to {last}: retry them by their ids, or leave the orders to the reconciler"
+        "{error}; the queue may lack {}, of the letters from {first} to {last}: retry them by their ids, or leave the orders to the reconciler", plural(*.count as u64, "message")
     )]
     NoMessages {
         /// What the queue said last.

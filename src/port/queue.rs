@@ -119,6 +119,9 @@ pub struct Depth {
     pub waiting: u64,
     /// Messages under a lease.
     pub in_flight: u64,
+    /// Messages that are in the queue again and may be claimed now: retries whose time has come, what a worker handed
+    /// back, and what the reconciler put in.
+    pub due: u64,
     /// Messages waiting for their retry time.
     pub retrying: u64,
 }

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use enum_map::Enum;
+use enum_map::{Enum, EnumMap};
 use strum::IntoStaticStr;
 
+use crate::domain::dead_letter::StoredReason;
 use crate::domain::order::{Fence, OrderId, State};
 use crate::port::store::StoreError;
 
-/// How long [`Reports::open_orders`] may keep a server, or the thread of an embedded database, busy.
+/// How long [`Reports::open_orders`] and [`Reports::open_dead_letters`] may each keep a server, or the thread of an embedded database, busy.
 pub const OPEN_ORDERS_LIMIT: Duration = Duration::from_secs(5);
 
 /// Reads counts, ages and single orders, and changes nothing.
@@ -24,9 +25,19 @@ pub trait Reports: Send + Sync {
     /// Reads an order's transitions, oldest first.
     async fn timeline(&self, order_id: OrderId) -> Result<Vec<TimelineEntry>, StoreError>;
 
+    /// Looks for a correlation id in timelines, from the newest orders backwards: in at most `limit` transitions, at
+    /// least one, of orders with ids below `below`. No index leads to a correlation id, so that none has to be kept with
+    /// every transition; callers page, and bound how long they do. Of an order with more than `limit` transitions only the
+    /// newest are looked at.
+    async fn correlated(&self, correlation_id: &str, below: OrderId, limit: usize) -> Result<Correlated, StoreError>;
+
     /// Counts open orders and finds the oldest of each state. Reads every open order and no other. A count that takes
     /// longer than [`OPEN_ORDERS_LIMIT`] is broken off and returns [`StoreError::Unavailable`].
     async fn open_orders(&self) -> Result<OpenOrders, StoreError>;
+
+    /// Counts the dead letters without a decision. Reads these and no others, within the limit of
+    /// [`Reports::open_orders`].
+    async fn open_dead_letters(&self) -> Result<OpenDeadLetters, StoreError>;
 
     /// How the store uses its connections now. Does no I/O.
     fn connections(&self) -> ConnectionUse;
@@ -41,8 +52,6 @@ pub struct Summary {
     pub oldest_pending: Option<Duration>,
     /// Age of the oldest order that is `processing`, since it was created; likewise.
     pub oldest_processing: Option<Duration>,
-    /// Dead letters that have been neither retried nor discarded.
-    pub dead_letters: u64,
 }
 
 impl Summary {
@@ -59,6 +68,22 @@ pub(crate) fn add_orders(orders_by_state: &mut Vec<(String, u64)>, status: &str,
     match orders_by_state.iter_mut().find(|(known, _)| known == status) {
         Some((_, number)) => *number += orders,
         None => orders_by_state.push((status.to_owned(), orders)),
+    }
+}
+
+/// The dead letters that nobody has retried or discarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OpenDeadLetters {
+    /// How many, by reason.
+    pub by_reason: EnumMap<StoredReason, u64>,
+    /// How long the statement took, as in [`OpenOrders`].
+    pub took: Duration,
+}
+
+impl OpenDeadLetters {
+    /// All of them.
+    pub fn all(&self) -> u64 {
+        self.by_reason.values().sum()
     }
 }
 
@@ -142,6 +167,33 @@ impl OpenOrders {
             State::Processing => self.processing = found,
             State::Fulfilled | State::Failed | State::Foreign(_) => {}
         }
+    }
+}
+
+/// A page of a search for a correlation id.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Correlated {
+    /// The orders found, the newest first. Several may have one correlation id.
+    pub order_ids: Vec<OrderId>,
+    /// `below` of the next page; `None` after the last one.
+    pub next: Option<OrderId>,
+}
+
+impl Correlated {
+    /// The page of orders below `below` that had `entries` of at most `limit` transitions, of which the oldest is one of
+    /// order `lowest`. Other transitions of that order may stand on the next page.
+    pub(crate) fn page(
+        order_ids: Vec<OrderId>,
+        below: OrderId,
+        limit: usize,
+        entries: u64,
+        lowest: Option<i64>,
+    ) -> Self {
+        let next = lowest.filter(|_| entries >= limit as u64).map(|lowest| match lowest.saturating_add(1) {
+            with_lowest if with_lowest < below.0 => OrderId(with_lowest),
+            _ => OrderId(lowest),
+        });
+        Self { order_ids, next }
     }
 }
 

@@ -9,12 +9,13 @@ use tokio::time::sleep;
 
 use crate::event::{Dependency, DependencyEvent, Observers, TelemetryEvent};
 use crate::port::reports::Reports;
+use crate::port::store::StoreError;
 use crate::service::backends::Opened;
 
 /// How often queue and store are polled.
 const POLL_EVERY: Duration = Duration::from_secs(2);
 
-/// The shortest pause between two counts of open orders.
+/// The shortest pause between two counts of open orders, and of dead letters.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
 
 /// The pause after a count, as a multiple of its duration: counting takes a fiftieth of the store's time.
@@ -27,7 +28,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Polls until aborted. `leases` is the store that leases are renewed through.
 pub(super) async fn poll(opened: Opened, leases: Arc<dyn Reports>, observers: Observers) {
     let polls = Polls { opened, leases, observers, store_is_up: AtomicBool::new(true) };
-    tokio::join!(polls.queue(), polls.store(), polls.open_orders(), polls.connections());
+    tokio::join!(polls.queue(), polls.store(), polls.open_orders(), polls.open_dead_letters(), polls.connections());
 }
 
 struct Polls {
@@ -69,9 +70,28 @@ impl Polls {
         }
     }
 
-    /// Not observed as a call under way: the duration of a count shows how many orders are open, and not how the store
-    /// is. A count that fails is no outage either, as the other poll reports those: the last count and its time stay.
     async fn open_orders(&self) {
+        let count = || async {
+            let open = self.opened.store.reports.open_orders().await?;
+            Ok((TelemetryEvent::OpenOrdersRead(open), open.took))
+        };
+        self.count("open orders", count).await;
+    }
+
+    async fn open_dead_letters(&self) {
+        let count = || async {
+            let open = self.opened.store.reports.open_dead_letters().await?;
+            Ok((TelemetryEvent::OpenDeadLettersRead(open), open.took))
+        };
+        self.count("dead letters", count).await;
+    }
+
+    /// Not observed as a call under way: the duration of a count shows how many rows it read, and not how the store
+    /// is. A count that fails is no outage either, as the other poll reports those: the last count and its time stay.
+    async fn count<F>(&self, what: &str, count: impl Fn() -> F)
+    where
+        F: Future<Output = Result<(TelemetryEvent<'static>, Duration), StoreError>>,
+    {
         let mut failures = 0;
         loop {
             if !self.store_is_up.load(Ordering::Relaxed) {
@@ -79,16 +99,16 @@ impl Polls {
                 sleep(POLL_EVERY).await;
                 continue;
             }
-            let pause = match self.opened.store.reports.open_orders().await {
-                Ok(open) => {
+            let pause = match count().await {
+                Ok((event, took)) => {
                     failures = 0;
-                    self.observers.emit(TelemetryEvent::OpenOrdersRead(open));
-                    pause_after_count(open.took)
+                    self.observers.emit(event);
+                    pause_after_count(took)
                 }
                 Err(error) => {
                     failures = u32::saturating_add(failures, 1);
                     if failures == 1 {
-                        tracing::warn!(%error, "open orders can't be counted: their metrics stay as they were last read");
+                        tracing::warn!(%error, "{what} can't be counted: their metrics stay as they were last read");
                     }
                     pause_after_failures(failures)
                 }

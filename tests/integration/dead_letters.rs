@@ -5,3 +5,4 @@ mod deciding;
 mod looking;
 mod place;
 mod redriving;
+mod wording;

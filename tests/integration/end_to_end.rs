@@ -2,12 +2,14 @@
 
 mod alerts;
 mod clocks;
+mod dead_letters_open;
 mod demo;
 mod demo_commands;
 mod drain_time;
 mod foreign_producer;
 mod formats;
 mod outages;
+mod page;
 mod prometheus;
 mod readings;
 mod real_orders;

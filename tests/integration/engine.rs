@@ -281,7 +281,7 @@ async fn a_call_that_ends_while_its_row_is_being_lost_is_not_acknowledged() {
     store.answer.notify_one();
     assert_eq!(engine.until("retried 1 lease_lost").await, ["lost row 1"]);
     let depth = place.depth().await;
-    assert_eq!(depth.waiting + depth.in_flight + depth.retrying, 1, "the message is still there");
+    assert_eq!(depth.waiting + depth.in_flight + depth.due + depth.retrying, 1, "the message is still there");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use fulfillment_worker::domain::dead_letter::DeadReason;
+use fulfillment_worker::domain::dead_letter::{DeadReason, StoredReason};
 use fulfillment_worker::domain::label::Label;
 use fulfillment_worker::domain::order::OrderId;
 use fulfillment_worker::event::{
@@ -21,7 +21,7 @@ use fulfillment_worker::event::{
 use fulfillment_worker::observe::metrics::{Cgroup, Format, LogMessages, Metrics};
 use fulfillment_worker::port::queue::Depth;
 use fulfillment_worker::port::reports::ConnectionUse;
-use fulfillment_worker::port::reports::{OpenOrders, OpenState};
+use fulfillment_worker::port::reports::{OpenDeadLetters, OpenOrders, OpenState};
 use tokio::runtime::{Builder, Runtime};
 
 mod exemplars;
@@ -80,9 +80,13 @@ fn tell_of_the_worker(metrics: &Metrics) {
     let second = Duration::from_secs(1);
     tell(metrics, LifecycleEvent::Started { worker: "cafe", concurrency: 500 });
     tell(metrics, LifecycleEvent::Draining { in_flight: 7 });
-    tell(metrics, TelemetryEvent::DepthRead(Depth { waiting: 11, in_flight: 12, retrying: 13 }));
+    tell(metrics, TelemetryEvent::DepthRead(Depth { waiting: 11, in_flight: 12, due: 14, retrying: 13 }));
     let pending = OpenState { orders: 14, oldest: Some(second * 90) };
     let processing = OpenState { orders: 15, oldest: Some(second * 60) };
+    let mut letters = OpenDeadLetters::default();
+    letters.by_reason[StoredReason::Known(DeadReason::Rejected)] = 15;
+    letters.by_reason[StoredReason::Other] = 16;
+    tell(metrics, TelemetryEvent::OpenDeadLettersRead(letters));
     tell(metrics, TelemetryEvent::OpenOrdersRead(OpenOrders { pending, processing, took: second / 10, doubt: None }));
     tell(metrics, TelemetryEvent::ConnectionsRead(ConnectionUse { idle: 3, in_use: 5, limit: 10 }));
     for runtime in fulfillment_worker::event::Runtime::all() {
@@ -143,7 +147,7 @@ fn tell_of_dependencies(metrics: &Metrics) {
 }
 
 /// Samples whose value depends on the machine, the moment or the build.
-const VARYING: [&str; 9] = [
+const VARYING: [&str; 10] = [
     "process_",
     "malloc_",
     "tokio_",
@@ -151,6 +155,7 @@ const VARYING: [&str; 9] = [
     "fulfillment_dependency_oldest_call_seconds",
     "fulfillment_queue_depth_read_timestamp_seconds",
     "fulfillment_open_orders_read_timestamp_seconds",
+    "fulfillment_dead_letters_open_read_timestamp_seconds",
     "fulfillment_last_success_timestamp_seconds",
     "fulfillment_reconciler_last_round_timestamp_seconds",
 ];

@@ -44,6 +44,7 @@ mod sqlite_durability;
 mod sqlite_sharing;
 mod stack;
 mod stalled_log;
+mod status;
 mod submission;
 mod submitting;
 mod support;

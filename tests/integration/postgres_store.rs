@@ -24,6 +24,7 @@ mod migrating;
 mod open_orders;
 mod other_tables;
 mod plans;
+mod plans_of_reports;
 mod pooler;
 mod reconciling;
 mod rights;

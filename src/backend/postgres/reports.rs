@@ -1,19 +1,21 @@
 //! What people and metrics ask: counts, ages, orders and timelines.
 
 use std::sync::atomic::Ordering;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::connection::Parameter;
 use super::errors::Failure;
 use super::timestamp::{micros, seconds};
 use super::{PostgresStore, attempts, column, count};
+use crate::domain::dead_letter::StoredReason;
 use crate::domain::order::{Fence, OrderId, State};
 use crate::port::reports::{
-    ClockDoubt, ConnectionUse, OPEN_ORDERS_LIMIT, OpenOrders, OpenState, OrderReport, Reports, Summary, TimelineEntry,
-    add_orders,
+    ClockDoubt, ConnectionUse, Correlated, OPEN_ORDERS_LIMIT, OpenDeadLetters, OpenOrders, OpenState, OrderReport,
+    Reports, Summary, TimelineEntry, add_orders,
 };
 use crate::port::store::StoreError;
 
@@ -23,8 +25,7 @@ impl Reports for PostgresStore {
         let rows = self.query(&self.ready_statements().await?.summary, &[]).await?;
         let mut summary = Summary::empty();
         for row in rows {
-            summary.dead_letters = count(column(&row, "dead_letters")?);
-            let Some(status) = column::<Option<String>>(&row, "status")? else { continue };
+            let status: String = column(&row, "status")?;
             let orders = count(column(&row, "orders")?);
             let oldest = seconds(&row, "age")?;
             match State::from(status.as_str()) {
@@ -60,15 +61,20 @@ impl Reports for PostgresStore {
         Ok(rows.iter().map(timeline_entry).collect::<Result<_, _>>()?)
     }
 
+    async fn correlated(&self, correlation_id: &str, below: OrderId, limit: usize) -> Result<Correlated, StoreError> {
+        let most = i64::try_from(limit).unwrap_or(i64::MAX);
+        let parameters: [Parameter<'_>; 3] =
+            [(&correlation_id, Type::TEXT), (&below.0, Type::INT8), (&most, Type::INT8)];
+        let rows = self.query(include_str!("correlated.sql"), &parameters).await?;
+        let Some(row) = rows.first() else { return Ok(Correlated::default()) };
+        let order_ids = column::<Vec<i64>>(row, "order_ids")?.into_iter().map(OrderId).collect();
+        let (entries, lowest) = (count(column(row, "entries")?), column(row, "lowest")?);
+        Ok(Correlated::page(order_ids, below, limit, entries, lowest))
+    }
+
     async fn open_orders(&self) -> Result<OpenOrders, StoreError> {
         let statements = self.ready_statements().await?;
-        let answer = async {
-            let mut session = self.connections.session().await?;
-            let began = Instant::now();
-            let rows = session.query_within(OPEN_ORDERS_LIMIT, &statements.open_orders, &[]).await?;
-            Ok((rows, began.elapsed()))
-        };
-        let (rows, took) = self.explain(answer.await).await?;
+        let (rows, took) = count_within_limit(self, &statements.open_orders).await?;
         let mut open = OpenOrders { took, ..OpenOrders::default() };
         for row in &rows {
             open.doubt = self.clock_doubt(row)?.or(open.doubt);
@@ -83,6 +89,15 @@ impl Reports for PostgresStore {
         self.ages_in_doubt.store(in_doubt, Ordering::Relaxed);
         if open.doubt == Some(ClockDoubt::ProducersBehind) {
             (open.pending.oldest, open.processing.oldest) = (None, None);
+        }
+        Ok(open)
+    }
+
+    async fn open_dead_letters(&self) -> Result<OpenDeadLetters, StoreError> {
+        let (rows, took) = count_within_limit(self, include_str!("open_dead_letters.sql")).await?;
+        let mut open = OpenDeadLetters { took, ..OpenDeadLetters::default() };
+        for row in &rows {
+            open.by_reason[StoredReason::of(column(row, "reason")?)] += count(column(row, "letters")?);
         }
         Ok(open)
     }
@@ -104,6 +119,17 @@ impl PostgresStore {
             (false, false) => producers_behind.then_some(ClockDoubt::ProducersBehind),
         })
     }
+}
+
+/// The rows of a count, and how long it took once there was a connection.
+async fn count_within_limit(store: &PostgresStore, statement: &str) -> Result<(Vec<Row>, Duration), StoreError> {
+    let answer = async {
+        let mut session = store.connections.session().await?;
+        let began = Instant::now();
+        let rows = session.query_within(OPEN_ORDERS_LIMIT, statement, &[]).await?;
+        Ok((rows, began.elapsed()))
+    };
+    store.explain(answer.await).await
 }
 
 fn timeline_entry(row: &Row) -> Result<TimelineEntry, Failure> {

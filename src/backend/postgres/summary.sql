@@ -1,13 +1,10 @@
--- Number of orders by status, the age of the oldest of each, null where the clocks don't tell it (see open_orders.sql), and
--- the number of dead letters with every row. Resolved letters don't count. One snapshot, and a row even where there are no
--- orders.
+-- Number of orders by status, and the age of the oldest of each, null where the clocks don't tell it (see open_orders.sql).
 WITH {clock}
 SELECT s.status,
        s.orders,
-       CASE WHEN s.in_future = 0 AND NOT k.zones_disagree THEN {age s.oldest} END AS age,
-       (SELECT count(*) FROM fulfillment.dead_letters WHERE resolved_at IS NULL) AS dead_letters
+       CASE WHEN s.in_future = 0 AND NOT k.zones_disagree THEN {age s.oldest} END AS age
 FROM clock k
-LEFT JOIN (
+CROSS JOIN (
     SELECT coalesce(o.status::text, 'null')                                                      AS status,
            count(*)                                                                              AS orders,
            min(o.created_at) FILTER (WHERE isfinite(o.created_at))                               AS oldest,
@@ -15,5 +12,5 @@ LEFT JOIN (
                             AND isfinite(o.created_at))                                          AS in_future
     FROM orders o
     GROUP BY 1
-) AS s ON true
+) AS s
 ORDER BY s.status

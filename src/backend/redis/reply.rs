@@ -106,8 +106,8 @@ pub fn payloads(answer: Value) -> Result<Vec<Vec<u8>>, QueueError> {
 /// # Errors
 /// [`QueueError::Refused`] for an answer that the script doesn't give.
 pub fn depth(answer: Value) -> Result<Depth, QueueError> {
-    let (waiting, in_flight, retrying) = read(answer, "depth.lua")?;
-    Ok(Depth { waiting, in_flight, retrying })
+    let (waiting, in_flight, due, retrying) = read(answer, "depth.lua")?;
+    Ok(Depth { waiting, in_flight, due, retrying })
 }
 
 /// What `SENTINEL GET-MASTER-ADDR-BY-NAME` returns: the master's address, or nothing for a name that is unknown.

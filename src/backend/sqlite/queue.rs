@@ -147,8 +147,10 @@ impl Producer for SqliteQueue {
 impl QueueReports for SqliteQueue {
     async fn depth(&self) -> Result<Depth, QueueError> {
         let depth = |connection: &Connection| {
-            connection.prepare_cached(DEPTH)?.query_row([], |row| {
-                Ok(Depth { waiting: count(row, 0)?, in_flight: count(row, 1)?, retrying: count(row, 2)? })
+            connection.prepare_cached(DEPTH)?.query_row([now_micros()], |row| {
+                let [waiting, in_flight, due, retrying] =
+                    [count(row, 0)?, count(row, 1)?, count(row, 2)?, count(row, 3)?];
+                Ok(Depth { waiting, in_flight, due, retrying })
             })
         };
         Ok(self.database.read(depth).await?)

@@ -32,7 +32,7 @@ pub(super) struct Arguments {
 
 pub(super) async fn discard(arguments: Arguments, origins: &Origins, environment: &Environment) -> Result<(), Failure> {
     let Arguments { options } = arguments;
-    let decision = options.decision(environment);
+    let decision = options.decision(environment)?;
     let (_, store) = options.connect.open_store(origins).await?;
     let store = store.dead_letters;
     let stop = drain_on_signals()?;
@@ -56,7 +56,9 @@ pub(super) async fn discard(arguments: Arguments, origins: &Origins, environment
         Ok(())
     };
     let done = each_page(&*store, options.selection.filter(), BATCH, &stop, discard).await;
-    outcome.report(done, options.json, |outcome| {
-        format!("{} discarded, {} skipped", plural(outcome.discarded, "dead letter"), outcome.skipped)
-    })
+    let parts = [
+        (outcome.discarded, format!("{} discarded", plural(outcome.discarded, "dead letter"))),
+        (outcome.skipped, format!("{} skipped", outcome.skipped)),
+    ];
+    outcome.report(done, options.json, &parts)
 }

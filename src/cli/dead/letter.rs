@@ -66,14 +66,11 @@ impl<'a> WholeJson<'a> {
     }
 }
 
-/// A dead letter in one line.
-pub(in crate::cli) fn line(letter: &StoredDeadLetter) -> String {
-    let (id, age, reason) = (letter.id, rounded(letter.age), &letter.reason);
-    let mut line = format!("{id:>6}  {age:<16}  {reason:<18}  {:<22}  {}", order(letter), in_one_line(&letter.detail));
-    if let Some(resolved) = &letter.resolved {
-        line.push_str(&format!("  [{}]", decision(resolved)));
-    }
-    line
+/// The cells of a dead letter: id, age, reason, order, detail, and the decision where there is one.
+pub(in crate::cli) fn cells(letter: &StoredDeadLetter) -> [String; 5] {
+    let decision = letter.resolved.as_ref().map(|resolved| format!("[{}] ", decision(resolved)));
+    let detail = format!("{}{}", decision.unwrap_or_default(), in_one_line(&letter.detail));
+    [letter.id.to_string(), rounded(letter.age), in_one_line(&letter.reason), order(letter), detail]
 }
 
 /// A dead letter in full.
@@ -141,12 +138,12 @@ mod tests {
 
     #[test]
     fn a_dead_letter_takes_one_line_whatever_the_fulfiller_answered() {
-        let expected = "     7  1m 30s            rejected            order 12 failed         422: no such\\ncolour";
-        assert_eq!(line(&letter(b"")), expected);
+        let expected = ["7", "1m 30s", "rejected", "order 12 failed", "422: no such\\ncolour"];
+        assert_eq!(cells(&letter(b"")), expected);
         let decided = StoredDeadLetter { resolved: retried(), ..letter(b"") };
         assert_eq!(
-            line(&decided),
-            format!("{expected}  [retried by anna at 2023-11-14T22:14:20.000000: back in stock]")
+            cells(&decided)[4],
+            "[retried by anna at 2023-11-14T22:14:20.000000: back in stock] 422: no such\\ncolour"
         );
     }
 

@@ -9,9 +9,14 @@ use crate::cli::connect::ConnectOptions;
 use crate::cli::failure::Failure;
 use crate::cli::output;
 use crate::config::Origins;
+use crate::domain::dead_letter::DeadReason;
+use crate::domain::label::Label;
 use crate::operations::plural;
+use crate::port::dead_letters::{DeadLetterFilter, StoredDeadLetter};
 
-/// List dead letters, oldest first
+/// List dead letters by reason, oldest first
+///
+/// Lines are cut at the width of the terminal; `dead show` and output that goes elsewhere have them whole.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -64,10 +69,30 @@ pub(super) async fn list(arguments: Arguments, origins: &Origins) -> Result<(), 
         let dead_letters = letters.iter().map(letter::Json::of).collect();
         return output::print_json(&Page { dead_letters, matching: count.letters, next_after });
     }
+    let kind = if arguments.resolved { "with a decision" } else { "without a decision" };
     if letters.is_empty() {
-        return output::print("no dead letters");
+        return output::print(&match (count.letters, arguments.after) {
+            (0, _) => format!("no dead letters {kind}"),
+            (others, after) => format!("no dead letters {kind} above id {after}, and {others} up to it"),
+        });
     }
-    output::print(&letters.iter().map(letter::line).collect::<Vec<_>>().join("\n"))?;
+    let mut lines = vec![format!("{} {kind}", plural(count.letters, "dead letter"))];
+    for reason in distinct_reasons(&letters) {
+        let of_reason: Vec<&StoredDeadLetter> = letters.iter().filter(|letter| letter.reason == reason).collect();
+        let shown = match DeadReason::from_label(reason) {
+            _ if count.letters == letters.len() as u64 => of_reason.len().to_string(),
+            Some(known) => {
+                let filter = DeadLetterFilter { reasons: vec![known], ..filter.clone() };
+                let all = store.count(&filter).await.map_err(Failure::work)?.letters;
+                format!("{} of {all}", of_reason.len())
+            }
+            None => format!("{} on this page", of_reason.len()),
+        };
+        lines.push(String::new());
+        lines.push(format!("{}: {shown}", output::in_one_line(reason)));
+        lines.extend(table(&of_reason, output::columns()));
+    }
+    output::print(&lines.join("\n"))?;
     if let Some(after) = next_after {
         output::note(&format!(
             "{} of {}; next page: --after {after}",
@@ -76,4 +101,25 @@ pub(super) async fn list(arguments: Arguments, origins: &Origins) -> Result<(), 
         ));
     }
     Ok(())
+}
+
+/// The reasons on the page, the one of the oldest letter first.
+fn distinct_reasons(letters: &[StoredDeadLetter]) -> Vec<&str> {
+    let mut reasons: Vec<&str> = Vec::new();
+    for letter in letters {
+        if !reasons.contains(&letter.reason.as_str()) {
+            reasons.push(&letter.reason);
+        }
+    }
+    reasons
+}
+
+/// The letters of one reason.
+fn table(letters: &[&StoredDeadLetter], width: Option<usize>) -> Vec<String> {
+    let row = |letter: &&StoredDeadLetter| {
+        let [id, age, _, order, detail] = letter::cells(letter);
+        [id, age, order, detail]
+    };
+    let rows: Vec<[String; 4]> = letters.iter().map(row).collect();
+    output::table(["ID", "AGE", "ORDER", "DETAIL"], &rows, width)
 }

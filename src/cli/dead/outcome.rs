@@ -70,21 +70,30 @@ impl Outcome {
         }
     }
 
-    /// Prints the summary of what is `done`. Fails if that failed, a dead letter does not exist, or the database refused one.
-    pub(super) fn report(
-        self,
-        done: Result<(), String>,
-        json: bool,
-        in_words: impl Fn(&Self) -> String,
-    ) -> Result<(), Failure> {
-        if let Err(problem) = done {
-            return Err(Failure::Work(format!("{problem}; before that: {}", in_words(&self))));
-        }
+    /// Prints the summary of what is `done`. Fails if that failed, a dead letter does not exist, or the database refused
+    /// one. `done` goes with `parts`, each with how many there were.
+    pub(super) fn report(self, done: Result<(), String>, json: bool, parts: &[(u64, String)]) -> Result<(), Failure> {
         if self.named > self.most_named {
             output::note(&format!("… and {} more", self.named - self.most_named));
         }
-        let dry = if self.dry_run { "dry run, nothing changed: " } else { "" };
-        output::show(json, &self, || format!("{dry}{}", in_words(&self)))?;
+        let refused = (self.refused, format!("{} refused by the database", self.refused));
+        let parts = parts.iter().chain([&refused]).filter(|(count, _)| *count > 0);
+        let did: Vec<&str> = parts.map(|(_, part)| part.as_str()).collect();
+        let did = did.join(", ");
+        if let Err(problem) = done {
+            if json {
+                output::print_json(&self)?;
+            }
+            let before =
+                if did.is_empty() { "nothing is known to be done".to_owned() } else { format!("before that: {did}") };
+            return Err(Failure::Work(format!("{problem}; {before}")));
+        }
+        output::show(json, &self, || match (did.is_empty(), self.dry_run) {
+            (true, _) if self.missing.is_empty() => "no dead letter matches: nothing to do".to_owned(),
+            (true, _) => "nothing done".to_owned(),
+            (false, false) => did,
+            (false, true) => format!("dry run, nothing changed; it would be: {did}"),
+        })?;
         if !self.missing.is_empty() {
             let ids: Vec<String> = self.missing.iter().map(ToString::to_string).collect();
             return Err(Failure::Work(format!("no such dead letter: {}", ids.join(", "))));

@@ -60,7 +60,7 @@ pub(super) async fn retry(arguments: Arguments, origins: &Origins, environment: 
     let redrive = redrive::Redrive {
         queue: opened.queue.producer,
         store: opened.store.dead_letters.clone(),
-        decision: options.decision(environment),
+        decision: options.decision(environment)?,
         retrying: Retrying { limit: options.connect.wait, stop: stop.clone() },
     };
     let mut outcome = Outcome::new(&options.selection.ids, options.dry_run);
@@ -69,7 +69,8 @@ pub(super) async fn retry(arguments: Arguments, origins: &Origins, environment: 
     let limit = usize::try_from(limit).unwrap_or(1);
     let retry_page = async |page: &[StoredDeadLetter]| retry.page(page, &mut outcome).await;
     let done = each_page(&*opened.store.dead_letters, options.selection.filter(), limit, &stop, retry_page).await;
-    outcome.report(done, options.json, in_words)
+    let parts = in_words(&outcome);
+    outcome.report(done, options.json, &parts)
 }
 
 struct Retry {
@@ -94,8 +95,12 @@ impl Retry {
         let ids: Vec<i64> = page.iter().map(|letter| letter.id).collect();
         self.pause(ids.len()).await;
         let (answers, pushed) = self.redrive.batch(&ids).await.map_err(|error| error.to_string())?;
+        let no_messages = matches!(pushed, Err(redrive::RedriveError::NoMessages { .. }));
         for (id, answer) in ids.into_iter().zip(&answers) {
-            record(outcome, id, answer);
+            let awaits_push = matches!(answer, Redriven::Decided { step: RetryStep::Push | RetryStep::PushAgain, .. });
+            if !(no_messages && awaits_push) {
+                record(outcome, id, answer);
+            }
         }
         pushed.map_err(|error| error.to_string())
     }
@@ -118,14 +123,11 @@ fn record(outcome: &mut Outcome, letter_id: i64, answer: &Redriven) {
     }
 }
 
-fn in_words(outcome: &Outcome) -> String {
-    let mut parts = vec![format!("{} moved to pending", plural(outcome.redriven, "order"))];
-    if outcome.pushed > 0 {
-        parts.push(format!("{} pushed", plural(outcome.pushed, "message")));
-    }
-    if outcome.pushed_again > 0 {
-        parts.push(format!("{} pushed again", plural(outcome.pushed_again, "message")));
-    }
-    parts.push(format!("{} skipped", outcome.skipped));
-    parts.join(", ")
+fn in_words(outcome: &Outcome) -> [(u64, String); 4] {
+    [
+        (outcome.redriven, format!("{} moved to pending", plural(outcome.redriven, "order"))),
+        (outcome.pushed, format!("{} pushed", plural(outcome.pushed, "message"))),
+        (outcome.pushed_again, format!("{} pushed again", plural(outcome.pushed_again, "message"))),
+        (outcome.skipped, format!("{} skipped", outcome.skipped)),
+    ]
 }

@@ -6,6 +6,8 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::cli::connect::ConnectOptions;
+use crate::cli::failure::Failure;
+use crate::cli::output;
 use crate::config::environment::Environment;
 use crate::config::values;
 use crate::domain::dead_letter::DeadReason;
@@ -97,7 +99,8 @@ pub(super) struct DecideOptions {
     #[arg(long, value_name = "TEXT", value_parser = values::text(500), help_heading = DECISION)]
     why: String,
 
-    /// Author of the decision; your login name if not set
+    /// Author of the decision; if not set, your login name, or user id and host such as `1000@host` where no variable
+    /// has one
     #[arg(long, value_name = "NAME", value_parser = values::text(100), help_heading = DECISION)]
     actor: Option<String>,
 
@@ -118,8 +121,23 @@ pub(super) struct DecideOptions {
 }
 
 impl DecideOptions {
-    pub(super) fn decision(&self, environment: &Environment) -> Decision {
-        let by = self.actor.clone().or_else(|| environment.login()).unwrap_or_else(|| "unknown".to_owned());
-        Decision { by, reason: self.why.clone() }
+    /// Fails where nothing says who decides.
+    pub(super) fn decision(&self, environment: &Environment) -> Result<Decision, Failure> {
+        let by = self.actor.clone().or_else(|| environment.login()).or_else(user_and_host);
+        let by = by.ok_or_else(|| Failure::Usage("nothing says who decides; add --actor NAME".to_owned()))?;
+        Ok(Decision { by, reason: self.why.clone() })
     }
+}
+
+/// Whom the system knows where a login name is missing, as in most containers.
+#[cfg(unix)]
+fn user_and_host() -> Option<String> {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let user = rustix::process::getuid().as_raw();
+    Some(if host.is_empty() { format!("user {user}") } else { format!("{user}@{}", output::in_one_line(&host)) })
+}
+
+#[cfg(not(unix))]
+fn user_and_host() -> Option<String> {
+    None
 }

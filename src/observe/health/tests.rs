@@ -91,7 +91,7 @@ fn it_is_ready_once_started_and_every_dependency_is_up() {
     let health = Health::default();
     assert_eq!(failed(&health.ready()), ["started", "queue", "store", "fulfiller", "accepts_work"]);
     health.observe(&LifecycleEvent::Started { worker: "w", concurrency: 8 }.into());
-    assert_eq!(failed(&health.ready()), ["queue", "store", "fulfiller"]);
+    assert_eq!(failed(&health.ready()), ["queue", "store", "fulfiller", "accepts_work"]);
     Dependency::all().for_each(|dependency| health.observe(&DependencyEvent::Up(dependency).into()));
     assert!(health.ready().ready);
 }
@@ -101,7 +101,7 @@ fn a_dependency_that_is_down_shows_its_error_until_it_is_up() {
     let health = ready();
     health.observe(&down("connection refused"));
     let readiness = health.ready();
-    assert_eq!(failed(&readiness), ["queue"]);
+    assert_eq!(failed(&readiness), ["queue", "accepts_work"]);
     assert!(readiness.checks.iter().any(|check| check.detail == "down for 0 s: connection refused"), "{readiness:?}");
     health.observe(&DependencyEvent::Up(Dependency::Queue).into());
     assert!(health.ready().ready);
@@ -159,7 +159,7 @@ fn a_backend_that_takes_a_third_of_a_lease_to_answer_is_too_slow_to_be_ready() {
         assert_eq!(detail(&health.ready(), backend.as_str()), "answers within 4900 ms");
         assert!(health.ready().ready);
         call(&health, backend, Duration::from_millis(5_100));
-        assert_eq!(failed(&health.ready()), [backend.as_str()]);
+        assert_eq!(failed(&health.ready()), [backend.as_str(), "accepts_work"]);
         let expected = "too slow to keep leases: took 5.1 s to answer, slow from 5.0 s";
         assert_eq!(detail(&health.ready(), backend.as_str()), expected);
         assert!(health.readiness_at(Instant::now() + Duration::from_secs(16)).ready, "it is forgotten");
@@ -173,7 +173,7 @@ fn a_call_that_hangs_without_an_error_shows_before_it_fails() {
     let call = CallId::fresh();
     health.observe(&DependencyEvent::CallBegan { call, to: Dependency::Store }.into());
     let later = health.readiness_at(Instant::now() + Duration::from_secs(7));
-    assert_eq!(failed(&later), ["store"]);
+    assert_eq!(failed(&later), ["store", "accepts_work"]);
     let detail = detail(&later, "store");
     assert!(detail.starts_with("too slow to keep leases: a call has had no answer for 7.0 s"), "{detail}");
     let calls = later.checks.iter().find(|check| check.name == "store").unwrap().calls.unwrap();
@@ -201,4 +201,37 @@ fn what_is_slow_follows_lease_and_call_timeout() {
     let readiness = health.ready();
     assert!(detail(&readiness, "store").starts_with("too slow to keep leases"), "{readiness:?}");
     assert_eq!(detail(&readiness, "fulfiller"), "answers within 1100 ms");
+}
+
+/// Caught on the code before: `accepts_work` was true, "claims orders", whatever was down.
+#[test]
+fn a_worker_accepts_no_work_while_a_dependency_that_it_needs_fails() {
+    let health = ready();
+    let is_down = |dependency| DependencyEvent::Down { dependency, error: "gone", retry_in: Duration::ZERO }.into();
+    health.observe(&is_down(Dependency::Store));
+    assert_eq!(detail(&health.ready(), "accepts_work"), "held up by store");
+    health.observe(&is_down(Dependency::Fulfiller));
+    assert_eq!(detail(&health.ready(), "accepts_work"), "held up by store and fulfiller");
+    assert!(failed(&health.ready()).contains(&"accepts_work"));
+}
+
+#[test]
+fn a_claim_that_waits_says_what_for_until_the_wait_is_over() {
+    let health = ready();
+    let waited = |took| Event::Order(OrderEvent::ClaimsThrottled { reason: Throttle::Concurrency, took });
+    health.observe(&waited(Duration::from_millis(1_001)));
+    let expected = "waits before its next claim: as many orders are in flight as --concurrency allows";
+    assert_eq!(detail(&health.ready(), "accepts_work"), expected);
+    assert!(health.ready().ready, "a full worker is ready");
+    let later = health.readiness_at(Instant::now() + Duration::from_secs(4));
+    assert_eq!(detail(&later, "accepts_work"), "claims orders", "nothing has been reported since");
+    health.observe(&waited(Duration::from_millis(20)));
+    assert_eq!(detail(&health.ready(), "accepts_work"), "claims orders");
+}
+
+/// Caught on the code before: "answers", of a fulfiller that was never called.
+#[test]
+fn a_fulfiller_that_nobody_called_is_not_said_to_answer() {
+    assert_eq!(detail(&ready().ready(), "fulfiller"), "not called lately");
+    assert_eq!(detail(&ready().ready(), "queue"), "answers");
 }

@@ -165,6 +165,7 @@ impl EventLog {
             TelemetryEvent::SpansSent { error: None, .. }
             | TelemetryEvent::SpanDropped
             | TelemetryEvent::DepthRead(_)
+            | TelemetryEvent::OpenDeadLettersRead(_)
             | TelemetryEvent::ConnectionsRead(_)
             | TelemetryEvent::SchedulingDelay { .. } => {}
         }

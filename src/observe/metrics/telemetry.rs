@@ -16,6 +16,7 @@ use super::labelled::Labelled;
 use super::registering::{Count, Seconds, metrics};
 use super::sample;
 use super::seconds_since_1970;
+use crate::domain::dead_letter::StoredReason;
 use crate::domain::label::Label;
 use crate::event::{Runtime, TelemetryEvent};
 use crate::port::reports::ClockDoubt;
@@ -29,6 +30,7 @@ const DELAY_SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 
 enum MessageKind {
     Waiting,
     InFlight,
+    Due,
     Retrying,
 }
 
@@ -82,6 +84,11 @@ metrics! {
         clock_doubt: Labelled<ClockDoubt, Count> = "fulfillment_clock_doubt", Labelled::new("reason");
         /// Time of the last count of open orders, since 1970; 0 before the first
         open_orders_read_at: Seconds = "fulfillment_open_orders_read_timestamp_seconds", Seconds::default();
+        /// Dead letters without a decision, by reason, as last counted; the same for every worker of a store
+        open_dead_letters: Labelled<StoredReason, Count> =
+            "fulfillment_dead_letters_open", Labelled::new("reason");
+        /// Time of the last count of dead letters without a decision, since 1970; 0 before the first
+        open_dead_letters_read_at: Seconds = "fulfillment_dead_letters_open_read_timestamp_seconds", Seconds::default();
         /// Open connections to the store, by state, as last counted; 0 if the store is embedded
         store_connections: Labelled<ConnectionState, Count> = "fulfillment_store_connections", Labelled::new("state");
         /// Maximum of connections to the store; 0 if the store is embedded
@@ -105,6 +112,7 @@ impl TelemetryMetrics {
                 self.queue_depth.set(depth.waiting);
                 self.queue_messages[MessageKind::Waiting].set(depth.waiting);
                 self.queue_messages[MessageKind::InFlight].set(depth.in_flight);
+                self.queue_messages[MessageKind::Due].set(depth.due);
                 self.queue_messages[MessageKind::Retrying].set(depth.retrying);
                 self.depth_read_at.set(seconds_since_1970());
                 self.depth_age.restart();
@@ -120,6 +128,12 @@ impl TelemetryMetrics {
                     self.clock_doubt[doubt].set((open.doubt == Some(doubt)).into());
                 }
                 self.open_orders_read_at.set(seconds_since_1970());
+            }
+            TelemetryEvent::OpenDeadLettersRead(open) => {
+                for (reason, letters) in open.by_reason {
+                    self.open_dead_letters[reason].set(letters);
+                }
+                self.open_dead_letters_read_at.set(seconds_since_1970());
             }
             TelemetryEvent::ConnectionsRead(connections) => {
                 self.store_connections[ConnectionState::Idle].set(connections.idle);

@@ -131,7 +131,7 @@ fn a_worker_that_does_not_lead_leaves_no_orders_alone() {
 fn a_count_of_the_queue_starts_the_age_of_the_reading_again() {
     let (_runtime, metrics) = worker();
     let before = seconds_since_1970();
-    metrics.observe(&TelemetryEvent::DepthRead(Depth { waiting: 3, in_flight: 2, retrying: 1 }).into());
+    metrics.observe(&TelemetryEvent::DepthRead(Depth { waiting: 3, in_flight: 2, due: 0, retrying: 1 }).into());
     let age = value(&metrics, "fulfillment_queue_depth_age_seconds");
     let after = seconds_since_1970();
     assert!((0.0..=after - before + 0.1).contains(&age), "{age}");

@@ -8,6 +8,7 @@ use fulfillment_worker::port::queue_maintenance::QueueMaintenance;
 use tokio::time::Instant;
 
 mod claiming;
+mod due;
 mod fixtures;
 mod inventory;
 mod pushing;
@@ -62,6 +63,7 @@ macro_rules! conformance {
                 pushing::pushing_nothing_is_no_error,
                 pushing::thousands_of_messages_are_pushed_in_order,
                 pushing::depth_counts_each_kind,
+                due::what_is_handed_back_or_adopted_is_due_and_what_waits_for_its_time_is_not,
                 inventory::every_waiting_message_is_browsed,
                 inventory::every_claimed_message_is_browsed_whatever_it_waits_for,
                 inventory::browsing_takes_nothing,

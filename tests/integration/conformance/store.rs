@@ -21,9 +21,11 @@ mod auditing;
 mod beginning;
 mod concluding;
 mod contention;
+mod correlating;
 mod dead_letters;
 mod inserting;
 mod model;
+mod open_dead_letters;
 mod open_orders;
 mod orphans;
 pub(crate) mod postgres_fixture;
@@ -195,6 +197,9 @@ macro_rules! conformance {
                 auditing::an_audit_comes_in_pages,
                 auditing::an_order_fulfilled_twice_is_found,
                 auditing::states_are_answered_by_position,
+                open_dead_letters::letters_count_by_reason_until_somebody_decides,
+                correlating::orders_are_found_by_correlation_id_whatever_the_size_of_a_page,
+                correlating::an_order_is_found_by_an_id_that_was_cut_when_it_was_kept,
                 open_orders::none_are_counted_where_there_are_none,
                 open_orders::one_is_counted_with_its_age,
                 open_orders::several_are_counted_by_state_with_the_age_of_the_oldest,

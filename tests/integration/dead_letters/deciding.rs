@@ -46,7 +46,7 @@ async fn a_dry_run_says_what_would_be_done_and_changes_nothing() {
         assert_eq!(place.listed(&[]), [1, 2, 3, 4]);
     }
     let text = place.run(&["dead", "retry", "--all", "--why", "to see", "--dry-run"]).stdout;
-    assert_eq!(text, "dry run, nothing changed: 3 orders moved to pending, 1 message pushed, 0 skipped\n");
+    assert_eq!(text, "dry run, nothing changed; it would be: 3 orders moved to pending, 1 message pushed\n");
     assert_eq!(place.messages().await, [b""; 0]);
     assert_eq!(place.run(&["order", "1", "--json"]).json()["timeline"], before);
 }
@@ -98,7 +98,7 @@ async fn a_retry_that_died_before_its_push_is_made_up_for_by_the_next_one() {
     assert_eq!(place.messages().await, [b""; 0]);
 
     let ended = place.run(&["dead", "retry", "1", "--why", "again"]);
-    assert_eq!(ended.stdout, "0 orders moved to pending, 1 message pushed again, 0 skipped\n", "{ended:?}");
+    assert_eq!(ended.stdout, "1 message pushed again\n", "{ended:?}");
     assert_eq!(place.messages().await, [message(OrderId(1))]);
     let letter = place.run(&["dead", "show", "1", "--json"]).json();
     assert_eq!(letter["resolved_by"], "anna");
@@ -123,7 +123,7 @@ async fn a_message_that_names_no_order_is_pushed_as_it_was() {
     let place = Place::new();
     place.bury(b"\xff{").await;
     let ended = place.run(&["dead", "retry", "--reason", "invalid_message", "--why", "the decoder is fixed"]);
-    assert_eq!(ended.stdout, "0 orders moved to pending, 1 message pushed, 0 skipped\n", "{ended:?}");
+    assert_eq!(ended.stdout, "1 message pushed\n", "{ended:?}");
     assert_eq!(place.messages().await, [b"\xff{"]);
     assert_eq!(place.listed(&["--resolved"]), [1]);
 }
@@ -133,9 +133,9 @@ async fn a_discarded_letter_is_closed_and_its_order_stays_until_somebody_thinks_
     let place = Place::new();
     place.fail(2).await;
     let discard = ["dead", "discard", "1", "--why", "refunded", "--actor", "ben"];
-    assert_eq!(place.run(&discard).stdout, "1 dead letter discarded, 0 skipped\n");
+    assert_eq!(place.run(&discard).stdout, "1 dead letter discarded\n");
     let again = place.run(&discard);
-    assert_eq!((again.code, again.stdout.as_str()), (Some(0), "0 dead letters discarded, 1 skipped\n"));
+    assert_eq!((again.code, again.stdout.as_str()), (Some(0), "1 skipped\n"));
     assert_eq!((place.listed(&[]), place.listed(&["--resolved"])), (vec![2], vec![1]));
     assert_eq!((place.state(1), place.messages().await), ("failed".to_owned(), Vec::new()));
     assert_eq!(place.run(&["status", "--json"]).json()["dead_letters"], 1);

@@ -66,10 +66,15 @@ impl Place {
 
     /// The binary with these arguments, logged in as `carla`.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
+        Ended::of(self.command(arguments))
+    }
+
+    /// What [`Place::run`] runs.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = binary(arguments);
         command.current_dir(self.folder.path()).env("LOGNAME", "carla");
         command.env("FULFILLMENT_STORE", "sqlite:fulfillment.db");
-        Ended::of(command)
+        command
     }
 
     /// Inserts orders and fails each one, which leaves a letter each. Letters and orders count from 1.

@@ -99,7 +99,7 @@ async fn a_queue_that_takes_no_messages_is_told_and_the_next_retry_pushes_them()
     assert_eq!(in_state(&database, "pending").await, 2);
 
     let again = retry(&redis.url());
-    assert_eq!(again.stdout, "0 orders moved to pending, 2 messages pushed again, 0 skipped\n", "{again:?}");
+    assert_eq!(again.stdout, "2 messages pushed again\n", "{again:?}");
     let mut worker = WorkerProcess::ready(&redis.url(), database.url(), &["--simulate-latency", "0"]).await;
     eventually(LONG, "the orders are fulfilled", async || {
         expect_equal(in_state(&database, "fulfilled").await, ids.len() as i64)

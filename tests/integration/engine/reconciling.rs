@@ -165,7 +165,7 @@ async fn an_order_in_backoff_is_not_adopted() {
 
     let mut reconciler = Running::start(&place, unknown(), settings());
     assert_eq!(reconciler.three_rounds().await, Vec::<String>::new());
-    assert_eq!(place.depth().await, Depth { waiting: 0, in_flight: 1, retrying: 1 });
+    assert_eq!(place.depth().await, Depth { waiting: 0, in_flight: 1, due: 0, retrying: 1 });
 }
 
 /// Caught, when seeded: a reconciler that looks for `pending` orders only.
@@ -179,7 +179,7 @@ async fn an_order_in_work_whose_worker_and_message_are_gone_is_adopted_after_lea
     assert_eq!(reconciler.three_rounds().await, Vec::<String>::new(), "its lease and the grace run");
     place.age(&ids, Duration::from_secs(80));
     assert_eq!(reconciler.until("abandoned").await, "abandoned_order 1 [OrderId(1)]");
-    assert_eq!(place.depth().await.retrying, 1);
+    assert_eq!(place.depth().await.due, 1);
 }
 
 /// Caught, when seeded: a watermark that is never raised.
@@ -205,7 +205,7 @@ async fn while_the_queue_never_runs_empty_only_what_was_passed_is_adopted() {
     let mut reconciler = Running::start(&place, watermark, settings());
     assert_eq!(reconciler.until("lost").await, format!("lost_message 1 [OrderId({})]", lost[0]));
     assert_eq!(reconciler.three_rounds().await, Vec::<String>::new());
-    assert_eq!(place.depth().await, Depth { waiting: 1, in_flight: 1, retrying: 1 });
+    assert_eq!(place.depth().await, Depth { waiting: 1, in_flight: 1, due: 1, retrying: 0 });
     drain.cancel();
     task.await.unwrap();
 }
@@ -249,7 +249,7 @@ async fn a_first_start_on_an_old_table_adopts_so_many_a_round_and_all_in_the_end
     }
     assert_eq!(counts, ["500", "500", "200"]);
     assert_eq!(reconciler.three_rounds().await, Vec::<String>::new());
-    assert_eq!(place.depth().await.retrying, 1_200);
+    assert_eq!(place.depth().await.due, 1_200);
 }
 
 #[tokio::test]

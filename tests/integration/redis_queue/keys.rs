@@ -122,7 +122,7 @@ async fn a_record_without_a_lease_and_a_lease_without_a_record_are_both_put_righ
     assert_eq!(queue.dangling().await.unwrap(), strays, "a look changes nothing");
     assert_eq!(queue.repair().await.unwrap(), strays);
     assert_eq!(queue.repair().await.unwrap(), DanglingRecords::default());
-    assert_eq!(queue.depth().await.unwrap(), Depth { waiting: 0, in_flight: 2, retrying: 0 });
+    assert_eq!(queue.depth().await.unwrap(), Depth { waiting: 0, in_flight: 2, due: 0, retrying: 0 });
     assert_eq!(queue.settle(&acks(&claims)).await.unwrap(), [ReceiptState::Valid, ReceiptState::Valid]);
     assert_eq!(server.keys(), Vec::<String>::new());
 }

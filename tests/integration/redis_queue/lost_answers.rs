@@ -71,7 +71,7 @@ async fn messages_of_a_claim_whose_answer_was_lost_come_back_at_once_with_no_att
 
     proxy.swallow_the_next_answer();
     assert!(worker.claim(10).await.expect_err("no answer").is_transient());
-    assert_eq!(server.queue(LONG).depth().await.unwrap(), Depth { waiting: 0, in_flight: 2, retrying: 0 });
+    assert_eq!(server.queue(LONG).depth().await.unwrap(), Depth { waiting: 0, in_flight: 2, due: 0, retrying: 0 });
 
     let mut claims = worker.claim(10).await.unwrap().claims;
     claims.sort_by_key(|claim| claim.attempt);

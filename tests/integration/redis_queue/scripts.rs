@@ -41,7 +41,7 @@ async fn forgotten_scripts_are_loaded_again() {
     server.ask::<()>("SCRIPT FLUSH");
     assert_eq!(queue.renew(&[claims[0].receipt.clone()]).await.unwrap(), [ReceiptState::Valid]);
     server.ask::<()>("SCRIPT FLUSH");
-    assert_eq!(queue.depth().await.unwrap(), Depth { waiting: 0, in_flight: 1, retrying: 0 });
+    assert_eq!(queue.depth().await.unwrap(), Depth { waiting: 0, in_flight: 1, due: 0, retrying: 0 });
     server.ask::<()>("SCRIPT FLUSH");
     assert_eq!(queue.settle(&acks(&claims)).await.unwrap(), [ReceiptState::Valid]);
 }

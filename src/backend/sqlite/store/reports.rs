@@ -3,25 +3,34 @@
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::SqliteStore;
 use crate::backend::sqlite::database::{age, now_micros};
+use crate::domain::dead_letter::StoredReason;
 use crate::domain::order::{Fence, OrderId, State};
 use crate::port::reports::{
-    ClockDoubt, ConnectionUse, OPEN_ORDERS_LIMIT, OpenOrders, OpenState, OrderReport, Reports, Summary, TimelineEntry,
-    add_orders,
+    ClockDoubt, ConnectionUse, Correlated, OPEN_ORDERS_LIMIT, OpenDeadLetters, OpenOrders, OpenState, OrderReport,
+    Reports, Summary, TimelineEntry, add_orders,
 };
 use crate::port::store::StoreError;
 
 const COUNT_BY_STATUS: &str = include_str!("count_by_status.sql");
 const OLDEST: &str = include_str!("oldest.sql");
 const OPEN_ORDERS: &str = include_str!("open_orders.sql");
+/// Dead letters without a decision, by the index on them.
+const OPEN_DEAD_LETTERS: &str =
+    "SELECT reason, count(*) FROM fulfillment_dead_letters WHERE resolved_at IS NULL GROUP BY reason";
 const ORDER: &str = include_str!("order.sql");
 
 /// An order's transitions, oldest first.
 const TIMELINE: &str = "
 SELECT at, state, attempt, worker, correlation_id, note FROM fulfillment_events WHERE order_id = ?1 ORDER BY at";
+
+/// The newest transitions by order, and whether each has the correlation id or the 256 characters that are kept of it.
+const CORRELATED: &str = "
+SELECT order_id, coalesce(correlation_id IN (:correlation_id, substr(:correlation_id, 1, 256)), 0)
+FROM fulfillment_events WHERE order_id < :below ORDER BY order_id DESC, at DESC LIMIT :limit";
 
 /// Instructions of SQLite's virtual machine between two looks at the clock: some 10 µs.
 const STEPS_PER_LOOK: i32 = 1_000;
@@ -40,8 +49,17 @@ impl Reports for SqliteStore {
         Ok(self.database.read(move |connection| timeline(connection, order_id)).await?)
     }
 
+    async fn correlated(&self, correlation_id: &str, below: OrderId, limit: usize) -> Result<Correlated, StoreError> {
+        let id = correlation_id.to_owned();
+        Ok(self.database.read(move |connection| correlated(connection, &id, below, limit)).await?)
+    }
+
     async fn open_orders(&self) -> Result<OpenOrders, StoreError> {
         Ok(self.database.read(|connection| within(OPEN_ORDERS_LIMIT, connection, open_orders)).await?)
+    }
+
+    async fn open_dead_letters(&self) -> Result<OpenDeadLetters, StoreError> {
+        Ok(self.database.read(|connection| within(OPEN_ORDERS_LIMIT, connection, open_dead_letters)).await?)
     }
 
     fn connections(&self) -> ConnectionUse {
@@ -62,7 +80,6 @@ fn summary(connection: &Connection) -> rusqlite::Result<Summary> {
         let age = |created_at: Option<i64>| created_at.and_then(|created_at| age(created_at, now));
         summary.oldest_pending = age(row.get(0)?);
         summary.oldest_processing = age(row.get(1)?);
-        summary.dead_letters = row.get::<_, i64>(2)?.unsigned_abs();
         Ok(summary)
     })
 }
@@ -91,6 +108,27 @@ fn order(connection: &Connection, order_id: OrderId) -> rusqlite::Result<Option<
 fn timeline(connection: &Connection, order_id: OrderId) -> rusqlite::Result<Vec<TimelineEntry>> {
     let mut entries = connection.prepare_cached(TIMELINE)?;
     entries.query_map([order_id.0], timeline_entry)?.collect()
+}
+
+fn correlated(
+    connection: &Connection,
+    correlation_id: &str,
+    below: OrderId,
+    limit: usize,
+) -> rusqlite::Result<Correlated> {
+    let mut page = connection.prepare_cached(CORRELATED)?;
+    let most = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows =
+        page.query(named_params! { ":correlation_id": correlation_id, ":below": below.0, ":limit": most })?;
+    let (mut order_ids, mut entries, mut lowest) = (Vec::new(), 0, None);
+    while let Some(row) = rows.next()? {
+        let order_id: i64 = row.get(0)?;
+        if row.get(1)? && order_ids.last() != Some(&OrderId(order_id)) {
+            order_ids.push(OrderId(order_id));
+        }
+        (entries, lowest) = (entries + 1, Some(order_id));
+    }
+    Ok(Correlated::page(order_ids, below, limit, entries, lowest))
 }
 
 fn timeline_entry(row: &Row<'_>) -> rusqlite::Result<TimelineEntry> {
@@ -138,6 +176,19 @@ fn open_orders(connection: &Connection) -> rusqlite::Result<OpenOrders> {
         }
         let oldest = age_of_oldest;
         open.set(&State::from(status.as_str()), OpenState { orders: orders.unsigned_abs(), oldest });
+    }
+    open.took = began.elapsed();
+    Ok(open)
+}
+
+fn open_dead_letters(connection: &Connection) -> rusqlite::Result<OpenDeadLetters> {
+    let began = Instant::now();
+    let mut count = connection.prepare_cached(OPEN_DEAD_LETTERS)?;
+    let mut rows = count.query([])?;
+    let mut open = OpenDeadLetters::default();
+    while let Some(row) = rows.next()? {
+        let (reason, letters): (String, i64) = (row.get(0)?, row.get(1)?);
+        open.by_reason[StoredReason::of(&reason)] += letters.unsigned_abs();
     }
     open.took = began.elapsed();
     Ok(open)

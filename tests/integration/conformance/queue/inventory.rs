@@ -103,7 +103,7 @@ pub(crate) async fn adopting_twice_makes_one_message<F: QueueFixture>() {
     assert_eq!(fixture.worker(LONG).await.requeue_lost(&adoptions).await.unwrap(), 0, "while it is leased");
     queue.settle(&[retry(&claimed, LONG)]).await.unwrap();
     assert_eq!(queue.requeue_lost(&adoptions).await.unwrap(), 0, "until its retry");
-    assert_eq!(queue.depth().await.unwrap(), Depth { waiting: 0, in_flight: 0, retrying: 1 });
+    assert_eq!(queue.depth().await.unwrap(), Depth { waiting: 0, in_flight: 0, due: 0, retrying: 1 });
 }
 
 pub(crate) async fn two_reconcilers_at_once_make_one_message<F: QueueFixture>() {
@@ -142,5 +142,5 @@ pub(crate) async fn a_queue_in_use_has_no_strays<F: QueueFixture>() {
     queue.settle(&[ack(&claims[0]), retry(&claims[1], Duration::from_secs(60))]).await.unwrap();
     assert_eq!(queue.dangling().await.unwrap(), DanglingRecords::default());
     assert_eq!(queue.repair().await.unwrap(), DanglingRecords::default());
-    assert_eq!(queue.depth().await.unwrap(), Depth { waiting: 0, in_flight: 1, retrying: 1 });
+    assert_eq!(queue.depth().await.unwrap(), Depth { waiting: 0, in_flight: 1, due: 0, retrying: 1 });
 }

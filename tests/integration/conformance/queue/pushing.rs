@@ -62,5 +62,5 @@ pub(crate) async fn depth_counts_each_kind<F: QueueFixture>() {
     push(&*queue, &["a", "b", "c", "d", "e", "f"]).await;
     let claims = queue.claim(3).await.unwrap().claims;
     queue.settle(&[retry(&claims[0], LONG)]).await.unwrap();
-    assert_eq!(queue.depth().await.unwrap(), Depth { waiting: 3, in_flight: 2, retrying: 1 });
+    assert_eq!(queue.depth().await.unwrap(), Depth { waiting: 3, in_flight: 2, due: 0, retrying: 1 });
 }

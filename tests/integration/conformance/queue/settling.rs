@@ -71,7 +71,7 @@ pub(crate) async fn verdicts_come_by_position<F: QueueFixture>() {
         [ack(&stale), retry(&valid[0], LONG), ack(&unknown), ack(&current), hand_back(&valid[1], Duration::ZERO)];
     assert_eq!(queue.settle(&settlements).await.unwrap(), expected);
     assert_eq!(payloads(&claim(&*queue).await), ["b"]);
-    assert_eq!(queue.depth().await.unwrap(), Depth { waiting: 0, in_flight: 1, retrying: 1 });
+    assert_eq!(queue.depth().await.unwrap(), Depth { waiting: 0, in_flight: 1, due: 0, retrying: 1 });
 }
 
 pub(crate) async fn settling_twice_changes_nothing_more<F: QueueFixture>() {
@@ -87,7 +87,7 @@ pub(crate) async fn settling_twice_changes_nothing_more<F: QueueFixture>() {
     assert_eq!(queue.settle(&other_way).await.unwrap(), [ReceiptState::Stale, ReceiptState::Stale]);
 
     assert_eq!(queue.depth().await.unwrap(), after_once);
-    assert_eq!(after_once, Depth { waiting: 0, in_flight: 0, retrying: 1 });
+    assert_eq!(after_once, Depth { waiting: 0, in_flight: 0, due: 0, retrying: 1 });
 }
 
 pub(crate) async fn the_same_message_twice_in_a_batch_is_settled_once<F: QueueFixture>() {
@@ -164,7 +164,7 @@ pub(crate) async fn a_message_that_waits_for_its_retry_can_not_be_renewed<F: Que
     let claimed = claim_one(&*queue).await;
     queue.settle(&[retry(&claimed, LONG)]).await.unwrap();
     assert_eq!(queue.renew(std::slice::from_ref(&claimed.receipt)).await.unwrap(), [ReceiptState::Stale]);
-    assert_eq!(queue.depth().await.unwrap(), Depth { waiting: 0, in_flight: 0, retrying: 1 });
+    assert_eq!(queue.depth().await.unwrap(), Depth { waiting: 0, in_flight: 0, due: 0, retrying: 1 });
 }
 
 pub(crate) async fn a_thousand_messages_are_settled_and_renewed_in_one_call<F: QueueFixture>() {

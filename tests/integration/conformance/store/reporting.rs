@@ -7,8 +7,7 @@ use fulfillment_worker::port::dead_letters::DeadLetterFilter;
 use fulfillment_worker::port::store::{BeginRequest, Begun, Conclusion};
 
 use super::{
-    LEASE, StoreFixture, begin, conclude, conclusion, failed, fulfilled, is_done, letter, pending, pending_orders,
-    renew, start,
+    LEASE, StoreFixture, begin, conclude, conclusion, failed, fulfilled, is_done, pending, pending_orders, renew, start,
 };
 
 pub(crate) async fn the_timeline_has_an_entry_per_transition<F: StoreFixture>() {
@@ -103,7 +102,7 @@ pub(crate) async fn an_empty_database_is_summed_up_as_such<F: StoreFixture>() {
     let summary = fixture.worker(LEASE, true).await.store.summary().await.unwrap();
     let expected = ["pending", "processing", "fulfilled", "failed"].map(|state| (state.to_owned(), 0));
     assert_eq!(summary.orders_by_state, expected);
-    assert_eq!((summary.oldest_pending, summary.oldest_processing, summary.dead_letters), (None, None, 0));
+    assert_eq!((summary.oldest_pending, summary.oldest_processing), (None, None));
 }
 
 pub(crate) async fn the_summary_counts_orders_by_state_and_finds_the_oldest<F: StoreFixture>() {
@@ -114,7 +113,6 @@ pub(crate) async fn the_summary_counts_orders_by_state_and_finds_the_oldest<F: S
             fixture.put(status, Duration::from_secs(1_000 * number)).await;
         }
     }
-    worker.store.insert_dead_letters(&[letter("claim 1"), letter("claim 2")]).await.unwrap();
     let summary = worker.store.summary().await.unwrap();
     let own: Vec<(&str, u64)> =
         summary.orders_by_state.iter().map(|(state, orders)| (state.as_str(), *orders)).collect();
@@ -124,5 +122,4 @@ pub(crate) async fn the_summary_counts_orders_by_state_and_finds_the_oldest<F: S
     };
     assert!(about(summary.oldest_pending, 3_000), "{summary:?}");
     assert!(about(summary.oldest_processing, 2_000), "{summary:?}");
-    assert_eq!(summary.dead_letters, 2);
 }
