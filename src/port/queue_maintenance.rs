@@ -8,7 +8,8 @@ use crate::port::queue::QueueError;
 /// Browses and repairs a queue. Safe beside workers and producers.
 #[async_trait]
 pub trait QueueMaintenance: Send + Sync {
-    /// Returns the page that begins at `cursor`, 0 being the first. About 500 messages. Takes nothing.
+    /// Returns the page that begins at `cursor`, 0 being the first: about 500 messages, or fewer long ones. Takes
+    /// nothing.
     ///
     /// A caller that browses [`Part::Waiting`] and then [`Part::Claimed`] sees, at least once, every message that was
     /// there from the beginning to the end. It may see others too.
@@ -43,6 +44,8 @@ pub enum Part {
 pub struct Page {
     /// Their bytes.
     pub payloads: Vec<Vec<u8>>,
+    /// The number of further messages of this page, which are too long to be read.
+    pub oversized: u64,
     /// Where the next page begins; `None` after the last one.
     pub next: Option<u64>,
 }

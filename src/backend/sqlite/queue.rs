@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, Row, named_params};
+use sha1_smol::Sha1;
 
 use crate::backend::sqlite::database::{Database, DatabaseError, elapsed, micros, now_micros};
+use crate::domain::message::{MAX_MESSAGE_BYTES, Oversized};
 use crate::domain::worker_id::WorkerId;
 use crate::port::queue::{
     Claim, Claimed, Depth, Disposition, Producer, Queue, QueueError, QueueReports, Receipt, ReceiptState, Settlement,
@@ -164,22 +166,32 @@ struct Found {
     id: i64,
     pushed_at: i64,
     attempts: u32,
-    payload: Vec<u8>,
+    bytes: u64,
+    /// `None` if it is longer than a message may be.
+    payload: Option<Vec<u8>>,
 }
 
 impl Found {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self { id: row.get(0)?, pushed_at: row.get(1)?, attempts: row.get(2)?, payload: row.get(3)? })
+        let bytes = count(row, 3)?;
+        Ok(Self { id: row.get(0)?, pushed_at: row.get(1)?, attempts: row.get(2)?, bytes, payload: row.get(4)? })
     }
 
     /// The time of the push tells messages of different files apart, as each counts from 1: the dead letters of
     /// several files may meet in one store.
-    fn into_claim(self, token: &str) -> Claim {
-        Claim {
+    fn into_claim(self, connection: &Connection, token: &str) -> rusqlite::Result<Claim> {
+        let (payload, oversized) = match self.payload {
+            Some(payload) => (payload, None),
+            None => beginning(connection, self.id).map(|(payload, sha1)| {
+                (payload, Some(Oversized { bytes: self.bytes, sha1 }))
+            })?,
+        };
+        Ok(Claim {
             receipt: Receipt { claim_id: format!("{}-{}", self.id, self.pushed_at), token: token.to_owned() },
-            payload: self.payload,
+            payload,
+            oversized,
             attempt: self.attempts.saturating_add(1),
-        }
+        })
     }
 }
 
@@ -194,9 +206,24 @@ fn claim(connection: &Connection, limit: i64, token: &str, lease: Duration) -> r
     for message in &found {
         take.execute(named_params! { ":id": message.id, ":token": token, ":due_at": due_at })?;
     }
-    let claims = found.into_iter().map(|message| message.into_claim(token)).collect();
+    let claims = found.into_iter().map(|message| message.into_claim(connection, token)).collect::<Result<_, _>>()?;
     let next_due: Option<i64> = connection.prepare_cached(NEXT_DUE)?.query_row([], |row| row.get(0))?;
     Ok(Claimed { claims, next_due: next_due.map(|due_at| elapsed(now, due_at)) })
+}
+
+/// The first bytes of a message that is too long, and the SHA-1 of all, read piece by piece.
+fn beginning(connection: &Connection, id: i64) -> rusqlite::Result<(Vec<u8>, String)> {
+    let blob = connection.blob_open(c"main", c"fulfillment_queue", c"payload", id, true)?;
+    let mut beginning = vec![0; MAX_MESSAGE_BYTES];
+    blob.read_at_exact(&mut beginning, 0)?;
+    let (mut sha1, mut piece) = (Sha1::from(&beginning), vec![0; MAX_MESSAGE_BYTES]);
+    let mut at = beginning.len();
+    while at < blob.len() {
+        let read = blob.read_at(&mut piece, at)?;
+        sha1.update(piece.get(..read).unwrap_or_default());
+        at += read;
+    }
+    Ok((beginning, sha1.digest().to_string()))
 }
 
 fn settle(connection: &Connection, settlements: &[Settlement]) -> rusqlite::Result<Vec<ReceiptState>> {

@@ -3,12 +3,11 @@
 use std::borrow::Cow;
 
 use super::{Entry, Field, Rejection, Row};
+use crate::domain::text;
 use crate::port::intake::NewOrder;
 
 /// `products.name` is a `varchar(255)`.
 const MAX_PRODUCT_CHARACTERS: usize = 255;
-/// Generous for an id, and far from making a message too large.
-const MAX_CORRELATION_ID_CHARACTERS: usize = 255;
 /// `orders.quantity` is an `int`.
 const MAX_QUANTITY: i64 = 2_147_483_647;
 /// `products.price` is a `numeric(10, 2)`.
@@ -23,7 +22,7 @@ pub(super) fn row<'a>(line: u64, text: impl Fn(Field) -> Result<Option<Cow<'a, s
         price_cents: price.as_deref().map_or(Ok(0), price_cents)?,
         quantity: quantity(&pieces.unwrap_or_default())?,
     };
-    Ok(Row { line, order, correlation_id: correlation_id(correlation.as_deref())? })
+    Ok(Row { line, order, correlation_id: correlation.as_deref().and_then(text::correlation_id) })
 }
 
 /// The entry of a line, whose text is `raw`.
@@ -71,21 +70,6 @@ fn price_cents(text: &str) -> Result<i64, String> {
     }
     let cents = format!("{whole}{decimals:0<2}").parse().map_err(|_| wrong())?;
     if cents > MAX_PRICE_CENTS { Err(wrong()) } else { Ok(cents) }
-}
-
-/// Empty is none.
-fn correlation_id(text: Option<&str>) -> Result<Option<String>, String> {
-    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
-    let length = text.chars().count();
-    if length > MAX_CORRELATION_ID_CHARACTERS {
-        return Err(format!(
-            "correlation_id has {length} characters, at most {MAX_CORRELATION_ID_CHARACTERS} are allowed"
-        ));
-    }
-    if text.contains('\0') {
-        return Err("correlation_id contains a NUL character".to_owned());
-    }
-    Ok(Some(text.to_owned()))
 }
 
 /// The beginning of a text, escaped to fit in one line.

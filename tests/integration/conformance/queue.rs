@@ -10,6 +10,7 @@ use tokio::time::Instant;
 mod claiming;
 mod fixtures;
 mod inventory;
+mod oversized;
 mod pushing;
 mod settling;
 mod waiting;
@@ -58,7 +59,10 @@ macro_rules! conformance {
                 settling::a_message_that_waits_for_its_retry_can_not_be_renewed,
                 settling::a_thousand_messages_are_settled_and_renewed_in_one_call,
                 pushing::binary_and_empty_payloads_come_back_unchanged,
-                pushing::a_megabyte_comes_back_unchanged,
+                oversized::sixty_four_kibibytes_come_back_unchanged,
+                oversized::of_a_longer_message_the_beginning_the_length_and_the_hash_come_back,
+                oversized::a_longer_message_is_delivered_again_and_settled_as_any_other,
+                oversized::a_longer_message_is_browsed_as_a_number_and_its_neighbours_as_they_are,
                 pushing::pushing_nothing_is_no_error,
                 pushing::thousands_of_messages_are_pushed_in_order,
                 pushing::depth_counts_each_kind,
