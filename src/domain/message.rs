@@ -5,6 +5,7 @@ use std::fmt;
 use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
+use sha1_smol::Sha1;
 
 use crate::domain::order::OrderId;
 use crate::domain::text;
@@ -46,13 +47,25 @@ impl Message {
     }
 }
 
+/// How much of a longer message is hashed, in bytes.
+pub const HASHED_BYTES: usize = 1024 * 1024;
+
 /// What is kept of a message over [`MAX_MESSAGE_BYTES`], beside that many of its first bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Oversized {
     /// The length of the whole message.
     pub bytes: u64,
-    /// The SHA-1 of the whole message, as 40 hexadecimal digits: Redis can compute no other.
+    /// The SHA-1 of its first [`HASHED_BYTES`], or of all of them, as 40 hexadecimal digits. With `bytes` it tells one
+    /// message from another; Redis can compute no other hash, and takes long for this one.
     pub sha1: String,
+}
+
+impl Oversized {
+    /// Of a message of so many `bytes`, of which `first` has at least [`HASHED_BYTES`], or all.
+    pub(crate) fn of(first: &[u8], bytes: u64) -> Self {
+        let hashed = first.get(..HASHED_BYTES).unwrap_or(first);
+        Self { bytes, sha1: Sha1::from(hashed).digest().to_string() }
+    }
 }
 
 /// The reason why bytes are not a [`Message`].
@@ -60,8 +73,8 @@ pub struct Oversized {
 pub enum Poison {
     /// Longer than [`MAX_MESSAGE_BYTES`].
     #[error(
-        "message of {} bytes is over the limit of {MAX_MESSAGE_BYTES}; no more of it is kept, and the SHA-1 of the whole is {}",
-        .0.bytes, .0.sha1
+        "message of {} bytes is over the limit of {MAX_MESSAGE_BYTES}; only so many are kept; SHA-1 of the first {}: {}",
+        .0.bytes, .0.bytes.min(HASHED_BYTES as u64), .0.sha1
     )]
     TooLarge(Oversized),
     /// Not UTF-8.
@@ -89,8 +102,7 @@ pub enum Poison {
 /// [`Poison`] says what is wrong. Never panics, whatever the bytes.
 pub fn decode(bytes: &[u8]) -> Result<Message, Poison> {
     if bytes.len() > MAX_MESSAGE_BYTES {
-        let sha1 = sha1_smol::Sha1::from(bytes).digest().to_string();
-        return Err(Poison::TooLarge(Oversized { bytes: bytes.len() as u64, sha1 }));
+        return Err(Poison::TooLarge(Oversized::of(bytes, bytes.len() as u64)));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| Poison::NotUtf8(error.valid_up_to()))?;
     let message: Message = serde_json::from_str(text).map_err(|error| Poison::Malformed(error.to_string()))?;

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, Row, named_params};
-use sha1_smol::Sha1;
 
 use crate::backend::sqlite::database::{Database, DatabaseError, elapsed, micros, now_micros};
-use crate::domain::message::{MAX_MESSAGE_BYTES, Oversized};
+use crate::domain::message::{HASHED_BYTES, MAX_MESSAGE_BYTES, Oversized};
 use crate::domain::worker_id::WorkerId;
 use crate::port::queue::{
     Claim, Claimed, Depth, Disposition, Producer, Queue, QueueError, QueueReports, Receipt, ReceiptState, Settlement,
@@ -182,9 +181,7 @@ impl Found {
     fn into_claim(self, connection: &Connection, token: &str) -> rusqlite::Result<Claim> {
         let (payload, oversized) = match self.payload {
             Some(payload) => (payload, None),
-            None => beginning(connection, self.id).map(|(payload, sha1)| {
-                (payload, Some(Oversized { bytes: self.bytes, sha1 }))
-            })?,
+            None => beginning(connection, self.id, self.bytes).map(|(payload, oversized)| (payload, Some(oversized)))?,
         };
         Ok(Claim {
             receipt: Receipt { claim_id: format!("{}-{}", self.id, self.pushed_at), token: token.to_owned() },
@@ -211,19 +208,15 @@ fn claim(connection: &Connection, limit: i64, token: &str, lease: Duration) -> r
     Ok(Claimed { claims, next_due: next_due.map(|due_at| elapsed(now, due_at)) })
 }
 
-/// The first bytes of a message that is too long, and the SHA-1 of all, read piece by piece.
-fn beginning(connection: &Connection, id: i64) -> rusqlite::Result<(Vec<u8>, String)> {
+/// The beginning of a message that is too long.
+fn beginning(connection: &Connection, id: i64, bytes: u64) -> rusqlite::Result<(Vec<u8>, Oversized)> {
     let blob = connection.blob_open(c"main", c"fulfillment_queue", c"payload", id, true)?;
-    let mut beginning = vec![0; MAX_MESSAGE_BYTES];
-    blob.read_at_exact(&mut beginning, 0)?;
-    let (mut sha1, mut piece) = (Sha1::from(&beginning), vec![0; MAX_MESSAGE_BYTES]);
-    let mut at = beginning.len();
-    while at < blob.len() {
-        let read = blob.read_at(&mut piece, at)?;
-        sha1.update(piece.get(..read).unwrap_or_default());
-        at += read;
-    }
-    Ok((beginning, sha1.digest().to_string()))
+    let mut first = vec![0; blob.len().min(HASHED_BYTES)];
+    blob.read_at_exact(&mut first, 0)?;
+    let oversized = Oversized::of(&first, bytes);
+    first.truncate(MAX_MESSAGE_BYTES);
+    first.shrink_to_fit();
+    Ok((first, oversized))
 }
 
 fn settle(connection: &Connection, settlements: &[Settlement]) -> rusqlite::Result<Vec<ReceiptState>> {

@@ -16,7 +16,7 @@ fn payload(length: usize) -> Vec<u8> {
 #[track_caller]
 fn assert_is_beginning(claim: &Claim, whole: &[u8]) {
     assert!(claim.payload == whole[..MAX_MESSAGE_BYTES], "the bytes differ");
-    let sha1 = sha1_smol::Sha1::from(whole).digest().to_string();
+    let sha1 = sha1_smol::Sha1::from(&whole[..whole.len().min(1 << 20)]).digest().to_string();
     assert_eq!(claim.oversized, Some(Oversized { bytes: whole.len() as u64, sha1 }));
     let poison = claim.message().unwrap_err().to_string();
     assert!(poison.contains(&format!("message of {} bytes is over the limit of 65536", whole.len())), "{poison}");
