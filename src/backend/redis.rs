@@ -28,6 +28,7 @@ mod configuration_warning;
 mod connect;
 mod connection;
 mod error;
+mod hand_back;
 mod keys;
 mod lost_claims;
 mod maintenance;
@@ -111,7 +112,9 @@ macro_rules! scripts {
         }
     };
 }
-scripts!(claim, renew, settle, recover, hand_back, depth, requeue_lost, browse, browse_list, prune);
+scripts!(
+    claim, renew, settle, recover, hand_back, depth, requeue_lost, browse, browse_list, prune, claimed, to_list
+);
 
 impl RedisQueue {
     /// Prepares the queue. Connects with the first call, so a server that is down is no error here. `observers` learn

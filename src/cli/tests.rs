@@ -269,6 +269,7 @@ fn the_command_line_offers_nothing_that_does_not_exist_yet() {
             "order",
             "verify",
             "dead",
+            "hand-back",
             "migrate",
             "config",
             "healthcheck",

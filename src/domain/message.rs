@@ -68,12 +68,15 @@ impl Oversized {
     }
 }
 
+/// How [`Poison::TooLarge`] begins, in dead letters too.
+pub(crate) const TOO_LARGE: &str = "message of ";
+
 /// The reason why bytes are not a [`Message`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Poison {
     /// Longer than [`MAX_MESSAGE_BYTES`].
     #[error(
-        "message of {} bytes is over the limit of {MAX_MESSAGE_BYTES}; only so many are kept; SHA-1 of the first {}: {}",
+        "{TOO_LARGE}{} bytes is over the limit of {MAX_MESSAGE_BYTES}; only so many are kept; SHA-1 of the first {}: {}",
         .0.bytes, .0.bytes.min(HASHED_BYTES as u64), .0.sha1
     )]
     TooLarge(Oversized),

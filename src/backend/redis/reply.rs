@@ -8,7 +8,7 @@ use redis::{ErrorKind, FromRedisValue, RedisError, RedisResult, Value};
 pub use super::address::Address;
 use crate::domain::message::Oversized;
 use crate::port::queue::{Claim, Claimed, Depth, QueueError, Receipt, ReceiptState};
-use crate::port::queue_maintenance::Page;
+use crate::port::queue_maintenance::{ClaimedMessage, ClaimedPage, HandedBack, Page};
 
 /// An answer that no script of ours gives: a proxy or a server that only resembles Redis.
 fn unexpected(script: &str) -> QueueError {
@@ -108,6 +108,41 @@ pub fn browsed(answer: Value) -> Result<Page, QueueError> {
     };
     let payloads = values.map(bytes).collect::<Result<_, _>>()?;
     Ok(Page { payloads, oversized: oversized.unsigned_abs(), next: (cursor != 0).then_some(cursor) })
+}
+
+/// What `claimed.lua` returns.
+///
+/// # Errors
+/// [`QueueError::Refused`] for an answer that the script doesn't give.
+pub fn claimed_page(answer: Value) -> Result<ClaimedPage, QueueError> {
+    const SCRIPT: &str = "claimed.lua";
+    let Value::Array(values) = answer else { return Err(unexpected(SCRIPT)) };
+    let mut values = values.into_iter();
+    let cursor: u64 = read(values.next().unwrap_or(Value::Nil), SCRIPT)?;
+    let mut messages = Vec::with_capacity(values.len() / 5);
+    while let Some(claim_id) = values.next() {
+        let mut value = || values.next().unwrap_or(Value::Nil);
+        messages.push(ClaimedMessage {
+            claim_id: read(claim_id, SCRIPT)?,
+            attempts: read(value(), SCRIPT)?,
+            leased: read(value(), SCRIPT)?,
+            due_in_ms: read(value(), SCRIPT)?,
+            oversized: read(value(), SCRIPT)?,
+        });
+    }
+    Ok(ClaimedPage { messages, next: (cursor != 0).then_some(cursor) })
+}
+
+/// What `to_list.lua` returns: how many messages it has dealt with, at least one, and what became of them.
+///
+/// # Errors
+/// [`QueueError::Refused`] for an answer that the script doesn't give.
+pub fn handed_back(answer: Value, at_most: usize) -> Result<(usize, HandedBack), QueueError> {
+    let (dealt_with, returned, leased, oversized) = read(answer, "to_list.lua")?;
+    if !(1..=at_most).contains(&dealt_with) {
+        return Err(unexpected("to_list.lua"));
+    }
+    Ok((dealt_with, HandedBack { returned, leased, oversized }))
 }
 
 /// What `depth.lua` returns.

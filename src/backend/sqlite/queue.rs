@@ -16,6 +16,7 @@ use crate::port::queue::{
     Claim, Claimed, Depth, Disposition, Producer, Queue, QueueError, QueueReports, Receipt, ReceiptState, Settlement,
 };
 
+mod hand_back;
 mod maintenance;
 
 const CLAIM: &str = include_str!("queue/claim.sql");
@@ -248,8 +249,13 @@ fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
 
 /// The key in a receipt's `claim_id`. One that this queue never gave out matches no row, and is lost.
 fn message_id(receipt: &Receipt) -> Option<i64> {
-    let (id, _pushed_at) = receipt.claim_id.split_once('-')?;
-    id.parse().ok()
+    id_of(&receipt.claim_id).map(|(id, _)| id)
+}
+
+/// The key and the time of the push, of which a claim id consists.
+fn id_of(claim_id: &str) -> Option<(i64, i64)> {
+    let (id, pushed_at) = claim_id.split_once('-')?;
+    Some((id.parse().ok()?, pushed_at.parse().ok()?))
 }
 
 fn receipt_state(changed: usize) -> ReceiptState {
