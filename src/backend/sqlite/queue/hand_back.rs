@@ -21,9 +21,10 @@ const LOOK: &str = "
 SELECT token IS NOT NULL AND due_at > :now FROM fulfillment_queue
 WHERE id = :id AND pushed_at = :pushed_at AND due_at IS NOT NULL";
 
-/// Makes it new. What a reconciler put in is from now on a message as any other.
-const RENEW: &str =
-    "UPDATE fulfillment_queue SET token = NULL, due_at = NULL, attempts = 0, adopted_as = NULL WHERE id = :id";
+/// Makes it new, under another claim id. What a reconciler put in is from now on a message as any other.
+const RENEW: &str = "
+UPDATE fulfillment_queue
+SET token = NULL, due_at = NULL, attempts = 0, adopted_as = NULL, pushed_at = max(:now, pushed_at + 1) WHERE id = :id";
 
 #[async_trait]
 impl HandBack for SqliteQueue {
@@ -68,7 +69,7 @@ fn hand_back(connection: &Connection, claim_ids: &[String], live: LiveLeases) ->
         let found = look.query_row(named_params! { ":now": now, ":id": id, ":pushed_at": pushed_at }, |row| row.get(0));
         match found.optional()? {
             Some(true) if live == LiveLeases::Leave => total.leased += 1,
-            Some(_) => total.returned += renew.execute(named_params! { ":id": id })? as u64,
+            Some(_) => total.returned += renew.execute(named_params! { ":now": now, ":id": id })? as u64,
             None => {}
         }
     }
