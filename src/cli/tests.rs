@@ -40,7 +40,7 @@ fn file(text: &str) -> (tempfile::TempDir, String) {
 }
 
 /// Each option with a value that isn't its default.
-const SAMPLES: [(&str, &str); 38] = [
+const SAMPLES: [(&str, &str); 39] = [
     ("queue", "redis://queue/1"),
     ("queue-key", "orders"),
     ("store", "postgres://db/shop"),
@@ -73,6 +73,7 @@ const SAMPLES: [(&str, &str); 38] = [
     ("simulate-seed", "42"),
     ("listen", "127.0.0.1:9000"),
     ("drain-timeout", "1m"),
+    ("drain-to-list", "on"),
     ("migrate", "off"),
     ("wait", "30s"),
     ("log-format", "json"),
