@@ -89,7 +89,18 @@ impl Engine {
         let lease_thread = lease_thread.worker_threads(1).thread_name("lease-keeper").enable_all().build()?;
         let (lease_backends, tracer, watermark) = (backends.clone(), Tracer::default(), Arc::default());
         let list = None;
-        Ok(Self { backends, lease_backends, fulfiller, options, progress, tracer, watermark, list, calls, lease_thread })
+        Ok(Self {
+            backends,
+            lease_backends,
+            fulfiller,
+            options,
+            progress,
+            tracer,
+            watermark,
+            list,
+            calls,
+            lease_thread,
+        })
     }
 
     /// Renews leases through these backends, which belong to the same worker and the same servers.

@@ -112,9 +112,7 @@ macro_rules! scripts {
         }
     };
 }
-scripts!(
-    claim, renew, settle, recover, hand_back, depth, requeue_lost, browse, browse_list, prune, claimed, to_list
-);
+scripts!(claim, renew, settle, recover, hand_back, depth, requeue_lost, browse, browse_list, prune, claimed, to_list);
 
 impl RedisQueue {
     /// Prepares the queue. Connects with the first call, so a server that is down is no error here. `observers` learn
@@ -265,7 +263,10 @@ impl Queue for RedisQueue {
         if let Ok(Err(error)) = &ended
             && error::has_code(error, "NOPERM")
         {
-            tracing::warn!(error = error::text(error), "waits for messages end late; docs/REDIS.md has the user's rights");
+            tracing::warn!(
+                error = error::text(error),
+                "waits for messages end late; docs/REDIS.md has the user's rights"
+            );
         }
         if matches!(ended, Ok(Ok(()))) {
             // Other workers may have been faster. Or the server refuses BLMOVE, say as a replica, which it doesn't tell.

@@ -102,7 +102,10 @@ fn text(plan: &Plan, done: HandedBack, dry_run: bool, backends: &Backends) -> St
     }
     if plan.delays > 0 {
         let longest = rounded(plan.longest_delay);
-        lines.push(format!("lost    {}, the longest {longest}: they can be taken at once", plural(plan.delays, "delay")));
+        lines.push(format!(
+            "lost    {}, the longest {longest}: they can be taken at once",
+            plural(plan.delays, "delay")
+        ));
     }
     if plan.oversized > 0 {
         let messages = plural(plan.oversized, "message");

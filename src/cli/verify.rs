@@ -75,7 +75,10 @@ fn text(findings: &Findings, overdue: u64, backends: &Backends) -> String {
         (findings.messages.of_settled_orders, "of orders that are final: workers drop them"),
         (findings.messages.of_unknown_orders, "of orders without a row"),
         (findings.messages.unreadable, "invalid: workers dead-letter them"),
-        (overdue, "claimed, due for over 5s, and taken by no worker: start one, or `hand-back` gives them to another consumer"),
+        (
+            overdue,
+            "claimed, due for over 5s, and taken by no worker: start one, or `hand-back` gives them to another consumer",
+        ),
         (findings.messages_without_lease, "claimed without a lease: the next worker gives them one"),
         (findings.leases_without_message, "leases without a message: the next worker removes them"),
         (findings.without_timeline, "orders fulfilled without a timeline: by another program, or with --events off"),

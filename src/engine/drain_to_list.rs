@@ -43,7 +43,10 @@ impl DrainToList {
                 tracing::warn!(%error, messages = count, "messages are not back on the list; `hand-back` puts them there");
             }
             Err(_) => {
-                tracing::warn!(messages = count, "no time to put messages back on the list; `hand-back` puts them there");
+                tracing::warn!(
+                    messages = count,
+                    "no time to put messages back on the list; `hand-back` puts them there"
+                );
             }
         }
     }

@@ -108,7 +108,10 @@ pub(crate) fn redis_reply(bytes: &[u8]) {
         let ids: BTreeSet<_> = claimed.claims.iter().map(|claim| claim.receipt.claim_id.len()).collect();
         assert!(ids.len() <= claimed.claims.len(), "more claims than were handed out");
         assert!(claimed.claims.iter().all(|claim| claim.receipt.token == "token"), "a receipt of somebody else's");
-        assert!(claimed.claims.iter().all(|claim| claim.oversized.is_none() || claim.message().is_err()), "half a message");
+        assert!(
+            claimed.claims.iter().all(|claim| claim.oversized.is_none() || claim.message().is_err()),
+            "half a message"
+        );
     }
     for expected in 0..4 {
         if let Ok(verdicts) = reply::verdicts(answer.clone(), expected) {

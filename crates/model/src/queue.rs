@@ -188,7 +188,15 @@ impl Queue {
 
     fn add(&mut self, order: usize, place: Place, attempts: u32, requeued_as: Option<u32>) {
         self.pushed += 1;
-        self.messages.push(Message { number: self.pushed, order, place, attempts, delivery: 0, requeued_as, returned: 0 });
+        self.messages.push(Message {
+            number: self.pushed,
+            order,
+            place,
+            attempts,
+            delivery: 0,
+            requeued_as,
+            returned: 0,
+        });
     }
 
     fn next_rank(&mut self) -> u32 {

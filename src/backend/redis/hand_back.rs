@@ -55,6 +55,9 @@ mod tests {
     fn ids_are_ordered_by_their_first_claim_and_those_that_do_not_tell_it_come_first() {
         let mut ids = ["b-1:1700:0002", "a-7:1701:0000", "b-1:1700:0010", "adopted-7-9", "z-3:0001", "c-1:900:10000"];
         ids.sort_by_key(|id| age(id));
-        assert_eq!(ids, ["adopted-7-9", "z-3:0001", "c-1:900:10000", "b-1:1700:0002", "b-1:1700:0010", "a-7:1701:0000"]);
+        assert_eq!(
+            ids,
+            ["adopted-7-9", "z-3:0001", "c-1:900:10000", "b-1:1700:0002", "b-1:1700:0010", "a-7:1701:0000"]
+        );
     }
 }

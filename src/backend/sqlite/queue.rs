@@ -182,7 +182,9 @@ impl Found {
     fn into_claim(self, connection: &Connection, token: &str) -> rusqlite::Result<Claim> {
         let (payload, oversized) = match self.payload {
             Some(payload) => (payload, None),
-            None => beginning(connection, self.id, self.bytes).map(|(payload, oversized)| (payload, Some(oversized)))?,
+            None => {
+                beginning(connection, self.id, self.bytes).map(|(payload, oversized)| (payload, Some(oversized)))?
+            }
         };
         Ok(Claim {
             receipt: Receipt { claim_id: format!("{}-{}", self.id, self.pushed_at), token: token.to_owned() },

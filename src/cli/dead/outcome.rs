@@ -104,7 +104,9 @@ impl Outcome {
         }
         if self.cut > 0 {
             let letters = plural(self.cut, "dead letter");
-            return Err(Failure::Work(format!("{letters} can't be retried: only the beginning of the message is kept")));
+            return Err(Failure::Work(format!(
+                "{letters} can't be retried: only the beginning of the message is kept"
+            )));
         }
         Ok(())
     }

@@ -81,7 +81,10 @@ pub(crate) async fn every_claimed_message_is_new_again_before_those_that_wait_an
     let second = fixture.worker(SHORTEST).await.claim(3).await.unwrap().claims;
     outlast(&*queue, SHORTEST).await;
     // Their retries are due in another order than they came.
-    queue.settle(&[retry(&first[2], Duration::ZERO), retry(&first[0], LONG), hand_back(&first[1], LONG)]).await.unwrap();
+    queue
+        .settle(&[retry(&first[2], Duration::ZERO), retry(&first[0], LONG), hand_back(&first[1], LONG)])
+        .await
+        .unwrap();
     let ids: Vec<String> = first.iter().chain(&second).rev().map(|claim| claim.receipt.claim_id.clone()).collect();
 
     let done = queue.hand_back(&ids, LiveLeases::Leave).await.unwrap();

@@ -59,7 +59,7 @@ pub(crate) async fn a_longer_message_is_delivered_again_and_settled_as_any_other
     assert_is_beginning(second, &whole);
     assert_eq!((second.attempt, &second.receipt.claim_id), (2, &first.receipt.claim_id));
 
-    assert_eq!(queue.renew(&[second.receipt.clone()]).await.unwrap(), [ReceiptState::Valid]);
+    assert_eq!(queue.renew(std::slice::from_ref(&second.receipt)).await.unwrap(), [ReceiptState::Valid]);
     assert_eq!(queue.settle(&[hand_back(second, Duration::ZERO)]).await.unwrap(), [ReceiptState::Valid]);
     let third = claim_one(&*queue).await;
     assert_is_beginning(&third, &whole);
