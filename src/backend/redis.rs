@@ -5,7 +5,7 @@
 //! All times are the server's. Nothing is left of messages that were acknowledged, and an empty queue has no keys.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use ::redis::{Cmd, Script, ToRedisArgs, Value};
@@ -84,6 +84,8 @@ pub struct RedisQueue {
     wake_up: BlockingConnection,
     /// How many waits in a row ended at once, with nothing claimed since.
     fruitless: AtomicU64,
+    /// Whether it was said that waits are denied.
+    denied: AtomicBool,
     scripts: Scripts,
     /// Where the search for records without lease or retry goes on; see `recover.lua`.
     recovery_cursor: AtomicU64,
@@ -139,6 +141,7 @@ impl RedisQueue {
             connection: Arc::new(SharedConnection::new(Arc::clone(&servers))),
             wake_up: BlockingConnection::new(servers, LONGEST_WAIT),
             fruitless: AtomicU64::new(0),
+            denied: AtomicBool::new(false),
             scripts: Scripts::new(),
             recovery_cursor: AtomicU64::new(0),
             lost_claims: LostClaims::default(),
@@ -262,6 +265,7 @@ impl Queue for RedisQueue {
         let ended = tokio::time::timeout(block + ANSWER_GRACE, self.wake_up.await_end(command)).await;
         if let Ok(Err(error)) = &ended
             && error::has_code(error, "NOPERM")
+            && !self.denied.swap(true, Ordering::Relaxed)
         {
             tracing::warn!(
                 error = error::text(error),

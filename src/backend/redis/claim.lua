@@ -5,8 +5,7 @@
 -- ARGV: token of this claim, limit (1 to 1000), lease in milliseconds.
 -- Returns a flat array: milliseconds until more can be claimed (0 at once, -1 when nothing is scheduled), records that
 -- neither a lease nor a retry speaks for, leases and retries without a record, then claim id, attempt and payload of each
--- message. The payload of a message over 64 KiB is an array: its first 64 KiB, its length, the SHA-1 of
--- its first MiB.
+-- message. The payload of a message over 64 KiB is an array: its first 64 KiB, its length, the SHA-1 of its first MiB.
 --
 -- Guarantees
 -- * Every message is at any time in the list, or in the hash. It is written to the hash before it leaves the list. Of one

@@ -23,7 +23,7 @@ const REST: [&str; 14] = [
     r#","correlation_id":"nul \u0000 within""#,
 ];
 
-/// Caught, when it was written: ten of these became dead letters.
+/// Caught, when it was written: most of these became dead letters.
 #[tokio::test]
 async fn no_optional_field_keeps_an_order_from_being_fulfilled() {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);

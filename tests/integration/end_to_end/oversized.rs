@@ -38,7 +38,7 @@ async fn letters(database: &TestDatabase, count: i64) {
     .await;
 }
 
-/// Caught, when it was written: claims and wake-ups that return the whole message (430 MiB; one of 40 MiB is enough for a
+/// Caught, when it was written: claims and wake-ups that return the whole message (168 MiB for twenty of 8 MiB; one of 40 MiB is enough for a
 /// container of 128).
 #[tokio::test]
 async fn long_messages_fit_through_a_worker_of_a_hundred_mebibytes_before_and_after_its_start() {

@@ -22,7 +22,7 @@ SELECT token IS NOT NULL AND due_at > :now FROM fulfillment_queue
 WHERE id = :id AND pushed_at = :pushed_at AND due_at IS NOT NULL";
 
 /// Makes it new, under another claim id. What a reconciler put in is from now on a message as any other.
-const RENEW: &str = "
+const MAKE_NEW: &str = "
 UPDATE fulfillment_queue
 SET token = NULL, due_at = NULL, attempts = 0, adopted_as = NULL, pushed_at = max(:now, pushed_at + 1) WHERE id = :id";
 
@@ -63,13 +63,13 @@ impl HandBack for SqliteQueue {
 
 fn hand_back(connection: &Connection, claim_ids: &[String], live: LiveLeases) -> rusqlite::Result<HandedBack> {
     let (now, mut total) = (now_micros(), HandedBack::default());
-    let (mut look, mut renew) = (connection.prepare_cached(LOOK)?, connection.prepare_cached(RENEW)?);
+    let (mut look, mut make_new) = (connection.prepare_cached(LOOK)?, connection.prepare_cached(MAKE_NEW)?);
     for claim_id in claim_ids {
         let Some((id, pushed_at)) = id_of(claim_id) else { continue };
         let found = look.query_row(named_params! { ":now": now, ":id": id, ":pushed_at": pushed_at }, |row| row.get(0));
         match found.optional()? {
             Some(true) if live == LiveLeases::Leave => total.leased += 1,
-            Some(_) => total.returned += renew.execute(named_params! { ":now": now, ":id": id })? as u64,
+            Some(_) => total.returned += make_new.execute(named_params! { ":now": now, ":id": id })? as u64,
             None => {}
         }
     }
