@@ -203,7 +203,11 @@ impl World {
             Step::Push { .. } | Step::Requeue { .. } => self.queue.messages().len() < MOST_MESSAGES,
             // What comes back then comes in any order.
             Step::Claim { worker, limit } => *limit == ALL || !(unanswered(worker) || self.queue.is_unordered()),
-            Step::LoseClaim { worker, limit } => !unanswered(worker) && (*limit == ALL || !self.queue.is_unordered()),
+            // One that finds nothing would be remembered by the worker alone, and delay its next claim.
+            Step::LoseClaim { worker, limit } => {
+                let finds_some = !self.queue.claimable().is_empty();
+                finds_some && !unanswered(worker) && (*limit == ALL || !self.queue.is_unordered())
+            }
             Step::ReturnToList { .. } => true,
             Step::HandBack { worker } => unanswered(worker),
             Step::MessageComesDue { message } => self.queue.is_scheduled(*message),
