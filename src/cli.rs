@@ -20,6 +20,7 @@ mod dead;
 #[cfg(feature = "demo")]
 mod demo;
 mod failure;
+mod hand_back;
 mod healthcheck;
 mod help;
 mod log;
@@ -92,6 +93,7 @@ enum Command {
     Order(order::Arguments),
     Verify(verify::Arguments),
     Dead(dead::Arguments),
+    HandBack(hand_back::Arguments),
     Migrate(migrate::Arguments),
     Config(config::Arguments),
     Healthcheck(healthcheck::Arguments),
@@ -148,6 +150,7 @@ fn execute(arguments: &[OsString], environment: &Environment) -> Result<(), Fail
             Command::Order(arguments) => order::order(arguments, &origins).await,
             Command::Verify(arguments) => verify::verify(arguments, &origins).await,
             Command::Dead(arguments) => dead::dead(arguments, &origins, environment).await,
+            Command::HandBack(arguments) => hand_back::hand_back(arguments, &origins).await,
             Command::Migrate(arguments) => migrate::migrate(arguments, &origins).await,
             Command::Healthcheck(arguments) => healthcheck::healthcheck(arguments).await,
             Command::Log(arguments) => log::log(arguments).await,

@@ -14,6 +14,7 @@ pub mod decision;
 #[cfg(not(feature = "internals"))]
 mod decision;
 mod delivery;
+mod drain_to_list;
 mod execute;
 mod lease_keeper;
 mod options;
@@ -36,6 +37,7 @@ use self::backpressure::Backpressure;
 use self::claim::ClaimLoop;
 use self::completer::Completer;
 use self::delivery::Completed;
+use self::drain_to_list::DrainToList;
 use self::execute::Executor;
 use self::lease_keeper::LeaseKeeper;
 use self::options::Shutdown;
@@ -47,6 +49,7 @@ use crate::event::{self, LifecycleEvent, Observers};
 use crate::observe::trace::attempt::Tracer;
 use crate::port::fulfiller::Fulfiller;
 use crate::port::queue::Queue;
+use crate::port::queue_maintenance::HandBack;
 use crate::port::store::OrderStore;
 use crate::threads::Threads;
 
@@ -60,6 +63,8 @@ pub struct Engine {
     progress: Arc<Progress>,
     tracer: Tracer,
     watermark: Arc<Watermark>,
+    /// Whose list gets what a drain gives back.
+    list: Option<Arc<dyn HandBack>>,
     /// Where calls to the fulfiller run.
     calls: Threads,
     lease_thread: Threads,
@@ -82,7 +87,19 @@ impl Engine {
         let backends = Backends { queue, store, observers, backpressure };
         let (calls, lease_thread) = (Threads::start("fulfiller", None)?, Threads::start("lease-keeper", Some(1))?);
         let (lease_backends, tracer, watermark) = (backends.clone(), Tracer::default(), Arc::default());
-        Ok(Self { backends, lease_backends, fulfiller, options, progress, tracer, watermark, calls, lease_thread })
+        let list = None;
+        Ok(Self {
+            backends,
+            lease_backends,
+            fulfiller,
+            options,
+            progress,
+            tracer,
+            watermark,
+            list,
+            calls,
+            lease_thread,
+        })
     }
 
     /// Renews leases through these backends, which belong to the same worker and the same servers.
@@ -97,6 +114,11 @@ impl Engine {
     /// Records each attempt as a span of `tracer`.
     pub fn trace_with(self, tracer: Tracer) -> Self {
         Self { tracer, ..self }
+    }
+
+    /// Puts what a drain gives back on the producers' list of `queue`, for other consumers.
+    pub fn drain_to_list(self, queue: Arc<dyn HandBack>) -> Self {
+        Self { list: Some(queue), ..self }
     }
 
     /// How far this engine has worked off the queue, for the [`Reconciler`] beside it.
@@ -118,12 +140,16 @@ impl Engine {
         let (completed, to_complete) = mpsc::channel(self.options.concurrency);
         let keeper = LeaseKeeper::new(self.lease_backends.clone(), Arc::clone(&self.progress), self.options.lease);
         let keeping = self.lease_thread.handle().spawn(Arc::clone(&keeper).run());
-        let completing = tokio::spawn(self.completer(&shutdown, completed.clone()).run(to_complete));
+        let to_list = self.list.clone().map(|queue| Arc::new(DrainToList::new(queue, shutdown.drain.clone())));
+        let completing = tokio::spawn(self.completer(&shutdown, completed.clone(), to_list.clone()).run(to_complete));
         let claiming = tokio::spawn(self.claim_loop(&shutdown, &permits, keeper, completed).run());
 
         drain.cancelled().await;
         let limit = Instant::now() + self.options.drain_timeout;
         let left = self.drain(&shutdown, &permits).await;
+        if let Some(to_list) = to_list {
+            to_list.finish(limit).await;
+        }
         completing.abort();
         keeping.abort();
         // The claim loop ends by itself, once it has released the claims whose answers never arrived.
@@ -133,12 +159,18 @@ impl Engine {
         left
     }
 
-    fn completer(&self, shutdown: &Shutdown, again: mpsc::Sender<Completed>) -> Completer {
+    fn completer(
+        &self,
+        shutdown: &Shutdown,
+        again: mpsc::Sender<Completed>,
+        drain_to_list: Option<Arc<DrainToList>>,
+    ) -> Completer {
         Completer {
             backends: self.backends.clone(),
             progress: Arc::clone(&self.progress),
             policy: self.options.retry,
             abandon: shutdown.abandon.clone(),
+            drain_to_list,
             again,
         }
     }

@@ -1,6 +1,8 @@
 //! What people do to orders, and how it is put in words.
 
+pub mod hand_back;
 pub mod import;
+pub mod overdue;
 pub mod redrive;
 pub mod verify;
 

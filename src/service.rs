@@ -209,9 +209,12 @@ async fn run_engine(
     observers.emit(LifecycleEvent::Started { worker: worker.as_str(), concurrency: settings.concurrency });
 
     let (queue, store) = (Arc::clone(&opened.queue.messages), Arc::clone(&opened.store.orders));
-    let engine = Engine::new(queue, store, fulfiller, observers.clone(), engine_options(settings))?
+    let mut engine = Engine::new(queue, store, fulfiller, observers.clone(), engine_options(settings))?
         .keep_leases_through(leases.queue.messages, leases.store.orders)
         .trace_with(tracer);
+    if settings.drain_to_list {
+        engine = engine.drain_to_list(Arc::clone(&opened.queue.hand_back));
+    }
     let polling = tokio::spawn(polls::poll(opened.clone(), leases.store.reports, observers.clone()));
     let reconciling = start_reconciler(settings, opened, observers, engine.watermark(), &drain);
     engine.run(drain).await;

@@ -5,7 +5,7 @@
 //! All times are the server's. Nothing is left of messages that were acknowledged, and an empty queue has no keys.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use ::redis::{Cmd, Script, ToRedisArgs, Value};
@@ -28,6 +28,7 @@ mod configuration_warning;
 mod connect;
 mod connection;
 mod error;
+mod hand_back;
 mod keys;
 mod lost_claims;
 mod maintenance;
@@ -48,6 +49,10 @@ const LARGEST_PUSH: usize = 10_000;
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// Pause after a wait that failed, so that a server that is down is not asked in a tight loop.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(250);
+/// A wait that ends sooner than this has hardly begun.
+const AT_ONCE: Duration = Duration::from_millis(5);
+/// Most waits in a row that end at once without anything to claim.
+const MOST_FRUITLESS: u64 = 5;
 /// What an answer may take beyond the time that was asked for.
 const ANSWER_GRACE: Duration = Duration::from_millis(500);
 /// Longest time until a retry: longer ones are cut to it.
@@ -77,6 +82,10 @@ pub struct RedisQueue {
     worker: WorkerId,
     connection: Arc<SharedConnection>,
     wake_up: BlockingConnection,
+    /// How many waits in a row ended at once, with nothing claimed since.
+    fruitless: AtomicU64,
+    /// Whether it was said that waits are denied.
+    denied: AtomicBool,
     scripts: Scripts,
     /// Where the search for records without lease or retry goes on; see `recover.lua`.
     recovery_cursor: AtomicU64,
@@ -105,7 +114,7 @@ macro_rules! scripts {
         }
     };
 }
-scripts!(claim, renew, settle, recover, hand_back, depth, requeue_lost, browse, prune);
+scripts!(claim, renew, settle, recover, hand_back, depth, requeue_lost, browse, browse_list, prune, claimed, to_list);
 
 impl RedisQueue {
     /// Prepares the queue. Connects with the first call, so a server that is down is no error here. `observers` learn
@@ -131,6 +140,8 @@ impl RedisQueue {
             worker: options.worker,
             connection: Arc::new(SharedConnection::new(Arc::clone(&servers))),
             wake_up: BlockingConnection::new(servers, LONGEST_WAIT),
+            fruitless: AtomicU64::new(0),
+            denied: AtomicBool::new(false),
             scripts: Scripts::new(),
             recovery_cursor: AtomicU64::new(0),
             lost_claims: LostClaims::default(),
@@ -229,6 +240,9 @@ impl Queue for RedisQueue {
             }
         })?;
         let (claimed, anomalies) = reply::claimed(answer, &token)?;
+        if !claimed.claims.is_empty() {
+            self.fruitless.store(0, Ordering::Relaxed);
+        }
         self.repaired_by_claims.lock().schedules += anomalies.dropped.unsigned_abs();
         if anomalies.unaccounted > 0 {
             // What was claimed counts more than what may be found; the next claim looks again.
@@ -248,15 +262,34 @@ impl Queue for RedisQueue {
         let mut command = ::redis::cmd("BLMOVE");
         command.arg(&self.keys.list).arg(&self.keys.list).arg("RIGHT").arg("RIGHT").arg(block.as_secs_f64());
         let started = tokio::time::Instant::now();
-        match tokio::time::timeout(block + ANSWER_GRACE, self.wake_up.query(&command)).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(_)) | Err(_) => tokio::time::sleep_until(started + block.min(PAUSE_AFTER_ERROR)).await,
+        let ended = tokio::time::timeout(block + ANSWER_GRACE, self.wake_up.await_end(command)).await;
+        if let Ok(Err(error)) = &ended
+            && error::has_code(error, "NOPERM")
+            && !self.denied.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(
+                error = error::text(error),
+                "waits for messages end late; docs/REDIS.md has the user's rights"
+            );
         }
+        if matches!(ended, Ok(Ok(()))) {
+            // Other workers may have been faster. Or the server refuses BLMOVE, say as a replica, which it doesn't tell.
+            if started.elapsed() >= AT_ONCE {
+                self.fruitless.store(0, Ordering::Relaxed);
+                return;
+            }
+            if self.fruitless.fetch_add(1, Ordering::Relaxed) < MOST_FRUITLESS {
+                return;
+            }
+            self.wake_up.disconnect();
+        }
+        tokio::time::sleep_until(started + block.min(PAUSE_AFTER_ERROR)).await;
     }
 
     async fn renew(&self, receipts: &[Receipt]) -> Result<Vec<ReceiptState>, QueueError> {
         let mut verdicts = Vec::with_capacity(receipts.len());
-        for batch in receipts.chunks(LARGEST_BATCH) {
+        while let Some(left) = receipts.get(verdicts.len()..).filter(|left| !left.is_empty()) {
+            let batch = left.get(..LARGEST_BATCH).unwrap_or(left);
             let mut call = ScriptCall::new(&self.scripts.renew, &[&self.keys.inflight, &self.keys.leases]);
             call.arg(self.lease_ms);
             for receipt in batch {
@@ -269,7 +302,8 @@ impl Queue for RedisQueue {
 
     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<ReceiptState>, QueueError> {
         let mut verdicts = Vec::with_capacity(settlements.len());
-        for batch in settlements.chunks(LARGEST_BATCH) {
+        while let Some(left) = settlements.get(verdicts.len()..).filter(|left| !left.is_empty()) {
+            let batch = left.get(..LARGEST_BATCH).unwrap_or(left);
             let mut call = ScriptCall::new(&self.scripts.settle, &self.keys.records());
             for Settlement { receipt, disposition } in batch {
                 call.arg(&receipt.claim_id).arg(&receipt.token);

@@ -1,5 +1,6 @@
 //! Queue and store for commands that are no service.
 
+use std::fmt::Display;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -14,9 +15,10 @@ use crate::config::values::{self, Wait};
 use crate::config::{Backends, Origins, QueueTarget, StoreTarget};
 use crate::domain::worker_id::WorkerId;
 use crate::event::{Dependency, DependencyEvent};
+use crate::port::queue::QueueError;
 use crate::port::retrying::Retrying;
 use crate::port::store::StoreError;
-use crate::service::backends::{self, Opened, StoreRoles};
+use crate::service::backends::{self, Opened, QueueRoles, StoreRoles};
 
 /// How often a reason to wait is repeated.
 const REPEAT_AFTER: Duration = Duration::from_secs(5);
@@ -53,6 +55,17 @@ impl ConnectOptions {
         Ok((backends, opened))
     }
 
+    /// Opens the queue alone and waits until it answers. Creates no embedded database.
+    pub(super) async fn open_queue(&self, origins: &Origins) -> Result<(Backends, QueueRoles), Failure> {
+        let backends = self.backends.resolve_queue(origins, Fallback::detect())?;
+        if let QueueTarget::Sqlite(path) = &backends.queue {
+            file_exists("queue", path, origins)?;
+        }
+        let queue = backends::open_queue(&backends, &WorkerId::fresh())?;
+        until_answered(self.wait, QueueError::is_transient, async || queue.reports.depth().await).await?;
+        Ok((backends, queue))
+    }
+
     /// Opens the store alone and waits until it answers. Creates no embedded database.
     pub(super) async fn open_store(&self, origins: &Origins) -> Result<(Backends, StoreRoles), Failure> {
         let backends = self.backends.resolve_store(origins, Fallback::detect())?;
@@ -60,7 +73,7 @@ impl ConnectOptions {
             file_exists("store", path, origins)?;
         }
         let store = backends::open_store(&backends, &WorkerId::fresh())?;
-        until_answered(self.wait, async || store.schema.check().await).await?;
+        until_answered(self.wait, StoreError::is_transient, async || store.schema.check().await).await?;
         Ok((backends, store))
     }
 }
@@ -91,13 +104,14 @@ pub(super) async fn until_ready(opened: &Opened, migrate: bool, wait: Option<Dur
 }
 
 /// Repeats `call` until it succeeds, fails for good, or `wait` is over; notes the reason to wait.
-pub(super) async fn until_answered<T>(
+pub(super) async fn until_answered<T, E: Display>(
     wait: Option<Duration>,
-    call: impl AsyncFn() -> Result<T, StoreError>,
+    is_transient: impl Fn(&E) -> bool,
+    call: impl AsyncFn() -> Result<T, E>,
 ) -> Result<T, Failure> {
     let mut note = throttled_notice();
     Retrying { limit: wait, ..Retrying::default() }
-        .until_answered(StoreError::is_transient, |error, _| note(&error.to_string()), |_| call())
+        .until_answered(is_transient, |error, _| note(&error.to_string()), |_| call())
         .await
         .map_err(Failure::work)
 }

@@ -228,6 +228,7 @@ fn settings(arguments: &Arguments, database: &Path, warehouse: SecretUrl) -> Set
         },
         reconcile: None,
         drain_timeout: Duration::from_secs(10),
+        drain_to_list: false,
         migrate: true,
         wait: Some(Duration::from_secs(30)),
         service_name: SERVICE.to_owned(),

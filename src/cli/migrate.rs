@@ -8,6 +8,7 @@ use super::output;
 use crate::config::Origins;
 use crate::config::fallback::Fallback;
 use crate::domain::worker_id::WorkerId;
+use crate::port::store::StoreError;
 use crate::service::backends;
 
 /// Create or update the worker's own tables
@@ -38,7 +39,10 @@ pub(super) async fn migrate(arguments: Arguments, origins: &Origins) -> Result<(
         return output::print(backends::migration_sql(&backends.store)?.trim_end());
     }
     let store = backends::open_store(&backends, &WorkerId::fresh())?;
-    let applied = connect::until_answered(arguments.connect.wait, async || store.schema.migrate().await).await?;
+    let applied = connect::until_answered(arguments.connect.wait, StoreError::is_transient, async || {
+        store.schema.migrate().await
+    })
+    .await?;
     for migration in &applied {
         output::print(&format!("applied {migration}"))?;
     }

@@ -40,7 +40,7 @@ fn file(text: &str) -> (tempfile::TempDir, String) {
 }
 
 /// Each option with a value that isn't its default.
-const SAMPLES: [(&str, &str); 39] = [
+const SAMPLES: [(&str, &str); 40] = [
     ("queue", "redis://queue/1"),
     ("queue-key", "orders"),
     ("store", "postgres://db/shop"),
@@ -73,6 +73,7 @@ const SAMPLES: [(&str, &str); 39] = [
     ("simulate-seed", "42"),
     ("listen", "127.0.0.1:9000"),
     ("drain-timeout", "1m"),
+    ("drain-to-list", "on"),
     ("migrate", "off"),
     ("wait", "30s"),
     ("log-format", "json"),
@@ -134,7 +135,7 @@ fn flags_environment_and_file_can_each_set_every_option_to_the_same_effect() {
     for (log, origin) in [
         (logged_by_flags, "command line".to_owned()),
         (logged_by_environment, "FULFILLMENT_LOG".to_owned()),
-        (logged_by_file, format!("{path}:36")),
+        (logged_by_file, format!("{path}:37")),
     ] {
         assert_eq!((log.format, log.filter.as_str()), (Some(LogFormat::Json), "debug"));
         assert_eq!(log.filter_origin.to_string(), origin);
@@ -274,6 +275,7 @@ fn the_command_line_offers_nothing_that_does_not_exist_yet() {
             "order",
             "verify",
             "dead",
+            "hand-back",
             "migrate",
             "config",
             "healthcheck",

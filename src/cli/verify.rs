@@ -11,6 +11,7 @@ use super::output;
 use crate::config::Backends;
 use crate::config::Origins;
 use crate::config::values;
+use crate::operations::overdue::count_overdue;
 use crate::operations::verify::{self, Findings, NAMED};
 
 /// Audit queue against table: every order is final or has a message
@@ -26,7 +27,7 @@ Examples:
 
 JSON: accounted_for, orders.{pending,…}, messages.{waiting,claimed,unreadable,of_settled_orders,of_unknown_orders},
 without_message, without_dead_letter and not_fulfilled_once, each .{count,first}, without_timeline,
-messages_without_lease, leases_without_message.")]
+messages_without_lease, leases_without_message, overdue (claimed messages that no worker takes).")]
 pub(super) struct Arguments {
     /// Print one line of JSON
     #[arg(long)]
@@ -47,7 +48,9 @@ pub(super) async fn verify(arguments: Arguments, origins: &Origins) -> Result<()
         .await
         .map_err(Failure::work)?;
     let accounted_for = findings.accounted_for();
-    output::show(arguments.json, &Json { accounted_for, findings: &findings }, || text(&findings, &backends))?;
+    let overdue = count_overdue(&*opened.queue.hand_back).await.map_err(Failure::work)?;
+    let json = Json { accounted_for, findings: &findings, overdue };
+    output::show(arguments.json, &json, || text(&findings, overdue, &backends))?;
     if accounted_for {
         return Ok(());
     }
@@ -59,9 +62,10 @@ struct Json<'a> {
     accounted_for: bool,
     #[serde(flatten)]
     findings: &'a Findings,
+    overdue: u64,
 }
 
-fn text(findings: &Findings, backends: &Backends) -> String {
+fn text(findings: &Findings, overdue: u64, backends: &Backends) -> String {
     let orders: u64 = findings.orders.values().sum();
     let mut lines = vec![format!("orders    {orders:>10}   {}", backends.store)];
     lines
@@ -71,6 +75,10 @@ fn text(findings: &Findings, backends: &Backends) -> String {
         (findings.messages.of_settled_orders, "of orders that are final: workers drop them"),
         (findings.messages.of_unknown_orders, "of orders without a row"),
         (findings.messages.unreadable, "invalid: workers dead-letter them"),
+        (
+            overdue,
+            "claimed, due for over 5s, and taken by no worker: start one, or `hand-back` gives them to another consumer",
+        ),
         (findings.messages_without_lease, "claimed without a lease: the next worker gives them one"),
         (findings.leases_without_message, "leases without a message: the next worker removes them"),
         (findings.without_timeline, "orders fulfilled without a timeline: by another program, or with --events off"),
@@ -119,10 +127,10 @@ mod tests {
 
     #[test]
     fn json_has_the_names_that_help_promises() {
-        let json = serde_json::to_string(&Json { accounted_for: false, findings: &findings() }).unwrap();
+        let json = serde_json::to_string(&Json { accounted_for: false, findings: &findings(), overdue: 0 }).unwrap();
         assert_eq!(
             json,
-            r#"{"accounted_for":false,"orders":{"fulfilled":30,"pending":12},"messages":{"waiting":7,"claimed":2,"unreadable":0,"of_settled_orders":1,"of_unknown_orders":0},"without_message":{"count":12,"first":[1,2,3,4,5,6,7,8,9,10]},"without_dead_letter":{"count":0,"first":[]},"not_fulfilled_once":{"count":0,"first":[]},"without_timeline":0,"messages_without_lease":1,"leases_without_message":0}"#
+            r#"{"accounted_for":false,"orders":{"fulfilled":30,"pending":12},"messages":{"waiting":7,"claimed":2,"unreadable":0,"of_settled_orders":1,"of_unknown_orders":0},"without_message":{"count":12,"first":[1,2,3,4,5,6,7,8,9,10]},"without_dead_letter":{"count":0,"first":[]},"not_fulfilled_once":{"count":0,"first":[]},"without_timeline":0,"messages_without_lease":1,"leases_without_message":0,"overdue":0}"#
         );
     }
 

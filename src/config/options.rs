@@ -148,6 +148,11 @@ struct ProcessOptions {
     #[arg(long, value_name = "DURATION", default_value = "25s", value_parser = values::duration(Duration::ZERO, HOUR))]
     drain_timeout: Duration,
 
+    /// Put messages that the drain gives back on the plain list, for another consumer than these workers; see `hand-back`
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, default_value = "off", default_missing_value = "on",
+          value_parser = values::switch("On the list: attempts and delays are lost", "Where only these workers look"))]
+    drain_to_list: bool,
+
     /// Create or update the worker's own tables at start, or leave that to `migrate`
     #[arg(long, action = ArgAction::Set, default_value = "auto", value_parser = values::migrate())]
     migrate: bool,
@@ -205,6 +210,16 @@ impl BackendOptions {
     pub fn resolve(&self, origins: &Origins, fallback: Fallback) -> Result<Backends, ConfigError> {
         let backends = self.parse(origins)?;
         fallback.check(origins, &["queue", "store"])?;
+        Ok(backends)
+    }
+
+    /// As [`Self::resolve`], for commands that use the queue alone: the store need not be set.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`].
+    pub fn resolve_queue(&self, origins: &Origins, fallback: Fallback) -> Result<Backends, ConfigError> {
+        let backends = self.parse(origins)?;
+        fallback.check(origins, &["queue"])?;
         Ok(backends)
     }
 
@@ -279,6 +294,7 @@ impl RunOptions {
             },
             reconcile: work.reconcile(),
             drain_timeout: process.drain_timeout,
+            drain_to_list: process.drain_to_list,
             migrate: process.migrate,
             wait: process.wait,
             service_name: process.service_name,

@@ -190,6 +190,8 @@ pub struct Settings {
     pub reconcile: Option<ReconcileSettings>,
     /// Longest time from the signal to the exit.
     pub drain_timeout: Duration,
+    /// Whether the drain puts what it gives back on the producers' list.
+    pub drain_to_list: bool,
     /// Whether to create or update the worker's own tables at start.
     pub migrate: bool,
     /// How long to wait for servers at start; `None` waits without limit.

@@ -1,15 +1,21 @@
 //! The message on the queue: a JSON object that names an order. See [`decode`].
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+use sha1_smol::Sha1;
 
 use crate::domain::order::OrderId;
+use crate::domain::text;
 use crate::domain::trace_context::TraceContext;
 
 /// The largest message that is read, in bytes. Anything longer is poison.
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
 /// A message that says "look at this order".
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Message {
     /// Key of the order, at least 1.
     pub order_id: i64,
@@ -17,14 +23,14 @@ pub struct Message {
     pub product_id: i64,
     /// Pieces, at least 1. The order's row has the last word.
     pub quantity: i64,
-    /// Follows the order into logs and traces.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Follows the order into logs and traces, see [`text::correlation_id`].
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
-    /// W3C Trace Context, as it came. A malformed one is dropped, never an error.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// W3C Trace Context, as it came.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
     /// When it was enqueued, RFC 3339.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<String>,
 }
 
@@ -41,12 +47,39 @@ impl Message {
     }
 }
 
+/// How much of a longer message is hashed, in bytes.
+pub const HASHED_BYTES: usize = 1024 * 1024;
+
+/// What is kept of a message over [`MAX_MESSAGE_BYTES`], beside that many of its first bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Oversized {
+    /// The length of the whole message.
+    pub bytes: u64,
+    /// The SHA-1 of its first [`HASHED_BYTES`], or of all of them, as 40 hexadecimal digits. With `bytes` it tells one
+    /// message from another; Redis can compute no other hash, and takes long for this one.
+    pub sha1: String,
+}
+
+impl Oversized {
+    /// Of a message of so many `bytes`, of which `first` has at least [`HASHED_BYTES`], or all.
+    pub(crate) fn of(first: &[u8], bytes: u64) -> Self {
+        let hashed = first.get(..HASHED_BYTES).unwrap_or(first);
+        Self { bytes, sha1: Sha1::from(hashed).digest().to_string() }
+    }
+}
+
+/// How [`Poison::TooLarge`] begins, in dead letters too.
+pub(crate) const TOO_LARGE: &str = "message of ";
+
 /// The reason why bytes are not a [`Message`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Poison {
     /// Longer than [`MAX_MESSAGE_BYTES`].
-    #[error("message of {0} bytes is over the limit of {MAX_MESSAGE_BYTES}")]
-    TooLarge(usize),
+    #[error(
+        "{TOO_LARGE}{} bytes is over the limit of {MAX_MESSAGE_BYTES}; only so many are kept; SHA-1 of the first {}: {}",
+        .0.bytes, .0.bytes.min(HASHED_BYTES as u64), .0.sha1
+    )]
+    TooLarge(Oversized),
     /// Not UTF-8.
     #[error("not UTF-8 from byte {0} on")]
     NotUtf8(usize),
@@ -65,21 +98,17 @@ pub enum Poison {
 
 /// Reads a message.
 ///
-/// Unknown fields are ignored; an empty or malformed `traceparent` and an empty `correlation_id` or `timestamp` count
-/// as absent.
+/// Unknown fields are ignored, and so is an optional field of another type or form: a message that names an order is
+/// never refused for them. An empty one counts as absent, and of one that stands twice the last value counts.
 ///
 /// # Errors
 /// [`Poison`] says what is wrong. Never panics, whatever the bytes.
 pub fn decode(bytes: &[u8]) -> Result<Message, Poison> {
     if bytes.len() > MAX_MESSAGE_BYTES {
-        return Err(Poison::TooLarge(bytes.len()));
+        return Err(Poison::TooLarge(Oversized::of(bytes, bytes.len() as u64)));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| Poison::NotUtf8(error.valid_up_to()))?;
-    let mut message: Message = serde_json::from_str(text).map_err(|error| Poison::Malformed(error.to_string()))?;
-    // An array of the fields' values does for serde.
-    if !text.trim_start().starts_with('{') {
-        return Err(Poison::Malformed("not a JSON object".to_owned()));
-    }
+    let message: Message = serde_json::from_str(text).map_err(|error| Poison::Malformed(error.to_string()))?;
     for (field, value) in
         [("order_id", message.order_id), ("product_id", message.product_id), ("quantity", message.quantity)]
     {
@@ -87,19 +116,87 @@ pub fn decode(bytes: &[u8]) -> Result<Message, Poison> {
             return Err(Poison::Field { field, problem: format!("{value} is below 1") });
         }
     }
-    message.correlation_id = message.correlation_id.filter(|id| !id.is_empty());
-    // Postgres text can't hold NUL; an id with one would fail its whole row for a thing nobody can read anyway.
-    if message.correlation_id.as_ref().is_some_and(|id| id.contains('\0')) {
-        return Err(Poison::Field { field: "correlation_id", problem: "contains a NUL character".to_owned() });
-    }
-    message.traceparent = message.traceparent.filter(|parent| TraceContext::parse(parent).is_some());
-    message.timestamp = message.timestamp.filter(|timestamp| !timestamp.is_empty());
-    if let Some(timestamp) = &message.timestamp
-        && let Err(error) = timestamp.parse::<jiff::Timestamp>()
-    {
-        return Err(Poison::Field { field: "timestamp", problem: format!("not RFC 3339: {error}") });
-    }
     Ok(message)
+}
+
+impl<'de> Deserialize<'de> for Message {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+struct Fields;
+
+impl<'de> Visitor<'de> for Fields {
+    type Value = Message;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Message, A::Error> {
+        let (mut order_id, mut product_id, mut quantity) = (None, None, None);
+        let (mut correlation_id, mut traceparent, mut timestamp) = (None, None, None);
+        while let Some(Lossy(name)) = fields.next_key()? {
+            match name.as_str() {
+                "order_id" => required("order_id", &mut order_id, &mut fields)?,
+                "product_id" => required("product_id", &mut product_id, &mut fields)?,
+                "quantity" => required("quantity", &mut quantity, &mut fields)?,
+                "correlation_id" => correlation_id = string(fields.next_value()?),
+                "traceparent" => traceparent = string(fields.next_value()?),
+                "timestamp" => timestamp = string(fields.next_value()?),
+                _ => drop(fields.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(Message {
+            order_id: order_id.ok_or_else(|| A::Error::missing_field("order_id"))?,
+            product_id: product_id.ok_or_else(|| A::Error::missing_field("product_id"))?,
+            quantity: quantity.ok_or_else(|| A::Error::missing_field("quantity"))?,
+            correlation_id: correlation_id.as_deref().and_then(text::correlation_id),
+            traceparent: traceparent.filter(|parent| TraceContext::parse(parent).is_some()),
+            timestamp: timestamp.filter(|timestamp| timestamp.parse::<jiff::Timestamp>().is_ok()),
+        })
+    }
+}
+
+fn required<'de, A: MapAccess<'de>>(
+    name: &'static str,
+    field: &mut Option<i64>,
+    fields: &mut A,
+) -> Result<(), A::Error> {
+    if field.replace(fields.next_value()?).is_some() {
+        return Err(A::Error::duplicate_field(name));
+    }
+    Ok(())
+}
+
+/// The text of a value that is a string. Any other value, of any size and depth, is passed over unread.
+fn string(value: &RawValue) -> Option<String> {
+    serde_json::from_str(value.get()).ok().map(|Lossy(text)| text)
+}
+
+/// A JSON string as text. Half of a surrogate pair, which JSON can escape and UTF-8 can't hold, becomes `U+FFFD`.
+struct Lossy(String);
+
+impl<'de> Deserialize<'de> for Lossy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // As bytes, since serde_json refuses such a half in a string, and the whole message with it.
+        deserializer.deserialize_bytes(LossyVisitor).map(Self)
+    }
+}
+
+struct LossyVisitor;
+
+impl Visitor<'_> for LossyVisitor {
+    type Value = String;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a string")
+    }
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<String, E> {
+        Ok(String::from_utf8_lossy(bytes).into_owned())
+    }
 }
 
 #[cfg(test)]

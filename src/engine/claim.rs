@@ -14,7 +14,7 @@ use super::delivery::Delivery;
 use super::execute::Executor;
 use super::lease_keeper::LeaseKeeper;
 use super::progress::Progress;
-use crate::domain::message;
+use crate::domain::message::Message;
 use crate::event::{Loop, Stage};
 use crate::observe::trace::attempt::Tracer;
 use crate::port::queue::{Claim, Claimed};
@@ -81,8 +81,8 @@ impl ClaimLoop {
     }
 
     fn delivery(&self, claim: Claim, claimed_at: Instant, permit: OwnedSemaphorePermit) -> Delivery {
-        let message = message::decode(&claim.payload);
-        let order_id = message.as_ref().ok().map(message::Message::order_id);
+        let message = claim.message();
+        let order_id = message.as_ref().ok().map(Message::order_id);
         let span = self.tracer.attempt(&claim, message.as_ref().ok());
         let lease = self.keeper.keep(claim.receipt.clone(), claim.attempt, order_id, span.context());
         let waiting = Some(self.backends.backpressure.wait());

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::backends::Backends;
 use super::decision::{AttemptOutcome, after_verdict};
 use super::delivery::Completed;
+use super::drain_to_list::DrainToList;
 use super::options::{BATCH, BATCHES_AT_ONCE};
 use super::progress::Progress;
 use crate::domain::order::OrderId;
@@ -32,6 +33,7 @@ pub(crate) struct Completer {
     pub(crate) progress: Arc<Progress>,
     pub(crate) policy: RetryPolicy,
     pub(crate) abandon: CancellationToken,
+    pub(crate) drain_to_list: Option<Arc<DrainToList>>,
     /// Leads to the receiver of [`Completer::run`], for deliveries whose rows are locked.
     pub(crate) again: mpsc::Sender<Completed>,
 }
@@ -159,6 +161,9 @@ impl Completer {
         let settlements: Vec<Settlement> = batch.iter().map(settlement).collect();
         let (items, queue) = (settlements.len(), &self.backends.queue);
         self.backends.until_answered(Stage::Settle, items, &self.abandon, |_| queue.settle(&settlements)).await?;
+        if let Some(drain_to_list) = &self.drain_to_list {
+            drain_to_list.note(&settlements);
+        }
         Some(settlements)
     }
 

@@ -154,7 +154,7 @@ async fn look_for(
             let messages: Vec<_> = page.payloads.iter().map(|payload| message::decode(payload).ok()).collect();
             let order_ids: Vec<OrderId> = messages.iter().flatten().map(message::Message::order_id).collect();
             if let Some((store, findings)) = &mut count {
-                let total = messages.len() as u64;
+                let total = messages.len() as u64 + page.oversized;
                 match part {
                     Part::Waiting => findings.messages.waiting += total,
                     Part::Claimed => findings.messages.claimed += total,

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::domain::dead_letter::{DeadReason, Resolution, RetryStep};
+use crate::domain::label::Label;
+use crate::domain::message::{self, MAX_MESSAGE_BYTES};
 use crate::domain::order::{OrderId, State};
 use crate::port::store::StoreError;
 use async_trait::async_trait;
@@ -92,6 +94,15 @@ pub struct StoredDeadLetter {
     pub age: Duration,
     /// The decision about it, if there is one.
     pub resolved: Option<Resolved>,
+}
+
+impl StoredDeadLetter {
+    /// Whether only the beginning of the message is kept, as it is over 64 KiB: it can't be pushed again.
+    pub fn is_cut(&self) -> bool {
+        self.reason == DeadReason::InvalidMessage.as_str()
+            && self.payload.len() == MAX_MESSAGE_BYTES
+            && self.detail.starts_with(message::TOO_LARGE)
+    }
 }
 
 /// A decision about a dead letter, as it is stored.

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::domain::message::{self, Message, Oversized, Poison};
+
 /// Hands out order messages. Every method may be called from several tasks at once. Only [`Queue::wait`] may be dropped
 /// before it returns.
 #[async_trait]
@@ -62,11 +64,33 @@ pub struct Receipt {
 pub struct Claim {
     /// Renews and settles the message.
     pub receipt: Receipt,
-    /// The message's bytes as its producer pushed them.
+    /// The message's bytes as its producer pushed them; of one that is `oversized` the first
+    /// [`message::MAX_MESSAGE_BYTES`].
     pub payload: Vec<u8>,
+    /// Set if the message is longer than that. However long it is, no more of it reaches the worker.
+    pub oversized: Option<Oversized>,
     /// Which attempt this is, from 1. Counted when claimed, so that a message that kills its worker is counted too;
     /// given back by [`Disposition::Retry`] with `spent: false`.
     pub attempt: u32,
+}
+
+impl Claim {
+    /// Reads the message.
+    ///
+    /// # Errors
+    /// [`Poison`] says what is wrong.
+    pub fn message(&self) -> Result<Message, Poison> {
+        match &self.oversized {
+            Some(oversized) => Err(Poison::TooLarge(oversized.clone())),
+            None => message::decode(&self.payload),
+        }
+    }
+
+    /// The length of the whole message, in bytes.
+    pub fn length(&self) -> usize {
+        let longer = self.oversized.as_ref().map(|oversized| usize::try_from(oversized.bytes).unwrap_or(usize::MAX));
+        longer.unwrap_or(self.payload.len())
+    }
 }
 
 /// What a claim found.

@@ -1,5 +1,8 @@
 //! What the reconciler and `verify` need of a queue: to browse it, to repair what went wrong inside it, and to put in
-//! messages of orders that lost theirs.
+//! messages of orders that lost theirs. And what `hand-back` needs: to make claimed messages new again.
+
+use std::ops::AddAssign;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -8,7 +11,8 @@ use crate::port::queue::QueueError;
 /// Browses and repairs a queue. Safe beside workers and producers.
 #[async_trait]
 pub trait QueueMaintenance: Send + Sync {
-    /// Returns the page that begins at `cursor`, 0 being the first. About 500 messages. Takes nothing.
+    /// Returns the page that begins at `cursor`, 0 being the first: about 500 messages, or fewer long ones. Takes
+    /// nothing.
     ///
     /// A caller that browses [`Part::Waiting`] and then [`Part::Claimed`] sees, at least once, every message that was
     /// there from the beginning to the end. It may see others too.
@@ -29,7 +33,87 @@ pub trait QueueMaintenance: Send + Sync {
     fn repaired_by_claims(&self) -> DanglingRecords;
 }
 
-/// A part of a queue. A message may move from [`Part::Waiting`] to [`Part::Claimed`] at any time, and never back.
+/// Puts claimed messages back where producers put new ones, for another consumer. Safe beside workers and producers.
+#[async_trait]
+pub trait HandBack: Send + Sync {
+    /// Describes claimed messages: the page that begins at `cursor`, 0 being the first. Takes nothing. A caller that goes
+    /// through all pages sees, at least once, every message that was claimed from the beginning to the end.
+    async fn claimed(&self, cursor: u64) -> Result<ClaimedPage, QueueError>;
+
+    /// Makes claimed messages new again, with the bytes that their producers pushed. They are taken before those that wait
+    /// already, the oldest first, whatever the order of `claim_ids`; attempts and delays are forgotten.
+    ///
+    /// Goes in batches, of which each is atomic: wherever it breaks off, no message is lost or doubled, and a repetition
+    /// goes on from there and leaves them in the same order.
+    async fn hand_back(&self, claim_ids: &[String], live: LiveLeases) -> Result<HandedBack, QueueError>;
+}
+
+/// Whether messages are handed back whose leases run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LiveLeases {
+    /// They stay as they are.
+    Leave,
+    /// They are handed back too. Their workers go on, and can't settle them any more.
+    Take,
+}
+
+/// Some of the claimed messages.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ClaimedPage {
+    /// Descriptions of them.
+    pub messages: Vec<ClaimedMessage>,
+    /// Where the next page begins; `None` after the last one.
+    pub next: Option<u64>,
+}
+
+/// A claimed message, without its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimedMessage {
+    /// As in its [`Receipt`](crate::port::queue::Receipt).
+    pub claim_id: String,
+    /// Claims that count.
+    pub attempts: u32,
+    /// Whether it is under a lease. Else it waits for its retry.
+    pub leased: bool,
+    /// Milliseconds until its lease ends or its retry is due, by the queue's clock; below 0 if that is over.
+    pub due_in_ms: i64,
+    /// Whether it is too long to be a message and not all of it is kept, so that it can't be handed back.
+    pub oversized: bool,
+}
+
+impl ClaimedMessage {
+    /// Whether its lease runs.
+    pub fn is_live(&self) -> bool {
+        self.leased && self.due_in_ms > 0
+    }
+
+    /// How long its lease has been over, or its retry due.
+    pub fn overdue(&self) -> Duration {
+        Duration::from_millis(self.due_in_ms.min(0).unsigned_abs())
+    }
+}
+
+/// What became of messages that were to be handed back. The rest was no longer claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HandedBack {
+    /// They are new again.
+    pub returned: u64,
+    /// They are under a lease, and were left.
+    pub leased: u64,
+    /// They are too long to be messages, and were left: only their beginnings are kept.
+    pub oversized: u64,
+}
+
+impl AddAssign for HandedBack {
+    fn add_assign(&mut self, other: Self) {
+        self.returned += other.returned;
+        self.leased += other.leased;
+        self.oversized += other.oversized;
+    }
+}
+
+/// A part of a queue. A message may move from [`Part::Waiting`] to [`Part::Claimed`] at any time, and
+/// back only by [`HandBack`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// Messages that no worker has claimed yet.
@@ -43,6 +127,8 @@ pub enum Part {
 pub struct Page {
     /// Their bytes.
     pub payloads: Vec<Vec<u8>>,
+    /// The number of further messages of this page, which are too long to be read.
+    pub oversized: u64,
     /// Where the next page begins; `None` after the last one.
     pub next: Option<u64>,
 }

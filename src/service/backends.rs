@@ -16,7 +16,7 @@ use crate::port::audit::Audit;
 use crate::port::dead_letters::DeadLetters;
 use crate::port::intake::Intake;
 use crate::port::queue::{Producer, Queue, QueueError, QueueReports};
-use crate::port::queue_maintenance::QueueMaintenance;
+use crate::port::queue_maintenance::{HandBack, QueueMaintenance};
 use crate::port::reconciliation::Reconciliation;
 use crate::port::reports::Reports;
 use crate::port::retrying::Retrying;
@@ -48,6 +48,8 @@ pub struct QueueRoles {
     pub reports: Arc<dyn QueueReports>,
     /// Browses and repairs it.
     pub maintenance: Arc<dyn QueueMaintenance>,
+    /// Makes claimed messages new again.
+    pub hand_back: Arc<dyn HandBack>,
 }
 
 /// One store in each of its roles.
@@ -70,13 +72,22 @@ pub struct StoreRoles {
 }
 
 impl QueueRoles {
-    fn of(queue: Arc<impl Queue + Producer + QueueReports + QueueMaintenance + 'static>) -> Result<Self, StartError> {
-        let roles =
-            Self { messages: queue.clone(), producer: queue.clone(), reports: queue.clone(), maintenance: queue };
+    fn of<Q>(queue: Arc<Q>) -> Result<Self, StartError>
+    where
+        Q: Queue + Producer + QueueReports + QueueMaintenance + HandBack + 'static,
+    {
+        let roles = Self {
+            messages: queue.clone(),
+            producer: queue.clone(),
+            reports: queue.clone(),
+            maintenance: queue.clone(),
+            hand_back: queue,
+        };
         #[cfg(feature = "faults")]
         let roles = Self {
             messages: failpoint::before_queue(roles.messages)?,
             maintenance: failpoint::before_queue_maintenance(roles.maintenance)?,
+            hand_back: failpoint::before_hand_back(roles.hand_back)?,
             ..roles
         };
         Ok(roles)
@@ -204,6 +215,14 @@ pub fn check(backends: &Backends) -> Result<(), StartError> {
         StoreTarget::Sqlite(path) => embedded::check(path)?,
     }
     Ok(())
+}
+
+/// Opens the queue alone, for commands that need no store.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_queue(backends: &Backends, worker: &WorkerId) -> Result<QueueRoles, StartError> {
+    Opening::new(backends, worker, &Observers::default()).queue()
 }
 
 /// Opens the store alone, for commands that need no queue.

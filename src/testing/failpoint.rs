@@ -25,7 +25,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use crate::domain::label::Label;
 use crate::port::fulfiller::Fulfiller;
 use crate::port::queue::Queue;
-use crate::port::queue_maintenance::QueueMaintenance;
+use crate::port::queue_maintenance::{HandBack, QueueMaintenance};
 use crate::port::reconciliation::Reconciliation;
 use crate::port::schema::Schema;
 use crate::port::store::OrderStore;
@@ -79,6 +79,8 @@ pub enum Step {
     RetryMessage,
     /// The reconciler puts in messages of orders that have none.
     Adopt,
+    /// A worker that drains puts messages back on the producers' list.
+    HandBack,
 }
 
 /// Which side of a step.
@@ -173,6 +175,7 @@ macro_rules! before {
 before! {
     before_queue: dyn Queue,
     before_queue_maintenance: dyn QueueMaintenance,
+    before_hand_back: dyn HandBack,
     before_store: dyn OrderStore,
     before_schema: dyn Schema,
     before_reconciliation: dyn Reconciliation,

@@ -23,6 +23,9 @@ pub struct Message {
     pub delivery: u32,
     /// The key under which a reconciler put it in.
     pub requeued_as: Option<u32>,
+    /// How often it was made new again. Each time it gets another name, and a place among the waiting that follows from
+    /// times which the model doesn't have.
+    pub returned: u32,
 }
 
 /// What a claim gives a worker with a message. It stays as it is when it is worth nothing any more.
@@ -32,6 +35,8 @@ pub struct Receipt {
     pub order: usize,
     pub delivery: u32,
     pub attempt: u32,
+    /// As of the message, when it was claimed.
+    pub returned: u32,
 }
 
 /// Messages, oldest first. Their numbers count from 1 and are never used again.
@@ -95,8 +100,8 @@ impl Queue {
         message.place = Place::Leased { due: None };
         message.attempts += 1;
         message.delivery = self.deliveries;
-        let (order, delivery, attempt) = (message.order, message.delivery, message.attempts);
-        Some(Receipt { message: number, order, delivery, attempt })
+        let Message { order, delivery, attempts: attempt, returned, .. } = *message;
+        Some(Receipt { message: number, order, delivery, attempt, returned })
     }
 
     /// Whether a receipt is still worth anything.
@@ -127,6 +132,27 @@ impl Queue {
             }
         }
         true
+    }
+
+    /// Makes claimed messages new again, those under leases only if they are to be taken; returns them as they were.
+    pub fn hand_back(&mut self, takes_leased: bool) -> Vec<Message> {
+        let is_handed_back = |message: &&mut Message| match message.place {
+            Place::Waiting => false,
+            Place::Leased { due: None } => takes_leased,
+            Place::Leased { .. } | Place::Retrying { .. } => true,
+        };
+        let hand_back = |message: &mut Message| {
+            let before = *message;
+            let returned = before.returned + 1;
+            *message = Message { place: Place::Waiting, attempts: 0, requeued_as: None, returned, ..before };
+            before
+        };
+        self.messages.iter_mut().filter(is_handed_back).map(hand_back).collect()
+    }
+
+    /// Whether messages wait whose order isn't known here.
+    pub fn is_unordered(&self) -> bool {
+        self.messages.iter().any(|message| message.place == Place::Waiting && message.returned > 0)
     }
 
     /// Whether a message waits for its lease to end or for its retry.
@@ -162,7 +188,15 @@ impl Queue {
 
     fn add(&mut self, order: usize, place: Place, attempts: u32, requeued_as: Option<u32>) {
         self.pushed += 1;
-        self.messages.push(Message { number: self.pushed, order, place, attempts, delivery: 0, requeued_as });
+        self.messages.push(Message {
+            number: self.pushed,
+            order,
+            place,
+            attempts,
+            delivery: 0,
+            requeued_as,
+            returned: 0,
+        });
     }
 
     fn next_rank(&mut self) -> u32 {

@@ -54,6 +54,7 @@ pub enum Answer {
     /// Whether each receipt was valid.
     Valid(Vec<bool>),
     Requeued(usize),
+    Returned(usize),
     Redriven(Vec<RetryStep>),
     Resolved(Vec<bool>),
 }
@@ -158,6 +159,13 @@ impl World {
             Step::HandBack { worker } => {
                 self.hand_back(*worker);
                 Answer::Nothing
+            }
+            Step::ReturnToList { takes_leased } => {
+                let returned = queue.hand_back(*takes_leased);
+                for message in returned.iter().filter(|message| message.requeued_as.is_some()) {
+                    *self.requeued.entry(message.order).or_default() += 1;
+                }
+                Answer::Returned(returned.len())
             }
             Step::MessageComesDue { message } => {
                 queue.come_due(*message);

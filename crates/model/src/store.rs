@@ -13,6 +13,8 @@ use crate::queue::Receipt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Letter {
     pub message: u32,
+    /// As of the message, when it was claimed.
+    pub returned: u32,
     pub order: usize,
     pub reason: DeadReason,
     pub attempts: u32,
@@ -110,9 +112,10 @@ impl Store {
 
     /// Keeps one letter of a message, until somebody resolves it.
     pub fn insert_letter(&mut self, receipt: &Receipt, reason: DeadReason) {
-        let Receipt { message, order, attempt, .. } = *receipt;
-        if !self.letters.iter().any(|letter| letter.message == message && letter.resolution.is_none()) {
-            self.letters.push(Letter { message, order, reason, attempts: attempt, resolution: None });
+        let Receipt { message, order, attempt, returned, .. } = *receipt;
+        let is_its = |letter: &Letter| (letter.message, letter.returned) == (message, returned);
+        if !self.letters.iter().any(|letter| is_its(letter) && letter.resolution.is_none()) {
+            self.letters.push(Letter { message, returned, order, reason, attempts: attempt, resolution: None });
         }
     }
 

@@ -5,25 +5,26 @@
 -- ARGV: token of this claim, limit (1 to 1000), lease in milliseconds.
 -- Returns a flat array: milliseconds until more can be claimed (0 at once, -1 when nothing is scheduled), records that
 -- neither a lease nor a retry speaks for, leases and retries without a record, then claim id, attempt and payload of each
--- message.
+-- message. The payload of a message over 64 KiB is an array: its first 64 KiB, its length, the SHA-1 of its first MiB.
 --
 -- Guarantees
--- * Every message is at any time in the list, or in the hash. It is written to the hash before it leaves the list.
+-- * Every message is at any time in the list, or in the hash. It is written to the hash before it leaves the list. Of one
+--   over 64 KiB only the first 64 KiB are written and returned: to a worker it is no message, and it may be larger than
+--   the worker's memory.
 -- * Nothing is written before arguments and types of the four keys are known to be right, as Lua does not roll back.
 -- * Run twice with the same token (a Cluster client replays), it takes further messages under further claim ids and
 --   overwrites nothing; the first run's messages come back when their lease is over.
 -- * A lease or retry without a record is dropped. It can't happen unless somebody else wrote to the keys.
 -- * A server that takes no writes is an error, also when there is nothing to claim.
--- * At most 16 MiB of payload and one message more are taken at once.
+-- * It reads at most 4 MiB and one message more. Redis can't tell the length of a list's element, so each is read alone.
+-- * A claim id ends with the time of its first claim in microseconds and its place in that claim: in this order messages
+--   left the list.
 
 local list, inflight, leases, retries = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local token, limit, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 if #KEYS ~= 4 or not token or not limit or not lease or limit < 1 or limit > 1000 or lease < 1 then
   return redis.error_reply('ERR claim: wants four keys, a token, a limit from 1 to 1000 and a lease of 1 ms or more')
 end
-
-local MAX_BYTES = 16 * 1024 * 1024
-local STEP = 100
 
 local time = redis.call('TIME')
 local now, lease_end = now_rounded_down(time), now_rounded_up(time) + lease
@@ -34,11 +35,11 @@ redis.call('HLEN', inflight)
 
 local reply, claimed, bytes = { -1, 0, 0 }, 0, 0
 
-local function hand_out(id, attempt, payload)
+local function hand_out(id, attempt, payload, length, sha1)
   claimed = claimed + 1
-  bytes = bytes + #payload
   local last = #reply
-  reply[last + 1], reply[last + 2], reply[last + 3] = id, attempt, payload
+  reply[last + 1], reply[last + 2] = id, attempt
+  reply[last + 3] = length and { payload, length, sha1 } or payload
 end
 
 local function redeliver(id, from)
@@ -48,13 +49,17 @@ local function redeliver(id, from)
     reply[3] = reply[3] + 1
     return
   end
-  local attempts, _, payload = unseal(envelope)
-  redis.call('HSET', inflight, id, seal(attempts + 1, token, payload))
+  bytes = bytes + #envelope
+  local attempts, _, payload, length, sha1 = unseal(envelope)
+  if not length then
+    payload, length, sha1 = keep(payload)
+  end
+  redis.call('HSET', inflight, id, seal(attempts + 1, token, payload, length, sha1))
   redis.call('ZADD', leases, lease_end, id)
   if from == retries then
     redis.call('ZREM', retries, id)
   end
-  hand_out(id, attempts + 1, payload)
+  hand_out(id, attempts + 1, payload, length, sha1)
 end
 
 -- Even when there is nothing to claim: a replica then says what it is, instead of showing what may be an old and empty
@@ -62,42 +67,36 @@ end
 begin_writing(leases)
 
 for _, id in ipairs(expired) do
-  if bytes >= MAX_BYTES then
+  if bytes >= BUDGET then
     break
   end
   redeliver(id, leases)
 end
 for _, id in ipairs(due) do
-  if bytes >= MAX_BYTES then
+  if bytes >= BUDGET then
     break
   end
   redeliver(id, retries)
 end
 
 -- New messages: the oldest is at the right end.
-local index, taken = 0, 0
-while claimed < limit and taken < waiting and bytes < MAX_BYTES do
-  local step = math.min(STEP, limit - claimed, waiting - taken)
-  local payloads = redis.call('LRANGE', list, -(taken + step), -(taken + 1))
-  local new_leases = {}
-  for position = #payloads, 1, -1 do
-    local payload = payloads[position]
-    local id
-    repeat
-      id = string.format('%s:%04d', token, index)
-      index = index + 1
-    until redis.call('HSETNX', inflight, id, seal(1, token, payload)) == 1
-    new_leases[#new_leases + 1] = lease_end
-    new_leases[#new_leases + 1] = id
-    hand_out(id, 1, payload)
-    taken = taken + 1
-    if bytes >= MAX_BYTES then
-      break
-    end
-  end
-  redis.call('ZADD', leases, unpack(new_leases))
+local index, taken, new_leases = 0, 0, {}
+local first_claimed = string.format('%s%06d', time[1], time[2])
+while claimed < limit and taken < waiting and bytes < BUDGET do
+  local whole = redis.call('LRANGE', list, -(taken + 1), -(taken + 1))[1]
+  local payload, length, sha1 = keep(whole)
+  local id
+  repeat
+    id = string.format('%s:%s:%04d', token, first_claimed, index)
+    index = index + 1
+  until redis.call('HSETNX', inflight, id, seal(1, token, payload, length, sha1)) == 1
+  new_leases[#new_leases + 1] = lease_end
+  new_leases[#new_leases + 1] = id
+  hand_out(id, 1, payload, length, sha1)
+  taken, bytes = taken + 1, bytes + #whole
 end
 if taken > 0 then
+  redis.call('ZADD', leases, unpack(new_leases))
   redis.call('LTRIM', list, 0, -(taken + 1))
 end
 

@@ -1,7 +1,19 @@
 -- Shared beginning of every script that touches claimed messages.
 --
 -- A record in the in-flight hash is its envelope: how often the message was claimed, a space, the token of the latest
--- claim, a line feed, then the producer's bytes untouched.
+-- claim, a line feed, then the producer's bytes untouched. Of a message over 64 KiB only the first 64 KiB are kept:
+-- then its length and the SHA-1 of its first MiB follow the token, each after a space.
+--
+-- Redis answers nobody while a script runs, and to read a value is to copy it three times. So every script reads records
+-- and list elements one by one, and none after it has read BUDGET bytes.
+
+-- The longest message that is kept whole, in bytes; as MAX_MESSAGE_BYTES in src/domain/message.rs.
+local LONGEST = 64 * 1024
+-- The longest record that a script of ours writes: no token comes near a KiB. Earlier versions kept every message whole.
+local LONGEST_RECORD = LONGEST + 1024
+local BUDGET = 4 * 1024 * 1024
+-- How much of a longer message is hashed, which takes Redis 2 ms a MiB; as HASHED_BYTES in src/domain/message.rs.
+local HASHED = 1024 * 1024
 
 -- Milliseconds since 1970 by the server's clock, rounded up so that "not before" holds to the millisecond.
 local function now_rounded_up(time)
@@ -12,23 +24,74 @@ local function now_rounded_down(time)
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
-local function seal(attempts, token, payload)
+-- What is kept of a producer's bytes: them, or their beginning, their length and the SHA-1.
+local function keep(payload)
+  if #payload <= LONGEST then
+    return payload
+  end
+  return string.sub(payload, 1, LONGEST), #payload, redis.sha1hex(string.sub(payload, 1, HASHED))
+end
+
+local function seal(attempts, token, payload, length, sha1)
+  if length then
+    return string.format('%d %s %d %s\n', attempts, token, length, sha1) .. payload
+  end
   return string.format('%d %s\n', attempts, token) .. payload
 end
 
--- Attempts, token and payload. A record that is no envelope was written by somebody else: it is treated as a payload
--- that nobody has claimed, as losing it would be worse.
+-- Attempts, token and payload, and of a message over 64 KiB its length and the SHA-1. A record that is no envelope was written
+-- by somebody else: it is treated as a payload that nobody has claimed, as losing it would be worse.
 local function unseal(envelope)
-  local attempts, token, start = string.match(envelope, '^(%d+) (%S+)\n()')
+  local attempts, token, last = string.match(envelope, '^(%d+) (%S+)()[ \n]')
   if not attempts then
     return 0, '', envelope
   end
-  return tonumber(attempts), token, string.sub(envelope, start)
+  if string.sub(envelope, last, last) == '\n' then
+    return tonumber(attempts), token, string.sub(envelope, last + 1)
+  end
+  local length, sha1, start = string.match(envelope, '^ (%d+) (%x+)\n()', last)
+  if not length then
+    return 0, '', envelope
+  end
+  return tonumber(attempts), token, string.sub(envelope, start), tonumber(length), sha1
 end
 
 -- The token alone, without a copy of the payload.
 local function token_of(envelope)
-  return string.match(envelope, '^%d+ (%S+)\n')
+  return string.match(envelope, '^%d+ (%S+)[ \n]')
+end
+
+-- How many of `ids` may be read at once, at least one, and their envelopes. A record that is longer than this version
+-- writes belongs to a claim of an earlier one, and is none of the caller's: it is left unread, as if it were not there.
+local function read_records(inflight, ids)
+  local fields, bytes = {}, 0
+  for item, id in ipairs(ids) do
+    local size = redis.call('HSTRLEN', inflight, id)
+    if size > LONGEST_RECORD then
+      id, size = '', 0
+    end
+    if item > 1 and bytes + size > BUDGET then
+      break
+    end
+    fields[item], bytes = id, bytes + size
+  end
+  return #fields, redis.call('HMGET', inflight, unpack(fields))
+end
+
+-- Goes on through a hash or a sorted set from `cursor`: about 500 elements, or fewer once `visit`, which gets field and
+-- value of each, has returned BUDGET bytes in all. Returns the next cursor, 0 when all were seen. One by one, as Redis
+-- copies what it finds before its size is known.
+local function scan(command, key, cursor, visit)
+  local seen, steps, bytes = 0, 0, 0
+  repeat
+    local page = redis.call(command, key, cursor, 'COUNT', 1)
+    cursor, steps = page[1], steps + 1
+    for position = 1, #page[2], 2 do
+      bytes = bytes + (visit(page[2][position], page[2][position + 1]) or 0)
+      seen = seen + 1
+    end
+  until cursor == '0' or seen >= 500 or steps >= 1000 or bytes >= BUDGET
+  return cursor
 end
 
 -- A write that changes nothing. Redis over its `maxmemory` refuses a script's commands that need memory, except after

@@ -174,20 +174,28 @@ impl BlockingConnection {
         Self { servers, config: config(longest + RESPONSE_TIMEOUT), idle: BlockingMutex::new(None) }
     }
 
-    /// Sends a command that may block.
+    /// Sends a command that may block, and returns when it has ended: the server is told to keep its answer, which may be
+    /// a message of any size, or an error, to itself.
     ///
     /// The connection is taken out for the call and put back after an answer: when this future is dropped, it goes
     /// with it, and with it the command at the server. A second caller at the same time gets a connection of its own.
-    pub(super) async fn query(&self, command: &Cmd) -> RedisResult<Value> {
+    pub(super) async fn await_end(&self, command: Cmd) -> RedisResult<()> {
+        let reply = |mode: &str| redis::cmd("CLIENT").arg("REPLY").arg(mode).clone();
+        let mut commands = redis::pipe();
+        commands.add_command(reply("OFF")).add_command(command).add_command(reply("ON"));
         let idle = self.idle.lock().take();
         let mut up = match idle {
             Some(up) if !(self.servers.may_change_unnoticed() && up.since.elapsed() >= RENEW_AFTER) => up,
             _ => Up::now(self.servers.connect(&self.config).await?),
         };
-        let answer = command.query_async(&mut up.connection).await;
-        if !matches!(&answer, Err(error) if needs_new_connection(error)) {
-            *self.idle.lock() = Some(up);
-        }
-        answer
+        // The last of the three has the only answer. After an error more of them may be on their way.
+        up.connection.send_packed_commands(&commands, 0, 1).await?;
+        *self.idle.lock() = Some(up);
+        Ok(())
+    }
+
+    /// Has the next call make a connection anew.
+    pub(super) fn disconnect(&self) {
+        *self.idle.lock() = None;
     }
 }

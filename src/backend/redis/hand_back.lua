@@ -2,7 +2,8 @@
 --
 -- KEYS: in-flight hash, leases, retries.
 -- ARGV: cursor (0 to begin with), then the tokens of 1 to 100 such claims.
--- Returns the next cursor (0 when all records were seen) and how many were handed back. Looks at about 500 records.
+-- Returns the next cursor (0 when all leases were seen) and how many were handed back. Looks at about 500 leases: what is
+-- under none is none of theirs.
 --
 -- Guarantees
 -- * Only messages whose latest claim is one of these are touched, and only while they are under its lease.
@@ -20,19 +21,21 @@ for position = 2, #ARGV do
 end
 
 local now = now_rounded_down(redis.call('TIME'))
-local page = redis.call('HSCAN', inflight, cursor, 'COUNT', 500)
+redis.call('HLEN', inflight)
 redis.call('ZCARD', retries)
 local found = 0
-for position = 1, #page[2], 2 do
-  local id, envelope = page[2][position], page[2][position + 1]
-  local token = token_of(envelope)
-  if token and lost[token] and redis.call('ZSCORE', leases, id) then
-    local attempts, _, payload = unseal(envelope)
-    begin_writing(leases)
-    redis.call('HSET', inflight, id, seal(math.max(0, attempts - 1), token, payload))
-    redis.call('ZADD', retries, now, id)
-    redis.call('ZREM', leases, id)
-    found = found + 1
+local next_cursor = scan('ZSCAN', leases, cursor, function(id)
+  local _, envelopes = read_records(inflight, { id })
+  local envelope = envelopes[1]
+  if not envelope or not lost[token_of(envelope) or ''] then
+    return envelope and #envelope
   end
-end
-return { page[1], found }
+  local attempts, token, payload, length, sha1 = unseal(envelope)
+  begin_writing(leases)
+  redis.call('HSET', inflight, id, seal(math.max(0, attempts - 1), token, payload, length, sha1))
+  redis.call('ZADD', retries, now, id)
+  redis.call('ZREM', leases, id)
+  found = found + 1
+  return #envelope
+end)
+return { next_cursor, found }

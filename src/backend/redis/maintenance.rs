@@ -7,9 +7,6 @@ use super::{LARGEST_BATCH, RedisQueue, reply};
 use crate::port::queue::QueueError;
 use crate::port::queue_maintenance::{DanglingRecords, Page, Part, QueueMaintenance, RequeuedMessage};
 
-/// Messages of the list in one page.
-const PAGE: u64 = 500;
-
 impl RedisQueue {
     /// Goes through hash, leases and retries.
     async fn look_through(&self, repair: bool) -> Result<DanglingRecords, QueueError> {
@@ -30,21 +27,11 @@ impl QueueMaintenance for RedisQueue {
     /// The list is read from the left: what producers push moves the others on, where they are seen again, and what
     /// workers claim leaves at the other end.
     async fn browse(&self, part: Part, cursor: u64) -> Result<Page, QueueError> {
-        match part {
-            Part::Waiting => {
-                let mut command = ::redis::cmd("LRANGE");
-                command.arg(&self.keys.list).arg(cursor).arg(cursor + PAGE - 1);
-                let payloads = reply::payloads(self.query(&command).await?)?;
-                let next = (payloads.len() as u64 == PAGE).then_some(cursor + PAGE);
-                Ok(Page { payloads, next })
-            }
-            Part::Claimed => {
-                let answer =
-                    self.run(ScriptCall::new(&self.scripts.browse, &[&self.keys.inflight]).arg(cursor)).await?;
-                let (next, payloads) = reply::browsed(answer)?;
-                Ok(Page { payloads, next: (next != 0).then_some(next) })
-            }
-        }
+        let (script, key) = match part {
+            Part::Waiting => (&self.scripts.browse_list, self.keys.list.as_str()),
+            Part::Claimed => (&self.scripts.browse, self.keys.inflight.as_str()),
+        };
+        reply::browsed(self.run(ScriptCall::new(script, &[key]).arg(cursor)).await?)
     }
 
     async fn requeue_lost(&self, messages: &[RequeuedMessage]) -> Result<usize, QueueError> {

@@ -14,10 +14,8 @@ if #KEYS ~= 3 or not tonumber(cursor) or not lease or lease < 0 then
 end
 
 local lease_end = now_rounded_up(redis.call('TIME')) + lease
-local page = redis.call('HSCAN', inflight, cursor, 'COUNT', 500)
 local found = 0
-for position = 1, #page[2], 2 do
-  local id = page[2][position]
+local next_cursor = scan('HSCAN', inflight, cursor, function(id, envelope)
   if not redis.call('ZSCORE', leases, id) and not redis.call('ZSCORE', retries, id) then
     found = found + 1
     if lease > 0 then
@@ -25,5 +23,6 @@ for position = 1, #page[2], 2 do
       redis.call('ZADD', leases, lease_end, id)
     end
   end
-end
-return { page[1], found }
+  return #envelope
+end)
+return { next_cursor, found }

@@ -2,7 +2,7 @@
 --
 -- KEYS: in-flight hash, leases.
 -- ARGV: lease in milliseconds, then claim id and token of each message, at most 1000.
--- Returns 1 or 0 for each, by position: whether the token is that of the message's latest claim and the message is
+-- Returns 1 or 0 for each, by position, and for at least one, but for no more than it may read at once: whether the token is that of the message's latest claim and the message is
 -- not settled. A lease that ran out, but whose message nobody has claimed since, is renewed too.
 --
 -- Guarantees: nothing but the lease ends changes; running it twice does no harm.
@@ -17,7 +17,8 @@ local ids = {}
 for item = 1, count do
   ids[item] = ARGV[item * 2]
 end
-local envelopes = redis.call('HMGET', inflight, unpack(ids))
+local envelopes
+count, envelopes = read_records(inflight, ids)
 local ends = redis.call('ZMSCORE', leases, unpack(ids))
 
 local lease_end = now_rounded_up(redis.call('TIME')) + lease

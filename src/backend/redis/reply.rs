@@ -6,7 +6,9 @@ use std::time::Duration;
 use redis::{ErrorKind, FromRedisValue, RedisError, RedisResult, Value};
 
 pub use super::address::Address;
+use crate::domain::message::Oversized;
 use crate::port::queue::{Claim, Claimed, Depth, QueueError, Receipt, ReceiptState};
+use crate::port::queue_maintenance::{ClaimedMessage, ClaimedPage, HandedBack, Page};
 
 /// An answer that no script of ours gives: a proxy or a server that only resembles Redis.
 fn unexpected(script: &str) -> QueueError {
@@ -38,17 +40,18 @@ pub fn claimed(answer: Value, token: &str) -> Result<(Claimed, Anomalies), Queue
         return Err(unexpected("claim.lua"));
     };
     while let Some(id) = values.next() {
-        let (Value::BulkString(id), Some(Value::Int(attempt)), Some(Value::BulkString(payload))) =
-            (id, values.next(), values.next())
+        let (Value::BulkString(id), Some(Value::Int(attempt)), Some(payload)) = (id, values.next(), values.next())
         else {
             return Err(unexpected("claim.lua"));
         };
+        let (payload, oversized) = payload_of(payload)?;
         claims.push(Claim {
             receipt: Receipt {
                 claim_id: String::from_utf8(id).map_err(|_| unexpected("claim.lua"))?,
                 token: token.to_owned(),
             },
             payload,
+            oversized,
             attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
         });
     }
@@ -57,13 +60,23 @@ pub fn claimed(answer: Value, token: &str) -> Result<(Claimed, Anomalies), Queue
     Ok((Claimed { claims, next_due }, Anomalies { unaccounted, dropped }))
 }
 
-/// What `renew.lua` and `settle.lua` return.
+/// A message's bytes; of a long one an array of its beginning, its length and its SHA-1.
+fn payload_of(value: Value) -> Result<(Vec<u8>, Option<Oversized>), QueueError> {
+    if let Value::BulkString(payload) = value {
+        return Ok((payload, None));
+    }
+    let (beginning, bytes, sha1): (Value, u64, String) = read(value, "claim.lua")?;
+    let Value::BulkString(beginning) = beginning else { return Err(unexpected("claim.lua")) };
+    Ok((beginning, Some(Oversized { bytes, sha1 })))
+}
+
+/// What `renew.lua` and `settle.lua` return: verdicts on the first ones, at least one.
 ///
 /// # Errors
-/// [`QueueError::Refused`] for an answer that the script doesn't give, or one with another number of verdicts.
-pub fn verdicts(answer: Value, expected: usize) -> Result<impl Iterator<Item = ReceiptState>, QueueError> {
+/// [`QueueError::Refused`] for an answer that the script doesn't give, without a verdict or with more than `at_most`.
+pub fn verdicts(answer: Value, at_most: usize) -> Result<impl Iterator<Item = ReceiptState>, QueueError> {
     let verdicts: Vec<bool> = read(answer, "a script")?;
-    if verdicts.len() != expected {
+    if verdicts.is_empty() || verdicts.len() > at_most {
         return Err(unexpected("a script"));
     }
     Ok(verdicts.into_iter().map(|valid| if valid { ReceiptState::Valid } else { ReceiptState::Stale }))
@@ -77,28 +90,59 @@ pub fn read<T: FromRedisValue>(answer: Value, script: &str) -> Result<T, QueueEr
     T::from_redis_value(answer).map_err(|_| unexpected(script))
 }
 
-/// What `browse.lua` returns: the next cursor, and payloads.
+/// What `browse.lua` and `browse_list.lua` return.
 ///
 /// # Errors
 /// [`QueueError::Refused`] for an answer that the server doesn't give.
-pub fn browsed(answer: Value) -> Result<(u64, Vec<Vec<u8>>), QueueError> {
-    let mut values = payloads(answer)?;
-    let first = if values.is_empty() { Vec::new() } else { values.remove(0) };
-    let cursor = String::from_utf8(first).ok().and_then(|cursor| cursor.parse().ok());
-    Ok((cursor.ok_or_else(|| unexpected("browse.lua"))?, values))
-}
-
-/// What `LRANGE` returns.
-///
-/// # Errors
-/// [`QueueError::Refused`] for an answer that the server doesn't give.
-pub fn payloads(answer: Value) -> Result<Vec<Vec<u8>>, QueueError> {
-    let Value::Array(values) = answer else { return Err(unexpected("a look at the queue")) };
+pub fn browsed(answer: Value) -> Result<Page, QueueError> {
+    const LOOK: &str = "a look at the queue";
+    let Value::Array(values) = answer else { return Err(unexpected(LOOK)) };
+    let mut values = values.into_iter();
+    let (Some(cursor), Some(Value::Int(oversized))) = (values.next(), values.next()) else {
+        return Err(unexpected(LOOK));
+    };
+    let cursor: u64 = read(cursor, LOOK)?;
     let bytes = |value| match value {
         Value::BulkString(bytes) => Ok(bytes),
-        _ => Err(unexpected("a look at the queue")),
+        _ => Err(unexpected(LOOK)),
     };
-    values.into_iter().map(bytes).collect()
+    let payloads = values.map(bytes).collect::<Result<_, _>>()?;
+    Ok(Page { payloads, oversized: oversized.unsigned_abs(), next: (cursor != 0).then_some(cursor) })
+}
+
+/// What `claimed.lua` returns.
+///
+/// # Errors
+/// [`QueueError::Refused`] for an answer that the script doesn't give.
+pub fn claimed_page(answer: Value) -> Result<ClaimedPage, QueueError> {
+    const SCRIPT: &str = "claimed.lua";
+    let Value::Array(values) = answer else { return Err(unexpected(SCRIPT)) };
+    let mut values = values.into_iter();
+    let cursor: u64 = read(values.next().unwrap_or(Value::Nil), SCRIPT)?;
+    let mut messages = Vec::with_capacity(values.len() / 5);
+    while let Some(claim_id) = values.next() {
+        let mut value = || values.next().unwrap_or(Value::Nil);
+        messages.push(ClaimedMessage {
+            claim_id: read(claim_id, SCRIPT)?,
+            attempts: read(value(), SCRIPT)?,
+            leased: read(value(), SCRIPT)?,
+            due_in_ms: read(value(), SCRIPT)?,
+            oversized: read(value(), SCRIPT)?,
+        });
+    }
+    Ok(ClaimedPage { messages, next: (cursor != 0).then_some(cursor) })
+}
+
+/// What `to_list.lua` returns: how many messages it has dealt with, at least one, and what became of them.
+///
+/// # Errors
+/// [`QueueError::Refused`] for an answer that the script doesn't give.
+pub fn handed_back(answer: Value, at_most: usize) -> Result<(usize, HandedBack), QueueError> {
+    let (dealt_with, returned, leased, oversized) = read(answer, "to_list.lua")?;
+    if !(1..=at_most).contains(&dealt_with) {
+        return Err(unexpected("to_list.lua"));
+    }
+    Ok((dealt_with, HandedBack { returned, leased, oversized }))
 }
 
 /// What `depth.lua` returns.

@@ -3,8 +3,8 @@
 -- KEYS: in-flight hash, leases, retries.
 -- ARGV, for each message, at most 1000: claim id, token, milliseconds until its retry (-1 removes it instead), and
 -- whether the attempt counts (1 or 0).
--- Returns 1 or 0 for each, by position: whether the token is that of the message's latest claim and the message was
--- not settled before. Where it says 0, nothing was changed.
+-- Returns 1 or 0 for each, by position, and for at least one, but for no more than it may read at once: whether the token
+-- is that of the message's latest claim and the message was not settled before. Where it says 0, nothing was changed.
 --
 -- Guarantees
 -- * A message that is put back is scheduled before its lease is given up, so that no moment loses it.
@@ -23,7 +23,8 @@ for item = 1, count do
   end
 end
 
-local envelopes = redis.call('HMGET', inflight, unpack(ids))
+local envelopes
+count, envelopes = read_records(inflight, ids)
 local ends = redis.call('ZMSCORE', leases, unpack(ids))
 redis.call('ZCARD', retries)
 
@@ -45,9 +46,9 @@ for item = 1, count do
       schedule[#schedule + 1] = base + after
       schedule[#schedule + 1] = id
       if ARGV[item * 4] == '0' then
-        local attempts, token, payload = unseal(envelope)
+        local attempts, token, payload, length, sha1 = unseal(envelope)
         records[#records + 1] = id
-        records[#records + 1] = seal(math.max(0, attempts - 1), token, payload)
+        records[#records + 1] = seal(math.max(0, attempts - 1), token, payload, length, sha1)
       end
     end
   end

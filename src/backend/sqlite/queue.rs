@@ -10,11 +10,13 @@ use async_trait::async_trait;
 use rusqlite::{Connection, Row, named_params};
 
 use crate::backend::sqlite::database::{Database, DatabaseError, elapsed, micros, now_micros};
+use crate::domain::message::{HASHED_BYTES, MAX_MESSAGE_BYTES, Oversized};
 use crate::domain::worker_id::WorkerId;
 use crate::port::queue::{
     Claim, Claimed, Depth, Disposition, Producer, Queue, QueueError, QueueReports, Receipt, ReceiptState, Settlement,
 };
 
+mod hand_back;
 mod maintenance;
 
 const CLAIM: &str = include_str!("queue/claim.sql");
@@ -166,22 +168,32 @@ struct Found {
     id: i64,
     pushed_at: i64,
     attempts: u32,
-    payload: Vec<u8>,
+    bytes: u64,
+    /// `None` if it is longer than a message may be.
+    payload: Option<Vec<u8>>,
 }
 
 impl Found {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self { id: row.get(0)?, pushed_at: row.get(1)?, attempts: row.get(2)?, payload: row.get(3)? })
+        let bytes = count(row, 3)?;
+        Ok(Self { id: row.get(0)?, pushed_at: row.get(1)?, attempts: row.get(2)?, bytes, payload: row.get(4)? })
     }
 
     /// The time of the push tells messages of different files apart, as each counts from 1: the dead letters of
     /// several files may meet in one store.
-    fn into_claim(self, token: &str) -> Claim {
-        Claim {
+    fn into_claim(self, connection: &Connection, token: &str) -> rusqlite::Result<Claim> {
+        let (payload, oversized) = match self.payload {
+            Some(payload) => (payload, None),
+            None => {
+                beginning(connection, self.id, self.bytes).map(|(payload, oversized)| (payload, Some(oversized)))?
+            }
+        };
+        Ok(Claim {
             receipt: Receipt { claim_id: format!("{}-{}", self.id, self.pushed_at), token: token.to_owned() },
-            payload: self.payload,
+            payload,
+            oversized,
             attempt: self.attempts.saturating_add(1),
-        }
+        })
     }
 }
 
@@ -196,9 +208,20 @@ fn claim(connection: &Connection, limit: i64, token: &str, lease: Duration) -> r
     for message in &found {
         take.execute(named_params! { ":id": message.id, ":token": token, ":due_at": due_at })?;
     }
-    let claims = found.into_iter().map(|message| message.into_claim(token)).collect();
+    let claims = found.into_iter().map(|message| message.into_claim(connection, token)).collect::<Result<_, _>>()?;
     let next_due: Option<i64> = connection.prepare_cached(NEXT_DUE)?.query_row([], |row| row.get(0))?;
     Ok(Claimed { claims, next_due: next_due.map(|due_at| elapsed(now, due_at)) })
+}
+
+/// The beginning of a message that is too long.
+fn beginning(connection: &Connection, id: i64, bytes: u64) -> rusqlite::Result<(Vec<u8>, Oversized)> {
+    let blob = connection.blob_open(c"main", c"fulfillment_queue", c"payload", id, true)?;
+    let mut first = vec![0; blob.len().min(HASHED_BYTES)];
+    blob.read_at_exact(&mut first, 0)?;
+    let oversized = Oversized::of(&first, bytes);
+    first.truncate(MAX_MESSAGE_BYTES);
+    first.shrink_to_fit();
+    Ok((first, oversized))
 }
 
 fn settle(connection: &Connection, settlements: &[Settlement]) -> rusqlite::Result<Vec<ReceiptState>> {
@@ -230,8 +253,13 @@ fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
 
 /// The key in a receipt's `claim_id`. One that this queue never gave out matches no row, and is lost.
 fn message_id(receipt: &Receipt) -> Option<i64> {
-    let (id, _pushed_at) = receipt.claim_id.split_once('-')?;
-    id.parse().ok()
+    id_of(&receipt.claim_id).map(|(id, _)| id)
+}
+
+/// The key and the time of the push, of which a claim id consists.
+fn id_of(claim_id: &str) -> Option<(i64, i64)> {
+    let (id, pushed_at) = claim_id.split_once('-')?;
+    Some((id.parse().ok()?, pushed_at.parse().ok()?))
 }
 
 fn receipt_state(changed: usize) -> ReceiptState {

@@ -24,7 +24,7 @@ Examples:
   fulfillment-worker dead discard 7 8 --why 'refunded by hand'
   fulfillment-worker dead discard --reason invalid_message --older-than 7d --why 'the producer is fixed' --dry-run
 
-JSON: discarded, skipped, refused, missing (ids that do not exist), dry_run; redriven, pushed, pushed_again are 0.")]
+JSON: discarded, skipped, refused, missing (ids that do not exist), dry_run; redriven, pushed, pushed_again, cut are 0.")]
 pub(super) struct Arguments {
     #[command(flatten)]
     options: DecideOptions,

@@ -21,6 +21,7 @@ pub(super) struct Outcome {
     pub(super) discarded: u64,
     pub(super) skipped: u64,
     pub(super) refused: u64,
+    cut: u64,
     missing: Vec<i64>,
     pub(super) dry_run: bool,
     /// Dead letters named on standard error, or too many for it.
@@ -63,6 +64,15 @@ impl Outcome {
         self.name(&format!("dead letter {letter_id} refused by the database: {}", output::in_one_line(why)));
     }
 
+    /// Refuses a dead letter that has lost most of its message.
+    pub(super) fn cut(&mut self, letter_id: i64) {
+        self.cut += 1;
+        self.name(&format!(
+            "dead letter {letter_id} refused: its message was over 64 KiB, and only the first 64 KiB are kept. Have its \
+             producer push one that is shorter, and discard the letter"
+        ));
+    }
+
     fn name(&mut self, line: &str) {
         self.named += 1;
         if self.named <= self.most_named {
@@ -100,6 +110,12 @@ impl Outcome {
         }
         if self.refused > 0 {
             return Err(Failure::Work(format!("the database refused {}", plural(self.refused, "dead letter"))));
+        }
+        if self.cut > 0 {
+            let letters = plural(self.cut, "dead letter");
+            return Err(Failure::Work(format!(
+                "{letters} can't be retried: only the beginning of the message is kept"
+            )));
         }
         Ok(())
     }

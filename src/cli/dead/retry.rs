@@ -36,7 +36,8 @@ If it ends between the commit and the push, orders are `pending` without a messa
 dead letters pushes them again, and so does the reconciler of any worker.
 
 JSON: redriven (orders moved to pending), pushed (messages without a failed order), pushed_again (retried before, still
-pending), skipped, refused, missing (ids that do not exist), dry_run.")]
+pending), skipped, refused, cut (only the first 64 KiB of their messages are kept), missing (ids that do not exist),
+dry_run.")]
 pub(super) struct Arguments {
     /// Largest number of dead letters per second
     #[arg(long, value_name = "N", value_parser = rate)]
@@ -84,8 +85,12 @@ struct Retry {
 impl Retry {
     async fn page(&mut self, page: &[StoredDeadLetter], outcome: &mut Outcome) -> Result<(), String> {
         page.iter().for_each(|letter| outcome.saw(letter.id));
+        let (cut, page): (Vec<_>, Vec<_>) = page.iter().partition(|letter| letter.is_cut());
+        for letter in cut {
+            outcome.cut(letter.id);
+        }
         if outcome.dry_run {
-            for letter in page {
+            for letter in &page {
                 let resolution = letter.resolved.as_ref().map(|resolved| resolved.resolution);
                 let step = RetryStep::of(&letter.reason, resolution, letter.order_state.as_ref());
                 outcome.count(letter.id, letter.order_id.map(|order_id| order_id.0), &step);
@@ -93,6 +98,9 @@ impl Retry {
             return Ok(());
         }
         let ids: Vec<i64> = page.iter().map(|letter| letter.id).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
         self.pause(ids.len()).await;
         let (answers, pushed) = self.redrive.batch(&ids).await.map_err(|error| error.to_string())?;
         let no_messages = matches!(pushed, Err(redrive::RedriveError::NoMessages { .. }));

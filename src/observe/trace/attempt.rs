@@ -59,7 +59,7 @@ impl Tracer {
 impl Source {
     fn start(self: &Arc<Self>, claim: &Claim, message: Option<&Message>) -> Recording {
         let mut attributes = self.attributes.clone();
-        attributes.push(KeyValue::new("messaging.message.body.size", whole(claim.payload.len())));
+        attributes.push(KeyValue::new("messaging.message.body.size", whole(claim.length())));
         attributes.push(KeyValue::new("fulfillment.attempt", i64::from(claim.attempt)));
         attributes.extend(message.map(|message| KeyValue::new("fulfillment.order.id", message.order_id)));
         let correlation_id = message.and_then(|message| message.correlation_id.clone());

@@ -3,12 +3,11 @@
 use std::borrow::Cow;
 
 use super::{Columns, Entry, Field, Rejection, Row};
+use crate::domain::text;
 use crate::port::intake::NewOrder;
 
 /// `products.name` is a `varchar(255)`.
 const MAX_PRODUCT_CHARACTERS: usize = 255;
-/// Generous for an id, and far from making a message too large.
-const MAX_CORRELATION_ID_CHARACTERS: usize = 255;
 /// `orders.quantity` is an `int`.
 const MAX_QUANTITY: i64 = 2_147_483_647;
 /// `products.price` is a `numeric(10, 2)`.
@@ -38,7 +37,7 @@ pub(super) fn row<'a>(
     if dedupe_key.as_ref().is_some_and(|key| key.chars().count() > MAX_KEY_CHARACTERS) {
         return Err(format!("what --dedupe-column names is longer than {MAX_KEY_CHARACTERS} characters"));
     }
-    Ok(Row { line, order, correlation_id: correlation_id(correlation.as_deref())?, dedupe_key })
+    Ok(Row { line, order, correlation_id: correlation.as_deref().and_then(text::correlation_id), dedupe_key })
 }
 
 fn key_part(column: &str, text: Option<Cow<'_, str>>) -> Result<String, String> {
@@ -97,21 +96,6 @@ fn price_cents(text: &str) -> Result<i64, String> {
     }
     let cents = format!("{whole}{decimals:0<2}").parse().map_err(|_| wrong())?;
     if cents > MAX_PRICE_CENTS { Err(wrong()) } else { Ok(cents) }
-}
-
-/// Empty is none.
-fn correlation_id(text: Option<&str>) -> Result<Option<String>, String> {
-    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
-    let length = text.chars().count();
-    if length > MAX_CORRELATION_ID_CHARACTERS {
-        return Err(format!(
-            "correlation_id has {length} characters, at most {MAX_CORRELATION_ID_CHARACTERS} are allowed"
-        ));
-    }
-    if text.contains('\0') {
-        return Err("correlation_id contains a NUL character".to_owned());
-    }
-    Ok(Some(text.to_owned()))
 }
 
 /// The beginning of a text, escaped to fit in one line.

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 
 use super::{Failing, Step};
 use crate::port::queue::{Claimed, Disposition, Queue, QueueError, Receipt, ReceiptState, Settlement};
-use crate::port::queue_maintenance::{DanglingRecords, Page, Part, QueueMaintenance, RequeuedMessage};
+use crate::port::queue_maintenance::{
+    ClaimedPage, DanglingRecords, HandBack, HandedBack, LiveLeases, Page, Part, QueueMaintenance, RequeuedMessage,
+};
 
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
@@ -72,5 +74,19 @@ impl QueueMaintenance for Failing<dyn QueueMaintenance> {
 
     fn repaired_by_claims(&self) -> DanglingRecords {
         self.inner.repaired_by_claims()
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl HandBack for Failing<dyn HandBack> {
+    async fn claimed(&self, cursor: u64) -> Result<ClaimedPage, QueueError> {
+        self.inner.claimed(cursor).await
+    }
+
+    async fn hand_back(&self, claim_ids: &[String], live: LiveLeases) -> Result<HandedBack, QueueError> {
+        let call = self.inner.hand_back(claim_ids, live);
+        let any = |handed_back: &HandedBack| handed_back.returned > 0;
+        self.failpoint.around(&[Step::HandBack], QueueError::Unavailable, call, any).await
     }
 }

@@ -4,21 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fulfillment_worker::port::queue::{Claim, Disposition, Producer, Queue, QueueReports, Settlement};
-use fulfillment_worker::port::queue_maintenance::QueueMaintenance;
+use fulfillment_worker::port::queue_maintenance::{HandBack, QueueMaintenance};
 use tokio::time::Instant;
 
 mod claiming;
 mod due;
 mod fixtures;
+mod handing_back;
 mod inventory;
+mod oversized;
 mod pushing;
 mod settling;
 mod waiting;
 
 /// A queue in each of its roles.
-pub(crate) trait AnyQueue: Queue + Producer + QueueReports + QueueMaintenance {}
+pub(crate) trait AnyQueue: Queue + Producer + QueueReports + QueueMaintenance + HandBack {}
 
-impl<Q: Queue + Producer + QueueReports + QueueMaintenance> AnyQueue for Q {}
+impl<Q: Queue + Producer + QueueReports + QueueMaintenance + HandBack> AnyQueue for Q {}
 
 /// One queue of a backend, fresh and used by nobody else.
 pub(crate) trait QueueFixture: Sized + Send + Sync {
@@ -59,7 +61,10 @@ macro_rules! conformance {
                 settling::a_message_that_waits_for_its_retry_can_not_be_renewed,
                 settling::a_thousand_messages_are_settled_and_renewed_in_one_call,
                 pushing::binary_and_empty_payloads_come_back_unchanged,
-                pushing::a_megabyte_comes_back_unchanged,
+                oversized::sixty_four_kibibytes_come_back_unchanged,
+                oversized::of_a_longer_message_the_beginning_the_length_and_the_hash_come_back,
+                oversized::a_longer_message_is_delivered_again_and_settled_as_any_other,
+                oversized::a_longer_message_is_browsed_as_a_number_and_its_neighbours_as_they_are,
                 pushing::pushing_nothing_is_no_error,
                 pushing::thousands_of_messages_are_pushed_in_order,
                 pushing::depth_counts_each_kind,
@@ -75,6 +80,15 @@ macro_rules! conformance {
                 inventory::a_settled_adoption_leaves_nothing_behind,
                 inventory::a_thousand_messages_are_adopted_in_one_call,
                 inventory::a_queue_in_use_has_no_strays,
+                handing_back::claimed_messages_are_described,
+                handing_back::every_claimed_message_is_new_again_before_those_that_wait_and_the_oldest_first,
+                handing_back::attempts_and_delays_are_forgotten_and_receipts_are_stale,
+                handing_back::a_live_lease_is_left_unless_it_is_to_be_taken,
+                handing_back::what_is_handed_back_twice_or_is_not_claimed_stays_as_it_is,
+                handing_back::what_broke_off_goes_on_in_the_same_order,
+                handing_back::thousands_of_messages_are_handed_back_in_order,
+                handing_back::long_messages_are_handed_back_unchanged_and_oversized_ones_are_not_lost,
+                handing_back::an_adopted_message_that_was_handed_back_can_be_adopted_again,
                 waiting::a_wait_ends_when_another_worker_pushes,
                 waiting::a_wait_ends_at_once_when_there_is_something_to_claim,
                 waiting::a_wait_without_work_ends_in_time,

@@ -76,8 +76,10 @@ async fn poison_is_kept_with_its_bytes_and_reason_and_its_neighbours_are_fulfill
     })
     .await;
     for (bytes, reason) in &poison {
+        // Of a message over 64 KiB the beginning.
+        let bytes = bytes[..bytes.len().min(64 << 10)].to_vec();
         let kept =
-            database.query("SELECT reason, detail FROM fulfillment.dead_letters WHERE payload = $1", &[bytes]).await;
+            database.query("SELECT reason, detail FROM fulfillment.dead_letters WHERE payload = $1", &[&bytes]).await;
         let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(80)]);
         assert_eq!(kept.len(), 1, "{shown} is kept once, byte for byte");
         assert_eq!(kept[0].get::<_, String>("reason"), *reason, "{shown}");

@@ -41,6 +41,11 @@ impl Case {
     pub(crate) fn reconciles(&self) -> bool {
         self.setting == Setting::RedisEmptied || matches!(self.place.step, Step::Lead | Step::Adopt)
     }
+
+    /// Whether the step belongs to the worker's end, so that it has to be told to stop.
+    pub(crate) fn drains(&self) -> bool {
+        self.place.step == Step::HandBack
+    }
 }
 
 /// Each side of each step, as the table's rows.

@@ -56,6 +56,9 @@ pub(crate) async fn run(case: Case, ids: Range<i32>, ground: &mut impl Ground, m
     let path = gate.path().join("open");
     let (name, path_text) = (case.place.to_string(), path.display().to_string());
     let mut failing = start(case, ground, mutant, &[(VARIABLE, &name), (GATE_VARIABLE, &path_text)]);
+    if case.drains() {
+        drain(&mut failing, ground).await;
+    }
     reach(&mut failing, case.place.action).await;
     ground.warehouse().behave(&behaviour(None));
     let held = at_the_failpoint(&identity(&failing), ground).await;
@@ -76,10 +79,11 @@ pub(crate) async fn run(case: Case, ids: Range<i32>, ground: &mut impl Ground, m
         told(&mut failing, PASSED).await;
         workers.push(failing);
     }
+    let drained = if case.drains() { workers.split_off(1) } else { Vec::new() };
 
     let mut findings = settle(case, &held, &ids, ground, &mut workers).await;
-    for mut worker in workers {
-        worker.signal(Signal::Term);
+    workers.iter_mut().for_each(|worker| worker.signal(Signal::Term));
+    for mut worker in workers.into_iter().chain(drained) {
         let status = worker.ended(LONG).await;
         if status.code() != Some(0) {
             findings.violation("a drain ends with exit code 0", status.to_string());
@@ -99,11 +103,16 @@ struct Held {
 /// The warehouse as it is until a step is reached, and as it is afterwards.
 fn behaviour(until: Option<Step>) -> Value {
     let retries = matches!(until, Some(Step::RetryRow | Step::RetryMessage));
-    let renews = matches!(until, Some(Step::RenewRow | Step::RenewMessage));
+    let latency = match until {
+        // A call that is renewed takes longer than half a lease.
+        Some(Step::RenewRow | Step::RenewMessage) => "1100ms..1100ms",
+        // One whose message is put back comes to no end.
+        Some(Step::HandBack) => "3s..3s",
+        _ => "300ms..700ms",
+    };
     json!({
         "reject_products": [REJECTED_PRODUCT],
-        // A call that is renewed takes longer than half a lease.
-        "latency": if renews { "1100ms..1100ms" } else { "300ms..700ms" },
+        "latency": latency,
         // Not taken, and no fault of the warehouse: the order is to be tried again.
         "errors": if retries { 1.0 } else { 0.2 },
         "error_status": 408,
@@ -114,11 +123,23 @@ fn start(case: Case, ground: &impl Ground, mutant: Option<&str>, environment: &[
     let (queue, store) = ground.targets();
     let fulfiller = format!("http://{}/shipments", ground.warehouse().address());
     let reconcile = if case.reconciles() { "500ms" } else { "0s" };
-    let own = ["--fulfiller", &fulfiller, "--reconcile-interval", reconcile];
+    let to_list = if case.drains() { "on" } else { "off" };
+    let own = ["--fulfiller", &fulfiller, "--reconcile-interval", reconcile, "--drain-to-list", to_list];
     let options: Vec<&str> = own.into_iter().chain(WORKER).collect();
     let mut environment = environment.to_vec();
     environment.extend(mutant.map(|mutant| ("FULFILLMENT_MUTANT", mutant)));
     WorkerProcess::start_with(&queue, &store, &options, &environment)
+}
+
+/// Tells a worker to drain once it has orders in hand.
+async fn drain(worker: &mut WorkerProcess, ground: &mut impl Ground) {
+    eventually(LONG, "the worker has orders in hand", async || {
+        let evidence = ground.evidence(Vec::new()).await?;
+        let in_hand = evidence.rows.values().any(|row| row.status == "processing");
+        if in_hand { Ok(()) } else { Err("nothing is in hand".to_owned()) }
+    })
+    .await;
+    worker.signal(Signal::Term);
 }
 
 /// Waits until a worker is at its failpoint, and until that has had its effect on the process.

@@ -97,13 +97,15 @@ async fn a_claim_that_is_run_twice_with_one_token_loses_and_overwrites_nothing()
 }
 
 #[tokio::test]
-async fn a_claim_of_huge_messages_is_cut_short_and_says_so() {
+async fn a_claim_reads_four_mebibytes_and_a_message_more_and_says_that_there_are_others() {
     let server = Server::start().await;
     let queue = server.queue(LONG);
-    queue.push(&vec![vec![b'x'; 3 << 20]; 8]).await.unwrap();
+    queue.push(&vec![vec![b'x'; 3 << 20]; 3]).await.unwrap();
+    queue.push(&vec![vec![b'x'; 64 << 10]; 100]).await.unwrap();
 
-    let first = queue.claim(1_000).await.unwrap();
-    assert_eq!(first.claims.len(), 6);
-    assert_eq!(first.next_due, Some(std::time::Duration::ZERO));
-    assert_eq!(queue.claim(1_000).await.unwrap().claims.len(), 2);
+    for expected in [2, 1 + 16, 64, 20] {
+        let claimed = queue.claim(1_000).await.unwrap();
+        assert_eq!(claimed.claims.len(), expected);
+        assert_eq!(claimed.next_due.is_some_and(|due| due.is_zero()), expected != 20);
+    }
 }

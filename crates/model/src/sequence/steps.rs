@@ -38,6 +38,10 @@ pub enum Step {
     HandBack {
         worker: usize,
     },
+    /// An operator makes every claimed message new again, those under leases too or not.
+    ReturnToList {
+        takes_leased: bool,
+    },
     /// A lease is over, or a retry's time has come.
     MessageComesDue {
         message: u32,
@@ -112,6 +116,7 @@ impl World {
                 8,
                 (0..WORKERS, select(vec![1, 2, ALL])).prop_map(|(worker, limit)| Step::Claim { worker, limit }).boxed(),
             ),
+            (1, any::<bool>().prop_map(|takes_leased| Step::ReturnToList { takes_leased }).boxed()),
             (1, (0..ORDERS).prop_map(|order| Step::Cancel { order }).boxed()),
             (1, (0..ORDERS).prop_map(|order| Step::Reinstate { order }).boxed()),
             (3, (0..ORDERS).prop_map(|order| Step::RowLeaseEnds { order }).boxed()),
@@ -198,14 +203,18 @@ impl World {
         let own_row =
             |worker: &usize, number: &usize| self.held.get(*number).is_some_and(|held| held.worker == *worker);
         let state = |order: usize| &self.store.rows[order].state;
+        let unanswered = |worker: &usize| self.unanswered.iter().any(|(claimed_by, _)| claimed_by == worker);
         match step {
             Step::Push { .. } | Step::Requeue { .. } => self.queue.messages().len() < MOST_MESSAGES,
             // What comes back then comes in any order.
-            Step::Claim { worker, limit } => {
-                *limit == ALL || !self.unanswered.iter().any(|(claimed_by, _)| claimed_by == worker)
+            Step::Claim { worker, limit } => *limit == ALL || !(unanswered(worker) || self.queue.is_unordered()),
+            // One that finds nothing would be remembered by the worker alone, and delay its next claim.
+            Step::LoseClaim { worker, limit } => {
+                let finds_some = !self.queue.claimable().is_empty();
+                finds_some && !unanswered(worker) && (*limit == ALL || !self.queue.is_unordered())
             }
-            Step::LoseClaim { worker, .. } => !self.unanswered.iter().any(|(claimed_by, _)| claimed_by == worker),
-            Step::HandBack { worker } => self.unanswered.iter().any(|(claimed_by, _)| claimed_by == worker),
+            Step::ReturnToList { .. } => true,
+            Step::HandBack { worker } => unanswered(worker),
             Step::MessageComesDue { message } => self.queue.is_scheduled(*message),
             Step::Begin { worker, receipts }
             | Step::RenewMessages { worker, receipts }

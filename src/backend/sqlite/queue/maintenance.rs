@@ -15,14 +15,15 @@ INSERT OR IGNORE INTO fulfillment_queue (payload, pushed_at, attempts, due_at, a
 VALUES (:payload, :now, :attempts, :now, :key)";
 
 /// Payloads of messages that are leased or wait for their retry, behind `:cursor`, in order of id, which a message
-/// keeps.
-const BROWSE_CLAIMED: &str =
-    "SELECT id, payload FROM fulfillment_queue WHERE due_at IS NOT NULL AND id > :cursor ORDER BY id LIMIT 500";
+/// keeps; null for one that is too long to be a message.
+const BROWSE_CLAIMED: &str = "
+SELECT id, CASE WHEN length(payload) <= 65536 THEN payload END FROM fulfillment_queue
+WHERE due_at IS NOT NULL AND id > :cursor ORDER BY id LIMIT 500";
 
-/// Payloads of messages that no worker has claimed yet, behind `:cursor`, in order of id. New ones come behind all
-/// others.
-const BROWSE_WAITING: &str =
-    "SELECT id, payload FROM fulfillment_queue WHERE due_at IS NULL AND id > :cursor ORDER BY id LIMIT 500";
+/// The same of messages that no worker has claimed yet. New ones come behind all others.
+const BROWSE_WAITING: &str = "
+SELECT id, CASE WHEN length(payload) <= 65536 THEN payload END FROM fulfillment_queue
+WHERE due_at IS NULL AND id > :cursor ORDER BY id LIMIT 500";
 
 /// As in the statements.
 const PAGE: usize = 500;
@@ -38,11 +39,12 @@ impl QueueMaintenance for SqliteQueue {
         let browse = move |connection: &Connection| {
             let mut page = connection.prepare_cached(statement)?;
             let rows = page.query_map([cursor], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)))?;
-            rows.collect::<rusqlite::Result<Vec<(i64, Vec<u8>)>>>()
+            rows.collect::<rusqlite::Result<Vec<(i64, Option<Vec<u8>>)>>>()
         };
         let rows = self.database.read(browse).await?;
         let next = if rows.len() == PAGE { rows.last().map(|(id, _)| id.unsigned_abs()) } else { None };
-        Ok(Page { payloads: rows.into_iter().map(|(_, payload)| payload).collect(), next })
+        let oversized = rows.iter().filter(|(_, payload)| payload.is_none()).count() as u64;
+        Ok(Page { payloads: rows.into_iter().filter_map(|(_, payload)| payload).collect(), oversized, next })
     }
 
     async fn requeue_lost(&self, messages: &[RequeuedMessage]) -> Result<usize, QueueError> {

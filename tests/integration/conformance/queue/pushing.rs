@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fulfillment_worker::port::queue::Depth;
 
-use super::{LONG, QueueFixture, claim, claim_one, fresh, hand_back, push, retry};
+use super::{LONG, QueueFixture, claim, fresh, hand_back, push, retry};
 
 pub(crate) async fn binary_and_empty_payloads_come_back_unchanged<F: QueueFixture>() {
     let (_fixture, queue) = fresh::<F>().await;
@@ -23,15 +23,6 @@ pub(crate) async fn binary_and_empty_payloads_come_back_unchanged<F: QueueFixtur
     again.sort();
     expected.sort();
     assert_eq!(again, expected);
-}
-
-pub(crate) async fn a_megabyte_comes_back_unchanged<F: QueueFixture>() {
-    let (_fixture, queue) = fresh::<F>().await;
-    let payload: Vec<u8> =
-        (0..1_u32 << 18).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
-    assert_eq!(payload.len(), 1 << 20);
-    queue.push(std::slice::from_ref(&payload)).await.unwrap();
-    assert!(claim_one(&*queue).await.payload == payload, "the bytes differ");
 }
 
 pub(crate) async fn pushing_nothing_is_no_error<F: QueueFixture>() {

@@ -84,7 +84,7 @@ async fn every_row<F: StoreFixture>(fixture: &F) -> (Vec<OrderId>, Store) {
 
 /// The first delivery of a message of its own.
 fn receipt(order: usize) -> Receipt {
-    Receipt { message: u32::try_from(order).unwrap(), order, delivery: 1, attempt: 1 }
+    Receipt { message: u32::try_from(order).unwrap(), order, delivery: 1, attempt: 1, returned: 0 }
 }
 
 /// A row moves if and only if the model's does, and its fence then moves forward.
