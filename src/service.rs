@@ -27,6 +27,7 @@ use crate::testing::mutant::is_mutant;
 pub mod backends;
 #[cfg(not(feature = "internals"))]
 pub(crate) mod backends;
+mod horizon;
 mod polls;
 mod signals;
 
@@ -164,6 +165,11 @@ async fn run_engine(
     let ready = backends::wait_ready(&opened, settings.migrate, settings.wait, |event| observers.emit(event));
     match drain.run_until_cancelled(ready).await {
         Some(ready) => ready?,
+        None => return Ok(()),
+    }
+    let settled = horizon::settle(&opened, settings.reconcile_from, settings.wait, observers);
+    match drain.run_until_cancelled(settled).await {
+        Some(settled) => settled?,
         None => return Ok(()),
     }
     warn_about_configuration(&opened).await;

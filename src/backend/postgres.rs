@@ -30,6 +30,7 @@ mod connect;
 mod connection;
 mod dead_letters;
 mod errors;
+mod horizon;
 mod intake;
 mod negotiation;
 mod reconciliation;

@@ -1,8 +1,10 @@
 //! Queue and store for commands that are no service.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use clap::Args;
 
 use super::failure::Failure;
@@ -13,7 +15,9 @@ use crate::config::values::{self, Wait};
 use crate::config::{Backends, Origins, QueueTarget, StoreTarget};
 use crate::domain::worker_id::WorkerId;
 use crate::event::{Dependency, DependencyEvent};
+use crate::port::horizon::{Horizons, Noted};
 use crate::port::retrying::Retrying;
+use crate::port::schema::Schema;
 use crate::port::store::StoreError;
 use crate::service::backends::{self, Opened, StoreRoles};
 
@@ -34,6 +38,24 @@ pub(super) struct ConnectOptions {
 impl ConnectOptions {
     /// Opens queue and store and waits until both answer. Creates no embedded database.
     pub(super) async fn open(&self, origins: &Origins) -> Result<(Backends, Opened), Failure> {
+        let backends = self.existing(origins)?;
+        let opened = connect(&backends, false, self.wait).await?;
+        Ok((backends, opened))
+    }
+
+    /// As [`Self::open`], also where no worker has made its own tables yet.
+    pub(super) async fn open_to_look(&self, origins: &Origins) -> Result<(Backends, Opened), Failure> {
+        let backends = self.existing(origins)?;
+        let opened = backends::open(&backends, &WorkerId::fresh())?;
+        let schema =
+            Arc::new(OnlyIfStarted { horizons: opened.store.horizons.clone(), own: opened.store.schema.clone() });
+        let looking = Opened { store: StoreRoles { schema, ..opened.store.clone() }, ..opened.clone() };
+        wait_for(&looking, &backends, false, self.wait).await?;
+        Ok((backends, opened))
+    }
+
+    /// Queue and store; no embedded file among them that isn't there.
+    fn existing(&self, origins: &Origins) -> Result<Backends, Failure> {
         let backends = self.backends.resolve(origins, Fallback::detect())?;
         if let StoreTarget::Sqlite(path) = &backends.store {
             file_exists("store", path, origins)?;
@@ -41,8 +63,7 @@ impl ConnectOptions {
         if let QueueTarget::Sqlite(path) = &backends.queue {
             file_exists("queue", path, origins)?;
         }
-        let opened = connect(&backends, false, self.wait).await?;
-        Ok((backends, opened))
+        Ok(backends)
     }
 
     /// Opens the store alone and waits until it answers. Creates no embedded database.
@@ -59,18 +80,42 @@ impl ConnectOptions {
 
 /// Opens queue and store and waits until both answer, for at most `wait`; notes the reason to wait.
 pub(super) async fn connect(backends: &Backends, migrate: bool, wait: Option<Duration>) -> Result<Opened, Failure> {
+    let opened = backends::open(backends, &WorkerId::fresh())?;
+    wait_for(&opened, backends, migrate, wait).await?;
+    Ok(opened)
+}
+
+async fn wait_for(opened: &Opened, backends: &Backends, migrate: bool, wait: Option<Duration>) -> Result<(), Failure> {
     if let Some(warning) = configuration_warning(backends) {
         output::note(&format!("note: {warning}"));
     }
-    let opened = backends::open(backends, &WorkerId::fresh())?;
     let (mut note_queue, mut note_store) = (throttled_notice(), throttled_notice());
     let progress = |event: DependencyEvent<'_>| match event {
         DependencyEvent::Down { dependency: Dependency::Queue, error, .. } => note_queue(error),
         DependencyEvent::Down { error, .. } => note_store(error),
         _ => {}
     };
-    backends::wait_ready(&opened, migrate, wait, progress).await?;
-    Ok(opened)
+    Ok(backends::wait_ready(opened, migrate, wait, progress).await?)
+}
+
+/// Checks the tables once a worker has started, and asks only that the store answers before.
+struct OnlyIfStarted {
+    horizons: Arc<dyn Horizons>,
+    own: Arc<dyn Schema>,
+}
+
+#[async_trait]
+impl Schema for OnlyIfStarted {
+    async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        match self.horizons.noted().await? {
+            Noted::Horizon(_) => self.own.check().await,
+            Noted::Nothing | Noted::OlderTables => Ok(()),
+        }
+    }
 }
 
 /// Repeats `call` until it succeeds, fails for good, or `wait` is over; notes the reason to wait.

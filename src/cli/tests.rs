@@ -40,7 +40,7 @@ fn file(text: &str) -> (tempfile::TempDir, String) {
 }
 
 /// Each option with a value that isn't its default.
-const SAMPLES: [(&str, &str); 38] = [
+const SAMPLES: [(&str, &str); 39] = [
     ("queue", "redis://queue/1"),
     ("queue-key", "orders"),
     ("store", "postgres://db/shop"),
@@ -56,6 +56,7 @@ const SAMPLES: [(&str, &str); 38] = [
     ("reconcile-interval", "10s"),
     ("reconcile-grace", "2m"),
     ("reconcile-max-age", "30d"),
+    ("reconcile-from", "2026-01-02T03:04:05Z"),
     ("events", "off"),
     ("fulfiller-token", "hush"),
     ("fulfiller-token-file", "token"),
@@ -129,7 +130,7 @@ fn flags_environment_and_file_can_each_set_every_option_to_the_same_effect() {
     for (log, origin) in [
         (logged_by_flags, "command line".to_owned()),
         (logged_by_environment, "FULFILLMENT_LOG".to_owned()),
-        (logged_by_file, format!("{path}:36")),
+        (logged_by_file, format!("{path}:37")),
     ] {
         assert_eq!((log.format, log.filter.as_str()), (Some(LogFormat::Json), "debug"));
         assert_eq!(log.filter_origin.to_string(), origin);

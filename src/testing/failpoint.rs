@@ -23,6 +23,7 @@ use rustix::process::{Signal, getpid, kill_process};
 
 use crate::domain::label::Label;
 use crate::port::fulfiller::Fulfiller;
+use crate::port::horizon::Horizons;
 use crate::port::queue::Queue;
 use crate::port::queue_maintenance::QueueMaintenance;
 use crate::port::reconciliation::Reconciliation;
@@ -52,6 +53,8 @@ const GATE_POLL: Duration = Duration::from_millis(10);
 pub enum Step {
     /// The worker's own tables are made.
     Migrate,
+    /// The horizon is noted.
+    Horizon,
     /// The reconciler's lead is taken or kept.
     Lead,
     /// Messages are taken under a lease; afterwards, if there were any.
@@ -174,6 +177,7 @@ before! {
     before_queue_maintenance: dyn QueueMaintenance,
     before_store: dyn OrderStore,
     before_schema: dyn Schema,
+    before_horizons: dyn Horizons,
     before_reconciliation: dyn Reconciliation,
     before_fulfiller: dyn Fulfiller
 }

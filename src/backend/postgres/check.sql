@@ -22,7 +22,11 @@ needed (relation, oid, relation_columns, privilege) AS (
             '{id,resolved_at,resolution,resolved_by,resolved_reason}', NULL),
         ('fulfillment.leadership', (SELECT oid FROM own WHERE relname = 'leadership'), '{name,holder,until}', 'SELECT'),
         ('fulfillment.leadership', (SELECT oid FROM own WHERE relname = 'leadership'), '{name,holder,until}', 'INSERT'),
-        ('fulfillment.leadership', (SELECT oid FROM own WHERE relname = 'leadership'), '{holder,until}', 'UPDATE')
+        ('fulfillment.leadership', (SELECT oid FROM own WHERE relname = 'leadership'), '{holder,until}', 'UPDATE'),
+        ('fulfillment.horizon', (SELECT oid FROM own WHERE relname = 'horizon'), '{adopt_from,last_order_id}', 'SELECT'),
+        ('fulfillment.horizon', (SELECT oid FROM own WHERE relname = 'horizon'), '{adopt_from,last_order_id}', 'INSERT'),
+        ('fulfillment.begun_orders', (SELECT oid FROM own WHERE relname = 'begun_orders'), '{order_id}', 'SELECT'),
+        ('fulfillment.begun_orders', (SELECT oid FROM own WHERE relname = 'begun_orders'), '{order_id}', 'INSERT')
 ),
 needed_columns AS (
     SELECT n.relation, n.oid, n.privilege, a.attnum, wanted.name

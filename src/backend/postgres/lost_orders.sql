@@ -6,7 +6,8 @@
 -- Reads open orders alone, by the index on status: what is done is not looked at, however much it is. Materialized, as
 -- the planner would else walk the primary key in the hope of finding enough soon. No row is locked, so that the
 -- statement's own time is as good as any. With each order comes what the timeline says of it, by its primary key: the last
--- step, and the newest correlation id; nulls where there is no timeline.
+-- step, and the newest correlation id; nulls where there is no timeline. Orders older than the horizon are left out, unless
+-- they were begun here.
 WITH open AS MATERIALIZED (
     SELECT o.id, o.product_id, o.quantity, o.status, o.created_at, o.updated_at
     FROM orders o
@@ -32,7 +33,12 @@ WITH open AS MATERIALIZED (
 page AS MATERIALIZED (
     SELECT id, product_id, quantity, status, updated_at
     FROM open
+    LEFT JOIN fulfillment.horizon h ON true
     WHERE id > $6::int8
+      AND (
+          (id <= h.last_order_id AND (coalesce(created_at, updated_at)::timestamptz < h.adopt_from) IS NOT FALSE) IS NOT TRUE
+          OR EXISTS (SELECT FROM fulfillment.begun_orders b WHERE b.order_id = open.id)
+      )
       AND (
           coalesce(updated_at, created_at) < statement_timestamp()::timestamp - $5::float8 * interval '1 second'
       ) IS NOT TRUE

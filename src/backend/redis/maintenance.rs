@@ -47,6 +47,16 @@ impl QueueMaintenance for RedisQueue {
         }
     }
 
+    async fn oldest(&self, cursor: u64) -> Result<Page, QueueError> {
+        let behind = |position: u64| i64::try_from(position).map_or(i64::MIN, |position| -position);
+        let mut command = ::redis::cmd("LRANGE");
+        command.arg(&self.keys.list).arg(behind(cursor + PAGE)).arg(behind(cursor + 1));
+        let mut payloads = reply::payloads(self.query(&command).await?)?;
+        payloads.reverse();
+        let next = (payloads.len() as u64 == PAGE).then_some(cursor + PAGE);
+        Ok(Page { payloads, next })
+    }
+
     async fn requeue_lost(&self, messages: &[RequeuedMessage]) -> Result<usize, QueueError> {
         let mut new = 0;
         for batch in messages.chunks(LARGEST_BATCH) {

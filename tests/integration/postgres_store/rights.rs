@@ -50,9 +50,13 @@ async fn a_role_without_rights_is_told_each_one_that_is_missing() {
         missing(&store).await,
         [
             "privilege USAGE on schema fulfillment",
+            "privilege INSERT on fulfillment.begun_orders",
             "privilege INSERT on fulfillment.dead_letters",
             "privilege INSERT on fulfillment.events",
+            "privilege INSERT on fulfillment.horizon",
             "privilege INSERT on fulfillment.leadership",
+            "privilege SELECT on fulfillment.begun_orders",
+            "privilege SELECT on fulfillment.horizon",
             "privilege SELECT on fulfillment.leadership",
             "privilege SELECT on orders",
             "privilege SELECT on products",
@@ -122,7 +126,7 @@ async fn tables_made_by_hand_are_taken_over_by_migrate() {
     let store = open(database.url(), LEASE, 1);
     store.check().await.unwrap();
     store.insert_dead_letters(&[letter()]).await.unwrap();
-    assert_eq!(store.migrate().await.unwrap().len(), 3);
+    assert_eq!(store.migrate().await.unwrap().len(), 4);
     assert_eq!(store.migrate().await.unwrap().len(), 0);
     assert_eq!(store.list(&DeadLetterFilter::default(), 0, 10).await.unwrap().len(), 1);
 }

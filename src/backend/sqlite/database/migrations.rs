@@ -7,12 +7,13 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::error::Problem;
 
 /// Name and SQL, in order. One that was released is never changed: a new one follows it.
-const MIGRATIONS: [(&str, &str); 5] = [
+const MIGRATIONS: [(&str, &str); 6] = [
     ("V1__orders", include_str!("migrations/V1__orders.sql")),
     ("V2__timeline_and_dead_letters", include_str!("migrations/V2__timeline_and_dead_letters.sql")),
     ("V3__queue", include_str!("migrations/V3__queue.sql")),
     ("V4__resolved_dead_letters", include_str!("migrations/V4__resolved_dead_letters.sql")),
     ("V5__reconciler", include_str!("migrations/V5__reconciler.sql")),
+    ("V7__horizon", include_str!("migrations/V7__horizon.sql")),
 ];
 
 /// Two processes that make a file at the same time both find tables missing; the later one fails, and finds them

@@ -285,8 +285,14 @@ async fn opening_a_file_again_applies_no_migration() {
     assert_eq!(again.migrate().await.unwrap(), [""; 0]);
 }
 
-const MIGRATION_NAMES: [&str; 5] =
-    ["V1__orders", "V2__timeline_and_dead_letters", "V3__queue", "V4__resolved_dead_letters", "V5__reconciler"];
+const MIGRATION_NAMES: [&str; 6] = [
+    "V1__orders",
+    "V2__timeline_and_dead_letters",
+    "V3__queue",
+    "V4__resolved_dead_letters",
+    "V5__reconciler",
+    "V7__horizon",
+];
 
 #[test]
 fn a_file_can_be_made_by_many_at_once() {
