@@ -92,7 +92,7 @@ pub fn latency(text: &str) -> Result<Latency, String> {
     Ok(Latency { shortest, longest })
 }
 
-/// A time that is not yet to come.
+/// A time that is not yet to come, to the microsecond.
 ///
 /// # Errors
 /// Describes the valid values.
@@ -103,7 +103,8 @@ pub fn past(text: &str) -> Result<Timestamp, String> {
     if time > Timestamp::now() {
         return Err(format!("is in the future: it is {:.0} now", Timestamp::now()));
     }
-    Ok(time)
+    // As databases have it.
+    Timestamp::from_microsecond(time.as_microsecond()).map_err(|error| error.to_string())
 }
 
 /// A share from 0 to 1.
@@ -217,7 +218,7 @@ mod tests {
     #[test]
     fn a_past_time_has_an_offset_and_is_not_to_come() {
         assert_eq!(past("2026-01-02T03:04:05Z"), past("2026-01-02T04:04:05+01:00"));
-        assert_eq!(past("2026-01-02T03:04:05.25Z").unwrap().as_microsecond(), 1_767_323_045_250_000);
+        assert_eq!(past("2026-01-02T03:04:05.250000999Z").unwrap().as_nanosecond(), 1_767_323_045_250_000_000);
         for wrong in ["", "now", "yesterday", "2026-01-02", "2026-01-02T03:04:05", "1767323045", "2026-13-02T03:04:05Z"]
         {
             assert!(past(wrong).is_err_and(|error| error.starts_with("is not a time with an offset")), "{wrong}");

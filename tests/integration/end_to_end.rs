@@ -6,6 +6,7 @@ mod demo;
 mod demo_commands;
 mod foreign_producer;
 mod formats;
+mod horizon;
 mod outages;
 mod prometheus;
 mod readings;

@@ -44,8 +44,9 @@ async fn left_alone(worker: &Worker) -> u64 {
     worker.store.orders_before_horizon().await.unwrap().orders
 }
 
+/// To the microsecond, as databases have it.
 fn ago(age: Duration) -> Timestamp {
-    Timestamp::now() - age
+    Timestamp::from_microsecond((Timestamp::now() - age).as_microsecond()).unwrap()
 }
 
 pub(crate) async fn of_many_first_starts_one_notes_the_horizon_and_it_stays<F: StoreFixture>() {
