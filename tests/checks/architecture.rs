@@ -17,7 +17,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("engine", &["domain", "config", "port", "event", "testing", "observe"]),
     ("admin", &["domain", "config", "event", "observe"]),
     ("operations", &["domain", "port"]),
-    ("service", &["domain", "config", "port", "event", "testing", "backend", "observe", "engine", "admin"]),
+    (
+        "service",
+        &["domain", "config", "port", "event", "testing", "backend", "observe", "engine", "admin", "operations"],
+    ),
     ("prelude", &["domain", "config", "port", "event", "service"]),
     ("cli", &["domain", "config", "port", "event", "testing", "backend", "observe", "operations", "service", "admin"]),
 ];

@@ -12,5 +12,6 @@ mod prometheus;
 mod readings;
 mod real_orders;
 mod reconciliation;
+mod replacing;
 mod shutdown;
 mod stopped;

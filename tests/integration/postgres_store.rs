@@ -17,6 +17,7 @@ use crate::support::{LONG, eventually, expect_equal};
 mod clocks;
 mod connections;
 mod encryption;
+mod horizon;
 mod locks;
 mod migrating;
 mod open_orders;

@@ -1,5 +1,6 @@
 //! Migrations beside workers that stand still.
 
+use fulfillment_worker::port::horizon::{Horizon, Horizons, Noted};
 use fulfillment_worker::port::schema::Schema;
 
 use crate::postgres_store::{LEASE, migrated, open};
@@ -37,12 +38,14 @@ const HISTORY: &str = "
         (3, 'leadership', '2026-11-27T14:56:03.550022318Z', '1267226528094765140')";
 const FORGET: &str = "DELETE FROM fulfillment.schema_history";
 
+/// An installation that was there before the horizon goes on without one.
 #[tokio::test]
-async fn tables_that_the_version_before_has_made_are_up_to_date() {
+async fn tables_that_the_version_before_has_made_get_what_came_since_and_no_horizon() {
     let database = TestDatabase::create().await;
     let (store, client) = migrated(&database).await;
     client.batch_execute(&format!("{FORGET}; {HISTORY}")).await.unwrap();
-    assert_eq!(store.migrate().await.unwrap(), Vec::<String>::new());
+    assert_eq!(store.migrate().await.unwrap(), ["V5__horizon"]);
+    assert_eq!(store.noted().await.unwrap(), Noted::Horizon(Horizon::EVERYTHING));
 }
 
 /// So that it, too, takes these tables for its own.
@@ -50,7 +53,8 @@ async fn tables_that_the_version_before_has_made_are_up_to_date() {
 async fn the_history_is_as_the_version_before_wrote_it() {
     let database = TestDatabase::create().await;
     let (_store, client) = migrated(&database).await;
-    let rows = "SELECT string_agg(version || name || checksum, ',' ORDER BY version) FROM fulfillment.schema_history";
+    let rows = "SELECT string_agg(version || name || checksum, ',' ORDER BY version) FROM fulfillment.schema_history
+                WHERE version <= 3";
     let made: String = client.query_one(rows, &[]).await.unwrap().get(0);
     let time = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z$";
     let timed = "SELECT bool_and(applied_on ~ $1) FROM fulfillment.schema_history";
@@ -63,8 +67,9 @@ async fn the_history_is_as_the_version_before_wrote_it() {
 async fn only_what_is_missing_is_applied() {
     let database = TestDatabase::create().await;
     let (store, client) = migrated(&database).await;
-    client.batch_execute(&format!("{FORGET} WHERE version = 3; DROP TABLE fulfillment.leadership")).await.unwrap();
-    assert_eq!(store.migrate().await.unwrap(), ["V3__leadership"]);
+    let last = format!("{FORGET} WHERE version = 5; DROP TABLE fulfillment.horizon, fulfillment.begun_orders");
+    client.batch_execute(&last).await.unwrap();
+    assert_eq!(store.migrate().await.unwrap(), ["V5__horizon"]);
     store.check().await.unwrap();
 }
 
