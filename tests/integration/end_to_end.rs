@@ -4,6 +4,7 @@ mod alerts;
 mod clocks;
 mod demo;
 mod demo_commands;
+mod embedded_horizon;
 mod foreign_producer;
 mod formats;
 mod horizon;
