@@ -1,9 +1,11 @@
 -- When the first of the orders $1 that is open was created; or the earliest that was created at most $2 seconds before it.
+--
+-- CASE, as in begin.sql, keeps the planner from the index on status, whose statistics are stale in a busy queue.
 WITH found AS (
     SELECT r.position, coalesce(o.created_at, o.updated_at)::timestamptz AS at
     FROM unnest($1::int8[]) WITH ORDINALITY AS r (order_id, position)
     JOIN orders o ON o.id = r.order_id
-    WHERE o.status IN ('pending', 'processing')
+    WHERE CASE o.status WHEN 'pending' THEN true WHEN 'processing' THEN true ELSE false END
       AND isfinite(coalesce(o.created_at, o.updated_at))
 ),
 first AS (
