@@ -1,6 +1,15 @@
 //! What people do to orders, and how it is put in words.
 
+use serde::Serializer;
+use serde::ser::SerializeStruct;
+
+use crate::domain::order::OrderId;
+use crate::port::queue::QueueError;
+use crate::port::store::StoreError;
+
+pub mod adoption;
 pub mod hand_back;
+pub mod horizon;
 pub mod import;
 pub mod overdue;
 pub mod redrive;
@@ -9,4 +18,36 @@ pub mod verify;
 /// `1 order`, `2 orders`.
 pub(crate) fn plural(count: u64, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// Orders that the JSON of a finding names.
+pub(crate) const NAMED: usize = 10;
+
+/// Writes the number of orders and the ids of the first [`NAMED`].
+fn count_and_first<S: Serializer>(order_ids: &[OrderId], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut named = serializer.serialize_struct("Named", 2)?;
+    named.serialize_field("count", &order_ids.len())?;
+    named.serialize_field("first", &order_ids.iter().take(NAMED).map(|id| id.0).collect::<Vec<_>>())?;
+    named.end()
+}
+
+/// Why something could not be found out.
+#[derive(Debug, thiserror::Error)]
+pub enum Unanswered {
+    /// The queue did not answer.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Unanswered {
+    /// Whether waiting may help although nobody changes anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Queue(error) => error.is_transient(),
+            Self::Store(error) => error.is_transient(),
+        }
+    }
 }

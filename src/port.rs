@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod dead_letters;
 pub mod fulfiller;
+pub mod horizon;
 pub mod intake;
 pub mod queue;
 pub mod queue_maintenance;

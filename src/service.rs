@@ -30,6 +30,7 @@ pub mod backends;
 pub(crate) mod backends;
 #[cfg(feature = "cli")]
 mod check;
+mod horizon;
 mod polls;
 mod signals;
 
@@ -201,6 +202,11 @@ async fn run_engine(
     let ready = backends::wait_ready(&opened, settings.migrate, settings.wait, |event| observers.emit(event));
     match drain.run_until_cancelled(ready).await {
         Some(ready) => ready?,
+        None => return Ok(()),
+    }
+    let settled = horizon::settle(&opened, settings.reconcile_from, settings.wait, observers);
+    match drain.run_until_cancelled(settled).await {
+        Some(settled) => settled?,
         None => return Ok(()),
     }
     if drain.run_until_cancelled(warn_about_configuration(&opened)).await.is_none() {

@@ -39,6 +39,7 @@ mod connection;
 mod dead_letters;
 mod errors;
 mod given_tables;
+mod horizon;
 mod intake;
 mod negotiation;
 mod producers;

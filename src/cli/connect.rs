@@ -2,8 +2,10 @@
 
 use std::fmt::Display;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use clap::Args;
 
 use super::failure::Failure;
@@ -15,8 +17,10 @@ use crate::config::values::{self, Wait};
 use crate::config::{Backends, Origins, QueueTarget, StoreTarget};
 use crate::domain::worker_id::WorkerId;
 use crate::event::{Dependency, DependencyEvent};
+use crate::port::horizon::{Horizons, Noted};
 use crate::port::queue::QueueError;
 use crate::port::retrying::Retrying;
+use crate::port::schema::Schema;
 use crate::port::store::StoreError;
 use crate::service::backends::{self, Opened, QueueRoles, StoreRoles};
 
@@ -39,6 +43,16 @@ impl ConnectOptions {
     pub(super) async fn open(&self, origins: &Origins) -> Result<(Backends, Opened), Failure> {
         let (backends, opened) = self.open_unasked(origins)?;
         until_ready(&opened, false, self.wait).await?;
+        Ok((backends, opened))
+    }
+
+    /// As [`Self::open`], also where no worker has made its own tables yet.
+    pub(super) async fn open_to_look(&self, origins: &Origins) -> Result<(Backends, Opened), Failure> {
+        let (backends, opened) = self.open_unasked(origins)?;
+        let schema =
+            Arc::new(OnlyIfStarted { horizons: opened.store.horizons.clone(), own: opened.store.schema.clone() });
+        let looking = Opened { store: StoreRoles { schema, ..opened.store.clone() }, ..opened.clone() };
+        until_ready(&looking, false, self.wait).await?;
         Ok((backends, opened))
     }
 
@@ -101,6 +115,30 @@ pub(super) async fn until_ready(opened: &Opened, migrate: bool, wait: Option<Dur
         _ => {}
     };
     Ok(backends::wait_ready(opened, migrate, wait, progress).await?)
+}
+
+/// Checks the tables once a worker has started, and asks only that the store answers before.
+struct OnlyIfStarted {
+    horizons: Arc<dyn Horizons>,
+    own: Arc<dyn Schema>,
+}
+
+#[async_trait]
+impl Schema for OnlyIfStarted {
+    async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        match self.horizons.noted().await? {
+            Noted::Horizon(_) => self.own.check().await,
+            Noted::Nothing | Noted::OlderTables => Ok(()),
+        }
+    }
+
+    async fn warning(&self) -> Result<Option<String>, StoreError> {
+        self.own.warning().await
+    }
 }
 
 /// Repeats `call` until it succeeds, fails for good, or `wait` is over; notes the reason to wait.

@@ -40,7 +40,7 @@ fn file(text: &str) -> (tempfile::TempDir, String) {
 }
 
 /// Each option with a value that isn't its default.
-const SAMPLES: [(&str, &str); 40] = [
+const SAMPLES: [(&str, &str); 41] = [
     ("queue", "redis://queue/1"),
     ("queue-key", "orders"),
     ("store", "postgres://db/shop"),
@@ -56,6 +56,7 @@ const SAMPLES: [(&str, &str); 40] = [
     ("reconcile-interval", "10s"),
     ("reconcile-grace", "2m"),
     ("reconcile-max-age", "30d"),
+    ("reconcile-from", "2026-01-02T03:04:05Z"),
     ("events", "off"),
     ("fulfiller-token", "hush"),
     ("fulfiller-token-file", "token"),

@@ -10,24 +10,35 @@ use super::failure::Failure;
 use super::output;
 use crate::config::Backends;
 use crate::config::Origins;
+use crate::config::options::AdoptionOptions;
 use crate::config::values;
+use crate::operations::NAMED;
+use crate::operations::adoption::Rule;
 use crate::operations::overdue::count_overdue;
-use crate::operations::verify::{self, Findings, NAMED};
+use crate::operations::verify::{self, Findings};
+use crate::service::backends::Opened;
+
+mod adoption;
 
 /// Audit queue against table: every order is final or has a message
 ///
-/// Changes nothing, and runs beside workers: it looks twice more for what seems to be missing before it counts it. Exit
-/// code 0 if every order is accounted for, else 1. A running worker finds orders without a message and repairs them by
-/// itself (--reconcile-interval, --reconcile-grace), unless they have not changed for longer than --reconcile-max-age.
+/// Changes nothing, and runs beside workers, and before the first one has made its tables: it looks twice more for what
+/// seems to be missing before it counts it. Exit code 0 if every order is accounted for, else 1. It names every order that a
+/// worker would take in because no message names it (--reconcile-interval, --reconcile-grace), and those that would be left
+/// alone: unchanged for longer than --reconcile-max-age, or older than the first start (--reconcile-from) and never begun.
+/// The latter count as accounted for.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   fulfillment-worker verify
   fulfillment-worker verify --json | jq .without_message
+  fulfillment-worker verify --reconcile-from 2026-11-27T08:00:00Z
+      before the first start: what it would take in, and what it would leave alone
 
 JSON: accounted_for, orders.{pending,…}, messages.{waiting,claimed,unreadable,of_settled_orders,of_unknown_orders},
 without_message, without_dead_letter and not_fulfilled_once, each .{count,first}, without_timeline,
-messages_without_lease, leases_without_message, overdue (claimed messages that no worker takes).")]
+messages_without_lease, leases_without_message, horizon.{adopt_from,noted,source}, would_adopt[].{id,status,age_seconds,why},
+left_alone.{before_horizon,over_max_age}.{count,first}, overdue (claimed messages that no worker takes).")]
 pub(super) struct Arguments {
     /// Print one line of JSON
     #[arg(long)]
@@ -39,16 +50,21 @@ pub(super) struct Arguments {
     pause: Duration,
 
     #[command(flatten)]
+    adoption: AdoptionOptions,
+
+    #[command(flatten)]
     connect: ConnectOptions,
 }
 
 pub(super) async fn verify(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
-    let (backends, opened) = arguments.connect.open(origins).await?;
-    let findings = verify::verify(&*opened.queue.maintenance, &*opened.store.audit, arguments.pause)
+    let (backends, Opened { queue, store }) = arguments.connect.open_to_look(origins).await?;
+    let AdoptionOptions { reconcile_from: chosen, reconcile_max_age: max_age } = arguments.adoption;
+    let rule = Rule { chosen, max_age };
+    let findings = verify::verify(&*queue.maintenance, &*store.audit, &*store.horizons, rule, arguments.pause)
         .await
         .map_err(Failure::work)?;
     let accounted_for = findings.accounted_for();
-    let overdue = count_overdue(&*opened.queue.hand_back).await.map_err(Failure::work)?;
+    let overdue = count_overdue(&*queue.hand_back).await.map_err(Failure::work)?;
     let json = Json { accounted_for, findings: &findings, overdue };
     output::show(arguments.json, &json, || text(&findings, overdue, &backends))?;
     if accounted_for {
@@ -103,6 +119,7 @@ fn text(findings: &Findings, overdue: u64, backends: &Backends) -> String {
             ));
         }
     }
+    lines.extend(adoption::lines(&findings.adoption));
     if findings.accounted_for() {
         lines.push("Every order is accounted for.".to_owned());
     }
@@ -112,8 +129,10 @@ fn text(findings: &Findings, overdue: u64, backends: &Backends) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::order::OrderId;
+    use crate::domain::order::{OrderId, State};
+    use crate::operations::adoption::{Adoption, Known, LeftAlone, Source};
     use crate::operations::verify::Messages;
+    use crate::port::horizon::{Horizon, OpenOrder, Standing};
 
     fn findings() -> Findings {
         Findings {
@@ -121,8 +140,39 @@ mod tests {
             messages: Messages { waiting: 7, claimed: 2, of_settled_orders: 1, ..Messages::default() },
             messages_without_lease: 1,
             without_message: (1..=12).map(OrderId).collect(),
+            adoption: adoption(),
             ..Findings::default()
         }
+    }
+
+    fn adoption() -> Adoption {
+        let horizon =
+            Horizon { adopt_from: Some("2026-11-27T08:00:00Z".parse().unwrap()), last_order_id: Some(OrderId(9)) };
+        let order = |id, state, age| OpenOrder {
+            order_id: OrderId(id),
+            state,
+            age,
+            untouched: None,
+            standing: Standing::TakenIn,
+        };
+        let age = Some(Duration::from_millis(90_500));
+        Adoption {
+            horizon: Some(Known { horizon, source: Source::Noted }),
+            would_adopt: vec![order(1, State::Pending, age).into(), order(2, State::Processing, None).into()],
+            left_alone: LeftAlone { before_horizon: vec![OrderId(7)], over_max_age: Vec::new() },
+        }
+    }
+
+    #[test]
+    fn text_names_the_horizon_each_order_that_is_taken_in_and_those_that_are_not() {
+        assert_eq!(
+            adoption::lines(&adoption()).join("\n"),
+            "horizon   2026-11-27T08:00:00Z   noted at the first start\n\
+             note               1   older than the horizon, left alone; --reconcile-from with an earlier time takes in 7\n\
+             A worker takes in 2 orders:\n\
+             adopt     order 1   pending   age 1m 30s   no message names it\n\
+             adopt     order 2   processing   age unknown   no message names it, and its worker is silent"
+        );
     }
 
     #[test]
@@ -130,7 +180,7 @@ mod tests {
         let json = serde_json::to_string(&Json { accounted_for: false, findings: &findings(), overdue: 0 }).unwrap();
         assert_eq!(
             json,
-            r#"{"accounted_for":false,"orders":{"fulfilled":30,"pending":12},"messages":{"waiting":7,"claimed":2,"unreadable":0,"of_settled_orders":1,"of_unknown_orders":0},"without_message":{"count":12,"first":[1,2,3,4,5,6,7,8,9,10]},"without_dead_letter":{"count":0,"first":[]},"not_fulfilled_once":{"count":0,"first":[]},"without_timeline":0,"messages_without_lease":1,"leases_without_message":0,"overdue":0}"#
+            r#"{"accounted_for":false,"orders":{"fulfilled":30,"pending":12},"messages":{"waiting":7,"claimed":2,"unreadable":0,"of_settled_orders":1,"of_unknown_orders":0},"without_message":{"count":12,"first":[1,2,3,4,5,6,7,8,9,10]},"without_dead_letter":{"count":0,"first":[]},"not_fulfilled_once":{"count":0,"first":[]},"without_timeline":0,"messages_without_lease":1,"leases_without_message":0,"horizon":{"adopt_from":"2026-11-27T08:00:00Z","noted":true,"source":"noted"},"would_adopt":[{"id":1,"status":"pending","age_seconds":90.5,"why":"no message names it"},{"id":2,"status":"processing","age_seconds":null,"why":"no message names it, and its worker is silent"}],"left_alone":{"before_horizon":{"count":1,"first":[7]},"over_max_age":{"count":0,"first":[]}},"overdue":0}"#
         );
     }
 

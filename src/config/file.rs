@@ -74,6 +74,7 @@ fn scalar(value: DeValue<'_>) -> Option<String> {
         DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().to_owned()),
         DeValue::Float(number) => Some(number.as_str().to_owned()),
         DeValue::Boolean(yes) => Some(yes.to_string()),
+        DeValue::Datetime(time) => Some(time.to_string()),
         _ => None,
     }
 }

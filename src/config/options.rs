@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, ArgMatches, Args, Command};
+use jiff::Timestamp;
 
 use super::fallback::Fallback;
 use super::http::HttpOptions;
@@ -111,14 +112,27 @@ struct WorkOptions {
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = values::duration(SECOND, 24 * HOUR))]
     reconcile_grace: Duration,
 
-    /// Orders without a change for longer than this are left alone
-    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = values::duration(HOUR, 87_660 * HOUR))]
-    reconcile_max_age: Duration,
+    #[command(flatten)]
+    adoption: AdoptionOptions,
 
     /// Record each transition of an order in its timeline
     #[arg(long, action = ArgAction::Set, default_value = "on",
           value_parser = values::switch("Record each transition", "Record none"))]
     events: bool,
+}
+
+/// Which orders without a message are left alone.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct AdoptionOptions {
+    /// Orders without a change for longer than this are left alone
+    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = values::duration(HOUR, 87_660 * HOUR))]
+    pub reconcile_max_age: Duration,
+
+    /// Orders without a message that were there at the very first start are left alone if they were created before this
+    /// time: RFC 3339 with an offset, such as 2026-11-27T08:00:00Z. Without it, the first start chooses the time of the
+    /// oldest waiting message's order, or now
+    #[arg(long, value_name = "TIME", value_parser = values::past)]
+    pub reconcile_from: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -293,6 +307,7 @@ impl RunOptions {
                 when_ambiguous: work.ambiguous,
             },
             reconcile: work.reconcile(),
+            reconcile_from: work.adoption.reconcile_from,
             drain_timeout: process.drain_timeout,
             drain_to_list: process.drain_to_list,
             migrate: process.migrate,
@@ -310,7 +325,7 @@ impl WorkOptions {
         (!self.reconcile_interval.is_zero()).then_some(ReconcileSettings {
             interval: self.reconcile_interval,
             grace: self.reconcile_grace,
-            max_age: self.reconcile_max_age,
+            max_age: self.adoption.reconcile_max_age,
         })
     }
 }

@@ -7,6 +7,8 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::origin::Origin;
 use super::secret::{Secret, SecretUrl};
 use crate::domain::retry::RetryPolicy;
@@ -188,6 +190,9 @@ pub struct Settings {
     pub retry: RetryPolicy,
     /// How lost messages are replaced; `None` if not at all.
     pub reconcile: Option<ReconcileSettings>,
+    /// From when on orders that lost their message are taken in; `None`: from the first start on, or whatever was chosen
+    /// before.
+    pub reconcile_from: Option<Timestamp>,
     /// Longest time from the signal to the exit.
     pub drain_timeout: Duration,
     /// Whether the drain puts what it gives back on the producers' list.

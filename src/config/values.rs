@@ -5,6 +5,7 @@ use std::time::Duration;
 
 #[cfg(feature = "cli")]
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use jiff::Timestamp;
 
 /// `on` or `off`, or `true` or `false` as a TOML file has them, with the meaning of either.
 #[cfg(feature = "cli")]
@@ -89,6 +90,21 @@ pub fn latency(text: &str) -> Result<Latency, String> {
         return Err(format!("the low end {low} is above the high end {high}"));
     }
     Ok(Latency { shortest, longest })
+}
+
+/// A time that is not yet to come, to the microsecond.
+///
+/// # Errors
+/// Describes the valid values.
+pub fn past(text: &str) -> Result<Timestamp, String> {
+    let time: Timestamp = text.trim().parse().map_err(|_| {
+        "is not a time with an offset from UTC (RFC 3339), such as 2026-11-27T08:00:00Z or 2026-11-27T09:00:00+01:00"
+    })?;
+    if time > Timestamp::now() {
+        return Err(format!("is in the future: it is {:.0} now", Timestamp::now()));
+    }
+    // As databases have it.
+    Timestamp::from_microsecond(time.as_microsecond()).map_err(|error| error.to_string())
 }
 
 /// A share from 0 to 1.
@@ -197,6 +213,17 @@ mod tests {
         {
             assert!(address(wrong).is_err_and(|error| error.starts_with("must be :PORT for every address")), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_past_time_has_an_offset_and_is_not_to_come() {
+        assert_eq!(past("2026-01-02T03:04:05Z"), past("2026-01-02T04:04:05+01:00"));
+        assert_eq!(past("2026-01-02T03:04:05.250000999Z").unwrap().as_nanosecond(), 1_767_323_045_250_000_000);
+        for wrong in ["", "now", "yesterday", "2026-01-02", "2026-01-02T03:04:05", "1767323045", "2026-13-02T03:04:05Z"]
+        {
+            assert!(past(wrong).is_err_and(|error| error.starts_with("is not a time with an offset")), "{wrong}");
+        }
+        assert!(past("9999-01-01T00:00:00Z").unwrap_err().starts_with("is in the future"));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::domain::order::{OrderId, State};
 use crate::event::{Drift, Observers, ReconcilerEvent};
 use crate::port::queue::{QueueError, QueueReports};
 use crate::port::queue_maintenance::{DanglingRecords, Part, QueueMaintenance, RequeuedMessage};
-use crate::port::reconciliation::{ClaimedUpTo, LostOrder, LostOrderSearch, Reconciliation};
+use crate::port::reconciliation::{ClaimedUpTo, LostOrder, LostOrderSearch, OlderOrders, Reconciliation};
 use crate::port::store::StoreError;
 
 /// Orders adopted in one round at most.
@@ -132,6 +132,12 @@ impl Reconciler {
         match self.store.stale_orders(max_age).await {
             Ok(orders) => self.observers.emit(ReconcilerEvent::StaleOrders { orders, max_age }),
             Err(error) => tracing::warn!(%error, "orders older than --reconcile-max-age could not be counted"),
+        }
+        match self.store.orders_before_horizon().await {
+            Ok(OlderOrders { orders, adopt_from }) => {
+                self.observers.emit(ReconcilerEvent::OrdersBeforeHorizon { orders, adopt_from });
+            }
+            Err(error) => tracing::warn!(%error, "orders older than the horizon could not be counted"),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use enum_map::Enum;
+use jiff::Timestamp;
 use strum::IntoStaticStr;
 
 use crate::domain::order::OrderId;
@@ -30,6 +31,13 @@ pub enum ReconcilerEvent<'a> {
         orders: u64,
         /// `--reconcile-max-age`.
         max_age: Duration,
+    },
+    /// Open orders older than the horizon that were never begun here. Counted every few rounds while it leads.
+    OrdersBeforeHorizon {
+        /// Number of these orders.
+        orders: u64,
+        /// Where the horizon lies; `None` if orders of every age are taken in.
+        adopt_from: Option<Timestamp>,
     },
 }
 

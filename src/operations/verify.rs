@@ -8,13 +8,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde::ser::SerializeStruct;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
+use super::adoption::{self, Adoption, Rule};
+use super::{Unanswered, count_and_first};
 use crate::domain::message;
 use crate::domain::order::{OrderId, State};
 use crate::port::audit::Audit;
-use crate::port::queue::QueueError;
+use crate::port::horizon::Horizons;
 use crate::port::queue_maintenance::{Part, QueueMaintenance};
 use crate::port::store::StoreError;
 
@@ -27,9 +28,6 @@ const BATCH: usize = 1_000;
 /// How often what is missing is looked for again.
 const LOOKS: usize = 2;
 
-/// Orders that the JSON of a finding names.
-pub(crate) const NAMED: usize = 10;
-
 /// The findings of an audit. Only [`Findings::accounted_for`] decides; the other findings may have good reasons.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Findings {
@@ -37,7 +35,8 @@ pub struct Findings {
     pub orders: BTreeMap<String, u64>,
     /// The messages in the queue.
     pub messages: Messages,
-    /// `pending` or `processing` orders without a message.
+    /// `pending` or `processing` orders without a message, but for those that are left alone as they are older than the
+    /// horizon.
     #[serde(serialize_with = "count_and_first")]
     pub without_message: Vec<OrderId>,
     /// `failed` orders without a dead letter.
@@ -52,6 +51,9 @@ pub struct Findings {
     pub messages_without_lease: u64,
     /// Leases that the next worker removes.
     pub leases_without_message: u64,
+    /// What becomes of orders without a message.
+    #[serde(flatten)]
+    pub adoption: Adoption,
 }
 
 /// How many messages the queue has. The last three may be among either of the first two.
@@ -69,14 +71,6 @@ pub struct Messages {
     pub of_unknown_orders: u64,
 }
 
-/// Writes the number of orders and the ids of the first [`NAMED`].
-fn count_and_first<S: Serializer>(order_ids: &[OrderId], serializer: S) -> Result<S::Ok, S::Error> {
-    let mut named = serializer.serialize_struct("Named", 2)?;
-    named.serialize_field("count", &order_ids.len())?;
-    named.serialize_field("first", &order_ids.iter().take(NAMED).map(|id| id.0).collect::<Vec<_>>())?;
-    named.end()
-}
-
 impl Findings {
     /// Whether every order is done once, or will be.
     pub fn accounted_for(&self) -> bool {
@@ -84,28 +78,21 @@ impl Findings {
     }
 }
 
-/// Why an audit could not be finished.
-#[derive(Debug, thiserror::Error)]
-pub enum VerificationError {
-    /// The queue did not answer.
-    #[error(transparent)]
-    Queue(#[from] QueueError),
-    /// The store did not answer.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 /// Audits. Looks twice again for messages that seem to be missing, each time after `pause`. Uses some bytes of memory
-/// for each order that is not final.
+/// for each order that is not final. What is left alone by the `rule` isn't missing if it is older than the horizon.
 ///
 /// # Errors
 /// When queue or store don't answer.
 pub async fn verify(
     queue: &dyn QueueMaintenance,
     store: &dyn Audit,
+    horizons: &dyn Horizons,
+    rule: Rule,
     pause: Duration,
-) -> Result<Findings, VerificationError> {
+) -> Result<Findings, Unanswered> {
     let mut findings = Findings::default();
+    // First, as a first start finds the queue as it is now.
+    let known = adoption::known(queue, horizons, rule.chosen).await?;
     let mut missing = judge_rows(store, &mut findings).await?;
     look_for(queue, &mut missing, Some((store, &mut findings))).await?;
     let dangling = queue.dangling().await?;
@@ -118,6 +105,10 @@ pub async fn verify(
         tokio::time::sleep(pause).await;
         missing = still_open(store, &missing).await?;
         look_for(queue, &mut missing, None).await?;
+    }
+    findings.adoption = adoption::judge(horizons, &missing, known, rule.max_age).await?;
+    for order_id in &findings.adoption.left_alone.before_horizon {
+        missing.remove(order_id);
     }
     findings.without_message = missing.into_iter().collect();
     Ok(findings)
@@ -146,7 +137,7 @@ async fn look_for(
     queue: &dyn QueueMaintenance,
     missing: &mut BTreeSet<OrderId>,
     mut count: Option<(&dyn Audit, &mut Findings)>,
-) -> Result<(), VerificationError> {
+) -> Result<(), Unanswered> {
     for part in [Part::Waiting, Part::Claimed] {
         let mut cursor = Some(0);
         while let Some(position) = cursor {

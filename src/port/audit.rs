@@ -9,7 +9,8 @@ use crate::port::store::StoreError;
 /// Judges the rows of the orders' table. Safe beside workers.
 #[async_trait]
 pub trait Audit: Send + Sync {
-    /// Judges up to `limit` (1 to 10,000) rows with an id above `after`.
+    /// Judges up to `limit` (1 to 10,000) rows with an id above `after`. Answers before the worker's own tables are there,
+    /// too.
     async fn audit(&self, after: OrderId, limit: usize) -> Result<AuditPage, StoreError>;
 
     /// Returns the states of at most 1,000 orders, by position; `None` for an order without a row.

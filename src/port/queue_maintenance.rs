@@ -18,6 +18,10 @@ pub trait QueueMaintenance: Send + Sync {
     /// there from the beginning to the end. It may see others too.
     async fn browse(&self, part: Part, cursor: u64) -> Result<Page, QueueError>;
 
+    /// As [`QueueMaintenance::browse`] of [`Part::Waiting`], but the oldest message comes first. What is claimed meanwhile
+    /// may hide others.
+    async fn oldest(&self, cursor: u64) -> Result<Page, QueueError>;
+
     /// Puts in messages that are claimable at once, before new ones, and returns how many are new. A message whose key
     /// is in the queue already is left as it is.
     async fn requeue_lost(&self, messages: &[RequeuedMessage]) -> Result<usize, QueueError>;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use crate::domain::order::{Fence, OrderId, State};
 use crate::port::store::StoreError;
@@ -25,6 +26,10 @@ pub trait Reconciliation: Send + Sync {
 
     /// Counts `pending` and `processing` orders that nothing has touched for longer than `max_age`.
     async fn stale_orders(&self, max_age: Duration) -> Result<u64, StoreError>;
+
+    /// Counts `pending` and `processing` orders that the search leaves out because they are older than the
+    /// [horizon](crate::port::horizon::Horizon) and were never begun here. One with a message is among them until it is begun.
+    async fn orders_before_horizon(&self) -> Result<OlderOrders, StoreError>;
 }
 
 /// How far workers have claimed the queue. It is first in first out: an order that is older than a claimed one has been
@@ -53,6 +58,15 @@ pub struct LostOrderSearch {
     pub after: OrderId,
     /// At most this many, in order of id.
     pub limit: usize,
+}
+
+/// Orders that are older than the horizon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OlderOrders {
+    /// Number of these orders.
+    pub orders: u64,
+    /// Where the horizon lies; `None` if orders of every age are taken in.
+    pub adopt_from: Option<Timestamp>,
 }
 
 /// An order that may have lost its message.

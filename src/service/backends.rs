@@ -14,6 +14,7 @@ use crate::event::{Dependency, DependencyEvent, Observers};
 use crate::observe::trace::export::TraceError;
 use crate::port::audit::Audit;
 use crate::port::dead_letters::DeadLetters;
+use crate::port::horizon::Horizons;
 use crate::port::intake::Intake;
 use crate::port::queue::{Producer, Queue, QueueError, QueueReports};
 use crate::port::queue_maintenance::{HandBack, QueueMaintenance};
@@ -65,6 +66,8 @@ pub struct StoreRoles {
     pub reconciliation: Arc<dyn Reconciliation>,
     /// Judges every row.
     pub audit: Arc<dyn Audit>,
+    /// Keeps the horizon.
+    pub horizons: Arc<dyn Horizons>,
     /// Inserts orders.
     pub intake: Arc<dyn Intake>,
     /// Makes and checks the tables.
@@ -97,7 +100,7 @@ impl QueueRoles {
 impl StoreRoles {
     fn of<S>(store: Arc<S>) -> Result<Self, StartError>
     where
-        S: OrderStore + DeadLetters + Reports + Reconciliation + Audit + Intake + Schema + 'static,
+        S: OrderStore + DeadLetters + Reports + Reconciliation + Audit + Horizons + Intake + Schema + 'static,
     {
         let roles = Self {
             orders: store.clone(),
@@ -105,12 +108,14 @@ impl StoreRoles {
             reports: store.clone(),
             reconciliation: store.clone(),
             audit: store.clone(),
+            horizons: store.clone(),
             intake: store.clone(),
             schema: store,
         };
         #[cfg(feature = "faults")]
         let roles = Self {
             orders: failpoint::before_store(roles.orders)?,
+            horizons: failpoint::before_horizons(roles.horizons)?,
             reconciliation: failpoint::before_reconciliation(roles.reconciliation)?,
             schema: failpoint::before_schema(roles.schema)?,
             ..roles

@@ -24,6 +24,7 @@ use rustix::process::{Signal, getpid, kill_process};
 
 use crate::domain::label::Label;
 use crate::port::fulfiller::Fulfiller;
+use crate::port::horizon::Horizons;
 use crate::port::queue::Queue;
 use crate::port::queue_maintenance::{HandBack, QueueMaintenance};
 use crate::port::reconciliation::Reconciliation;
@@ -53,6 +54,8 @@ const GATE_POLL: Duration = Duration::from_millis(10);
 pub enum Step {
     /// The worker's own tables are made.
     Migrate,
+    /// The horizon is noted.
+    Horizon,
     /// The reconciler's lead is taken or kept.
     Lead,
     /// Messages are taken under a lease; afterwards, if there were any.
@@ -178,6 +181,7 @@ before! {
     before_hand_back: dyn HandBack,
     before_store: dyn OrderStore,
     before_schema: dyn Schema,
+    before_horizons: dyn Horizons,
     before_reconciliation: dyn Reconciliation,
     before_fulfiller: dyn Fulfiller
 }

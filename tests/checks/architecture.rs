@@ -18,7 +18,22 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("engine", &["threads", "domain", "config", "port", "event", "testing", "observe"]),
     ("admin", &["threads", "domain", "config", "event", "observe"]),
     ("operations", &["domain", "port"]),
-    ("service", &["threads", "domain", "config", "port", "event", "testing", "backend", "observe", "engine", "admin"]),
+    (
+        "service",
+        &[
+            "threads",
+            "domain",
+            "config",
+            "port",
+            "event",
+            "testing",
+            "backend",
+            "observe",
+            "engine",
+            "admin",
+            "operations",
+        ],
+    ),
     ("prelude", &["domain", "config", "port", "event", "service"]),
     (
         "cli",

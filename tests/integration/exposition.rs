@@ -57,6 +57,7 @@ fn tell_every_event(metrics: &Metrics) {
     }
     tell(metrics, ReconcilerEvent::Leads(true));
     tell(metrics, ReconcilerEvent::StaleOrders { orders: 17, max_age: second });
+    tell(metrics, ReconcilerEvent::OrdersBeforeHorizon { orders: 19, adopt_from: None });
     tell(metrics, ReconcilerEvent::RoundDone);
     for outcome in CallOutcome::all() {
         tell(metrics, FulfillerEvent::CallEnded { attempt: ATTEMPT, outcome, took: second / 4, detail: Some("x") });

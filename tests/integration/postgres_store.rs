@@ -18,6 +18,7 @@ use crate::support::{LONG, eventually, expect_equal};
 mod clocks;
 mod connections;
 mod encryption;
+mod horizon;
 mod libpq;
 mod locks;
 mod migrating;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use tokio_postgres::types::Type;
 
+use super::horizon::OwnTables;
 use super::{PostgresStore, column, count};
 use crate::domain::order::{OrderId, State};
 use crate::port::audit::{Audit, AuditPage};
@@ -20,7 +21,8 @@ WHERE id = ANY ($1::int8[])";
 impl Audit for PostgresStore {
     async fn audit(&self, after: OrderId, limit: usize) -> Result<AuditPage, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = self.query(include_str!("audit.sql"), &[(&after.0, Type::INT8), (&limit, Type::INT8)]).await?;
+        let audit = OwnTables::of(self).await?.only(include_str!("audit.sql"));
+        let rows = self.query(&audit, &[(&after.0, Type::INT8), (&limit, Type::INT8)]).await?;
         let mut page = AuditPage::default();
         for row in rows {
             page.last = page.last.max(Some(OrderId(column(&row, "last")?)));

@@ -6,7 +6,8 @@
 -- Guarantees: one transaction; a row that somebody else has locked is passed over and said to be locked, so that nobody's
 -- open transaction holds up the other rows, and nothing deadlocks; the guard is repeated on the row that is written, and
 -- re-checked on its newest version, which is ours to write by then; the fence moves strictly forward by the database's
--- clock. Every order is in the answer once. `take_over.sql` is asked about those that are found in `processing`.
+-- clock. Every order is in the answer once. One that was there when the horizon was set is noted as begun, so that the
+-- reconciler looks after it whatever its age. `take_over.sql` is asked about orders that are found in `processing`.
 --
 -- Why it is written this way:
 --   `(SELECT $1)` hides the length of the array: the planner assumes a few rows and stays with the primary key.
@@ -40,6 +41,13 @@ written AS (
     SELECT s.id, {event_at}, 'processing', s.attempt, $5::text, s.correlation_id, NULL
     FROM written s
     WHERE $6::bool
+    ON CONFLICT DO NOTHING
+),
+begun AS (
+    INSERT INTO fulfillment.begun_orders (order_id)
+    SELECT s.id
+    FROM written s
+    JOIN fulfillment.horizon h ON s.id <= h.last_order_id
     ON CONFLICT DO NOTHING
 )
 SELECT r.order_id                     AS order_id,

@@ -30,7 +30,11 @@ needed (relation, oid, relation_columns, privilege) AS (
         ('fulfillment.observed_fences', (SELECT oid FROM own WHERE relname = 'observed_fences'),
             '{order_id,fence,first_seen}', 'INSERT'),
         ('fulfillment.observed_fences', (SELECT oid FROM own WHERE relname = 'observed_fences'),
-            '{fence,first_seen}', 'UPDATE')
+            '{fence,first_seen}', 'UPDATE'),
+        ('fulfillment.horizon', (SELECT oid FROM own WHERE relname = 'horizon'), '{adopt_from,last_order_id}', 'SELECT'),
+        ('fulfillment.horizon', (SELECT oid FROM own WHERE relname = 'horizon'), '{adopt_from,last_order_id}', 'INSERT'),
+        ('fulfillment.begun_orders', (SELECT oid FROM own WHERE relname = 'begun_orders'), '{order_id}', 'SELECT'),
+        ('fulfillment.begun_orders', (SELECT oid FROM own WHERE relname = 'begun_orders'), '{order_id}', 'INSERT')
 ),
 needed_columns AS (
     SELECT n.relation, n.oid, n.privilege, a.attnum, wanted.name

@@ -6,9 +6,9 @@
 -- Reads open orders alone, by the index on status: what is done is not looked at, however much it is. Materialized, as
 -- the planner would else walk the primary key in the hope of finding enough soon. No row is locked, so that the
 -- statement's own time is as good as any. Where an order's times don't tell how long it was left alone, it is noted since
--- when it has been seen as it is, as in `begin.sql`; notes that nobody has needed for long are removed. With each order comes
--- what the timeline says of it, by its primary key: the last step, and the newest correlation id; nulls where there is no
--- timeline.
+-- when it has been seen as it is, as in `take_over.sql`; notes that nobody has needed for long are removed. With each order
+-- comes what the timeline says of it, by its primary key: the last step, and the newest correlation id; nulls where there is
+-- no timeline. Orders older than the horizon are left out, unless they were begun here.
 WITH {clock},
 open AS MATERIALIZED (
     SELECT o.id, o.product_id, o.quantity, o.status, o.created_at, o.updated_at, u.unclear, $3::float8 AS quiet
@@ -64,9 +64,17 @@ forgotten AS (
 page AS MATERIALIZED (
     SELECT o.id, o.product_id, o.quantity, o.status, o.updated_at
     FROM open o
+    LEFT JOIN fulfillment.horizon h ON true
     LEFT JOIN fulfillment.observed_fences s ON s.order_id = o.id AND s.fence = (o.updated_at{utc})
     WHERE o.id > $6::int8
       AND (NOT o.unclear OR s.first_seen < statement_timestamp() - o.quiet * interval '1 second')
+      AND (
+          (
+              o.id <= h.last_order_id
+              AND (coalesce(o.created_at::timestamptz, o.updated_at::timestamptz) < h.adopt_from) IS NOT FALSE
+          ) IS NOT TRUE
+          OR EXISTS (SELECT FROM fulfillment.begun_orders b WHERE b.order_id = o.id)
+      )
       AND (
           coalesce(o.updated_at::timestamptz, o.created_at::timestamptz)
           < statement_timestamp() - $5::float8 * interval '1 second'

@@ -8,10 +8,11 @@ use tokio_postgres::types::Type;
 
 use super::connection::Parameter;
 use super::errors::Failure;
+use super::horizon::instant;
 use super::timestamp::{micros, timestamp};
 use super::{PostgresStore, attempts, column, count};
 use crate::domain::order::{Fence, OrderId, State, attempts_spent};
-use crate::port::reconciliation::{ClaimedUpTo, LostOrder, LostOrderSearch, RECONCILER, Reconciliation};
+use crate::port::reconciliation::{ClaimedUpTo, LostOrder, LostOrderSearch, OlderOrders, RECONCILER, Reconciliation};
 use crate::port::store::StoreError;
 
 /// Ends the lead $1, if worker $2 has it.
@@ -57,6 +58,13 @@ impl Reconciliation for PostgresStore {
     async fn stale_orders(&self, max_age: Duration) -> Result<u64, StoreError> {
         let rows = self.query(include_str!("stale_orders.sql"), &[(&max_age.as_secs_f64(), Type::FLOAT8)]).await?;
         rows.first().map_or(Ok(0), |row| Ok(count(column(row, "orders")?)))
+    }
+
+    async fn orders_before_horizon(&self) -> Result<OlderOrders, StoreError> {
+        let rows = self.query(include_str!("before_horizon.sql"), &[]).await?;
+        let read =
+            |row| Ok(OlderOrders { orders: count(column(row, "orders")?), adopt_from: instant(row, "adopt_from")? });
+        Ok(rows.first().map_or(Ok(OlderOrders::default()), read).map_err(|failure: Failure| failure)?)
     }
 }
 

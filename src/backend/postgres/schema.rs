@@ -14,13 +14,21 @@ use crate::port::schema::Schema;
 use crate::port::store::StoreError;
 
 /// Every migration, in order. One that was released is never changed: its checksum is in the history.
-const MIGRATIONS: [(&str, &str); 5] = [
+const MIGRATIONS: [(&str, &str); 6] = [
     ("V1__events_and_dead_letters", include_str!("migrations/V1__events_and_dead_letters.sql")),
     ("V2__resolved_dead_letters", include_str!("migrations/V2__resolved_dead_letters.sql")),
     ("V3__leadership", include_str!("migrations/V3__leadership.sql")),
     ("V4__clocks", include_str!("migrations/V4__clocks.sql")),
     ("V5__submissions", include_str!("migrations/V5__submissions.sql")),
+    ("V6__horizon", include_str!("migrations/V6__horizon.sql")),
 ];
+
+/// The migration that brings the horizon.
+const HORIZON: i32 = 6;
+
+/// An installation that was there before goes on as it did, whether it has worked before or not.
+const ADOPT_EVERYTHING: &str =
+    "INSERT INTO fulfillment.horizon (adopt_from) VALUES ('-infinity') ON CONFLICT DO NOTHING";
 
 /// The history is refinery's, with its checksums: it made the tables of versions before.
 const CREATE_HISTORY: &str = "CREATE TABLE IF NOT EXISTS fulfillment.schema_history (
@@ -92,6 +100,9 @@ async fn apply(session: &mut Session, migrations: &[Migration]) -> Result<Vec<St
         let row: [Parameter<'_>; 3] =
             [(&version, Type::INT4), (&migration.name(), Type::TEXT), (&checksum, Type::TEXT)];
         session.query(NOTE_APPLIED, &row).await?;
+    }
+    if !applied.is_empty() && missing.iter().any(|migration| migration.version() == HORIZON) {
+        session.run(ADOPT_EVERYTHING).await?;
     }
     session.commit().await?;
     Ok(missing.iter().map(ToString::to_string).collect())

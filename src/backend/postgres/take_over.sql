@@ -61,6 +61,13 @@ written AS (
     FROM written s
     WHERE $6::bool
     ON CONFLICT DO NOTHING
+),
+begun AS (
+    INSERT INTO fulfillment.begun_orders (order_id)
+    SELECT s.id
+    FROM written s
+    JOIN fulfillment.horizon h ON s.id <= h.last_order_id
+    ON CONFLICT DO NOTHING
 )
 SELECT r.order_id                     AS order_id,
        CASE

@@ -8,6 +8,12 @@ use crate::port::queue::QueueError;
 use crate::port::queue_maintenance::{DanglingRecords, Page, Part, QueueMaintenance, RequeuedMessage};
 
 impl RedisQueue {
+    /// A page of what waits in the list, from its left or its right end.
+    async fn look_at_list(&self, cursor: u64, from_right: bool) -> Result<Page, QueueError> {
+        let mut call = ScriptCall::new(&self.scripts.browse_list, &[self.keys.list.as_str()]);
+        reply::browsed(self.run(call.arg(cursor).arg(u8::from(from_right))).await?)
+    }
+
     /// Goes through hash, leases and retries.
     async fn look_through(&self, repair: bool) -> Result<DanglingRecords, QueueError> {
         // Without a lease the script only counts.
@@ -27,11 +33,17 @@ impl QueueMaintenance for RedisQueue {
     /// The list is read from the left: what producers push moves the others on, where they are seen again, and what
     /// workers claim leaves at the other end.
     async fn browse(&self, part: Part, cursor: u64) -> Result<Page, QueueError> {
-        let (script, key) = match part {
-            Part::Waiting => (&self.scripts.browse_list, self.keys.list.as_str()),
-            Part::Claimed => (&self.scripts.browse, self.keys.inflight.as_str()),
-        };
-        reply::browsed(self.run(ScriptCall::new(script, &[key]).arg(cursor)).await?)
+        match part {
+            Part::Waiting => self.look_at_list(cursor, false).await,
+            Part::Claimed => {
+                let mut call = ScriptCall::new(&self.scripts.browse, &[self.keys.inflight.as_str()]);
+                reply::browsed(self.run(call.arg(cursor)).await?)
+            }
+        }
+    }
+
+    async fn oldest(&self, cursor: u64) -> Result<Page, QueueError> {
+        self.look_at_list(cursor, true).await
     }
 
     async fn requeue_lost(&self, messages: &[RequeuedMessage]) -> Result<usize, QueueError> {

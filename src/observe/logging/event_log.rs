@@ -1,6 +1,7 @@
 //! Events as log lines: order by order at `debug`, or at `info` if asked for; failures at `warn` and within limits.
 
 use enum_map::EnumMap;
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use std::fmt;
 use std::net::SocketAddr;
@@ -41,6 +42,7 @@ pub struct EventLog {
     clock_doubt: Mutex<Option<ClockDoubt>>,
     unsent_spans: RateLimit,
     stale_orders: AtomicU64,
+    before_horizon: AtomicU64,
     dependencies: EnumMap<Dependency, Mutex<LastLogged>>,
 }
 
@@ -63,6 +65,7 @@ impl EventLog {
             clock_doubt: Mutex::default(),
             unsent_spans: RateLimit::new(1, REMINDER),
             stale_orders: AtomicU64::new(0),
+            before_horizon: AtomicU64::new(0),
             dependencies: EnumMap::default(),
         }
     }
@@ -149,6 +152,7 @@ impl EventLog {
                 warn!(drift = drift.as_str(), count, ?first, "put right: orders whose messages were lost, or the like");
             }
             ReconcilerEvent::StaleOrders { orders, max_age } => self.stale_orders(orders, max_age),
+            ReconcilerEvent::OrdersBeforeHorizon { orders, adopt_from } => self.before_horizon(orders, adopt_from),
             ReconcilerEvent::Leads(_) | ReconcilerEvent::RoundDone => {}
         }
     }
@@ -250,6 +254,19 @@ impl EventLog {
         if orders > 0 && orders != last {
             let max_age = humantime::format_duration(max_age);
             warn!(orders, %max_age, "open orders that nobody touched for longer than --reconcile-max-age are left alone");
+        }
+    }
+
+    /// Logged when there are more than ever: those that somebody deals with need no line.
+    fn before_horizon(&self, orders: u64, adopt_from: Option<Timestamp>) {
+        if orders > self.before_horizon.fetch_max(orders, Ordering::Relaxed) {
+            let adopt_from = adopt_from.map(display);
+            warn!(
+                orders,
+                adopt_from,
+                "open orders were created before this installation took over, and are left alone unless a message names \
+                 them; `verify` lists them, and --reconcile-from with an earlier time takes them in"
+            );
         }
     }
 

@@ -14,6 +14,8 @@ metrics! {
         drift: Labelled<Drift, Counter> = "fulfillment_drift", Labelled::new("kind");
         /// Open orders too old for the reconciler, as last counted by this worker; 0 if it does not lead
         stale_orders: Count = "fulfillment_orders_left_alone", Count::default();
+        /// Open orders older than the horizon and never begun here, as last counted by this worker; 0 if it does not lead
+        before_horizon: Count = "fulfillment_orders_before_horizon", Count::default();
         /// 1 if this worker's reconciler leads; one worker's does at a time
         leads: Count = "fulfillment_reconciler_leads", Count::default();
         /// Time of the last complete round that this worker's reconciler led, since 1970; 0 before the first
@@ -29,11 +31,13 @@ impl ReconcilerMetrics {
                 if !leads {
                     // The worker that leads now counts them.
                     self.stale_orders.set(0);
+                    self.before_horizon.set(0);
                 }
             }
             ReconcilerEvent::RoundDone => _ = self.last_round_at.set(seconds_since_1970()),
             ReconcilerEvent::DriftFound { drift, count, .. } => _ = self.drift[drift].inc_by(count),
             ReconcilerEvent::StaleOrders { orders, .. } => _ = self.stale_orders.set(orders),
+            ReconcilerEvent::OrdersBeforeHorizon { orders, .. } => _ = self.before_horizon.set(orders),
         }
     }
 }

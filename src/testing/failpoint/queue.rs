@@ -59,6 +59,10 @@ impl QueueMaintenance for Failing<dyn QueueMaintenance> {
         self.inner.browse(part, cursor).await
     }
 
+    async fn oldest(&self, cursor: u64) -> Result<Page, QueueError> {
+        self.inner.oldest(cursor).await
+    }
+
     async fn requeue_lost(&self, messages: &[RequeuedMessage]) -> Result<usize, QueueError> {
         let call = self.inner.requeue_lost(messages);
         self.failpoint.around(&[Step::Adopt], QueueError::Unavailable, call, |_| true).await

@@ -4,9 +4,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use super::{Failing, Step};
-use crate::port::reconciliation::{LostOrder, LostOrderSearch, Reconciliation};
+use crate::domain::order::OrderId;
+use crate::port::horizon::{Horizon, Horizons, Moved, Noted, OpenOrder};
+use crate::port::reconciliation::{LostOrder, LostOrderSearch, OlderOrders, Reconciliation};
 use crate::port::schema::Schema;
 use crate::port::store::{
     BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, StoreError, Target, Verdict,
@@ -87,5 +90,42 @@ impl Reconciliation for Failing<dyn Reconciliation> {
 
     async fn stale_orders(&self, max_age: Duration) -> Result<u64, StoreError> {
         self.inner.stale_orders(max_age).await
+    }
+
+    async fn orders_before_horizon(&self) -> Result<OlderOrders, StoreError> {
+        self.inner.orders_before_horizon().await
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl Horizons for Failing<dyn Horizons> {
+    async fn noted(&self) -> Result<Noted, StoreError> {
+        self.inner.noted().await
+    }
+
+    async fn behind_everything(&self) -> Result<Horizon, StoreError> {
+        self.inner.behind_everything().await
+    }
+
+    async fn oldest_open(&self, order_ids: &[OrderId]) -> Result<Option<Timestamp>, StoreError> {
+        self.inner.oldest_open(order_ids).await
+    }
+
+    async fn note(&self, horizon: &Horizon) -> Result<bool, StoreError> {
+        self.failpoint.around(&[Step::Horizon], StoreError::Unavailable, self.inner.note(horizon), |_| true).await
+    }
+
+    async fn move_to(&self, adopt_from: Timestamp) -> Result<Moved, StoreError> {
+        self.inner.move_to(adopt_from).await
+    }
+
+    async fn judge(
+        &self,
+        order_ids: &[OrderId],
+        horizon: &Horizon,
+        max_age: Duration,
+    ) -> Result<Vec<OpenOrder>, StoreError> {
+        self.inner.judge(order_ids, horizon, max_age).await
     }
 }

@@ -38,6 +38,8 @@ pub enum Mutant {
     BeginsFinished,
     /// Nobody looks for orders without a message.
     NoReconciler,
+    /// An order that was there at the first start isn't noted when it is begun.
+    BegunUnnoted,
 }
 
 impl Mutant {
@@ -86,6 +88,11 @@ impl Mutant {
                 (RENEW, "{behind}", "false"),
                 (RENEW_MESSAGES, "redis.call('ZADD', leases, unpack(renewals))", ""),
             ],
+            Self::BegunUnnoted => vec![(
+                BEGIN,
+                "JOIN fulfillment.horizon h ON s.id <= h.last_order_id",
+                "JOIN fulfillment.horizon h ON false",
+            )],
             Self::BeginsFinished => vec![(BEGIN, "ELSE false", "ELSE o.status = 'fulfilled'")],
             Self::AckBeforeCommit | Self::KeyPerAttempt | Self::NoReconciler => Vec::new(),
         }

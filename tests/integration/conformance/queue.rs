@@ -72,6 +72,7 @@ macro_rules! conformance {
                 inventory::every_waiting_message_is_browsed,
                 inventory::every_claimed_message_is_browsed_whatever_it_waits_for,
                 inventory::browsing_takes_nothing,
+                inventory::waiting_messages_come_oldest_first,
                 inventory::an_adopted_message_is_claimed_at_once_as_the_first_attempt,
                 inventory::the_attempts_of_an_adopted_message_go_on_from_those_that_are_spent,
                 inventory::an_adopted_message_comes_before_new_ones,

@@ -8,6 +8,7 @@ use fulfillment_worker::domain::dead_letter::DeadReason;
 use fulfillment_worker::domain::order::{Fence, Order, OrderId};
 use fulfillment_worker::port::audit::Audit;
 use fulfillment_worker::port::dead_letters::DeadLetters;
+use fulfillment_worker::port::horizon::Horizons;
 use fulfillment_worker::port::intake::Intake;
 use fulfillment_worker::port::reconciliation::Reconciliation;
 use fulfillment_worker::port::reports::Reports;
@@ -23,6 +24,7 @@ mod concluding;
 mod contention;
 mod correlating;
 mod dead_letters;
+mod horizon;
 mod inserting;
 mod model;
 mod open_dead_letters;
@@ -36,11 +38,11 @@ pub(crate) mod sqlite_fixture;
 
 /// A store in each of its roles.
 pub(crate) trait AnyStore:
-    OrderStore + DeadLetters + Reports + Reconciliation + Audit + Intake + Schema
+    OrderStore + DeadLetters + Reports + Reconciliation + Audit + Horizons + Intake + Schema
 {
 }
 
-impl<S: OrderStore + DeadLetters + Reports + Reconciliation + Audit + Intake + Schema> AnyStore for S {}
+impl<S: OrderStore + DeadLetters + Reports + Reconciliation + Audit + Horizons + Intake + Schema> AnyStore for S {}
 
 /// One database of a backend, fresh and used by nobody else, with the means to bring it into any situation.
 pub(crate) trait StoreFixture: Sized + Send + Sync {
@@ -64,6 +66,9 @@ pub(crate) trait StoreFixture: Sized + Send + Sync {
 
     /// Removes an order's `created_at`.
     async fn forget_creation(&self, order_id: OrderId);
+
+    /// Removes both times of an order.
+    async fn forget_times(&self, order_id: OrderId);
 
     /// Sets an order's `created_at` this far ahead of the clock.
     async fn create_ahead(&self, order_id: OrderId, ahead: Duration);
@@ -189,6 +194,15 @@ macro_rules! conformance {
                 orphans::orphans_come_in_pages_in_order_of_id,
                 orphans::an_orphan_has_the_newest_correlation_id_of_its_timeline,
                 orphans::the_attempts_of_an_orphan_that_were_not_ended_are_spent,
+                horizon::of_many_first_starts_one_notes_the_horizon_and_it_stays,
+                horizon::a_horizon_behind_everything_leaves_alone_what_is_there_and_nothing_that_comes,
+                horizon::the_first_open_order_counts_and_those_created_up_to_a_minute_before_it,
+                horizon::an_older_order_is_left_alone_until_it_is_begun,
+                horizon::an_older_order_that_a_person_redrives_is_looked_after,
+                horizon::an_order_without_any_time_is_judged_by_its_id,
+                horizon::an_installation_without_a_horizon_takes_in_every_order_and_gets_none,
+                horizon::moving_the_horizon_takes_orders_in_or_leaves_them_but_never_one_that_was_begun,
+                horizon::open_orders_are_judged_with_their_ages,
                 auditing::the_lead_is_held_by_one_worker_and_renewed_by_it,
                 auditing::the_lead_of_a_dead_worker_is_taken_after_its_term,
                 auditing::a_lead_that_was_given_up_is_free_at_once,

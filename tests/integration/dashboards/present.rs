@@ -7,10 +7,11 @@ use crate::dashboards::linter::{ask, chart, holds, panels, selected};
 use crate::dashboards::promql::selectors;
 
 /// What each worker reads of what is the same for all, and what says that its reading is fresh.
-const SAME_FOR_ALL: [(&str, &str); 6] = [
+const SAME_FOR_ALL: [(&str, &str); 7] = [
     ("fulfillment_queue_depth", "fulfillment_queue_depth_age_seconds"),
     ("fulfillment_queue_messages", "fulfillment_queue_depth_age_seconds"),
     ("fulfillment_orders_left_alone", "fulfillment_reconciler_leads"),
+    ("fulfillment_orders_before_horizon", "fulfillment_reconciler_leads"),
     ("fulfillment_open_orders", "fulfillment_open_orders_read_timestamp_seconds"),
     ("fulfillment_dead_letters_open", "fulfillment_dead_letters_open_read_timestamp_seconds"),
     ("fulfillment_oldest_order_age_seconds", "fulfillment_open_orders_read_timestamp_seconds"),

@@ -67,10 +67,20 @@ async fn migrated() -> TestDatabase {
     database
 }
 
+/// With the first start behind it, so that orders which come from now on are looked after.
+async fn started(redis: &RedisServer) -> TestDatabase {
+    let database = TestDatabase::create().await;
+    let mut first = worker(redis, &database, &[]).await;
+    first.signal(Signal::Term);
+    assert!(first.ended(LONG).await.success());
+    database
+}
+
 /// Caught, when seeded: no reconciler.
 #[tokio::test]
 async fn orders_whose_producer_died_between_insert_and_push_are_fulfilled() {
-    let (redis, database) = (RedisServer::start().await, migrated().await);
+    let redis = RedisServer::start().await;
+    let database = started(&redis).await;
     insert(&database, ORDERS).await;
     assert_missing(&redis, &database, ORDERS);
     let worker = worker(&redis, &database, &["--simulate-latency", "0"]).await;
@@ -128,7 +138,8 @@ async fn messages_of_finished_orders_that_an_old_snapshot_brings_back_are_droppe
 /// Caught, when seeded: no reconciler.
 #[tokio::test]
 async fn a_lost_order_is_found_while_the_queue_never_runs_empty() {
-    let (redis, database) = (RedisServer::start().await, migrated().await);
+    let redis = RedisServer::start().await;
+    let database = started(&redis).await;
     let lost = insert(&database, 1).await[0];
     // Work for half an hour at this rate.
     place(&database, &redis, 4_000).await;

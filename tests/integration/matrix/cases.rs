@@ -46,6 +46,14 @@ impl Case {
     pub(crate) fn drains(&self) -> bool {
         self.place.step == Step::HandBack
     }
+
+    /// Whether messages get lost before the first start has noted the horizon: it leaves their orders alone unless they are
+    /// asked for.
+    pub(crate) fn loses_before_first_start(&self) -> bool {
+        let Place { side, step, .. } = self.place;
+        self.setting == Setting::RedisEmptied
+            && (step == Step::Migrate || (side, step) == (Side::Before, Step::Horizon))
+    }
 }
 
 /// Each side of each step, as the table's rows.

@@ -125,7 +125,9 @@ fn start(case: Case, ground: &impl Ground, mutant: Option<&str>, environment: &[
     let reconcile = if case.reconciles() { "500ms" } else { "0s" };
     let to_list = if case.drains() { "on" } else { "off" };
     let own = ["--fulfiller", &fulfiller, "--reconcile-interval", reconcile, "--drain-to-list", to_list];
-    let options: Vec<&str> = own.into_iter().chain(WORKER).collect();
+    let asked: &[&str] =
+        if case.loses_before_first_start() { &["--reconcile-from", "2020-01-01T00:00:00Z"] } else { &[] };
+    let options: Vec<&str> = own.into_iter().chain(WORKER).chain(asked.iter().copied()).collect();
     let mut environment = environment.to_vec();
     environment.extend(mutant.map(|mutant| ("FULFILLMENT_MUTANT", mutant)));
     WorkerProcess::start_with(&queue, &store, &options, &environment)

@@ -68,6 +68,27 @@ async fn an_order_whose_producer_died_before_its_push_is_fulfilled() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_of_before_the_first_start_that_was_begun_is_looked_after() {
+    let hunt = Hunt {
+        mutant: Mutant::BegunUnnoted,
+        case: "an_order_of_before_the_first_start_that_was_begun_is_looked_after",
+        breaks: EVERY_ORDER_ENDS,
+        options: WITH_RECONCILER,
+    };
+    hunt.play(async |scene| {
+        scene.hold_conclusions();
+        let order = scene.insert().await;
+        scene.date_before_first_start(order).await;
+        scene.push(order).await;
+        scene.until_held().await;
+        scene.flush_redis().await;
+        scene.kill().await;
+        scene.play_out().await;
+    })
+    .await;
+}
+
 /// Between the call and the commit.
 async fn dies_before_its_commit(scene: &mut Scene) {
     scene.hold_conclusions();

@@ -69,6 +69,12 @@ impl Scene {
         id
     }
 
+    /// Has the horizon lie behind an order, as if that had been there at the first start.
+    pub(crate) async fn date_before_first_start(&self, order: i32) {
+        let sql = format!("UPDATE fulfillment.horizon SET adopt_from = clock_timestamp(), last_order_id = {order}");
+        self.query(&sql).await;
+    }
+
     /// Pushes a message for an order.
     pub(crate) async fn push(&self, order: i32) {
         let message = json!({"order_id": order, "product_id": 1, "quantity": 1}).to_string();

@@ -1,5 +1,6 @@
 //! Migrations beside workers that stand still.
 
+use fulfillment_worker::port::horizon::{Horizon, Horizons, Noted};
 use fulfillment_worker::port::schema::Schema;
 
 use crate::postgres_store::{LEASE, migrated, open};
@@ -37,16 +38,15 @@ const HISTORY: &str = "
         (3, 'leadership', '2026-11-27T14:56:03.550022318Z', '1267226528094765140')";
 const FORGET: &str = "DELETE FROM fulfillment.schema_history";
 
+/// An installation that was there before the horizon goes on without one.
 #[tokio::test]
-async fn tables_that_the_version_before_has_made_are_up_to_date() {
+async fn tables_that_the_version_before_has_made_get_what_came_since_and_no_horizon() {
     let database = TestDatabase::create().await;
     let (store, client) = migrated(&database).await;
-    client.batch_execute(&format!("{FORGET} WHERE version <= 3; {HISTORY}")).await.unwrap();
-    let applied = store.migrate().await.unwrap();
-    assert!(
-        !applied.iter().any(|name| ["V1_", "V2_", "V3_"].iter().any(|known| name.starts_with(known))),
-        "{applied:?}"
-    );
+    client.batch_execute(&format!("{FORGET} WHERE version <> 4 AND version <> 5; {HISTORY}")).await.unwrap();
+    client.batch_execute("DROP TABLE fulfillment.horizon, fulfillment.begun_orders").await.unwrap();
+    assert_eq!(store.migrate().await.unwrap(), ["V6__horizon"]);
+    assert_eq!(store.noted().await.unwrap(), Noted::Horizon(Horizon::EVERYTHING));
 }
 
 /// So that it, too, takes these tables for its own.
@@ -68,8 +68,9 @@ async fn the_history_is_as_the_version_before_wrote_it() {
 async fn only_what_is_missing_is_applied() {
     let database = TestDatabase::create().await;
     let (store, client) = migrated(&database).await;
-    client.batch_execute(&format!("{FORGET} WHERE version >= 3; DROP TABLE fulfillment.leadership")).await.unwrap();
-    assert_eq!(store.migrate().await.unwrap().first().map(String::as_str), Some("V3__leadership"));
+    let last = format!("{FORGET} WHERE version = 6; DROP TABLE fulfillment.horizon, fulfillment.begun_orders");
+    client.batch_execute(&last).await.unwrap();
+    assert_eq!(store.migrate().await.unwrap(), ["V6__horizon"]);
     store.check().await.unwrap();
 }
 

@@ -47,6 +47,11 @@ impl QueueMaintenance for SqliteQueue {
         Ok(Page { payloads: rows.into_iter().filter_map(|(_, payload)| payload).collect(), oversized, next })
     }
 
+    /// Waiting messages are browsed in this order anyway.
+    async fn oldest(&self, cursor: u64) -> Result<Page, QueueError> {
+        self.browse(Part::Waiting, cursor).await
+    }
+
     async fn requeue_lost(&self, messages: &[RequeuedMessage]) -> Result<usize, QueueError> {
         let messages = messages.to_vec();
         let requeue = move |connection: &Connection| {

@@ -18,6 +18,10 @@ const EVENT: &str = include_str!("event.sql");
 const MOVE: &str =
     "UPDATE orders SET status = :status, updated_at = :fence WHERE id = :id AND coalesce(updated_at, 0) = :left";
 
+const BEGUN: &str = "
+INSERT OR IGNORE INTO fulfillment_begun_orders (order_id)
+SELECT ?1 FROM fulfillment_horizon WHERE last_order_id >= ?1";
+
 /// Stores a dead letter. One with the same claim id stays as it is, unless it is resolved.
 const DEAD_LETTER: &str = "
 INSERT INTO fulfillment_dead_letters (claim_id, order_id, payload, reason, detail, attempts, worker, at)
@@ -59,6 +63,11 @@ impl<'c> Batch<'c> {
             ":id": order_id.0, ":left": left.0, ":status": state.as_str(), ":fence": fence.0,
         })?;
         if changed == 1 { Ok(fence) } else { Err(rusqlite::Error::StatementChangedRows(changed)) }
+    }
+
+    /// Notes an order that was there when the horizon was set, so that it is looked after whatever its age.
+    pub(super) fn note_begun(&self, order_id: OrderId) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(BEGUN)?.execute([order_id.0]).map(drop)
     }
 
     /// Writes an entry of the timeline, unless that is turned off.

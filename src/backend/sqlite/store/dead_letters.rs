@@ -171,6 +171,7 @@ fn redrive(
                 && let Ok(state) = admit(&row.view, Step::Redrive)
             {
                 let at = batch.enter(order_id, &state, row.view.fence)?;
+                batch.note_begun(order_id)?;
                 let note = Some(note.as_str());
                 batch.note(&Entry { order_id, at, state: &state, attempt: 0, correlation_id: None, note })?;
             }

@@ -6,10 +6,11 @@ use async_trait::async_trait;
 use rusqlite::{Connection, named_params};
 
 use super::SqliteStore;
+use super::horizon::instant;
 use super::observed::{any_ahead, note_all};
 use crate::backend::sqlite::database::{micros, now_micros};
 use crate::domain::order::{Fence, OrderId, State, attempts_spent};
-use crate::port::reconciliation::{ClaimedUpTo, LostOrder, LostOrderSearch, RECONCILER, Reconciliation};
+use crate::port::reconciliation::{ClaimedUpTo, LostOrder, LostOrderSearch, OlderOrders, RECONCILER, Reconciliation};
 use crate::port::store::StoreError;
 
 const LOST_ORDERS: &str = include_str!("lost_orders.sql");
@@ -31,6 +32,16 @@ const STALE_ORDERS: &str = "
 SELECT count(*)
 FROM orders
 WHERE status IS NOT 'fulfilled' AND status IN ('pending', 'processing') AND coalesce(updated_at, created_at) < :oldest";
+
+/// Number of open orders that are older than the horizon and were never begun here, and where it lies.
+const BEFORE_HORIZON: &str = "
+SELECT count(o.id), min(h.adopt_from)
+FROM fulfillment_horizon h
+LEFT JOIN orders o
+    ON o.status IS NOT 'fulfilled' AND o.status IN ('pending', 'processing')
+   AND o.id <= h.last_order_id
+   AND (coalesce(o.created_at, o.updated_at) < h.adopt_from) IS NOT FALSE
+   AND NOT EXISTS (SELECT 1 FROM fulfillment_begun_orders b WHERE b.order_id = o.id)";
 
 #[async_trait]
 impl Reconciliation for SqliteStore {
@@ -73,6 +84,16 @@ impl Reconciliation for SqliteStore {
             count.query_row(named_params! { ":oldest": oldest }, |row| row.get::<_, i64>(0))
         };
         Ok(self.database.read(count).await?.unsigned_abs())
+    }
+
+    async fn orders_before_horizon(&self) -> Result<OlderOrders, StoreError> {
+        let count = move |connection: &Connection| {
+            connection.prepare_cached(BEFORE_HORIZON)?.query_row([], |row| {
+                let adopt_from = row.get::<_, Option<i64>>(1)?.and_then(instant);
+                Ok(OlderOrders { orders: row.get::<_, i64>(0)?.unsigned_abs(), adopt_from })
+            })
+        };
+        Ok(self.database.read(count).await?)
     }
 }
 

@@ -15,7 +15,7 @@ SELECT tables.name, columns.name FROM sqlite_schema AS tables, pragma_table_info
 WHERE tables.type = 'table'";
 
 /// The tables and columns that the statements of queue and store name.
-const NEEDED: [(&str, &str); 7] = [
+const NEEDED: [(&str, &str); 9] = [
     ("products", "id name price created_at"),
     ("orders", "id product_id quantity status created_at updated_at"),
     ("fulfillment_events", "order_id at state attempt worker correlation_id note"),
@@ -26,6 +26,8 @@ const NEEDED: [(&str, &str); 7] = [
     ("fulfillment_queue", "id payload pushed_at attempts token due_at adopted_as"),
     ("fulfillment_leadership", "name holder until"),
     ("fulfillment_observed_fences", "order_id fence first_seen"),
+    ("fulfillment_horizon", "adopt_from last_order_id noted_at"),
+    ("fulfillment_begun_orders", "order_id"),
 ];
 
 #[async_trait]

@@ -57,6 +57,7 @@ fn begin(
         let is_first = !takeover && request.attempt == 1;
         let waited = row.created_at.filter(|_| is_first).and_then(|created_at| age(created_at, batch.now));
         let fence = batch.enter(request.order_id, &state, row.view.fence)?;
+        batch.note_begun(request.order_id)?;
         batch.note(&Entry {
             order_id: request.order_id,
             at: fence,

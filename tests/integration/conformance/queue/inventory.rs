@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::conformance::queue::AnyQueue;
 use fulfillment_worker::port::queue::Depth;
-use fulfillment_worker::port::queue_maintenance::{DanglingRecords, Part, RequeuedMessage};
+use fulfillment_worker::port::queue_maintenance::{DanglingRecords, Page, Part, RequeuedMessage};
 
 use super::{LONG, QueueFixture, ack, claim, claim_one, fresh, payloads, push, retry};
 
@@ -41,6 +41,22 @@ pub(crate) async fn every_waiting_message_is_browsed<F: QueueFixture>() {
     let texts = push_many(&*queue, 1_200).await;
     assert_eq!(browse(&*queue, Part::Waiting).await, texts);
     assert_eq!(browse(&*queue, Part::Claimed).await, Vec::<String>::new());
+}
+
+pub(crate) async fn waiting_messages_come_oldest_first<F: QueueFixture>() {
+    let (_fixture, queue) = fresh::<F>().await;
+    assert_eq!(queue.oldest(0).await.unwrap(), Page::default());
+    for count in [1_200, 300] {
+        push_many(&*queue, count).await;
+    }
+    queue.claim(50).await.unwrap();
+    let (mut found, mut cursor) = (Vec::new(), Some(0));
+    while let Some(position) = cursor {
+        let page = queue.oldest(position).await.unwrap();
+        found.extend(page.payloads.iter().map(|payload| String::from_utf8_lossy(payload).into_owned()));
+        cursor = page.next;
+    }
+    assert_eq!(found, [&many(1_200)[50..], &many(300)].concat());
 }
 
 pub(crate) async fn every_claimed_message_is_browsed_whatever_it_waits_for<F: QueueFixture>() {

@@ -73,6 +73,11 @@ impl StoreFixture for PostgresFixture {
         self.client.execute("UPDATE orders SET created_at = NULL WHERE id::int8 = $1", &[&order_id.0]).await.unwrap();
     }
 
+    async fn forget_times(&self, order_id: OrderId) {
+        let sql = "UPDATE orders SET created_at = NULL, updated_at = NULL WHERE id::int8 = $1";
+        self.client.execute(sql, &[&order_id.0]).await.unwrap();
+    }
+
     async fn create_ahead(&self, order_id: OrderId, ahead: Duration) {
         let sql = "UPDATE orders SET created_at = now()::timestamp + $2 * interval '1 second' WHERE id::int8 = $1";
         self.client.execute(sql, &[&order_id.0, &ahead.as_secs_f64()]).await.unwrap();

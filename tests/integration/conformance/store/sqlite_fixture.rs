@@ -45,6 +45,7 @@ impl StoreFixture for SqliteFixture {
         let sql = "DROP TABLE fulfillment_events; DROP TABLE fulfillment_dead_letters; DROP TABLE fulfillment_queue;
                    DROP TABLE fulfillment_leadership; DROP TABLE fulfillment_submissions;
                    DROP TABLE fulfillment_observed_fences;
+                   DROP TABLE fulfillment_leadership; DROP TABLE fulfillment_horizon; DROP TABLE fulfillment_begun_orders;
                    DROP TABLE orders; DROP TABLE products; DROP TABLE refinery_schema_history;";
         fixture.connection().execute_batch(sql).unwrap();
         fixture
@@ -80,6 +81,11 @@ impl StoreFixture for SqliteFixture {
 
     async fn forget_creation(&self, order_id: OrderId) {
         self.connection().execute("UPDATE orders SET created_at = NULL WHERE id = ?1", [order_id.0]).unwrap();
+    }
+
+    async fn forget_times(&self, order_id: OrderId) {
+        let sql = "UPDATE orders SET created_at = NULL, updated_at = NULL WHERE id = ?1";
+        self.connection().execute(sql, [order_id.0]).unwrap();
     }
 
     async fn create_ahead(&self, order_id: OrderId, ahead: Duration) {

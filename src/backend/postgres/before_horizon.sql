@@ -1,0 +1,9 @@
+-- Number of open orders that are older than the horizon and were never begun here, and where it lies.
+SELECT count(o.id) AS orders,
+       min(nullif(h.adopt_from, '-infinity')) AS adopt_from
+FROM fulfillment.horizon h
+LEFT JOIN orders o
+    ON o.status IN ('pending', 'processing')
+   AND o.id <= h.last_order_id
+   AND (coalesce(o.created_at, o.updated_at)::timestamptz < h.adopt_from) IS NOT FALSE
+   AND NOT EXISTS (SELECT FROM fulfillment.begun_orders b WHERE b.order_id = o.id)
