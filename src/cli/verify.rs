@@ -63,6 +63,9 @@ pub(super) async fn verify(arguments: Arguments, origins: &Origins) -> Result<()
     let findings = verify::verify(&*queue.maintenance, &*store.audit, &*store.horizons, rule, arguments.pause)
         .await
         .map_err(Failure::work)?;
+    if let Some(warning) = store.schema.warning().await.map_err(Failure::work)? {
+        output::note(&format!("note: {warning}"));
+    }
     let accounted_for = findings.accounted_for();
     let overdue = count_overdue(&*queue.hand_back).await.map_err(Failure::work)?;
     let json = Json { accounted_for, findings: &findings, overdue };

@@ -19,13 +19,16 @@ const OTHER_NAMES: [(&str, LevelFilter); 7] = [
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Every module of ours that logs; a test keeps the list complete.
-const TARGETS: [&str; 23] = [
+const TARGETS: [&str; 28] = [
     "fulfillment_warehouse::call",
     "fulfillment_warehouse::server",
     "fulfillment_worker::admin",
     "fulfillment_worker::admin::connection",
     "fulfillment_worker::admin::thread",
+    "fulfillment_worker::backend::postgres",
+    "fulfillment_worker::backend::postgres::begin",
     "fulfillment_worker::backend::postgres::connect",
+    "fulfillment_worker::backend::postgres::given_tables",
     "fulfillment_worker::backend::postgres::negotiation",
     "fulfillment_worker::backend::postgres::tls",
     "fulfillment_worker::backend::redis",
@@ -33,6 +36,7 @@ const TARGETS: [&str; 23] = [
     "fulfillment_worker::cli::run",
     "fulfillment_worker::engine",
     "fulfillment_worker::engine::claim",
+    "fulfillment_worker::engine::drain_to_list",
     "fulfillment_worker::engine::lease_keeper",
     "fulfillment_worker::engine::reconciler",
     "fulfillment_worker::observe::logging",
@@ -41,6 +45,7 @@ const TARGETS: [&str; 23] = [
     "fulfillment_worker::observe::trace::export",
     "fulfillment_worker::service",
     "fulfillment_worker::service::backends",
+    "fulfillment_worker::service::horizon",
     "fulfillment_worker::service::polls",
     "fulfillment_worker::service::signals",
 ];

@@ -11,7 +11,10 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::domain::label::Label;
-use crate::event::{Dependency, DependencyEvent, Event, LifecycleEvent, Loop, Observer, OrderEvent, Throttle};
+use crate::event::{
+    Dependency, DependencyEvent, Event, LifecycleEvent, Loop, Observer, OrderEvent, TelemetryEvent, Throttle,
+};
+use crate::port::reports::ClockDoubt;
 
 mod dependency;
 
@@ -91,6 +94,7 @@ pub struct Health {
     dependencies: EnumMap<Dependency, Mutex<DependencyHealth>>,
     /// What claims have been waiting for, for longer than [`WAIT_REPORTED`], and when that was last reported.
     waits: Mutex<Option<(Throttle, Instant)>>,
+    clock_doubt: Mutex<Option<ClockDoubt>>,
 }
 
 impl Default for Health {
@@ -106,7 +110,8 @@ impl Health {
         let created = Instant::now();
         let phase = AtomicU8::new(Phase::Starting as u8);
         let dependencies = dependencies(LEASE, CALL_TIMEOUT, created);
-        Self { silence_limit, created, phase, heartbeats: EnumMap::default(), dependencies, waits: Mutex::default() }
+        let (heartbeats, waits, clock_doubt) = (EnumMap::default(), Mutex::default(), Mutex::default());
+        Self { silence_limit, created, phase, heartbeats, dependencies, waits, clock_doubt }
     }
 
     /// Queue and store count as slow from a third of `lease` on. The worker is not ready then, as it cannot keep its
@@ -165,6 +170,7 @@ impl Health {
         let progress = if live { "all loops are running".to_owned() } else { failures(&loops) };
         checks.push(Check::new("progress", live, progress));
         checks.push(self.accepts_work_check(phase, &failing, now));
+        checks.push(self.clocks_check());
         Readiness { ready: checks.iter().all(|check| check.ok), checks }
     }
 
@@ -180,6 +186,15 @@ impl Health {
             (Phase::Running, None) => (true, "claims orders".to_owned()),
         };
         Check::new("accepts_work", ok, detail)
+    }
+
+    /// Never fails: orders are worked off all the same.
+    fn clocks_check(&self) -> Check {
+        let detail = match *self.clock_doubt.lock() {
+            Some(doubt) => format!("the ages of orders are unknown: {}", doubt.explanation()),
+            None => "nothing is known to keep the ages of orders from being told".to_owned(),
+        };
+        Check::new("clocks", true, detail)
     }
 
     fn micros_until(&self, now: Instant) -> u64 {
@@ -239,6 +254,7 @@ impl Observer for Health {
                 self.enter(Phase::Running);
             }
             Event::Lifecycle(LifecycleEvent::Heartbeat(of)) => self.heartbeat(of, Instant::now()),
+            Event::Telemetry(TelemetryEvent::OpenOrdersRead(open)) => *self.clock_doubt.lock() = open.doubt,
             Event::Lifecycle(LifecycleEvent::Draining { .. }) => self.enter(Phase::Draining),
             Event::Lifecycle(LifecycleEvent::Drained { .. }) => self.enter(Phase::Drained),
             Event::Dependency(DependencyEvent::Up(which)) => self.dependency(which).up(),

@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::errors::Failure;
-use super::timestamp::{micros, timestamp};
+use super::timestamp::{micros, seconds, timestamp};
 use super::{PostgresStore, column};
 use crate::domain::order::{OrderId, State};
 use crate::port::horizon::{DISORDER, Horizon, Horizons, Moved, Noted, OpenOrder, Standing};
@@ -132,13 +132,11 @@ fn horizon(row: &Row) -> Result<Horizon, Failure> {
 
 fn open_order(row: &Row) -> Result<OpenOrder, Failure> {
     let (before_horizon, too_old) = (column::<bool>(row, "before_horizon")?, column::<bool>(row, "too_old")?);
-    let seconds =
-        |name| column::<Option<f64>>(row, name).map(|age| age.and_then(|s| Duration::try_from_secs_f64(s).ok()));
     Ok(OpenOrder {
         order_id: OrderId(column(row, "order_id")?),
         state: State::from(column::<&str>(row, "status")?),
-        age: seconds("age")?,
-        untouched: seconds("untouched")?,
+        age: seconds(row, "age")?,
+        untouched: seconds(row, "untouched")?,
         standing: match (before_horizon, too_old) {
             (true, _) => Standing::BeforeHorizon,
             (false, true) => Standing::TooOld,

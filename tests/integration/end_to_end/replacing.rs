@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::support::orders::{in_state, insert, place, push, status};
+use crate::support::orders::{in_state, in_work, insert, place, push, status};
 use crate::support::postgres::TestDatabase;
 use crate::support::process::Signal;
 use crate::support::redis::{QUEUE_KEY, RedisServer, connect_to};
@@ -180,4 +180,34 @@ async fn a_shop_replaces_its_worker_while_orders_flow() {
     let twice = "SELECT count(*) FROM (SELECT FROM fulfillment.events WHERE state = 'fulfilled' GROUP BY order_id
                  HAVING count(*) > 1) AS twice";
     assert_eq!(database.number(twice).await, 0);
+}
+
+/// The way back: this worker is stopped with orders in hand, and the one before goes on with them.
+#[tokio::test]
+async fn the_worker_before_goes_on_with_what_is_handed_back() {
+    let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
+    place(&database, &redis, 40).await;
+    let slow = ["--simulate-latency", "60s", "--call-timeout", "2m", "--concurrency", "15", "--drain-timeout", "2s"];
+    let worker = WorkerProcess::ready(&redis.url(), database.url(), &slow).await;
+    in_work(&database, 15).await;
+    ended(worker).await;
+    assert_eq!(in_state(&database, "pending").await, 40, "a drain leaves nothing in `processing`");
+
+    let back = |options: &[&str]| {
+        let mut command = binary(&["hand-back", "--json", "--queue", &redis.url(), "--store", database.url()]);
+        let output = command.args(options).output().expect("the binary starts");
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+        (output.status.code(), report)
+    };
+    let (code, report) = back(&[]);
+    assert_eq!((code, &report["returned"]), (Some(0), &json!(15)), "{report}");
+    assert_eq!(redis.keys(), [QUEUE_KEY], "nothing is left where another consumer doesn't look");
+    let (code, report) = verify(&redis, &database, &[]);
+    assert_eq!((code, &report["messages"]["waiting"]), (Some(0), &json!(40)), "{report}");
+
+    let old = OldWorker::start(&redis, &database, Duration::ZERO);
+    eventually(LONG, "the worker before is through", async || expect_equal(in_state(&database, "fulfilled").await, 40))
+        .await;
+    old.dies().await;
+    assert_eq!(redis.keys(), Vec::<String>::new());
 }
