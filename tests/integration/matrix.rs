@@ -60,7 +60,7 @@ fn whatever_befalls_a_worker_between_two_steps_no_order_is_lost_nor_done_twice()
 #[test]
 fn each_case_has_a_name_of_its_own_and_is_read_back_from_it() {
     let names: std::collections::HashSet<String> = cases::all().iter().map(Case::to_string).collect();
-    assert_eq!(names.len(), 30 * (4 * 3 + 3));
+    assert_eq!(names.len(), 32 * (4 * 3 + 3));
     for Case { place, .. } in cases::all() {
         assert_eq!(place.to_string().parse(), Ok(place));
     }

@@ -5,5 +5,8 @@ FROM fulfillment.horizon h
 LEFT JOIN orders o
     ON o.status IN ('pending', 'processing')
    AND o.id <= h.last_order_id
-   AND (coalesce(o.created_at, o.updated_at)::timestamptz < h.adopt_from) IS NOT FALSE
+   AND (
+       (coalesce(o.created_at, o.updated_at)::timestamptz < h.adopt_from) IS NOT FALSE
+       OR o.created_at::timestamptz > statement_timestamp() + interval '1 day'
+   )
    AND NOT EXISTS (SELECT FROM fulfillment.begun_orders b WHERE b.order_id = o.id)

@@ -1,5 +1,5 @@
 -- Where everything that is there now ends: the newest time of an open order, or now if that is later; and the greatest id.
--- A time from tomorrow on is an error in the row, and no zone of a producer.
+-- A time from tomorrow on is an error in the row, and no zone of a producer: of such an order the id alone decides.
 SELECT greatest(
            clock_timestamp(),
            (

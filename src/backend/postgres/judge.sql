@@ -6,7 +6,9 @@ SELECT o.id::int8      AS order_id,
        o.status::text  AS status,
        CASE WHEN isfinite(t.created) AND t.created <= t.now THEN extract(epoch FROM t.now - t.created)::float8 END AS age,
        CASE WHEN isfinite(t.touched) AND t.touched <= t.now THEN extract(epoch FROM t.now - t.touched)::float8 END AS untouched,
-       coalesce(o.id <= $3::int8 AND (t.created < $2::timestamptz) IS NOT FALSE, false)
+       coalesce(
+           o.id <= $3::int8 AND ((t.created < $2::timestamptz) IS NOT FALSE OR t.created > t.now + interval '1 day'), false
+       )
            AND NOT EXISTS (SELECT FROM fulfillment.begun_orders b WHERE b.order_id = o.id) AS before_horizon,
        coalesce(t.touched < t.now - $4::float8 * interval '1 second', false)               AS too_old
 FROM orders o

@@ -71,7 +71,10 @@ page AS MATERIALIZED (
       AND (
           (
               o.id <= h.last_order_id
-              AND (coalesce(o.created_at::timestamptz, o.updated_at::timestamptz) < h.adopt_from) IS NOT FALSE
+              AND (
+                  (coalesce(o.created_at::timestamptz, o.updated_at::timestamptz) < h.adopt_from) IS NOT FALSE
+                  OR o.created_at::timestamptz > statement_timestamp() + interval '1 day'
+              )
           ) IS NOT TRUE
           OR EXISTS (SELECT FROM fulfillment.begun_orders b WHERE b.order_id = o.id)
       )

@@ -53,9 +53,13 @@ const NOTED: &str = "noted AS (
 /// Notes that a fence came back behind the clock.
 const NOTE_BEHIND: &str = "WITH written AS (SELECT true AS behind), {noted}done AS (SELECT 1) SELECT FROM done";
 
-/// When the step `s` was, as the timeline has it: its fence, or the clock's time where something else wrote that.
+/// When the step `s` was, as the timeline has it: its fence, or where something else kept that from moving, after the step
+/// before.
 const EVENT_AT: &str = "CASE
-               WHEN s.updated_at <= s.left_fence OR s.updated_at < clock_timestamp()::{time} - interval '1.5 seconds' THEN {now}
+               WHEN s.updated_at <= s.left_fence THEN greatest(
+                   (s.updated_at{utc}),
+                   (SELECT max(e.at) FROM fulfillment.events e WHERE e.order_id = s.id) + interval '1 microsecond'
+               )
                ELSE (s.updated_at{utc})
            END";
 

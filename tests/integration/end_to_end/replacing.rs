@@ -68,7 +68,7 @@ fn producer(redis: &RedisServer, database: &TestDatabase) -> JoinHandle<()> {
 }
 
 fn verify(redis: &RedisServer, database: &TestDatabase, options: &[&str]) -> (Option<i32>, Value) {
-    let mut command = binary(&["verify", "--json", "--pause", "200ms", "--queue", &redis.url()]);
+    let mut command = binary(&["verify", "--json", "--pause", "2s", "--queue", &redis.url()]);
     let output = command.args(["--store", database.url()]).args(options).output().expect("the binary starts");
     let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
     (output.status.code(), report)

@@ -12,6 +12,9 @@ use crate::domain::order::{OrderId, State};
 use crate::port::horizon::{DISORDER, Horizon, Horizons, Moved, Noted, OpenOrder, Standing};
 use crate::port::store::StoreError;
 
+/// In microseconds.
+const DAY: i64 = 24 * 3_600 * 1_000_000;
+
 /// Stands for a horizon that takes in orders of every age.
 const EVERYTHING: i64 = i64::MIN;
 
@@ -51,7 +54,7 @@ impl Horizons for SqliteStore {
     async fn behind_everything(&self) -> Result<Horizon, StoreError> {
         let read = |connection: &Connection| {
             let now = now_micros();
-            let tomorrow = now.saturating_add(24 * 3_600 * 1_000_000);
+            let tomorrow = now.saturating_add(DAY);
             connection.prepare_cached(NEWEST)?.query_row(named_params! { ":tomorrow": tomorrow }, |row| {
                 let newest: Option<i64> = row.get(0)?;
                 let adopt_from = newest.map_or(now, |newest| now.max(newest.saturating_add(1)));
@@ -138,7 +141,9 @@ impl Found {
         let Self { state, created, touched, begun } = self;
         let was_there = horizon.last_order_id.is_some_and(|last| order_id <= last);
         let before = horizon.adopt_from.map_or(EVERYTHING, Timestamp::as_microsecond);
-        let is_older = was_there && created.is_none_or(|created| created < before);
+        // A time from tomorrow on is an error in the row, and the id alone decides.
+        let tomorrow = now.saturating_add(DAY);
+        let is_older = was_there && created.is_none_or(|created| created < before || created > tomorrow);
         let is_too_old = touched.is_some_and(|touched| touched < now.saturating_sub(micros(max_age)));
         let since = |at: Option<i64>| at.filter(|at| *at <= now).map(|at| elapsed(at, now));
         OpenOrder {

@@ -27,7 +27,10 @@ WITH page AS MATERIALIZED (
           NOT EXISTS (
               SELECT 1 FROM fulfillment_horizon h
               WHERE orders.id <= h.last_order_id
-                AND (coalesce(orders.created_at, orders.updated_at) < h.adopt_from) IS NOT FALSE
+                AND (
+                    (coalesce(orders.created_at, orders.updated_at) < h.adopt_from) IS NOT FALSE
+                    OR orders.created_at > :now + 86400000000
+                )
           )
           OR EXISTS (SELECT 1 FROM fulfillment_begun_orders b WHERE b.order_id = orders.id)
       )

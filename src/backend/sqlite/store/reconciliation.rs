@@ -40,7 +40,10 @@ FROM fulfillment_horizon h
 LEFT JOIN orders o
     ON o.status IS NOT 'fulfilled' AND o.status IN ('pending', 'processing')
    AND o.id <= h.last_order_id
-   AND (coalesce(o.created_at, o.updated_at) < h.adopt_from) IS NOT FALSE
+   AND (
+       (coalesce(o.created_at, o.updated_at) < h.adopt_from) IS NOT FALSE
+       OR o.created_at > (unixepoch() + 86400) * 1000000
+   )
    AND NOT EXISTS (SELECT 1 FROM fulfillment_begun_orders b WHERE b.order_id = o.id)";
 
 #[async_trait]

@@ -45,7 +45,7 @@ impl StoreFixture for SqliteFixture {
         let sql = "DROP TABLE fulfillment_events; DROP TABLE fulfillment_dead_letters; DROP TABLE fulfillment_queue;
                    DROP TABLE fulfillment_leadership; DROP TABLE fulfillment_submissions;
                    DROP TABLE fulfillment_observed_fences;
-                   DROP TABLE fulfillment_leadership; DROP TABLE fulfillment_horizon; DROP TABLE fulfillment_begun_orders;
+                   DROP TABLE fulfillment_horizon; DROP TABLE fulfillment_begun_orders;
                    DROP TABLE orders; DROP TABLE products; DROP TABLE refinery_schema_history;";
         fixture.connection().execute_batch(sql).unwrap();
         fixture
