@@ -36,6 +36,7 @@ mod signals;
 
 #[cfg(feature = "cli")]
 pub(crate) use check::check;
+#[cfg(feature = "cli")]
 pub(crate) use signals::Signals;
 pub use signals::drain_on_signals;
 

@@ -17,6 +17,7 @@ mod lines;
 pub mod submit;
 mod text;
 
+#[cfg(any(feature = "cli", feature = "internals"))]
 pub use text::check_is_text;
 
 /// The longest line that is read, in bytes, and the longest CSV record over several lines.
