@@ -21,7 +21,9 @@ async fn letters_are_listed_in_pages_by_id() {
     let text = place.run(&["dead", "list", "--limit", "3"]);
     let lines: Vec<&str> = text.stdout.lines().collect();
     assert_eq!((text.code, &lines[..3]), (Some(0), &["7 dead letters without a decision", "", "rejected: 3 of 7"][..]));
-    assert_eq!((lines[3].trim_start(), lines.len()), ("ID  AGE       ORDER           DETAIL", 7), "{text:?}");
+    // How wide a column is depends on how old the letters are.
+    let header: Vec<&str> = lines[3].split_whitespace().collect();
+    assert_eq!((&header[..], lines.len()), (&["ID", "AGE", "ORDER", "DETAIL"][..], 7), "{text:?}");
     assert_eq!(text.stderr, "3 of 7 dead letters; next page: --after 3\n");
     assert!(lines[4].contains("  order 1 failed  "), "{text:?}");
     let text = place.run(&["dead", "list", "--after", "7"]).stdout;

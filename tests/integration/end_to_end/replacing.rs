@@ -99,7 +99,9 @@ async fn older_than_the_list(redis: &RedisServer, database: &TestDatabase) -> BT
 }
 
 /// Caught, before it was mended: `forgotten` and what was in hand shipped by themselves, 20 ms after the first start.
-#[tokio::test]
+///
+/// On threads of its own: the producer goes on while a command is waited for.
+#[tokio::test(flavor = "multi_thread")]
 async fn a_shop_replaces_its_worker_while_orders_flow() {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
     let forgotten = insert(&database, 3).await;
@@ -183,7 +185,7 @@ async fn a_shop_replaces_its_worker_while_orders_flow() {
 }
 
 /// The way back: this worker is stopped with orders in hand, and the one before goes on with them.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_worker_before_goes_on_with_what_is_handed_back() {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
     place(&database, &redis, 40).await;
