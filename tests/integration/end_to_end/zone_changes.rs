@@ -97,7 +97,6 @@ async fn several_workers_take_them_over_once_each() {
     assert_eq!(scene.taken_over().await, i64::from(ORDERS), "live work is left to who does it");
 }
 
-/// Caught, when seeded: an observation that its worker keeps to itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_is_killed_again_and_again_takes_them_over_all_the_same() {
     let scene = Scene::after_the_death_of(1).await;

@@ -142,7 +142,6 @@ pub(crate) async fn what_is_handed_back_twice_or_is_not_claimed_stays_as_it_is<F
     assert_eq!(drain(&*queue).await, ["two"]);
 }
 
-/// Caught, when seeded: the oldest batch first, each at the right end.
 pub(crate) async fn what_broke_off_goes_on_in_the_same_order<F: QueueFixture>() {
     let (_fixture, queue) = fresh::<F>().await;
     push_numbered(&*queue, 0..6).await;

@@ -46,7 +46,6 @@ pub(crate) async fn an_order_that_was_just_seen_is_busy_for_a_lease<F: StoreFixt
     }
 }
 
-/// Caught, when seeded: an observation that its worker keeps to itself.
 pub(crate) async fn what_one_worker_has_seen_counts_for_all_and_outlives_it<F: StoreFixture>() {
     let fixture = F::fresh().await;
     let order_id = ahead(&fixture).await;
