@@ -117,7 +117,7 @@ pub(super) async fn until_ready(opened: &Opened, migrate: bool, wait: Option<Dur
     Ok(backends::wait_ready(opened, migrate, wait, progress).await?)
 }
 
-/// Checks the tables once a worker has started, and asks only that the store answers before.
+/// Lets the worker's own tables be missing before a worker has started; the order API's must do at any time.
 struct OnlyIfStarted {
     horizons: Arc<dyn Horizons>,
     own: Arc<dyn Schema>,
@@ -132,7 +132,10 @@ impl Schema for OnlyIfStarted {
     async fn check(&self) -> Result<(), StoreError> {
         match self.horizons.noted().await? {
             Noted::Horizon(_) => self.own.check().await,
-            Noted::Nothing | Noted::OlderTables => Ok(()),
+            Noted::Nothing | Noted::OlderTables => match self.own.check().await {
+                Err(StoreError::Schema(_)) => Ok(()),
+                checked => checked,
+            },
         }
     }
 

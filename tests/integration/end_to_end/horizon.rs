@@ -337,3 +337,24 @@ async fn a_time_without_an_offset_or_in_the_future_is_refused_by_name() {
         assert!(told.contains("FULFILLMENT_RECONCILE_FROM") && told.contains(problem), "{told}");
     }
 }
+
+/// Caught, on the code before: every order was accounted for, as none was to be seen.
+#[tokio::test]
+async fn verify_refuses_before_the_first_start_what_a_start_would_refuse() {
+    let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
+    lost(&database, 3, "pending", "1 hour").await;
+    let name: String = database.query("SELECT current_database()::text", &[]).await[0].get(0);
+    let role = format!("{name}_looks");
+    let setup = format!(
+        "ALTER TABLE orders ENABLE ROW LEVEL SECURITY; CREATE ROLE {role} LOGIN;
+         GRANT SELECT, UPDATE ON orders TO {role}; GRANT SELECT ON products TO {role}"
+    );
+    let client = database.connect().await;
+    client.batch_execute(&setup).await.unwrap();
+    let store = database.url().replacen("postgres@", &format!("{role}@"), 1);
+    let output = binary(&["verify", "--queue", &redis.url(), "--store", &store]).output().expect("the binary starts");
+    client.batch_execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await.unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("row-level security on orders hides every row"), "{told}");
+}
