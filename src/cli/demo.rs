@@ -165,10 +165,12 @@ fn temporary_folder() -> Result<TempDir, Failure> {
         .map_err(|error| Failure::Work(format!("can't create a temporary folder: {error}")))
 }
 
-/// For the second signal: nothing of the demo stays.
+/// For the second signal: nothing of the demo stays. The folder goes under another name, so that a part of the demo which
+/// opens the database just now makes no new one in it.
 fn clean_up(folder: PathBuf) -> Box<dyn FnOnce() + Send> {
     Box::new(move || {
-        let removed = std::fs::remove_dir_all(&folder);
+        let going = folder.with_extension("ended");
+        let removed = std::fs::rename(&folder, &going).and_then(|()| std::fs::remove_dir_all(&going));
         output::note(&match removed {
             Ok(()) => "\nEnded at once.".to_owned(),
             Err(error) => format!("\nEnded at once; {} may be left over: {error}", folder.display()),

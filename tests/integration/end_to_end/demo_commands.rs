@@ -109,5 +109,7 @@ fn a_second_signal_ends_the_demo_at_once_and_leaves_no_folder() {
     demo.interrupt();
     let (text, code) = demo.ended();
     assert_eq!(code, Some(130), "{text}");
-    assert!(!folder.exists(), "{} is left over", folder.display());
+    for left in [folder.clone(), folder.with_extension("ended")] {
+        assert!(!left.exists(), "{} is left over: {text}", left.display());
+    }
 }
