@@ -48,7 +48,8 @@ async fn a_connection_that_never_comes_about_means_that_nothing_was_sent() {
         filling.push(connected.unwrap());
     }
     let rig = Rig::new(&HttpTarget { deadline: 2 * SHORT, ..target(&format!("http://{address}/")) });
-    assert_unreachable(&rig.call(&order(41)).await, &rig, "tcp connect error");
+    // Which of two clocks, the connector's and the client's, ends it is a matter of chance.
+    assert_unreachable(&rig.call(&order(41)).await, &rig, "client error (Connect)");
 }
 
 #[tokio::test]
