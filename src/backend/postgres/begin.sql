@@ -1,7 +1,8 @@
 -- Takes orders into work: pending -> processing.
 --
 -- $1 order ids (each once), $2 attempts, $3 correlation ids, by position; $4 lease in seconds, $5 worker,
--- $6 whether transitions are kept in the timeline, $7 what it notes of an order that is taken over.
+-- $6 whether transitions are kept in the timeline, $7 what it notes of an order that is taken over. `take_over.sql` has the same
+-- parameters, and $4 and $7 are of use there alone.
 --
 -- Guarantees: one transaction; a row that somebody else has locked is passed over and said to be locked, so that nobody's
 -- open transaction holds up the other rows, and nothing deadlocks; the guard is repeated on the row that is written, and

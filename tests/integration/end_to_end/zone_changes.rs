@@ -93,6 +93,7 @@ async fn several_workers_take_them_over_once_each() {
         workers.push(scene.worker().await);
     }
     scene.all_are_taken_over("four workers").await;
+    // Nothing tells that no takeover comes any more: one that was wrong would come within a lease.
     tokio::time::sleep(2 * LEASE).await;
     assert_eq!(scene.taken_over().await, i64::from(ORDERS), "live work is left to who does it");
 }
