@@ -235,3 +235,17 @@ fn a_fulfiller_that_nobody_called_is_not_said_to_answer() {
     assert_eq!(detail(&ready().ready(), "fulfiller"), "not called lately");
     assert_eq!(detail(&ready().ready(), "queue"), "answers");
 }
+
+#[test]
+fn clocks_that_dont_tell_ages_are_shown_and_leave_the_worker_ready() {
+    use crate::port::reports::OpenOrders;
+    let health = ready();
+    for (doubt, shown) in
+        [(Some(ClockDoubt::ZonesDiffer), "unknown: workers write times in different"), (None, "nothing is")]
+    {
+        let open = OpenOrders { doubt, ..OpenOrders::default() };
+        health.observe(&TelemetryEvent::OpenOrdersRead(open).into());
+        let readiness = health.readiness_at(Instant::now());
+        assert!(readiness.ready && detail(&readiness, "clocks").contains(shown), "{readiness:?}");
+    }
+}

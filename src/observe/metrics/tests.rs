@@ -8,7 +8,7 @@ use crate::domain::label::Label;
 use crate::domain::order::OrderId;
 use crate::event::{AttemptRef, OrderEvent, ReconcilerEvent, RetryReason, TelemetryEvent};
 use crate::port::queue::Depth;
-use crate::port::reports::{OpenOrders, OpenState};
+use crate::port::reports::{ClockDoubt, OpenOrders, OpenState};
 
 const ATTEMPT: AttemptRef<'_> = AttemptRef { order_id: Some(OrderId(1)), correlation_id: None, number: 1, trace: None };
 const SECOND: Duration = Duration::from_secs(1);
@@ -175,4 +175,17 @@ fn events_from_many_threads_are_all_counted() {
         .collect();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     assert_eq!(value(&metrics, r#"orders_processed_total{status="error"}"#), 4_000.0);
+}
+
+/// Caught, when seeded: an age of 0 where none is known.
+#[test]
+fn an_age_that_cant_be_told_is_no_number_and_its_reason_is_shown() {
+    let (_runtime, metrics) = worker();
+    let pending = OpenState { orders: 3, oldest: None };
+    let open = OpenOrders { pending, doubt: Some(ClockDoubt::Ambiguous), ..OpenOrders::default() };
+    metrics.observe(&TelemetryEvent::OpenOrdersRead(open).into());
+    assert!(value(&metrics, r#"fulfillment_oldest_order_age_seconds{state="pending"}"#).is_nan());
+    assert_eq!(value(&metrics, r#"fulfillment_oldest_order_age_seconds{state="processing"}"#), 0.0);
+    assert_eq!(value(&metrics, r#"fulfillment_clock_doubt{reason="ambiguous"}"#), 1.0);
+    assert_eq!(value(&metrics, r#"fulfillment_clock_doubt{reason="zones_differ"}"#), 0.0);
 }
