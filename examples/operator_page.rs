@@ -36,7 +36,7 @@ async fn main() -> anyhow::Result<()> {
     serve_within(
         ConnectionLimits::default(),
         listener,
-        Routes { metrics, health, log: None },
+        Routes { metrics, health, log: None, access: Arc::default() },
         CancellationToken::new(),
     )
     .await;

@@ -14,15 +14,19 @@ use crate::observe::health::Health;
 use crate::observe::logging::Log;
 use crate::observe::metrics::Metrics;
 
+mod access;
 mod connection;
 mod guard;
 mod log_route;
 mod negotiation;
+mod peer;
 mod routes;
 mod scrape;
 mod thread;
 
+pub use access::Access;
 pub use connection::{ConnectionLimits, serve_within};
+pub use peer::Peer;
 pub use thread::Server;
 
 /// The state that the routes show.
@@ -34,6 +38,8 @@ pub struct Routes {
     pub health: Arc<Health>,
     /// For `/log`; `None` if the program around the worker owns the log.
     pub log: Option<Log>,
+    /// What each client may do.
+    pub access: Arc<Access>,
 }
 
 /// The server could not start.

@@ -123,7 +123,7 @@ impl Service {
         // Before anything is consumed: a port that is taken must not cost a message its lease.
         let listener = admin::bind(settings.listen).await?;
         let listen = [listener.local_addr()?];
-        let server = admin::Server::start(listener, admin::Routes { metrics, health, log })?;
+        let server = admin::Server::start(listener, admin::Routes { metrics, health, log, access: Arc::default() })?;
         let Backends { queue, store, .. } = &settings.backends;
         observers.emit(LifecycleEvent::Starting {
             queue: &queue.to_string(),

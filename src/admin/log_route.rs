@@ -1,20 +1,20 @@
 //! `/log` shows and changes the log's filter while the process runs. It answers the same machine only: a filter can fill a
 //! disk or hide an attack.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::rejection::StringRejection;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, RawQuery, Request, State};
+use axum::extract::{DefaultBodyLimit, Extension, RawQuery, Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::Routes;
 use super::guard::refuse_bodies;
+use super::{Peer, Routes};
 use crate::config::values;
 use crate::observe::logging::{Filter, Log};
 
@@ -35,7 +35,7 @@ pub(super) fn router() -> Router<Routes> {
         .layer(middleware::from_fn(refuse_strangers))
 }
 
-async fn refuse_strangers(ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request, next: Next) -> Response {
+async fn refuse_strangers(Extension(peer): Extension<Peer>, request: Request, next: Next) -> Response {
     match refusal(peer, request.headers()) {
         Some(why) => (StatusCode::FORBIDDEN, [(header::CONNECTION, "close")], why).into_response(),
         None => next.run(request).await,
@@ -44,11 +44,12 @@ async fn refuse_strangers(ConnectInfo(peer): ConnectInfo<SocketAddr>, request: R
 
 /// Returns why this client is refused, if it is. Any site can lead a browser on this machine here. Its headers, which no page
 /// can omit or forge, reveal that, or the site's name does, if it was made to resolve to this machine.
-fn refusal(peer: SocketAddr, headers: &HeaderMap) -> Option<&'static str> {
+fn refusal(peer: Peer, headers: &HeaderMap) -> Option<&'static str> {
     let from_a_page = headers.contains_key(header::ORIGIN)
         || headers.get("sec-fetch-site").is_some_and(|site| site != "none")
         || !headers.get(header::HOST).is_none_or(is_this_machine);
-    if !peer.ip().to_canonical().is_loopback() {
+    let is_here = matches!(peer, Peer::Network(address) if address.ip().to_canonical().is_loopback());
+    if !is_here {
         Some(NOT_LOCAL)
     } else if from_a_page {
         Some(NOT_A_PAGE)
@@ -76,7 +77,7 @@ async fn show(State(routes): State<Routes>) -> Response {
 
 async fn change(
     State(routes): State<Routes>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Extension(peer): Extension<Peer>,
     RawQuery(query): RawQuery,
     body: Result<String, StringRejection>,
 ) -> Response {
@@ -134,7 +135,7 @@ mod tests {
 
     #[test]
     fn only_peers_on_loopback_are_answered() {
-        let refused = |peer: &str| refusal(peer.parse().unwrap(), &HeaderMap::new());
+        let refused = |peer: &str| refusal(Peer::Network(peer.parse().unwrap()), &HeaderMap::new());
         for peer in ["127.0.0.1:1", "127.8.0.1:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
             assert_eq!(refused(peer), None, "{peer}");
         }
@@ -145,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_page_in_a_browser_on_this_machine_is_refused_and_what_somebody_types_is_not() {
-        let refused = |name, value| refusal("127.0.0.1:1".parse().unwrap(), &headers(name, value));
+        let refused = |name, value| refusal(Peer::Network("127.0.0.1:1".parse().unwrap()), &headers(name, value));
         for (name, value) in [
             ("origin", "https://evil.example"),
             ("origin", "null"),
