@@ -1,7 +1,7 @@
 # `make` alone lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install run stack test test-more test-all lint fmt bench storm outage chaos chaos-matrix mutants model properties fuzz pressure compat clean
+.PHONY: help demo install run stack test test-more test-all lint fmt bench storm outage chaos chaos-matrix mutants model properties fuzz strange-requests pressure compat clean
 
 # Options for `make demo` and `make run`, for example: make demo ARGS="--orders 200"
 ARGS ?=
@@ -114,6 +114,12 @@ properties: ## Random sequences of steps at both backends and in a model: CASES=
 EXECUTIONS ?= 10000000
 fuzz: ## Search for bytes that break a reader, guided by coverage: EXECUTIONS=10000000 SEED=1 (docs/RELIABILITY.md)
 	scripts/fuzz.sh $(EXECUTIONS) $(SEED)
+
+# What `make strange-requests` has answered.
+REQUESTS ?= 1000000
+strange-requests: ## Requests that nobody sends, at the listener: REQUESTS=1000000 SEED=1 (docs/SECURITY.md)
+	STRANGE_REQUESTS=$(REQUESTS) STRANGE_SEED=$(SEED) \
+	  cargo test --locked --release --test integration strange_requests:: -- --nocapture
 
 pressure: ## Slow servers and floods of poison at full size, with tables (docs/RELIABILITY.md)
 	scripts/install-packages.sh

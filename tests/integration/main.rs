@@ -45,6 +45,7 @@ mod sqlite_sharing;
 mod stack;
 mod stalled_log;
 mod status;
+mod strange_requests;
 mod submission;
 mod submitting;
 mod support;
