@@ -171,9 +171,10 @@ fn clean_up(folder: PathBuf) -> Box<dyn FnOnce() + Send> {
     Box::new(move || {
         let going = folder.with_extension("ended");
         let removed = std::fs::rename(&folder, &going).and_then(|()| std::fs::remove_dir_all(&going));
+        output::note("");
         output::note(&match removed {
-            Ok(()) => "\nEnded at once.".to_owned(),
-            Err(error) => format!("\nEnded at once; {} may be left over: {error}", folder.display()),
+            Ok(()) => "Ended at once.".to_owned(),
+            Err(error) => format!("Ended at once; {} may be left over: {error}", folder.display()),
         });
         logging::flush(LAST_LINE_LIMIT);
     })
