@@ -90,17 +90,17 @@ pub(super) fn report(failure: Failure) -> ExitCode {
 }
 
 fn report_clap(error: &clap::Error) -> ExitCode {
-    if error.use_stderr() {
-        // It quotes what was typed. Colours only where nothing had to be taken out.
-        let text = error.render().to_string();
-        let redacted = redact::user_info(&text);
-        match text::lines(&redacted) {
-            shown if shown == text => drop(error.print()),
-            shown => note_as_is(shown.trim_end()),
+    // It quotes what was typed, and the name that the program was started by. Colours only where nothing had to be taken out.
+    let plain = help::as_typed(&error.render().to_string());
+    let redacted = if error.use_stderr() { redact::user_info(&plain) } else { plain.clone() };
+    match (text::lines(&redacted), error.use_stderr()) {
+        (shown, true) if shown == plain => drop(error.print()),
+        (shown, true) => note_as_is(shown.trim_end()),
+        (shown, false) if shown == plain => {
+            let help = help::as_typed(&error.render().ansi().to_string());
+            let _ = write!(anstream::stdout(), "{help}");
         }
-    } else {
-        let help = help::as_typed(&error.render().ansi().to_string());
-        let _ = write!(anstream::stdout(), "{help}");
+        (shown, false) => drop(write_out(shown.trim_end())),
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(WRONG_USAGE))
 }

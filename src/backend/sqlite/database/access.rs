@@ -1,14 +1,14 @@
 //! Who may read the file: its owner alone, as orders and what warehouses answered are nobody else's business.
 
-use std::io;
 use std::path::Path;
 
 /// Makes an empty file for its owner alone if there is none. SQLite would make one that everybody may read; the log and the
 /// index that it puts beside the file have the file's rights.
 ///
-/// A link to a file that doesn't exist yet stays, and the file is made where it leads.
+/// A link to a file that doesn't exist yet stays, and the file is made where it leads. Where this fails, SQLite fails as well
+/// and says why; should it not, [`warn_if_open_to_all`] speaks.
 #[cfg(unix)]
-pub(super) fn make(path: &Path) -> io::Result<()> {
+pub(super) fn make(path: &Path) {
     /// More than a sane chain of links has.
     const MOST_LINKS: usize = 8;
 
@@ -17,23 +17,20 @@ pub(super) fn make(path: &Path) -> io::Result<()> {
         let Ok(target) = place.read_link() else { break };
         place = place.parent().unwrap_or(Path::new("/")).join(target);
     }
-    match make_one(&place) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
-    }
+    let _ = make_one(&place);
 }
 
 /// Without opening it: closing any handle of the file would drop the locks of this process on it, if another thread was
 /// faster.
 #[cfg(target_os = "linux")]
-fn make_one(path: &Path) -> io::Result<()> {
+fn make_one(path: &Path) -> rustix::io::Result<()> {
     use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-    Ok(mknodat(CWD, path, FileType::RegularFile, Mode::RUSR | Mode::WUSR, 0)?)
+    mknodat(CWD, path, FileType::RegularFile, Mode::RUSR | Mode::WUSR, 0)
 }
 
 #[cfg(all(unix, not(target_os = "linux")))]
-fn make_one(path: &Path) -> io::Result<()> {
+fn make_one(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
 
     std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map(drop)
@@ -57,9 +54,7 @@ pub(super) fn warn_if_open_to_all(path: &Path) {
 }
 
 #[cfg(not(unix))]
-pub(super) fn make(_: &Path) -> io::Result<()> {
-    Ok(())
-}
+pub(super) fn make(_: &Path) {}
 
 #[cfg(not(unix))]
 pub(super) fn warn_if_open_to_all(_: &Path) {}
