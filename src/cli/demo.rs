@@ -156,9 +156,12 @@ pub(super) async fn demo(arguments: Arguments) -> Result<(), Failure> {
     screen.print_wrapped(&format!("\n{}", summary::summary(&orders, &tally, took, &warehouse.stats())))
 }
 
-/// A short path, as it stands in every command to try.
+/// A short path, as it stands in every command to try. For its owner alone, which no folder is by itself.
 fn temporary_folder() -> Result<TempDir, Failure> {
-    tempfile::Builder::new()
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    builder
         .prefix("demo-")
         .rand_bytes(5)
         .tempdir()

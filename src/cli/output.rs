@@ -2,11 +2,14 @@
 //!
 //! Whatever a command shows is written here, and here is where text of others becomes harmless: no command has to think of it.
 
+use std::error::Error;
 use std::io::{self, Write};
 use std::iter;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anstream::adapter::strip_str;
+use clap::error::{ContextKind, ContextValue};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::failure::Failure;
@@ -49,7 +52,11 @@ pub(super) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
 }
 
 /// Prints a result as JSON or in words, a line for each of them.
-pub(super) fn show(json: bool, value: &impl serde::Serialize, words: impl FnOnce() -> Vec<String>) -> Result<(), Failure> {
+pub(super) fn show(
+    json: bool,
+    value: &impl serde::Serialize,
+    words: impl FnOnce() -> Vec<String>,
+) -> Result<(), Failure> {
     if json { print_json(value) } else { print_lines(&words()) }
 }
 
@@ -83,26 +90,45 @@ pub(super) fn report(failure: Failure) -> ExitCode {
         Failure::OutputClosed => return ExitCode::SUCCESS,
         Failure::Usage(message) => (message, WRONG_USAGE),
         Failure::Work(message) => (message, FAILED_AT_WORK),
-        Failure::Clap(error) => return report_clap(&error),
+        Failure::Clap(error) => return report_clap(error),
     };
     note(&format!("error: {}", message.replace(['\n', '\r'], " ")));
     ExitCode::from(code)
 }
 
-fn report_clap(error: &clap::Error) -> ExitCode {
-    // It quotes what was typed, and the name that the program was started by. Colours only where nothing had to be taken out.
-    let plain = help::as_typed(&error.render().to_string());
-    let redacted = if error.use_stderr() { redact::user_info(&plain) } else { plain.clone() };
-    match (text::lines(&redacted), error.use_stderr()) {
-        (shown, true) if shown == plain => drop(error.print()),
-        (shown, true) => note_as_is(shown.trim_end()),
-        (shown, false) if shown == plain => {
-            let help = help::as_typed(&error.render().ansi().to_string());
-            let _ = write!(anstream::stdout(), "{help}");
-        }
-        (shown, false) => drop(write_out(shown.trim_end())),
+fn report_clap(error: clap::Error) -> ExitCode {
+    let code = ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(WRONG_USAGE));
+    if !error.use_stderr() {
+        let help = help::as_typed(&error.render().ansi().to_string());
+        let _ = write!(anstream::stdout(), "{help}");
+        return code;
     }
-    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(WRONG_USAGE))
+    let error = quoting_in_one_line(error);
+    let text = error.render().to_string();
+    // What a parser of ours says of a value quotes it, too.
+    let said = error.source().map(|said| strip_str(&said.to_string()).to_string()).unwrap_or_default();
+    let redacted = redact::user_info(&text.replace(&said, &text::line(&said)));
+    // Colours only where nothing had to be taken out.
+    match text::lines(&redacted) {
+        shown if shown == text => drop(error.print()),
+        shown => note_as_is(shown.trim_end()),
+    }
+    code
+}
+
+/// The same error, with what was typed as [`text::line`] has it.
+fn quoting_in_one_line(mut error: clap::Error) -> clap::Error {
+    let quoted: Vec<(ContextKind, String)> = error
+        .context()
+        .filter_map(|(kind, value)| match value {
+            ContextValue::String(text) => Some((kind, text.clone())),
+            _ => None,
+        })
+        .collect();
+    for (kind, text) in quoted {
+        error.insert(kind, ContextValue::String(text::line(&text).into_owned()));
+    }
+    error
 }
 
 /// An age, to the second.
@@ -167,9 +193,10 @@ mod tests {
 
     #[test]
     fn wide_characters_take_two_columns_and_hidden_ones_what_they_are_spelled_with() {
-        let rows = [["1", "紅茶", "x"], ["2", "a\n\u{202e}b", "y"], ["3", "e\u{301}", "z"]].map(|row| row.map(str::to_owned));
+        let rows =
+            [["1", "紅茶", "x"], ["2", "a\n\u{202e}b", "y"], ["3", "e\u{301}", "z"]].map(|row| row.map(str::to_owned));
         let whole = table(["ID", "B", "C"], &rows, None);
-        assert_eq!(whole[1..], [" 1  紅茶         x", " 2  a\\n\\u{202e}b  y", " 3  e\u{301}            z"]);
+        assert_eq!(whole[1..], [" 1  紅茶          x", " 2  a\\n\\u{202e}b  y", " 3  e\u{301}             z"]);
         for width in 0..20 {
             for line in table(["ID", "B", "C"], &rows, Some(width)) {
                 assert!(line.width() <= width.max(1), "{width}: {line}");
@@ -179,6 +206,9 @@ mod tests {
 
     #[test]
     fn no_line_of_a_result_becomes_two() {
-        assert_eq!(shown(&["order 1\norder 2 \u{1b}[2J".to_owned(), "end".to_owned()]), "order 1\\norder 2 \\u{1b}[2J\nend");
+        assert_eq!(
+            shown(&["order 1\norder 2 \u{1b}[2J".to_owned(), "end".to_owned()]),
+            "order 1\\norder 2 \\u{1b}[2J\nend"
+        );
     }
 }

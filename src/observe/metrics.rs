@@ -132,7 +132,7 @@ impl Metrics {
 /// `fulfillment_build_info`.
 fn build_info(service_name: &str) -> Info<[(&'static str, String); 4]> {
     Info::new([
-        ("service", text::line(service_name).into_owned()),
+        ("service", text::lines(service_name).into_owned()),
         ("version", build_info::VERSION.to_owned()),
         ("revision", build_info::REVISION.to_owned()),
         ("date", build_info::DATE.to_owned()),

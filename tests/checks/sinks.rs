@@ -4,8 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What writes to standard output and standard error: commands, the demo's line, and the log.
-const WRITERS: [&str; 4] =
-    ["cli/output.rs", "cli/demo/screen.rs", "observe/logging.rs", "observe/logging/notes.rs"];
+const WRITERS: [&str; 4] = ["cli/output.rs", "cli/demo/screen.rs", "observe/logging.rs", "observe/logging/notes.rs"];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("a folder of sources").map(|entry| entry.expect("an entry").path());
@@ -36,7 +35,16 @@ fn only_a_few_places_write_to_the_terminal() {
 fn the_page_shows_text_through_one_function_and_never_as_html() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/admin/page.html");
     let page = fs::read_to_string(page).expect("the page");
-    for way in ["innerHTML", "outerHTML", "insertAdjacent", "document.write", "innerText", "createTextNode", "eval(", "setHTML"] {
+    for way in [
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacent",
+        "document.write",
+        "innerText",
+        "createTextNode",
+        "eval(",
+        "setHTML",
+    ] {
         assert!(!page.contains(way), "{way} goes around `put`");
     }
     let sets = page.lines().filter(|line| line.contains("textContent")).collect::<Vec<_>>();

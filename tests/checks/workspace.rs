@@ -43,6 +43,6 @@ fn every_advisory_that_is_let_pass_says_since_when_and_why() {
     for let_pass in deny["advisories"]["ignore"].as_array().expect("a list") {
         let reason = let_pass.get("reason").and_then(Value::as_str).unwrap_or_default();
         let (day, why) = reason.split_once(": ").unwrap_or_default();
-        assert!(day.parse::<jiff::civil::Date>().is_ok() && why.len() > 20, "no date or no reason: {let_pass}");
+        assert!(day.parse::<jiff::civil::Date>().is_ok() && why.len() > 20, "no date or no reason: {let_pass:?}");
     }
 }

@@ -32,7 +32,8 @@ const ORDERS: &str = "product,quantity\nCup,1\n=1+1,-2\n";
 const REJECTED: &str = "product,quantity,reason\n=1+1,-2,\"";
 
 fn reject(folder: &Path, file: &str, more: &[&str]) -> Output {
-    let submit = ["submit", "orders.csv", "--store", "sqlite:orders.db", "--dry-run", "--skip-invalid", "--rejects", file];
+    let submit =
+        ["submit", "orders.csv", "--store", "sqlite:orders.db", "--dry-run", "--skip-invalid", "--rejects", file];
     run(folder, &[&submit, more].concat())
 }
 
@@ -96,7 +97,8 @@ fn rejects_go_to_a_device_as_they_come() {
     for (device, stream) in [("/dev/stderr", 2), ("/dev/stdout", 1), ("/dev/fd/1", 1), ("/dev/null", 0)] {
         let done = reject(folder.path(), device, &[]);
         assert!(done.status.success(), "{device}: {done:?}");
-        let shown = [b"".as_slice(), &done.stdout, &done.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        let shown =
+            [b"".as_slice(), &done.stdout, &done.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
         assert_eq!(shown[stream].contains(REJECTED), stream > 0, "{device}: {shown:?}");
     }
     assert!(Path::new("/dev/null").symlink_metadata().expect("the device").mode() & 0o170_000 == 0o020_000);
@@ -113,7 +115,10 @@ fn a_device_that_leads_to_a_file_is_added_to() {
     let out = fs::OpenOptions::new().append(true).open(&log).expect("the file");
     assert!(command.stdout(out).status().expect("the binary starts").success());
     let written = fs::read_to_string(&log).expect("the file");
-    assert!(written.starts_with("before\n") && written.contains(REJECTED) && written.contains("would submit"), "{written}");
+    assert!(
+        written.starts_with("before\n") && written.contains(REJECTED) && written.contains("would submit"),
+        "{written}"
+    );
 }
 
 #[test]
@@ -122,7 +127,10 @@ fn formulas_in_rejects_become_text_when_asked_and_else_stay_so_that_the_file_can
     let done = reject(folder.path(), "r.csv", &["--escape-formulas"]);
     assert!(done.status.success(), "{done:?}");
     let text = fs::read_to_string(folder.path().join("r.csv")).expect("the file");
-    assert!(text.starts_with("product,quantity,reason\n") || text.starts_with("\"product\",\"quantity\",reason\n"), "{text}");
+    assert!(
+        text.starts_with("product,quantity,reason\n") || text.starts_with("\"product\",\"quantity\",reason\n"),
+        "{text}"
+    );
     assert!(text.contains("\n\"'=1+1\",\"'-2\",\""), "{text}");
 
     assert!(reject(folder.path(), "again.csv", &[]).status.success());
@@ -156,10 +164,8 @@ async fn an_embedded_database_and_what_sqlite_puts_beside_it_are_for_their_owner
         let mut worker = Process::start("fulfillment-worker", command, folder.path().join("output.log"));
         for beside in ["", "-wal", "-shm"] {
             let file = folder.path().join(format!("{file}{beside}"));
-            eventually(LONG, "the file is there", async || {
-                if file.exists() { Ok(()) } else { Err(worker.output()) }
-            })
-            .await;
+            eventually(LONG, "the file is there", async || if file.exists() { Ok(()) } else { Err(worker.output()) })
+                .await;
             assert_eq!(mode(&file), 0o600, "{}", file.display());
         }
         worker.signal(Signal::Term);
@@ -205,4 +211,25 @@ async fn the_folder_of_the_demo_and_all_that_is_in_it_are_for_their_owner_alone(
     demo.signal(Signal::Int);
     assert!(demo.ended(LONG).await.success());
     expect_equal(of_demo.exists(), false).expect("nothing is left");
+}
+
+/// Caught on the code before: the file without a line end was emptied.
+#[tokio::test]
+async fn a_warehouses_record_is_for_its_owner_alone_and_takes_the_place_of_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let warehouse = ["warehouse", "--listen", "127.0.0.1:0", "--record"];
+    for precious in ["precious", "one\ntwo", "{\"at\": 1}", "{\"at_microseconds\": 1}\n"] {
+        let file = folder.path().join("precious");
+        fs::write(&file, precious).expect("a file");
+        let refused = run(folder.path(), &[&warehouse[..], &["precious"]].concat());
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(said.contains("not a line of a warehouse"), "{said}");
+        assert_eq!(fs::read_to_string(&file).expect("the file"), precious);
+    }
+    let command = with_no_mask(folder.path(), &[&warehouse[..], &["calls.jsonl"]].concat());
+    let running = Process::start("warehouse", command, folder.path().join("output.log"));
+    let record = folder.path().join("calls.jsonl");
+    eventually(LONG, "the record", async || if record.exists() { Ok(()) } else { Err(running.output()) }).await;
+    assert_eq!(mode(&record), 0o600);
 }

@@ -98,12 +98,14 @@ impl Outcome {
                 if did.is_empty() { "nothing is known to be done".to_owned() } else { format!("before that: {did}") };
             return Err(Failure::Work(format!("{problem}; {before}")));
         }
-        output::show(json, &self, || vec![match (did.is_empty(), self.dry_run) {
-            (true, _) if self.missing.is_empty() => "no dead letter matches: nothing to do".to_owned(),
-            (true, _) => "nothing done".to_owned(),
-            (false, false) => did,
-            (false, true) => format!("dry run, nothing changed; it would be: {did}"),
-        }])?;
+        output::show(json, &self, || {
+            vec![match (did.is_empty(), self.dry_run) {
+                (true, _) if self.missing.is_empty() => "no dead letter matches: nothing to do".to_owned(),
+                (true, _) => "nothing done".to_owned(),
+                (false, false) => did,
+                (false, true) => format!("dry run, nothing changed; it would be: {did}"),
+            }]
+        })?;
         if !self.missing.is_empty() {
             let ids: Vec<String> = self.missing.iter().map(ToString::to_string).collect();
             return Err(Failure::Work(format!("no such dead letter: {}", ids.join(", "))));

@@ -62,7 +62,14 @@ impl Rejects {
             let made = tempfile::Builder::new().prefix(".rejects-").tempfile_in(folder);
             Out::File(made.map_err(|error| failed(path, &error))?)
         };
-        Ok(Self { path: path.to_owned(), out: BufWriter::new(out), force, escape_formulas, header: None, delimiter: None })
+        Ok(Self {
+            path: path.to_owned(),
+            out: BufWriter::new(out),
+            force,
+            escape_formulas,
+            header: None,
+            delimiter: None,
+        })
     }
 
     /// Begins an input; `header` holds its column names and what stands between them if it is CSV.

@@ -52,7 +52,15 @@ fn what_a_terminal_would_act_on_is_spelled_out() {
 
 #[test]
 fn what_people_write_stays() {
-    for text in ["Größe 5 – “blau” 😀", "ﺎﻠﻋﺮﺒﻳﺓ", "שלום", "می\u{200c}خواهم", "👩\u{200d}🔬 ❤\u{fe0f}", "e\u{301}", "C:\\new\\u{1b}"] {
+    for text in [
+        "Größe 5 – “blau” 😀",
+        "ﺎﻠﻋﺮﺒﻳﺓ",
+        "שלום",
+        "می\u{200c}خواهم",
+        "👩\u{200d}🔬 ❤\u{fe0f}",
+        "e\u{301}",
+        "C:\\new\\u{1b}",
+    ] {
         assert_eq!(line(text), text);
         assert_eq!(json(text), text);
     }

@@ -42,7 +42,10 @@ fn look_at_everything(queue: &str, store: &str) {
     assert_eq!(order["product"], HOSTILE, "JSON means what is in the table");
     let order = run_to_end(&["order", "1", "--store", store]);
     let order = String::from_utf8(order.stdout).expect("UTF-8");
-    assert!(order.contains("product   1   \\u{1b}[2J\\u{1b}]0;x\\u{7}\\u{8}\\u{7f}\\u{9b}1m\\u{85}\\u{202e}"), "{order}");
+    assert!(
+        order.contains("product   1   \\u{1b}[2J\\u{1b}]0;x\\u{7}\\u{8}\\u{7f}\\u{9b}1m\\u{85}\\u{202e}"),
+        "{order}"
+    );
 }
 
 #[test]
@@ -145,7 +148,9 @@ fn the_name_that_the_program_is_started_by_is_shown_without_what_a_terminal_acts
 #[test]
 fn variables_and_files_are_quoted_in_errors_without_what_a_terminal_acts_on() {
     let folder = tempfile::tempdir().expect("a folder");
-    for variable in ["FULFILLMENT_LEASE", "FULFILLMENT_STORE", "DATABASE_URL", "REDIS_URL", "POSTGRES_PORT", "SERVICE_NAME"] {
+    for variable in
+        ["FULFILLMENT_LEASE", "FULFILLMENT_STORE", "DATABASE_URL", "REDIS_URL", "POSTGRES_PORT", "SERVICE_NAME"]
+    {
         let mut command = binary(&["run"]);
         command.current_dir(folder.path()).env(variable, HOSTILE);
         assert_harmless_output(variable, &command.output().expect("the binary starts"));
@@ -155,7 +160,12 @@ fn variables_and_files_are_quoted_in_errors_without_what_a_terminal_acts_on() {
     assert_harmless_output("bytes that are no text", &command.output().expect("the binary starts"));
 
     let file = folder.path().join("worker.toml");
-    for text in ["\"\\u001b[2J\\u009b\\u202ea\\u2028\" = 1", "lease = \"\\u001b[2J\\u009b\\u202ea\\u2028\"", "lease = '\u{202e}\u{9b}'", "\u{1b}[2J"] {
+    for text in [
+        "\"\\u001b[2J\\u009b\\u202ea\\u2028\" = 1",
+        "lease = \"\\u001b[2J\\u009b\\u202ea\\u2028\"",
+        "lease = '\u{202e}\u{9b}'",
+        "\u{1b}[2J",
+    ] {
         std::fs::write(&file, text).expect("a file");
         let shown = binary(&["config", "--config", &file.display().to_string()]).output().expect("the binary starts");
         assert_harmless_output("a file of options", &shown);
@@ -176,7 +186,8 @@ fn files_of_orders_are_quoted_without_what_a_terminal_acts_on() {
     ] {
         std::fs::write(folder.path().join(&name), &text).expect("a file");
         for more in [&[][..], &["--skip-invalid", "--rejects", "/dev/stdout"], &["--dry-run", "--json"]] {
-            let arguments = [&["submit", &name, "--store", "sqlite:orders.db", "--dedupe-column", "product"], more].concat();
+            let arguments =
+                [&["submit", &name, "--store", "sqlite:orders.db", "--dedupe-column", "product"], more].concat();
             let shown = binary(&arguments).current_dir(folder.path()).output().expect("the binary starts");
             assert_harmless(&format!("{text:?} {more:?}"), &shown.stderr);
             // Rejected lines are kept as they are.
@@ -188,16 +199,18 @@ fn files_of_orders_are_quoted_without_what_a_terminal_acts_on() {
 }
 
 #[test]
-fn a_stranger_in_the_place_of_the_worker_is_quoted_in_one_line() {
+fn a_stranger_in_the_place_of_the_worker_is_quoted_without_what_a_terminal_acts_on() {
     for status in ["200 OK".to_owned(), "503 Unavailable".to_owned(), format!("404 {}", hostile_in_one_line())] {
-        let body = format!("{HOSTILE}\n{HOSTILE}\u{1b}[31m");
+        // A worker's answer about its log has two lines.
+        let body = format!("{0}\nnext {HOSTILE}\u{1b}[31m\n{0}\n", hostile_in_one_line());
         let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
-        let address = stranger(b"\r\n\r\n", format!("{head}{body}").into_bytes()).to_string();
+        let address =
+            stranger(|sent| usize::from(sent.ends_with(b"\r\n\r\n")), format!("{head}{body}").into_bytes()).to_string();
         for command in ["healthcheck", "log"] {
             let shown = run_to_end(&[command, "--listen", &address]);
             assert_harmless_output(command, &shown);
             let lines = [&shown.stdout, &shown.stderr].map(|bytes| String::from_utf8_lossy(bytes).lines().count());
-            assert_eq!(lines.iter().sum::<usize>(), 1, "{command}: {shown:?}");
+            assert!(lines.iter().sum::<usize>() <= 2, "{command}: {shown:?}");
         }
     }
 }

@@ -31,7 +31,8 @@ fn assert_answers_are_harmless(address: SocketAddr) {
     for path in ["/", "/metrics", "/health", "/livez", "/readyz", "/log"] {
         assert_harmless(path, &answer(address, path).body);
     }
-    let open_metrics = http::get(address, "/metrics", &[("accept", "application/openmetrics-text")]).expect("an answer");
+    let open_metrics =
+        http::get(address, "/metrics", &[("accept", "application/openmetrics-text")]).expect("an answer");
     assert_harmless("OpenMetrics", &open_metrics.body);
     let hostile = "%1b%5b2J%c2%9b%e2%80%ae";
     let refused = http::send(address, "PUT", &format!("/log?for={hostile}"), &[], b"debug").expect("an answer");
@@ -46,7 +47,7 @@ fn assert_answers_are_harmless(address: SocketAddr) {
 /// one of the orders in hostile words.
 async fn logs_of_a_hostile_day(format: &str) -> String {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
-    let warehouse = stranger(b"}", {
+    let warehouse = stranger(|sent| usize::from(sent.ends_with(b"}")), {
         let body = json!({"type": HOSTILE, "title": HOSTILE, "detail": HOSTILE}).to_string();
         let head = "HTTP/1.1 422 x\r\nContent-Type: application/problem+json\r\nContent-Length";
         format!("{head}: {}\r\n\r\n{body}", body.len()).into_bytes()
@@ -60,7 +61,8 @@ async fn logs_of_a_hostile_day(format: &str) -> String {
     database.query(&refuse, &[]).await;
     database.query("CREATE TRIGGER refuse BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION refuse()", &[]).await;
     for id in 1..=3 {
-        let message = json!({"order_id": id, "product_id": 1, "quantity": 1, "correlation_id": HOSTILE, "traceparent": HOSTILE});
+        let message =
+            json!({"order_id": id, "product_id": 1, "quantity": 1, "correlation_id": HOSTILE, "traceparent": HOSTILE});
         redis.cli_push(message.to_string().as_bytes());
     }
     redis.cli_push(HOSTILE.as_bytes());
@@ -71,7 +73,9 @@ async fn logs_of_a_hostile_day(format: &str) -> String {
     let (worker, address) = worker(format, &redis.url(), database.url(), &["--fulfiller", &fulfiller], &folder);
     eventually(LONG, "each is a dead letter", async || {
         let letters = "SELECT count(*) FROM fulfillment.dead_letters";
-        let made = database.query("SELECT 1 FROM pg_tables WHERE schemaname = 'fulfillment' AND tablename = 'dead_letters'", &[]).await;
+        let made = database
+            .query("SELECT 1 FROM pg_tables WHERE schemaname = 'fulfillment' AND tablename = 'dead_letters'", &[])
+            .await;
         expect_equal(if made.is_empty() { 0 } else { database.number(letters).await }, 5)
     })
     .await;
@@ -104,7 +108,7 @@ async fn no_line_of_a_log_for_machines_holds_text_of_others_raw_even_when_it_is_
 /// The queue's server is a stranger that answers in hostile words.
 #[tokio::test]
 async fn readiness_and_the_page_spell_out_what_a_server_answers() {
-    let queue = stranger(b"\r\n", format!("-ERR {}\r\n", hostile_in_one_line()).into_bytes());
+    let queue = stranger(commands, format!("-LOADING {}\r\n", hostile_in_one_line()).into_bytes());
     let folder = tempfile::tempdir().expect("a folder");
     let queue = format!("redis://{queue}");
     let (worker, address) = worker("json", &queue, "sqlite:orders.db", &["--wait", "forever"], &folder);
@@ -123,11 +127,24 @@ async fn readiness_and_the_page_spell_out_what_a_server_answers() {
     assert_harmless("the log", worker.output().as_bytes());
 }
 
+/// Of Redis: each begins with the number of its words.
+fn commands(sent: &[u8]) -> usize {
+    sent.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"*")).count()
+}
+
 /// What is on the page once it has asked the worker, in a real browser.
 fn page(address: SocketAddr) -> String {
     let profile = tempfile::tempdir().expect("a folder");
     let output = Command::new("timeout")
-        .args(["60", "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000", "--dump-dom"])
+        .args([
+            "60",
+            "chromium",
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--virtual-time-budget=5000",
+            "--dump-dom",
+        ])
         .arg(format!("--user-data-dir={}", profile.path().display()))
         .arg(format!("http://{address}/"))
         .output()
