@@ -45,7 +45,8 @@ def check(binary, sbom):
         "in the list, and not in the binary": listed - named,
     }
     if any(wrong.values()) or len(named) < 100:
-        sys.exit(f"error: {len(named)} dependencies in {binary}: " + str({why: sorted(of) for why, of in wrong.items() if of}))
+        differ = {why: sorted(of) for why, of in wrong.items() if of}
+        sys.exit(f"error: {binary} names {len(named)} packages: {differ}")
     print(f"{binary} names its {len(named)} packages, as Cargo.lock and {sbom} do")
 
 
@@ -58,7 +59,8 @@ def licences(sbom):
         if package["source"] is None or (package["name"], package["version"]) not in wanted:
             continue
         folder = pathlib.Path(package["manifest_path"]).parent
-        files = [f for f in sorted(folder.iterdir()) if f.is_file() and f.name.upper().startswith(("LICEN", "COPYING", "NOTICE", "UNLICENSE"))]
+        names = ("LICEN", "COPYING", "NOTICE", "UNLICENSE")
+        files = [file for file in sorted(folder.iterdir()) if file.is_file() and file.name.upper().startswith(names)]
         label = f"{package['name']} {package['version']} ({package['license']})"
         for text in [f.read_text(errors="replace").strip() for f in files] or ["(The package has no file with its licence.)"]:
             texts[text].append(label)

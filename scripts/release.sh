@@ -36,5 +36,6 @@ sed "s|file://$PWD|file://.|g" "${name}_bin.cdx.json" >"$dist/$name.cdx.json"
 python3 scripts/release.py check "$dist/$name" "$dist/$name.cdx.json"
 python3 scripts/release.py licences "$dist/$name.cdx.json" >"$dist/THIRD-PARTY-LICENSES.txt"
 cp LICENSE-APACHE LICENSE-MIT "$dist/"
-(cd "$dist" && find . -type f ! -name SHA256SUMS -printf '%P\0' | sort -z | xargs -0 sha256sum >SHA256SUMS)
+sums=$(cd "$dist" && find . -type f -printf '%P\0' | sort -z | xargs -0 sha256sum)
+echo "$sums" >"$dist/SHA256SUMS"
 echo "$dist: $(find "$dist" -type f | wc -l) files, $(stat --format %s "$dist/$name") bytes of binary"
