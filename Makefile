@@ -1,7 +1,7 @@
 # `make` alone lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install run stack test test-more test-all lint fmt bench storm outage chaos chaos-matrix mutants model properties fuzz strange-requests pressure compat clean
+.PHONY: help demo install release run stack test test-more test-all lint fmt bench storm outage chaos chaos-matrix mutants model properties fuzz strange-requests pressure compat clean
 
 # Options for `make demo` and `make run`, for example: make demo ARGS="--orders 200"
 ARGS ?=
@@ -30,6 +30,9 @@ install: ## Install the binary and its shell completions below PREFIX=/usr/local
 	"$(BINARY)" completions bash > "$(DESTDIR)$(PREFIX)/share/bash-completion/completions/fulfillment-worker"
 	"$(BINARY)" completions zsh > "$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_fulfillment-worker"
 	"$(BINARY)" completions fish > "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/fulfillment-worker.fish"
+
+release: ## Make dist/: the binary with its dependencies named in it, SBOM (CycloneDX), licences, completions, checksums
+	scripts/release.sh
 
 run: ## Run the service, as the environment and ARGS configure it
 	cargo build --release --locked --bin fulfillment-worker

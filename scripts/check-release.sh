@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# Builds the release binary and checks what tests of another build can't tell: it can't be told to fail or to have a bug,
-# and it is small.
+# Makes the release and checks what tests of another build can't tell: the binary can't be told to fail or to have a bug, it is
+# small, and it names what it was built from.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-cargo build --release --locked --bin fulfillment-worker
-binary=${CARGO_TARGET_DIR:-target}/release/fulfillment-worker
+DIST=${CARGO_TARGET_DIR:-target}/dist
+export DIST
+scripts/release.sh
+binary=$DIST/fulfillment-worker
+(cd "$DIST" && sha256sum --quiet --check SHA256SUMS)
 most_bytes=20000000
 
 problem() {

@@ -32,8 +32,8 @@ check "format" cargo fmt --all --check
 check "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
 check "clippy, with what tests need" cargo clippy --workspace --all-targets --locked --features faults -- -D warnings
 check "clippy, with each feature alone" clippy_of_each_feature
-# The advisories change daily and need the network: `cargo deny check advisories`, as a job of its own.
-check "licences, bans and sources" scripts/cargo-deny.sh --locked --offline check bans licenses sources
+check "advisories" scripts/check-advisories.sh
+check "licences, bans and sources" scripts/cargo-tool.sh cargo-deny --locked --offline check bans licenses sources
 check "metrics" metrics_as_promtool_reads_them
 check "rules and alerts" promtool check config --lint=all --lint-fatal deploy/prometheus/prometheus.yml
 check "shell scripts" shellcheck --external-sources scripts/*.sh deploy/*.sh .ci/run

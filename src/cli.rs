@@ -43,7 +43,7 @@ use without_demo::{demo, warehouse};
 
 /// Take orders from a queue, have them fulfilled, and move each order's row once
 #[derive(Debug, Parser)]
-#[command(name = "fulfillment-worker", version = build_info::VERSION, long_version = build_info::LONG_VERSION)]
+#[command(name = "fulfillment-worker", bin_name = "fulfillment-worker", version = build_info::VERSION, long_version = build_info::LONG_VERSION)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = "Try `fulfillment-worker demo`: it needs nothing installed. `help COMMAND` shows examples.")]
 #[command(after_long_help = LONG_HELP)]

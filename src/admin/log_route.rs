@@ -16,6 +16,7 @@ use axum::routing::get;
 use super::guard::refuse_bodies;
 use super::{Peer, Routes};
 use crate::config::values;
+use crate::domain::text;
 use crate::observe::logging::{Filter, Log};
 
 /// Longer than any filter that a person writes.
@@ -89,12 +90,13 @@ async fn change(
     });
     match changed {
         Ok(()) => in_force(&log),
-        Err(refused) => refused.into_response(),
+        // It quotes what was asked for.
+        Err((status, problem)) => (status, text::lines(&problem).into_owned()).into_response(),
     }
 }
 
 fn in_force(log: &Log) -> Response {
-    format!("{}\n", log.in_force()).into_response()
+    text::lines(&format!("{}\n", log.in_force())).into_owned().into_response()
 }
 
 type Refused = (StatusCode, String);

@@ -23,5 +23,5 @@ pub(super) fn completions(arguments: &Arguments, mut command: Command) -> Result
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut command, name, &mut script);
-    output::print(String::from_utf8_lossy(&script).trim_end())
+    output::print_own(String::from_utf8_lossy(&script).trim_end())
 }

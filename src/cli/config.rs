@@ -66,10 +66,10 @@ pub(super) fn config(
     output::show(arguments.json, &lines, || table(&lines))
 }
 
-fn table(lines: &[Line]) -> String {
+fn table(lines: &[Line]) -> Vec<String> {
     let value = |line: &Line| line.value.clone().unwrap_or_else(|| "-".to_owned());
     let first = lines.iter().map(|line| line.option.len()).max().unwrap_or(0);
     let second = lines.iter().map(|line| value(line).chars().count()).max().unwrap_or(0);
     let rows = lines.iter().map(|line| format!("{:first$}  {:second$}  {}", line.option, value(line), line.source));
-    rows.collect::<Vec<_>>().join("\n")
+    rows.collect()
 }

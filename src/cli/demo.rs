@@ -156,9 +156,12 @@ pub(super) async fn demo(arguments: Arguments) -> Result<(), Failure> {
     screen.print_wrapped(&format!("\n{}", summary::summary(&orders, &tally, took, &warehouse.stats())))
 }
 
-/// A short path, as it stands in every command to try.
+/// A short path, as it stands in every command to try. For its owner alone, which no folder is by itself.
 fn temporary_folder() -> Result<TempDir, Failure> {
-    tempfile::Builder::new()
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    builder
         .prefix("demo-")
         .rand_bytes(5)
         .tempdir()
@@ -171,9 +174,10 @@ fn clean_up(folder: PathBuf) -> Box<dyn FnOnce() + Send> {
     Box::new(move || {
         let going = folder.with_extension("ended");
         let removed = std::fs::rename(&folder, &going).and_then(|()| std::fs::remove_dir_all(&going));
+        output::note("");
         output::note(&match removed {
-            Ok(()) => "\nEnded at once.".to_owned(),
-            Err(error) => format!("\nEnded at once; {} may be left over: {error}", folder.display()),
+            Ok(()) => "Ended at once.".to_owned(),
+            Err(error) => format!("Ended at once; {} may be left over: {error}", folder.display()),
         });
         logging::flush(LAST_LINE_LIMIT);
     })

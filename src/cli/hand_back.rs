@@ -88,7 +88,7 @@ pub(super) async fn hand_back(arguments: Arguments, origins: &Origins) -> Result
     Ok(())
 }
 
-fn text(plan: &Plan, done: HandedBack, dry_run: bool, backends: &Backends) -> String {
+fn text(plan: &Plan, done: HandedBack, dry_run: bool, backends: &Backends) -> Vec<String> {
     let mut lines = vec![match dry_run {
         true => format!("dry run, nothing changed: {} to put back", plural(plan.messages, "message")),
         false => format!("{} put back", plural(done.returned, "message")),
@@ -113,7 +113,7 @@ fn text(plan: &Plan, done: HandedBack, dry_run: bool, backends: &Backends) -> St
             "stay    {messages} over 64 KiB: only the first 64 KiB are kept; the next `run` makes dead letters of them"
         ));
     }
-    lines.join("\n")
+    lines
 }
 
 #[cfg(test)]

@@ -41,5 +41,8 @@ pub(super) async fn log(arguments: Arguments) -> Result<(), Failure> {
         url.query_pairs_mut().append_pair("for", &humantime::format_duration(limit).to_string());
     }
     let request = arguments.filter.as_deref().map_or(Request::Get, Request::Put);
-    output::print(ask(url, request).await?.trim_end())
+    let answer = ask(url, request).await?;
+    // The filter in force, and the next one where that is known. A stranger may say more.
+    let lines: Vec<String> = answer.lines().take(2).map(str::to_owned).collect();
+    output::print_lines(&lines)
 }

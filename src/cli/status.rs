@@ -19,9 +19,6 @@ use crate::port::store::StoreError;
 use crate::service::backends::Opened;
 use crate::service::drain_on_signals;
 
-/// Clears the screen from its upper left corner on.
-const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
-
 /// Show the length of the queue, the orders in each state, and the age of the oldest
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -57,7 +54,7 @@ pub(super) async fn status(arguments: Arguments, origins: &Origins) -> Result<()
         let (report, problems) = Report::of(&opened).await;
         // With neither there is nothing to show.
         if problems.len() < 2 {
-            output::print(&show(&report, &backends, arguments.json)?)?;
+            output::show(arguments.json, &report, || table(&report, &backends))?;
         }
         return ready.and(if problems.is_empty() { Ok(()) } else { Err(Failure::Work(problems.join("; "))) });
     };
@@ -68,11 +65,15 @@ pub(super) async fn status(arguments: Arguments, origins: &Origins) -> Result<()
 
 /// Ends when the output is closed or the future dropped, and outlives an outage of a server.
 async fn watch(opened: &Opened, backends: &Backends, json: bool, every: Duration) -> Result<(), Failure> {
-    let clear = if io::stdout().is_terminal() && !json { CLEAR } else { "" };
+    let clears = io::stdout().is_terminal() && !json;
     let mut note = throttled_notice();
     loop {
         let (report, problems) = Report::of(opened).await;
-        output::print(&format!("{clear}{}", show(&report, backends, json)?))?;
+        if clears {
+            output::print_on_cleared_screen(&table(&report, backends))?;
+        } else {
+            output::show(json, &report, || table(&report, backends))?;
+        }
         if !problems.is_empty() {
             note(&problems.join("; "));
         }
@@ -144,11 +145,7 @@ impl StoreReport {
     }
 }
 
-fn show(report: &Report, backends: &Backends, json: bool) -> Result<String, Failure> {
-    if json { serde_json::to_string(report).map_err(Failure::work) } else { Ok(table(report, backends)) }
-}
-
-fn table(report: &Report, backends: &Backends) -> String {
+fn table(report: &Report, backends: &Backends) -> Vec<String> {
     let mut lines = Vec::new();
     match &report.queue {
         None => lines.push(format!("queue   {}   does not answer", backends.queue)),
@@ -160,7 +157,7 @@ fn table(report: &Report, backends: &Backends) -> String {
     }
     let (Some(summary), Some(letters)) = (&report.store.summary, report.store.dead_letters) else {
         lines.push(format!("orders  {}   does not answer", backends.store));
-        return lines.join("\n");
+        return lines;
     };
     lines.push(format!("orders  {}", backends.store));
     for (state, count) in &summary.orders_by_state {
@@ -182,7 +179,7 @@ fn table(report: &Report, backends: &Backends) -> String {
     let reasons: Vec<String> = reasons.iter().map(|(reason, letters)| format!("{letters} {reason}")).collect();
     let reasons = if reasons.is_empty() { String::new() } else { format!("   {}", reasons.join(", ")) };
     lines.push(format!("dead letters    {letters:>10}{reasons}"));
-    lines.join("\n")
+    lines
 }
 
 fn oldest(orders: u64, age: Option<Duration>) -> String {
@@ -258,14 +255,14 @@ orders  postgres://worker:***@db/shop
   cancelled              2
   open                  15
 dead letters            11   8 rejected, 3 other";
-        assert_eq!(show(&report(), &backends(), false).unwrap(), expected);
+        assert_eq!(table(&report(), &backends()).join("\n"), expected);
     }
 
     /// Caught on the code before: nothing but `waiting 0` spoke of the orders that a Redis had lost.
     #[test]
     fn open_orders_that_an_empty_queue_says_nothing_of_are_named() {
         let report = Report::new(Some(Depth::default()), Some((summary(), OpenDeadLetters::default())));
-        let shown = show(&report, &backends(), false).unwrap();
+        let shown = table(&report, &backends()).join("\n");
         assert!(shown.contains("  open                  15   15 more than messages in the queue\n"), "{shown}");
         assert!(shown.ends_with("dead letters             0"), "{shown}");
     }
@@ -273,10 +270,10 @@ dead letters            11   8 rejected, 3 other";
     /// Caught on the code before: without an answer of the queue, nothing was shown at all.
     #[test]
     fn what_does_not_answer_is_named_and_the_other_one_shown() {
-        let shown = show(&Report::new(None, Some((summary(), letters()))), &backends(), false).unwrap();
+        let shown = table(&Report::new(None, Some((summary(), letters()))), &backends()).join("\n");
         assert!(shown.starts_with("queue   redis://:***@queue:6379   does not answer\norders"), "{shown}");
         let without_store = Report::new(Some(Depth::default()), None);
-        let shown = show(&without_store, &backends(), false).unwrap();
+        let shown = table(&without_store, &backends()).join("\n");
         assert!(shown.ends_with("orders  postgres://worker:***@db/shop   does not answer"), "{shown}");
         let json = serde_json::to_value(without_store).unwrap();
         assert_eq!((&json["orders"], &json["dead_letters"]), (&serde_json::Value::Null, &serde_json::Value::Null));

@@ -1,6 +1,7 @@
 //! `submit`: submits orders as an order API would.
 
 use std::collections::HashSet;
+use std::iter;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
@@ -19,6 +20,7 @@ use crate::operations::plural;
 use crate::service::backends::Opened;
 use crate::service::drain_on_signals;
 
+mod cells;
 mod collect;
 mod rejects;
 
@@ -74,9 +76,21 @@ pub(super) struct Arguments {
     #[arg(long)]
     skip_invalid: bool,
 
-    /// Write each invalid line to this file, unchanged and with the reason
+    /// Write each invalid line to this new file, unchanged and with the reason
+    ///
+    /// Only its owner can read the file. It is made when all lines are read, and takes the place of nothing unless with
+    /// --force. Under /dev, as in /dev/stderr, lines are written as they come.
     #[arg(long, value_name = "FILE", requires = "skip_invalid")]
     rejects: Option<PathBuf>,
+
+    /// Replace the file of --rejects if there is one; a link is replaced, and what it leads to stays
+    #[arg(long, requires = "rejects")]
+    force: bool,
+
+    /// For a spreadsheet: in a --rejects file of CSV, put `'` before cells that begin with = + - @, a tab or a line end,
+    /// which would be formulas there. Such a file is for reading, not for submitting again
+    #[arg(long, requires = "rejects")]
+    escape_formulas: bool,
 
     /// Read and check everything, submit nothing
     #[arg(long)]
@@ -240,7 +254,7 @@ async fn submit_all(
     Ok(())
 }
 
-fn in_words(outcome: &Outcome) -> String {
+fn in_words(outcome: &Outcome) -> Vec<String> {
     let orders = plural(outcome.submitted as u64, "order");
     let mut details = vec![plural(outcome.products as u64, "product")];
     if let (Some(first), Some(last)) = (outcome.first_order_id, outcome.last_order_id) {
@@ -253,6 +267,6 @@ fn in_words(outcome: &Outcome) -> String {
         details.push(plural(outcome.rejected, "invalid line"));
     }
     let verb = if outcome.dry_run { "would submit" } else { "submitted" };
-    let place = outcome.place.as_ref().map(|place| format!("\n{}", place.in_words())).unwrap_or_default();
-    format!("{verb} {orders} ({}){place}", details.join(", "))
+    let done = format!("{verb} {orders} ({})", details.join(", "));
+    iter::once(done).chain(outcome.place.as_ref().map(Place::in_words)).collect()
 }

@@ -84,11 +84,10 @@ struct Json<'a> {
     overdue: u64,
 }
 
-fn text(findings: &Findings, overdue: u64, backends: &Backends) -> String {
+fn text(findings: &Findings, overdue: u64, backends: &Backends) -> Vec<String> {
     let orders: u64 = findings.orders.values().sum();
     let mut lines = vec![format!("orders    {orders:>10}   {}", backends.store)];
-    lines
-        .extend(findings.orders.iter().map(|(state, count)| format!("  {:<12}{count:>6}", output::in_one_line(state))));
+    lines.extend(findings.orders.iter().map(|(state, count)| format!("  {state:<12}{count:>6}")));
     lines.push(format!("messages  {:>10}   {}", findings.messages.waiting + findings.messages.claimed, backends.queue));
     for (count, what) in [
         (findings.messages.of_settled_orders, "of orders that are final: workers drop them"),
@@ -126,7 +125,7 @@ fn text(findings: &Findings, overdue: u64, backends: &Backends) -> String {
     if findings.accounted_for() {
         lines.push("Every order is accounted for.".to_owned());
     }
-    lines.join("\n")
+    lines
 }
 
 #[cfg(test)]

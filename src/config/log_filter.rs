@@ -19,7 +19,7 @@ const OTHER_NAMES: [(&str, LevelFilter); 7] = [
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Every module of ours that logs; a test keeps the list complete.
-const TARGETS: [&str; 28] = [
+const TARGETS: [&str; 29] = [
     "fulfillment_warehouse::call",
     "fulfillment_warehouse::server",
     "fulfillment_worker::admin",
@@ -33,6 +33,7 @@ const TARGETS: [&str; 28] = [
     "fulfillment_worker::backend::postgres::tls",
     "fulfillment_worker::backend::redis",
     "fulfillment_worker::backend::redis::connection",
+    "fulfillment_worker::backend::sqlite::database::access",
     "fulfillment_worker::cli::run",
     "fulfillment_worker::engine",
     "fulfillment_worker::engine::claim",

@@ -15,10 +15,12 @@ use tracing_subscriber::{Registry, reload};
 
 pub use crate::config::LogFormat;
 use crate::config::LogSettings;
+use crate::domain::text;
 use crate::observe::metrics::LogMessages;
 use crate::threads;
 
 mod event_log;
+mod fields;
 mod filter;
 #[cfg(feature = "cli")]
 mod notes;
@@ -27,6 +29,7 @@ mod rate_limit;
 mod service;
 
 pub use event_log::EventLog;
+use fields::ShownFields;
 pub use filter::{Filter, Log};
 #[cfg(feature = "cli")]
 pub(crate) use notes::show_warnings;
@@ -143,7 +146,10 @@ where
         .log_internal_errors(false);
     let service = &settings.service_name;
     let written = match settings.format.unwrap_or_else(LogFormat::detect) {
-        LogFormat::Text => written.with_timer(AfterTime(service.clone())).boxed(),
+        LogFormat::Text => {
+            let service = text::line(service).into_owned();
+            written.fmt_fields(ShownFields).with_timer(AfterTime(service)).boxed()
+        }
         LogFormat::Json => {
             let written = written.json().flatten_event(true).with_current_span(false).with_span_list(false);
             written.map_event_format(|format| WithField::new(format, service)).boxed()

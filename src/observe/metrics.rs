@@ -11,7 +11,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tokio::runtime::Handle;
 
-use crate::domain::build_info;
+use crate::domain::{build_info, text};
 use crate::event::{Event, Observer};
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -132,7 +132,7 @@ impl Metrics {
 /// `fulfillment_build_info`.
 fn build_info(service_name: &str) -> Info<[(&'static str, String); 4]> {
     Info::new([
-        ("service", service_name.to_owned()),
+        ("service", text::lines(service_name).into_owned()),
         ("version", build_info::VERSION.to_owned()),
         ("revision", build_info::REVISION.to_owned()),
         ("date", build_info::DATE.to_owned()),

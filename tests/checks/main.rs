@@ -10,4 +10,5 @@
 
 mod architecture;
 mod operations;
+mod sinks;
 mod workspace;

@@ -34,3 +34,15 @@ fn every_test_and_bench_of_the_manifest_says_its_path() {
     let without: Vec<&Value> = targets.filter(|target| target.get("path").is_none()).collect();
     assert!(without.is_empty(), "{without:?}");
 }
+
+/// An exception that nobody looks at again ages into a hole.
+#[test]
+fn every_advisory_that_is_let_pass_says_since_when_and_why() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deny.toml");
+    let deny: Table = fs::read_to_string(path).expect("deny.toml").parse().expect("TOML");
+    for let_pass in deny["advisories"]["ignore"].as_array().expect("a list") {
+        let reason = let_pass.get("reason").and_then(Value::as_str).unwrap_or_default();
+        let (day, why) = reason.split_once(": ").unwrap_or_default();
+        assert!(day.parse::<jiff::civil::Date>().is_ok() && why.len() > 20, "no date or no reason: {let_pass:?}");
+    }
+}

@@ -85,6 +85,9 @@ pub enum RecordError {
     },
 }
 
+/// How each line begins.
+const BEGINNING: &[u8] = b"{\"at_micros\":";
+
 /// A file that grows by whole lines.
 pub(super) struct Record {
     file: File,
@@ -96,7 +99,12 @@ impl Record {
     /// Opens or makes the file, and tells `each` of the lines that are there.
     pub(super) fn open(path: &Path, mut each: impl FnMut(Line)) -> Result<Self, RecordError> {
         let failed = |source| RecordError::Io { path: path.to_owned(), source };
-        let file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(failed)?;
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true);
+        // Which orders were shipped is nobody else's business.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(RecordError::InUse(path.to_owned())),
@@ -108,9 +116,12 @@ impl Record {
         for line in 1.. {
             text.clear();
             let read = reader.read_until(b'\n', &mut text).map_err(failed)?;
-            // One that was cut off was never acted upon.
+            // One that was cut off was never acted upon, and goes. The end of somebody else's file stays.
             if !text.ends_with(b"\n") {
-                break;
+                let of_a_line = text.get(..BEGINNING.len()).unwrap_or(&text);
+                if BEGINNING.starts_with(of_a_line) {
+                    break;
+                }
             }
             each(serde_json::from_slice(&text).map_err(|error| RecordError::Line {
                 path: path.to_owned(),

@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
+mod access;
 mod error;
 mod migrations;
 mod open;
@@ -57,13 +58,14 @@ struct Shared {
 }
 
 impl Database {
-    /// Opens the file, makes it if there is none, and makes or updates its tables. Blocks for as long as that takes:
+    /// Opens the file, makes it if there is none, for its owner alone, and makes or updates its tables. Blocks for as long as that takes:
     /// milliseconds, or up to about ten seconds while another process holds the file.
     ///
     /// # Errors
     /// [`OpenError`] names the file, what is wrong with it and the way out.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let (connection, path, applied) = open::open(path)?;
+        access::warn_if_open_to_all(&path);
         let (jobs, waiting) = mpsc::channel(MAX_WAITING_JOBS);
         let thread = threads::spawn("sqlite", {
             let path = path.clone();

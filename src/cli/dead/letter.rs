@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 
-use crate::cli::output::{in_one_line, rounded};
+use crate::cli::output::rounded;
 use crate::domain::label::Label;
 use crate::domain::order::iso_8601;
 use crate::operations::plural;
@@ -69,20 +69,20 @@ impl<'a> WholeJson<'a> {
 /// The cells of a dead letter: id, age, reason, order, detail, and the decision where there is one.
 pub(in crate::cli) fn cells(letter: &StoredDeadLetter) -> [String; 5] {
     let decision = letter.resolved.as_ref().map(|resolved| format!("[{}] ", decision(resolved)));
-    let detail = format!("{}{}", decision.unwrap_or_default(), in_one_line(&letter.detail));
-    [letter.id.to_string(), rounded(letter.age), in_one_line(&letter.reason), order(letter), detail]
+    let detail = format!("{}{}", decision.unwrap_or_default(), letter.detail);
+    [letter.id.to_string(), rounded(letter.age), letter.reason.clone(), order(letter), detail]
 }
 
 /// A dead letter in full.
-pub(super) fn whole(letter: &StoredDeadLetter) -> String {
+pub(super) fn whole(letter: &StoredDeadLetter) -> Vec<String> {
     let at = iso_8601(letter.at_micros).unwrap_or_default();
     let message = match std::str::from_utf8(&letter.payload) {
-        Ok(text) => in_one_line(text),
+        Ok(text) => text.to_owned(),
         Err(_) => letter.payload.escape_ascii().to_string(),
     };
-    [
+    vec![
         format!("letter    {}   {}", letter.id, letter.reason),
-        format!("detail    {}", in_one_line(&letter.detail)),
+        format!("detail    {}", letter.detail),
         format!("order     {}", order(letter)),
         format!("attempts  {}", letter.attempts),
         format!("stored    {at}   {} ago   by worker {}", rounded(letter.age), letter.worker),
@@ -90,21 +90,19 @@ pub(super) fn whole(letter: &StoredDeadLetter) -> String {
         format!("message   {}", plural(letter.payload.len() as u64, "byte")),
         message,
     ]
-    .join("\n")
 }
 
 fn order(letter: &StoredDeadLetter) -> String {
     match (letter.order_id, &letter.order_state) {
         (None, _) => "without an order".to_owned(),
         (Some(id), None) => format!("order {id} without a row"),
-        (Some(id), Some(state)) => format!("order {id} {}", in_one_line(state.as_str())),
+        (Some(id), Some(state)) => format!("order {id} {}", state.as_str()),
     }
 }
 
 fn decision(resolved: &Resolved) -> String {
     let at = iso_8601(resolved.at_micros).unwrap_or_default();
-    let (by, reason) = (in_one_line(&resolved.by), in_one_line(&resolved.reason));
-    format!("{} by {by} at {at}: {reason}", resolved.resolution.as_str())
+    format!("{} by {} at {at}: {}", resolved.resolution.as_str(), resolved.by, resolved.reason)
 }
 
 #[cfg(test)]
@@ -137,20 +135,20 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_letter_takes_one_line_whatever_the_fulfiller_answered() {
-        let expected = ["7", "1m 30s", "rejected", "order 12 failed", "422: no such\\ncolour"];
+    fn a_dead_letter_has_a_cell_for_each_column() {
+        let expected = ["7", "1m 30s", "rejected", "order 12 failed", "422: no such\ncolour"];
         assert_eq!(cells(&letter(b"")), expected);
         let decided = StoredDeadLetter { resolved: retried(), ..letter(b"") };
         assert_eq!(
             cells(&decided)[4],
-            "[retried by anna at 2023-11-14T22:14:20.000000: back in stock] 422: no such\\ncolour"
+            "[retried by anna at 2023-11-14T22:14:20.000000: back in stock] 422: no such\ncolour"
         );
     }
 
     #[test]
     fn a_message_is_shown_as_text_or_as_escaped_bytes() {
-        assert_eq!(whole(&letter("{\"a\":\u{1b}\"ä\"}".as_bytes())).lines().last(), Some("{\"a\":\\u{1b}\"ä\"}"));
-        assert_eq!(whole(&letter(b"\xff\x00{")).lines().last(), Some("\\xff\\x00{"));
+        assert_eq!(whole(&letter("{\"a\":\"ä\"}".as_bytes())).last().unwrap(), "{\"a\":\"ä\"}");
+        assert_eq!(whole(&letter(b"\xff\x00{")).last().unwrap(), "\\xff\\x00{");
     }
 
     #[test]

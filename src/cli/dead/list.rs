@@ -89,10 +89,10 @@ pub(super) async fn list(arguments: Arguments, origins: &Origins) -> Result<(), 
             None => format!("{} on this page", of_reason.len()),
         };
         lines.push(String::new());
-        lines.push(format!("{}: {shown}", output::in_one_line(reason)));
+        lines.push(format!("{reason}: {shown}"));
         lines.extend(table(&of_reason, output::columns()));
     }
-    output::print(&lines.join("\n"))?;
+    output::print_lines(&lines)?;
     if let Some(after) = next_after {
         output::note(&format!(
             "{} of {}; next page: --after {after}",

@@ -56,12 +56,12 @@ impl Outcome {
 
     pub(super) fn skip(&mut self, letter_id: i64, why: &str) {
         self.skipped += 1;
-        self.name(&format!("dead letter {letter_id} skipped: {}", output::in_one_line(why)));
+        self.name(&format!("dead letter {letter_id} skipped: {why}"));
     }
 
     pub(super) fn refuse(&mut self, letter_id: i64, why: &str) {
         self.refused += 1;
-        self.name(&format!("dead letter {letter_id} refused by the database: {}", output::in_one_line(why)));
+        self.name(&format!("dead letter {letter_id} refused by the database: {why}"));
     }
 
     /// Refuses a dead letter that has lost most of its message.
@@ -98,11 +98,13 @@ impl Outcome {
                 if did.is_empty() { "nothing is known to be done".to_owned() } else { format!("before that: {did}") };
             return Err(Failure::Work(format!("{problem}; {before}")));
         }
-        output::show(json, &self, || match (did.is_empty(), self.dry_run) {
-            (true, _) if self.missing.is_empty() => "no dead letter matches: nothing to do".to_owned(),
-            (true, _) => "nothing done".to_owned(),
-            (false, false) => did,
-            (false, true) => format!("dry run, nothing changed; it would be: {did}"),
+        output::show(json, &self, || {
+            vec![match (did.is_empty(), self.dry_run) {
+                (true, _) if self.missing.is_empty() => "no dead letter matches: nothing to do".to_owned(),
+                (true, _) => "nothing done".to_owned(),
+                (false, false) => did,
+                (false, true) => format!("dry run, nothing changed; it would be: {did}"),
+            }]
         })?;
         if !self.missing.is_empty() {
             let ids: Vec<String> = self.missing.iter().map(ToString::to_string).collect();

@@ -7,7 +7,6 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::cli::connect::ConnectOptions;
 use crate::cli::failure::Failure;
-use crate::cli::output;
 use crate::config::environment::Environment;
 use crate::config::values;
 use crate::domain::dead_letter::DeadReason;
@@ -134,7 +133,7 @@ impl DecideOptions {
 fn user_and_host() -> Option<String> {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let user = rustix::process::getuid().as_raw();
-    Some(if host.is_empty() { format!("user {user}") } else { format!("{user}@{}", output::in_one_line(&host)) })
+    Some(if host.is_empty() { format!("user {user}") } else { format!("{user}@{host}") })
 }
 
 #[cfg(not(unix))]

@@ -10,10 +10,10 @@ use std::time::Duration;
 use super::screen::Screen;
 use super::tally::{DeadOrder, Tally};
 use crate::cli::failure::Failure;
-use crate::cli::output;
 use crate::config::Backends;
 use crate::config::environment::Environment;
 use crate::domain::dead_letter::DeadReason;
+use crate::domain::text;
 use crate::domain::worker_id::WorkerId;
 use crate::operations::plural;
 use crate::port::dead_letters::{DeadLetterFilter, StoredDeadLetter};
@@ -83,7 +83,7 @@ impl Commands {
             Some(product) => (
                 format!(
                     "as the warehouse had run out of {}. It has more now, so a retry works.",
-                    output::in_one_line(product).trim_end_matches('.')
+                    text::line(product).trim_end_matches('.')
                 ),
                 "restocked",
             ),

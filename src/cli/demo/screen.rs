@@ -59,12 +59,12 @@ impl Screen {
         });
     }
 
-    /// Prints a result, as [`output::print`] does.
+    /// Prints text of several lines, as [`output::print_own`] does.
     pub(super) fn print(&self, text: &str) -> Result<(), Failure> {
         block_in_place(|| {
             let mut drawn = self.drawn.lock();
             remove(&mut drawn);
-            output::print(text)
+            output::print_own(text)
         })
     }
 

@@ -67,7 +67,6 @@ impl Found {
     pub(super) fn show(&self, correlation_id: &str, json: bool, store: &StoreTarget) -> Result<(), Failure> {
         let orders = self.histories.iter().map(History::json).collect();
         let searched_down_to = self.down_to.map(|order_id| order_id.0);
-        let named = output::in_one_line(correlation_id);
         let not_seen =
             self.down_to.map(|order_id| format!("orders below {order_id} were not looked at")).unwrap_or_default();
         if json {
@@ -75,14 +74,14 @@ impl Found {
         }
         match self.histories.as_slice() {
             [] if not_seen.is_empty() => Err(Failure::Work(format!(
-                "no timeline in {store} has correlation id {named}; an order has a timeline from its first attempt on, \
+                "no timeline in {store} has correlation id {correlation_id}; an order has a timeline from its first attempt on, \
                  unless workers run with --events off"
             ))),
-            [] => Err(Failure::Work(format!("no timeline has correlation id {named} so far: {not_seen}"))),
+            [] => Err(Failure::Work(format!("no timeline has correlation id {correlation_id} so far: {not_seen}"))),
             _ if json => Ok(()),
-            [only] if not_seen.is_empty() => output::print(&only.text()),
+            [only] if not_seen.is_empty() => output::print_lines(&only.lines()),
             several => {
-                output::print(&list(several, &named))?;
+                output::print_lines(&list(several, correlation_id))?;
                 if !not_seen.is_empty() {
                     output::note(&not_seen);
                 }
@@ -92,15 +91,15 @@ impl Found {
     }
 }
 
-fn list(histories: &[History], correlation_id: &str) -> String {
+fn list(histories: &[History], correlation_id: &str) -> Vec<String> {
     let row = |history: &History| {
         let order = &history.order;
-        let product = order.product.as_deref().map_or_else(|| order.product_id.to_string(), output::in_one_line);
+        let product = order.product.as_deref().map_or_else(|| order.product_id.to_string(), str::to_owned);
         let created = when(order.created_at_micros, order.age);
         [order.id.to_string(), order.state.as_str().to_owned(), order.quantity.to_string(), product, created]
     };
     let rows: Vec<[String; 5]> = histories.iter().map(row).collect();
     let mut lines = vec![format!("{} with correlation id {correlation_id}", plural(histories.len() as u64, "order"))];
     lines.extend(output::table(["ID", "STATE", "QUANTITY", "PRODUCT", "CREATED"], &rows, output::columns()));
-    lines.join("\n")
+    lines
 }

@@ -72,7 +72,7 @@ impl Collected {
 pub(super) fn collect(arguments: &Arguments, columns: &Columns) -> Result<Collected, Failure> {
     let mut collected = Collected::default();
     let mut rejects = match &arguments.rejects {
-        Some(path) => Some(Rejects::create(path, &arguments.files)?),
+        Some(path) => Some(Rejects::create(path, &arguments.files, arguments.force, arguments.escape_formulas)?),
         None => None,
     };
     refuse_repeated(&arguments.files)?;

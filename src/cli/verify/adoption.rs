@@ -49,5 +49,5 @@ fn horizon(known: &Known) -> String {
 
 fn adoptable(order: &Adoptable) -> String {
     let age = order.age.map_or_else(|| "unknown".to_owned(), output::rounded);
-    format!("adopt     order {}   {}   age {age}   {}", order.id, output::in_one_line(&order.status), order.why)
+    format!("adopt     order {}   {}   age {age}   {}", order.id, order.status, order.why)
 }

@@ -11,6 +11,8 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::fields::ShownFields;
+
 /// What such a command may warn of: how its connections to Postgres are protected.
 const TARGETS: [&str; 2] =
     ["fulfillment_worker::backend::postgres::negotiation", "fulfillment_worker::backend::postgres::tls"];
@@ -20,6 +22,7 @@ pub(crate) fn show_warnings() {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(false)
+        .fmt_fields(ShownFields)
         .log_internal_errors(false)
         .event_format(Plain)
         .with_filter(Targets::new().with_targets(TARGETS.map(|target| (target, Level::WARN))));

@@ -1,4 +1,4 @@
-//! The name of the service in every line.
+//! The name of the service in every line; and of a line of JSON, what others wrote, made fit to be shown.
 
 use std::fmt;
 
@@ -7,6 +7,8 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
+
+use crate::domain::text;
 
 /// The field that has it in JSON.
 const FIELD: &str = "service";
@@ -30,7 +32,7 @@ pub(super) struct WithField<F> {
 
 impl<F> WithField<F> {
     pub(super) fn new(format: F, service: &str) -> Self {
-        Self { format, service: serde_json::Value::from(service).to_string() }
+        Self { format, service: text::json_log(&serde_json::Value::from(service).to_string()) }
     }
 }
 
@@ -46,9 +48,9 @@ where
         match line.strip_prefix('{') {
             // No key twice.
             Some(rest) if event.metadata().fields().field(FIELD).is_none() => {
-                write!(out, "{{\"{FIELD}\":{},{rest}", self.service)
+                write!(out, "{{\"{FIELD}\":{},{}", self.service, text::json_log(rest))
             }
-            _ => out.write_str(&line),
+            _ => out.write_str(&text::json_log(&line)),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, MAIN_DB, OpenFlags};
 
 use super::error::{BUSY_LIMIT, OpenError, Problem};
-use super::migrations;
+use super::{access, migrations};
 
 /// Pause between two looks at the lock. SQLite's own handler pauses for up to 100 ms, too long to get a turn beside a
 /// process that writes without a break.
@@ -32,6 +32,7 @@ pub(super) fn open(path: &Path) -> Result<(Connection, PathBuf, Vec<String>), Op
     // An absolute path is never taken for a URI or for `:memory:`, and stays right when the working folder changes.
     let path = std::path::absolute(path).map_err(|error| Problem::Other(error.to_string()).of(path))?;
     check_place(&path)?;
+    access::make(&path);
     let mut connection = connect(&path).map_err(|error| Problem::from(&error).of(&path))?;
     if connection.is_readonly(MAIN_DB).unwrap_or(false) {
         return Err(Problem::NoRights("it can only be read".to_owned()).of(&path));
