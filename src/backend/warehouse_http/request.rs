@@ -38,7 +38,12 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    pub(super) fn new(client: Client, target: &HttpTarget) -> Result<Self, HttpFulfillerError> {
+    /// `before` has the secrets that were in use until now.
+    pub(super) fn new(
+        client: Client,
+        target: &HttpTarget,
+        before: Option<&Redaction>,
+    ) -> Result<Self, HttpFulfillerError> {
         // The client moves user and password of a URL to the header, and knows how they are written.
         let template = client.post(target.url.expose().clone()).build();
         let template = template.map_err(|error| HttpFulfillerError::Client(error_chain(error)))?;
@@ -50,7 +55,7 @@ impl Requests {
             }
             None => template.headers().get(AUTHORIZATION).cloned(),
         };
-        let redaction = Redaction::new(target, authorization.as_ref());
+        let redaction = Redaction::new(target, authorization.as_ref(), before);
         if let Some(value) = &mut authorization {
             value.set_sensitive(true);
         }

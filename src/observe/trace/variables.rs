@@ -7,9 +7,10 @@
 use std::time::Duration;
 
 use hyper::Uri;
+use percent_encoding::percent_decode_str;
 
 use crate::config::environment::Environment;
-use crate::config::{ConfigError, redact};
+use crate::config::{ConfigError, Origin, Secret, redact};
 
 const EXPORTER: &str = "OTEL_TRACES_EXPORTER";
 /// That of traces alone, which is used as it is, and that of every signal.
@@ -19,6 +20,8 @@ const PROTOCOLS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORT
 const TIMEOUTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
 const COMPRESSIONS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"];
 const INSECURE: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_INSECURE", "OTEL_EXPORTER_OTLP_INSECURE"];
+/// The library reads these variables itself, and no file.
+const HEADERS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"];
 const DISABLED: &str = "OTEL_SDK_DISABLED";
 const PROPAGATORS: &str = "OTEL_PROPAGATORS";
 const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
@@ -102,6 +105,8 @@ pub(super) struct Exporter {
     pub(super) is_grpc: bool,
     /// Where spans are posted, over HTTP. The library resolves its own default, and that of gRPC.
     pub(super) endpoint: Option<String>,
+    /// Headers of each request that a file names, besides those of the variables.
+    pub(super) headers: Vec<(String, Secret)>,
     /// For one batch.
     pub(super) timeout: Duration,
     /// Spans that wait at most.
@@ -156,6 +161,7 @@ impl<'a> Reader<'a> {
             #[cfg(feature = "otlp-grpc")]
             is_grpc,
             endpoint,
+            headers: self.headers()?,
             timeout: Duration::from_millis(self.number_of(TIMEOUTS, 10_000)?.into()),
             queue: usize::try_from(self.number("OTEL_BSP_MAX_QUEUE_SIZE", 1)?.unwrap_or(2_048)).unwrap_or(usize::MAX),
             batch: usize::try_from(self.number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 1)?.unwrap_or(512)).unwrap_or(512),
@@ -187,6 +193,28 @@ impl<'a> Reader<'a> {
         let path = if variable == ENDPOINTS[0] { "" } else { "/v1/traces" };
         let url = if path.is_empty() { url } else { format!("{}{path}", url.trim_end_matches('/')) };
         Ok(Some(url).filter(|_| !is_grpc))
+    }
+
+    /// Those of the file or credential of the first of two variables, as `name=value,name=value` with `%XX` for what would end
+    /// a value.
+    fn headers(&mut self) -> Result<Vec<(String, Secret)>, TraceError> {
+        for variable in HEADERS {
+            let Some((text, origin)) = self.environment.secret(variable)? else { continue };
+            if matches!(origin, Origin::Environment(_)) {
+                break;
+            }
+            let mut headers = Vec::new();
+            for (number, entry) in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).enumerate() {
+                match entry.split_once('=').map(|(name, value)| (name.trim(), percent_decode_str(value.trim()).decode_utf8())) {
+                    Some((name, Ok(value))) if !name.is_empty() => {
+                        headers.push((name.to_owned(), Secret::new(value.into_owned())));
+                    }
+                    _ => self.warnings.push(format!("{origin}: header {} is ignored: it is not NAME=VALUE", number + 1)),
+                }
+            }
+            return Ok(headers);
+        }
+        Ok(Vec::new())
     }
 
     /// What the libraries read themselves.
@@ -286,6 +314,21 @@ mod tests {
         let TraceVariables { warnings, exporter } = asked(variables).unwrap();
         assert_eq!(warnings, [""; 0]);
         exporter.is_some()
+    }
+
+    #[test]
+    fn headers_are_read_from_a_file_and_a_wrong_one_is_named_by_its_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("headers");
+        std::fs::write(&path, "authorization=Basic%20hush%3D, x-key = hush2 ,hush3,=hush4\n").unwrap();
+        let path = path.to_str().unwrap();
+        let read = asked([ENDPOINT, ("OTEL_EXPORTER_OTLP_HEADERS_FILE", path)]).unwrap();
+        let headers = read.exporter.unwrap().headers;
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
+        assert_eq!(headers, [("authorization", "Basic hush="), ("x-key", "hush2")]);
+        let of_file = format!("OTEL_EXPORTER_OTLP_HEADERS_FILE={path}: header");
+        let not_pair = "is ignored: it is not NAME=VALUE";
+        assert_eq!(read.warnings, [format!("{of_file} 3 {not_pair}"), format!("{of_file} 4 {not_pair}")]);
     }
 
     #[test]
