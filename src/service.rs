@@ -39,9 +39,9 @@ mod warehouse;
 
 #[cfg(feature = "cli")]
 pub(crate) use check::check;
-pub(crate) use signals::{HangUp, Signals};
 pub use reload::Reload;
 pub use signals::drain_on_signals;
+pub(crate) use signals::{HangUp, Signals};
 
 /// When the steps of a drain have to be over, as shares of the drain timeout since the signal: the orders; giving up the
 /// reconciler's lead; scrapes under way and the last traces. The rest is for the way out.

@@ -39,7 +39,8 @@ fn is_read_only_memory(file: &File) -> bool {
     /// Of tmpfs and ramfs.
     const MEMORY: [u32; 2] = [0x0102_1994, 0x8584_58f6];
     let is_memory = rustix::fs::fstatfs(file).is_ok_and(|system| MEMORY.contains(&(system.f_type as u32)));
-    is_memory && rustix::fs::fstatvfs(file).is_ok_and(|system| system.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
+    is_memory
+        && rustix::fs::fstatvfs(file).is_ok_and(|system| system.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
 }
 
 #[cfg(not(target_os = "linux"))]

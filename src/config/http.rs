@@ -77,7 +77,8 @@ impl HttpOptions {
             return Err(origins.error("call-timeout", problem));
         }
         let token_file = self.fulfiller_token_file;
-        let token = secret("fulfiller-token", self.fulfiller_token, token_file.as_deref(), credentials::token, origins)?;
+        let token =
+            secret("fulfiller-token", self.fulfiller_token, token_file.as_deref(), credentials::token, origins)?;
         if token.is_some() && !url.username().is_empty() {
             return Err(origins.error("fulfiller-token", "the URL of --fulfiller has a user too; keep one of them"));
         }

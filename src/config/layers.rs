@@ -134,7 +134,8 @@ fn secret_files(
 ) -> Vec<(String, PathBuf)> {
     let options = ["fulfiller-token-file", "fulfiller-secret-file", "fulfiller-key"];
     let by_options = options.into_iter().filter(|option| chosen.try_contains_id(&option.replace('-', "_")).is_ok());
-    let by_options = by_options.filter_map(|option| Some((format!("--{option}"), value(option, chosen, filled_in)?.into())));
+    let by_options =
+        by_options.filter_map(|option| Some((format!("--{option}"), value(option, chosen, filled_in)?.into())));
     let own = file.holds_secret().then(|| ("--config".to_owned(), file.path.clone()));
     let mut files: Vec<(String, PathBuf)> = by_options.chain(own).chain(environment.secret_files()).collect();
     files.sort_by(|(_, one), (_, other)| one.cmp(other));
@@ -160,7 +161,7 @@ fn share_embedded_file(chosen: &ArgMatches, filled_in: &[OsString], origins: &mu
 fn value(option: &str, chosen: &ArgMatches, filled_in: &[OsString]) -> Option<String> {
     let prefix = format!("--{option}=");
     let elsewhere = filled_in.iter().find_map(|argument| argument.to_str()?.strip_prefix(&prefix));
-    let typed = || chosen.get_raw(option).filter(|_| is_typed(chosen, option))?.next()?.to_str();
+    let typed = || chosen.get_raw(&option.replace('-', "_")).filter(|_| is_typed(chosen, option))?.next()?.to_str();
     elsewhere.or_else(typed).map(str::to_owned)
 }
 

@@ -13,8 +13,8 @@ use super::http::HttpOptions;
 use super::origin::{ConfigError, Origins};
 use super::secret::Secret;
 use super::settings::{
-    Backends, FulfillerTarget, LogFormat, LogOrders, LogSettings, Propagation, QueueTarget, ReconcileSettings, Settings,
-    Simulation, StoreTarget,
+    Backends, FulfillerTarget, LogFormat, LogOrders, LogSettings, Propagation, QueueTarget, ReconcileSettings,
+    Settings, Simulation, StoreTarget,
 };
 use super::values::{Latency, Wait};
 use super::{target, values};

@@ -55,7 +55,8 @@ pub(crate) fn hidden_segments(path: &str) -> impl Iterator<Item = &str> {
 }
 
 fn is_harmless(segment: &str) -> bool {
-    let is_word = |word: &str| (1..=LONGEST_WORD).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let is_word =
+        |word: &str| (1..=LONGEST_WORD).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_lowercase());
     let is_version = |word: &str| {
         let digits = word.strip_prefix('v').unwrap_or_default();
         (1..=2).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())

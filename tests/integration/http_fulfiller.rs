@@ -4,8 +4,9 @@
 mod answers;
 mod breaker;
 mod limits;
-mod peer;
+pub(crate) mod peer;
 mod polling;
+mod reload;
 mod requests;
 mod rig;
 mod tls;

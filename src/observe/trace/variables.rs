@@ -205,11 +205,16 @@ impl<'a> Reader<'a> {
             }
             let mut headers = Vec::new();
             for (number, entry) in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).enumerate() {
-                match entry.split_once('=').map(|(name, value)| (name.trim(), percent_decode_str(value.trim()).decode_utf8())) {
+                match entry
+                    .split_once('=')
+                    .map(|(name, value)| (name.trim(), percent_decode_str(value.trim()).decode_utf8()))
+                {
                     Some((name, Ok(value))) if !name.is_empty() => {
                         headers.push((name.to_owned(), Secret::new(value.into_owned())));
                     }
-                    _ => self.warnings.push(format!("{origin}: header {} is ignored: it is not NAME=VALUE", number + 1)),
+                    _ => {
+                        self.warnings.push(format!("{origin}: header {} is ignored: it is not NAME=VALUE", number + 1))
+                    }
                 }
             }
             return Ok(headers);
