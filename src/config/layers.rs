@@ -80,7 +80,8 @@ pub fn parse(
         let used = postgres_url::filled(&store, &variables);
         origins.fill_store(variables, used);
     }
-    if let Some(queue) = value("queue", chosen, &filled_in).filter(|_| origins.of("queue") != Origin::Default)
+    if origins.of("queue") != Origin::Default
+        && let Some(queue) = value("queue", chosen, &filled_in)
         && redis_url::lacks_password(&queue)
         && let Some((password, origin)) = environment.redis_password()?
     {

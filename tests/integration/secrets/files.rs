@@ -127,7 +127,7 @@ fn a_file_without_a_secret_is_an_error_that_names_variable_and_file() {
         ("lines", "holds more than one line"),
         ("bytes", "is not UTF-8"),
         ("large", "is longer than 65536 bytes"),
-        ("wrong", "not a URL (invalid international domain name)"),
+        ("wrong", "not a URL (invalid domain character)"),
     ] {
         let path = place.path(name).to_str().unwrap().to_owned();
         for variable in ["REDIS_URL_FILE", "FULFILLMENT_QUEUE_FILE"] {
