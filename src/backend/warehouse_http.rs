@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use futures::FutureExt;
 use parking_lot::{Mutex, RwLock};
-use reqwest::Request;
 use url::Url;
 
 use crate::config::HttpTarget;
@@ -23,7 +22,7 @@ use exchange::Exchange;
 use gate::{BreakerOpen, Gate};
 use limits::Limits;
 use pending_orders::PendingOrders;
-use request::Requests;
+use request::{Request, Requests};
 use retry_budget::{Allowance, RetryBudget};
 
 pub mod address;

@@ -3,6 +3,7 @@
 
 mod answers;
 mod breaker;
+mod hostile;
 mod limits;
 pub(crate) mod peer;
 mod polling;

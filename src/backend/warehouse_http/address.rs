@@ -3,8 +3,12 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::vec;
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use hyper_util::client::legacy::connect::dns::Name;
+use tower_service::Service;
 use url::{Host, Url};
 
 /// Metadata services outside the link-local range.
@@ -83,15 +87,27 @@ pub fn check_literal(url: &Url) -> Result<(), Forbidden> {
 ///
 /// What it returns is what is connected to, so a name that changes its address in between gains nothing.
 #[derive(Debug, Clone, Copy)]
-pub struct CheckedResolver;
+pub struct CheckedResolver {
+    /// Whether none is refused.
+    pub allow_link_local: bool,
+}
 
-impl Resolve for CheckedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
+impl Service<Name> for CheckedResolver {
+    type Response = vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let allows_all = self.allow_link_local;
         Box::pin(async move {
             let host = name.as_str().to_owned();
             let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
-            let allowed = allowed(&host, found)?;
-            Ok(Box::new(allowed.into_iter()) as Addrs)
+            let usable = if allows_all { found.collect() } else { allowed(&host, found)? };
+            Ok(usable.into_iter())
         })
     }
 }
@@ -238,7 +254,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_system_resolver_is_asked() {
-        let found = CheckedResolver.resolve("localhost".parse().unwrap()).await.unwrap();
-        assert!(found.map(|address| address.ip()).all(|address| address.is_loopback()));
+        let found = CheckedResolver { allow_link_local: false }.call("localhost".parse().unwrap()).await;
+        assert!(found.unwrap().map(|address| address.ip()).all(|address| address.is_loopback()));
     }
 }

@@ -1,6 +1,6 @@
 //! Takes the worker's own credentials out of what a warehouse says, should it quote the request.
 
-use reqwest::header::HeaderValue;
+use hyper::header::HeaderValue;
 use url::Url;
 
 use crate::config::{HttpTarget, Secret, redact};
