@@ -32,6 +32,7 @@ pub(crate) mod backends;
 mod check;
 mod horizon;
 mod polls;
+#[cfg_attr(not(feature = "http-fulfiller"), expect(dead_code, reason = "the fulfiller over HTTP alone has files"))]
 mod reload;
 mod signals;
 #[cfg_attr(not(feature = "http-fulfiller"), path = "service/without_warehouse.rs")]

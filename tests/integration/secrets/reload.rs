@@ -113,7 +113,7 @@ async fn a_file_that_holds_no_secret_any_more_is_said_once_and_the_old_one_stays
         place.replace("token", text);
         place.logs(REFUSED, times + 1).await;
         let said = place.worker.output();
-        let line = said.lines().filter(|line| line.contains(REFUSED)).next_back().unwrap_or_default();
+        let line = said.lines().rfind(|line| line.contains(REFUSED)).unwrap_or_default();
         let path = place.path("token").to_str().unwrap().to_owned();
         assert!(line.contains(&format!("--fulfiller-token-file: {path}: {problem}")), "{line}");
         assert_eq!(place.call().await.0, "Bearer hush-first");
