@@ -70,8 +70,10 @@ Configuration:
     DATABASE_URL, else POSTGRES_HOST, POSTGRES_PORT,
     POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_DB    --store
     PGHOST, PGUSER, PGPASSWORD, … as libpq has them  gaps of a Postgres --store that is set
+    REDIS_PASSWORD                                   of a --queue whose URL has none
     SERVICE_NAME                                     --service-name
     RUST_LOG, else LOG_LEVEL                         --log
+  Those with secrets also name files: REDIS_URL_FILE=/run/secrets/redis, and so on.
   Without any of them, queue and store are embedded in ./fulfillment.db on a terminal; elsewhere
   (no terminal at standard error) that is an error. --store sqlite:PATH embeds both anywhere.
 

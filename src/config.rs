@@ -3,7 +3,10 @@
 //! [`options`] names every option once, [`layers`] finds the values, and resolving an options struct checks them into
 //! [`Settings`], which [`crate::service::backends`] is built from.
 
+mod credentials;
 pub mod environment;
+#[cfg(feature = "cli")]
+mod exposed;
 #[cfg(feature = "cli")]
 pub mod fallback;
 #[cfg(feature = "cli")]
@@ -21,6 +24,7 @@ mod postgres_url;
 pub mod redact;
 pub mod redis_url;
 mod secret;
+mod secret_file;
 mod settings;
 mod suggestion;
 #[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "some of it is for options alone"))]
@@ -32,6 +36,8 @@ pub mod values;
 pub use origin::Origins;
 pub use origin::{ConfigError, Origin};
 pub use secret::{Secret, SecretUrl};
+#[cfg(feature = "demo")]
+pub(crate) use secret_file::read_lines as read_secret;
 pub use settings::{
     Backends, ClientCertificate, FulfillerTarget, HttpTarget, LogFormat, LogOrders, LogSettings, Propagation,
     QueueTarget, ReconcileSettings, Settings, Simulation, StoreTarget,

@@ -16,7 +16,7 @@ mod telemetry;
 
 pub use dependency::{Backend, CallId, Dependency, DependencyEvent, RowStage, Stage, UnderWay};
 pub use fulfiller::{BreakerState, CallOutcome, FulfillerEvent, Limiter, RequestClass};
-pub use lifecycle::{LifecycleEvent, Loop};
+pub use lifecycle::{LifecycleEvent, Loop, Reloaded};
 pub use observer::{Observer, Observers};
 pub use order::{AttemptRef, Lease, OrderEvent, RetryReason, Throttle};
 pub use reconciler::{Drift, ReconcilerEvent};

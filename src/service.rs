@@ -11,7 +11,7 @@ pub use self::backends::StartError;
 use crate::admin;
 use crate::backend::simulated::SimulatedFulfiller;
 use crate::config::environment::Environment;
-use crate::config::{Backends, FulfillerTarget, HttpTarget, Settings};
+use crate::config::{Backends, FulfillerTarget, Settings};
 use crate::domain::worker_id::WorkerId;
 use crate::engine::{Engine, EngineOptions, Reconciler, Watermark};
 use crate::event::{Dependency, DependencyEvent, LifecycleEvent, Observer, Observers};
@@ -32,13 +32,17 @@ pub(crate) mod backends;
 mod check;
 mod horizon;
 mod polls;
+#[cfg_attr(not(feature = "http-fulfiller"), expect(dead_code, reason = "the fulfiller over HTTP alone has files"))]
+mod reload;
 mod signals;
+#[cfg_attr(not(feature = "http-fulfiller"), path = "service/without_warehouse.rs")]
+mod warehouse;
 
 #[cfg(feature = "cli")]
 pub(crate) use check::check;
-#[cfg(feature = "cli")]
-pub(crate) use signals::Signals;
+pub use reload::Reload;
 pub use signals::drain_on_signals;
+pub(crate) use signals::{HangUp, Signals};
 
 /// When the steps of a drain have to be over, as shares of the drain timeout since the signal: the orders; giving up the
 /// reconciler's lead; scrapes under way and the last traces. The rest is for the way out.
@@ -60,12 +64,13 @@ pub struct Service {
     fulfiller: Option<Arc<dyn Fulfiller>>,
     observers: Vec<Arc<dyn Observer>>,
     log: Option<Log>,
+    reload: Reload,
 }
 
 impl Service {
     /// As `settings` say.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, fulfiller: None, observers: Vec::new(), log: None }
+        Self { settings, fulfiller: None, observers: Vec::new(), log: None, reload: Reload::default() }
     }
 
     /// Has `fulfiller` do the work, whatever the settings name.
@@ -85,12 +90,19 @@ impl Service {
         Self { log: Some(log), ..self }
     }
 
+    /// Has the files of secrets and certificates for the warehouse read again whenever `reload` asks, besides when they
+    /// change.
+    pub fn reload(self, reload: Reload) -> Self {
+        Self { reload, ..self }
+    }
+
     /// Works until SIGTERM or SIGINT, and drains. A second signal ends the process at once; no order is lost in either.
+    /// SIGHUP has secrets and certificates read again.
     ///
     /// # Errors
     /// When it can't start. Once it works, it works until told to stop.
     pub async fn run_until_signal(self) -> Result<(), StartError> {
-        let drain = drain_on_signals()?;
+        let drain = Signals { hang_up: HangUp::Reload(self.reload.clone()), ..Signals::default() }.listen()?;
         self.run(drain).await
     }
 
@@ -99,7 +111,7 @@ impl Service {
     /// # Errors
     /// When it can't start. Once it works, it works until told to stop.
     pub async fn run(self, drain: CancellationToken) -> Result<(), StartError> {
-        let Self { settings, fulfiller, observers, log } = self;
+        let Self { settings, fulfiller, observers, log, reload } = self;
         // A worker that gets some of its threads would start and stand still.
         threads::require(threads::processors() + THREADS_BESIDES)?;
         // Before anything opens a TLS connection. An error says that a provider is installed already.
@@ -115,7 +127,7 @@ impl Service {
             trace::export::start(&settings, &Environment::of_process(), worker.as_str(), &observers)?;
         let (fulfiller, fulfilled_by) = match fulfiller {
             Some(fulfiller) => (fulfiller, "the program around the worker".to_owned()),
-            None => (open_fulfiller(&settings.fulfiller, &observers)?, settings.fulfiller.to_string()),
+            None => (open_fulfiller(&settings.fulfiller, &observers, Some(&reload))?, settings.fulfiller.to_string()),
         };
         #[cfg(feature = "faults")]
         let fulfiller = crate::testing::failpoint::before_fulfiller(fulfiller)?;
@@ -169,22 +181,15 @@ impl DrainEnd {
     }
 }
 
-fn open_fulfiller(target: &FulfillerTarget, observers: &Observers) -> Result<Arc<dyn Fulfiller>, StartError> {
+fn open_fulfiller(
+    target: &FulfillerTarget,
+    observers: &Observers,
+    reload: Option<&Reload>,
+) -> Result<Arc<dyn Fulfiller>, StartError> {
     Ok(match target {
         FulfillerTarget::Simulated(simulation) => Arc::new(SimulatedFulfiller::new(simulation.clone())),
-        FulfillerTarget::Http(target) => open_http(target, observers.clone())?,
+        FulfillerTarget::Http(target) => warehouse::open(target, observers, reload)?,
     })
-}
-
-#[cfg(feature = "http-fulfiller")]
-fn open_http(target: &HttpTarget, observers: Observers) -> Result<Arc<dyn Fulfiller>, StartError> {
-    let fulfiller = crate::backend::warehouse_http::HttpFulfiller::new(target, observers);
-    Ok(Arc::new(fulfiller.map_err(|error| StartError::Fulfiller(error.to_string()))?))
-}
-
-#[cfg(not(feature = "http-fulfiller"))]
-fn open_http(_: &HttpTarget, _: Observers) -> Result<Arc<dyn Fulfiller>, StartError> {
-    Err(StartError::Lacking("http-fulfiller", "--fulfiller with a URL"))
 }
 
 /// Opens the backends, waits until they answer, and runs the engine with everything beside it until it has drained.

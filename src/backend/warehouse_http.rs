@@ -3,12 +3,12 @@
 //! On its way a call passes the limits, then the circuit breaker; what failed is repeated later, as the retry budget
 //! allows. Nothing is ever sent twice in here: the engine repeats, with the same key.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::FutureExt;
-use parking_lot::Mutex;
-use reqwest::Request;
+use parking_lot::{Mutex, RwLock};
 use url::Url;
 
 use crate::config::HttpTarget;
@@ -22,7 +22,7 @@ use exchange::Exchange;
 use gate::{BreakerOpen, Gate};
 use limits::Limits;
 use pending_orders::PendingOrders;
-use request::Requests;
+use request::{Request, Requests};
 use retry_budget::{Allowance, RetryBudget};
 
 pub mod address;
@@ -65,7 +65,8 @@ const LONGEST_ASIDE: Duration = Duration::from_secs(300);
 /// Sends each call's request once at most, with credentials to the configured origin only. Ends within the target's
 /// deadline. What it returns holds neither the URL's user, password and query, nor the token or a signing secret.
 pub struct HttpFulfiller {
-    requests: Requests,
+    /// Replaced as a whole; a call under way keeps those that it began with.
+    requests: RwLock<Arc<Requests>>,
     limits: Limits,
     gate: Gate,
     budget: Mutex<RetryBudget>,
@@ -97,7 +98,7 @@ impl HttpFulfiller {
     pub fn new(target: &HttpTarget, observers: Observers) -> Result<Self, HttpFulfillerError> {
         let allowance = Allowance { share: target.retry_budget, floor: REPEATS_FLOOR };
         Ok(Self {
-            requests: Requests::new(client::build(target)?, target)?,
+            requests: RwLock::new(Arc::new(Requests::new(client::build(target)?, target, None)?)),
             limits: Limits::new(target.concurrency, target.rate, target.deadline / 2, observers.clone()),
             gate: Gate::new(observers.clone()),
             budget: Mutex::new(RetryBudget::new(allowance, Instant::now())),
@@ -108,12 +109,29 @@ impl HttpFulfiller {
         })
     }
 
+    /// Makes the next calls with the token, signing secrets and certificates of `target`, and over connections of their own.
+    /// Calls under way end as they began. Reads the files of certificates, so it may block.
+    ///
+    /// # Errors
+    /// As [`Self::new`]. Everything stays as it was.
+    pub fn reload(&self, target: &HttpTarget) -> Result<(), HttpFulfillerError> {
+        let client = client::build(target)?;
+        let before = self.requests();
+        let requests = Arc::new(Requests::new(client, target, Some(&before.redaction))?);
+        *self.requests.write() = requests;
+        Ok(())
+    }
+
+    fn requests(&self) -> Arc<Requests> {
+        Arc::clone(&self.requests.read())
+    }
+
     /// Makes one request as soon as rate and breaker allow, which has to be before `send_by`. It is built, and signed,
     /// only then.
     async fn request(
         &self,
         kind: RequestKind,
-        build: impl FnOnce() -> Request,
+        build: impl FnOnce(&Requests) -> Request,
         send_by: Instant,
         deadline: Instant,
     ) -> Result<Made, Withheld> {
@@ -126,7 +144,8 @@ impl HttpFulfiller {
             after: Some(refused.retry_in),
         })?;
         let began = Instant::now();
-        let exchange = exchange::exchange(&self.requests, kind, build(), deadline).await;
+        let requests = self.requests();
+        let exchange = exchange::exchange(&requests, kind, build(&requests), deadline).await;
         self.observers.emit(FulfillerEvent::RequestEnded { class: exchange.class, took: began.elapsed() });
         if kind == RequestKind::Order && exchange.was_sent() {
             // Now, and not when it was sent: calls that hang for long earn their repeats, too.
@@ -175,7 +194,7 @@ impl HttpFulfiller {
         url: &Url,
         by: Instant,
     ) -> Result<Option<Duration>, Outcome> {
-        match self.request(RequestKind::Status, || self.requests.status(url, order, key), by, by).await {
+        match self.request(RequestKind::Status, |requests| requests.status(url, order, key), by, by).await {
             Ok(made) if matches!(made.exchange.answer.meaning, Meaning::Accepted(_)) => {
                 Ok(made.exchange.answer.retry_after)
             }
@@ -286,7 +305,7 @@ impl Fulfiller for HttpFulfiller {
                 Err(outcome) => outcome,
             };
         }
-        match self.request(RequestKind::Order, || self.requests.order(order, key), send_by, deadline).await {
+        match self.request(RequestKind::Order, |requests| requests.order(order, key), send_by, deadline).await {
             Err(Withheld { reason, after }) => Outcome::Unavailable { reason, after },
             Ok(made) => match made.exchange.answer.meaning {
                 Meaning::Accepted(url) => {

@@ -163,7 +163,12 @@ pub(super) fn warnings(backends: &Backends, origins: &Origins, environment: &Env
     let known: Vec<String> = options::names().into_iter().chain(["config".to_owned()]).collect();
     let unknown = environment.unknown(&known).map(|name| format!("no option has the name of the variable {name}"));
     let fallback = fallback::warning(origins).map(str::to_owned);
-    fallback.into_iter().chain(configuration_warning(backends)).chain(unknown).collect()
+    fallback
+        .into_iter()
+        .chain(configuration_warning(backends))
+        .chain(unknown)
+        .chain(origins.exposed_secrets())
+        .collect()
 }
 
 /// Warns when only one of queue and store is embedded: most likely the variable of the other one is missing.

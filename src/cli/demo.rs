@@ -26,7 +26,7 @@ use crate::domain::worker_id::WorkerId;
 use crate::observe::logging;
 use crate::operations::plural;
 use crate::service::backends::{self, StartError};
-use crate::service::{Service, Signals};
+use crate::service::{HangUp, Service, Signals};
 
 mod feed;
 mod hints;
@@ -114,7 +114,7 @@ pub(super) async fn demo(arguments: Arguments) -> Result<(), Failure> {
     let backends = settings.backends.clone();
     let tally = Arc::new(Tally::default());
     let at_the_second = Some(clean_up(folder.path().to_owned()));
-    let drain = Signals { hang_up_drains: true, at_the_second, ..Signals::default() }.listen()?;
+    let drain = Signals { hang_up: HangUp::Drain, at_the_second, ..Signals::default() }.listen()?;
     let mut engine = tokio::spawn(Service::new(settings).log(log).observer(tally.clone()).run(drain.clone()));
     let listen = tokio::select! {
         listen = tally.started() => listen.unwrap_or(arguments.listen),

@@ -9,7 +9,7 @@ use crate::config::environment::Environment;
 use crate::config::fallback::Fallback;
 use crate::config::options::RunOptions;
 use crate::observe::logging;
-use crate::service::{Service, Signals};
+use crate::service::{HangUp, Reload, Service, Signals};
 
 /// Run the service: take orders from the queue and fulfill them, until a signal
 ///
@@ -42,6 +42,8 @@ pub(super) async fn run(arguments: Arguments, origins: &Origins, environment: &E
     for warning in connect::warnings(&settings.backends, origins, environment) {
         tracing::warn!("{warning}");
     }
-    let drain = Signals { drain_timeout: Some(settings.drain_timeout), ..Signals::default() }.listen()?;
-    Ok(Service::new(settings).log(log).run(drain).await?)
+    let reload = Reload::default();
+    let hang_up = HangUp::Reload(reload.clone());
+    let drain = Signals { drain_timeout: Some(settings.drain_timeout), hang_up, ..Signals::default() }.listen()?;
+    Ok(Service::new(settings).log(log).reload(reload).run(drain).await?)
 }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use super::origin::{ConfigError, Origin};
 use super::postgres_url::Variables;
+use super::secret_file;
 use super::url_parts::{host_in_url, percent_encoded};
 
 /// The prefix of every option's own variable.
@@ -12,6 +14,31 @@ const PREFIX: &str = "FULFILLMENT_";
 
 /// The parts of the store's URL.
 const POSTGRES: [&str; 5] = ["POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"];
+
+/// The variables that hold secrets: each is also the name of a credential, and with [`FILE`] names a file.
+const SECRETS: [&str; 12] = [
+    "FULFILLMENT_QUEUE",
+    "REDIS_URL",
+    REDIS_PASSWORD,
+    "FULFILLMENT_STORE",
+    "DATABASE_URL",
+    "POSTGRES_PASSWORD",
+    "PGPASSWORD",
+    "FULFILLMENT_FULFILLER",
+    "FULFILLMENT_FULFILLER_TOKEN",
+    "FULFILLMENT_FULFILLER_SECRET",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+];
+
+/// The password of a queue whose URL has none.
+const REDIS_PASSWORD: &str = "REDIS_PASSWORD";
+
+/// Ends the names of the variables that name a file with a secret.
+const FILE: &str = "_FILE";
+
+/// The folder with the credentials of a systemd unit.
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
 /// Variables by name. Read once at start and passed down, so tests need no process of their own.
 #[derive(Clone, Default)]
@@ -41,17 +68,74 @@ impl Environment {
         }
     }
 
-    /// The value of an option and its source: its own variable, else one of existing deployments.
+    /// The value of an option and its source: its own variable, else one of existing deployments. Where a variable holds
+    /// a secret, see [`Self::secret`].
     ///
     /// # Errors
-    /// A variable that would count is not UTF-8.
+    /// A variable that would count is not UTF-8, or names a file without a secret.
     pub fn option(&self, option: &str) -> Result<Option<(String, Origin)>, ConfigError> {
         for name in [variable(option)].into_iter().chain(given(option).iter().map(|name| (*name).to_owned())) {
-            if let Some(value) = self.variable(&name)? {
-                return Ok(Some((value.to_owned(), Origin::Environment(name))));
+            let found = if is_secret(&name) && kept_in(option).is_none() {
+                self.secret(&name)?
+            } else {
+                self.variable(&name)?.map(|value| (value.to_owned(), Origin::Environment(name)))
+            };
+            if found.is_some() {
+                return Ok(found);
             }
         }
         if option == "store" { self.postgres_url() } else { Ok(None) }
+    }
+
+    /// The value of a variable that holds a secret: its own, else the content of the file that `NAME_FILE` names, else that
+    /// of the credential. The credential of `FULFILLMENT_QUEUE` is `queue`, and that of `REDIS_URL` is `redis-url`.
+    ///
+    /// # Errors
+    /// Both variables are set, or the file holds no secret.
+    pub fn secret(&self, name: &str) -> Result<Option<(String, Origin)>, ConfigError> {
+        let file = format!("{name}{FILE}");
+        let (path, origin) = match (self.variable(name)?, self.variable(&file)?) {
+            (Some(_), Some(_)) => return Err(ConfigError::Both(name.to_owned(), file)),
+            (Some(value), None) => return Ok(Some((value.to_owned(), Origin::Environment(name.to_owned())))),
+            (None, Some(path)) => (PathBuf::from(path), Origin::SecretFile { variable: file, path: path.into() }),
+            (None, None) => match self.credential(name)? {
+                Some(path) => (path.clone(), Origin::Credential(path)),
+                None => return Ok(None),
+            },
+        };
+        match secret_file::read_line(&path) {
+            Ok(secret) => Ok(Some((secret.to_string(), origin))),
+            Err(problem) => Err(ConfigError::Secret { origin, problem }),
+        }
+    }
+
+    /// The file of a variable's credential, if there is one.
+    pub(super) fn credential(&self, name: &str) -> Result<Option<PathBuf>, ConfigError> {
+        let Some(folder) = self.variable(CREDENTIALS)? else { return Ok(None) };
+        let credential = name.strip_prefix(PREFIX).unwrap_or(name).to_ascii_lowercase().replace('_', "-");
+        let path = Path::new(folder).join(credential);
+        // What is there and can't be looked at is an error to whoever reads it.
+        let is_missing = path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+        Ok(Some(path).filter(|_| !is_missing))
+    }
+
+    /// The password for a queue whose URL has none.
+    ///
+    /// # Errors
+    /// As [`Self::secret`].
+    #[cfg(feature = "cli")]
+    pub(super) fn redis_password(&self) -> Result<Option<(String, Origin)>, ConfigError> {
+        self.secret(REDIS_PASSWORD)
+    }
+
+    /// The files that variables name as those of secrets, with these variables.
+    #[cfg(feature = "cli")]
+    pub(super) fn secret_files(&self) -> impl Iterator<Item = (String, PathBuf)> {
+        SECRETS.iter().filter_map(|name| {
+            let file = format!("{name}{FILE}");
+            let path = self.variable(&file).ok()??.into();
+            Some((file, path))
+        })
     }
 
     /// The login name, as the shell has it, if it can be shown.
@@ -67,7 +151,10 @@ impl Environment {
     #[cfg(feature = "cli")]
     pub fn empty<'a>(&'a self, option: &'a str) -> impl Iterator<Item = &'a str> {
         let names = variables(option);
-        let is_its = move |name: &str| names.iter().flat_map(|names| names.split(", ")).any(|its| its == name);
+        let is_its = move |name: &str| {
+            let name = name.strip_suffix(FILE).filter(|name| is_secret(name)).unwrap_or(name);
+            names.iter().flat_map(|names| names.split(", ")).any(|its| its == name)
+        };
         self.0
             .iter()
             .filter(|(_, value)| value.is_empty())
@@ -78,7 +165,9 @@ impl Environment {
     /// Variables with our prefix and without an option: most likely misspelt. Those that Kubernetes adds for a service called
     /// `fulfillment-…` are not among them.
     pub fn unknown<'a>(&'a self, options: &'a [String]) -> impl Iterator<Item = &'a str> {
-        let is_known = |name: &str| options.iter().any(|option| variable(option) == name);
+        let is_known = |name: &str| {
+            options.iter().any(|option| variable(option) == name) || name.strip_suffix(FILE).is_some_and(is_secret)
+        };
         let of_a_service = |name: &str| {
             ["_SERVICE_HOST", "_PORT"].iter().any(|end| name.ends_with(end))
                 || ["_SERVICE_PORT", "_PORT_"].iter().any(|part| name.contains(part))
@@ -92,22 +181,34 @@ impl Environment {
     /// # Errors
     /// One of them is not UTF-8.
     pub(super) fn libpq(&self) -> Result<Variables, ConfigError> {
-        Variables::read(|name| self.variable(name))
+        Variables::read(|name| match is_secret(name) {
+            true => Ok(self.secret(name)?.map(|(value, _)| value)),
+            false => Ok(self.variable(name)?.map(str::to_owned)),
+        })
     }
 
     /// A URL from the `POSTGRES_*` variables, if any of them is set. Missing parts are left to libpq's variables, or else have
     /// the defaults of the `postgres` container image, which made these names common: port 5432, user `postgres`, database as
     /// the user.
     fn postgres_url(&self) -> Result<Option<(String, Origin)>, ConfigError> {
-        let mut values = [None; 5];
+        let mut values = [const { None }; 5];
+        let mut set = Vec::new();
         for (value, name) in values.iter_mut().zip(POSTGRES) {
-            *value = self.variable(name)?;
+            let found = match is_secret(name) {
+                true => self.secret(name)?,
+                false => self.variable(name)?.map(|value| (value.to_owned(), Origin::Environment(name.to_owned()))),
+            };
+            if let Some((found, origin)) = found {
+                *value = Some(found);
+                set.push(origin.to_string());
+            }
         }
-        if values.iter().all(Option::is_none) {
+        if set.is_empty() {
             return Ok(None);
         }
         let libpq = self.libpq()?;
-        let [host, port, user, password, database] = values;
+        let [host, port, user, password, database] = &values;
+        let [host, port, user, password, database] = [host, port, user, password, database].map(Option::as_deref);
         let or_default = |value: Option<&str>, keyword, default: &str| match value {
             Some(value) => value.to_owned(),
             None if libpq.has(keyword) => String::new(),
@@ -125,7 +226,6 @@ impl Environment {
             if port.is_empty() { "" } else { ":" },
             percent_encoded(&or_default(database, "dbname", login)),
         );
-        let set: Vec<&str> = POSTGRES.into_iter().zip(values).filter_map(|(name, value)| value.map(|_| name)).collect();
         Ok(Some((url, Origin::Environment(set.join(", ")))))
     }
 }
@@ -141,6 +241,19 @@ pub fn variables(option: &str) -> Vec<String> {
 /// An option's own variable.
 pub fn variable(option: &str) -> String {
     format!("{PREFIX}{}", option.to_ascii_uppercase().replace('-', "_"))
+}
+
+/// Whether a variable holds a secret, so that `NAME_FILE` names a file with it.
+pub fn is_secret(name: &str) -> bool {
+    SECRETS.contains(&name)
+}
+
+/// The option that names the file with the value of this option, or the option itself if it names one: each by the value's
+/// option and the file's.
+pub(super) fn kept_in(option: &str) -> Option<(&'static str, &'static str)> {
+    const KEPT: [(&str, &str); 2] =
+        [("fulfiller-token", "fulfiller-token-file"), ("fulfiller-secret", "fulfiller-secret-file")];
+    KEPT.into_iter().find(|(value, file)| option == *value || option == *file)
 }
 
 /// The variables of existing deployments for an option, the strongest first.

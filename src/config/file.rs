@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 use super::origin::ConfigError;
+use super::redact;
 use super::suggestion::nearest;
 
 /// Far above any real configuration.
@@ -59,6 +60,16 @@ impl ConfigFile {
             values.insert(key.into_owned(), (value, line));
         }
         Ok(Self { path: path.to_owned(), values })
+    }
+
+    /// Whether a value is a secret, or a URL that may hold one.
+    pub(super) fn holds_secret(&self) -> bool {
+        self.values.iter().any(|(option, (value, _))| match option.as_str() {
+            "fulfiller-token" | "fulfiller-secret" => true,
+            "queue" | "store" => value.contains('@') || value.to_ascii_lowercase().contains("password="),
+            "fulfiller" => value.contains("://") && redact::user_info(value) != *value,
+            _ => false,
+        })
     }
 
     /// The text of an option's value, and its line.

@@ -7,14 +7,11 @@ use std::time::Duration;
 use clap::{ArgAction, Args};
 use url::Url;
 
+use super::credentials;
 use super::origin::{ConfigError, Origins};
 use super::secret::{Secret, SecretUrl};
 use super::settings::{ClientCertificate, HttpTarget};
-use super::target;
 use super::values;
-
-/// The largest file with a secret, in bytes.
-const MAX_SECRET_FILE: u64 = 64 * 1024;
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Fulfiller over HTTP")]
@@ -79,18 +76,15 @@ impl HttpOptions {
             let problem = format!("{timeout} must be shorter than --lease {lease} when fulfilling over HTTP");
             return Err(origins.error("call-timeout", problem));
         }
-        let token = secret("fulfiller-token", self.fulfiller_token, self.fulfiller_token_file, origins)?;
+        let token_file = self.fulfiller_token_file;
+        let token =
+            secret("fulfiller-token", self.fulfiller_token, token_file.as_deref(), credentials::token, origins)?;
         if token.is_some() && !url.username().is_empty() {
             return Err(origins.error("fulfiller-token", "the URL of --fulfiller has a user too; keep one of them"));
         }
-        if token.as_ref().is_some_and(|token| !token.expose().bytes().all(|byte| byte.is_ascii_graphic())) {
-            return Err(origins.error("fulfiller-token", "has blanks or characters that an HTTP header can't hold"));
-        }
-        let secrets = secret("fulfiller-secret", self.fulfiller_secret, self.fulfiller_secret_file, origins)?;
-        let signing_secrets = secrets.map_or_else(Vec::new, |secrets| {
-            secrets.expose().split_whitespace().map(|secret| Secret::new(secret.to_owned())).collect()
-        });
-        target::signing_secrets(&signing_secrets).map_err(|problem| origins.error("fulfiller-secret", problem))?;
+        let file = self.fulfiller_secret_file;
+        let read = credentials::signing_secrets;
+        let signing_secrets = secret("fulfiller-secret", self.fulfiller_secret, file.as_deref(), read, origins)?;
         let client_certificate = match (self.fulfiller_certificate, self.fulfiller_key) {
             (Some(certificate), Some(key)) => Some(ClientCertificate { certificate, key }),
             (None, None) => None,
@@ -99,7 +93,9 @@ impl HttpOptions {
         };
         Ok(HttpTarget {
             token,
-            signing_secrets,
+            token_file,
+            signing_secrets: signing_secrets.unwrap_or_default(),
+            signing_secrets_file: file,
             ca: self.fulfiller_ca,
             client_certificate,
             concurrency: self.fulfiller_concurrency.and_then(|most| NonZeroUsize::new(usize::try_from(most).ok()?)),
@@ -112,36 +108,20 @@ impl HttpOptions {
 }
 
 /// A secret given by its option or in a file.
-fn secret(
+fn secret<T>(
     option: &str,
     given: Option<Secret>,
-    file: Option<PathBuf>,
+    file: Option<&Path>,
+    read: fn(&str) -> Result<T, String>,
     origins: &Origins,
-) -> Result<Option<Secret>, ConfigError> {
+) -> Result<Option<T>, ConfigError> {
     let file_option = format!("{option}-file");
-    let text = match (given, file) {
-        (None, None) => return Ok(None),
-        (Some(_), Some(_)) => {
-            return Err(origins.error(&file_option, format!("--{option} is set too; keep one of them")));
-        }
-        (Some(text), None) => text.expose().trim().to_owned(),
+    match (given, file) {
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) => Err(origins.error(&file_option, format!("--{option} is set too; keep one of them"))),
+        (Some(text), None) => read(text.expose()).map(Some).map_err(|problem| origins.error(option, problem)),
         (None, Some(path)) => {
-            let failed = |problem| origins.error(&file_option, format!("{}: {problem}", path.display()));
-            read_secret(&path).map_err(failed)?
+            credentials::in_file(path, read).map(Some).map_err(|problem| origins.error(&file_option, problem))
         }
-    };
-    if text.is_empty() {
-        return Err(origins.error(option, "is empty"));
     }
-    Ok(Some(Secret::new(text)))
-}
-
-/// The text of the file without blanks and line ends around it.
-fn read_secret(path: &Path) -> Result<String, String> {
-    let size = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
-    if size > MAX_SECRET_FILE {
-        return Err(format!("{size} bytes, more than the {MAX_SECRET_FILE} of the largest secret"));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
-    Ok(text.trim().to_owned())
 }

@@ -13,7 +13,7 @@ use clap::{ArgMatches, Command};
 use super::environment::Environment;
 use super::file::ConfigFile;
 use super::origin::{ConfigError, Origin, Origins};
-use super::{options, postgres_url, redact};
+use super::{environment, options, postgres_url, redact, redis_url};
 
 /// Why a command line is not valid.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +63,7 @@ pub fn parse(
     for option in known.iter().filter(|option| offered.contains(option)) {
         if is_typed(chosen, option) {
             origins.set(option, Origin::CommandLine);
-        } else if let Some((value, origin)) = beyond_command_line(option, environment, &file)? {
+        } else if let Some((value, origin)) = beyond_command_line(option, chosen, environment, &file)? {
             filled_in.push(OsString::from(format!("--{option}={value}")));
             origins.set(option, origin);
         }
@@ -80,6 +80,14 @@ pub fn parse(
         let used = postgres_url::filled(&store, &variables);
         origins.fill_store(variables, used);
     }
+    if origins.of("queue") != Origin::Default
+        && let Some(queue) = value("queue", chosen, &filled_in)
+        && redis_url::lacks_password(&queue)
+        && let Some((password, origin)) = environment.redis_password()?
+    {
+        origins.fill_queue(password, &origin);
+    }
+    origins.note_secret_files(secret_files(chosen, &filled_in, environment, &file));
     // Right behind the subcommand, so that no `--` of the user's comes before.
     let (head, tail) = arguments.split_at(words.min(arguments.len()));
     let complete = head.iter().chain(&filled_in).chain(tail);
@@ -97,13 +105,43 @@ fn config_file(chosen: &ArgMatches, environment: &Environment, known: &[String])
 
 fn beyond_command_line(
     option: &str,
+    chosen: &ArgMatches,
     environment: &Environment,
     file: &ConfigFile,
 ) -> Result<Option<(String, Origin)>, ConfigError> {
     if let Some(found) = environment.option(option)? {
         return Ok(Some(found));
     }
+    // Of a secret that has an option for its file, the credential is that file, which may change.
+    if let Some((of_value, of_file)) = environment::kept_in(option)
+        && !is_typed(chosen, of_value)
+        && !is_typed(chosen, of_file)
+        && environment.option(of_value)?.is_none()
+        && environment.option(of_file)?.is_none()
+        && let Some(path) = environment.credential(&environment::variable(of_value))?
+    {
+        let origin = Origin::Credential(path.clone());
+        return Ok((option == of_file).then(|| (path.to_string_lossy().into_owned(), origin)));
+    }
     Ok(file.get(option).map(|(value, line)| (value.clone(), Origin::File { path: file.path.clone(), line: *line })))
+}
+
+/// The files that hold secrets, each with what names it.
+fn secret_files(
+    chosen: &ArgMatches,
+    filled_in: &[OsString],
+    environment: &Environment,
+    file: &ConfigFile,
+) -> Vec<(String, PathBuf)> {
+    let options = ["fulfiller-token-file", "fulfiller-secret-file", "fulfiller-key"];
+    let by_options = options.into_iter().filter(|option| chosen.try_contains_id(&option.replace('-', "_")).is_ok());
+    let by_options =
+        by_options.filter_map(|option| Some((format!("--{option}"), value(option, chosen, filled_in)?.into())));
+    let own = file.holds_secret().then(|| ("--config".to_owned(), file.path.clone()));
+    let mut files: Vec<(String, PathBuf)> = by_options.chain(own).chain(environment.secret_files()).collect();
+    files.sort_by(|(_, one), (_, other)| one.cmp(other));
+    files.dedup_by(|(_, one), (_, other)| one == other);
+    files
 }
 
 /// The queue as an argument if the store is embedded and no source names the queue, and the other way round: both are then
@@ -124,7 +162,7 @@ fn share_embedded_file(chosen: &ArgMatches, filled_in: &[OsString], origins: &mu
 fn value(option: &str, chosen: &ArgMatches, filled_in: &[OsString]) -> Option<String> {
     let prefix = format!("--{option}=");
     let elsewhere = filled_in.iter().find_map(|argument| argument.to_str()?.strip_prefix(&prefix));
-    let typed = || chosen.get_raw(option).filter(|_| is_typed(chosen, option))?.next()?.to_str();
+    let typed = || chosen.get_raw(&option.replace('-', "_")).filter(|_| is_typed(chosen, option))?.next()?.to_str();
     elsewhere.or_else(typed).map(str::to_owned)
 }
 

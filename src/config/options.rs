@@ -13,8 +13,8 @@ use super::http::HttpOptions;
 use super::origin::{ConfigError, Origins};
 use super::secret::Secret;
 use super::settings::{
-    Backends, FulfillerTarget, LogFormat, LogOrders, LogSettings, Propagation, ReconcileSettings, Settings, Simulation,
-    StoreTarget,
+    Backends, FulfillerTarget, LogFormat, LogOrders, LogSettings, Propagation, QueueTarget, ReconcileSettings,
+    Settings, Simulation, StoreTarget,
 };
 use super::values::{Latency, Wait};
 use super::{target, values};
@@ -249,7 +249,8 @@ impl BackendOptions {
 
     fn parse(&self, origins: &Origins) -> Result<Backends, ConfigError> {
         Ok(Backends {
-            queue: self.queue.expose().parse().map_err(|problem| origins.error("queue", problem))?,
+            queue: QueueTarget::read(self.queue.expose(), origins.queue_password())
+                .map_err(|problem| origins.error("queue", problem))?,
             queue_key: self.queue_key.clone(),
             store: StoreTarget::read(self.store.expose(), origins.libpq())
                 .map_err(|problem| origins.error("store", problem))?,

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+#[cfg(feature = "cli")]
+use super::exposed;
 use super::postgres_url::Variables;
+use super::secret::Secret;
 
 /// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +16,15 @@ pub enum Origin {
     CommandLine,
     /// Variables, by their names.
     Environment(String),
+    /// The file that a variable names.
+    SecretFile {
+        /// The name of the variable.
+        variable: String,
+        /// The path as it was given.
+        path: PathBuf,
+    },
+    /// A credential of systemd, by its file.
+    Credential(PathBuf),
     /// A line of the configuration file.
     File {
         /// The path as it was given.
@@ -33,6 +45,8 @@ impl fmt::Display for Origin {
         match self {
             Self::CommandLine => f.write_str("command line"),
             Self::Environment(variables) => f.write_str(variables),
+            Self::SecretFile { variable, path } => write!(f, "{variable}={}", path.display()),
+            Self::Credential(path) => write!(f, "credential {}", path.display()),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
             Self::Filled(origin, variables) => write!(f, "{origin}, {}", variables.join(", ")),
             Self::SameAs(option) => write!(f, "as --{option}"),
@@ -77,6 +91,17 @@ pub enum ConfigError {
     /// A variable of the environment that is not UTF-8.
     #[error("environment variable {0} is not UTF-8")]
     NotUtf8(String),
+    /// A variable and the one that names a file with its value are both set.
+    #[error("{0} and {1} are both set; keep one of them")]
+    Both(String, String),
+    /// A file that should hold a secret does not.
+    #[error("{origin}: {problem}")]
+    Secret {
+        /// What names the file, and the file.
+        origin: Origin,
+        /// The problem.
+        problem: String,
+    },
     /// Queue or store are not configured, and must be.
     #[error("{0}")]
     NotSet(String),
@@ -96,6 +121,8 @@ pub struct Origins {
     origins: BTreeMap<String, Origin>,
     empty_variables: Vec<String>,
     libpq: Variables,
+    queue_password: Option<Secret>,
+    secret_files: Vec<(String, PathBuf)>,
 }
 
 impl Origins {
@@ -128,6 +155,27 @@ impl Origins {
         if !used.is_empty() {
             self.set("store", Origin::Filled(Box::new(self.of("store")), used));
         }
+    }
+
+    /// The password of a queue whose URL has none.
+    pub(super) fn queue_password(&self) -> Option<&Secret> {
+        self.queue_password.as_ref()
+    }
+
+    /// Notes the password that fills the gap in the queue's URL.
+    pub(super) fn fill_queue(&mut self, password: String, origin: &Origin) {
+        self.queue_password = Some(Secret::new(password));
+        self.set("queue", Origin::Filled(Box::new(self.of("queue")), vec![origin.to_string()]));
+    }
+
+    pub(super) fn note_secret_files(&mut self, files: impl IntoIterator<Item = (String, PathBuf)>) {
+        self.secret_files.extend(files);
+    }
+
+    /// A warning for each file with a secret that others can read.
+    #[cfg(feature = "cli")]
+    pub fn exposed_secrets(&self) -> impl Iterator<Item = String> {
+        self.secret_files.iter().filter_map(|(name, path)| exposed::warning(name, path))
     }
 
     /// An error about an option's value.

@@ -171,6 +171,27 @@ fn set_folded(url: &mut Url, kind: Kind, [database, user, password]: [Option<Str
     url.set_password(password.map(|password| percent_encoded(&password)).as_deref()).map_err(|()| unusable())
 }
 
+/// Whether the text is a URL of Redis without a password.
+#[cfg(feature = "cli")]
+pub(super) fn lacks_password(text: &str) -> bool {
+    let read = parse(text).ok().filter(|url| Kind::of(url.expose().scheme()).is_some());
+    read.and_then(|url| canonical(&url).ok()).is_some_and(|url| {
+        let url = url.expose();
+        url.password().is_none() && !url.query_pairs().any(|(name, _)| PASSWORDS.contains(&&*name))
+    })
+}
+
+/// The same URL, as [`canonical`] makes it, with this password.
+#[cfg(feature = "cli")]
+pub(super) fn with_password(url: &SecretUrl, password: &str) -> Result<SecretUrl, String> {
+    let mut url = url.expose().clone();
+    match Kind::of(url.scheme()) {
+        Some(Kind::Socket) => _ = url.query_pairs_mut().append_pair(PASSWORDS[1], password),
+        _ => url.set_password(Some(&percent_encoded(password))).map_err(|()| unusable())?,
+    }
+    Ok(SecretUrl::new(url))
+}
+
 /// Whether it names a host, or the file of a Unix socket.
 pub(super) fn check_place(url: &Url) -> Result<(), String> {
     let has_host = url.host_str().is_some_and(|host| !host.is_empty());

@@ -81,8 +81,12 @@ pub struct HttpTarget {
     pub url: SecretUrl,
     /// Sent as a bearer token; visible ASCII characters only.
     pub token: Option<Secret>,
+    /// The file that the token is from. It may change, see [`Self::read_again`].
+    pub token_file: Option<PathBuf>,
     /// Each signs every request (Standard Webhooks): `whsec_` and base64.
     pub signing_secrets: Vec<Secret>,
+    /// The file that they are from. It may change too.
+    pub signing_secrets_file: Option<PathBuf>,
     /// PEM file of the authorities trusted instead of the system's.
     pub ca: Option<PathBuf>,
     /// For mutual TLS.
@@ -110,7 +114,9 @@ impl HttpTarget {
         Self {
             url,
             token: None,
+            token_file: None,
             signing_secrets: Vec::new(),
+            signing_secrets_file: None,
             ca: None,
             client_certificate: None,
             concurrency: None,

@@ -46,6 +46,17 @@ impl FromStr for StoreTarget {
     }
 }
 
+impl QueueTarget {
+    /// As on the command line, with this password where the URL of a Redis server has none.
+    #[cfg(feature = "cli")]
+    pub(super) fn read(text: &str, password: Option<&Secret>) -> Result<Self, String> {
+        match (text.parse()?, password) {
+            (Self::Redis(url), Some(password)) => redis_url::with_password(&url, password.expose()).map(Self::Redis),
+            (target, _) => Ok(target),
+        }
+    }
+}
+
 impl StoreTarget {
     /// As on the command line, with the gaps of a URL of Postgres filled from libpq's variables.
     pub(super) fn read(text: &str, variables: &Variables) -> Result<Self, String> {

@@ -34,11 +34,27 @@ pub enum LifecycleEvent<'a> {
         /// Orders still in flight.
         in_flight: usize,
     },
+    /// Files were read again, as they had changed or somebody asked for it.
+    Reloaded {
+        /// What is made of them.
+        what: Reloaded,
+        /// Why they can't be used. What was made of them before goes on.
+        error: Option<&'a str>,
+    },
     /// Shutdown ended.
     Drained {
         /// Orders not settled in time. Their leases expire, and the queue delivers them again.
         left: usize,
     },
+}
+
+/// What is made of files that may change while the worker runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+#[non_exhaustive]
+pub enum Reloaded {
+    /// Token, signing secrets and certificates for the warehouse.
+    Fulfiller,
 }
 
 /// A loop of the engine. The process counts as wedged when one of them stops.

@@ -246,7 +246,7 @@ fn failures(checks: &[Check]) -> String {
 impl Observer for Health {
     fn observe(&self, event: &Event<'_>) {
         match *event {
-            Event::Lifecycle(LifecycleEvent::Starting { .. }) => {}
+            Event::Lifecycle(LifecycleEvent::Starting { .. } | LifecycleEvent::Reloaded { .. }) => {}
             Event::Lifecycle(LifecycleEvent::Started { .. }) => {
                 // From here on each loop has the whole limit for its first pass.
                 let now = Instant::now();

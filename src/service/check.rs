@@ -11,7 +11,7 @@ use crate::event::Observers;
 /// # Errors
 /// What [`super::Service::run`] would end with.
 pub(crate) fn check(settings: &Settings) -> Result<(), StartError> {
-    open_fulfiller(&settings.fulfiller, &Observers::default())?;
+    open_fulfiller(&settings.fulfiller, &Observers::default(), None)?;
     admin::check(settings.listen)?;
     backends::check(&settings.backends)
 }

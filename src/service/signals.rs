@@ -13,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::backends::StartError;
+use super::reload::Reload;
 use crate::observe::logging;
 use crate::threads;
 
@@ -25,21 +26,30 @@ const LOG_LIMIT: Duration = Duration::from_millis(20);
 /// A drain with hardly any time gets this much to hand orders back.
 const SHORTEST_DRAIN: Duration = Duration::from_millis(200);
 
-/// Signals that end most processes, and do nothing here: a reload may get the first one, and nobody means to end a worker
-/// by the others.
-const IGNORED: [(SignalKind, &str); 3] = [
-    (SignalKind::hangup(), "SIGHUP"),
-    (SignalKind::user_defined1(), "SIGUSR1"),
-    (SignalKind::user_defined2(), "SIGUSR2"),
-];
+/// Signals that end most processes, and do nothing here, as nobody means to end a worker by them.
+const IGNORED: [(SignalKind, &str); 2] =
+    [(SignalKind::user_defined1(), "SIGUSR1"), (SignalKind::user_defined2(), "SIGUSR2")];
+
+/// What SIGHUP does.
+#[derive(Default)]
+pub(crate) enum HangUp {
+    /// Nothing, but a line in the log.
+    #[default]
+    Ignore,
+    /// Drains: a terminal sends it that closes.
+    #[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "for commands on a terminal"))]
+    Drain,
+    /// Has files read again.
+    Reload(Reload),
+}
 
 /// What the signals mean to this process.
 #[derive(Default)]
 pub(crate) struct Signals {
     /// Ends the process with code 0 this long after the first signal, whatever hangs; never, if `None`.
     pub(crate) drain_timeout: Option<Duration>,
-    /// Whether SIGHUP, which a terminal sends that closes, drains.
-    pub(crate) hang_up_drains: bool,
+    /// What SIGHUP does.
+    pub(crate) hang_up: HangUp,
     /// What to do before the second signal ends the process.
     pub(crate) at_the_second: Option<Box<dyn FnOnce() + Send>>,
 }
@@ -68,10 +78,10 @@ impl Signals {
                 Err(error) => return drop(listening.send(Err(error))),
             };
             runtime.block_on(async {
-                match Sources::listen(self.hang_up_drains) {
+                match Sources::listen(self.hang_up) {
                     Ok(sources) => {
                         let _ = listening.send(Ok(()));
-                        self.handle(sources, &token).await;
+                        handle(sources, &token, self.drain_timeout, self.at_the_second).await;
                     }
                     Err(error) => drop(listening.send(Err(error))),
                 }
@@ -82,26 +92,31 @@ impl Signals {
         listening.flatten().map_err(StartError::Signals)?;
         Ok(drain)
     }
+}
 
-    async fn handle(self, mut sources: Sources, drain: &CancellationToken) {
-        let first = sources.next().await;
-        tracing::info!(signal = first, "draining; a second signal ends at once");
-        drain.cancel();
-        let limit = self.drain_timeout.map(|limit| limit.mul_f64(LAST_MOMENT).max(SHORTEST_DRAIN));
-        let second = match limit {
-            Some(limit) => tokio::time::timeout(limit, sources.next()).await.ok(),
-            None => Some(sources.next().await),
-        };
-        let Some(second) = second else {
-            tracing::warn!("the drain has used up its time: orders in flight come back with their leases");
-            logging::flush(LOG_LIMIT);
-            std::process::exit(0);
-        };
-        if let Some(work) = self.at_the_second {
-            within(LAST_WORK_LIMIT, work);
-        }
-        std::process::exit(128 + second);
+async fn handle(
+    mut sources: Sources,
+    drain: &CancellationToken,
+    drain_timeout: Option<Duration>,
+    at_the_second: Option<Box<dyn FnOnce() + Send>>,
+) {
+    let first = sources.next().await;
+    tracing::info!(signal = first, "draining; a second signal ends at once");
+    drain.cancel();
+    let limit = drain_timeout.map(|limit| limit.mul_f64(LAST_MOMENT).max(SHORTEST_DRAIN));
+    let second = match limit {
+        Some(limit) => tokio::time::timeout(limit, sources.next()).await.ok(),
+        None => Some(sources.next().await),
+    };
+    let Some(second) = second else {
+        tracing::warn!("the drain has used up its time: orders in flight come back with their leases");
+        logging::flush(LOG_LIMIT);
+        std::process::exit(0);
+    };
+    if let Some(work) = at_the_second {
+        within(LAST_WORK_LIMIT, work);
     }
+    std::process::exit(128 + second);
 }
 
 /// Waits for `work` no longer than `limit`, as it may write to a terminal that takes nothing.
@@ -123,8 +138,23 @@ struct Sources {
 }
 
 impl Sources {
-    fn listen(hang_up_drains: bool) -> io::Result<Self> {
-        for (kind, name) in IGNORED.into_iter().skip(usize::from(hang_up_drains)) {
+    fn listen(hang_up: HangUp) -> io::Result<Self> {
+        let mut ignored = IGNORED.to_vec();
+        let mut hang_ups = None;
+        match hang_up {
+            HangUp::Ignore => ignored.push((SignalKind::hangup(), "SIGHUP")),
+            HangUp::Drain => hang_ups = Some(signal(SignalKind::hangup())?),
+            HangUp::Reload(reload) => {
+                let mut hang_ups = signal(SignalKind::hangup())?;
+                tokio::spawn(async move {
+                    while hang_ups.recv().await.is_some() {
+                        tracing::info!("SIGHUP: files with secrets and certificates are read again, if there are any");
+                        reload.now();
+                    }
+                });
+            }
+        }
+        for (kind, name) in ignored {
             let mut ignored = signal(kind)?;
             tokio::spawn(async move {
                 while ignored.recv().await.is_some() {
@@ -135,7 +165,7 @@ impl Sources {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-            hang_up: if hang_up_drains { Some(signal(SignalKind::hangup())?) } else { None },
+            hang_up: hang_ups,
         })
     }
 

@@ -23,6 +23,19 @@ the options without the dashes, its values strings, numbers or booleans, and an 
 counts as not set. Of several variables, the first one that is set wins. `fulfillment-worker config` shows the value and
 the source of each option.
 
+**Secrets.** `NAME[_FILE]` stands for two variables: the secret itself, or the path of a file with it; both set is an error.
+After them counts the credential of a systemd unit: the file of `$CREDENTIALS_DIRECTORY` that is named as the variable in lower
+case, with dashes and without `fulfillment-`, such as `queue`, `redis-url`, `postgres-password` or `fulfiller-token`. The password
+of a queue whose URL has none is `REDIS_PASSWORD[_FILE]`; that of a store, `PGPASSWORD[_FILE]`. `OTEL_EXPORTER_OTLP_HEADERS[_FILE]`
+and `OTEL_EXPORTER_OTLP_TRACES_HEADERS[_FILE]` work likewise. Of a file counts one line of at most 64 KiB, without its end; one
+that is empty, missing or can't be read is an error with exit code 2. A pipe works if it ends within 5 seconds. The command line,
+environment and file of options keep their copies of what is in them: secrets are wiped from memory where the worker drops its own.
+
+`run` and `config` warn of a file with a secret that others can read or change: one with more than mode 0600, or 0640 if it is
+root's, unless it is in `/run/secrets` or `/run/credentials`, or on a read-only tmpfs as a volume of Kubernetes is. The files of
+`--fulfiller-token-file`, `--fulfiller-secret-file`, `--fulfiller-ca`, `--fulfiller-certificate` and `--fulfiller-key` are
+[read again](OBSERVABILITY.md#signals) when they change.
+
 `--queue` and `--store` have a default for a first try only: a file in the working folder, used with a warning where
 standard error is a terminal. Elsewhere (a container, a service, a cron job) a command that needs them exits with code 2 if
 they are not set, so that a worker whose secret is missing or empty doesn't look healthy. A server for one of them and
@@ -106,7 +119,8 @@ fn row(words: &[&str], command: &Command, arg: &Arg) -> String {
     let value = arg.get_value_names().filter(|_| takes_value(arg) && arg.get_possible_values().is_empty());
     let value = value.map(|names| format!(" {}", names[0])).unwrap_or_default();
     let variables = if is_layered(arg) { environment::variables(option) } else { Vec::new() };
-    let variables = variables.iter().map(|names| names.split(", ").map(code).collect::<Vec<_>>().join(", "));
+    let variable = |name: &str| code(&format!("{name}{}", if environment::is_secret(name) { "[_FILE]" } else { "" }));
+    let variables = variables.iter().map(|names| names.split(", ").map(variable).collect::<Vec<_>>().join(", "));
     let default =
         arg.get_default_values().iter().filter(|_| takes_value(arg)).map(|value| code(&value.to_string_lossy()));
     let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();

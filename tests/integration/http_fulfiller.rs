@@ -3,9 +3,11 @@
 
 mod answers;
 mod breaker;
+mod hostile;
 mod limits;
-mod peer;
+pub(crate) mod peer;
 mod polling;
+mod reload;
 mod requests;
 mod rig;
 mod tls;

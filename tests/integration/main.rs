@@ -42,6 +42,7 @@ mod mutants;
 mod postgres_store;
 mod pressure;
 mod redis_queue;
+mod secrets;
 mod sqlite_durability;
 mod sqlite_sharing;
 mod stack;

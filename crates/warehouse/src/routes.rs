@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -28,10 +29,24 @@ pub(super) fn router(warehouse: Arc<Warehouse>) -> Router {
         .route("/behaviour", get(behaviour).put(behave))
         .route("/stats", get(stats))
         .route("/health", get(|| async { "ok" }))
-        .fallback(|| async { problem(StatusCode::NOT_FOUND, PATHS) })
-        .method_not_allowed_fallback(|| async { problem(StatusCode::METHOD_NOT_ALLOWED, PATHS) })
+        .fallback(|_: HasToken| async { problem(StatusCode::NOT_FOUND, PATHS) })
+        .method_not_allowed_fallback(|_: HasToken| async { problem(StatusCode::METHOD_NOT_ALLOWED, PATHS) })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(warehouse)
+}
+
+/// That whoever asks has the token.
+struct HasToken;
+
+impl FromRequestParts<Arc<Warehouse>> for HasToken {
+    type Rejection = Reply;
+
+    async fn from_request_parts(parts: &mut Parts, warehouse: &Arc<Warehouse>) -> Result<Self, Reply> {
+        match warehouse.access.check_token(&parts.headers) {
+            Ok(()) => Ok(Self),
+            Err(problem) => Err(Reply::problem(&problem)),
+        }
+    }
 }
 
 fn problem(status: StatusCode, detail: &str) -> Reply {
@@ -56,12 +71,12 @@ async fn status(State(warehouse): State<Arc<Warehouse>>, Path(key): Path<String>
     }
 }
 
-async fn behaviour(State(warehouse): State<Arc<Warehouse>>) -> impl IntoResponse {
+async fn behaviour(_: HasToken, State(warehouse): State<Arc<Warehouse>>) -> impl IntoResponse {
     Json(warehouse.behaviour().as_ref().clone())
 }
 
 /// Takes the whole behaviour anew: what is not said has its default.
-async fn behave(State(warehouse): State<Arc<Warehouse>>, body: Bytes) -> Response {
+async fn behave(_: HasToken, State(warehouse): State<Arc<Warehouse>>, body: Bytes) -> Response {
     let read = serde_json::from_slice::<Behaviour>(&body).map_err(|error| {
         let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
         Problem::new(status, error.to_string())
@@ -79,6 +94,6 @@ async fn behave(State(warehouse): State<Arc<Warehouse>>, body: Bytes) -> Respons
     }
 }
 
-async fn stats(State(warehouse): State<Arc<Warehouse>>) -> Json<Stats> {
+async fn stats(_: HasToken, State(warehouse): State<Arc<Warehouse>>) -> Json<Stats> {
     Json(warehouse.stats())
 }

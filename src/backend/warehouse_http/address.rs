@@ -3,8 +3,12 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::vec;
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use hyper_util::client::legacy::connect::dns::Name;
+use tower_service::Service;
 use url::{Host, Url};
 
 /// Metadata services outside the link-local range.
@@ -34,21 +38,36 @@ pub fn is_forbidden(address: IpAddr) -> bool {
         IpAddr::V6(address) => {
             address.is_unicast_link_local()
                 || METADATA_V6.contains(&address)
-                || embedded(address).is_some_and(|embedded| is_forbidden(IpAddr::V4(embedded)))
+                || embedded(address).any(|embedded| is_forbidden(IpAddr::V4(embedded)))
         }
     }
 }
 
-/// The IPv4 address that an IPv6 address stands for: mapped (`::ffff:0:0/96`), compatible (`::/96`), NAT64
-/// (`64:ff9b::/96`, `64:ff9b:1::/48`) or 6to4 (`2002::/16`).
-fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let from = |high: u16, low: u16| Some(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)));
-    match address.segments() {
-        [0, 0, 0, 0, 0, 0xffff | 0, high, low] => from(high, low),
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 1, _, _, _, high, low] => from(high, low),
-        [0x2002, high, low, ..] => from(high, low),
+/// The IPv4 addresses that an IPv6 address may stand for, in every form that gateways, tunnels and systems translate: mapped
+/// (`::ffff:0:0/96`), compatible (`::/96`), translated (SIIT, `::ffff:0:0:0/96`), 6to4 (`2002::/16`), Teredo (`2001::/32`),
+/// ISATAP (`::5efe:0:0` behind any network), and NAT64 (`64:ff9b::/96` and whatever length of prefix within
+/// `64:ff9b:1::/48`). A network's own prefix of NAT64 can't be told from other addresses.
+fn embedded(address: Ipv6Addr) -> impl Iterator<Item = Ipv4Addr> {
+    let bytes = address.octets();
+    // The first of four bytes of which none is the ninth, which RFC 6052 leaves out.
+    let nat64 = move |first: usize| {
+        let mut used = (first..16).filter(|at| *at != 8).map(move |at| bytes[at]);
+        let mut next = || used.next().unwrap_or_default();
+        Ipv4Addr::new(next(), next(), next(), next())
+    };
+    let from = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
+    let [a, b, c, d, e, f, high, low] = address.segments();
+    let whole = match [a, b, c, d, e, f] {
+        [0, 0, 0, 0, 0, 0xffff | 0] | [0, 0, 0, 0, 0xffff, 0] => Some(from(high, low)),
+        [0x2002, high, low, ..] => Some(from(high, low)),
+        [_, _, _, _, 0 | 0x200, 0x5efe] => Some(from(high, low)),
+        [0x2001, 0, ..] => Some(from(!high, !low)),
         _ => None,
-    }
+    };
+    let server = (a == 0x2001 && b == 0).then(|| from(c, d));
+    let is_nat64 = a == 0x64 && b == 0xff9b;
+    let translated = [4, 5, 6, 7, 9, 12].into_iter().filter(move |_| is_nat64).map(nat64);
+    whole.into_iter().chain(server).chain(translated)
 }
 
 /// Checks the host of a URL where it is an address. A name is checked when it is resolved, see [`CheckedResolver`].
@@ -68,15 +87,27 @@ pub fn check_literal(url: &Url) -> Result<(), Forbidden> {
 ///
 /// What it returns is what is connected to, so a name that changes its address in between gains nothing.
 #[derive(Debug, Clone, Copy)]
-pub struct CheckedResolver;
+pub struct CheckedResolver {
+    /// Whether none is refused.
+    pub allow_link_local: bool,
+}
 
-impl Resolve for CheckedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
+impl Service<Name> for CheckedResolver {
+    type Response = vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let allows_all = self.allow_link_local;
         Box::pin(async move {
             let host = name.as_str().to_owned();
             let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
-            let allowed = allowed(&host, found)?;
-            Ok(Box::new(allowed.into_iter()) as Addrs)
+            let usable = if allows_all { found.collect() } else { allowed(&host, found)? };
+            Ok(usable.into_iter())
         })
     }
 }
@@ -97,7 +128,7 @@ fn allowed(host: &str, found: impl Iterator<Item = SocketAddr>) -> Result<Vec<So
 mod tests {
     use super::*;
 
-    const REFUSED: [&str; 17] = [
+    const REFUSED: [&str; 33] = [
         "169.254.169.254",
         "169.254.0.1",
         "169.254.170.2",
@@ -113,11 +144,27 @@ mod tests {
         "::169.254.169.254",
         "64:ff9b::169.254.169.254",
         "64:ff9b:1::a9fe:a9fe",
+        "64:ff9b:a9fe:a9fe::",
+        "64:ff9b:a9:fea9:fe::",
+        "64:ff9b:1:a9fe:a9:fe00::",
+        "64:ff9b:1:a9fe:a9:fe00::1",
+        "64:ff9b:1:da9:fe:a9fe::",
+        "64:ff9b:1:dada:a9:fea9:fe00:0",
+        "64:ff9b:1:dada:dada:dada:a9fe:a9fe",
+        "64:ff9b:1:6464:64:c800::",
+        "::ffff:0:169.254.169.254",
+        "::ffff:0:a83f:8110",
+        "2001:db8::5efe:a9fe:a9fe",
+        "fd00::200:5efe:169.254.169.254",
+        "2001:0:5db8:d822:0:0:5601:5601",
+        "2001:0:a9fe:a9fe::",
+        "::a83f:8110",
+        "::ffff:c000:c0",
         "2002:a9fe:a9fe::1",
         "2002:6464:64c8::",
     ];
 
-    const ALLOWED: [&str; 13] = [
+    const ALLOWED: [&str; 20] = [
         "127.0.0.1",
         "::1",
         "10.0.0.1",
@@ -129,6 +176,13 @@ mod tests {
         "fec0::1",
         "::ffff:10.0.0.1",
         "64:ff9b::8.8.8.8",
+        "64:ff9b:1:808:8:800::",
+        "64:ff9b:1:a00:0:100::",
+        "::ffff:0:10.0.0.1",
+        "2001:db8::5efe:a00:1",
+        "2001:db8::5eff:a9fe:a9fe",
+        "2001:0:5db8:d822:0:0:f7f7:f7f7",
+        "2001:4860:4860::8888",
         "2002:0808:0808::1",
         "2001:db8::a9fe:a9fe",
     ];
@@ -162,12 +216,26 @@ mod tests {
             "http://１６９.254.169.254/",
             "https://[fe80::1]:8443/",
             "https://[::ffff:a9fe:a9fe]/",
+            "http://169.254.169.254./",
+            "http://0xa9.0xfe.0xa9.0xfe/",
+            "http://169.16689662/",
+            "http://%31%36%39.254.169.254/",
+            "http://user@169.254.169.254:80/",
+            "http://[64:ff9b::169.254.169.254]/",
+            "http://[::FFFF:0:169.254.169.254]/",
         ] {
             let error = check_literal(&Url::parse(url).unwrap()).expect_err(url);
             assert!(error.to_string().contains("metadata service"), "{error}");
         }
         for url in ["http://127.0.0.1/", "http://metadata.google.internal/", "https://[::1]/"] {
             assert_eq!(check_literal(&Url::parse(url).unwrap()), Ok(()), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_url_has_no_zone_of_an_address() {
+        for url in ["http://[fe80::1%25eth0]/", "http://[fe80::1%eth0]/", "http://[fe80::1%251]/"] {
+            assert!(Url::parse(url).is_err(), "{url}");
         }
     }
 
@@ -186,7 +254,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_system_resolver_is_asked() {
-        let found = CheckedResolver.resolve("localhost".parse().unwrap()).await.unwrap();
-        assert!(found.map(|address| address.ip()).all(|address| address.is_loopback()));
+        let found = CheckedResolver { allow_link_local: false }.call("localhost".parse().unwrap()).await;
+        assert!(found.unwrap().map(|address| address.ip()).all(|address| address.is_loopback()));
     }
 }

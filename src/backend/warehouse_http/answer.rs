@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use reqwest::StatusCode;
-use reqwest::header::{DATE, HeaderMap, LOCATION, RETRY_AFTER};
+use hyper::StatusCode;
+use hyper::header::{DATE, HeaderMap, LOCATION, RETRY_AFTER};
 use url::Url;
 
 /// The longest reference that is kept, in characters.

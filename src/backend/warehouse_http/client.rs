@@ -1,16 +1,28 @@
-//! The HTTP client: keeps and verifies connections. It follows no redirect and repeats no request.
+//! The HTTP client: keeps and verifies connections. It follows no redirect and repeats no request that was written.
 
+use std::io;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use reqwest::{Client, redirect};
+use http_body_util::Full;
+use hyper::Uri;
+use hyper::body::Bytes;
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tower_http::decompression::Decompression;
+use tower_service::Service;
 
 use super::address::{self, CheckedResolver};
-use super::error::{HttpFulfillerError, error_chain};
+use super::error::HttpFulfillerError;
 use crate::config::{ClientCertificate, HttpTarget};
 
 /// How long an idle connection is kept. Servers and proxies keep theirs longer, so an order seldom goes out on a connection
@@ -20,26 +32,64 @@ const IDLE: Duration = Duration::from_secs(10);
 /// The longest time for name, connection and TLS handshake.
 const LONGEST_CONNECT: Duration = Duration::from_secs(5);
 
+/// The largest head of an answer, in bytes.
+const LARGEST_HEAD: usize = 64 * 1024;
+
+/// Between the probes of a silent connection, and how many are not answered before it counts as lost.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+const KEEPALIVE_PROBES: u32 = 3;
+
+/// Undoes the compression of answers.
+pub(super) type Client = Decompression<legacy::Client<Connector, Full<Bytes>>>;
+
 /// Makes the client. Nothing is contacted yet.
 pub(super) fn build(target: &HttpTarget) -> Result<Client, HttpFulfillerError> {
-    let mut builder = Client::builder()
-        .tls_backend_preconfigured(tls(target)?)
-        .user_agent(concat!("fulfillment-worker/", env!("CARGO_PKG_VERSION")))
-        // A redirect would make a GET of the order, or carry it and its credentials elsewhere.
-        .redirect(redirect::Policy::none())
-        .referer(false)
-        // Whether to send an order again is not the client's to decide.
-        .retry(reqwest::retry::never())
-        .no_proxy()
-        .http1_only()
-        .tcp_nodelay(true)
-        .pool_idle_timeout(IDLE)
-        .connect_timeout(LONGEST_CONNECT.min(target.deadline / 4));
     if !target.allow_link_local {
         address::check_literal(target.url.expose())?;
-        builder = builder.dns_resolver(CheckedResolver);
     }
-    builder.build().map_err(|error| HttpFulfillerError::Client(error_chain(error)))
+    let mut connector = HttpConnector::new_with_resolver(CheckedResolver { allow_link_local: target.allow_link_local });
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_keepalive(Some(KEEPALIVE));
+    connector.set_keepalive_interval(Some(KEEPALIVE));
+    connector.set_keepalive_retries(Some(KEEPALIVE_PROBES));
+    let connector = Connector {
+        connector: HttpsConnector::from((connector, tls(target)?)),
+        limit: LONGEST_CONNECT.min(target.deadline / 4),
+    };
+    let client = legacy::Client::builder(TokioExecutor::new())
+        .pool_idle_timeout(IDLE)
+        .pool_timer(TokioTimer::new())
+        .http1_max_buf_size(LARGEST_HEAD)
+        .build(connector);
+    Ok(Decompression::new(client))
+}
+
+/// Connects within a limit.
+#[derive(Clone)]
+pub(super) struct Connector {
+    connector: HttpsConnector<HttpConnector<CheckedResolver>>,
+    limit: Duration,
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+impl Service<Uri> for Connector {
+    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.connector.poll_ready(context)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let (connecting, limit) = (self.connector.call(uri), self.limit);
+        Box::pin(async move {
+            let late = || io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {limit:?}"));
+            tokio::time::timeout(limit, connecting).await.map_err(|_| late())?
+        })
+    }
 }
 
 fn tls(target: &HttpTarget) -> Result<ClientConfig, HttpFulfillerError> {

@@ -19,6 +19,9 @@ pub enum HttpFulfillerError {
     /// A signing secret is not one.
     #[error("--fulfiller-secret: {0}")]
     Secret(#[from] SecretError),
+    /// The URL can't be sent.
+    #[error("--fulfiller: the URL holds characters that HTTP doesn't take")]
+    Url,
     /// The token can't be sent.
     #[error("--fulfiller-token: holds characters that no HTTP header takes")]
     Token,
@@ -40,11 +43,10 @@ pub enum HttpFulfillerError {
     Client(String),
 }
 
-/// An error with its causes, without the URL, which may hold a key.
-pub(super) fn error_chain(error: reqwest::Error) -> String {
-    let error = error.without_url();
+/// An error with its causes. The client's name no URL, which may hold a key.
+pub(super) fn error_chain(error: &(dyn Error + 'static)) -> String {
     let mut chain = String::new();
-    for cause in causes(&error) {
+    for cause in causes(error) {
         let cause = cause.to_string();
         // Some errors repeat their causes.
         if !chain.contains(&cause) {

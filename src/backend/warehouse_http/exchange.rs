@@ -2,18 +2,31 @@
 
 use std::error::Error;
 use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime};
 
-use reqwest::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Bytes};
+use hyper::http::uri::InvalidUri;
+use hyper::{Response, StatusCode, Uri};
+use hyper_util::client::legacy;
 use rustls::AlertDescription;
+use tokio::sync::Notify;
+use tower_service::Service;
 
 use super::answer::{self, Answer, Meaning, RequestKind};
+use super::client::Client;
 use super::error::{causes, error_chain};
-use super::request::Requests;
+use super::request::{Request, Requests};
 use crate::event::RequestClass;
 
 /// The most that is read of an answer's body, in bytes after decompression.
 const MOST_BODY: usize = 64 * 1024;
+
+/// The most interim answers (1xx) to one request: some servers and proxies send a few.
+const MOST_INTERIM: usize = 32;
 
 /// A request that has ended.
 pub(super) struct Exchange {
@@ -35,22 +48,29 @@ impl Exchange {
 
 /// Makes one request, and reads the answer until `deadline`.
 pub(super) async fn exchange(requests: &Requests, kind: RequestKind, request: Request, deadline: Instant) -> Exchange {
-    let url = request.url().clone();
+    let url = request.url.clone();
     let began = Instant::now();
-    let sending = requests.client.execute(request);
-    let (class, meaning) = match tokio::time::timeout_at(deadline.into(), sending).await {
-        Ok(Ok(mut response)) => {
-            let body = requests.redaction.apply(beginning_of_body(&mut response, deadline).await);
-            let status = response.status();
-            let answer = answer::read(kind, &url, status, response.headers(), &body, SystemTime::now());
-            return Exchange { class: class(status), answer };
+    let (class, meaning) = match tokio::time::timeout_at(deadline.into(), send(&requests.client, request)).await {
+        Ok(Ok(response)) => {
+            let (head, body) = response.into_parts();
+            let body = requests.redaction.apply(beginning_of_body(body, deadline).await);
+            let answer = answer::read(kind, &url, head.status, &head.headers, &body, SystemTime::now());
+            return Exchange { class: class(head.status), answer };
         }
-        Ok(Err(error)) if !may_have_been_sent(&error) => {
-            let why = format!("the warehouse can't be reached: {}", error_chain(error));
+        Ok(Err(Unanswered::Client(error))) if !may_have_been_sent(&error) => {
+            let why = format!("the warehouse can't be reached: {}", error_chain(&error));
             (RequestClass::Unreachable, Meaning::Unavailable(why))
         }
-        Ok(Err(error)) => {
-            let why = format!("sent, and no answer: {}", error_chain(error));
+        Ok(Err(Unanswered::Url(error))) => {
+            let why = format!("nothing was sent: the URL that the warehouse named: {error}");
+            (RequestClass::Unreachable, Meaning::Unavailable(why))
+        }
+        Ok(Err(Unanswered::Client(error))) => {
+            let why = format!("sent, and no answer: {}", error_chain(&error));
+            (RequestClass::ConnectionLost, Meaning::Ambiguous(why))
+        }
+        Ok(Err(Unanswered::Interim)) => {
+            let why = format!("sent, and no answer: more than {MOST_INTERIM} interim ones (1xx)");
             (RequestClass::ConnectionLost, Meaning::Ambiguous(why))
         }
         // Connecting has a limit of its own, well before this one.
@@ -62,16 +82,53 @@ pub(super) async fn exchange(requests: &Requests, kind: RequestKind, request: Re
     Exchange { class, answer: Answer { meaning, retry_after: None, counts_against_breaker: true } }
 }
 
+/// Why there is no answer.
+enum Unanswered {
+    /// HTTP doesn't take the URL.
+    Url(InvalidUri),
+    Client(legacy::Error),
+    /// Interim answers went on and on.
+    Interim,
+}
+
+/// Sends a request, and waits for the head of the answer. Closes the connection when it is dropped before.
+async fn send(client: &Client, request: Request) -> Result<Response<impl Body<Data = Bytes>>, Unanswered> {
+    let Request { method, url, headers, body } = request;
+    let uri: Uri = url.as_str().parse().map_err(Unanswered::Url)?;
+    let mut request = hyper::Request::new(Full::from(body));
+    (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (method, uri, headers);
+    let (too_many, seen) = (Arc::new(Notify::new()), AtomicUsize::new(0));
+    let stop = Arc::clone(&too_many);
+    hyper::ext::on_informational(&mut request, move |_| {
+        if seen.fetch_add(1, Ordering::Relaxed) == MOST_INTERIM {
+            stop.notify_one();
+        }
+    });
+    let mut client = client.clone();
+    let sending = async {
+        std::future::poll_fn(|context| client.poll_ready(context)).await?;
+        client.call(request).await
+    };
+    tokio::select! {
+        answered = sending => answered.map_err(Unanswered::Client),
+        () = too_many.notified() => Err(Unanswered::Interim),
+    }
+}
+
 /// Reads the body until its end, the limit, the deadline or an error: the status has decided already.
-async fn beginning_of_body(response: &mut Response, deadline: Instant) -> Vec<u8> {
-    let mut body = Vec::new();
-    while body.len() < MOST_BODY {
-        match tokio::time::timeout_at(deadline.into(), response.chunk()).await {
-            Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk[..chunk.len().min(MOST_BODY - body.len())]),
-            Ok(Ok(None) | Err(_)) | Err(_) => break,
+async fn beginning_of_body(body: impl Body<Data = Bytes>, deadline: Instant) -> Vec<u8> {
+    let mut read = Vec::new();
+    let mut body = pin!(body);
+    while read.len() < MOST_BODY {
+        match tokio::time::timeout_at(deadline.into(), body.frame()).await {
+            Ok(Some(Ok(frame))) => {
+                let chunk = frame.into_data().unwrap_or_default();
+                read.extend_from_slice(&chunk[..chunk.len().min(MOST_BODY - read.len())]);
+            }
+            Ok(None | Some(Err(_))) | Err(_) => break,
         }
     }
-    body
+    read
 }
 
 fn class(status: StatusCode) -> RequestClass {
@@ -88,8 +145,8 @@ fn class(status: StatusCode) -> RequestClass {
 }
 
 /// Whether the warehouse may have got the request. When in doubt, yes.
-fn may_have_been_sent(error: &reqwest::Error) -> bool {
-    !(error.is_builder() || error.is_connect() || causes(error).any(says_that_nothing_was_sent))
+fn may_have_been_sent(error: &legacy::Error) -> bool {
+    !(error.is_connect() || causes(error).any(says_that_nothing_was_sent))
 }
 
 fn says_that_nothing_was_sent(error: &(dyn Error + 'static)) -> bool {

@@ -1,40 +1,45 @@
 //! Takes the worker's own credentials out of what a warehouse says, should it quote the request.
 
-use reqwest::header::HeaderValue;
+use hyper::header::HeaderValue;
 use url::Url;
 
-use crate::config::HttpTarget;
+use crate::config::{HttpTarget, Secret, redact};
 
 /// Shorter values, such as a version in the query, are no secrets and occur anywhere.
 const SHORTEST: usize = 6;
 
 /// Everything that must not come back into a log or a table.
-pub(super) struct Redaction(Vec<String>);
+pub(super) struct Redaction {
+    /// The longest first: one may be a part of another.
+    secrets: Vec<Secret>,
+    /// Those of them that are in use now.
+    current: Vec<Secret>,
+}
 
 impl Redaction {
-    /// Of the target's token, signing secrets, user, password and query, and of the header made of them.
-    pub(super) fn new(target: &HttpTarget, authorization: Option<&HeaderValue>) -> Self {
-        let url = target.url.expose();
-        let mut secrets: Vec<String> =
-            target.signing_secrets.iter().chain(&target.token).map(|secret| secret.expose().to_owned()).collect();
+    /// Of the target's token, signing secrets, user, password, path and query, and of the header made of them; and of what
+    /// was in use `before`, which a warehouse may still name.
+    pub(super) fn new(target: &HttpTarget, authorization: Option<&HeaderValue>, before: Option<&Self>) -> Self {
+        let mut current: Vec<Secret> = target.signing_secrets.iter().chain(&target.token).cloned().collect();
         let header = authorization.and_then(|value| value.to_str().ok()?.split_once(' '));
-        secrets.extend(header.map(|(_, credentials)| credentials.to_owned()));
-        secrets.extend(in_url(url));
-        secrets.retain(|secret| secret.len() >= SHORTEST);
-        // The longest first: one may be a part of another.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        Self(secrets)
+        current.extend(header.map(|(_, credentials)| Secret::new(credentials.to_owned())));
+        current.extend(in_url(target.url.expose()).into_iter().map(Secret::new));
+        current.retain(|secret| secret.expose().len() >= SHORTEST);
+        let mut secrets = current.clone();
+        secrets.extend(before.iter().flat_map(|before| before.current.iter().cloned()));
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
+        Self { secrets, current }
     }
 
     /// `body` with `***` for every secret in it, in whatever way JSON may have escaped it.
     pub(super) fn apply(&self, body: Vec<u8>) -> Vec<u8> {
-        if self.0.is_empty() {
+        if self.secrets.is_empty() {
             return body;
         }
         let text = String::from_utf8_lossy(&body);
         let (plain, positions) = unescaped(&text);
-        let Some((secret, found)) = self.0.iter().find_map(|secret| Some((secret, plain.find(secret.as_str())?)))
-        else {
+        let found = self.secrets.iter().find_map(|secret| Some((secret.expose(), plain.find(secret.expose())?)));
+        let Some((secret, found)) = found else {
             return body;
         };
         let (from, until) = (positions[found], positions[found + secret.len()]);
@@ -42,9 +47,10 @@ impl Redaction {
     }
 }
 
-/// User, password, the query and its values, as they stand in the URL and decoded.
+/// User, password, what is not shown of the path, the query and its values, as they stand in the URL and decoded.
 fn in_url(url: &Url) -> Vec<String> {
     let mut parts = vec![url.username().to_owned(), url.password().unwrap_or_default().to_owned()];
+    parts.extend(redact::hidden_segments(url.path()).map(str::to_owned));
     parts.extend(url.query().map(str::to_owned));
     parts.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
     let raw = url.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
@@ -92,12 +98,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{Secret, SecretUrl};
+    use crate::config::SecretUrl;
 
     fn redaction(url: &str, token: Option<&str>) -> Redaction {
         let url = SecretUrl::new(Url::parse(url).unwrap());
         let token = token.map(|token| Secret::new(token.to_owned()));
-        Redaction::new(&HttpTarget { token, ..HttpTarget::new(url, Duration::from_secs(1)) }, None)
+        Redaction::new(&HttpTarget { token, ..HttpTarget::new(url, Duration::from_secs(1)) }, None, None)
     }
 
     fn redacted(redaction: &Redaction, body: &str) -> String {
@@ -119,6 +125,26 @@ mod tests {
             assert_eq!(redacted(&url, &format!("<{secret}>")), "<***>", "{secret}");
         }
         assert_eq!(redacted(&url, "version 1 of key"), "version 1 of key");
+    }
+
+    #[test]
+    fn a_secret_in_the_path_of_the_url_is_one_and_its_words_are_none() {
+        let url = redaction("https://host/services/T0000hush/h%75sh-hush1", None);
+        assert_eq!(redacted(&url, "/services/T0000hush/hush-hush1 h%75sh-hush1"), "/services/***/*** ***");
+    }
+
+    #[test]
+    fn the_secrets_before_a_change_are_still_secrets_after_it_and_those_before_them_are_not_kept() {
+        let target = |token: &str| {
+            let url = SecretUrl::new(Url::parse("http://host/").unwrap());
+            let token = Some(Secret::new(token.to_owned()));
+            HttpTarget { token, ..HttpTarget::new(url, Duration::from_secs(1)) }
+        };
+        let first = Redaction::new(&target("first-hush"), None, None);
+        let second = Redaction::new(&target("second-hush"), None, Some(&first));
+        let third = Redaction::new(&target("third-hush"), None, Some(&second));
+        assert_eq!(redacted(&second, "first-hush second-hush"), "*** ***");
+        assert_eq!(redacted(&third, "first-hush second-hush third-hush"), "first-hush *** ***");
     }
 
     #[test]

@@ -2,12 +2,16 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Client, Request};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as BASE64;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
+use hyper::{Method, Uri};
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use url::Url;
 
-use super::error::{HttpFulfillerError, error_chain};
+use super::client::Client;
+use super::error::HttpFulfillerError;
 use super::redaction::Redaction;
 use super::signature::Signer;
 use crate::config::HttpTarget;
@@ -26,6 +30,14 @@ struct Body<'a> {
     attempt: u32,
 }
 
+/// A request, before it goes out.
+pub(super) struct Request {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
 /// Makes requests to one warehouse.
 pub(super) struct Requests {
     pub(super) client: Client,
@@ -38,19 +50,27 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    pub(super) fn new(client: Client, target: &HttpTarget) -> Result<Self, HttpFulfillerError> {
-        // The client moves user and password of a URL to the header, and knows how they are written.
-        let template = client.post(target.url.expose().clone()).build();
-        let template = template.map_err(|error| HttpFulfillerError::Client(error_chain(error)))?;
-        let url = template.url().clone();
+    /// `before` has the secrets that were in use until now.
+    pub(super) fn new(
+        client: Client,
+        target: &HttpTarget,
+        before: Option<&Redaction>,
+    ) -> Result<Self, HttpFulfillerError> {
+        let mut url = target.url.expose().clone();
+        let basic = basic(&url);
+        // Nothing but `data:` and its like refuses these.
+        let _ = (url.set_username(""), url.set_password(None));
+        if url.as_str().parse::<Uri>().is_err() {
+            return Err(HttpFulfillerError::Url);
+        }
         let mut authorization = match &target.token {
             Some(token) => {
                 let bearer = HeaderValue::try_from(format!("Bearer {}", token.expose()));
                 Some(bearer.map_err(|_| HttpFulfillerError::Token)?)
             }
-            None => template.headers().get(AUTHORIZATION).cloned(),
+            None => basic,
         };
-        let redaction = Redaction::new(target, authorization.as_ref());
+        let redaction = Redaction::new(target, authorization.as_ref(), before);
         if let Some(value) = &mut authorization {
             value.set_sensitive(true);
         }
@@ -63,22 +83,19 @@ impl Requests {
 
     /// The request that asks for an order to be fulfilled.
     pub(super) fn order(&self, order: &Order, key: &IdempotencyKey) -> Request {
-        let mut request = Request::new(reqwest::Method::POST, self.url.clone());
         let body = body(order);
-        self.identify(request.headers_mut(), order, key, &body);
-        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        *request.body_mut() = Some(body.into());
-        request
+        let mut headers = self.headers(order, key, &body);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Request { method: Method::POST, url: self.url.clone(), headers, body }
     }
 
     /// The request that asks how an accepted order is getting on.
     pub(super) fn status(&self, url: &Url, order: &Order, key: &IdempotencyKey) -> Request {
-        let mut request = Request::new(reqwest::Method::GET, url.clone());
-        self.identify(request.headers_mut(), order, key, b"");
-        request
+        Request { method: Method::GET, url: url.clone(), headers: self.headers(order, key, b""), body: Vec::new() }
     }
 
-    fn identify(&self, headers: &mut HeaderMap, order: &Order, key: &IdempotencyKey, body: &[u8]) {
+    fn headers(&self, order: &Order, key: &IdempotencyKey, body: &[u8]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
         let mut insert = |name: &'static str, text: &str| {
             // None of these texts holds anything that a header can't.
             if let Ok(value) = HeaderValue::from_str(text) {
@@ -102,7 +119,20 @@ impl Requests {
         if let Some(authorization) = &self.authorization {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
+        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("fulfillment-worker/", env!("CARGO_PKG_VERSION"))));
+        headers
     }
+}
+
+/// User and password of a URL as a header.
+fn basic(url: &Url) -> Option<HeaderValue> {
+    if url.username().is_empty() && url.password().is_none() {
+        return None;
+    }
+    let decoded = |text: &str| percent_decode_str(text).collect::<Vec<u8>>();
+    let credentials = [decoded(url.username()), b":".to_vec(), decoded(url.password().unwrap_or_default())].concat();
+    HeaderValue::try_from(format!("Basic {}", BASE64.encode(credentials))).ok()
 }
 
 fn body(order: &Order) -> Vec<u8> {

@@ -2,7 +2,12 @@ use super::*;
 
 fn variables(set: &[(&'static str, &'static str)]) -> Variables {
     let value = |name: &str| {
-        Ok::<_, ()>(set.iter().find(|(known, _)| *known == name).map(|(_, value)| *value).filter(|it| !it.is_empty()))
+        Ok::<_, ()>(
+            set.iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| (*value).to_owned())
+                .filter(|it| !it.is_empty()),
+        )
     };
     Variables::read(value).unwrap()
 }

@@ -51,11 +51,11 @@ impl Variables {
     ///
     /// # Errors
     /// The first of `value`.
-    pub(in crate::config) fn read<'a, E>(value: impl Fn(&str) -> Result<Option<&'a str>, E>) -> Result<Self, E> {
+    pub(in crate::config) fn read<E>(value: impl Fn(&str) -> Result<Option<String>, E>) -> Result<Self, E> {
         let mut set = Vec::new();
         for (name, keyword) in NAMES {
             if let Some(value) = value(name)? {
-                set.push(Variable { name, keyword, value: value.to_owned() });
+                set.push(Variable { name, keyword, value });
             }
         }
         Ok(Self(set))

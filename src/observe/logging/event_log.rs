@@ -88,6 +88,13 @@ impl EventLog {
                 info!(service = self.service_name, worker, concurrency, version = build_info::VERSION, "started");
             }
             LifecycleEvent::Heartbeat(_) => self.report_suppressed(now),
+            LifecycleEvent::Reloaded { what, error: None } => {
+                info!(what = what.as_str(), "read its secrets and certificates again");
+            }
+            LifecycleEvent::Reloaded { what, error: Some(error) } => {
+                let message = "new secrets or certificates can't be used; the old ones stay in use";
+                tracing::error!(what = what.as_str(), error, "{message}");
+            }
             LifecycleEvent::Draining { in_flight } => info!(in_flight, "draining: nothing more is claimed"),
             LifecycleEvent::Drained { left } => {
                 self.report_suppressed(now);

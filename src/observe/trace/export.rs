@@ -4,12 +4,17 @@
 //! A thread of its own sends them, from a queue that drops spans when it is full (`queue`). A collector that is slow, down
 //! or absent costs spans and never delays an order.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+#[cfg(feature = "otlp-grpc")]
+use axum::http::HeaderMap;
 use opentelemetry::global::BoxedTracer;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry::{Context, KeyValue};
-use opentelemetry_otlp::{Protocol, WithExportConfig};
+use opentelemetry_otlp::{Protocol, WithExportConfig, WithHttpConfig};
+#[cfg(feature = "otlp-grpc")]
+use opentelemetry_otlp::{WithTonicConfig, tonic_types::metadata::MetadataMap};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{
@@ -75,14 +80,19 @@ pub fn start(
     Ok((tracer, Some(Export { provider })))
 }
 
-/// Headers and compression are read by the library itself.
+/// Compression, and headers in a variable, are read by the library itself.
 fn exporter(variables: &Exporter) -> Result<opentelemetry_otlp::SpanExporter, TraceError> {
     let builder = opentelemetry_otlp::SpanExporter::builder();
+    let headers: HashMap<String, String> =
+        variables.headers.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
     #[cfg(feature = "otlp-grpc")]
     if variables.is_grpc {
-        return Ok(builder.with_tonic().with_timeout(variables.timeout).build()?);
+        let headers = HeaderMap::try_from(&headers).unwrap_or_default();
+        let builder = builder.with_tonic().with_metadata(MetadataMap::from_headers(headers));
+        return Ok(builder.with_timeout(variables.timeout).build()?);
     }
-    let builder = builder.with_http().with_protocol(Protocol::HttpBinary).with_timeout(variables.timeout);
+    let builder = builder.with_http().with_headers(headers);
+    let builder = builder.with_protocol(Protocol::HttpBinary).with_timeout(variables.timeout);
     Ok(match &variables.endpoint {
         Some(endpoint) => builder.with_endpoint(endpoint).build()?,
         None => builder.build()?,

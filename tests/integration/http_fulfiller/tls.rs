@@ -19,7 +19,7 @@ fn openssl(folder: &Path, arguments: &str) {
 }
 
 /// Authorities `ca` and `other`, a certificate of `ca` for 127.0.0.1, one for another host, and a client's.
-fn certificates() -> tempfile::TempDir {
+pub(crate) fn certificates() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let key = "-nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1";
@@ -42,7 +42,7 @@ fn certificates() -> tempfile::TempDir {
     folder
 }
 
-fn https(peer: &Peer, ca: &Path) -> HttpTarget {
+pub(crate) fn https(peer: &Peer, ca: &Path) -> HttpTarget {
     HttpTarget { ca: Some(ca.to_owned()), ..target(&format!("https://{}/orders", peer.address)) }
 }
 

@@ -18,6 +18,8 @@ pub(crate) struct WarehouseProcess {
     process: Process,
     address: SocketAddr,
     folder: TempDir,
+    /// `Bearer TOKEN`, if it wants one.
+    authorization: Option<String>,
 }
 
 impl WarehouseProcess {
@@ -35,7 +37,9 @@ impl WarehouseProcess {
     pub(crate) async fn start_at(address: &str, folder: TempDir, options: &[&str]) -> Self {
         let mut command = binary(&["warehouse", "--listen", address]);
         command.args(options);
-        Self::launch(folder, command).await
+        let token =
+            options.windows(2).find_map(|words| (words[0] == "--token").then(|| format!("Bearer {}", words[1])));
+        Self { authorization: token, ..Self::launch(folder, command).await }
     }
 
     /// Starts one whose files can't grow over 1 KiB, as on a disk that is full.
@@ -60,7 +64,7 @@ impl WarehouseProcess {
             line.map(str::to_owned).ok_or(output)
         })
         .await;
-        Self { process, address: address.parse().expect("an address"), folder }
+        Self { process, address: address.parse().expect("an address"), folder, authorization: None }
     }
 
     /// Where it serves.
@@ -95,13 +99,17 @@ impl WarehouseProcess {
 
     /// Makes it behave so from now on.
     pub(crate) fn behave(&self, behaviour: &Value) {
-        let answer = self.ask("PUT", "/behaviour", &[], behaviour.to_string().as_bytes());
+        let answer = self.ask("PUT", "/behaviour", &self.authorized(), behaviour.to_string().as_bytes());
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
 
     /// `GET /stats`.
     pub(crate) fn stats(&self) -> Value {
-        body(&self.ask("GET", "/stats", &[], b""))
+        body(&self.ask("GET", "/stats", &self.authorized(), b""))
+    }
+
+    fn authorized(&self) -> Vec<(&str, &str)> {
+        self.authorization.iter().map(|authorization| ("Authorization", authorization.as_str())).collect()
     }
 
     /// The lines of a record in its folder.

@@ -49,10 +49,15 @@ impl WorkerProcess {
 
     /// Starts one with variables in its environment.
     pub(crate) fn start_with(queue: &str, store: &str, options: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::configured(&[&["--queue", queue, "--store", store], options].concat(), environment)
+    }
+
+    /// Starts one whose queue and store are in `options` or `environment`.
+    pub(crate) fn configured(options: &[&str], environment: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the worker");
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let listen = address.to_string();
-        let mut command = binary(&["run", "--queue", queue, "--store", store, "--listen", &listen]);
+        let mut command = binary(&["run", "--listen", &listen]);
         command.args(["--log-format", "json"]).args(options).current_dir(folder.path());
         command.envs(environment.iter().copied());
         let process = Process::start("fulfillment-worker", command, folder.path().join("output.log"));

@@ -30,6 +30,71 @@ async fn without_the_token_nothing_is_shipped_and_nothing_shown() {
     assert_eq!(warehouse.stats()["done"], json!({"shipped": 1, "unauthorized": 4}));
 }
 
+/// Caught on the code before, which showed and changed its behaviour for everybody.
+#[tokio::test]
+async fn without_the_token_no_route_says_anything_but_that_it_is_alive() {
+    let warehouse = WarehouseProcess::start(&["--token", "open-sesame"]).await;
+    let before = warehouse.stats();
+    let cut = br#"{"errors": 1}"#;
+    let requests = [
+        ("GET", "/stats", &b""[..]),
+        ("HEAD", "/stats", b""),
+        ("GET", "/behaviour", b""),
+        ("PUT", "/behaviour", cut),
+        ("PUT", "/behaviour", b"not JSON"),
+        ("POST", "/stats", b""),
+        ("DELETE", "/shipments", b""),
+        ("GET", "/shipments/order-1-1", b""),
+        ("GET", "/", b""),
+        ("GET", "/%2e%2e/stats", b""),
+    ];
+    for (method, path, sent) in requests {
+        for authorization in ["", "Bearer ", "Bearer open-sesam", "Bearer open-sesame2", "Basic open-sesame"] {
+            let answer = warehouse.ask(method, path, &[("Authorization", authorization)], sent);
+            assert_eq!(answer.status, 401, "{method} {path} with `{authorization}`: {}", answer.text());
+        }
+    }
+    assert_eq!(warehouse.ask("GET", "/health", &[], b"").status, 200);
+    let token = [("Authorization", "Bearer open-sesame")];
+    assert_eq!(warehouse.ask("GET", "/nowhere", &token, b"").status, 404);
+    assert_eq!(warehouse.ask("POST", "/stats", &token, b"").status, 405);
+    assert_eq!(body(&warehouse.ask("GET", "/behaviour", &token, b""))["errors"], json!(0.0), "none of them changed it");
+    assert_eq!(warehouse.stats()["done"], before["done"]);
+}
+
+#[tokio::test]
+async fn token_and_secrets_may_be_in_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("a file");
+    write("token", "open-sesame\n");
+    write("secrets", &format!("{OTHER_SECRET}\n{SECRET}\n"));
+    let files = ["--token-file", "token", "--secret-file", "secrets"];
+    let warehouse = WarehouseProcess::start_in(folder, &files).await;
+    assert_eq!(warehouse.ask("GET", "/stats", &[], b"").status, 401);
+    let token = ("Authorization", "Bearer open-sesame");
+    assert_eq!(warehouse.ask("GET", "/stats", &[token], b"").status, 200);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock past 1970").as_secs();
+    let (key, text) = (key(1), order(1, 1).to_string());
+    let signature = signature(SECRET, &key, now, &text);
+    let at = now.to_string();
+    let signed = [token, ("webhook-id", &key), ("webhook-timestamp", &at), ("webhook-signature", &signature)];
+    let headers = [headers(&key).as_slice(), &signed].concat();
+    assert_eq!(warehouse.ask("POST", "/shipments", &headers, text.as_bytes()).status, 201);
+}
+
+#[test]
+fn a_file_without_a_token_is_a_usage_error_that_names_it() {
+    for (arguments, problem) in [
+        (["--token-file", "/none"], "--token-file /none: No such file"),
+        (["--token-file", "/dev/null"], "--token-file /dev/null: is empty"),
+        (["--secret-file", "/"], "--secret-file /: is a folder"),
+    ] {
+        let output = run_to_end(&[&["warehouse", "--listen", "127.0.0.1:0"], &arguments[..]].concat());
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && errors.contains(problem), "{errors}");
+    }
+}
+
 /// `webhook-signature` as the library of Standard Webhooks for Python makes it.
 fn signature(secret: &str, id: &str, seconds: u64, body: &str) -> String {
     let script = "import sys, datetime; from standardwebhooks import Webhook; _, secret, id, at, body = sys.argv; \

@@ -1,4 +1,4 @@
-use reqwest::header::{HeaderName, HeaderValue};
+use hyper::header::{HeaderName, HeaderValue};
 
 use super::*;
 
