@@ -20,6 +20,7 @@ mod origin;
 mod postgres_url;
 pub mod redact;
 pub mod redis_url;
+pub mod require_auth;
 mod secret;
 mod settings;
 mod suggestion;
@@ -34,7 +35,7 @@ pub use origin::{ConfigError, Origin};
 pub use secret::{Secret, SecretUrl};
 pub use settings::{
     Backends, ClientCertificate, FulfillerTarget, HttpTarget, LogFormat, LogOrders, LogSettings, Propagation,
-    QueueTarget, ReconcileSettings, Settings, Simulation, StoreTarget,
+    QueueTarget, QueueTls, ReconcileSettings, Settings, Simulation, StoreTarget,
 };
 
 #[cfg(feature = "cli")]

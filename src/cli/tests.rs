@@ -40,9 +40,12 @@ fn file(text: &str) -> (tempfile::TempDir, String) {
 }
 
 /// Each option with a value that isn't its default.
-const SAMPLES: [(&str, &str); 41] = [
+const SAMPLES: [(&str, &str); 44] = [
     ("queue", "redis://queue/1"),
     ("queue-key", "orders"),
+    ("queue-tls-ca", "ca.pem"),
+    ("queue-tls-certificate", "worker.pem"),
+    ("queue-tls-private-key", "worker.key"),
     ("store", "postgres://db/shop"),
     ("store-connections", "16"),
     ("fulfiller", "simulated"),

@@ -46,7 +46,7 @@ impl Failure {
         if let Some(refusal) = error.as_db_error() {
             return from_sqlstate(refusal);
         }
-        if let Some(refusal) = cause_in_io(error, |cause| cause.downcast_ref::<Refusal>()) {
+        if let Some(refusal) = refusal(error) {
             return Self::Refused(refusal.to_string());
         }
         let text = with_causes(error);
@@ -147,6 +147,11 @@ fn cause_in_io<'a, T>(
     })
 }
 
+/// What we refused to do with the server, if that is the cause.
+pub(super) fn refusal(error: &tokio_postgres::Error) -> Option<&Refusal> {
+    cause_in_io(error, |cause| cause.downcast_ref::<Refusal>())
+}
+
 /// Why the server's certificate was not accepted, if that is why a handshake failed.
 fn certificate_problem<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     cause.downcast_ref().filter(|error| matches!(error, rustls::Error::InvalidCertificate(_)))
@@ -157,7 +162,7 @@ fn way_to_trust(error: &rustls::Error) -> &'static str {
     match error {
         Invalid(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
             "connect by a name that the server's certificate has among its subject alternative names, or give it one that has \
-             this name there; `sslmode=verify-ca` verifies all but the name"
+             this name there"
         }
         Invalid(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
             "renew the server's certificate"
@@ -166,6 +171,9 @@ fn way_to_trust(error: &rustls::Error) -> &'static str {
             "the server's certificate is one of X.509 version 1, which can't be verified; make it one of version 3, with the \
              server's name among its subject alternative names"
         }
-        _ => "name the file of the authority that signed the server's certificate in SSL_CERT_FILE",
+        _ => {
+            "name the file of the authority that signed the server's certificate as sslrootcert in the database URL, or in \
+             SSL_CERT_FILE"
+        }
     }
 }
