@@ -12,7 +12,7 @@ use crate::support::postgres::{PostgresServer, TestDatabase};
 use crate::support::worker::binary;
 use crate::support::{LONG, eventually, expect_equal};
 
-const EC: &str = "-nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1";
+pub(crate) const EC: &str = "-nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1";
 
 /// Certificates as people and packages make them for themselves, none of which can be verified.
 const SELF_MADE: &[(&str, &[&str])] = &[
@@ -54,6 +54,11 @@ async fn stock_server(folder: &Path, commands: &[&str]) -> (PostgresServer, Test
 /// Returns once the server shows this certificate.
 async fn offer(database: &TestDatabase, folder: &Path, commands: &[&str]) {
     make(folder, commands);
+    show(database, folder).await;
+}
+
+/// Has the server show the certificate in the folder's `server.crt`, and returns once it does.
+pub(crate) async fn show(database: &TestDatabase, folder: &Path) {
     serve_tls(database, folder).await;
     let wanted = pem(&std::fs::read_to_string(folder.join("server.crt")).unwrap());
     let address: url::Url = database.url().parse().unwrap();
