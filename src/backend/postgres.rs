@@ -45,6 +45,7 @@ mod negotiation;
 mod parameters;
 mod producers;
 mod reconciliation;
+mod refusal;
 mod reports;
 mod schema;
 mod statements;

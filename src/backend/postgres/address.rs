@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, LoadBalanceHosts, SslMode, SslNegotiation, TargetSessionAttrs};
 
-use super::parameters::Ours;
+use super::parameters::{Ours, invalid_url};
 use super::tls::TlsParameters;
 use crate::config::SecretUrl;
 use crate::config::require_auth::RequireAuth;
@@ -160,12 +160,4 @@ fn without_servers(all: &Config) -> Config {
 /// What is wrong, unless that would quote what may be a piece of a password.
 fn cause(error: &tokio_postgres::Error) -> Option<String> {
     std::error::Error::source(error).map(ToString::to_string).filter(|cause| !cause.contains('@'))
-}
-
-pub(super) fn invalid_url(url: &SecretUrl, problem: Option<&str>) -> StoreError {
-    StoreError::Refused(format!(
-        "the database URL {url} can't be understood: {}; expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with \
-         reserved characters of user and password percent-encoded",
-        problem.unwrap_or("its parts don't fit together")
-    ))
 }

@@ -10,8 +10,8 @@ use tokio::time::timeout;
 use tokio_postgres::{Client, Config, Connection, Error, Socket};
 
 use super::address::Address;
-use super::errors::refusal;
-use super::negotiation::{MakeConnector, Refusal, Stream, wants_the_other_way};
+use super::negotiation::{MakeConnector, Stream, wants_the_other_way};
+use super::refusal::Refusal;
 
 /// Connects to one of the servers of a database, as the driver itself does it with several hosts.
 pub(super) struct ServerConnect {
@@ -39,7 +39,7 @@ impl ServerConnect {
         let is_by_tls = second.insists();
         match server.connect(second).await {
             // What was said by TLS says more; a server that has none said all before.
-            Err(again) if is_by_tls && !matches!(refusal(&again), Some(Refusal::NoTls(_))) => Err(again),
+            Err(again) if is_by_tls && !matches!(Refusal::cause_of(&again), Some(Refusal::NoTls(_))) => Err(again),
             Err(_) => Err(refused),
             connected => connected,
         }

@@ -18,9 +18,10 @@ use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream}
 use tokio_postgres::{Config, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::errors::refusal;
+use super::refusal::Refusal;
 use super::tls::TlsMode;
 use super::watched::Watched;
+use crate::backend::loopback::{is_loopback, is_loopback_address};
 use crate::backend::pem_files::Reloaded;
 use crate::config::require_auth::RequireAuth;
 
@@ -28,26 +29,6 @@ use crate::config::require_auth::RequireAuth;
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 
 type RustlsStream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
-
-/// What is not done with a server, whatever it asks for.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Refusal {
-    /// It has no TLS.
-    #[error(
-        "the server does not support TLS, and `sslmode={0}` in the database URL asks for it; switch TLS on there (`ssl = on` \
-         in postgresql.conf)"
-    )]
-    NoTls(TlsMode),
-    /// It wants to see the password, and so would everybody between.
-    #[error(
-        "the server asks for the password in clear text over a connection that is not encrypted, so it was not sent; switch \
-         TLS on there (`ssl = on` in postgresql.conf), or have it ask by `scram-sha-256` in pg_hba.conf"
-    )]
-    Cleartext,
-    /// It asks for something else than `require_auth` names.
-    #[error("the server asks for authentication by `{0}`, which `require_auth` in the database URL does not allow")]
-    Method(&'static str),
-}
 
 /// How a connection begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +50,7 @@ pub(super) struct MakeConnector {
     direct: bool,
     auth: Arc<RequireAuth>,
     beginning: Beginning,
-    /// Where the connection leads, if it is known better than by the host's name.
+    /// Where the connection leads, if that is not left to the host's name.
     address: Option<IpAddr>,
 }
 
@@ -142,7 +123,7 @@ impl Connector {
         if mode.requires_tls() || beginning == Beginning::Insist {
             return Err(io::Error::other(Refusal::NoTls(mode)));
         }
-        if !address.map_or_else(|| is_loopback(&host), is_loopback_address) {
+        if !is_loopback(&host) || !address.is_none_or(is_loopback_address) {
             warn_of_no_tls(&host, beginning);
         }
         Ok(Stream::Plain(Watched::plain(socket, auth)))
@@ -154,7 +135,7 @@ impl Connector {
 pub(super) fn wants_the_other_way(error: &tokio_postgres::Error, other: &MakeConnector) -> bool {
     let rules = [SqlState::INVALID_AUTHORIZATION_SPECIFICATION, SqlState::PROTOCOL_VIOLATION];
     error.code().is_some_and(|code| rules.contains(code))
-        || other.insists() && matches!(refusal(error), Some(Refusal::Cleartext))
+        || other.insists() && matches!(Refusal::cause_of(error), Some(Refusal::Cleartext))
 }
 
 /// Reads one byte and no more: what follows belongs to the handshake.
@@ -182,15 +163,6 @@ fn warn_of_no_tls(host: &str, beginning: Beginning) {
              verified, and `sslmode=disable` says that none is meant"
         );
     });
-}
-
-/// Whether only this machine is between.
-fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(is_loopback_address)
-}
-
-fn is_loopback_address(address: IpAddr) -> bool {
-    address.to_canonical().is_loopback()
 }
 
 /// A connection over TCP.
@@ -238,21 +210,6 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Encrypted(stream) => Pin::new(&mut stream.inner).poll_shutdown(cx),
             Self::Plain(stream) => Pin::new(&mut stream.inner).poll_shutdown(cx),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_but_this_machine_is_loopback() {
-        for host in ["localhost", "LocalHost", "127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
-            assert!(is_loopback(host), "{host}");
-        }
-        for host in ["db", "10.0.0.1", "localhost.example", "::", "0.0.0.0", ""] {
-            assert!(!is_loopback(host), "{host}");
         }
     }
 }

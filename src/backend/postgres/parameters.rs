@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::address::invalid_url;
 use super::tls::{TlsMode, TlsParameters};
 use crate::backend::pem_files::Named;
 use crate::config::SecretUrl;
@@ -78,4 +77,13 @@ fn file(name: &'static str, path: &str) -> Named {
 
 fn decoded(value: &str) -> String {
     percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned()
+}
+
+/// Says so of the URL, without its password.
+pub(super) fn invalid_url(url: &SecretUrl, problem: Option<&str>) -> StoreError {
+    StoreError::Refused(format!(
+        "the database URL {url} can't be understood: {}; expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with \
+         reserved characters of user and password percent-encoded",
+        problem.unwrap_or("its parts don't fit together")
+    ))
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::negotiation::Refusal;
+use super::refusal::Refusal;
 use crate::config::require_auth::{AuthMethod, RequireAuth};
 
 /// A stream that ends with an error when the server's first message asks for what it must not get. The driver takes none but

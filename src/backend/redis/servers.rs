@@ -3,7 +3,6 @@
 //! Each way ends with a question to the very connection that will be used, so that no stale knowledge of ours or of a
 //! sentinel leads to a server that isn't the primary.
 
-use std::net::IpAddr;
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use super::cluster::Cluster;
 use super::connect::{Dialing, follow};
 use super::sentinel::Sentinels;
 use super::tls;
+use crate::backend::loopback::is_loopback;
 use crate::backend::pem_files::Reloaded;
 use crate::config::redis_url::RedisServers;
 use crate::config::{QueueTls, SecretUrl};
@@ -144,9 +144,7 @@ impl From<RedisError> for ServersError {
 /// The host of a server elsewhere that is told a password without TLS.
 fn exposed(server: &ConnectionInfo) -> Option<String> {
     let ConnectionAddr::Tcp(host, _) = server.addr() else { return None };
-    let is_here = host.eq_ignore_ascii_case("localhost")
-        || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
-    (!is_here && server.redis_settings().password().is_some()).then(|| host.clone())
+    (!is_loopback(host) && server.redis_settings().password().is_some()).then(|| host.clone())
 }
 
 /// Once per process: the next connections are no better.

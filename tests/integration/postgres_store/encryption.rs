@@ -102,7 +102,7 @@ async fn any_certificate_of_a_stock_server_will_do_with_one_warning() {
     let (_server, database) = stock_server(folder.path(), SELF_MADE[0].1).await;
     for (kind, commands) in SELF_MADE {
         offer(&database, folder.path(), commands).await;
-        for parameters in ["", "?sslmode=prefer", "?sslmode=require", "?sslmode=allow"] {
+        for parameters in ["", "?sslmode=prefer", "?sslmode=require"] {
             let errors = warned(&migrate(&format!("{}{parameters}", database.url()), None), kind);
             assert_eq!(errors.lines().count(), 1, "{kind}{parameters}: {errors}");
             for part in ["warning: ", "127.0.0.1", "not verified", "sslmode=verify-full"] {
@@ -248,6 +248,14 @@ async fn a_server_elsewhere_that_offers_no_tls_is_warned_of_unless_that_is_meant
     let errors = warned(&migrate(&elsewhere, None), &elsewhere);
     assert_eq!(errors.lines().count(), 1, "{errors}");
     assert!(errors.contains("db.example") && errors.contains("not encrypted"), "{errors}");
+    // Of several, each for itself; by `allow`, which does not ask for TLS; and by an address that is another's.
+    let port = database.url().parse::<url::Url>().unwrap().port().unwrap();
+    let name = database.url().rsplit('/').next().unwrap();
+    let several = format!("postgres://postgres@db.example:1,other.example:{port}/{name}?hostaddr=127.0.0.1,127.0.0.1");
+    for url in [several, format!("{elsewhere}&sslmode=allow")] {
+        let errors = warned(&migrate(&url, None), &url);
+        assert_eq!(errors.matches("not encrypted").count(), 1, "{errors}");
+    }
     for url in [format!("{elsewhere}&sslmode=disable"), database.url().to_owned()] {
         assert_eq!(warned(&migrate(&url, None), &url), "");
     }

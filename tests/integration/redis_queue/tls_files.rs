@@ -65,13 +65,13 @@ async fn assert_needs_both(url: &str, certificates: &Certificates) {
     let claims = good.claim(1).await.unwrap().claims;
     assert_eq!(good.settle(&acks(&claims)).await.unwrap(), [ReceiptState::Valid]);
     for (ca, client, says) in
-        [("other", Some("worker"), "certificate"), ("ca", None, "ertificate"), ("ca", Some("foreign"), "")]
+        [("other", Some("worker"), "--queue-tls-ca"), ("ca", None, ""), ("ca", Some("foreign"), "")]
     {
         let error = queue_of(ca, client).depth().await.expect_err(ca).to_string();
         assert!(error.contains(says), "{ca} {client:?}: {error}");
     }
     let error = queue(url, &QueueTls::default()).unwrap().depth().await.unwrap_err().to_string();
-    assert!(error.contains("certificate"), "{error}");
+    assert!(error.contains("certificate") && error.contains("--queue-tls-ca"), "{error}");
 }
 
 #[tokio::test]
