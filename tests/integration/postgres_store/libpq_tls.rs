@@ -5,12 +5,15 @@ use std::path::Path;
 use std::process::Command;
 
 use fulfillment_worker::port::schema::Schema;
+use tokio::net::TcpStream;
 
 use crate::postgres_store::encryption::{EC, show};
+use crate::postgres_store::pooler::Pooler;
 use crate::postgres_store::tls::openssl;
 use crate::postgres_store::{LEASE, migrated, open};
 use crate::support::postgres::{PostgresServer, TestDatabase};
-use crate::support::{LONG, eventually};
+use crate::support::process::Process;
+use crate::support::{LONG, eventually, free_port};
 
 /// What becomes of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -273,6 +276,35 @@ async fn files_that_were_renewed_count_for_the_next_connection() {
     assert!(error.contains("UnknownIssuer") && error.contains("sslrootcert"), "{error}");
     std::fs::copy(world.file("ca.crt"), world.file("trusted.crt")).unwrap();
     store.check().await.unwrap();
+}
+
+/// PgBouncer has one SQLSTATE for whatever it refuses: `allow` is let in by TLS all the same, as by libpq.
+#[tokio::test]
+async fn a_pooler_that_insists_on_tls_is_reached_as_libpq_reaches_it() {
+    let world = World::new().await;
+    world.sign("server", "ca", "postgres", FOR_THE_HOST, "2");
+    let (port, server) = (free_port(), world.database.url().parse::<url::Url>().unwrap().port().unwrap());
+    let configuration = format!(
+        "[databases]\norders = host=127.0.0.1 port={server} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+         listen_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\n\
+         client_tls_sslmode = require\nclient_tls_cert_file = {}\nclient_tls_key_file = {}\n",
+        world.file("server.crt"),
+        world.file("server.key"),
+    );
+    std::fs::write(world.file("pgbouncer.ini"), configuration).unwrap();
+    let command = Pooler::program(world.path());
+    let _pooler = Process::start("pgbouncer", command, world.path().join("output.log"));
+    eventually(LONG, "PgBouncer listens", async || TcpStream::connect(("127.0.0.1", port)).await.map(drop)).await;
+    let root = format!("sslrootcert={}", world.file("ca.crt"));
+    for (mode_name, expected) in
+        [("disable", false), ("allow", true), ("prefer", true), ("require", true), ("verify-full", true)]
+    {
+        let url = world.url("clerk", &[mode(mode_name), vec![root.clone()]].concat());
+        let url = url.replace(&format!(":{server}/"), &format!(":{port}/"));
+        let (ours, error) = world.worker(&url).await;
+        let libpq = Command::new("psql").env("HOME", world.path()).args([&url, "-XAtc", "SELECT 1"]).output().unwrap();
+        assert_eq!((ours != Refused, libpq.status.success()), (expected, expected), "{mode_name}: {error}");
+    }
 }
 
 /// By a server whose highest version is known from what it accepts.
