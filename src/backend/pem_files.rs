@@ -176,10 +176,12 @@ impl PemContents {
     }
 }
 
+type Make<T> = dyn Fn(&PemContents) -> Result<T, String> + Send + Sync;
+
 /// What is made of the files, made anew when they change.
 pub(super) struct Reloaded<T> {
     files: PemFiles,
-    make: Box<dyn Fn(&PemContents) -> Result<T, String> + Send + Sync>,
+    make: Box<Make<T>>,
     latest: Mutex<Latest<T>>,
     /// Held while the files are read: a file that hangs holds one thread up, and no more.
     reading: Arc<tokio::sync::Mutex<()>>,

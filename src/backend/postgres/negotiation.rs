@@ -117,7 +117,7 @@ impl Connector {
         if beginning != Beginning::Plain && (direct || offers_tls(&mut socket).await?) {
             let mut tls = MakeRustlsConnect::new(ClientConfig::clone(&*tls.current().await));
             let tls = MakeTlsConnect::<Socket>::make_tls_connect(&mut tls, &host).map_err(io::Error::other)?;
-            let stream = tls.connect(socket).await?;
+            let stream = tls.connect(socket).await.map_err(|error| if direct { explained(error) } else { error })?;
             return Ok(Stream::Encrypted(Watched::encrypted(Box::new(stream), auth)));
         }
         if mode.requires_tls() || beginning == Beginning::Insist {
@@ -127,6 +127,16 @@ impl Connector {
             warn_of_no_tls(&host, beginning);
         }
         Ok(Stream::Plain(Watched::plain(socket, auth)))
+    }
+}
+
+/// An older server takes TLS without a question for nonsense, and says nothing.
+fn explained(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
+            io::Error::new(error.kind(), format!("{error}; `sslnegotiation=direct` needs Postgres 17 or later"))
+        }
+        _ => error,
     }
 }
 

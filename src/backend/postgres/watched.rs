@@ -142,8 +142,8 @@ mod tests {
             ("none", vec![OK], vec![SCRAM, MD5, CLEARTEXT]),
         ] {
             let auth = Arc::new(RequireAuth::parse(list).unwrap());
-            let streams: [fn(Pieces, Arc<RequireAuth>) -> Watched<Pieces>; 2] = [Watched::plain, Watched::encrypted];
-            for stream in streams {
+            for is_encrypted in [true, false] {
+                let stream = |pieces, auth| Watched { is_encrypted, ..Watched::plain(pieces, auth) };
                 for bytes in &allowed {
                     assert_eq!(read_by(stream(Pieces::of(&[bytes]), auth.clone())).await.unwrap(), *bytes, "{list}");
                 }

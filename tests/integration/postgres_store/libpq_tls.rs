@@ -155,6 +155,9 @@ fn mode(mode: &str) -> Vec<String> {
     if mode.is_empty() { Vec::new() } else { vec![format!("sslmode={mode}")] }
 }
 
+/// What it is called; its authority, subject, extensions and days; and where the worker differs from libpq, given the authority.
+type Kind<'a> = (&'a str, &'a str, &'a str, Option<&'a str>, &'a str, &'a [(&'a str, Outcome)]);
+
 const FOR_THE_HOST: Option<&str> = Some("subjectAltName=IP:127.0.0.1\n");
 
 /// Seeded and caught: `require` with a root that doesn't verify, `allow` that asks for TLS first, names that verify-ca looks at.
@@ -169,7 +172,7 @@ async fn each_mode_does_with_each_certificate_what_libpq_does_or_is_stricter() {
     // libpq goes on without TLS where it can't verify a certificate, and takes what has no alternative name.
     let unverified: &[(&str, Outcome)] = &[("", Tls), ("prefer", Tls)];
     let old: &[(&str, Outcome)] = &[("require", Refused), ("verify-ca", Refused), ("verify-full", Refused)];
-    let kinds: &[(&str, &str, &str, Option<&str>, &str, &[(&str, Outcome)])] = &[
+    let kinds: [Kind; 6] = [
         ("good", "ca", "postgres", FOR_THE_HOST, "2", &[]),
         ("other name", "ca", "postgres", Some("subjectAltName=DNS:elsewhere\n"), "2", &[]),
         ("expired", "ca", "postgres", FOR_THE_HOST, "-1", unverified),
@@ -178,7 +181,7 @@ async fn each_mode_does_with_each_certificate_what_libpq_does_or_is_stricter() {
         ("version 1", "ca", "127.0.0.1", None, "2", old),
     ];
     for (kind, authority, subject, extensions, days, differences) in kinds {
-        world.show(authority, subject, *extensions, days).await;
+        world.show(authority, subject, extensions, days).await;
         for mode_name in MODES {
             wrong.extend(world.compare(kind, &mode(mode_name), None).await);
             let with_root = [mode(mode_name), vec![format!("sslrootcert={}", world.file("ca.crt"))]].concat();
@@ -276,6 +279,19 @@ async fn files_that_were_renewed_count_for_the_next_connection() {
     assert!(error.contains("UnknownIssuer") && error.contains("sslrootcert"), "{error}");
     std::fs::copy(world.file("ca.crt"), world.file("trusted.crt")).unwrap();
     store.check().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_take_tls_without_a_question_is_said_to_be_too_old() {
+    let world = World::new().await;
+    world.show("ca", "postgres", FOR_THE_HOST, "2").await;
+    let version = world.database.number("SELECT current_setting('server_version_num')::bigint").await;
+    let (outcome, error) =
+        world.worker(&world.url("postgres", &["sslmode=require&sslnegotiation=direct".into()])).await;
+    match outcome {
+        Tls => assert!(version >= 170_000, "{version}"),
+        _ => assert!(version < 170_000 && error.contains("needs Postgres 17"), "{version}: {error}"),
+    }
 }
 
 /// PgBouncer has one SQLSTATE for whatever it refuses: `allow` is let in by TLS all the same, as by libpq.
