@@ -141,11 +141,13 @@ fn explained(error: io::Error) -> io::Error {
 }
 
 /// Whether a server that refused a connection might take the `other` one: it has rules for one kind alone, as `hostssl` and
-/// `hostnossl` are, or asks for a password that is sent by TLS only.
+/// `hostnossl` are. TLS is also tried where it may help otherwise: a pooler refuses with one SQLSTATE whatever it refuses, and a
+/// password in clear text is sent by nothing else.
 pub(super) fn wants_the_other_way(error: &tokio_postgres::Error, other: &MakeConnector) -> bool {
-    let rules = [SqlState::INVALID_AUTHORIZATION_SPECIFICATION, SqlState::PROTOCOL_VIOLATION];
-    error.code().is_some_and(|code| rules.contains(code))
-        || other.insists() && matches!(Refusal::cause_of(error), Some(Refusal::Cleartext))
+    let has_code = |code| error.code() == Some(&code);
+    let by_tls =
+        || has_code(SqlState::PROTOCOL_VIOLATION) || matches!(Refusal::cause_of(error), Some(Refusal::Cleartext));
+    has_code(SqlState::INVALID_AUTHORIZATION_SPECIFICATION) || other.insists() && by_tls()
 }
 
 /// Reads one byte and no more: what follows belongs to the handshake.
