@@ -160,7 +160,7 @@ type Kind<'a> = (&'a str, &'a str, &'a str, Option<&'a str>, &'a str, &'a [(&'a 
 
 const FOR_THE_HOST: Option<&str> = Some("subjectAltName=IP:127.0.0.1\n");
 
-/// Seeded and caught: `require` with a root that doesn't verify, `allow` that asks for TLS first, names that verify-ca looks at.
+/// Seeded and caught: `require` with a root that doesn't verify, `allow` that asks for TLS first, `verify-full` that passes over the name.
 #[tokio::test]
 async fn each_mode_does_with_each_certificate_what_libpq_does_or_is_stricter() {
     let world = World::new().await;
