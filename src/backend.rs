@@ -1,5 +1,7 @@
 //! The implementations of [`crate::port`], one server a folder.
 
+mod loopback;
+mod pem_files;
 pub mod postgres;
 pub mod redis;
 pub mod simulated;

@@ -68,7 +68,8 @@ Configuration:
   These variables of existing deployments count too, after FULFILLMENT_<OPTION>:
     REDIS_URL                                        --queue
     DATABASE_URL, else POSTGRES_HOST, POSTGRES_PORT,
-    POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_DB    --store
+    POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_DB,
+    POSTGRES_SSLMODE                                 --store
     PGHOST, PGUSER, PGPASSWORD, … as libpq has them  gaps of a Postgres --store that is set
     REDIS_PASSWORD                                   of a --queue whose URL has none
     SERVICE_NAME                                     --service-name

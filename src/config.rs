@@ -23,6 +23,7 @@ mod origin;
 mod postgres_url;
 pub mod redact;
 pub mod redis_url;
+pub mod require_auth;
 mod secret;
 mod secret_file;
 mod settings;
@@ -40,7 +41,7 @@ pub use secret::{Secret, SecretUrl};
 pub(crate) use secret_file::read_lines as read_secret;
 pub use settings::{
     Backends, ClientCertificate, FulfillerTarget, HttpTarget, LogFormat, LogOrders, LogSettings, Propagation,
-    QueueTarget, ReconcileSettings, Settings, Simulation, StoreTarget,
+    QueueTarget, QueueTls, ReconcileSettings, Settings, Simulation, StoreTarget,
 };
 
 #[cfg(feature = "cli")]

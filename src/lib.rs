@@ -79,7 +79,8 @@ pub mod settings {
     pub use crate::config::layers::LayerError;
     pub use crate::config::{
         Backends, ClientCertificate, ConfigError, FulfillerTarget, HttpTarget, LogFormat, LogOrders, LogSettings,
-        Origin, Propagation, QueueTarget, ReconcileSettings, Secret, SecretUrl, Settings, Simulation, StoreTarget,
+        Origin, Propagation, QueueTarget, QueueTls, ReconcileSettings, Secret, SecretUrl, Settings, Simulation,
+        StoreTarget,
     };
 }
 

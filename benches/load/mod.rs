@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fulfillment_worker::WorkerId;
-use fulfillment_worker::config::{Backends, QueueTarget, SecretUrl, StoreTarget};
+use fulfillment_worker::config::{Backends, QueueTarget, QueueTls, SecretUrl, StoreTarget};
 use fulfillment_worker::domain::message::Message;
 use fulfillment_worker::port::intake::NewOrder;
 use fulfillment_worker::service::backends::{self, Opened};
@@ -126,7 +126,15 @@ pub(crate) async fn submit(opened: &Opened, orders: usize) {
 
 fn backends(queue: QueueTarget, queue_key: &str, store: StoreTarget) -> Backends {
     let lease = Duration::from_secs(15);
-    Backends { queue, queue_key: queue_key.to_owned(), store, store_connections: 8, lease, events: true }
+    Backends {
+        queue,
+        queue_tls: QueueTls::default(),
+        queue_key: queue_key.to_owned(),
+        store,
+        store_connections: 8,
+        lease,
+        events: true,
+    }
 }
 
 pub(crate) fn embedded(path: &Path) -> Backends {

@@ -42,13 +42,16 @@ mod given_tables;
 mod horizon;
 mod intake;
 mod negotiation;
+mod parameters;
 mod producers;
 mod reconciliation;
+mod refusal;
 mod reports;
 mod schema;
 mod statements;
 mod timestamp;
 mod tls;
+mod watched;
 
 pub use schema::migration_sql;
 #[cfg(feature = "internals")]
@@ -88,10 +91,11 @@ impl PostgresStore {
     /// The URL's parameters are libpq's, as far as `tokio-postgres` knows them, and `sslmode` means what it means there:
     /// without it, TLS is used where the server offers it, and one warning per process says that a certificate could not be
     /// verified. A password in clear text is never sent over a connection that is not encrypted, unless that is a Unix
-    /// socket. A statement may take 30 s. `observers` learn of each new connection.
+    /// socket, or `require_auth` names `password`. The files of `sslrootcert`, `sslcert` and `sslkey` are read again for each
+    /// connection. A statement may take 30 s. `observers` learn of each new connection.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] if the URL can't be understood. A server that is down is no error here.
+    /// [`StoreError::Refused`] if the URL can't be understood, or a file that it names can't be used. A server that is down is no error here.
     pub fn connect(url: &SecretUrl, options: PostgresStoreOptions, observers: Observers) -> Result<Self, StoreError> {
         Ok(Self {
             connections: Connections::new(url, &options.worker, options.connections, observers.clone())?,

@@ -12,8 +12,8 @@ use ::redis::{Cmd, Script, ToRedisArgs, Value};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use crate::config::SecretUrl;
 use crate::config::redis_url::RedisServers;
+use crate::config::{QueueTls, SecretUrl};
 use crate::domain::worker_id::WorkerId;
 use crate::event::Observers;
 use crate::port::queue::{
@@ -35,11 +35,12 @@ mod maintenance;
 pub mod reply;
 mod sentinel;
 mod servers;
+mod tls;
 
 use connection::{BlockingConnection, ScriptCall, SharedConnection};
 use keys::Keys;
 use lost_claims::LostClaims;
-use servers::Servers;
+use servers::{Servers, ServersError};
 
 /// Most messages in one call of a script, which the scripts insist on too.
 const LARGEST_BATCH: usize = 1_000;
@@ -124,6 +125,20 @@ impl RedisQueue {
     /// [`QueueError::Refused`] for a URL that leads to no Redis server, a key that can't be used, or a lease below 1
     /// ms.
     pub fn connect(url: &SecretUrl, options: RedisQueueOptions, observers: Observers) -> Result<Self, QueueError> {
+        Self::connect_by_tls(url, &QueueTls::default(), options, observers)
+    }
+
+    /// The same with authorities and a client certificate of one's own, for every server that the URL leads to. Their files are
+    /// read again for each connection; where they can't be used by then, what they held last goes on counting.
+    ///
+    /// # Errors
+    /// As [`Self::connect`], and [`QueueError::Refused`] for a file that can't be used, or a URL that asks for no TLS.
+    pub fn connect_by_tls(
+        url: &SecretUrl,
+        tls: &QueueTls,
+        options: RedisQueueOptions,
+        observers: Observers,
+    ) -> Result<Self, QueueError> {
         let server = url.to_string();
         let found = RedisServers::of(url).map_err(|problem| QueueError::Refused(format!("{server}: {problem}")))?;
         let lease_ms = u64::try_from(options.lease.as_millis()).unwrap_or(u64::MAX);
@@ -131,7 +146,10 @@ impl RedisQueue {
             return Err(QueueError::Refused("a lease must be 1 ms or longer".to_owned()));
         }
         let keys = Keys::new(&options.key)?;
-        let servers = Servers::new(&found, &keys.list, observers).map_err(|error| error::classify(&server, &error))?;
+        let servers = Servers::new(&found, tls, &keys.list, observers).map_err(|error| match error {
+            ServersError::Url(error) => error::classify(&server, &error),
+            ServersError::Tls(problem) => QueueError::Refused(problem),
+        })?;
         let servers = Arc::new(servers);
         Ok(Self {
             server,

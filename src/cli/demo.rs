@@ -19,7 +19,7 @@ use super::worker_client::from_this_machine;
 use crate::config::values::{self, Latency};
 use crate::config::{
     Backends, FulfillerTarget, HttpTarget, LogFormat, LogOrders, LogSettings, Origin, Propagation, QueueTarget,
-    SecretUrl, Settings, StoreTarget,
+    QueueTls, SecretUrl, Settings, StoreTarget,
 };
 use crate::domain::retry::{RetryPolicy, WhenAmbiguous};
 use crate::domain::worker_id::WorkerId;
@@ -216,6 +216,7 @@ fn settings(arguments: &Arguments, database: &Path, warehouse: SecretUrl) -> Set
     Settings {
         backends: Backends {
             queue: QueueTarget::Sqlite(database.to_owned()),
+            queue_tls: QueueTls::default(),
             queue_key: "fulfillment_queue".to_owned(),
             store: StoreTarget::Sqlite(database.to_owned()),
             store_connections: 4,

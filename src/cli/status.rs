@@ -203,7 +203,7 @@ fn without_message(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{QueueTarget, SecretUrl, StoreTarget};
+    use crate::config::{QueueTarget, QueueTls, SecretUrl, StoreTarget};
     use crate::domain::dead_letter::{DeadReason, StoredReason};
 
     fn summary() -> Summary {
@@ -231,6 +231,7 @@ mod tests {
         let url = |text| SecretUrl::new(url::Url::parse(text).unwrap());
         Backends {
             queue: QueueTarget::Redis(url("redis://:hush@queue:6379")),
+            queue_tls: QueueTls::default(),
             queue_key: "fulfillment_queue".to_owned(),
             store: StoreTarget::Postgres(url("postgres://worker:hush@db/shop")),
             store_connections: 8,

@@ -40,9 +40,12 @@ fn file(text: &str) -> (tempfile::TempDir, String) {
 }
 
 /// Each option with a value that isn't its default.
-const SAMPLES: [(&str, &str); 41] = [
+const SAMPLES: [(&str, &str); 44] = [
     ("queue", "redis://queue/1"),
     ("queue-key", "orders"),
+    ("queue-tls-ca", "ca.pem"),
+    ("queue-tls-certificate", "worker.pem"),
+    ("queue-tls-private-key", "worker.key"),
     ("store", "postgres://db/shop"),
     ("store-connections", "16"),
     ("fulfiller", "simulated"),
@@ -136,7 +139,7 @@ fn flags_environment_and_file_can_each_set_every_option_to_the_same_effect() {
     for (log, origin) in [
         (logged_by_flags, "command line".to_owned()),
         (logged_by_environment, "FULFILLMENT_LOG".to_owned()),
-        (logged_by_file, format!("{path}:38")),
+        (logged_by_file, format!("{path}:{}", SAMPLES.iter().position(|(option, _)| *option == "log").unwrap() + 1)),
     ] {
         assert_eq!((log.format, log.filter.as_str()), (Some(LogFormat::Json), "debug"));
         assert_eq!(log.filter_origin.to_string(), origin);

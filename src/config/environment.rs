@@ -14,6 +14,8 @@ const PREFIX: &str = "FULFILLMENT_";
 
 /// The parts of the store's URL.
 const POSTGRES: [&str; 5] = ["POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"];
+/// Belongs to them, and makes no URL by itself.
+const POSTGRES_SSLMODE: &str = "POSTGRES_SSLMODE";
 
 /// The variables that hold secrets: each is also the name of a credential, and with [`FILE`] names a file.
 const SECRETS: [&str; 12] = [
@@ -219,13 +221,18 @@ impl Environment {
         let port = or_default(port, "port", "5432");
         let user = or_default(user, "user", login);
         let password = password.map(|password| format!(":{}", percent_encoded(password))).unwrap_or_default();
+        let mode = self.variable(POSTGRES_SSLMODE)?;
         let url = format!(
-            "postgres://{}{password}@{}{}{port}/{}",
+            "postgres://{}{password}@{}{}{port}/{}{}",
             percent_encoded(&user),
             host_in_url(&host),
             if port.is_empty() { "" } else { ":" },
             percent_encoded(&or_default(database, "dbname", login)),
+            mode.map(|mode| format!("?sslmode={}", percent_encoded(mode))).unwrap_or_default(),
         );
+        if mode.is_some() {
+            set.push(POSTGRES_SSLMODE.to_owned());
+        }
         Ok(Some((url, Origin::Environment(set.join(", ")))))
     }
 }
@@ -233,7 +240,7 @@ impl Environment {
 /// Every variable that can set an option, the strongest first. The parts of a URL count as one, joined by commas.
 #[cfg(any(test, feature = "cli", feature = "internals"))]
 pub fn variables(option: &str) -> Vec<String> {
-    let parts = (option == "store").then(|| POSTGRES.join(", "));
+    let parts = (option == "store").then(|| [&POSTGRES[..], &[POSTGRES_SSLMODE]].concat().join(", "));
     let given = given(option).iter().map(|name| (*name).to_owned());
     [variable(option)].into_iter().chain(given).chain(parts).collect()
 }
@@ -319,6 +326,17 @@ mod tests {
             ("POSTGRES_DB", "shop 1"),
         ]);
         assert_eq!(store(&environment).0, "postgres://o%2Fp:p%40ss%3Aw%2Frd%3F%23%25@db:6432/shop%201");
+    }
+
+    #[test]
+    fn the_mode_of_tls_belongs_to_the_parts_and_makes_no_url_by_itself() {
+        let parts = [("POSTGRES_HOST", "db"), ("POSTGRES_SSLMODE", "verify-full")];
+        let (url, origin) = store(&Environment::of(parts));
+        assert_eq!(url, "postgres://postgres@db:5432/postgres?sslmode=verify-full");
+        assert_eq!(origin, "POSTGRES_HOST, POSTGRES_SSLMODE");
+        assert_eq!(Environment::of([parts[1]]).option("store"), Ok(None));
+        let whole = Environment::of([("DATABASE_URL", "postgres://whole/db"), parts[1]]);
+        assert_eq!(store(&whole).0, "postgres://whole/db");
     }
 
     #[test]

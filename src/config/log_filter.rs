@@ -19,12 +19,13 @@ const OTHER_NAMES: [(&str, LevelFilter); 7] = [
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Every module of ours that logs; a test keeps the list complete.
-const TARGETS: [&str; 29] = [
+const TARGETS: [&str; 31] = [
     "fulfillment_warehouse::call",
     "fulfillment_warehouse::server",
     "fulfillment_worker::admin",
     "fulfillment_worker::admin::connection",
     "fulfillment_worker::admin::thread",
+    "fulfillment_worker::backend::pem_files",
     "fulfillment_worker::backend::postgres",
     "fulfillment_worker::backend::postgres::begin",
     "fulfillment_worker::backend::postgres::connect",
@@ -33,6 +34,7 @@ const TARGETS: [&str; 29] = [
     "fulfillment_worker::backend::postgres::tls",
     "fulfillment_worker::backend::redis",
     "fulfillment_worker::backend::redis::connection",
+    "fulfillment_worker::backend::redis::servers",
     "fulfillment_worker::backend::sqlite::database::access",
     "fulfillment_worker::cli::run",
     "fulfillment_worker::engine",

@@ -13,8 +13,8 @@ use super::http::HttpOptions;
 use super::origin::{ConfigError, Origins};
 use super::secret::Secret;
 use super::settings::{
-    Backends, FulfillerTarget, LogFormat, LogOrders, LogSettings, Propagation, QueueTarget, ReconcileSettings,
-    Settings, Simulation, StoreTarget,
+    Backends, ClientCertificate, FulfillerTarget, LogFormat, LogOrders, LogSettings, Propagation, QueueTarget, QueueTls,
+    ReconcileSettings, Settings, Simulation, StoreTarget,
 };
 use super::values::{Latency, Wait};
 use super::{target, values};
@@ -38,6 +38,18 @@ pub struct BackendOptions {
     /// Key of the Redis list
     #[arg(long, value_name = "KEY", default_value = "fulfillment_queue", value_parser = values::text(512))]
     pub queue_key: String,
+
+    /// PEM file of the certificate authorities to trust for a rediss:// queue, instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub queue_tls_ca: Option<PathBuf>,
+
+    /// PEM file of the client certificate and its chain, for mutual TLS to a rediss:// queue
+    #[arg(long, value_name = "FILE")]
+    pub queue_tls_certificate: Option<PathBuf>,
+
+    /// PEM file of that client certificate's private key
+    #[arg(long, value_name = "FILE")]
+    pub queue_tls_private_key: Option<PathBuf>,
 
     /// URL of the store: postgres://USER:PASSWORD@HOST/DB, libpq's `host=HOST dbname=DB`, or sqlite:PATH; PGHOST, PGUSER and so
     /// on fill gaps of the first two. The default is as that of --queue
@@ -251,6 +263,7 @@ impl BackendOptions {
         Ok(Backends {
             queue: QueueTarget::read(self.queue.expose(), origins.queue_password())
                 .map_err(|problem| origins.error("queue", problem))?,
+            queue_tls: self.queue_tls(origins)?,
             queue_key: self.queue_key.clone(),
             store: StoreTarget::read(self.store.expose(), origins.libpq())
                 .map_err(|problem| origins.error("store", problem))?,
@@ -258,6 +271,22 @@ impl BackendOptions {
             lease: 15 * SECOND,
             events: true,
         })
+    }
+
+    fn queue_tls(&self, origins: &Origins) -> Result<QueueTls, ConfigError> {
+        let client_certificate = match (&self.queue_tls_certificate, &self.queue_tls_private_key) {
+            (Some(certificate), Some(key)) => {
+                Some(ClientCertificate { certificate: certificate.clone(), key: key.clone() })
+            }
+            (None, None) => None,
+            (Some(_), None) => {
+                return Err(origins.error("queue-tls-certificate", "needs --queue-tls-private-key"));
+            }
+            (None, Some(_)) => {
+                return Err(origins.error("queue-tls-private-key", "needs --queue-tls-certificate"));
+            }
+        };
+        Ok(QueueTls { ca: self.queue_tls_ca.clone(), client_certificate })
     }
 }
 

@@ -93,15 +93,18 @@ fn of_url(parts: &Parts<'_>) -> Result<Keywords, String> {
     }
     let (path, query) = parts.tail.split_once('?').unwrap_or((parts.tail, ""));
     keywords.set(DATABASE, decoded(path.trim_start_matches('/'))?);
-    // JDBC's, which libpq takes too.
-    for parameter in query.split('&').filter(|one| !one.is_empty() && *one != "ssl=true") {
+    for parameter in query.split('&').filter(|one| !one.is_empty()) {
+        // JDBC's, which libpq takes too. What verifies the server stays.
+        if parameter == "ssl=true" {
+            if !keywords.get("sslmode").is_some_and(|mode| mode.starts_with("verify-")) {
+                keywords.set("sslmode", "require".to_owned());
+            }
+            continue;
+        }
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         // With an `@` behind the `?`, the name may be a piece of a password that was not percent-encoded.
         let hidden = |problem| if query.contains('@') { Keywords::unknown("*") } else { problem };
         keywords.add(&decoded(name)?, decoded(value)?).map_err(hidden)?;
-    }
-    if query.split('&').any(|one| one == "ssl=true") {
-        keywords.set("sslmode", "require".to_owned());
     }
     Ok(keywords)
 }

@@ -138,6 +138,15 @@ pub struct ClientCertificate {
     pub key: PathBuf,
 }
 
+/// Whom to trust, and what to show, where Redis is reached by TLS.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QueueTls {
+    /// PEM file of the authorities trusted instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// For mutual TLS.
+    pub client_certificate: Option<ClientCertificate>,
+}
+
 /// How the simulated fulfiller behaves.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Simulation {
@@ -156,6 +165,8 @@ pub struct Simulation {
 pub struct Backends {
     /// The queue.
     pub queue: QueueTarget,
+    /// For a queue in Redis that is reached by TLS.
+    pub queue_tls: QueueTls,
     /// Key of the Redis list.
     pub queue_key: String,
     /// The store.

@@ -260,7 +260,8 @@ impl<'a> Opening<'a> {
         match &self.backends.queue {
             QueueTarget::Redis(url) => {
                 let options = RedisQueueOptions { key: self.backends.queue_key.clone(), lease, worker };
-                let queue = RedisQueue::connect(url, options, self.observers.clone());
+                let tls = &self.backends.queue_tls;
+                let queue = RedisQueue::connect_by_tls(url, tls, options, self.observers.clone());
                 QueueRoles::of(Arc::new(queue.map_err(|error| StartError::Unusable("queue", error.to_string()))?))
             }
             QueueTarget::Sqlite(path) => self.embedded.queue(path, worker, lease),

@@ -8,6 +8,7 @@
     reason = "a check ends at the first thing that isn't as it should be"
 )]
 
+mod advice;
 mod architecture;
 mod operations;
 mod sinks;

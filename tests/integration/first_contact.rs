@@ -103,8 +103,11 @@ fn a_file_written_down_for_one_of_them_is_the_file_of_both() {
     ] {
         let (code, said, _) = ended(words, variables);
         assert_eq!(code, Some(0), "{words}: {said}");
-        let shown: Vec<&str> = said.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
-        assert_eq!((shown[0], shown[2]), ("sqlite:a.db", "sqlite:a.db"), "{words} {variables:?}: {said}");
+        let shown = |option| said.lines().find_map(|line| line.split_once(' ').filter(|(name, _)| *name == option));
+        for option in ["queue", "store"] {
+            let value = shown(option).unwrap().1.split_whitespace().next();
+            assert_eq!(value, Some("sqlite:a.db"), "{words} {variables:?}: {said}");
+        }
     }
 }
 

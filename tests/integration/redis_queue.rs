@@ -15,5 +15,6 @@ mod scripts;
 mod sentinel;
 mod server;
 mod tls;
+mod tls_files;
 mod urls;
 mod valkey;

@@ -5,8 +5,10 @@ use std::time::Duration;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, LoadBalanceHosts, SslMode, SslNegotiation, TargetSessionAttrs};
 
-use super::tls::TlsMode;
+use super::parameters::{Ours, invalid_url};
+use super::tls::TlsParameters;
 use crate::config::SecretUrl;
+use crate::config::require_auth::RequireAuth;
 use crate::domain::worker_id::WorkerId;
 use crate::port::store::StoreError;
 
@@ -24,57 +26,14 @@ pub(super) struct Address {
     pub(super) servers: Vec<Config>,
     /// Whether each connection begins with another server.
     pub(super) shuffled: bool,
-    /// Asked for with `sslmode`.
-    pub(super) mode: TlsMode,
+    /// Asked for with `sslmode` and so on.
+    pub(super) tls: TlsParameters,
     /// Whether TLS begins without a question (`sslnegotiation=direct`).
     pub(super) direct: bool,
+    /// How a server may ask for the password.
+    pub(super) auth: RequireAuth,
     /// How long each server may take for a connection.
     pub(super) connect_timeout: Duration,
-}
-
-/// The parameters that the driver doesn't know, or takes for something else than libpq does.
-#[derive(Default)]
-struct Ours {
-    mode: TlsMode,
-    tcp_user_timeout: Option<Duration>,
-    keepalives_count: Option<u32>,
-    has_target: bool,
-}
-
-impl Ours {
-    /// And the driver's, as they stand in the URL.
-    fn of(url: &SecretUrl) -> Result<(Self, Vec<&str>), StoreError> {
-        let mut ours = Self::default();
-        let mut others = Vec::new();
-        for parameter in url.expose().query().unwrap_or_default().split('&').filter(|one| !one.is_empty()) {
-            let number = |value: &str| {
-                value.parse::<u32>().map_err(|_| invalid_url(url, Some("a number of its parameters is none")))
-            };
-            match parameter.split_once('=') {
-                Some(("sslmode", name)) => {
-                    ours.mode = TlsMode::named(name).ok_or_else(|| invalid_url(url, Some(TlsMode::EXPECTED)))?;
-                }
-                // Milliseconds. The driver takes them for seconds; 0 leaves it to us.
-                Some(("tcp_user_timeout", value)) => {
-                    let timeout = Duration::from_millis(number(value)?.into());
-                    ours.tcp_user_timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
-                }
-                Some(("keepalives_count", value)) => {
-                    ours.keepalives_count = Some(number(value)?).filter(|count| *count > 0)
-                }
-                // A server that can't be written although it is no standby is of no use either.
-                Some(("target_session_attrs", "primary")) => {
-                    ours.has_target = true;
-                    others.push("target_session_attrs=read-write");
-                }
-                name => {
-                    ours.has_target |= matches!(name, Some(("target_session_attrs", _)));
-                    others.push(parameter);
-                }
-            }
-        }
-        Ok((ours, others))
-    }
 }
 
 /// How long connections may take to be made, and statements to be answered.
@@ -91,7 +50,6 @@ impl Address {
     pub(super) fn read(url: &SecretUrl, worker: &WorkerId, limits: &Limits) -> Result<Self, StoreError> {
         let mut address = url.expose().clone();
         let (ours, others) = Ours::of(url)?;
-        let mode = ours.mode;
         address.set_query((!others.is_empty()).then(|| others.join("&")).as_deref());
         let mut config: Config =
             address.as_str().parse().map_err(|error| invalid_url(url, cause(&error).as_deref()))?;
@@ -115,7 +73,7 @@ impl Address {
             config.tcp_user_timeout(limits.statement);
         }
         let direct = config.get_ssl_negotiation() == SslNegotiation::Direct;
-        if direct && !mode.requires_tls() {
+        if direct && !ours.tls.mode.requires_tls() {
             return Err(invalid_url(url, Some("sslnegotiation=direct needs sslmode=require or a stronger one")));
         }
         // Of several servers, only one takes writes, and the first one need not be it.
@@ -124,7 +82,8 @@ impl Address {
         }
         let connect_timeout = config.get_connect_timeout().copied().unwrap_or(limits.connect);
         let shuffled = config.get_load_balance_hosts() == LoadBalanceHosts::Random;
-        Ok(Self { servers: each_server(url, &config)?, shuffled, mode, direct, connect_timeout })
+        let servers = each_server(url, &config)?;
+        Ok(Self { servers, shuffled, tls: ours.tls, direct, auth: ours.auth, connect_timeout })
     }
 
     /// Whether all are reached by Unix sockets, where there is no TLS.
@@ -201,12 +160,4 @@ fn without_servers(all: &Config) -> Config {
 /// What is wrong, unless that would quote what may be a piece of a password.
 fn cause(error: &tokio_postgres::Error) -> Option<String> {
     std::error::Error::source(error).map(ToString::to_string).filter(|cause| !cause.contains('@'))
-}
-
-fn invalid_url(url: &SecretUrl, problem: Option<&str>) -> StoreError {
-    StoreError::Refused(format!(
-        "the database URL {url} can't be understood: {}; expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with \
-         reserved characters of user and password percent-encoded",
-        problem.unwrap_or("its parts don't fit together")
-    ))
 }

@@ -7,10 +7,11 @@ use deadpool_postgres::Connect;
 use rand::seq::SliceRandom;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_postgres::{Client, Config, Error};
+use tokio_postgres::{Client, Config, Connection, Error, Socket};
 
 use super::address::Address;
-use super::negotiation::MakeConnector;
+use super::negotiation::{MakeConnector, Stream, wants_the_other_way};
+use super::refusal::Refusal;
 
 /// Connects to one of the servers of a database, as the driver itself does it with several hosts.
 pub(super) struct ServerConnect {
@@ -25,6 +26,23 @@ impl ServerConnect {
     /// Of a database that has at least one server.
     pub(super) fn new(address: Address, connector: MakeConnector) -> Self {
         Self { servers: address.servers, shuffled: address.shuffled, connector, each: address.connect_timeout }
+    }
+
+    /// By TLS or without, and where the server has a rule against that, the other way round, if `sslmode` leaves it open.
+    async fn connect_to(&self, server: &Config) -> Result<(Client, Connection<Socket, Stream>), Error> {
+        let (first, second) = self.connector.ways(server);
+        let answer = server.connect(first).await;
+        let (refused, second) = match (answer, second) {
+            (Err(error), Some(second)) if wants_the_other_way(&error, &second) => (error, second),
+            (answer, _) => return answer,
+        };
+        let is_by_tls = second.insists();
+        match server.connect(second).await {
+            // What was said by TLS says more; a server that has none said all before.
+            Err(again) if is_by_tls && !matches!(Refusal::cause_of(&again), Some(Refusal::NoTls(_))) => Err(again),
+            Err(_) => Err(refused),
+            connected => connected,
+        }
     }
 }
 
@@ -43,7 +61,7 @@ impl Connect for ServerConnect {
             let mut answer = Err(None);
             let last = servers.len().saturating_sub(1);
             for (number, server) in servers.into_iter().enumerate() {
-                let connecting = server.connect(self.connector.clone());
+                let connecting = self.connect_to(server);
                 // The driver limits the first packet alone. The last server has what is left of the pool's limit.
                 let connected = if number < last { timeout(self.each, connecting).await } else { Ok(connecting.await) };
                 match connected {

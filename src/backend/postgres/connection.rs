@@ -11,7 +11,7 @@ use super::address::{Address, Limits};
 use super::connect::ServerConnect;
 use super::errors::Failure;
 use super::negotiation::MakeConnector;
-use super::tls::{self, TlsMode};
+use super::tls;
 use crate::config::SecretUrl;
 use crate::domain::retry::jittered;
 use crate::domain::worker_id::WorkerId;
@@ -55,8 +55,8 @@ impl Connections {
         observers: Observers,
     ) -> Result<Self, StoreError> {
         let address = Address::read(url, worker, &Limits { connect: CONNECT_TIMEOUT, statement: STATEMENT_TIMEOUT })?;
-        let handshake = tls::handshake(if address.is_local() { TlsMode::Disable } else { address.mode })?;
-        let connector = MakeConnector::new(handshake, address.mode, address.direct);
+        let handshakes = if address.is_local() { None } else { tls::handshakes(&address.tls)? };
+        let connector = MakeConnector::new(handshakes, address.tls.mode, address.direct, address.auth.clone());
         // One server after the other, so that one that is silent doesn't take the time of the next.
         let create = address.connect_timeout.saturating_mul(u32::try_from(address.servers.len()).unwrap_or(u32::MAX));
         let connect = ServerConnect::new(address, connector.clone());

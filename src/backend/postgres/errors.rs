@@ -6,7 +6,7 @@ use deadpool_postgres::{PoolError, TimeoutType};
 use rustls::CertificateError;
 use tokio_postgres::error::{DbError, SqlState};
 
-use super::negotiation::Refusal;
+use super::refusal::{Refusal, cause_in_io, causes};
 use super::tls;
 use crate::port::store::StoreError;
 
@@ -46,7 +46,7 @@ impl Failure {
         if let Some(refusal) = error.as_db_error() {
             return from_sqlstate(refusal);
         }
-        if let Some(refusal) = cause_in_io(error, |cause| cause.downcast_ref::<Refusal>()) {
+        if let Some(refusal) = Refusal::cause_of(error) {
             return Self::Refused(refusal.to_string());
         }
         let text = with_causes(error);
@@ -125,26 +125,9 @@ fn describe(error: &DbError) -> String {
     text.replace('\n', " ")
 }
 
-/// What caused an error, the nearest cause first.
-fn causes(error: &tokio_postgres::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    std::iter::successors(error.source(), |&cause| cause.source())
-}
-
 /// An error and what caused it, in one line.
 fn with_causes(error: &tokio_postgres::Error) -> String {
     causes(error).fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
-/// The first cause that `find` knows, also where an `io::Error` carries it: that shows what it wraps, but does not call it
-/// its source.
-fn cause_in_io<'a, T>(
-    error: &'a tokio_postgres::Error,
-    find: impl Fn(&'a (dyn Error + 'static)) -> Option<T>,
-) -> Option<T> {
-    causes(error).find_map(|cause| {
-        let wrapped = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        wrapped.map_or_else(|| find(cause), |wrapped| find(wrapped))
-    })
 }
 
 /// Why the server's certificate was not accepted, if that is why a handshake failed.
@@ -157,7 +140,7 @@ fn way_to_trust(error: &rustls::Error) -> &'static str {
     match error {
         Invalid(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
             "connect by a name that the server's certificate has among its subject alternative names, or give it one that has \
-             this name there; `sslmode=verify-ca` verifies all but the name"
+             this name there"
         }
         Invalid(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
             "renew the server's certificate"
@@ -166,6 +149,9 @@ fn way_to_trust(error: &rustls::Error) -> &'static str {
             "the server's certificate is one of X.509 version 1, which can't be verified; make it one of version 3, with the \
              server's name among its subject alternative names"
         }
-        _ => "name the file of the authority that signed the server's certificate in SSL_CERT_FILE",
+        _ => {
+            "name the file of the authority that signed the server's certificate as sslrootcert in the database URL, or in \
+             SSL_CERT_FILE"
+        }
     }
 }

@@ -12,10 +12,15 @@ use rustls::crypto::{
 };
 use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::version::{TLS12, TLS13};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    SupportedProtocolVersion,
+};
 use x509_cert::der::{Decode, Encode};
 
+use crate::backend::pem_files::{PemContents, PemFiles, Reloaded};
 use crate::port::store::StoreError;
 
 /// What webpki calls a certificate without the extensions of version 3.
@@ -26,7 +31,9 @@ pub(super) const OLD_VERSION: &str = "UnsupportedCertVersion";
 pub(super) enum TlsMode {
     /// Not at all.
     Disable,
-    /// By TLS where the server offers it. Also what `allow` gets, which would ask for TLS as its second choice.
+    /// By TLS where the server lets nobody in without it.
+    Allow,
+    /// By TLS where the server offers it.
     #[default]
     Prefer,
     /// By TLS, with whomever.
@@ -45,7 +52,8 @@ impl TlsMode {
     pub(super) fn named(name: &str) -> Option<Self> {
         Some(match name {
             "disable" => Self::Disable,
-            "allow" | "prefer" => Self::Prefer,
+            "allow" => Self::Allow,
+            "prefer" => Self::Prefer,
             "require" => Self::Require,
             "verify-ca" => Self::VerifyCa,
             "verify-full" => Self::VerifyFull,
@@ -64,6 +72,7 @@ impl fmt::Display for TlsMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Disable => "disable",
+            Self::Allow => "allow",
             Self::Prefer => "prefer",
             Self::Require => "require",
             Self::VerifyCa => "verify-ca",
@@ -72,32 +81,84 @@ impl fmt::Display for TlsMode {
     }
 }
 
-/// Makes the client's side of the handshake; `None` where there is never one. Reads the system's trusted roots, or those
-/// that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
+/// What a URL says of TLS.
+#[derive(Debug, Clone, Default)]
+pub(super) struct TlsParameters {
+    pub(super) mode: TlsMode,
+    /// `sslrootcert`, `sslcert` and `sslkey`.
+    pub(super) files: PemFiles,
+    /// `ssl_min_protocol_version=TLSv1.3`.
+    pub(super) least_is_1_3: bool,
+    /// `ssl_max_protocol_version=TLSv1.2`.
+    pub(super) most_is_1_2: bool,
+}
+
+impl TlsParameters {
+    /// How far the server's certificate is verified: with `require` its chain, where its authorities are named, as libpq does.
+    fn verified(&self) -> TlsMode {
+        let is_named = self.files.authorities.is_some();
+        if is_named && self.mode == TlsMode::Require { TlsMode::VerifyCa } else { self.mode }
+    }
+
+    fn versions(&self) -> &'static [&'static SupportedProtocolVersion] {
+        static NEWEST: [&SupportedProtocolVersion; 1] = [&TLS13];
+        static OLDER: [&SupportedProtocolVersion; 1] = [&TLS12];
+        match (self.least_is_1_3, self.most_is_1_2) {
+            (true, _) => &NEWEST,
+            (_, true) => &OLDER,
+            _ => rustls::DEFAULT_VERSIONS,
+        }
+    }
+}
+
+/// Makes the client's side of handshakes; `None` where there is never one. Trusts the authorities of `sslrootcert`, or else
+/// the system's, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
 ///
 /// # Errors
-/// [`StoreError::Refused`] if TLS can't be set up, or must verify certificates and no authority is trusted.
-pub(super) fn handshake(mode: TlsMode) -> Result<Option<MakeRustlsConnect>, StoreError> {
-    if mode == TlsMode::Disable {
+/// [`StoreError::Refused`] if a file can't be used, TLS can't be set up, or must verify certificates and no authority is
+/// trusted.
+pub(super) fn handshakes(parameters: &TlsParameters) -> Result<Option<Arc<Reloaded<ClientConfig>>>, StoreError> {
+    if parameters.mode == TlsMode::Disable {
         return Ok(None);
     }
+    // A root that can't be read is one that can't be trusted: a server that needs it is told so by its handshake.
+    let is_named = parameters.files.authorities.is_some();
+    let system = if is_named { Vec::new() } else { rustls_native_certs::load_native_certs().certs };
+    let (mode, versions) = (parameters.verified(), parameters.versions());
+    let make = move |contents: &PemContents| {
+        let trusted = contents.authorities()?.unwrap_or_else(|| system.clone());
+        handshake(mode, versions, trusted, contents.client()?)
+    };
+    let reloaded = Reloaded::new(parameters.files.clone(), make).map_err(StoreError::Refused)?;
+    Ok(Some(Arc::new(reloaded)))
+}
+
+fn handshake(
+    mode: TlsMode,
+    versions: &[&'static SupportedProtocolVersion],
+    trusted: Vec<CertificateDer<'static>>,
+    client: Option<Arc<CertifiedKey>>,
+) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = Verifier::new(mode, provider.clone());
+    let verifier = Verifier::new(mode, trusted, provider.clone());
     if mode >= TlsMode::VerifyCa && verifier.trusted.is_empty() {
-        return Err(StoreError::Refused(format!(
-            "sslmode={mode} verifies the server's certificate, and no authority is trusted here: install the system's CA \
-             certificates, or name a file of some in SSL_CERT_FILE"
-        )));
+        return Err(format!(
+            "sslmode={mode} verifies the server's certificate, and no authority is trusted here: name a file of some as \
+             sslrootcert in the database URL or in SSL_CERT_FILE, or install the system's CA certificates"
+        ));
     }
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| StoreError::Refused(format!("TLS can't be set up: {error}")))?
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .map_err(|error| format!("TLS can't be set up: {error}"))?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    let mut config = match client {
+        Some(client) => config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(client))),
+        None => config.with_no_client_auth(),
+    };
     // Asked for by `sslnegotiation=direct`, ignored by every other server.
     config.alpn_protocols = vec![b"postgresql".to_vec()];
-    Ok(Some(MakeRustlsConnect::new(config)))
+    Ok(config)
 }
 
 /// Verifies certificates always, and refuses those that fail where `mode` says so. That the server has the certificate's key
@@ -112,9 +173,7 @@ struct Verifier {
 }
 
 impl Verifier {
-    fn new(mode: TlsMode, provider: Arc<CryptoProvider>) -> Self {
-        // A root that can't be read is one that can't be trusted: a server that needs it is told so by its handshake.
-        let trusted = rustls_native_certs::load_native_certs().certs;
+    fn new(mode: TlsMode, trusted: Vec<CertificateDer<'static>>, provider: Arc<CryptoProvider>) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(trusted.iter().cloned());
         Self { mode, roots, trusted, provider }
@@ -260,7 +319,7 @@ fn warn_of_certificate(host: &ServerName<'_>, error: &Error) {
         tracing::warn!(
             "the connection to Postgres at {} is encrypted, but the server's certificate is not verified ({}): whoever \
              can put themselves between can pose as the server, and read and change orders; `sslmode=verify-full` in the \
-             database URL verifies it, against the authorities in SSL_CERT_FILE or those of the system",
+             database URL verifies it, against the authorities in its `sslrootcert`, in SSL_CERT_FILE or of the system",
             host.to_str(),
             reason(error)
         );

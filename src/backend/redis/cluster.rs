@@ -9,10 +9,10 @@ use futures::StreamExt;
 use parking_lot::Mutex;
 use rand::seq::SliceRandom;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, ConnectionInfo, RedisError, RedisResult, Value};
+use redis::{ConnectionInfo, RedisError, RedisResult, Value};
 
 use super::address::Address;
-use super::connect::{at, follow};
+use super::connect::{Dialing, at, follow};
 use super::error::{is_transient, said_by_node};
 use super::reply;
 
@@ -22,7 +22,7 @@ const AT_ONCE: usize = 4;
 /// A Cluster, as far as we know it.
 pub(super) struct Cluster {
     /// What the URL names, at least one.
-    named: Vec<ConnectionInfo>,
+    pub(super) named: Vec<ConnectionInfo>,
     known: Mutex<Known>,
 }
 
@@ -40,12 +40,8 @@ impl Cluster {
     }
 
     /// A connection to the node that holds `key`.
-    pub(super) async fn connect(
-        &self,
-        key: &str,
-        config: &AsyncConnectionConfig,
-    ) -> RedisResult<MultiplexedConnection> {
-        let (owner, mut connection) = self.find(key, config).await?;
+    pub(super) async fn connect(&self, key: &str, dialing: &Dialing) -> RedisResult<MultiplexedConnection> {
+        let (owner, mut connection) = self.find(key, dialing).await?;
         let answer: RedisResult<Value> = redis::cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await;
         let here = owner.as_ref().map(|owner| owner.host.as_str()).unwrap_or_default();
         let nodes = answer.and_then(|answer| reply::nodes(answer, here));
@@ -54,16 +50,12 @@ impl Cluster {
         Ok(connection)
     }
 
-    async fn find(
-        &self,
-        key: &str,
-        config: &AsyncConnectionConfig,
-    ) -> RedisResult<(Option<Address>, MultiplexedConnection)> {
+    async fn find(&self, key: &str, dialing: &Dialing) -> RedisResult<(Option<Address>, MultiplexedConnection)> {
         let attempts: Vec<_> = self
             .candidates()
             .into_iter()
             .map(|node| async move {
-                let found = follow(&node, key, config).await;
+                let found = follow(&node, key, dialing).await;
                 found.map_err(|error| said_by_node(Address::of(&node).as_ref(), error))
             })
             .collect();

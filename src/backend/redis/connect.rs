@@ -1,11 +1,12 @@
 //! Connects to one server, and follows a Cluster's redirections.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult, ServerErrorKind,
-    Value,
+    TlsCertificates, Value,
 };
 
 use super::address::Address;
@@ -21,11 +22,24 @@ pub(super) fn config(longest: Duration) -> AsyncConnectionConfig {
     AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_TIMEOUT)).set_response_timeout(Some(longest))
 }
 
-pub(super) async fn open(info: ConnectionInfo, config: &AsyncConnectionConfig) -> RedisResult<MultiplexedConnection> {
-    Client::open(info)?.get_multiplexed_async_connection_with_config(config).await
+/// How connections are made, wherever they lead.
+#[derive(Clone)]
+pub(super) struct Dialing {
+    pub(super) config: AsyncConnectionConfig,
+    /// Authorities to trust instead of the system's, and the client's own certificate, for TLS.
+    pub(super) certificates: Arc<TlsCertificates>,
 }
 
-/// The same user, TLS and so on at another address.
+/// The one way to a server, be it named, found or redirected to: so no connection is without the certificates.
+pub(super) async fn open(info: ConnectionInfo, dialing: &Dialing) -> RedisResult<MultiplexedConnection> {
+    let client = match info.addr() {
+        ConnectionAddr::TcpTls { .. } => Client::build_with_tls(info, TlsCertificates::clone(&dialing.certificates))?,
+        _ => Client::open(info)?,
+    };
+    client.get_multiplexed_async_connection_with_config(&dialing.config).await
+}
+
+/// The same user, TLS and so on at another address; the certificates are those of [`open`].
 pub(super) fn at(server: &ConnectionInfo, address: &Address) -> ConnectionInfo {
     let Address { host, port } = address.clone();
     let addr = match server.addr() {
@@ -43,14 +57,14 @@ pub(super) fn at(server: &ConnectionInfo, address: &Address) -> ConnectionInfo {
 pub(super) async fn follow(
     start: &ConnectionInfo,
     key: &str,
-    config: &AsyncConnectionConfig,
+    dialing: &Dialing,
 ) -> RedisResult<(Option<Address>, MultiplexedConnection)> {
     let mut at_start = true;
     let mut server = start.clone();
     for _ in 0..=MOST_REDIRECTIONS {
         let address = Address::of(&server);
         let explained = |error: RedisError| said_by_node(address.as_ref().filter(|_| !at_start), error);
-        let mut connection = open(server.clone(), config).await.map_err(explained)?;
+        let mut connection = open(server.clone(), dialing).await.map_err(explained)?;
         let answer: RedisResult<Value> = redis::cmd("TYPE").arg(key).query_async(&mut connection).await;
         match answer {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::Moved) => {

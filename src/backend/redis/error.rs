@@ -108,10 +108,29 @@ pub(super) fn text(error: &RedisError) -> String {
         (None, _) if error.kind() == ErrorKind::AuthenticationFailed => "authentication failed".to_owned(),
         (None, _) => error.to_string(),
     };
+    if let Some(way) = way_to_trust(&said) {
+        return format!("{said}; {way}");
+    }
     if has_code(error, "ASK") || has_code(error, "TRYAGAIN") {
         return format!("{said} (the slot of the queue's keys is being moved to another node of the Cluster)");
     }
     said
+}
+
+/// What to do about a handshake that failed. The library tells one from another by their texts alone.
+fn way_to_trust(said: &str) -> Option<&'static str> {
+    Some(match said {
+        said if said.contains("invalid peer certificate: UnknownIssuer") => {
+            "name the file of the authority that signed the server's certificate with --queue-tls-ca"
+        }
+        said if said.contains("invalid peer certificate: certificate not valid for name") => {
+            "connect by a name that the server's certificate has among its subject alternative names"
+        }
+        said if said.contains("received fatal alert: CertificateRequired") => {
+            "give the worker a certificate that the server knows with --queue-tls-certificate"
+        }
+        _ => return None,
+    })
 }
 
 pub(super) fn is_transient(error: &RedisError) -> bool {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::{ADDRESS, DATABASE, DEFAULT_PORT, HOST, PASSWORD, PORT, USER, Variables};
+use crate::config::require_auth::RequireAuth;
 use crate::config::url_parts::{quoted, unknown_parameter};
 
 /// What a keyword takes.
@@ -14,16 +15,16 @@ enum Takes {
     OneOf(&'static [&'static str]),
     /// A whole number of this.
     Number(&'static str),
+    /// A list of methods, see [`RequireAuth`].
+    Methods,
     /// One of these, none of which changes anything.
     Only(&'static [&'static str]),
     /// Nothing: this is libpq's alone. Says what to do.
     Nothing(&'static str),
 }
-use Takes::{Nothing, Number, OneOf, Only, Text};
+use Takes::{Methods, Nothing, Number, OneOf, Only, Text};
 
-const NO_CLIENT_CERTIFICATE: &str = "the worker has no client certificate to show";
 const NO_GSSAPI: &str = "the worker has no GSSAPI";
-const TLS_BY_ITSELF: &str = "the worker speaks TLS 1.2 and 1.3";
 
 const KEYWORDS: &[(&str, Takes)] = &[
     (HOST, Text),
@@ -48,18 +49,19 @@ const KEYWORDS: &[(&str, Takes)] = &[
     ("keepalives_interval", Number("seconds")),
     ("keepalives_count", Number("probes")),
     ("keepalives_retries", Number("probes")),
+    ("sslrootcert", Text),
+    ("sslcert", Text),
+    ("sslkey", Text),
+    ("sslcertmode", OneOf(&["disable", "allow"])),
+    ("ssl_min_protocol_version", OneOf(&["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"])),
+    ("ssl_max_protocol_version", OneOf(&["TLSv1.2", "TLSv1.3"])),
+    ("require_auth", Methods),
     ("client_encoding", Only(&["UTF8", "utf8", "UTF-8", "utf-8", "auto"])),
     ("gssencmode", Only(&["disable", "prefer"])),
     ("sslcompression", Only(&["0"])),
     ("sslsni", Only(&["1"])),
-    ("sslcertmode", Only(&["disable", "allow"])),
-    ("ssl_min_protocol_version", Only(&["TLSv1", "TLSv1.1", "TLSv1.2"])),
-    ("ssl_max_protocol_version", Only(&["TLSv1.3"])),
     ("replication", Only(&["false", "off", "no", "0"])),
-    ("sslrootcert", Nothing("the authorities in SSL_CERT_FILE are trusted, or else those of the system")),
-    ("sslcert", Nothing(NO_CLIENT_CERTIFICATE)),
-    ("sslkey", Nothing(NO_CLIENT_CERTIFICATE)),
-    ("sslpassword", Nothing(NO_CLIENT_CERTIFICATE)),
+    ("sslpassword", Nothing("write the key without a passphrase, into a file that only the worker can read")),
     ("sslcrl", Nothing("the worker reads no revocation lists")),
     ("sslcrldir", Nothing("the worker reads no revocation lists")),
     ("sslkeylogfile", Nothing("the worker logs no keys")),
@@ -67,7 +69,6 @@ const KEYWORDS: &[(&str, Takes)] = &[
     ("max_protocol_version", Nothing("the worker speaks version 3.0")),
     ("requiressl", Nothing("write sslmode=require")),
     ("requirepeer", Nothing("the worker doesn't ask whose a socket is")),
-    ("require_auth", Nothing("a password in clear text is never sent over TCP without TLS")),
     ("krbsrvname", Nothing(NO_GSSAPI)),
     ("gsslib", Nothing(NO_GSSAPI)),
     ("gssdelegation", Nothing(NO_GSSAPI)),
@@ -177,6 +178,9 @@ impl Keywords {
                 OneOf(valid) => return Err(format!("{shown} must be one of {}", valid.join(", "))),
                 Number(_) if value.parse::<u32>().is_ok_and(|number| i32::try_from(number).is_ok()) => {}
                 Number(what) => return Err(format!("{shown} must be a whole number of {what}")),
+                Methods => {
+                    RequireAuth::parse(value).map_err(|problem| format!("{shown} {problem}"))?;
+                }
                 Only(valid) if valid.contains(&value.as_str()) => without_effect.push(name),
                 Only(valid) => return Err(format!("{shown} can be {} alone{}", valid.join(", "), why(name))),
                 Nothing(instead) => return Err(format!("{shown} is not supported: {instead}")),
@@ -189,6 +193,7 @@ impl Keywords {
     }
 
     fn check_together(&mut self) -> Result<(), String> {
+        self.check_tls()?;
         let mode = self.get("sslmode").unwrap_or("prefer");
         if self.get("sslnegotiation") == Some("direct") && ["disable", "allow", "prefer"].contains(&mode) {
             return Err(format!("{} needs sslmode=require or a stronger one", self.shown("sslnegotiation")));
@@ -212,7 +217,38 @@ impl Keywords {
         {
             self.set("keepalives_count", count);
         }
-        self.servers().map(drop)
+        let servers = self.servers()?;
+        if self.get("require_auth").is_some() && servers.iter().any(|(host, _)| host.starts_with(['/', '@'])) {
+            let shown = self.shown("require_auth");
+            return Err(format!(
+                "{shown} can't be held over a Unix socket, where the worker doesn't see what is asked for"
+            ));
+        }
+        Ok(())
+    }
+
+    /// As libpq has it: the system's authorities know so many servers that the name must be verified, too.
+    fn check_tls(&mut self) -> Result<(), String> {
+        if self.get("sslrootcert") == Some("system") {
+            if self.get("sslmode").is_some_and(|mode| mode != "verify-full") {
+                let shown = self.shown("sslrootcert");
+                return Err(format!("{shown}, where it is system, needs sslmode=verify-full"));
+            }
+            self.set("sslmode", "verify-full".to_owned());
+        }
+        if self.take("sslcertmode").as_deref() == Some("disable") {
+            self.take("sslcert");
+            self.take("sslkey");
+        }
+        for (one, other) in [("sslcert", "sslkey"), ("sslkey", "sslcert")] {
+            if self.get(one).is_some() && self.get(other).is_none() {
+                return Err(format!("{} needs {other} too, which may name the same file", self.shown(one)));
+            }
+        }
+        if self.get("ssl_min_protocol_version") > self.get("ssl_max_protocol_version").or(Some("TLSv1.3")) {
+            return Err(format!("{} is above ssl_max_protocol_version", self.shown("ssl_min_protocol_version")));
+        }
+        Ok(())
     }
 
     /// Each host with its port, where one is given.
@@ -272,8 +308,6 @@ impl Keywords {
 fn why(name: &str) -> String {
     match name {
         "gssencmode" => format!(": {NO_GSSAPI}"),
-        "sslcertmode" => format!(": {NO_CLIENT_CERTIFICATE}"),
-        "ssl_min_protocol_version" | "ssl_max_protocol_version" => format!(": {TLS_BY_ITSELF}"),
         _ => String::new(),
     }
 }

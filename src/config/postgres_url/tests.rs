@@ -104,7 +104,18 @@ fn a_parameter_that_is_not_known_or_not_supported_is_named() {
         ("sslmod=require", "unknown parameter `sslmod`; did you mean `sslmode`?"),
         ("SSLMODE=require", "unknown parameter `SSLMODE`; did you mean `sslmode`?"),
         ("frobnicate=1", "unknown parameter `frobnicate`; there are host, hostaddr,"),
-        ("sslrootcert=/ca.pem", "`sslrootcert` is not supported: the authorities in SSL_CERT_FILE"),
+        ("sslcrl=/crl.pem", "`sslcrl` is not supported: the worker reads no revocation lists"),
+        ("sslrootcert=system&sslmode=require", "`sslrootcert`, where it is system, needs sslmode=verify-full"),
+        ("sslcert=/hush.pem", "`sslcert` needs sslkey too"),
+        ("sslkey=/hush.pem", "`sslkey` needs sslcert too"),
+        ("sslpassword=hush", "`sslpassword` is not supported: write the key without a passphrase"),
+        ("sslcertmode=require", "`sslcertmode` must be one of disable, allow"),
+        ("ssl_min_protocol_version=TLSv1.3&ssl_max_protocol_version=TLSv1.2", "is above ssl_max_protocol_version"),
+        ("ssl_min_protocol_version=SSLv3", "`ssl_min_protocol_version` must be one of TLSv1,"),
+        ("require_auth=hush", "`require_auth` must be a list of scram-sha-256"),
+        ("require_auth=gss", "`require_auth` leaves no method"),
+        ("host=/run&require_auth=md5", "`require_auth` can't be held over a Unix socket"),
+        ("sslmode=REQUIRE", "`sslmode` must be one of disable, allow,"),
         ("schema=public", "`schema` is not supported: write options="),
         ("sslmode=hush", "`sslmode` must be one of disable, allow,"),
         ("connect_timeout=2s", "`connect_timeout` must be a whole number of seconds"),
@@ -189,7 +200,8 @@ fn a_variable_that_can_not_be_used_is_named() {
     for (set, says) in [
         (("PGSSLMODE", "hush"), "`PGSSLMODE` must be one of"),
         (("PGPORT", "hush"), "`PGPORT`"),
-        (("PGSSLROOTCERT", "hush"), "`PGSSLROOTCERT` is not supported"),
+        (("PGSSLCERT", "hush"), "`PGSSLCERT` needs sslkey too"),
+        (("PGREQUIREAUTH", "hush"), "`PGREQUIREAUTH` must be a list of"),
         (("PGSERVICE", "hush"), "`PGSERVICE` is not supported"),
         (("PGTARGETSESSIONATTRS", "standby"), "`PGTARGETSESSIONATTRS` asks for"),
         (("PGPASSFILE", "/nowhere/hush"), "`PGPASSFILE` names a password file that can't be read"),
@@ -218,4 +230,35 @@ fn text_for_postgres_is_told_from_other_text() {
     for text in ["", "h", "sqlite:a=b", "mysql://h/a=b", "redis://h?a=b", "a b=c", "./a=b"] {
         assert!(!is_postgres(text), "{text}");
     }
+}
+
+#[test]
+fn what_asks_for_tls_twice_is_read_as_libpq_does_but_never_takes_verification_back() {
+    for (parameters, mode) in [
+        ("sslmode=disable&sslmode=require", "require"),
+        ("sslmode=verify-full&sslmode=disable", "disable"),
+        ("ssl=true", "require"),
+        ("sslmode=disable&ssl=true", "require"),
+        ("ssl=true&sslmode=verify-ca", "verify-ca"),
+        ("sslmode=verify-full&ssl=true", "verify-full"),
+        ("sslrootcert=system", "verify-full&sslrootcert=system"),
+    ] {
+        let sorted = |url: String| {
+            url.replace("sslrootcert=system&sslmode=verify-full", "sslmode=verify-full&sslrootcert=system")
+        };
+        assert_eq!(sorted(exposed(&format!("postgres://h?{parameters}"))), format!("postgres://h?sslmode={mode}"));
+    }
+    assert_eq!(
+        exposed_with("postgres://h?sslmode=verify-ca", &[("PGSSLMODE", "disable")]),
+        "postgres://h?sslmode=verify-ca"
+    );
+}
+
+#[test]
+fn files_and_methods_are_taken_from_parameters_and_variables() {
+    let all = [("PGSSLROOTCERT", "/ca"), ("PGSSLCERT", "/c"), ("PGSSLKEY", "/k"), ("PGREQUIREAUTH", "scram-sha-256")];
+    let shown = "require_auth=scram-sha-256&sslcert=%2Fc&sslkey=%2Fk&sslrootcert=%2Fca";
+    assert_eq!(exposed_with("postgres://h", &all), format!("postgres://h?{shown}"));
+    assert_eq!(exposed("host=h sslcert='/a b' sslkey=/k"), "postgres://h?sslcert=%2Fa%20b&sslkey=%2Fk");
+    assert_eq!(exposed("postgres://h?sslcert=/c&sslkey=/k&sslcertmode=disable"), "postgres://h");
 }

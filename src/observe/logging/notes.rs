@@ -13,9 +13,13 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::fields::ShownFields;
 
-/// What such a command may warn of: how its connections to Postgres are protected.
-const TARGETS: [&str; 2] =
-    ["fulfillment_worker::backend::postgres::negotiation", "fulfillment_worker::backend::postgres::tls"];
+/// What such a command may warn of: how its connections are protected.
+const TARGETS: [&str; 4] = [
+    "fulfillment_worker::backend::pem_files",
+    "fulfillment_worker::backend::postgres::negotiation",
+    "fulfillment_worker::backend::postgres::tls",
+    "fulfillment_worker::backend::redis::servers",
+];
 
 /// Shows warnings of connections on standard error, as lines for people. Does nothing where a log was started before.
 pub(crate) fn show_warnings() {

@@ -12,7 +12,7 @@ use crate::support::postgres::{PostgresServer, TestDatabase};
 use crate::support::worker::binary;
 use crate::support::{LONG, eventually, expect_equal};
 
-const EC: &str = "-nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1";
+pub(crate) const EC: &str = "-nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1";
 
 /// Certificates as people and packages make them for themselves, none of which can be verified.
 const SELF_MADE: &[(&str, &[&str])] = &[
@@ -54,6 +54,11 @@ async fn stock_server(folder: &Path, commands: &[&str]) -> (PostgresServer, Test
 /// Returns once the server shows this certificate.
 async fn offer(database: &TestDatabase, folder: &Path, commands: &[&str]) {
     make(folder, commands);
+    show(database, folder).await;
+}
+
+/// Has the server show the certificate in the folder's `server.crt`, and returns once it does.
+pub(crate) async fn show(database: &TestDatabase, folder: &Path) {
     serve_tls(database, folder).await;
     let wanted = pem(&std::fs::read_to_string(folder.join("server.crt")).unwrap());
     let address: url::Url = database.url().parse().unwrap();
@@ -97,7 +102,7 @@ async fn any_certificate_of_a_stock_server_will_do_with_one_warning() {
     let (_server, database) = stock_server(folder.path(), SELF_MADE[0].1).await;
     for (kind, commands) in SELF_MADE {
         offer(&database, folder.path(), commands).await;
-        for parameters in ["", "?sslmode=prefer", "?sslmode=require", "?sslmode=allow"] {
+        for parameters in ["", "?sslmode=prefer", "?sslmode=require"] {
             let errors = warned(&migrate(&format!("{}{parameters}", database.url()), None), kind);
             assert_eq!(errors.lines().count(), 1, "{kind}{parameters}: {errors}");
             for part in ["warning: ", "127.0.0.1", "not verified", "sslmode=verify-full"] {
@@ -243,6 +248,14 @@ async fn a_server_elsewhere_that_offers_no_tls_is_warned_of_unless_that_is_meant
     let errors = warned(&migrate(&elsewhere, None), &elsewhere);
     assert_eq!(errors.lines().count(), 1, "{errors}");
     assert!(errors.contains("db.example") && errors.contains("not encrypted"), "{errors}");
+    // Of several, each for itself; by `allow`, which does not ask for TLS; and by an address that is another's.
+    let port = database.url().parse::<url::Url>().unwrap().port().unwrap();
+    let name = database.url().rsplit('/').next().unwrap();
+    let several = format!("postgres://postgres@db.example:1,other.example:{port}/{name}?hostaddr=127.0.0.1,127.0.0.1");
+    for url in [several, format!("{elsewhere}&sslmode=allow")] {
+        let errors = warned(&migrate(&url, None), &url);
+        assert_eq!(errors.matches("not encrypted").count(), 1, "{errors}");
+    }
     for url in [format!("{elsewhere}&sslmode=disable"), database.url().to_owned()] {
         assert_eq!(warned(&migrate(&url, None), &url), "");
     }

@@ -14,7 +14,7 @@ use crate::support::worker::{WorkerProcess, binary};
 use crate::support::{LONG, eventually};
 
 /// A PgBouncer that has three connections to the shared server, reached by a Unix socket.
-struct Pooler {
+pub(crate) struct Pooler {
     _process: Process,
     folder: TempDir,
 }
@@ -51,7 +51,7 @@ impl Pooler {
     }
 
     /// Refuses to run as root.
-    fn program(folder: &Path) -> Command {
+    pub(crate) fn program(folder: &Path) -> Command {
         let mut command = Command::new("setpriv");
         if Command::new("id").arg("-u").output().unwrap().stdout.trim_ascii() == b"0" {
             let owned = Command::new("chown").args(["-R", "postgres:"]).arg(folder).status();

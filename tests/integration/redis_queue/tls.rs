@@ -13,7 +13,7 @@ use crate::support::{LONG, eventually, free_port};
 /// Tells the inner test, which runs as a process of its own, where to connect.
 const URL: &str = "TLS_TEST_REDIS_URL";
 
-fn openssl(folder: &Path, arguments: &[&str]) {
+pub(super) fn openssl(folder: &Path, arguments: &[&str]) {
     let output = Command::new("openssl").current_dir(folder).args(arguments).output().expect("openssl");
     assert!(output.status.success(), "openssl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
@@ -52,22 +52,22 @@ fn make_certificates(folder: &Path) {
 }
 
 /// A folder with certificates, and the options that make a server speak nothing but TLS with them.
-struct Certificates {
-    folder: tempfile::TempDir,
+pub(super) struct Certificates {
+    pub(super) folder: tempfile::TempDir,
 }
 
 impl Certificates {
-    fn make() -> Self {
+    pub(super) fn make() -> Self {
         let folder = tempfile::tempdir().expect("a folder for certificates");
         make_certificates(folder.path());
         Self { folder }
     }
 
-    fn file(&self, name: &str) -> String {
+    pub(super) fn file(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()
     }
 
-    fn options(&self) -> [(&'static str, String); 4] {
+    pub(super) fn options(&self) -> [(&'static str, String); 4] {
         [
             ("tls-cert-file", self.file("server.crt")),
             ("tls-key-file", self.file("server.key")),
@@ -77,7 +77,7 @@ impl Certificates {
     }
 
     /// A server with a port for TLS beside the one that the test itself talks to.
-    async fn server(&self, port: u16, further: &[&str]) -> Server {
+    pub(super) async fn server(&self, port: u16, further: &[&str]) -> Server {
         let mut options = vec!["--tls-port".to_owned(), port.to_string()];
         for (name, value) in self.options() {
             options.extend([format!("--{name}"), value]);
