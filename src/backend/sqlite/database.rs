@@ -58,7 +58,7 @@ struct Shared {
 }
 
 impl Database {
-    /// Opens the file, makes it if there is none, for its owner alone, and makes or updates its tables. Blocks for as long as that takes:
+    /// Opens the file, or makes it for its owner alone, and makes or updates its tables. Blocks for as long as that takes:
     /// milliseconds, or up to about ten seconds while another process holds the file.
     ///
     /// # Errors
