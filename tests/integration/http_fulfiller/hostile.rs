@@ -35,7 +35,7 @@ async fn endless(first: &str, again: &str) -> (String, JoinHandle<usize>) {
     (url, sending)
 }
 
-/// Caught on the code before, which read interim answers for as long as the call had time, at the cost of a processor.
+/// Caught, when seeded: interim answers that nobody counts, which are read for as long as the call has time.
 #[tokio::test]
 async fn an_answer_that_does_not_begin_is_given_up_after_what_a_beginning_can_be() {
     let interim = "more than 32 interim ones (1xx)";

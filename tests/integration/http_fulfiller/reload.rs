@@ -15,7 +15,6 @@ fn with_token(target: &HttpTarget, token: &str) -> HttpTarget {
     HttpTarget { token: Some(Secret::new(token.to_owned())), ..target.clone() }
 }
 
-/// Caught, when seeded: a reload that waits for the calls under way, and one that ends them.
 #[tokio::test]
 async fn a_call_under_way_ends_as_it_began_and_the_next_one_has_the_new_token() {
     let gate = Arc::new(Semaphore::new(0));
@@ -53,7 +52,6 @@ async fn a_token_that_no_header_takes_changes_nothing() {
     assert_eq!(peer.requests()[0].header("authorization"), Some("Bearer hush-first"));
 }
 
-/// Caught, when seeded: a reload that keeps the connections of before.
 #[tokio::test]
 async fn a_client_certificate_and_authorities_that_change_are_shown_to_the_next_connection() {
     let folder = certificates();

@@ -106,8 +106,6 @@ async fn planted(redis: &RedisServer, database: &TestDatabase, peer: &Peer, coll
     planted
 }
 
-/// Caught, when seeded: a `Debug` of a secret that shows it; a redaction that forgets the path, or the token before a reload;
-/// an `Origin` that shows the content of its file.
 #[tokio::test]
 async fn whatever_is_said_in_whatever_trouble_no_secret_is_in_it() {
     let password = format!(">redis-{MARK}");

@@ -90,7 +90,6 @@ async fn a_token_and_secrets_that_change_are_used_by_the_next_call() {
     assert_eq!((place.reloads("success"), place.reloads("failure")), (2.0, 0.0));
 }
 
-/// Caught, when seeded: a reload that waits for the next look at the files.
 #[tokio::test]
 async fn sighup_has_the_files_read_at_once_changed_or_not() {
     let mut place = Place::start().await;
