@@ -81,10 +81,10 @@ end() { # end NAME SIGNAL: ends the part with all that it has started, and waits
   wait "$pid" 2>/dev/null || true
 }
 
-start_redis() { # start_redis NAME PROGRAM PORT: a server that speaks Redis's protocol
+start_redis() { # start_redis NAME PROGRAM PORT [OPTION...]: a server that speaks Redis's protocol
   mkdir "$folder/$1"
   begin "$1" "$2" --port "$3" --bind 127.0.0.1 --dir "$folder/$1" --save '' --appendonly no \
-    --maxmemory-policy noeviction --daemonize no
+    --maxmemory-policy noeviction --daemonize no "${@:4}"
 }
 
 await_redis() { # await_redis NAME PORT

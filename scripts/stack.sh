@@ -36,11 +36,15 @@ postgres_port=$(free_port)
 worker_port=$(free_port)
 prometheus_port=$(free_port)
 alertmanager_port=$(free_port)
-queue=redis://127.0.0.1:$redis_port
-store=postgres://postgres@127.0.0.1:$postgres_port/postgres
+# Everybody is a user of their own, as in deploy/compose.yaml.
+queue=redis://worker:worker@127.0.0.1:$redis_port
+store=postgres://fulfillment_worker@127.0.0.1:$postgres_port/postgres
+as() { # as USER: the store's URL
+  echo "${store/fulfillment_worker/$1}"
+}
 
 start_worker() {
-  begin worker "$program" run --queue "$queue" --store "$store" --listen "127.0.0.1:$worker_port" --drain-timeout 10s \
+  begin worker "$program" run --queue "$queue" --store "$store" --listen "127.0.0.1:$worker_port" --migrate off --drain-timeout 10s \
     "${worker_options[@]}"
   echo "${part_pid[worker]}" >"$folder/worker.pid"
 }
@@ -49,13 +53,18 @@ answers() { # answers URL: whether it is answered with success
 }
 
 worker_options=("$@")
-start_redis redis redis-server "$redis_port"
+# Before 7.2, Redis doesn't know the last of these commands; nothing needs it.
+sed --quiet --regexp-extended 's/^ +(user [a-z]+ on )/\1/; s/\$\{[A-Z_]+:-([a-z]+)\}/\1/; s/ \+client\|setinfo//; /^user /p' \
+  "$repository/deploy/compose.yaml" >"$folder/users.acl"
+start_redis redis redis-server "$redis_port" --aclfile "$folder/users.acl"
 start_postgres "$postgres_port"
 await_redis redis "$redis_port"
 await_postgres "$postgres_port"
-"$postgres_bin/psql" --quiet --no-psqlrc --set ON_ERROR_STOP=1 --dbname "$store" \
-  --file "$repository/deploy/postgres/schema.sql" >>"$folder/postgres.log" 2>&1 ||
-  failed postgres "did not take the tables"
+"$postgres_bin/psql" --quiet --no-psqlrc --set ON_ERROR_STOP=1 --dbname "$(as postgres)" \
+  --file "$repository/deploy/postgres/schema.sql" --file "$repository/deploy/postgres/roles.sql" >>"$folder/postgres.log" 2>&1 ||
+  failed postgres "did not take the tables and roles"
+"$program" migrate --store "$(as fulfillment_migrator)" --grant-to fulfillment_worker >>"$folder/postgres.log" 2>&1 ||
+  failed postgres "did not take the worker's tables"
 start_worker
 
 mkdir "$folder/alertmanager" "$folder/prometheus"
@@ -80,7 +89,7 @@ await prometheus answers "http://127.0.0.1:$prometheus_port/-/ready"
 rate=${ORDERS_EACH_SECOND:-20}
 orders=$repository/tests/data/online-retail-2010-12-01.csv
 FULFILLMENT_WORKER_PROGRAM=$program begin traffic "$repository/deploy/traffic.sh" "$orders" "$rate" \
-  --queue "$queue" --store "$store"
+  --queue "${queue/worker:worker/producer:producer}" --store "$(as fulfillment_producer)" --migrate off
 
 cat <<TEXT
 Page          http://127.0.0.1:$worker_port/

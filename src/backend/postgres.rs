@@ -18,6 +18,7 @@ use self::connection::{Connections, Parameter};
 use self::errors::Failure;
 use self::given_tables::{Dialect, GivenTables};
 use self::producers::Producers;
+use self::sql::Sql;
 use self::statements::Statements;
 use self::timestamp::seconds;
 use crate::config::SecretUrl;
@@ -48,12 +49,13 @@ mod reconciliation;
 mod refusal;
 mod reports;
 mod schema;
+mod sql;
 mod statements;
 mod timestamp;
 mod tls;
 mod watched;
 
-pub use schema::migration_sql;
+pub use schema::{grant_sql, migration_sql};
 #[cfg(feature = "internals")]
 pub use statements::for_given_schema;
 
@@ -79,6 +81,8 @@ pub struct PostgresStore {
     observers: Observers,
     /// Written when they are first needed, and anew when the tables have changed.
     statements: Mutex<Option<Arc<Statements>>>,
+    /// Whether the worker's own tables are free of what belongs to others, as last looked.
+    is_ours_alone: AtomicBool,
     clock_notes: ClockNotes,
     /// Whether `created_at` was written by other clocks, as last looked.
     ages_in_doubt: AtomicBool,
@@ -104,6 +108,7 @@ impl PostgresStore {
             events: options.events,
             observers,
             statements: Mutex::default(),
+            is_ours_alone: AtomicBool::new(false),
             clock_notes: ClockNotes::default(),
             ages_in_doubt: AtomicBool::new(false),
             producers: Producers::default(),
@@ -111,7 +116,7 @@ impl PostgresStore {
     }
 
     /// Runs one statement; see [`Connections::query`].
-    async fn query(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, StoreError> {
+    async fn query(&self, statement: &Sql, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, StoreError> {
         self.explain(self.connections.query(statement, parameters).await).await
     }
 
@@ -119,14 +124,34 @@ impl PostgresStore {
     async fn statements(&self) -> Result<Arc<Statements>, Failure> {
         let known = self.statements.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match known {
-            Some(known) => Ok(known),
-            None => Ok(self.write_statements_for(GivenTables::read(&self.connections).await?.dialect())),
+            Some(known) if self.is_ours_alone.load(Ordering::Relaxed) => Ok(known),
+            _ => {
+                self.refuse_strangers().await?;
+                Ok(self.write_statements_for(self.given_tables().await?.dialect()))
+            }
         }
     }
 
     /// The same, for calls that name what is missing by themselves.
     async fn ready_statements(&self) -> Result<Arc<Statements>, StoreError> {
         Ok(self.statements().await?)
+    }
+
+    /// Makes sure that no statement reaches what somebody else has put into schema `fulfillment`. From a failure on none is written,
+    /// until this finds nothing.
+    async fn refuse_strangers(&self) -> Result<(), Failure> {
+        let looked = schema::refuse_strangers(&mut self.connections.session().await?, schema::Right::Work).await;
+        if matches!(looked, Ok(()) | Err(Failure::Refused(_))) {
+            self.is_ours_alone.store(looked.is_ok(), Ordering::Relaxed);
+        }
+        looked
+    }
+
+    /// The order API's tables: those that the statements are written for, if there are any.
+    async fn given_tables(&self) -> Result<GivenTables, Failure> {
+        let known = self.statements.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let names = known.map(|known| known.dialect.tables.clone()).unwrap_or_default();
+        GivenTables::read(&self.connections, &names).await
     }
 
     fn write_statements_for(&self, dialect: Dialect) -> Arc<Statements> {

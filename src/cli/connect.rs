@@ -92,18 +92,27 @@ impl ConnectOptions {
     }
 }
 
-/// Opens queue and store and waits until both answer, for at most `wait`; notes the reason to wait.
-pub(super) async fn connect(backends: &Backends, migrate: bool, wait: Option<Duration>) -> Result<Opened, Failure> {
-    let opened = open(backends)?;
-    until_ready(&opened, migrate, wait).await?;
-    Ok(opened)
-}
-
 fn open(backends: &Backends) -> Result<Opened, Failure> {
     if let Some(warning) = configuration_warning(backends) {
         output::note(&format!("note: {warning}"));
     }
     Ok(backends::open(backends, &WorkerId::fresh())?)
+}
+
+/// Opens queue and store and waits until both answer, for at most `wait`; notes the reason to wait. For a role that places
+/// orders and may have no right to anything else: an insertion says what it lacks.
+pub(super) async fn connect_to_place(
+    backends: &Backends,
+    migrate: bool,
+    wait: Option<Duration>,
+) -> Result<Opened, Failure> {
+    let opened = open(backends)?;
+    let mut placing = opened.clone();
+    if let StoreTarget::Postgres(_) = backends.store {
+        placing.store.schema = Arc::new(OrdersAlone { own: opened.store.schema.clone() });
+    }
+    until_ready(&placing, migrate, wait).await?;
+    Ok(opened)
 }
 
 /// Waits until queue and store answer, for at most `wait`; notes the reason to wait.
@@ -129,6 +138,10 @@ impl Schema for OnlyIfStarted {
         Ok(Vec::new())
     }
 
+    async fn grant(&self, role: &str) -> Result<(), StoreError> {
+        self.own.grant(role).await
+    }
+
     async fn check(&self) -> Result<(), StoreError> {
         match self.horizons.noted().await? {
             Noted::Horizon(_) => self.own.check().await,
@@ -136,6 +149,33 @@ impl Schema for OnlyIfStarted {
                 Err(StoreError::Schema(_)) => Ok(()),
                 checked => checked,
             },
+        }
+    }
+
+    async fn warning(&self) -> Result<Option<String>, StoreError> {
+        self.own.warning().await
+    }
+}
+
+/// Asks no more than that the order API's tables can be worked with.
+struct OrdersAlone {
+    own: Arc<dyn Schema>,
+}
+
+#[async_trait]
+impl Schema for OrdersAlone {
+    async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        self.own.migrate().await
+    }
+
+    async fn grant(&self, role: &str) -> Result<(), StoreError> {
+        self.own.grant(role).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        match self.own.check().await {
+            Err(StoreError::Schema(_)) => Ok(()),
+            checked => checked,
         }
     }
 

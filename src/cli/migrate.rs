@@ -22,6 +22,8 @@ use crate::service::backends;
 Examples:
   DATABASE_URL=postgres://owner@db/shop fulfillment-worker migrate
       as a role that may create tables, before `run --migrate off` as one that may not
+  fulfillment-worker migrate --grant-to fulfillment_worker
+      and gives that role what a worker needs of them, after each upgrade
   fulfillment-worker migrate --print --store postgres://db/shop | psql
       through psql")]
 pub(super) struct Arguments {
@@ -29,14 +31,24 @@ pub(super) struct Arguments {
     #[arg(long)]
     print: bool,
 
+    /// Also give this role what a worker needs of these tables, and nothing else (Postgres)
+    #[arg(long, value_name = "ROLE")]
+    grant_to: Option<String>,
+
     #[command(flatten)]
     connect: ConnectOptions,
 }
 
 pub(super) async fn migrate(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
     let backends = arguments.connect.backends.resolve_store(origins, Fallback::detect())?;
+    let grants = match &arguments.grant_to {
+        Some(role) => backends::grant_sql(&backends.store, role)
+            .ok_or_else(|| Failure::Usage("--grant-to: an embedded database has no roles".to_owned()))?,
+        None => String::new(),
+    };
     if arguments.print {
-        return output::print_own(backends::migration_sql(&backends.store)?.trim_end());
+        let migrations = backends::migration_sql(&backends.store)?;
+        return output::print_own(format!("{migrations}{grants}").trim_end());
     }
     let store = backends::open_store(&backends, &WorkerId::fresh())?;
     let applied = connect::until_answered(arguments.connect.wait, StoreError::is_transient, async || {
@@ -46,5 +58,12 @@ pub(super) async fn migrate(arguments: Arguments, origins: &Origins) -> Result<(
     for migration in &applied {
         output::print(&format!("applied {migration}"))?;
     }
-    if applied.is_empty() { output::print("nothing to do: every table is up to date") } else { Ok(()) }
+    if applied.is_empty() {
+        output::print("nothing to do: every table is up to date")?;
+    }
+    if let Some(role) = &arguments.grant_to {
+        store.schema.grant(role).await.map_err(Failure::work)?;
+        output::print(&format!("granted to {role} what a worker needs"))?;
+    }
+    Ok(())
 }

@@ -186,7 +186,7 @@ pub(super) async fn submit(arguments: Arguments, origins: &Origins) -> Result<()
         outcome.products = products.len();
     } else if !collected.rows.is_empty() {
         let stop = drain_on_signals()?;
-        let connecting = connect::connect(&backends, arguments.migrate, arguments.connect.wait);
+        let connecting = connect::connect_to_place(&backends, arguments.migrate, arguments.connect.wait);
         let opened = stop
             .run_until_cancelled(connecting)
             .await

@@ -11,6 +11,9 @@ pub trait Schema: Send + Sync {
     /// call it at once. Makes nothing where the order API's tables are not found ([`StoreError::Tables`]).
     async fn migrate(&self) -> Result<Vec<String>, StoreError>;
 
+    /// Gives `role` what a worker needs of these tables, and nothing else. [`StoreError::Refused`] where there are no roles.
+    async fn grant(&self, role: &str) -> Result<(), StoreError>;
+
     /// Checks that the database answers and has every table and column: [`StoreError::Schema`] names what is missing of the
     /// worker's own, and [`StoreError::Tables`] what the worker can't work with.
     async fn check(&self) -> Result<(), StoreError>;

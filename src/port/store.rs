@@ -193,12 +193,22 @@ pub enum StoreError {
     #[error("store refused: {0}")]
     Refused(String),
     /// Tables or columns are missing; each is named. `migrate` makes the worker's own.
-    #[error("schema incomplete: {}; run `fulfillment-worker migrate` with a role that may create them, or apply the SQL of `fulfillment-worker migrate --print`", .0.join(", "))]
+    #[error("schema incomplete: {}; {}", .0.join(", "), way_to_complete(.0))]
     Schema(Vec<String>),
     /// The order API's tables are not there, or not such that the worker can work with them; each problem is named, with
     /// what was found and what is wanted. Nothing was changed.
     #[error("the order API's tables don't do: {}", .0.join("; "))]
     Tables(Vec<String>),
+}
+
+/// What gives a role its rights, or the tables that are missing.
+fn way_to_complete(missing: &[String]) -> &'static str {
+    if missing.iter().all(|one| one.starts_with("privilege ")) {
+        "GRANT them to the worker's role: `fulfillment-worker migrate --grant-to ROLE` gives it what it needs in schema fulfillment, \
+         and deploy/postgres/roles.sql of the order API's tables"
+    } else {
+        "run `fulfillment-worker migrate` with a role that may create them, or apply the SQL of `fulfillment-worker migrate --print`"
+    }
 }
 
 impl StoreError {

@@ -293,6 +293,14 @@ pub fn migration_sql(store: &StoreTarget) -> Result<String, StartError> {
     }
 }
 
+/// The SQL that gives `role` what a worker needs of these tables, where there are roles.
+pub fn grant_sql(store: &StoreTarget, role: &str) -> Option<String> {
+    match store {
+        StoreTarget::Postgres(_) => Some(crate::backend::postgres::grant_sql(role)),
+        StoreTarget::Sqlite(_) => None,
+    }
+}
+
 /// Waits until queue and store answer, for `wait` at most (`None`: without limit), and makes or checks the tables.
 /// `progress` receives the state of each after every try: [`DependencyEvent::Up`], or [`DependencyEvent::Down`] if it
 /// will be asked again.

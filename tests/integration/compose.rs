@@ -9,6 +9,9 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
 
+mod confinement;
+mod users;
+
 const COMPOSE: &str = "deploy/compose.yaml";
 
 fn repository() -> &'static Path {
@@ -21,16 +24,19 @@ fn read(path: &str) -> String {
 
 /// Its services by name.
 fn services() -> &'static Map<String, Value> {
-    static SERVICES: LazyLock<Map<String, Value>> = LazyLock::new(read_services);
-    &SERVICES
+    compose()["services"].as_object().expect("services")
 }
 
-fn read_services() -> Map<String, Value> {
+fn compose() -> &'static Value {
+    static COMPOSE: LazyLock<Value> = LazyLock::new(read_compose);
+    &COMPOSE
+}
+
+fn read_compose() -> Value {
     let script = repository().join("tests/python/compose.py");
     let output = crate::support::python::python().arg(script).arg(repository().join(COMPOSE)).output().expect("Python");
     assert!(output.status.success(), "{COMPOSE}: {}", String::from_utf8_lossy(&output.stderr));
-    let compose: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    compose["services"].as_object().expect("services").clone()
+    serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
 fn texts(value: &Value) -> Vec<&str> {
@@ -45,7 +51,7 @@ fn the_core_is_the_default_and_the_rest_is_in_profiles() {
         let chosen = services.iter().filter(|(_, service)| texts(&service["profiles"]).first().copied() == profile);
         chosen.map(|(name, _)| name.as_str()).collect()
     };
-    assert_eq!(in_profile(None), BTreeSet::from(["postgres", "redis", "worker"]));
+    assert_eq!(in_profile(None), BTreeSet::from(["migrate", "postgres", "redis", "worker"]));
     assert_eq!(in_profile(Some("traffic")), BTreeSet::from(["traffic"]));
     let observability = [
         "alertmanager",
@@ -105,11 +111,13 @@ fn whoever_is_waited_for_tells_when_it_is_healthy_and_is_there_whenever_it_is_wa
     let services = services();
     for (name, service) in services {
         for (other, how) in service["depends_on"].as_object().into_iter().flatten() {
-            assert_eq!(how["condition"], "service_healthy", "{name} waits for {other}");
             let dependency =
                 services.get(other).unwrap_or_else(|| panic!("{name} waits for {other}, which is not there"));
+            let ends = dependency["restart"] == "no";
+            let condition = if ends { "service_completed_successfully" } else { "service_healthy" };
+            assert_eq!(how["condition"], condition, "{name} waits for {other}");
             assert!(
-                !texts(&dependency["healthcheck"]["test"]).is_empty(),
+                ends || !texts(&dependency["healthcheck"]["test"]).is_empty(),
                 "{name} waits for {other}, which tells nothing"
             );
             let profiles = texts(&dependency["profiles"]);
@@ -121,7 +129,7 @@ fn whoever_is_waited_for_tells_when_it_is_healthy_and_is_there_whenever_it_is_wa
 #[test]
 fn every_service_comes_back_and_has_a_limit_of_memory() {
     for (name, service) in services() {
-        assert_eq!(service["restart"], "unless-stopped", "{name}");
+        assert_eq!(service["restart"], if name == "migrate" { "no" } else { "unless-stopped" }, "{name}");
         assert!(service["mem_limit"].is_string(), "{name} may take all memory");
     }
 }
@@ -141,8 +149,10 @@ fn passwords_come_from_the_environment() {
     for (name, service) in services() {
         for (variable, value) in service["environment"].as_object().into_iter().flatten() {
             let secret = variable.ends_with("PASS") || variable.ends_with("PASSWORD");
+            let in_url = variable.ends_with("_URL");
             assert!(
-                !secret || value.as_str().is_some_and(|value| value.starts_with("${")),
+                !(secret || in_url)
+                    || value.as_str().is_some_and(|value| value.starts_with("${") || in_url && value.contains(":${")),
                 "{name}: {variable}={value}"
             );
         }

@@ -16,6 +16,7 @@ pub(crate) mod fault_proxy;
 pub(crate) mod http;
 pub(crate) mod metrics;
 pub(crate) mod orders;
+pub(crate) mod planted;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod prometheus;

@@ -11,17 +11,12 @@ use crate::domain::order::{OrderId, State};
 use crate::port::audit::{Audit, AuditPage};
 use crate::port::store::StoreError;
 
-/// The states of the orders $1. An order without a row is not in the answer.
-const STATES: &str = "
-SELECT id::int8 AS order_id, coalesce(status::text, 'null') AS status
-FROM orders
-WHERE id = ANY ($1::int8[])";
-
 #[async_trait]
 impl Audit for PostgresStore {
     async fn audit(&self, after: OrderId, limit: usize) -> Result<AuditPage, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let audit = OwnTables::of(self).await?.only(include_str!("audit.sql"));
+        let audit = self.statements().await?.dialect.write(&audit);
         let rows = self.query(&audit, &[(&after.0, Type::INT8), (&limit, Type::INT8)]).await?;
         let mut page = AuditPage::default();
         for row in rows {
@@ -36,7 +31,7 @@ impl Audit for PostgresStore {
 
     async fn states(&self, order_ids: &[OrderId]) -> Result<Vec<Option<State>>, StoreError> {
         let ids: Vec<i64> = order_ids.iter().map(|id| id.0).collect();
-        let rows = self.query(STATES, &[(&ids, Type::INT8_ARRAY)]).await?;
+        let rows = self.query(&self.statements().await?.states, &[(&ids, Type::INT8_ARRAY)]).await?;
         let mut states = HashMap::with_capacity(rows.len());
         for row in &rows {
             states.insert(column::<i64>(row, "order_id")?, State::from(column::<&str>(row, "status")?));

@@ -2,11 +2,11 @@
 SELECT count(o.id) AS orders,
        min(nullif(h.adopt_from, '-infinity')) AS adopt_from
 FROM fulfillment.horizon h
-LEFT JOIN orders o
-    ON o.status IN ('pending', 'processing')
-   AND o.id <= h.last_order_id
+LEFT JOIN {orders} o
+    ON o.status {=} ANY (ARRAY['pending', 'processing']::{status}[])
+   AND o.id {<=} h.last_order_id
    AND (
        (coalesce(o.created_at, o.updated_at)::timestamptz < h.adopt_from) IS NOT FALSE
        OR o.created_at::timestamptz > statement_timestamp() + interval '1 day'
    )
-   AND NOT EXISTS (SELECT FROM fulfillment.begun_orders b WHERE b.order_id = o.id)
+   AND NOT EXISTS (SELECT FROM fulfillment.begun_orders b WHERE b.order_id {=} o.id)

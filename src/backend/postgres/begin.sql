@@ -23,19 +23,19 @@ WITH request AS MATERIALIZED (
 found AS MATERIALIZED (
     SELECT o.id, o.status, o.updated_at, r.attempt, r.correlation_id
     FROM request r
-    JOIN orders o ON o.id = r.order_id
+    JOIN {orders} o ON o.id {=} r.order_id
     ORDER BY o.id
     FOR NO KEY UPDATE OF o SKIP LOCKED
 ),
 written AS (
-    UPDATE orders o
+    UPDATE {orders} o
     SET status = 'processing',
-        updated_at = greatest(clock_timestamp()::{time}, nullif(o.updated_at, 'infinity') + {step})
+        updated_at = greatest(clock_timestamp()::{time}, nullif(o.updated_at::{time}, 'infinity') + {step})
     FROM found f
-    WHERE o.id = f.id
-      AND CASE o.status WHEN 'pending' THEN true ELSE false END
+    WHERE o.id {=} f.id
+      AND CASE WHEN o.status {=} 'pending' THEN true ELSE false END
     RETURNING o.id, o.product_id, o.quantity, o.created_at, o.updated_at, f.attempt, f.correlation_id,
-              nullif(f.updated_at, 'infinity') AS left_fence, {behind} AS behind
+              nullif(f.updated_at::{time}, 'infinity') AS left_fence, {behind} AS behind
 ),
 {noted}event AS (
     INSERT INTO fulfillment.events (order_id, at, state, attempt, worker, correlation_id, note)
@@ -48,25 +48,25 @@ begun AS (
     INSERT INTO fulfillment.begun_orders (order_id)
     SELECT s.id
     FROM written s
-    JOIN fulfillment.horizon h ON s.id <= h.last_order_id
+    JOIN fulfillment.horizon h ON s.id {<=} h.last_order_id
     ON CONFLICT DO NOTHING
 )
 SELECT r.order_id                     AS order_id,
        CASE
            WHEN f.id IS NOT NULL THEN 'found'
-           WHEN (SELECT true FROM orders o WHERE o.id = r.order_id) THEN 'locked'
+           WHEN (SELECT true FROM {orders} o WHERE o.id {=} r.order_id) THEN 'locked'
            ELSE 'missing'
        END                            AS presence,
        f.status::text                 AS found_status,
        NULL::float8                   AS idle,
        s.updated_at                   AS fence,
-       s.updated_at <= s.left_fence   AS stuck,
+       s.updated_at {<=} s.left_fence   AS stuck,
        s.behind                       AS behind,
        s.product_id::int8             AS product_id,
-       (SELECT p.name::text FROM products p WHERE p.id = s.product_id) AS product,
+       (SELECT p.name::text FROM {products} p WHERE p.id {=} s.product_id) AS product,
        s.quantity::int8               AS quantity,
        s.created_at                   AS created_at,
        CASE WHEN r.attempt = 1 THEN {age s.created_at} END AS waited
 FROM request r
-LEFT JOIN found f ON f.id = r.order_id
-LEFT JOIN written s ON s.id = r.order_id
+LEFT JOIN found f ON f.id {=} r.order_id
+LEFT JOIN written s ON s.id {=} r.order_id

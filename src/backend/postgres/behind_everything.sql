@@ -4,9 +4,9 @@ SELECT greatest(
            clock_timestamp(),
            (
                SELECT max(coalesce(created_at, updated_at)::timestamptz) + interval '1 microsecond'
-               FROM orders
-               WHERE status IN ('pending', 'processing')
+               FROM {orders}
+               WHERE status {=} ANY (ARRAY['pending', 'processing']::{status}[])
                  AND coalesce(created_at, updated_at)::timestamptz < clock_timestamp() + interval '1 day'
            )
        )                                    AS adopt_from,
-       (SELECT max(id)::int8 FROM orders)   AS last_order_id
+       (SELECT max(id)::int8 FROM {orders})   AS last_order_id

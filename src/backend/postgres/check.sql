@@ -1,46 +1,49 @@
 -- Names everything that `run` needs and this role can't find or may not use, one row each.
 --
--- Reads the catalogue only, so that it answers for any role. `orders` and `products` are found as every statement
--- finds them, by the search path.
+-- Reads the catalogue only, so that it answers for any role. $1 and $2 name `orders` and `products` in full, as every
+-- statement does.
 WITH own AS (
     SELECT c.oid, c.relname
     FROM pg_catalog.pg_class c
-    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = 'fulfillment'
+    JOIN pg_catalog.pg_namespace n ON n.oid {=} c.relnamespace
+    WHERE n.nspname {=} 'fulfillment'
 ),
 needed (relation, oid, relation_columns, privilege) AS (
     VALUES
-        ('orders', to_regclass('orders')::oid, '{id,product_id,quantity,status,created_at,updated_at}'::text[], 'SELECT'),
-        ('orders', to_regclass('orders')::oid, '{status,updated_at}', 'UPDATE'),
-        ('products', to_regclass('products')::oid, '{id,name}', 'SELECT'),
-        ('fulfillment.events', (SELECT oid FROM own WHERE relname = 'events'),
+        ('orders', to_regclass($1::text)::oid, '{id,product_id,quantity,status,created_at,updated_at}'::text[], 'SELECT'),
+        ('orders', to_regclass($1::text)::oid, '{status,updated_at}', 'UPDATE'),
+        ('products', to_regclass($2::text)::oid, '{id,name}', 'SELECT'),
+        ('fulfillment.events', (SELECT oid FROM own WHERE relname {=} 'events'),
             '{order_id,at,state,attempt,worker,correlation_id,note}', 'INSERT'),
-        ('fulfillment.dead_letters', (SELECT oid FROM own WHERE relname = 'dead_letters'),
+        ('fulfillment.events', (SELECT oid FROM own WHERE relname {=} 'events'),
+            '{order_id,at,state,attempt,correlation_id}', 'SELECT'),
+        ('fulfillment.dead_letters', (SELECT oid FROM own WHERE relname {=} 'dead_letters'), '{reason,resolved_at}', 'SELECT'),
+        ('fulfillment.dead_letters', (SELECT oid FROM own WHERE relname {=} 'dead_letters'),
             '{claim_id,order_id,payload,reason,detail,attempts,worker,at}', 'INSERT'),
-        ('fulfillment.dead_letters', (SELECT oid FROM own WHERE relname = 'dead_letters'),
+        ('fulfillment.dead_letters', (SELECT oid FROM own WHERE relname {=} 'dead_letters'),
             '{id,resolved_at,resolution,resolved_by,resolved_reason}', NULL),
-        ('fulfillment.leadership', (SELECT oid FROM own WHERE relname = 'leadership'), '{name,holder,until}', 'SELECT'),
-        ('fulfillment.leadership', (SELECT oid FROM own WHERE relname = 'leadership'), '{name,holder,until}', 'INSERT'),
-        ('fulfillment.leadership', (SELECT oid FROM own WHERE relname = 'leadership'), '{holder,until}', 'UPDATE'),
-        ('fulfillment.clocks', (SELECT oid FROM own WHERE relname = 'clocks'), '{zone,noted_at,behind_at}', 'SELECT'),
-        ('fulfillment.clocks', (SELECT oid FROM own WHERE relname = 'clocks'), '{zone,noted_at,behind_at}', 'INSERT'),
-        ('fulfillment.clocks', (SELECT oid FROM own WHERE relname = 'clocks'), '{noted_at,behind_at}', 'UPDATE'),
-        ('fulfillment.observed_fences', (SELECT oid FROM own WHERE relname = 'observed_fences'),
+        ('fulfillment.leadership', (SELECT oid FROM own WHERE relname {=} 'leadership'), '{name,holder,until}', 'SELECT'),
+        ('fulfillment.leadership', (SELECT oid FROM own WHERE relname {=} 'leadership'), '{name,holder,until}', 'INSERT'),
+        ('fulfillment.leadership', (SELECT oid FROM own WHERE relname {=} 'leadership'), '{holder,until}', 'UPDATE'),
+        ('fulfillment.clocks', (SELECT oid FROM own WHERE relname {=} 'clocks'), '{zone,noted_at,behind_at}', 'SELECT'),
+        ('fulfillment.clocks', (SELECT oid FROM own WHERE relname {=} 'clocks'), '{zone,noted_at,behind_at}', 'INSERT'),
+        ('fulfillment.clocks', (SELECT oid FROM own WHERE relname {=} 'clocks'), '{noted_at,behind_at}', 'UPDATE'),
+        ('fulfillment.observed_fences', (SELECT oid FROM own WHERE relname {=} 'observed_fences'),
             '{order_id,fence,first_seen}', 'SELECT'),
-        ('fulfillment.observed_fences', (SELECT oid FROM own WHERE relname = 'observed_fences'),
+        ('fulfillment.observed_fences', (SELECT oid FROM own WHERE relname {=} 'observed_fences'),
             '{order_id,fence,first_seen}', 'INSERT'),
-        ('fulfillment.observed_fences', (SELECT oid FROM own WHERE relname = 'observed_fences'),
+        ('fulfillment.observed_fences', (SELECT oid FROM own WHERE relname {=} 'observed_fences'),
             '{fence,first_seen}', 'UPDATE'),
-        ('fulfillment.horizon', (SELECT oid FROM own WHERE relname = 'horizon'), '{adopt_from,last_order_id}', 'SELECT'),
-        ('fulfillment.horizon', (SELECT oid FROM own WHERE relname = 'horizon'), '{adopt_from,last_order_id}', 'INSERT'),
-        ('fulfillment.begun_orders', (SELECT oid FROM own WHERE relname = 'begun_orders'), '{order_id}', 'SELECT'),
-        ('fulfillment.begun_orders', (SELECT oid FROM own WHERE relname = 'begun_orders'), '{order_id}', 'INSERT')
+        ('fulfillment.horizon', (SELECT oid FROM own WHERE relname {=} 'horizon'), '{adopt_from,last_order_id}', 'SELECT'),
+        ('fulfillment.horizon', (SELECT oid FROM own WHERE relname {=} 'horizon'), '{adopt_from,last_order_id}', 'INSERT'),
+        ('fulfillment.begun_orders', (SELECT oid FROM own WHERE relname {=} 'begun_orders'), '{order_id}', 'SELECT'),
+        ('fulfillment.begun_orders', (SELECT oid FROM own WHERE relname {=} 'begun_orders'), '{order_id}', 'INSERT')
 ),
 needed_columns AS (
-    SELECT n.relation, n.oid, n.privilege, a.attnum, wanted.name
+    SELECT n.relation, n.oid, n.privilege, a.attnum, wanted.name, wanted.place
     FROM needed n
-    CROSS JOIN unnest(n.relation_columns) AS wanted (name)
-    LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = n.oid AND a.attname = wanted.name AND NOT a.attisdropped
+    CROSS JOIN pg_catalog.unnest(n.relation_columns) WITH ORDINALITY AS wanted (name, place)
+    LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid {=} n.oid AND a.attname {=} wanted.name AND NOT a.attisdropped
     WHERE n.oid IS NOT NULL
 )
 SELECT DISTINCT 1 AS rank, 'table ' || relation AS missing FROM needed WHERE oid IS NULL
@@ -49,12 +52,13 @@ SELECT 2, 'column ' || relation || '.' || name FROM needed_columns WHERE attnum 
 UNION
 SELECT 3, 'privilege USAGE on schema fulfillment'
 FROM pg_catalog.pg_namespace n
-WHERE n.nspname = 'fulfillment' AND NOT has_schema_privilege(n.oid, 'USAGE')
+WHERE n.nspname {=} 'fulfillment' AND NOT has_schema_privilege(n.oid, 'USAGE')
 UNION
 SELECT 4, 'privilege DELETE on fulfillment.observed_fences'
-FROM own WHERE relname = 'observed_fences' AND NOT has_table_privilege(oid, 'DELETE')
+FROM own WHERE relname {=} 'observed_fences' AND NOT has_table_privilege(oid, 'DELETE')
 UNION
-SELECT 4, 'privilege ' || privilege || ' on ' || relation
+SELECT 4, format('privilege %s (%s) on %s', privilege, string_agg(name, ', ' ORDER BY place), relation)
 FROM needed_columns
 WHERE attnum IS NOT NULL AND privilege IS NOT NULL AND NOT has_column_privilege(oid, attnum, privilege)
+GROUP BY privilege, relation
 ORDER BY rank, missing

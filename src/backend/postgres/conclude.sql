@@ -17,17 +17,17 @@ WITH request AS MATERIALIZED (
 found AS MATERIALIZED (
     SELECT o.id, o.status, o.updated_at, o.created_at, r.fence, r.state, r.attempt, r.correlation_id, r.note
     FROM request r
-    JOIN orders o ON o.id = r.order_id
+    JOIN {orders} o ON o.id {=} r.order_id
     ORDER BY o.id
     FOR NO KEY UPDATE OF o SKIP LOCKED
 ),
 concluded AS (
-    UPDATE orders o
+    UPDATE {orders} o
     SET status = f.state::{status},
-        updated_at = greatest(clock_timestamp()::{time}, o.updated_at + {step})
+        updated_at = greatest(clock_timestamp()::{time}, o.updated_at::{time} + {step})
     FROM found f
-    WHERE o.id = f.id
-      AND CASE o.status WHEN 'processing' THEN o.updated_at = f.fence ELSE false END
+    WHERE o.id {=} f.id
+      AND CASE WHEN o.status {=} 'processing' THEN o.updated_at {=} f.fence ELSE false END
     RETURNING o.id, o.updated_at, f.state, f.attempt, f.correlation_id, f.note, f.updated_at AS left_fence
 ),
 event AS (
@@ -44,20 +44,20 @@ letter AS (
         (SELECT $9::int8[]), (SELECT $10::text[]), (SELECT $11::bytea[]),
         (SELECT $12::text[]), (SELECT $13::text[]), (SELECT $14::int4[])
     ) AS l (order_id, claim_id, payload, reason, detail, attempts)
-    JOIN concluded s ON s.id = l.order_id
+    JOIN concluded s ON s.id {=} l.order_id
     ON CONFLICT DO NOTHING
 )
 SELECT r.order_id                   AS order_id,
        CASE
            WHEN f.id IS NOT NULL THEN 'found'
-           WHEN (SELECT true FROM orders o WHERE o.id = r.order_id) THEN 'locked'
+           WHEN (SELECT true FROM {orders} o WHERE o.id {=} r.order_id) THEN 'locked'
            ELSE 'missing'
        END                          AS presence,
        f.status::text               AS found_status,
        f.updated_at                 AS found_at,
        {age f.created_at}           AS age,
        s.updated_at                 AS fence,
-       s.updated_at <= s.left_fence AS stuck
+       s.updated_at {<=} s.left_fence AS stuck
 FROM request r
-LEFT JOIN found f ON f.id = r.order_id
-LEFT JOIN concluded s ON s.id = r.order_id
+LEFT JOIN found f ON f.id {=} r.order_id
+LEFT JOIN concluded s ON s.id {=} r.order_id

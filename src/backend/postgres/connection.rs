@@ -11,6 +11,7 @@ use super::address::{Address, Limits};
 use super::connect::ServerConnect;
 use super::errors::Failure;
 use super::negotiation::MakeConnector;
+use super::sql::Sql;
 use super::tls;
 use crate::config::SecretUrl;
 use crate::domain::retry::jittered;
@@ -31,6 +32,9 @@ const CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
 const CONFLICT_ATTEMPTS: u32 = 5;
 /// Upper bound of the pause after the first conflict, doubled with each.
 const CONFLICT_PAUSE: Duration = Duration::from_millis(10);
+const BEGIN: Sql = Sql::bare("BEGIN");
+const COMMIT: Sql = Sql::bare("COMMIT");
+
 /// A value for a statement, and its type there.
 pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
@@ -84,7 +88,7 @@ impl Connections {
     ///
     /// It is parsed and planned every time: that takes a fraction of a millisecond per batch, keeps the plan right
     /// while the table grows, and works behind a pooler that can't keep prepared statements.
-    pub(super) async fn query(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Failure> {
+    pub(super) async fn query(&self, statement: &Sql, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Failure> {
         let mut conflicts = Conflicts::new();
         loop {
             match self.session().await?.query(statement, parameters).await {
@@ -151,7 +155,7 @@ pub(super) struct Session {
 
 impl Session {
     /// Runs one statement: in a transaction of its own, or in the one begun.
-    pub(super) async fn query(&mut self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Failure> {
+    pub(super) async fn query(&mut self, statement: &Sql, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Failure> {
         self.query_within(STATEMENT_TIMEOUT, statement, parameters).await
     }
 
@@ -159,12 +163,12 @@ impl Session {
     pub(super) async fn query_within(
         &mut self,
         limit: Duration,
-        statement: &str,
+        statement: &Sql,
         parameters: &[Parameter<'_>],
     ) -> Result<Vec<Row>, Failure> {
         let was_idle = std::mem::replace(&mut self.idle, false);
         let connection = self.connection()?;
-        let Ok(answer) = timeout(limit, connection.query_typed(statement, parameters)).await else {
+        let Ok(answer) = timeout(limit, connection.query_typed(statement.as_str(), parameters)).await else {
             return Err(self.give_up(limit).await);
         };
         let answer = answer.map_err(Failure::from);
@@ -179,12 +183,12 @@ impl Session {
     /// Begins a transaction. Without [`Session::commit`] it is rolled back.
     pub(super) async fn begin(&mut self) -> Result<(), Failure> {
         self.idle = false;
-        self.query("BEGIN", &[]).await.map(drop)
+        self.query(&BEGIN, &[]).await.map(drop)
     }
 
     /// Commits.
     pub(super) async fn commit(&mut self) -> Result<(), Failure> {
-        self.query("COMMIT", &[]).await?;
+        self.query(&COMMIT, &[]).await?;
         self.idle = true;
         Ok(())
     }

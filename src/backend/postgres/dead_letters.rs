@@ -10,6 +10,7 @@ use tokio_postgres::types::Type;
 
 use super::connection::Parameter;
 use super::errors::Failure;
+use super::sql::Sql;
 use super::statements::Statements;
 use super::timestamp::{micros, seconds};
 use super::{PostgresStore, attempts, bisect, column, count, small};
@@ -78,7 +79,7 @@ impl DeadLetters for PostgresStore {
 
 async fn find(
     store: &PostgresStore,
-    statement: &str,
+    statement: &Sql,
     filter: &DeadLetterFilter,
     after: i64,
     limit: Option<i64>,

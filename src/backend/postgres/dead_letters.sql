@@ -19,14 +19,14 @@ SELECT l.id                         AS id,
        l.resolved_reason            AS resolved_reason,
        greatest(extract(epoch FROM clock_timestamp() - (l.at{zoned})), 0)::float8 AS age
 FROM fulfillment.dead_letters l
-LEFT JOIN orders o ON o.id = l.order_id
+LEFT JOIN {orders} o ON o.id {=} l.order_id
 WHERE l.id > $1::int8
   AND ($3::int8[] IS NULL OR l.id = ANY ($3::int8[]))
   AND ($4::int8 IS NULL OR l.id <= $4::int8)
   AND ($5::text[] IS NULL OR l.reason = ANY ($5::text[]))
   AND ($6::float8 IS NULL OR (l.at{zoned}) < clock_timestamp() - $6::float8 * interval '1 second')
   AND ($7::float8 IS NULL OR (l.at{zoned}) >= clock_timestamp() - $7::float8 * interval '1 second')
-  AND ($8::int8 IS NULL OR o.product_id = $8::int8)
+  AND ($8::int8 IS NULL OR o.product_id {=} $8::int8)
   AND ($9::int8 IS NULL OR l.order_id = $9::int8)
   AND ($10::bool IS NULL OR (l.resolved_at IS NOT NULL) = $10::bool)
 ORDER BY l.id

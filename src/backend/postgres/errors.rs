@@ -102,7 +102,7 @@ fn from_sqlstate(error: &DbError) -> Failure {
         "3D" => Failure::Refused(format!("{text}; check the database's name in DATABASE_URL or POSTGRES_DB")),
         _ if *code == SqlState::INSUFFICIENT_PRIVILEGE => Failure::Refused(format!(
             "{text}; the worker's role needs SELECT and UPDATE on orders, and INSERT and SELECT on the tables of schema \
-             fulfillment; `dead retry` and `dead discard` also need UPDATE on fulfillment.dead_letters"
+             fulfillment, which `migrate --grant-to ROLE` gives it; the order API's needs what deploy/postgres/roles.sql says"
         )),
         _ => Failure::Refused(text),
     }

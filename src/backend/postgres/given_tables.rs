@@ -1,10 +1,12 @@
 //! The order API's tables: what they are, whether they can be worked with, and how statements are written for them.
 
 use tokio_postgres::Row;
+use tokio_postgres::types::Type;
 
 use super::column;
-use super::connection::Connections;
+use super::connection::{Connections, Parameter};
 use super::errors::Failure;
+use super::sql::Sql;
 use crate::domain::order::State;
 
 /// What a status may become by a statement of ours.
@@ -50,6 +52,12 @@ struct GivenColumn {
     conditions: Vec<String>,
     partitioning: Partitioning,
     search_path: String,
+    /// Whether `pg_catalog` comes first in it.
+    own_names_first: bool,
+    /// The table's name with its schema's.
+    qualified: String,
+    /// Another one in the search path, of another owner.
+    rival: Option<String>,
     elsewhere: Option<String>,
     database: String,
     role: String,
@@ -59,6 +67,8 @@ struct GivenColumn {
 /// How statements have to be written for the tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Dialect {
+    /// Where the tables are.
+    pub(super) tables: TableNames,
     /// The type that a status is cast to.
     pub(super) status: String,
     /// Whether `updated_at` has a zone.
@@ -71,15 +81,62 @@ pub(super) struct Dialect {
     pub(super) is_unicode: bool,
 }
 
+/// The tables' names with their schemas', as they stand in a statement. Found once by the search path, and from then on by these
+/// names: whatever somebody puts before them in that path is none of ours.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct TableNames {
+    orders: Option<String>,
+    products: Option<String>,
+}
+
+impl TableNames {
+    pub(super) fn orders(&self) -> &str {
+        self.orders.as_deref().unwrap_or("public.orders")
+    }
+
+    pub(super) fn products(&self) -> &str {
+        self.products.as_deref().unwrap_or("public.products")
+    }
+}
+
 impl GivenTables {
-    /// Asks the catalogue.
-    pub(super) async fn read(connections: &Connections) -> Result<Self, Failure> {
-        let rows = connections.query(include_str!("given_tables.sql"), &[]).await?;
+    /// Asks the catalogue for the tables of these names, or those that the search path leads to.
+    pub(super) async fn read(connections: &Connections, known: &TableNames) -> Result<Self, Failure> {
+        let parameters: [Parameter<'_>; 2] = [(&known.orders, Type::TEXT), (&known.products, Type::TEXT)];
+        let rows = connections.query(&Sql::new(include_str!("given_tables.sql")), &parameters).await?;
         rows.iter().map(GivenColumn::read).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Why not even the worker's own tables can be made: a search path that can't be worked with, or no tables found by it.
+    pub(super) fn unfit(&self) -> Vec<String> {
+        match self.0.first() {
+            Some(column) if !column.own_names_first => vec![format!(
+                "the search path of role {} ({}) has another schema before pg_catalog: functions and operators there would take \
+                 the place of Postgres' own; leave pg_catalog out of it, so that it comes first, for instance by `ALTER ROLE … \
+                 SET search_path = …`",
+                column.role, column.search_path
+            )],
+            _ => [self.missing(), self.rivals()].concat(),
+        }
+    }
+
+    /// Where somebody else has a table of the same name, only a person knows which one is meant.
+    fn rivals(&self) -> Vec<String> {
+        let told = |column: &GivenColumn| {
+            let rival = column.rival.as_ref()?;
+            Some(format!(
+                "{} and {rival}, of different owners, are both in the search path ({}) of role {}; name the schema of the order \
+                 API's tables alone, for instance by `ALTER ROLE … SET search_path = …`",
+                column.qualified, column.search_path, column.role
+            ))
+        };
+        let mut rivals: Vec<String> = self.0.iter().filter_map(told).collect();
+        rivals.dedup();
+        rivals
+    }
+
     /// The tables that are not there, each with where it was looked for.
-    pub(super) fn missing(&self) -> Vec<String> {
+    fn missing(&self) -> Vec<String> {
         let mut missing: Vec<String> =
             self.0.iter().filter(|column| column.kind.is_none()).map(GivenColumn::not_found).collect();
         missing.dedup();
@@ -88,9 +145,9 @@ impl GivenTables {
 
     /// Everything that keeps the worker from working with the tables: what was found, and what is wanted.
     pub(super) fn problems(&self) -> Vec<String> {
-        let missing = self.missing();
-        if !missing.is_empty() {
-            return missing;
+        let unfit = self.unfit();
+        if !unfit.is_empty() {
+            return unfit;
         }
         let mut problems: Vec<String> = self.0.iter().filter_map(GivenColumn::problem_of_table).collect();
         problems.dedup();
@@ -127,13 +184,17 @@ impl GivenTables {
     /// How to write statements. Whatever is not there is taken as the given schema has it.
     pub(super) fn dialect(&self) -> Dialect {
         let has_zone = |name| self.column("orders", name).is_some_and(|column| column.base_type == "timestamptz");
-        let status = self.column("orders", "status").filter(|status| status.is_enum);
+        let name = |relation| {
+            let found = self.0.iter().find(|column| column.relation == relation && column.kind.is_some());
+            found.map(|column| column.qualified.clone())
+        };
         let digits = match self.column("orders", "updated_at").map_or(-1, |column| column.modifier) {
             digits @ 0..=6 => digits.unsigned_abs(),
             _ => 6,
         };
         Dialect {
-            status: status.map_or_else(|| "text".to_owned(), |status| status.type_name.clone()),
+            tables: TableNames { orders: name("orders"), products: name("products") },
+            status: self.column("orders", "status").map_or_else(|| "text".to_owned(), GivenColumn::written_as),
             updated_at_has_zone: has_zone("updated_at"),
             created_at_has_zone: has_zone("created_at"),
             step_micros: 10_u32.pow(6 - digits),
@@ -169,6 +230,9 @@ impl GivenColumn {
             conditions: column(row, "conditions")?,
             partitioning: Partitioning { divides: flag("divides")?, parts: column(row, "parts")? },
             search_path: column(row, "search_path")?,
+            own_names_first: column(row, "own_names_first")?,
+            qualified: text("qualified")?.unwrap_or_default(),
+            rival: text("rival")?,
             elsewhere: text("elsewhere")?,
             database: column(row, "database")?,
             role: column(row, "role")?,
@@ -265,14 +329,27 @@ impl GivenColumn {
         }
     }
 
+    /// The type that a state of ours is cast to beside this column.
+    fn written_as(&self) -> String {
+        match &*self.base_type {
+            _ if self.is_enum => self.type_name.clone(),
+            // Compared as text, its index would be of no use.
+            "bpchar" => "bpchar".to_owned(),
+            _ => "text".to_owned(),
+        }
+    }
+
     /// The states of ours for which `condition` is false, each as a problem. A condition that can't be judged alone is left
     /// to the rows.
     async fn refused(&self, connections: &Connections, condition: &str, found: &str) -> Result<Vec<String>, Failure> {
         let ours = OURS.map(|state| format!("'{}'", state.as_str())).join(", ");
+        let type_name = if self.is_enum { self.type_name.clone() } else { format!("pg_catalog.{}", self.base_type) };
         let statement = format!(
-            "SELECT o.status::text AS status FROM (SELECT unnest(ARRAY[{ours}])::{} AS status) AS o WHERE NOT ({condition})",
-            if self.is_enum { &self.type_name } else { "varchar" }
+            "SELECT o.status::text AS status FROM (SELECT r.status::{type_name} AS status
+             FROM pg_catalog.unnest(ARRAY[{ours}]) AS r (status)) AS o WHERE NOT ({{condition}})"
         );
+        // The condition is told with whatever names it takes to find what it was made of.
+        let statement = Sql::new(&statement).with("{condition}", condition);
         match connections.query(&statement, &[]).await {
             Ok(rows) => rows
                 .iter()

@@ -9,6 +9,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::errors::Failure;
+use super::sql::Sql;
 use super::timestamp::{micros, seconds, timestamp};
 use super::{PostgresStore, column};
 use crate::domain::order::{OrderId, State};
@@ -19,23 +20,8 @@ use crate::port::store::StoreError;
 const OWN_TABLES: &str = "
 SELECT c.relname::text AS name
 FROM pg_catalog.pg_class c
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = 'fulfillment'";
-
-const NOTED: &str = "SELECT nullif(adopt_from, '-infinity') AS adopt_from, last_order_id FROM fulfillment.horizon";
-
-/// Notes the horizon $1 (null: orders of every age are taken in) with the greatest id $2, unless there is one.
-const NOTE: &str = "
-INSERT INTO fulfillment.horizon (adopt_from, last_order_id)
-VALUES (coalesce($1::timestamptz, '-infinity'), $2::int8)
-ON CONFLICT DO NOTHING
-RETURNING true";
-
-/// Moves it to $1, unless it lies there or orders of every age are taken in.
-const MOVE: &str = "
-UPDATE fulfillment.horizon SET adopt_from = $1::timestamptz, noted_at = clock_timestamp()
-WHERE adopt_from <> $1::timestamptz AND adopt_from <> '-infinity'
-RETURNING true";
+JOIN pg_catalog.pg_namespace n ON n.oid {=} c.relnamespace
+WHERE n.nspname {=} 'fulfillment'";
 
 /// What is read in place of a table of the worker's own that isn't there yet.
 const NO_ROWS: &str = "(SELECT null::int8 AS order_id, null::text AS state WHERE false) ";
@@ -45,7 +31,7 @@ pub(super) struct OwnTables(HashSet<String>);
 
 impl OwnTables {
     pub(super) async fn of(store: &PostgresStore) -> Result<Self, StoreError> {
-        let rows = store.query(OWN_TABLES, &[]).await?;
+        let rows = store.query(&Sql::new(OWN_TABLES), &[]).await?;
         Ok(Self(rows.iter().map(|row| column(row, "name")).collect::<Result<_, Failure>>()?))
     }
 
@@ -67,32 +53,34 @@ impl Horizons for PostgresStore {
         if !own.has("horizon") {
             return Ok(if own.has("events") { Noted::OlderTables } else { Noted::Nothing });
         }
-        let rows = self.query(NOTED, &[]).await?;
+        let rows = self.query(&self.statements().await?.horizon, &[]).await?;
         Ok(rows.first().map(horizon).transpose()?.map_or(Noted::Nothing, Noted::Horizon))
     }
 
     async fn behind_everything(&self) -> Result<Horizon, StoreError> {
-        let rows = self.query(include_str!("behind_everything.sql"), &[]).await?;
+        let rows = self.query(&self.statements().await?.behind_everything, &[]).await?;
         Ok(rows.first().map_or(Ok(Horizon::EVERYTHING), horizon)?)
     }
 
     async fn oldest_open(&self, order_ids: &[OrderId]) -> Result<Option<Timestamp>, StoreError> {
         let ids: Vec<i64> = order_ids.iter().map(|id| id.0).collect();
         let disorder = DISORDER.as_secs_f64();
-        let rows =
-            self.query(include_str!("oldest_open.sql"), &[(&ids, Type::INT8_ARRAY), (&disorder, Type::FLOAT8)]).await?;
+        let oldest_open = &self.statements().await?.oldest_open;
+        let rows = self.query(oldest_open, &[(&ids, Type::INT8_ARRAY), (&disorder, Type::FLOAT8)]).await?;
         Ok(rows.first().map_or(Ok(None), |row| instant(row, "at"))?)
     }
 
     async fn note(&self, horizon: &Horizon) -> Result<bool, StoreError> {
         let adopt_from = horizon.adopt_from.map(system_time);
         let last_order_id = horizon.last_order_id.map(|id| id.0);
-        let rows = self.query(NOTE, &[(&adopt_from, Type::TIMESTAMPTZ), (&last_order_id, Type::INT8)]).await?;
+        let note = &self.statements().await?.note_horizon;
+        let rows = self.query(note, &[(&adopt_from, Type::TIMESTAMPTZ), (&last_order_id, Type::INT8)]).await?;
         Ok(!rows.is_empty())
     }
 
     async fn move_to(&self, adopt_from: Timestamp) -> Result<Moved, StoreError> {
-        let moved = self.query(MOVE, &[(&system_time(adopt_from), Type::TIMESTAMPTZ)]).await?;
+        let move_horizon = &self.statements().await?.move_horizon;
+        let moved = self.query(move_horizon, &[(&system_time(adopt_from), Type::TIMESTAMPTZ)]).await?;
         if !moved.is_empty() {
             return Ok(Moved::Yes);
         }
@@ -109,10 +97,11 @@ impl Horizons for PostgresStore {
         max_age: Duration,
     ) -> Result<Vec<OpenOrder>, StoreError> {
         let own = OwnTables::of(self).await?;
+        let judge = self.statements().await?.dialect.write(&own.only(include_str!("judge.sql")));
         let ids: Vec<i64> = order_ids.iter().map(|id| id.0).collect();
         let rows = self
             .query(
-                &own.only(include_str!("judge.sql")),
+                &judge,
                 &[
                     (&ids, Type::INT8_ARRAY),
                     (&horizon.adopt_from.map(system_time), Type::TIMESTAMPTZ),

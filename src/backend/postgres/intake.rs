@@ -5,31 +5,23 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use async_trait::async_trait;
 use tokio_postgres::types::Type;
 
-use super::connection::{Conflicts, Connections, Session};
+use super::connection::{Conflicts, Session};
 use super::errors::Failure;
+use super::statements::Statements;
 use super::{PostgresStore, column};
 use crate::domain::order::OrderId;
 use crate::port::intake::{Inserted, Intake, NewOrder};
 use crate::port::store::StoreError;
 
-/// Ids of the products with the names $1.
-const FIND_PRODUCTS: &str = "SELECT id::int8 AS id, name::text AS name FROM products WHERE name = ANY ($1::text[])";
-
 /// Rows per statement: few round trips, and messages of some hundred kilobytes at most.
 const CHUNK: usize = 5_000;
-
-/// Remembers the keys $1, and answers with those that were new. In order, as two submitters would else wait for each other.
-const REMEMBER_KEYS: &str = "
-INSERT INTO fulfillment.submissions (key) SELECT r.key FROM unnest($1::text[]) AS r (key) ORDER BY r.key
-ON CONFLICT (key) DO NOTHING
-RETURNING key";
 
 #[async_trait]
 impl Intake for PostgresStore {
     async fn insert(&self, orders: &[NewOrder]) -> Result<Vec<Inserted>, StoreError> {
         let mut conflicts = Conflicts::new();
         loop {
-            match insert_once(&self.connections, orders, None).await {
+            match insert_once(self, orders, None).await {
                 Err(Failure::Conflict(_)) if conflicts.pause().await => {}
                 answer => return self.explain(answer.map(|rows| rows.into_iter().flatten().collect())).await,
             }
@@ -39,7 +31,7 @@ impl Intake for PostgresStore {
     async fn insert_new(&self, orders: &[NewOrder], keys: &[String]) -> Result<Vec<Option<Inserted>>, StoreError> {
         let mut conflicts = Conflicts::new();
         loop {
-            match insert_once(&self.connections, orders, Some(keys)).await {
+            match insert_once(self, orders, Some(keys)).await {
                 Err(Failure::Conflict(_)) if conflicts.pause().await => {}
                 answer => return self.explain(answer).await,
             }
@@ -49,22 +41,23 @@ impl Intake for PostgresStore {
 
 /// In one transaction; with `keys`, those orders alone whose key is new.
 async fn insert_once(
-    connections: &Connections,
+    store: &PostgresStore,
     orders: &[NewOrder],
     keys: Option<&[String]>,
 ) -> Result<Vec<Option<Inserted>>, Failure> {
-    let mut session = connections.session().await?;
+    let statements = store.statements().await?;
+    let mut session = store.connections.session().await?;
     session.begin().await?;
     let is_new = match keys {
-        Some(keys) => remember(&mut session, keys).await?,
+        Some(keys) => remember(&mut session, &statements, keys).await?,
         None => vec![true; orders.len()],
     };
     let new: Vec<&NewOrder> =
         orders.iter().zip(&is_new).filter(|(_, is_new)| **is_new).map(|(order, _)| order).collect();
-    let products = make_products(&mut session, &new).await?;
+    let products = make_products(&mut session, &statements, &new).await?;
     let mut inserted = Vec::with_capacity(new.len());
     for chunk in new.chunks(CHUNK) {
-        insert_chunk(&mut session, chunk, &products, &mut inserted).await?;
+        insert_chunk(&mut session, &statements, chunk, &products, &mut inserted).await?;
     }
     session.commit().await?;
     let mut inserted = inserted.into_iter();
@@ -72,10 +65,10 @@ async fn insert_once(
 }
 
 /// Whether each key is new.
-async fn remember(session: &mut Session, keys: &[String]) -> Result<Vec<bool>, Failure> {
+async fn remember(session: &mut Session, statements: &Statements, keys: &[String]) -> Result<Vec<bool>, Failure> {
     let mut new = HashSet::with_capacity(keys.len());
     for chunk in keys.chunks(CHUNK) {
-        let answer = session.query(REMEMBER_KEYS, &[(&chunk, Type::TEXT_ARRAY)]).await;
+        let answer = session.query(&statements.remember_keys, &[(&chunk, Type::TEXT_ARRAY)]).await;
         for row in answer.map_err(with_way_out)? {
             new.insert(column::<String>(&row, "key")?);
         }
@@ -92,7 +85,11 @@ fn with_way_out(failure: Failure) -> Failure {
 }
 
 /// Makes the products that are missing. The first order that names a product sets its price. Answers with the ids.
-async fn make_products<'a>(session: &mut Session, orders: &[&'a NewOrder]) -> Result<HashMap<&'a str, i64>, Failure> {
+async fn make_products<'a>(
+    session: &mut Session,
+    statements: &Statements,
+    orders: &[&'a NewOrder],
+) -> Result<HashMap<&'a str, i64>, Failure> {
     let mut prices: BTreeMap<&str, i64> = BTreeMap::new();
     for order in orders {
         prices.entry(&order.product).or_insert(order.price_cents);
@@ -100,10 +97,8 @@ async fn make_products<'a>(session: &mut Session, orders: &[&'a NewOrder]) -> Re
     let (names, prices): (Vec<&str>, Vec<i64>) = prices.into_iter().unzip();
     let mut products = HashMap::with_capacity(names.len());
     for (names, prices) in names.chunks(CHUNK).zip(prices.chunks(CHUNK)) {
-        session
-            .query(include_str!("insert_products.sql"), &[(&names, Type::TEXT_ARRAY), (&prices, Type::INT8_ARRAY)])
-            .await?;
-        for row in session.query(FIND_PRODUCTS, &[(&names, Type::TEXT_ARRAY)]).await? {
+        session.query(&statements.insert_products, &[(&names, Type::TEXT_ARRAY), (&prices, Type::INT8_ARRAY)]).await?;
+        for row in session.query(&statements.find_products, &[(&names, Type::TEXT_ARRAY)]).await? {
             let name: &str = column(&row, "name")?;
             // The key borrows from the order, as the row goes away.
             if let Ok(position) = names.binary_search(&name)
@@ -118,6 +113,7 @@ async fn make_products<'a>(session: &mut Session, orders: &[&'a NewOrder]) -> Re
 
 async fn insert_chunk(
     session: &mut Session,
+    statements: &Statements,
     orders: &[&NewOrder],
     products: &HashMap<&str, i64>,
     inserted: &mut Vec<Inserted>,
@@ -133,7 +129,7 @@ async fn insert_chunk(
         .collect::<Result<Vec<i64>, Failure>>()?;
     let quantities: Vec<i64> = orders.iter().map(|order| order.quantity).collect();
     let rows = session
-        .query(include_str!("insert_orders.sql"), &[(&product_ids, Type::INT8_ARRAY), (&quantities, Type::INT8_ARRAY)])
+        .query(&statements.insert_orders, &[(&product_ids, Type::INT8_ARRAY), (&quantities, Type::INT8_ARRAY)])
         .await?;
     // SQL promises no order of what comes back: a row is matched by what it says.
     let mut ids: HashMap<(i64, i64), Vec<i64>> = HashMap::new();

@@ -7,16 +7,16 @@ SELECT o.id::int8      AS order_id,
        CASE WHEN isfinite(t.created) AND t.created <= t.now THEN extract(epoch FROM t.now - t.created)::float8 END AS age,
        CASE WHEN isfinite(t.touched) AND t.touched <= t.now THEN extract(epoch FROM t.now - t.touched)::float8 END AS untouched,
        coalesce(
-           o.id <= $3::int8 AND ((t.created < $2::timestamptz) IS NOT FALSE OR t.created > t.now + interval '1 day'), false
+           o.id {<=} $3::int8 AND ((t.created < $2::timestamptz) IS NOT FALSE OR t.created > t.now + interval '1 day'), false
        )
-           AND NOT EXISTS (SELECT FROM fulfillment.begun_orders b WHERE b.order_id = o.id) AS before_horizon,
+           AND NOT EXISTS (SELECT FROM fulfillment.begun_orders b WHERE b.order_id {=} o.id) AS before_horizon,
        coalesce(t.touched < t.now - $4::float8 * interval '1 second', false)               AS too_old
-FROM orders o
+FROM {orders} o
 CROSS JOIN LATERAL (
     SELECT coalesce(o.created_at, o.updated_at)::timestamptz AS created,
            coalesce(o.updated_at, o.created_at)::timestamptz AS touched,
            statement_timestamp()                             AS now
 ) AS t
-WHERE o.id = ANY ($1::int8[])
-  AND CASE o.status WHEN 'pending' THEN true WHEN 'processing' THEN true ELSE false END
+WHERE o.id {=} ANY ($1::int8[])
+  AND CASE WHEN o.status {=} 'pending' OR o.status {=} 'processing' THEN true ELSE false END
 ORDER BY o.id

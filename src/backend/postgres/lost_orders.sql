@@ -12,18 +12,18 @@
 WITH {clock},
 open AS MATERIALIZED (
     SELECT o.id, o.product_id, o.quantity, o.status, o.created_at, o.updated_at, u.unclear, $3::float8 AS quiet
-    FROM orders o
+    FROM {orders} o
     CROSS JOIN LATERAL (
         SELECT coalesce(
             greatest(o.created_at::timestamptz, o.updated_at::timestamptz) > statement_timestamp() AND o.updated_at IS NOT NULL,
             false
         ) AS unclear
     ) AS u
-    WHERE o.status = 'pending'
+    WHERE o.status {=} 'pending'
       AND $2::bool
       AND CASE
               WHEN o.created_at IS NULL THEN $1::{created} IS NULL
-              WHEN u.unclear THEN ($1::{created} IS NULL OR o.created_at < $1::{created} - $3::float8 * interval '1 second')
+              WHEN u.unclear THEN ($1::{created} IS NULL OR o.created_at {<} $1::{created} - $3::float8 * interval '1 second')
               ELSE o.created_at::timestamptz
                    < least($1::{created}::timestamptz, statement_timestamp()) - $3::float8 * interval '1 second'
           END
@@ -34,13 +34,13 @@ open AS MATERIALIZED (
       )
     UNION ALL
     SELECT o.id, o.product_id, o.quantity, o.status, o.created_at, o.updated_at, u.unclear, $3::float8 + $4::float8
-    FROM orders o
+    FROM {orders} o
     CROSS JOIN clock k
     CROSS JOIN LATERAL (
         SELECT coalesce(k.doubted OR o.updated_at::timestamptz > statement_timestamp(), false) AND o.updated_at IS NOT NULL
             AS unclear
     ) AS u
-    WHERE o.status = 'processing'
+    WHERE o.status {=} 'processing'
       AND (
           u.unclear
           OR o.updated_at IS NULL
@@ -51,7 +51,7 @@ observed AS (
     INSERT INTO fulfillment.observed_fences AS s (order_id, fence, first_seen)
     SELECT o.id, (o.updated_at{utc}), clock_timestamp()
     FROM open o
-    WHERE o.unclear AND o.id > $6::int8
+    WHERE o.unclear AND o.id {>} $6::int8
     ORDER BY o.id
     LIMIT $7::int8
     ON CONFLICT (order_id) DO UPDATE SET fence = excluded.fence, first_seen = excluded.first_seen
@@ -59,24 +59,24 @@ observed AS (
 ),
 forgotten AS (
     DELETE FROM fulfillment.observed_fences
-    WHERE first_seen < clock_timestamp() - interval '1 day' - 2 * ($3::float8 + $4::float8) * interval '1 second'
+    WHERE first_seen < clock_timestamp() - interval '1 day' - 2::float8 * ($3::float8 + $4::float8) * interval '1 second'
 ),
 page AS MATERIALIZED (
     SELECT o.id, o.product_id, o.quantity, o.status, o.updated_at
     FROM open o
     LEFT JOIN fulfillment.horizon h ON true
-    LEFT JOIN fulfillment.observed_fences s ON s.order_id = o.id AND s.fence = (o.updated_at{utc})
-    WHERE o.id > $6::int8
+    LEFT JOIN fulfillment.observed_fences s ON s.order_id {=} o.id AND s.fence {=} (o.updated_at{utc})
+    WHERE o.id {>} $6::int8
       AND (NOT o.unclear OR s.first_seen < statement_timestamp() - o.quiet * interval '1 second')
       AND (
           (
-              o.id <= h.last_order_id
+              o.id {<=} h.last_order_id
               AND (
                   (coalesce(o.created_at::timestamptz, o.updated_at::timestamptz) < h.adopt_from) IS NOT FALSE
                   OR o.created_at::timestamptz > statement_timestamp() + interval '1 day'
               )
           ) IS NOT TRUE
-          OR EXISTS (SELECT FROM fulfillment.begun_orders b WHERE b.order_id = o.id)
+          OR EXISTS (SELECT FROM fulfillment.begun_orders b WHERE b.order_id {=} o.id)
       )
       AND (
           coalesce(o.updated_at::timestamptz, o.created_at::timestamptz)
@@ -95,7 +95,7 @@ SELECT p.id::int8         AS order_id,
        (
            SELECT e.correlation_id
            FROM fulfillment.events e
-           WHERE e.order_id = p.id AND e.correlation_id IS NOT NULL
+           WHERE e.order_id {=} p.id AND e.correlation_id IS NOT NULL
            ORDER BY e.at DESC
            LIMIT 1
        )                  AS correlation_id
@@ -103,7 +103,7 @@ FROM page p
 LEFT JOIN LATERAL (
     SELECT e.state, e.attempt
     FROM fulfillment.events e
-    WHERE e.order_id = p.id
+    WHERE e.order_id {=} p.id
     ORDER BY e.at DESC
     LIMIT 1
 ) AS last ON true

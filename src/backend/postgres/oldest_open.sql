@@ -3,9 +3,9 @@
 -- CASE, as in begin.sql, keeps the planner from the index on status, whose statistics are stale in a busy queue.
 WITH found AS (
     SELECT r.position, coalesce(o.created_at, o.updated_at)::timestamptz AS at
-    FROM unnest($1::int8[]) WITH ORDINALITY AS r (order_id, position)
-    JOIN orders o ON o.id = r.order_id
-    WHERE CASE o.status WHEN 'pending' THEN true WHEN 'processing' THEN true ELSE false END
+    FROM pg_catalog.unnest($1::int8[]) WITH ORDINALITY AS r (order_id, position)
+    JOIN {orders} o ON o.id {=} r.order_id
+    WHERE CASE WHEN o.status {=} 'pending' OR o.status {=} 'processing' THEN true ELSE false END
       AND isfinite(coalesce(o.created_at, o.updated_at))
 ),
 first AS (

@@ -13,12 +13,12 @@ open AS MATERIALIZED (
            min(o.created_at) FILTER (WHERE isfinite(o.created_at))                              AS oldest,
            count(*) FILTER (WHERE o.created_at::timestamptz > clock_timestamp() + interval '2 seconds'
                             AND isfinite(o.created_at))                                         AS in_future
-    FROM orders o
-    WHERE o.status IN ('pending', 'processing')
+    FROM {orders} o
+    WHERE o.status {=} ANY (ARRAY['pending', 'processing']::{status}[])
     GROUP BY o.status
 ),
 newest AS MATERIALIZED (
-    SELECT o.id, o.created_at FROM orders o ORDER BY o.id DESC LIMIT 1
+    SELECT o.id, o.created_at FROM {orders} o ORDER BY o.id DESC LIMIT 1
 )
 SELECT o.status                                                        AS status,
        o.orders                                                        AS orders,

@@ -3,12 +3,12 @@
 WITH {clock}
 SELECT coalesce(o.status::text, 'null')                              AS status,
        o.product_id::int8                                            AS product_id,
-       (SELECT p.name::text FROM products p WHERE p.id = o.product_id) AS product,
+       (SELECT p.name::text FROM {products} p WHERE p.id {=} o.product_id) AS product,
        o.quantity::int8                                              AS quantity,
        o.created_at                                                  AS created_at,
        o.updated_at                                                  AS updated_at,
        CASE WHEN NOT k.zones_disagree THEN {age o.created_at} END    AS age,
        CASE WHEN NOT k.doubted THEN {age o.updated_at} END           AS idle
-FROM orders o
+FROM {orders} o
 CROSS JOIN clock k
-WHERE o.id = $1::int8
+WHERE o.id {=} $1::int8

@@ -15,20 +15,17 @@ use crate::domain::order::{Fence, OrderId, State, attempts_spent};
 use crate::port::reconciliation::{ClaimedUpTo, LostOrder, LostOrderSearch, OlderOrders, RECONCILER, Reconciliation};
 use crate::port::store::StoreError;
 
-/// Ends the lead $1, if worker $2 has it.
-const RESIGN: &str =
-    "UPDATE fulfillment.leadership SET until = clock_timestamp() WHERE name = $1::text AND holder = $2::text";
-
 #[async_trait]
 impl Reconciliation for PostgresStore {
     async fn lead(&self, term: Duration) -> Result<bool, StoreError> {
         let parameters: [Parameter<'_>; 3] =
             [(&RECONCILER, Type::TEXT), (&self.worker.as_str(), Type::TEXT), (&term.as_secs_f64(), Type::FLOAT8)];
-        Ok(!self.query(include_str!("lead.sql"), &parameters).await?.is_empty())
+        Ok(!self.query(&self.statements().await?.lead, &parameters).await?.is_empty())
     }
 
     async fn resign(&self) -> Result<(), StoreError> {
-        self.query(RESIGN, &[(&RECONCILER, Type::TEXT), (&self.worker.as_str(), Type::TEXT)]).await.map(drop)
+        let parameters: [Parameter<'_>; 2] = [(&RECONCILER, Type::TEXT), (&self.worker.as_str(), Type::TEXT)];
+        self.query(&self.statements().await?.resign, &parameters).await.map(drop)
     }
 
     async fn lost_orders(&self, search: &LostOrderSearch) -> Result<Vec<LostOrder>, StoreError> {
@@ -56,12 +53,13 @@ impl Reconciliation for PostgresStore {
     }
 
     async fn stale_orders(&self, max_age: Duration) -> Result<u64, StoreError> {
-        let rows = self.query(include_str!("stale_orders.sql"), &[(&max_age.as_secs_f64(), Type::FLOAT8)]).await?;
+        let stale_orders = &self.statements().await?.stale_orders;
+        let rows = self.query(stale_orders, &[(&max_age.as_secs_f64(), Type::FLOAT8)]).await?;
         rows.first().map_or(Ok(0), |row| Ok(count(column(row, "orders")?)))
     }
 
     async fn orders_before_horizon(&self) -> Result<OlderOrders, StoreError> {
-        let rows = self.query(include_str!("before_horizon.sql"), &[]).await?;
+        let rows = self.query(&self.statements().await?.before_horizon, &[]).await?;
         let read =
             |row| Ok(OlderOrders { orders: count(column(row, "orders")?), adopt_from: instant(row, "adopt_from")? });
         Ok(rows.first().map_or(Ok(OlderOrders::default()), read).map_err(|failure: Failure| failure)?)

@@ -17,19 +17,19 @@ WITH letter AS MATERIALIZED (
 found AS MATERIALIZED (
     SELECT o.id, o.status, o.updated_at
     FROM (SELECT DISTINCT order_id FROM letter) AS r
-    JOIN orders o ON o.id = r.order_id
+    JOIN {orders} o ON o.id {=} r.order_id
     ORDER BY o.id
     FOR NO KEY UPDATE OF o
 ),
 redriven AS (
-    UPDATE orders o
+    UPDATE {orders} o
     SET status = 'pending',
-        updated_at = greatest(clock_timestamp()::{time}, nullif(o.updated_at, 'infinity') + {step})
+        updated_at = greatest(clock_timestamp()::{time}, nullif(o.updated_at::{time}, 'infinity') + {step})
     FROM found f
-    WHERE o.id = f.id
-      AND CASE o.status WHEN 'failed' THEN true ELSE false END
-      AND EXISTS (SELECT FROM letter l WHERE l.order_id = f.id AND l.resolution IS DISTINCT FROM 'retried')
-    RETURNING o.id, o.updated_at, nullif(f.updated_at, 'infinity') AS left_fence
+    WHERE o.id {=} f.id
+      AND CASE WHEN o.status {=} 'failed' THEN true ELSE false END
+      AND EXISTS (SELECT FROM letter l WHERE l.order_id {=} f.id AND l.resolution IS DISTINCT FROM 'retried')
+    RETURNING o.id, o.updated_at, nullif(f.updated_at::{time}, 'infinity') AS left_fence
 ),
 event AS (
     INSERT INTO fulfillment.events (order_id, at, state, attempt, worker, correlation_id, note)
@@ -42,7 +42,7 @@ begun AS (
     INSERT INTO fulfillment.begun_orders (order_id)
     SELECT r.id
     FROM redriven r
-    JOIN fulfillment.horizon h ON r.id <= h.last_order_id
+    JOIN fulfillment.horizon h ON r.id {<=} h.last_order_id
     ON CONFLICT DO NOTHING
 ),
 marked AS (
@@ -55,7 +55,7 @@ marked AS (
             ELSE ''
         END
     FROM letter l
-    JOIN redriven r ON r.id = l.order_id
+    JOIN redriven r ON r.id {=} l.order_id
     WHERE d.id = l.id
       AND d.resolution IS DISTINCT FROM 'retried'
 )
@@ -68,5 +68,5 @@ SELECT l.id             AS id,
        f.status::text   AS order_status,
        r.id IS NOT NULL AS redriven
 FROM letter l
-LEFT JOIN found f ON f.id = l.order_id
-LEFT JOIN redriven r ON r.id = l.order_id
+LEFT JOIN found f ON f.id {=} l.order_id
+LEFT JOIN redriven r ON r.id {=} l.order_id

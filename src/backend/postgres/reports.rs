@@ -9,6 +9,7 @@ use tokio_postgres::types::Type;
 
 use super::connection::Parameter;
 use super::errors::Failure;
+use super::sql::Sql;
 use super::timestamp::{micros, seconds};
 use super::{PostgresStore, attempts, column, count};
 use crate::domain::dead_letter::StoredReason;
@@ -57,7 +58,7 @@ impl Reports for PostgresStore {
     }
 
     async fn timeline(&self, order_id: OrderId) -> Result<Vec<TimelineEntry>, StoreError> {
-        let rows = self.query(include_str!("timeline.sql"), &[(&order_id.0, Type::INT8)]).await?;
+        let rows = self.query(&self.statements().await?.timeline, &[(&order_id.0, Type::INT8)]).await?;
         Ok(rows.iter().map(timeline_entry).collect::<Result<_, _>>()?)
     }
 
@@ -65,7 +66,7 @@ impl Reports for PostgresStore {
         let most = i64::try_from(limit).unwrap_or(i64::MAX);
         let parameters: [Parameter<'_>; 3] =
             [(&correlation_id, Type::TEXT), (&below.0, Type::INT8), (&most, Type::INT8)];
-        let rows = self.query(include_str!("correlated.sql"), &parameters).await?;
+        let rows = self.query(&self.statements().await?.correlated, &parameters).await?;
         let Some(row) = rows.first() else { return Ok(Correlated::default()) };
         let order_ids = column::<Vec<i64>>(row, "order_ids")?.into_iter().map(OrderId).collect();
         let (entries, lowest) = (count(column(row, "entries")?), column(row, "lowest")?);
@@ -94,7 +95,7 @@ impl Reports for PostgresStore {
     }
 
     async fn open_dead_letters(&self) -> Result<OpenDeadLetters, StoreError> {
-        let (rows, took) = count_within_limit(self, include_str!("open_dead_letters.sql")).await?;
+        let (rows, took) = count_within_limit(self, &self.statements().await?.open_dead_letters).await?;
         let mut open = OpenDeadLetters { took, ..OpenDeadLetters::default() };
         for row in &rows {
             open.by_reason[StoredReason::of(column(row, "reason")?)] += count(column(row, "letters")?);
@@ -122,7 +123,7 @@ impl PostgresStore {
 }
 
 /// The rows of a count, and how long it took once there was a connection.
-async fn count_within_limit(store: &PostgresStore, statement: &str) -> Result<(Vec<Row>, Duration), StoreError> {
+async fn count_within_limit(store: &PostgresStore, statement: &Sql) -> Result<(Vec<Row>, Duration), StoreError> {
     let answer = async {
         let mut session = store.connections.session().await?;
         let began = Instant::now();

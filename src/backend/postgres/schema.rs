@@ -8,7 +8,7 @@ use tokio_postgres::types::Type;
 
 use super::connection::{Connections, Parameter, Session};
 use super::errors::Failure;
-use super::given_tables::GivenTables;
+use super::sql::Sql;
 use super::{PostgresStore, column};
 use crate::port::schema::Schema;
 use crate::port::store::StoreError;
@@ -41,19 +41,51 @@ const NOTE_APPLIED: &str = r#"INSERT INTO fulfillment.schema_history (version, n
 /// Names the lock that workers take in turn to migrate: "fulfillm" in ASCII.
 const MIGRATION_LOCK: i64 = 0x6675_6c66_696c_6c6d;
 
+/// How the first migration makes the schema. Postgres asks for the right to do so even where there is nothing to make.
+const CREATE_SCHEMA: &str = "CREATE SCHEMA IF NOT EXISTS fulfillment;";
+
+/// The same for a role that may not, where somebody has made it.
+const CREATE_ABSENT_SCHEMA: &str = "DO $$ BEGIN
+    IF pg_catalog.to_regnamespace('fulfillment') IS NULL THEN
+        CREATE SCHEMA fulfillment;
+    END IF;
+END $$;";
+
+/// A migration as it is applied. Its checksum stays that of the file.
+fn applicable(sql: &str) -> String {
+    sql.replace(CREATE_SCHEMA, CREATE_ABSENT_SCHEMA)
+}
+
 /// The SQL that makes the worker's own tables, for `psql`. Harmless where they exist already.
 pub fn migration_sql() -> String {
-    MIGRATIONS.iter().map(|(name, sql)| format!("-- {name}\n{sql}\n")).collect()
+    MIGRATIONS.iter().map(|(name, sql)| format!("-- {name}\n{}\n", applicable(sql))).collect()
+}
+
+/// The SQL that gives `role` what a worker needs of the worker's own tables.
+pub fn grant_sql(role: &str) -> String {
+    include_str!("grants.sql").replace("{role}", &format!("\"{}\"", role.replace('"', "\"\"")))
 }
 
 #[async_trait]
 impl Schema for PostgresStore {
     async fn migrate(&self) -> Result<Vec<String>, StoreError> {
-        let given = GivenTables::read(&self.connections).await?.missing();
-        if !given.is_empty() {
-            return Err(StoreError::Tables(given));
+        let unfit = self.given_tables().await?.unfit();
+        if !unfit.is_empty() {
+            return Err(StoreError::Tables(unfit));
         }
+        self.refuse_strangers().await?;
         self.explain(migrate(&self.connections).await).await
+    }
+
+    async fn grant(&self, role: &str) -> Result<(), StoreError> {
+        self.refuse_strangers().await?;
+        let grant = async {
+            let mut session = self.connections.session().await?;
+            session.begin().await?;
+            session.run(&grant_sql(role)).await?;
+            session.commit().await
+        };
+        self.explain(grant.await).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {
@@ -61,7 +93,7 @@ impl Schema for PostgresStore {
     }
 
     async fn warning(&self) -> Result<Option<String>, StoreError> {
-        Ok(GivenTables::read(&self.connections).await?.warning())
+        Ok(self.given_tables().await?.warning())
     }
 }
 
@@ -84,28 +116,52 @@ async fn apply(session: &mut Session, migrations: &[Migration]) -> Result<Vec<St
     session.begin().await?;
     // Else a server whose default is stricter would not show what was applied while the lock was waited for.
     session.run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
-    session.query("SELECT pg_advisory_xact_lock($1)", &[(&MIGRATION_LOCK, Type::INT8)]).await?;
+    // Nothing here touches the order API's tables, whose triggers may need the path of the role.
+    session.run("SET LOCAL search_path = pg_catalog, pg_temp").await?;
+    session.query(&Sql::new("SELECT pg_advisory_xact_lock($1)"), &[(&MIGRATION_LOCK, Type::INT8)]).await?;
     let applied = applied(session).await?;
     let missing = missing(migrations, &applied)?;
-    // Not `CREATE … IF NOT EXISTS` alone: that needs the right to create even where it exists.
-    if !missing.is_empty() && !exists(session, "to_regnamespace('fulfillment')").await? {
-        session.run("CREATE SCHEMA IF NOT EXISTS fulfillment").await?;
+    if !missing.is_empty() {
+        refuse_strangers(session, Right::Migrate).await?;
+        session.run(CREATE_ABSENT_SCHEMA).await?;
     }
+    // Not `CREATE … IF NOT EXISTS` alone: that needs the right to create even where it exists.
     if !missing.is_empty() && !exists(session, "to_regclass('fulfillment.schema_history')").await? {
         session.run(CREATE_HISTORY).await?;
     }
     for migration in &missing {
-        session.run(migration.sql().unwrap_or_default()).await?;
+        session.run(&applicable(migration.sql().unwrap_or_default())).await?;
         let (version, checksum) = (migration.version(), migration.checksum().to_string());
         let row: [Parameter<'_>; 3] =
             [(&version, Type::INT4), (&migration.name(), Type::TEXT), (&checksum, Type::TEXT)];
-        session.query(NOTE_APPLIED, &row).await?;
+        session.query(&Sql::new(NOTE_APPLIED), &row).await?;
     }
     if !applied.is_empty() && missing.iter().any(|migration| migration.version() == HORIZON) {
         session.run(ADOPT_EVERYTHING).await?;
     }
     session.commit().await?;
     Ok(missing.iter().map(ToString::to_string).collect())
+}
+
+/// What somebody is about to do in the schema.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Right {
+    Work,
+    Migrate,
+}
+
+/// Makes sure that nothing in the schema can run code of somebody else.
+///
+/// # Errors
+/// [`Failure::Refused`] names each object.
+pub(super) async fn refuse_strangers(session: &mut Session, right: Right) -> Result<(), Failure> {
+    let migrates = right == Right::Migrate;
+    let rows = session.query(&Sql::new(include_str!("strangers.sql")), &[(&migrates, Type::BOOL)]).await?;
+    let problems = rows.iter().map(|row| column(row, "problem")).collect::<Result<Vec<&str>, Failure>>()?;
+    match problems[..] {
+        [] => Ok(()),
+        _ => Err(Failure::Refused(format!("schema fulfillment is not the worker's own: {}", problems.join("; ")))),
+    }
 }
 
 /// A migration that the history names.
@@ -117,14 +173,14 @@ struct Applied {
 
 /// The history, in order. Empty where this role can't read it: then it is to be made, and the server says what is missing.
 async fn applied(session: &mut Session) -> Result<Vec<Applied>, Failure> {
-    let readable = "(SELECT true FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-                      WHERE n.nspname = 'fulfillment' AND c.relname = 'schema_history'
+    let readable = "(SELECT true FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid {=} c.relnamespace
+                      WHERE n.nspname {=} 'fulfillment' AND c.relname {=} 'schema_history'
                         AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'))";
     if !exists(session, readable).await? {
         return Ok(Vec::new());
     }
-    let rows =
-        session.query("SELECT version, name, checksum FROM fulfillment.schema_history ORDER BY version", &[]).await?;
+    let history = Sql::bare("SELECT version, name, checksum FROM fulfillment.schema_history ORDER BY version");
+    let rows = session.query(&history, &[]).await?;
     let read = |row: &Row| {
         let (name, checksum): (Option<String>, Option<String>) = (column(row, "name")?, column(row, "checksum")?);
         let (name, checksum) = (name.unwrap_or_default(), checksum.unwrap_or_default());
@@ -164,7 +220,7 @@ fn missing<'a>(migrations: &'a [Migration], applied: &[Applied]) -> Result<Vec<&
 
 /// Whether an expression is not null.
 async fn exists(session: &mut Session, expression: &str) -> Result<bool, Failure> {
-    let rows = session.query(&format!("SELECT {expression} IS NOT NULL AS it_exists"), &[]).await?;
+    let rows = session.query(&Sql::new(&format!("SELECT {expression} IS NOT NULL AS it_exists")), &[]).await?;
     rows.first().map_or(Ok(false), |row| column(row, "it_exists"))
 }
 
@@ -181,7 +237,7 @@ fn with_way_out(failure: Failure) -> Failure {
 
 /// Names what is missing, and what the worker can't work with. From then on statements are written for the tables found.
 pub(super) async fn check(store: &PostgresStore) -> Result<(), StoreError> {
-    let given = GivenTables::read(&store.connections).await?;
+    let given = store.given_tables().await?;
     let mut problems = given.problems();
     if problems.is_empty() {
         problems = given.refused_states(&store.connections).await?;
@@ -189,11 +245,37 @@ pub(super) async fn check(store: &PostgresStore) -> Result<(), StoreError> {
     if !problems.is_empty() {
         return Err(StoreError::Tables(problems));
     }
-    let rows = store.connections.query(include_str!("check.sql"), &[]).await?;
+    store.refuse_strangers().await?;
+    let tables = given.dialect().tables;
+    let names: [Parameter<'_>; 2] = [(&tables.orders(), Type::TEXT), (&tables.products(), Type::TEXT)];
+    let rows = store.connections.query(&Sql::new(include_str!("check.sql")), &names).await?;
     let missing = rows.iter().map(|row| column(row, "missing")).collect::<Result<Vec<String>, Failure>>()?;
     if !missing.is_empty() {
         return Err(StoreError::Schema(missing));
     }
     store.write_statements_for(given.dialect());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is not named there may carry anything.
+    #[test]
+    fn every_table_that_a_migration_makes_is_one_that_strangers_may_not_touch() {
+        let sql = migration_sql();
+        let made =
+            sql.split("CREATE TABLE IF NOT EXISTS fulfillment.").skip(1).filter_map(|rest| rest.split(' ').next());
+        let made: Vec<&str> = made.chain(["schema_history"]).collect();
+        assert_eq!(made.len(), 9);
+        for table in made {
+            assert!(include_str!("strangers.sql").contains(&format!("'{table}'")), "{table}");
+        }
+    }
+
+    #[test]
+    fn a_role_with_an_odd_name_is_quoted() {
+        assert!(grant_sql("a\"b; DROP").contains("TO \"a\"\"b; DROP\";"));
+    }
 }

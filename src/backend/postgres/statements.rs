@@ -6,7 +6,8 @@ use std::borrow::Cow;
 
 use tokio_postgres::types::Type;
 
-use super::given_tables::Dialect;
+use super::given_tables::{Dialect, TableNames};
+use super::sql::Sql;
 use crate::domain::text::truncate_detail;
 use crate::testing::mutant::source;
 
@@ -31,7 +32,7 @@ const CLOCK: &str = "clock AS MATERIALIZED (
 )";
 
 /// Whether a fence came back well behind the clock that was written.
-const BEHIND: &str = "o.updated_at < clock_timestamp()::{time} - interval '1.5 seconds'";
+const BEHIND: &str = "o.updated_at {<} clock_timestamp()::{time} - interval '1.5 seconds'";
 
 /// Notes the zone of the fences that `written` wrote, and whether they came back behind the clock. Writes once a day.
 const NOTED: &str = "noted AS (
@@ -56,9 +57,9 @@ const NOTE_BEHIND: &str = "WITH written AS (SELECT true AS behind), {noted}done 
 /// When the step `s` was, as the timeline has it: its fence, or where something else kept that from moving, after the step
 /// before.
 const EVENT_AT: &str = "CASE
-               WHEN s.updated_at <= s.left_fence THEN greatest(
+               WHEN s.updated_at {<=} s.left_fence THEN greatest(
                    (s.updated_at{utc}),
-                   (SELECT max(e.at) FROM fulfillment.events e WHERE e.order_id = s.id) + interval '1 microsecond'
+                   (SELECT max(e.at) FROM fulfillment.events e WHERE e.order_id {=} s.id) + interval '1 microsecond'
                )
                ELSE (s.updated_at{utc})
            END";
@@ -70,34 +71,51 @@ const AGE: &str = "CASE
            END";
 
 /// That an hour is not repeated: a time without a zone is read as the later one of two.
-const TOLD_ONCE: &str = " AND ({at}::timestamptz - interval '1 hour')::timestamp <> {at}";
+const TOLD_ONCE: &str = " AND ({at}::timestamptz - interval '1 hour')::timestamp {<>} {at}";
 
 /// Every statement that depends on the order API's columns.
 pub(super) struct Statements {
     pub(super) dialect: Dialect,
-    pub(super) begin: String,
+    pub(super) begin: Sql,
     /// The same, and notes the clock behind the fences that it writes.
-    pub(super) begin_and_note: String,
-    pub(super) note_behind: String,
-    pub(super) take_over: String,
-    pub(super) renew: String,
-    pub(super) conclude: String,
-    pub(super) lost_orders: String,
-    pub(super) insert_dead_letters: String,
-    pub(super) dead_letters: String,
-    pub(super) count_dead_letters: String,
-    pub(super) resolve: String,
-    pub(super) redrive: String,
-    pub(super) open_orders: String,
-    pub(super) summary: String,
-    pub(super) order: String,
+    pub(super) begin_and_note: Sql,
+    pub(super) note_behind: Sql,
+    pub(super) take_over: Sql,
+    pub(super) renew: Sql,
+    pub(super) conclude: Sql,
+    pub(super) lost_orders: Sql,
+    pub(super) insert_dead_letters: Sql,
+    pub(super) dead_letters: Sql,
+    pub(super) count_dead_letters: Sql,
+    pub(super) resolve: Sql,
+    pub(super) redrive: Sql,
+    pub(super) open_orders: Sql,
+    pub(super) summary: Sql,
+    pub(super) order: Sql,
+    pub(super) timeline: Sql,
+    pub(super) correlated: Sql,
+    pub(super) open_dead_letters: Sql,
+    pub(super) states: Sql,
+    pub(super) stale_orders: Sql,
+    pub(super) before_horizon: Sql,
+    pub(super) behind_everything: Sql,
+    pub(super) oldest_open: Sql,
+    pub(super) horizon: Sql,
+    pub(super) note_horizon: Sql,
+    pub(super) move_horizon: Sql,
+    pub(super) lead: Sql,
+    pub(super) resign: Sql,
+    pub(super) insert_orders: Sql,
+    pub(super) insert_products: Sql,
+    pub(super) find_products: Sql,
+    pub(super) remember_keys: Sql,
 }
 
 impl Statements {
     /// Writes all of them.
     pub(super) fn new(dialect: Dialect) -> Self {
         let write = |text: &str| dialect.write(text);
-        let dead_letters = write(include_str!("dead_letters.sql"));
+        let letters = include_str!("dead_letters.sql");
         Self {
             begin: write(&source!("begin.sql").replace("{noted}", "")),
             begin_and_note: write(source!("begin.sql")),
@@ -107,15 +125,32 @@ impl Statements {
             conclude: write(source!("conclude.sql")),
             lost_orders: write(source!("lost_orders.sql")),
             insert_dead_letters: write(include_str!("insert_dead_letters.sql")),
-            count_dead_letters: format!(
-                "SELECT count(*) AS letters, coalesce(max(id), 0) AS last_id FROM (\n{dead_letters}) AS matching"
-            ),
-            dead_letters,
+            count_dead_letters: write(&format!(
+                "SELECT count(*) AS letters, coalesce(max(id), 0) AS last_id FROM (\n{letters}) AS matching"
+            )),
+            dead_letters: write(letters),
             resolve: write(include_str!("resolve.sql")),
             redrive: write(include_str!("redrive.sql")),
             open_orders: write(include_str!("open_orders.sql")),
             summary: write(include_str!("summary.sql")),
             order: write(include_str!("order.sql")),
+            timeline: write(include_str!("timeline.sql")),
+            correlated: write(include_str!("correlated.sql")),
+            open_dead_letters: write(include_str!("open_dead_letters.sql")),
+            states: write(include_str!("states.sql")),
+            stale_orders: write(include_str!("stale_orders.sql")),
+            before_horizon: write(include_str!("before_horizon.sql")),
+            behind_everything: write(include_str!("behind_everything.sql")),
+            oldest_open: write(include_str!("oldest_open.sql")),
+            horizon: write(include_str!("noted_horizon.sql")),
+            note_horizon: write(include_str!("note_horizon.sql")),
+            move_horizon: write(include_str!("move_horizon.sql")),
+            lead: write(include_str!("lead.sql")),
+            resign: write(include_str!("resign.sql")),
+            insert_orders: write(include_str!("insert_orders.sql")),
+            insert_products: write(include_str!("insert_products.sql")),
+            find_products: write(include_str!("find_products.sql")),
+            remember_keys: write(include_str!("remember_keys.sql")),
             dialect,
         }
     }
@@ -152,7 +187,7 @@ impl Dialect {
     }
 
     /// Writes one statement. Pieces may have pieces, and the times of ages are told by their columns.
-    fn write(&self, text: &str) -> String {
+    pub(super) fn write(&self, text: &str) -> Sql {
         let has_zone = self.updated_at_has_zone;
         let choose = |with: &'static str, without: &'static str| if has_zone { with } else { without };
         let type_of = |has_zone| if has_zone { "timestamptz" } else { "timestamp" };
@@ -165,6 +200,8 @@ impl Dialect {
             ("{time}", type_of(has_zone).to_owned()),
             ("{created}", type_of(self.created_at_has_zone).to_owned()),
             ("{status}", self.status.clone()),
+            ("{orders}", self.tables.orders().to_owned()),
+            ("{products}", self.tables.products().to_owned()),
             ("{step}", format!("interval '{} microseconds'", self.step_micros)),
             // The worker's own tables have times without a zone: the database's, or UTC beside fences that have one.
             ("{utc}", choose(" AT TIME ZONE 'UTC'", "").to_owned()),
@@ -172,7 +209,7 @@ impl Dialect {
             ("{now}", choose("(clock_timestamp() AT TIME ZONE 'UTC')", "clock_timestamp()::timestamp").to_owned()),
         ];
         let written = pieces.iter().fold(text.to_owned(), |text, (name, piece)| text.replace(name, piece));
-        self.write_ages(&written)
+        Sql::new(&self.write_ages(&written))
     }
 
     /// Replaces each `{age COLUMN}`.
@@ -193,13 +230,14 @@ impl Dialect {
 #[cfg(feature = "internals")]
 pub fn for_given_schema(text: &str) -> String {
     let given = Dialect {
+        tables: TableNames::default(),
         status: "text".to_owned(),
         updated_at_has_zone: false,
         created_at_has_zone: false,
         step_micros: 1,
         is_unicode: true,
     };
-    given.write(text)
+    given.write(text).as_str().to_owned()
 }
 
 #[cfg(test)]
@@ -208,6 +246,7 @@ mod tests {
 
     fn dialect(has_zone: bool) -> Dialect {
         Dialect {
+            tables: TableNames::default(),
             status: "text".to_owned(),
             updated_at_has_zone: has_zone,
             created_at_has_zone: has_zone,
@@ -232,10 +271,10 @@ mod tests {
                 &all.redrive,
             ] {
                 // `'{…}'` would be an array.
-                assert!(!statement.contains('{'), "{statement}");
+                assert!(!statement.as_str().contains('{'), "{statement:?}");
             }
             for statement in [&all.insert_dead_letters, &all.resolve, &all.open_orders, &all.summary, &all.order] {
-                assert!(!statement.contains('{'), "{statement}");
+                assert!(!statement.as_str().contains('{'), "{statement:?}");
             }
         }
     }
@@ -249,7 +288,8 @@ mod tests {
 
     #[test]
     fn the_age_of_a_time_with_a_zone_is_told_in_every_hour() {
-        assert!(!dialect(true).write("{age o.created_at}").contains("1 hour"));
-        assert!(dialect(false).write("{age o.created_at}").contains("o.created_at::timestamptz - interval '1 hour'"));
+        let age = |has_zone| dialect(has_zone).write("{age o.created_at}").as_str().to_owned();
+        assert!(!age(true).contains("1 hour"));
+        assert!(age(false).contains("o.created_at::pg_catalog.timestamptz - interval '1 hour'"));
     }
 }

@@ -10,7 +10,7 @@ CROSS JOIN (
            min(o.created_at) FILTER (WHERE isfinite(o.created_at))                               AS oldest,
            count(*) FILTER (WHERE o.created_at::timestamptz > clock_timestamp() + interval '2 seconds'
                             AND isfinite(o.created_at))                                          AS in_future
-    FROM orders o
+    FROM {orders} o
     GROUP BY 1
 ) AS s
 ORDER BY s.status

@@ -64,6 +64,10 @@ impl Schema for Failing<dyn Schema> {
         self.failpoint.around(&[Step::Migrate], StoreError::Unavailable, self.inner.migrate(), |_| true).await
     }
 
+    async fn grant(&self, role: &str) -> Result<(), StoreError> {
+        self.inner.grant(role).await
+    }
+
     async fn check(&self) -> Result<(), StoreError> {
         self.inner.check().await
     }

@@ -46,10 +46,10 @@ impl Mutant {
     /// What it makes of files of SQL and Lua.
     fn changes(self) -> Vec<Change> {
         match self {
-            Self::NoFence => vec![(CONCLUDE, "THEN o.updated_at = f.fence", "THEN true")],
+            Self::NoFence => vec![(CONCLUDE, "THEN o.updated_at {=} f.fence", "THEN true")],
             Self::FenceInAnotherStatement => vec![
                 (CONCLUDE, "    FOR NO KEY UPDATE OF o SKIP LOCKED\n", ""),
-                (CONCLUDE, "THEN o.updated_at = f.fence", "THEN f.updated_at = f.fence"),
+                (CONCLUDE, "THEN o.updated_at {=} f.fence", "THEN f.updated_at {=} f.fence"),
             ],
             Self::Brpop => vec![
                 (
@@ -84,13 +84,13 @@ impl Mutant {
                 )]
             }
             Self::IdleRenewals => vec![
-                (RENEW, "greatest(clock_timestamp()::{time}, o.updated_at + {step})", "o.updated_at"),
+                (RENEW, "greatest(clock_timestamp()::{time}, o.updated_at::{time} + {step})", "o.updated_at"),
                 (RENEW, "{behind}", "false"),
                 (RENEW_MESSAGES, "redis.call('ZADD', leases, unpack(renewals))", ""),
             ],
             Self::BegunUnnoted => vec![(
                 BEGIN,
-                "JOIN fulfillment.horizon h ON s.id <= h.last_order_id",
+                "JOIN fulfillment.horizon h ON s.id {<=} h.last_order_id",
                 "JOIN fulfillment.horizon h ON false",
             )],
             Self::BeginsFinished => vec![(BEGIN, "ELSE false", "ELSE o.status = 'fulfilled'")],
@@ -110,7 +110,7 @@ const RENEW_MESSAGES: File = File { name: "redis/renew.lua", text: include_str!(
 
 const RESET: &str = "\n),
 reset AS (
-    UPDATE orders o
+    UPDATE {orders} o
     SET status = 'pending', updated_at = clock_timestamp()::{time}
     FROM page
     WHERE o.id = page.id AND page.status = 'processing'

@@ -231,6 +231,7 @@ macro_rules! conformance {
 }
 
 conformance!(postgres: crate::conformance::store::postgres_fixture::PostgresFixture);
+conformance!(planted: crate::conformance::store::postgres_fixture::PlantedFixture);
 conformance!(sqlite: crate::conformance::store::sqlite_fixture::SqliteFixture);
 
 /// A lease that no test outlives.

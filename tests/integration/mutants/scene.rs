@@ -24,7 +24,7 @@ use fulfillment_worker::testing::mutant::Mutant;
 pub(crate) const BEGIN: &str = "-- Takes orders into work";
 pub(crate) const CONCLUSION: &str = "-- Ends attempts";
 /// What conclusions and renewals have in common, and nothing else has.
-pub(crate) const FENCED: &str = "o.updated_at = f.fence";
+pub(crate) const FENCED: &str = "o.updated_at OPERATOR(pg_catalog.=) f.fence";
 pub(crate) const SEARCH: &str = "-- Orders that may have lost their message";
 
 /// When a scene is given up in which nothing says that there is nothing left to wait for.

@@ -1,6 +1,6 @@
 //! Which installations get a horizon, whoever makes the tables; and what the statements about it read.
 
-use fulfillment_worker::backend::postgres::migration_sql;
+use fulfillment_worker::backend::postgres::{for_given_schema, migration_sql};
 use fulfillment_worker::domain::order::OrderId;
 use fulfillment_worker::port::horizon::{Horizon, Horizons, Noted};
 use fulfillment_worker::port::reconciliation::Reconciliation;
@@ -61,7 +61,7 @@ async fn orders_before_the_horizon_are_counted_without_reading_what_is_done() {
     client.batch_execute(fill).await.unwrap();
     assert!(store.note(&store.behind_everything().await.unwrap()).await.unwrap());
     let statement = include_str!("../../../src/backend/postgres/before_horizon.sql");
-    let rows = client.query(&format!("EXPLAIN {statement}"), &[]).await.unwrap();
+    let rows = client.query(&format!("EXPLAIN {}", for_given_schema(statement)), &[]).await.unwrap();
     let plan: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
     let plan = plan.join("\n");
     assert!(plan.contains("idx_orders_status") && !plan.contains("Seq Scan on orders"), "{plan}");

@@ -24,7 +24,7 @@ async fn changed(sql: &str) -> (TestDatabase, Client, PostgresStore) {
 }
 
 /// Takes an order through a failed attempt, a fulfilled one and another one to its dead letter, and asks everything about it.
-async fn works(store: &PostgresStore, client: &Client, what: &str) {
+pub(super) async fn works(store: &PostgresStore, client: &Client, what: &str) {
     store.migrate().await.unwrap_or_else(|error| panic!("{what}: {error}"));
     store.check().await.unwrap_or_else(|error| panic!("{what}: {error}"));
     let order_id = put(client, "status", "'pending'").await;
@@ -60,7 +60,8 @@ async fn works(store: &PostgresStore, client: &Client, what: &str) {
     store.open_orders().await.unwrap();
 }
 
-const ENUM: &str = "CREATE TYPE order_status AS ENUM ('pending', 'processing', 'fulfilled', 'failed', 'cancelled');
+pub(super) const ENUM: &str =
+    "CREATE TYPE order_status AS ENUM ('pending', 'processing', 'fulfilled', 'failed', 'cancelled');
     ALTER TABLE orders ALTER status DROP DEFAULT, ALTER status TYPE order_status USING status::order_status,
     ALTER status SET DEFAULT 'pending'";
 const PARTITIONED: &str =

@@ -29,20 +29,30 @@ impl TestDatabase {
     /// # Panics
     /// When there is no server, saying how to start one.
     pub(crate) async fn create() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
         static COPYING: OnceCell<String> = OnceCell::const_new();
         let server = std::env::var("TEST_POSTGRES_URL").expect(
             "TEST_POSTGRES_URL names a Postgres server for tests; `make test` starts one, \
              and so does `scripts/with-servers.sh cargo test`",
         );
         let copying = COPYING.get_or_init(async || make_template(&server).await).await;
+        Self::copy(&server, copying).await
+    }
+
+    /// Makes a copy of it, to which nobody is connected.
+    pub(crate) async fn copied(&self) -> Self {
+        let (server, name) = self.dropped_by.clone().expect("a database of the shared server");
+        Self::copy(&server, &format!("TEMPLATE {name}")).await
+    }
+
+    async fn copy(server: &str, copying: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        connect(&server)
+        connect(server)
             .await
             .batch_execute(&format!("CREATE DATABASE {name} {copying}"))
             .await
             .expect("a copy of the template");
-        Self { url: at(&server, &name), dropped_by: Some((server, name)) }
+        Self { url: at(server, &name), dropped_by: Some((server.to_owned(), name)) }
     }
 
     async fn create_at(server: &str, name: &str) -> Self {
@@ -191,7 +201,7 @@ impl PostgresServer {
         eventually(LONG, "Postgres answers", async || try_connect(&url).await.map(drop)).await;
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 

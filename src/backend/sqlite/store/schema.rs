@@ -38,6 +38,12 @@ impl Schema for SqliteStore {
         Ok(self.database.migrate().await?)
     }
 
+    async fn grant(&self, _role: &str) -> Result<(), StoreError> {
+        Err(StoreError::Refused(
+            "an embedded database has no roles; what its file's owner may do, its worker may".to_owned(),
+        ))
+    }
+
     async fn check(&self) -> Result<(), StoreError> {
         let missing = self.database.read(missing_columns).await?;
         if missing.is_empty() { Ok(()) } else { Err(StoreError::Schema(missing)) }

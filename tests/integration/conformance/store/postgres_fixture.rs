@@ -1,4 +1,5 @@
-//! Postgres: a database of its own on the shared server, with the given schema.
+//! Postgres: a database of its own on the shared server, with the given schema. And the same for a role that finds planted
+//! functions and operators wherever its statements look a name up by the search path.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +13,24 @@ use tokio_postgres::Client;
 use url::Url;
 
 use super::{Row, StoreFixture, Worker};
+use crate::support::planted;
 use crate::support::postgres::TestDatabase;
 
-pub(crate) struct PostgresFixture {
+pub(crate) type PostgresFixture = Fixture<false>;
+pub(crate) type PlantedFixture = Fixture<true>;
+
+pub(crate) struct Fixture<const PLANTED: bool> {
+    /// As whom workers connect.
+    url: String,
     // Before the database, so that it is closed when that is dropped.
     client: Client,
-    database: TestDatabase,
+    _database: TestDatabase,
+}
+
+async fn plain() -> (TestDatabase, String) {
+    let database = TestDatabase::create().await;
+    let url = database.url().to_owned();
+    (database, url)
 }
 
 /// `scripts/compat.sh` may have put a pooler before the server, at HOST:PORT; the fixture itself goes without.
@@ -30,7 +43,7 @@ fn through_pooler(mut url: Url) -> Url {
     url
 }
 
-impl StoreFixture for PostgresFixture {
+impl<const PLANTED: bool> StoreFixture for Fixture<PLANTED> {
     async fn fresh() -> Self {
         let fixture = Self::unmigrated().await;
         fixture.worker(Duration::ZERO, true).await.store.migrate().await.unwrap();
@@ -38,14 +51,16 @@ impl StoreFixture for PostgresFixture {
     }
 
     async fn unmigrated() -> Self {
-        let database = TestDatabase::create().await;
+        let (database, url) = if PLANTED { planted::database().await } else { plain().await };
         let client = database.connect().await;
         client.batch_execute("INSERT INTO products (name, price) VALUES ('hand warmer', 1.85)").await.unwrap();
-        Self { client, database }
+        Self { url, client, _database: database }
     }
 
     async fn worker(&self, lease: Duration, events: bool) -> Worker {
-        let url = SecretUrl::new(through_pooler(self.database.url().parse().unwrap()));
+        let url: Url = self.url.parse().unwrap();
+        // A pooler knows the users that it was started with.
+        let url = SecretUrl::new(if PLANTED { url } else { through_pooler(url) });
         let id = WorkerId::fresh();
         let options = PostgresStoreOptions { worker: id.clone(), lease, events, connections: 4 };
         Worker { id, store: Arc::new(PostgresStore::connect(&url, options, Observers::default()).unwrap()) }
@@ -95,7 +110,7 @@ impl StoreFixture for PostgresFixture {
     }
 
     async fn refuse(&self, order_id: OrderId) {
-        let sql = "CREATE TABLE IF NOT EXISTS refused (order_id int8);
+        let sql = "CREATE TABLE IF NOT EXISTS refused (order_id int8); GRANT SELECT ON refused TO PUBLIC;
                    CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
                    BEGIN
                        IF EXISTS (SELECT FROM refused WHERE order_id = new.id) THEN

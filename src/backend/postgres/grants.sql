@@ -1,0 +1,20 @@
+-- What the worker's role needs of the worker's own tables, for every command but `submit` and `migrate`. It owns nothing.
+GRANT USAGE ON SCHEMA fulfillment TO {role};
+GRANT SELECT (order_id, at, state, attempt, worker, correlation_id, note),
+      INSERT (order_id, at, state, attempt, worker, correlation_id, note)
+    ON fulfillment.events TO {role};
+-- The decisions are those of `dead retry` and `dead discard`.
+GRANT SELECT (id, order_id, payload, reason, detail, attempts, worker, at, resolved_at, resolution, resolved_by, resolved_reason),
+      INSERT (claim_id, order_id, payload, reason, detail, attempts, worker, at),
+      UPDATE (resolved_at, resolution, resolved_by, resolved_reason)
+    ON fulfillment.dead_letters TO {role};
+GRANT SELECT (name, holder, until), INSERT (name, holder, until), UPDATE (holder, until)
+    ON fulfillment.leadership TO {role};
+GRANT SELECT (zone, noted_at, behind_at), INSERT (zone, noted_at, behind_at), UPDATE (noted_at, behind_at)
+    ON fulfillment.clocks TO {role};
+GRANT SELECT (order_id, fence, first_seen), INSERT (order_id, fence, first_seen), UPDATE (fence, first_seen), DELETE
+    ON fulfillment.observed_fences TO {role};
+-- The update is that of `--reconcile-from`, after the first start.
+GRANT SELECT (adopt_from, last_order_id), INSERT (adopt_from, last_order_id), UPDATE (adopt_from, noted_at)
+    ON fulfillment.horizon TO {role};
+GRANT SELECT (order_id), INSERT (order_id) ON fulfillment.begun_orders TO {role};

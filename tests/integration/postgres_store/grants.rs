@@ -1,0 +1,277 @@
+//! The roles of `deploy/postgres/roles.sql`, with what `migrate --grant-to` gives: everything works with them, and nothing is in
+//! them that could be left out.
+
+use std::time::Duration;
+
+use fulfillment_worker::backend::postgres::{PostgresStore, grant_sql};
+use fulfillment_worker::domain::order::OrderId;
+use fulfillment_worker::port::audit::Audit;
+use fulfillment_worker::port::dead_letters::{DeadLetterFilter, DeadLetters, Decision};
+use fulfillment_worker::port::horizon::{Horizon, Horizons};
+use fulfillment_worker::port::intake::{Intake, NewOrder};
+use fulfillment_worker::port::reconciliation::{ClaimedUpTo, LostOrderSearch, Reconciliation};
+use fulfillment_worker::port::reports::Reports;
+use fulfillment_worker::port::schema::Schema;
+use fulfillment_worker::port::store::{BeginRequest, Conclusion, OrderStore, Renewal, StoreError, Target};
+use jiff::Timestamp;
+use tokio_postgres::Client;
+
+use crate::postgres_store::{LEASE, fulfilled, letter, open};
+use crate::support::postgres::TestDatabase;
+
+const ROLES: &str = include_str!("../../../deploy/postgres/roles.sql");
+
+/// The roles of one database, whose names are its own, and URLs to connect as each.
+pub(super) struct Roles {
+    pub(super) database: TestDatabase,
+    client: Client,
+    prefix: String,
+}
+
+impl Roles {
+    pub(super) async fn make() -> Self {
+        Self::of(TestDatabase::create().await).await
+    }
+
+    /// In a database that may have the worker's tables.
+    pub(super) async fn of(database: TestDatabase) -> Self {
+        let client = database.connect().await;
+        let prefix: String = client.query_one("SELECT current_database()", &[]).await.unwrap().get(0);
+        let roles = Self { database, client, prefix };
+        roles.run(ROLES).await;
+        roles
+    }
+
+    /// Runs SQL that names the roles as the shipped files do.
+    async fn run(&self, sql: &str) {
+        let sql = self.named(sql);
+        self.client.batch_execute(&sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    }
+
+    fn named(&self, sql: &str) -> String {
+        ["migrator", "worker", "producer"]
+            .iter()
+            .fold(sql.to_owned(), |sql, role| sql.replace(&format!("fulfillment_{role}"), &self.name(role)))
+    }
+
+    pub(super) fn name(&self, role: &str) -> String {
+        format!("{}_{role}", self.prefix)
+    }
+
+    pub(super) fn url(&self, role: &str) -> String {
+        let mut url: url::Url = self.database.url().parse().unwrap();
+        url.set_username(&self.name(role)).unwrap();
+        url.into()
+    }
+
+    pub(super) fn open(&self, role: &str) -> PostgresStore {
+        open(&self.url(role), LEASE, 2)
+    }
+
+    async fn migrated() -> Self {
+        let roles = Self::make().await;
+        let migrator = roles.open("migrator");
+        migrator.migrate().await.unwrap();
+        migrator.grant(&roles.name("worker")).await.unwrap();
+        roles.client.batch_execute("INSERT INTO products (name, price) VALUES ('hand warmer', 1.85)").await.unwrap();
+        roles
+    }
+}
+
+impl Drop for Roles {
+    fn drop(&mut self) {
+        let sql = ["migrator", "worker", "producer"].map(|role| {
+            let name = self.name(role);
+            format!("DROP OWNED BY {name} CASCADE; DROP ROLE {name};")
+        });
+        let (url, sql) = (self.database.url().to_owned(), sql.concat());
+        // Best effort, as is the removal of the database. A runtime can't be waited for within another.
+        let clean_up = async move { crate::support::postgres::connect(&url).await.batch_execute(&sql).await };
+        let elsewhere = || {
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(clean_up)
+        };
+        let _ = std::thread::spawn(elsewhere).join();
+    }
+}
+
+/// Each statement of `run`, once. An order that nobody holds is asked about as well: rights don't depend on rows.
+async fn run_everything(store: &PostgresStore) -> Result<(), StoreError> {
+    let order_id = OrderId(1);
+    let fence = fulfillment_worker::domain::order::Fence(0);
+    let request = BeginRequest { order_id, attempt: 1, correlation_id: None };
+    store.begin(std::slice::from_ref(&request)).await?;
+    store.begin(&[request]).await?;
+    store.renew(&[Renewal { order_id, fence }]).await?;
+    store.conclude(&[fulfilled(order_id, fence)]).await?;
+    store.conclude(&[Conclusion { to: Target::Failed(letter()), ..fulfilled(order_id, fence) }]).await?;
+    store.insert_dead_letters(&[letter()]).await?;
+    store.lead(LEASE).await?;
+    store.resign().await?;
+    let search = LostOrderSearch {
+        claimed_up_to: ClaimedUpTo::Everything,
+        grace: Duration::ZERO,
+        max_age: LEASE,
+        after: OrderId(0),
+        limit: 10,
+    };
+    store.lost_orders(&search).await?;
+    store.stale_orders(LEASE).await?;
+    store.orders_before_horizon().await?;
+    store.noted().await?;
+    store.behind_everything().await?;
+    store.oldest_open(&[order_id]).await?;
+    store.note(&Horizon::EVERYTHING).await?;
+    store.judge(&[order_id], &Horizon::EVERYTHING, LEASE).await?;
+    store.open_orders().await?;
+    store.open_dead_letters().await?;
+    Ok(())
+}
+
+/// Each statement of what people ask and decide.
+async fn decide_everything(store: &PostgresStore) -> Result<(), StoreError> {
+    let order_id = OrderId(1);
+    store.summary().await?;
+    store.order(order_id).await?;
+    store.timeline(order_id).await?;
+    store.correlated("none", OrderId(i64::MAX), 10).await?;
+    store.audit(OrderId(0), 10).await?;
+    store.states(&[order_id]).await?;
+    store.list(&DeadLetterFilter::default(), 0, 10).await?;
+    store.count(&DeadLetterFilter::default()).await?;
+    let decision = Decision { by: "ana".to_owned(), reason: "restocked".to_owned() };
+    store.redrive(&[1], &decision).await?;
+    store.resolve(&[1], fulfillment_worker::domain::dead_letter::Resolution::Discarded, &decision).await?;
+    store.move_to(Timestamp::UNIX_EPOCH).await?;
+    Ok(())
+}
+
+async fn place_everything(store: &PostgresStore) -> Result<(), StoreError> {
+    let order = NewOrder { product: "lantern".to_owned(), price_cents: 100, quantity: 1 };
+    store.insert(&[order]).await.map(drop)
+}
+
+/// A right to one column, or to a whole object.
+#[derive(Debug)]
+struct Right {
+    privilege: String,
+    on: String,
+}
+
+/// Every single right that the GRANTs of `sql` give to `role`.
+fn rights(sql: &str, role: &str) -> Vec<Right> {
+    let code: String = sql.lines().filter(|line| !line.trim_start().starts_with("--")).collect::<Vec<_>>().join(" ");
+    let code = code.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut rights = Vec::new();
+    for statement in code.split(';').filter_map(|statement| statement.trim().strip_prefix("GRANT ")) {
+        let (what, to) = statement.split_once(" TO ").expect("a role");
+        let (privileges, objects) = what.split_once(" ON ").expect("an object");
+        if to.trim_matches('"') != role {
+            continue;
+        }
+        let (kind, names) = match objects.split_once(' ') {
+            Some((kind @ ("SCHEMA" | "SEQUENCE"), names)) => (format!("{kind} "), names),
+            _ => (String::new(), objects),
+        };
+        let mut privilege = "";
+        for part in privileges.split(", ") {
+            let (name, column) = match part.split_once(" (") {
+                Some((name, column)) => (name, Some(column)),
+                None if part.chars().all(|letter| letter.is_ascii_uppercase()) => (part, None),
+                None => (privilege, Some(part)),
+            };
+            privilege = name;
+            let column = column.map_or(String::new(), |column| format!(" ({})", column.trim_end_matches(')')));
+            let one = |object| Right { privilege: format!("{name}{column}"), on: format!("{kind}{object}") };
+            rights.extend(names.split(", ").map(one));
+        }
+    }
+    rights
+}
+
+#[tokio::test]
+async fn everything_that_each_role_does_it_may_do() {
+    let roles = Roles::migrated().await;
+    place_everything(&roles.open("producer")).await.unwrap();
+    let worker = roles.open("worker");
+    worker.check().await.unwrap();
+    run_everything(&worker).await.unwrap();
+    decide_everything(&worker).await.unwrap();
+}
+
+/// Each right is taken away by itself.
+#[tokio::test]
+async fn no_right_of_any_role_can_be_left_out_and_the_check_names_each_that_run_needs() {
+    let roles = Roles::migrated().await;
+    place_everything(&roles.open("producer")).await.unwrap();
+    let grants = grant_sql(&roles.name("worker")) + &roles.named(ROLES);
+    let mut tried = 0;
+    for role in ["worker", "producer"] {
+        let name = roles.name(role);
+        for right in rights(&grants, &name) {
+            tried += 1;
+            roles.run(&format!("REVOKE {} ON {} FROM {name}", right.privilege, right.on)).await;
+            let store = roles.open(role);
+            if role == "producer" {
+                assert!(place_everything(&store).await.is_err(), "{role} needs no {right:?}");
+            } else if run_everything(&store).await.is_err() {
+                let Err(StoreError::Schema(missing)) = store.check().await else { panic!("{right:?} is not missed") };
+                let named = right.on.to_lowercase();
+                assert!(
+                    missing.len() == 1 && missing[0].ends_with(&format!("{} on {named}", right.privilege)),
+                    "{missing:?}"
+                );
+            } else {
+                assert!(decide_everything(&store).await.is_err(), "{role} needs no {right:?}");
+            }
+            roles.run(&format!("GRANT {} ON {} TO {name}", right.privilege, right.on)).await;
+        }
+    }
+    assert!(tried > 70, "{tried}");
+    everything_still_works(&roles).await;
+}
+
+async fn everything_still_works(roles: &Roles) {
+    let worker = roles.open("worker");
+    run_everything(&worker).await.unwrap();
+    decide_everything(&worker).await.unwrap();
+}
+
+/// Nor may it do anything else that is worth a try.
+#[tokio::test]
+async fn the_workers_role_may_do_nothing_else() {
+    let roles = Roles::migrated().await;
+    let worker = crate::support::postgres::connect(&roles.url("worker")).await;
+    for other in [
+        "INSERT INTO orders (product_id, quantity) VALUES (1, 1)",
+        "DELETE FROM orders",
+        "UPDATE orders SET quantity = 2",
+        "UPDATE products SET price = 0",
+        "SELECT price FROM products",
+        "DELETE FROM fulfillment.events",
+        "UPDATE fulfillment.events SET state = ''",
+        "UPDATE fulfillment.dead_letters SET payload = ''",
+        "DELETE FROM fulfillment.dead_letters",
+        "INSERT INTO fulfillment.schema_history VALUES (99)",
+        "CREATE TABLE fulfillment.mine ()",
+        "ALTER TABLE fulfillment.events DISABLE TRIGGER ALL",
+        "CREATE SCHEMA mine",
+    ] {
+        let error = worker.batch_execute(other).await.expect_err(other);
+        assert_eq!(error.code().map(|code| code.code()), Some("42501"), "{other}: {error:?}");
+    }
+}
+
+/// The order API's role asks for nothing but what it inserts; with keys, for the table of these.
+#[tokio::test]
+async fn a_producer_that_remembers_what_it_submitted_needs_the_documented_rights_besides() {
+    let roles = Roles::migrated().await;
+    let producer = roles.open("producer");
+    let order = NewOrder { product: "lantern".to_owned(), price_cents: 100, quantity: 1 };
+    let keys = ["key".to_owned()];
+    producer.insert_new(std::slice::from_ref(&order), &keys).await.unwrap_err();
+    let page = include_str!("../../../docs/POSTGRES.md");
+    let documented: Vec<&str> = page.lines().filter(|line| line.ends_with("TO fulfillment_producer;")).collect();
+    assert_eq!(documented.len(), 2, "{documented:?}");
+    roles.run(&documented.concat()).await;
+    assert_eq!(producer.insert_new(&[order], &keys).await.unwrap().iter().flatten().count(), 1);
+}
