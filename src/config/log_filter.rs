@@ -22,8 +22,9 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 const TARGETS: [&str; 28] = [
     "fulfillment_warehouse::call",
     "fulfillment_warehouse::server",
-    "fulfillment_worker::admin",
     "fulfillment_worker::admin::connection",
+    "fulfillment_worker::admin::listen",
+    "fulfillment_worker::admin::network",
     "fulfillment_worker::admin::thread",
     "fulfillment_worker::backend::postgres",
     "fulfillment_worker::backend::postgres::begin",
