@@ -20,8 +20,6 @@ pub enum ScrapeOutcome {
     Ok,
     /// Not answered within the scraper's timeout.
     TimedOut,
-    /// There were too many at once.
-    Refused,
     /// Rendering broke off.
     Failed,
 }
