@@ -79,7 +79,8 @@ pub mod settings {
     pub use crate::config::layers::LayerError;
     pub use crate::config::{
         AdminSocket, Backends, ClientCertificate, ConfigError, FulfillerTarget, HttpTarget, ListenAddress, LogFormat,
-        LogOrders, LogSettings, Origin, Propagation, QueueTarget, ReconcileSettings, Secret, SecretUrl, Settings, Simulation, StoreTarget,
+        LogOrders, LogSettings, Origin, Propagation, QueueTarget, ReconcileSettings, Secret, SecretUrl, Settings,
+        Simulation, StoreTarget,
     };
 }
 

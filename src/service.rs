@@ -112,8 +112,7 @@ impl Service {
         let observers = Observers::new(own.into_iter().chain(observers).collect());
         let worker = WorkerId::fresh();
         let environment = Environment::of_process();
-        let (tracer, export) =
-            trace::export::start(&settings, &environment, worker.as_str(), &observers)?;
+        let (tracer, export) = trace::export::start(&settings, &environment, worker.as_str(), &observers)?;
         let (fulfiller, fulfilled_by) = match fulfiller {
             Some(fulfiller) => (fulfiller, "the program around the worker".to_owned()),
             None => (open_fulfiller(&settings.fulfiller, &observers)?, settings.fulfiller.to_string()),

@@ -3,14 +3,14 @@
 use std::fmt::Display;
 use std::io;
 
-use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::UnixStream;
+use tokio::net::{TcpListener, TcpStream};
 
-use super::{Access, Peer};
 use super::network;
 #[cfg(unix)]
 use super::socket::{self, Socket};
+use super::{Access, Peer};
 use crate::config::environment::Environment;
 use crate::config::{AdminSocket, ListenAddress};
 

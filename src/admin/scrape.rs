@@ -45,7 +45,12 @@ type Rendering = Shared<BoxFuture<'static, Option<Bytes>>>;
 
 impl Scrapes {
     pub(super) fn new(endpoint: Endpoint, render: impl Fn(Format) -> Vec<u8> + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { endpoint, render: Arc::new(render), turns: Arc::new(Semaphore::new(MOST_AT_ONCE)), next: Arc::default() })
+        Arc::new(Self {
+            endpoint,
+            render: Arc::new(render),
+            turns: Arc::new(Semaphore::new(MOST_AT_ONCE)),
+            next: Arc::default(),
+        })
     }
 
     /// One that begins from now on, as a scraper wants to see what happened before it asked.

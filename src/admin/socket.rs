@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use socket2::{Domain, SockAddr, Type};
 use tokio::net::{UnixListener, UnixStream};
 
+use super::Peer;
 use super::listen::BindError;
 use super::network::BACKLOG;
-use super::Peer;
 use crate::config::environment::Environment;
 use crate::config::{ListenAddress, admin_path};
 

@@ -18,8 +18,8 @@ use super::output;
 use super::worker_client::from_this_machine;
 use crate::config::values::{self, Latency};
 use crate::config::{
-    AdminSocket, Backends, FulfillerTarget, HttpTarget, ListenAddress, LogFormat, LogOrders, LogSettings, Origin, Propagation, QueueTarget,
-    SecretUrl, Settings, StoreTarget,
+    AdminSocket, Backends, FulfillerTarget, HttpTarget, ListenAddress, LogFormat, LogOrders, LogSettings, Origin,
+    Propagation, QueueTarget, SecretUrl, Settings, StoreTarget,
 };
 use crate::domain::retry::{RetryPolicy, WhenAmbiguous};
 use crate::domain::worker_id::WorkerId;

@@ -10,7 +10,8 @@ use super::listen::ListenAddress;
 
 /// The folders that may hold it, the best first.
 pub fn folders(environment: &Environment) -> Vec<PathBuf> {
-    let variable = |name| environment.variable(name).ok().flatten().map(PathBuf::from).filter(|path| path.is_absolute());
+    let variable =
+        |name| environment.variable(name).ok().flatten().map(PathBuf::from).filter(|path| path.is_absolute());
     // systemd separates several by colons; the first one is as good as any.
     let of_systemd = environment.variable("RUNTIME_DIRECTORY").ok().flatten().and_then(|all| all.split(':').next());
     let user = rustix::process::geteuid().as_raw();
@@ -75,7 +76,9 @@ pub fn find(folders: &[PathBuf], name: &str) -> Found {
             (Ok(()), Ok(true)) => found.sockets.push(path),
             // Nobody can tell from outside whether a private folder of another user has it.
             (Err(problem), Ok(true)) => found.refused.push(problem),
-            (Err(problem), Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => found.refused.push(problem),
+            (Err(problem), Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
+                found.refused.push(problem)
+            }
             _ => {}
         }
     }

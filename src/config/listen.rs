@@ -46,8 +46,7 @@ pub type ListenAddresses = Vec<ListenAddress>;
 /// # Errors
 /// Describes the valid values.
 pub fn parse(text: &str) -> Result<ListenAddresses, String> {
-    let parts: Vec<&str> =
-        text.split([',', ' ', '\t', '\n']).map(str::trim).filter(|part| !part.is_empty()).collect();
+    let parts: Vec<&str> = text.split([',', ' ', '\t', '\n']).map(str::trim).filter(|part| !part.is_empty()).collect();
     if parts.is_empty() {
         return one(text).map(|address| vec![address]);
     }
@@ -116,7 +115,12 @@ mod tests {
     #[test]
     fn addresses_and_sockets_are_separated_by_commas_or_blanks() {
         let both = Ok(vec!["[::]:2112".to_owned(), "unix:/run/x.sock".to_owned()]);
-        for text in [":2112,unix:/run/x.sock", ":2112 unix:/run/x.sock", " :2112,\n unix:/run/x.sock ", ":2112,,unix:/run/x.sock,"] {
+        for text in [
+            ":2112,unix:/run/x.sock",
+            ":2112 unix:/run/x.sock",
+            " :2112,\n unix:/run/x.sock ",
+            ":2112,,unix:/run/x.sock,",
+        ] {
             assert_eq!(shown(text), both, "{text:?}");
         }
     }
@@ -125,7 +129,10 @@ mod tests {
     fn what_is_neither_is_refused_and_named() {
         for text in ["", " ", ",", "localhost:2112", "/run/x.sock", "http://127.0.0.1:2112"] {
             let problem = shown(text).unwrap_err();
-            assert!(problem.starts_with("must be :PORT") && problem.ends_with("unix:PATH for a Unix socket"), "{problem}");
+            assert!(
+                problem.starts_with("must be :PORT") && problem.ends_with("unix:PATH for a Unix socket"),
+                "{problem}"
+            );
         }
         assert!(shown(":2112,here").unwrap_err().starts_with("`here` must be :PORT"));
         assert_eq!(shown("unix:").unwrap_err(), "names no path of a Unix socket");

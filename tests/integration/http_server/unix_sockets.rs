@@ -180,7 +180,8 @@ async fn an_admin_socket_at_a_path_is_there_or_the_worker_is_not() {
         let mut refused = binary(&[command, "--store", EMBEDDED, "--listen", "127.0.0.1:0"]);
         let refused = refused.args(["--admin-socket", "/nowhere/a.sock"]).current_dir(place.path()).output().unwrap();
         assert_eq!(refused.status.code(), Some(1), "{}", text(&refused));
-        let expected = "cannot listen on unix:/nowhere/a.sock: there is no folder /nowhere; choose another with --admin-socket";
+        let expected =
+            "cannot listen on unix:/nowhere/a.sock: there is no folder /nowhere; choose another with --admin-socket";
         assert!(text(&refused).contains(expected), "{}", text(&refused));
     }
 }
