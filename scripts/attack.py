@@ -25,7 +25,7 @@ ATTACKS = ["silent", "slow-head", "idle", "deaf", "half-tls"]
 
 
 async def attacker(kind, port):
-    """One client that takes a place again a second after it lost it."""
+    """One client that takes a place again five seconds after it lost it."""
     while True:
         writer = None
         try:
@@ -51,7 +51,7 @@ async def attacker(kind, port):
         finally:
             if writer:
                 writer.transport.abort()
-        await asyncio.sleep(1)
+        await asyncio.sleep(5)
 
 
 async def attack(kind, port, connections):
