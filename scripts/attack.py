@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Slow and idle clients against a worker: does it still answer probes, and does it still fulfill orders as fast?
 
-    scripts/attack.py BINARY [--connections 2000] [--seconds 15]
+    scripts/attack.py BINARY [--connections 2000] [--seconds 15] [--attack silent …]
 
 Starts the worker with an embedded database, on loopback, and ends it. For each attack prints how many probes of /livez and
 /metrics were answered and how fast, and the orders per second as a share of those just before without the attack.
@@ -9,6 +9,7 @@ Starts the worker with an embedded database, on loopback, and ends it. For each 
 
 import argparse
 import asyncio
+import json
 import os
 import resource
 import subprocess
@@ -85,8 +86,6 @@ async def probes(port, seconds, rate=100):
 def fulfilled(binary, database):
     """From the table, as /metrics may not be answered."""
     counted = subprocess.run([binary, "status", "--store", database, "--json"], capture_output=True, check=True, text=True)
-    import json
-
     return json.loads(counted.stdout)["orders"]["fulfilled"]
 
 
@@ -102,7 +101,7 @@ def percentile(times, share):
 
 def measure(options, database, port):
     print(f"{'attack':10} {'probes':>7} {'answered':>9} {'p50 ms':>8} {'p99 ms':>8} {'orders/s':>9} {'without':>9} {'ratio':>6}")
-    for kind in ATTACKS:
+    for kind in options.attack:
         _, without = asyncio.run(window(options.binary, database, port, options.seconds))
         command = [sys.executable, __file__, options.binary, "--as", kind, "--port", str(port)]
         command += ["--connections", str(options.connections)]
@@ -114,7 +113,7 @@ def measure(options, database, port):
         finally:
             attacking.kill()
             attacking.wait()
-        answered = [time for time in times if time is not None]
+        answered = [took for took in times if took is not None]
         print(
             f"{kind:10} {len(times):7} {len(answered):9} {percentile(answered, 0.5):8.1f} {percentile(answered, 0.99):8.1f}"
             f" {under:9.1f} {without:9.1f} {under / without:6.3f}",
@@ -127,6 +126,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("binary")
     parser.add_argument("--connections", type=int, default=2000)
+    parser.add_argument("--attack", nargs="*", default=ATTACKS, choices=ATTACKS)
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--as", dest="kind", choices=ATTACKS, help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
@@ -138,7 +138,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         database = f"sqlite:{folder}/db"
         environment = {"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": folder}
-        orders = int(2 * len(ATTACKS) * (options.seconds + 12) * 220)
+        orders = int(2 * len(options.attack) * (options.seconds + 12) * 220)
         lines = b"product,quantity\n" + b"Lamp,1\n" * orders
         submit = [options.binary, "submit", "--format", "csv", "--store", database, "-"]
         subprocess.run(submit, input=lines, check=True, env=environment, stdout=subprocess.DEVNULL)
