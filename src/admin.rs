@@ -10,8 +10,10 @@ use crate::observe::logging::Log;
 use crate::observe::metrics::Metrics;
 
 mod access;
+mod bind_error;
 mod connection;
 mod guard;
+mod limits;
 mod listen;
 mod log_route;
 mod negotiation;
@@ -25,11 +27,13 @@ mod socket;
 mod thread;
 
 pub use access::Access;
-pub use connection::{ConnectionLimits, serve_within};
+pub use bind_error::BindError;
+pub use connection::serve_within;
+pub use limits::ConnectionLimits;
 #[cfg(feature = "cli")]
 pub(crate) use listen::check;
 pub(crate) use listen::open_admin;
-pub use listen::{BindError, Listener, open};
+pub use listen::{Listener, open};
 pub use network::bind;
 pub use peer::Peer;
 pub use thread::Server;

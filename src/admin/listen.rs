@@ -1,5 +1,6 @@
 //! What the server listens on.
 
+#[cfg(not(unix))]
 use std::fmt::Display;
 use std::io;
 
@@ -7,27 +8,13 @@ use std::io;
 use tokio::net::UnixStream;
 use tokio::net::{TcpListener, TcpStream};
 
+use super::bind_error::BindError;
 use super::network;
 #[cfg(unix)]
 use super::socket::{self, Socket};
 use super::{Access, Peer};
 use crate::config::environment::Environment;
 use crate::config::{AdminSocket, ListenAddress};
-
-/// The server could not start.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {problem}; {advice}")]
-pub struct BindError {
-    address: String,
-    problem: String,
-    advice: String,
-}
-
-impl BindError {
-    pub(super) fn new(address: impl Display, problem: String, advice: String) -> Self {
-        Self { address: address.to_string(), problem, advice }
-    }
-}
 
 /// Something that clients connect to. Dropped, it accepts no more, and a Unix socket's file is gone.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 
-use super::listen::BindError;
+use super::bind_error::BindError;
 
 impl BindError {
     fn of_network(address: SocketAddr, error: &io::Error) -> Self {

@@ -13,7 +13,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{ConnectionLimits, Peer};
+use super::limits::ConnectionLimits;
+use super::peer::Peer;
 use crate::observe::metrics::{Closed, Counted, Metrics};
 
 #[cfg(test)]

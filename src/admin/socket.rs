@@ -10,7 +10,7 @@ use socket2::{Domain, SockAddr, Type};
 use tokio::net::{UnixListener, UnixStream};
 
 use super::Peer;
-use super::listen::BindError;
+use super::bind_error::BindError;
 use super::network::BACKLOG;
 use crate::config::environment::Environment;
 use crate::config::{ListenAddress, admin_path};
