@@ -1,7 +1,7 @@
 # `make` alone lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install release run stack test test-more test-all lint fmt bench storm outage chaos chaos-matrix mutants model properties fuzz strange-requests pressure compat clean
+.PHONY: help demo install release run stack test test-more test-all lint fmt bench storm outage chaos chaos-matrix mutants model properties fuzz strange-requests pressure attack compat clean
 
 # Options for `make demo` and `make run`, for example: make demo ARGS="--orders 200"
 ARGS ?=
@@ -70,6 +70,10 @@ fmt: ## Format the code
 bench: ## Measure the speed against real servers (docs/BENCHMARKS.md)
 	scripts/install-packages.sh
 	scripts/with-servers.sh --durable cargo bench --locked --bench observe --bench throughput --bench tracing --bench warehouse
+
+attack: ## Slow and idle clients by the thousand against the release binary, on loopback (docs/BENCHMARKS.md)
+	cargo build --release --locked --bin fulfillment-worker
+	scripts/attack.py "$(BINARY)"
 
 storm: ## 20,000 orders, 30 % of the answers lost, a worker killed each second (docs/BENCHMARKS.md)
 	scripts/install-packages.sh

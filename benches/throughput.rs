@@ -180,8 +180,11 @@ async fn drain_queue(backends: &Backends, orders: usize, scrape: Option<Duration
     let stop = CancellationToken::new();
     let listener = admin::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server =
-        admin::Server::start(listener, admin::Routes { metrics, health, log: None, access: Arc::default() }).unwrap();
+    let server = admin::Server::start(
+        vec![listener.into()],
+        admin::Routes { metrics, health, log: None, access: Arc::default() },
+    )
+    .unwrap();
     let scraper = scrape.map(|every| Scraper::start(address, every));
     let began = Instant::now();
     let running = tokio::spawn(engine.run(stop.clone()));

@@ -35,7 +35,7 @@ async fn main() -> anyhow::Result<()> {
     tokio::spawn(make_up(observers, down));
     serve_within(
         ConnectionLimits::default(),
-        listener,
+        vec![listener.into()],
         Routes { metrics, health, log: None, access: Arc::default() },
         CancellationToken::new(),
     )

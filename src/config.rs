@@ -3,6 +3,8 @@
 //! [`options`] names every option once, [`layers`] finds the values, and resolving an options struct checks them into
 //! [`Settings`], which [`crate::service::backends`] is built from.
 
+#[cfg(unix)]
+pub mod admin_path;
 mod credentials;
 pub mod environment;
 #[cfg(feature = "cli")]
@@ -15,6 +17,7 @@ pub mod file;
 mod http;
 #[cfg(feature = "cli")]
 pub mod layers;
+pub mod listen;
 pub mod log_filter;
 #[cfg(feature = "cli")]
 pub mod options;
@@ -33,6 +36,7 @@ mod target;
 mod url_parts;
 pub mod values;
 
+pub use listen::{AdminSocket, ListenAddress};
 #[cfg(any(feature = "cli", feature = "internals"))]
 pub use origin::Origins;
 pub use origin::{ConfigError, Origin};

@@ -21,7 +21,7 @@
 //! #   let folder = tempfile::tempdir()?;
 //! #   std::env::set_current_dir(&folder)?;
 //!     let mut settings = Settings::embedded("orders.db")?; // or Settings::from_environment()
-//! #   settings.listen.set_port(0);
+//! #   settings.listen = vec![fulfillment_worker::settings::ListenAddress::Network(([127, 0, 0, 1], 0).into())];
 //! #   let stop = drain.clone();
 //! #   tokio::spawn(async move { stop.cancel() });
 //!     Ok(Service::new(settings).fulfiller(Printer).run(drain).await?)
@@ -78,9 +78,9 @@ pub mod settings {
     #[cfg(feature = "cli")]
     pub use crate::config::layers::LayerError;
     pub use crate::config::{
-        Backends, ClientCertificate, ConfigError, FulfillerTarget, HttpTarget, LogFormat, LogOrders, LogSettings,
-        Origin, Propagation, QueueTarget, QueueTls, ReconcileSettings, Secret, SecretUrl, Settings, Simulation,
-        StoreTarget,
+        AdminSocket, Backends, ClientCertificate, ConfigError, FulfillerTarget, HttpTarget, ListenAddress, LogFormat,
+        LogOrders, LogSettings, Origin, Propagation, QueueTarget, QueueTls, ReconcileSettings, Secret, SecretUrl,
+        Settings, Simulation, StoreTarget,
     };
 }
 

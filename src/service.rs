@@ -123,8 +123,8 @@ impl Service {
         let own: [Arc<dyn Observer>; 3] = [metrics.clone(), health.clone(), event_log];
         let observers = Observers::new(own.into_iter().chain(observers).collect());
         let worker = WorkerId::fresh();
-        let (tracer, export) =
-            trace::export::start(&settings, &Environment::of_process(), worker.as_str(), &observers)?;
+        let environment = Environment::of_process();
+        let (tracer, export) = trace::export::start(&settings, &environment, worker.as_str(), &observers)?;
         let (fulfiller, fulfilled_by) = match fulfiller {
             Some(fulfiller) => (fulfiller, "the program around the worker".to_owned()),
             None => (open_fulfiller(&settings.fulfiller, &observers, Some(&reload))?, settings.fulfiller.to_string()),
@@ -133,9 +133,11 @@ impl Service {
         let fulfiller = crate::testing::failpoint::before_fulfiller(fulfiller)?;
 
         // Before anything is consumed: a port that is taken must not cost a message its lease.
-        let listener = admin::bind(settings.listen).await?;
-        let listen = [listener.local_addr()?];
-        let server = admin::Server::start(listener, admin::Routes { metrics, health, log, access: Arc::default() })?;
+        let mut listeners = admin::open(&settings.listen).await?;
+        let access: Arc<admin::Access> = Arc::default();
+        let listen = listeners.iter().map(|listener| listener.url(&access)).collect::<Result<Vec<_>, _>>()?;
+        listeners.extend(admin::open_admin(&settings.admin_socket, &listeners, &environment)?);
+        let server = admin::Server::start(listeners, admin::Routes { metrics, health, log, access })?;
         let Backends { queue, store, .. } = &settings.backends;
         observers.emit(LifecycleEvent::Starting {
             queue: &queue.to_string(),

@@ -49,7 +49,11 @@ fn refusal(peer: Peer, headers: &HeaderMap) -> Option<&'static str> {
     let from_a_page = headers.contains_key(header::ORIGIN)
         || headers.get("sec-fetch-site").is_some_and(|site| site != "none")
         || !headers.get(header::HOST).is_none_or(is_this_machine);
-    let is_here = matches!(peer, Peer::Network(address) if address.ip().to_canonical().is_loopback());
+    let is_here = match peer {
+        Peer::Network(address) => address.ip().to_canonical().is_loopback(),
+        Peer::AdminSocket => true,
+        Peer::Socket => false,
+    };
     if !is_here {
         Some(NOT_LOCAL)
     } else if from_a_page {

@@ -1,11 +1,16 @@
-//! Answers scrapes: a limited number at once, each within the scraper's timeout.
+//! Answers scrapes, each within the scraper's timeout. Those that wait share a rendering, so that they cost no more than one
+//! however many there are.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -15,8 +20,8 @@ use crate::observe::metrics::{Endpoint, Format, ScrapeOutcome};
 #[cfg(test)]
 mod tests;
 
-/// Renderings at once. Below the limit of connections, so that health is still answered when scrapes pile up.
-const MOST_AT_ONCE: usize = 16;
+/// Renderings at once: while one hangs, the others are answered.
+const MOST_AT_ONCE: usize = 2;
 
 /// The limit for a scraper that names no timeout or a longer one: Prometheus's own default.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -30,12 +35,45 @@ const TIMEOUT: &str = "x-prometheus-scrape-timeout-seconds";
 pub(super) struct Scrapes {
     endpoint: Endpoint,
     render: Arc<dyn Fn(Format) -> Vec<u8> + Send + Sync>,
-    places: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
+    /// The renderings that have not begun, one of each format at most.
+    next: Arc<Mutex<Vec<(Format, Rendering)>>>,
 }
+
+/// Its result, or `None` if it broke off; for everyone who waits for it.
+type Rendering = Shared<BoxFuture<'static, Option<Bytes>>>;
 
 impl Scrapes {
     pub(super) fn new(endpoint: Endpoint, render: impl Fn(Format) -> Vec<u8> + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { endpoint, render: Arc::new(render), places: Arc::new(Semaphore::new(MOST_AT_ONCE)) })
+        Arc::new(Self {
+            endpoint,
+            render: Arc::new(render),
+            turns: Arc::new(Semaphore::new(MOST_AT_ONCE)),
+            next: Arc::default(),
+        })
+    }
+
+    /// One that begins from now on, as a scraper wants to see what happened before it asked.
+    fn rendering(&self, format: Format) -> Rendering {
+        let mut next = self.next.lock();
+        if let Some((_, rendering)) = next.iter().find(|(of, _)| *of == format) {
+            return rendering.clone();
+        }
+        let (turns, render, waiting) = (Arc::clone(&self.turns), Arc::clone(&self.render), Arc::clone(&self.next));
+        // A task, as it goes on when those who asked have left.
+        let rendering = tokio::spawn(async move {
+            let turn = turns.acquire_owned().await.ok()?;
+            waiting.lock().retain(|(of, _)| *of != format);
+            let rendering = tokio::task::spawn_blocking(move || {
+                // Held until the rendering ends: those that hang don't pile up.
+                let _turn = turn;
+                render(format)
+            });
+            rendering.await.ok().map(Bytes::from)
+        });
+        let rendering = rendering.map(|ended| ended.ok().flatten()).boxed().shared();
+        next.push((format, rendering.clone()));
+        rendering
     }
 
     fn refuse(&self, outcome: ScrapeOutcome, status: StatusCode, why: String) -> Response {
@@ -46,27 +84,17 @@ impl Scrapes {
 
 /// Answers `GET /metrics`.
 pub(super) async fn metrics(State(scrapes): State<Arc<Scrapes>>, headers: HeaderMap) -> Response {
-    let Ok(place) = Arc::clone(&scrapes.places).try_acquire_owned() else {
-        let why = format!("{MOST_AT_ONCE} scrapes are being answered already, which is the limit; try again later\n");
-        return scrapes.refuse(ScrapeOutcome::Refused, StatusCode::SERVICE_UNAVAILABLE, why);
-    };
     let _in_flight = scrapes.endpoint.begin();
     let accepted: Vec<&str> =
         headers.get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok()).collect();
     let (format, content_type) = negotiate(&accepted.join(","));
-    let render = Arc::clone(&scrapes.render);
-    let rendering = tokio::task::spawn_blocking(move || {
-        // Held until the rendering ends, even after its scraper has left: renderings that hang don't pile up.
-        let _place = place;
-        render(format)
-    });
     let limit = limit(&headers);
-    match timeout(limit, rendering).await {
-        Ok(Ok(body)) => {
+    match timeout(limit, scrapes.rendering(format)).await {
+        Ok(Some(body)) => {
             scrapes.endpoint.ended(ScrapeOutcome::Ok);
             ([(header::CONTENT_TYPE, content_type.as_str()), (header::VARY, "accept")], body).into_response()
         }
-        Ok(Err(_)) => {
+        Ok(None) => {
             let why = "the metrics could not be rendered: a collector failed; see the worker's log\n".to_owned();
             scrapes.refuse(ScrapeOutcome::Failed, StatusCode::INTERNAL_SERVER_ERROR, why)
         }

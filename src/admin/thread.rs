@@ -3,12 +3,11 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{ConnectionLimits, Routes, serve_within};
+use super::{ConnectionLimits, Listener, Routes, serve_within};
 use crate::threads::Threads;
 
 /// Serves until it is stopped or dropped. Its answers wait neither for orders, which at full speed keep every other thread
@@ -20,19 +19,18 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves on `listener`.
+    /// Serves on `listeners`.
     ///
     /// # Errors
-    /// When the thread can't be started, or the listener can't be moved to it.
-    pub fn start(listener: TcpListener, routes: Routes) -> io::Result<Self> {
+    /// When the thread can't be started, or a listener can't be moved to it.
+    pub fn start(listeners: Vec<Listener>, routes: Routes) -> io::Result<Self> {
         let threads = Threads::start("http", Some(1))?;
-        // A socket belongs to the runtime that it was made in.
-        let listener = listener.into_std()?;
         let stop = CancellationToken::new();
         let serving = {
             let _entered = threads.handle().enter();
-            let listener = TcpListener::from_std(listener)?;
-            threads.handle().spawn(serve_within(ConnectionLimits::default(), listener, routes, stop.clone()))
+            let listeners = listeners.into_iter().map(Listener::moved).collect::<io::Result<_>>()?;
+            let limits = ConnectionLimits::default().within_open_files();
+            threads.handle().spawn(serve_within(limits, listeners, routes, stop.clone()))
         };
         Ok(Self { _threads: threads, serving, stop })
     }

@@ -18,8 +18,8 @@ use super::output;
 use super::worker_client::from_this_machine;
 use crate::config::values::{self, Latency};
 use crate::config::{
-    Backends, FulfillerTarget, HttpTarget, LogFormat, LogOrders, LogSettings, Origin, Propagation, QueueTarget,
-    QueueTls, SecretUrl, Settings, StoreTarget,
+    AdminSocket, Backends, FulfillerTarget, HttpTarget, ListenAddress, LogFormat, LogOrders, LogSettings, Origin,
+    Propagation, QueueTarget, QueueTls, SecretUrl, Settings, StoreTarget,
 };
 use crate::domain::retry::{RetryPolicy, WhenAmbiguous};
 use crate::domain::worker_id::WorkerId;
@@ -225,7 +225,8 @@ fn settings(arguments: &Arguments, database: &Path, warehouse: SecretUrl) -> Set
         },
         fulfiller: FulfillerTarget::Http(Box::new(HttpTarget::new(warehouse, call_timeout))),
         call_timeout,
-        listen: arguments.listen,
+        listen: vec![ListenAddress::Network(arguments.listen)],
+        admin_socket: AdminSocket::Default,
         concurrency: usize::try_from(arguments.concurrency).unwrap_or(usize::MAX),
         retry: RetryPolicy {
             max_attempts: 5,

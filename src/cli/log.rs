@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use clap::Args;
+use url::form_urlencoded;
 
 use super::failure::Failure;
 use super::output;
-use super::worker_client::{Request, WorkerOptions, ask, of_this_machine};
+use super::worker_client::{Request, WorkerOptions, ask_worker};
+use crate::config::environment::Environment;
 use crate::config::values;
 
 /// Show the log filter of the running worker and its source, or change it without a restart
 ///
-/// Calls /log on the port of --listen, which answers on this machine only. A change lasts until the next one, until the
-/// process ends, or for a given time. The worker logs each change.
+/// Calls /log through the worker's admin socket, which is for the worker's own user, else on the port of --listen. A change
+/// lasts until the next one, until the process ends, or for a given time. The worker logs each change.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -35,13 +37,14 @@ pub(super) struct Arguments {
     worker: WorkerOptions,
 }
 
-pub(super) async fn log(arguments: Arguments) -> Result<(), Failure> {
-    let mut url = of_this_machine(arguments.worker.listen, "/log")?;
+pub(super) async fn log(arguments: Arguments, environment: &Environment) -> Result<(), Failure> {
+    let mut path = "/log".to_owned();
     if let Some(limit) = arguments.limit {
-        url.query_pairs_mut().append_pair("for", &humantime::format_duration(limit).to_string());
+        let limit = humantime::format_duration(limit).to_string();
+        path += &form_urlencoded::Serializer::new("?".to_owned()).append_pair("for", &limit).finish();
     }
     let request = arguments.filter.as_deref().map_or(Request::Get, Request::Put);
-    let answer = ask(url, request).await?;
+    let answer = ask_worker(&arguments.worker, environment, &path, request).await?;
     // The filter in force, and the next one where that is known. A stranger may say more.
     let lines: Vec<String> = answer.lines().take(2).map(str::to_owned).collect();
     output::print_lines(&lines)

@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::fallback::Fallback;
 use crate::config::options;
-use crate::config::{LogFormat, LogSettings, Origin, QueueTarget, Settings, StoreTarget};
+use crate::config::{AdminSocket, ListenAddress, LogFormat, LogSettings, Origin, QueueTarget, Settings, StoreTarget};
 
 fn arguments(words: &[&str]) -> Vec<OsString> {
     ["fulfillment-worker"].iter().chain(words).map(OsString::from).collect()
@@ -40,7 +40,7 @@ fn file(text: &str) -> (tempfile::TempDir, String) {
 }
 
 /// Each option with a value that isn't its default.
-const SAMPLES: [(&str, &str); 44] = [
+const SAMPLES: [(&str, &str); 45] = [
     ("queue", "redis://queue/1"),
     ("queue-key", "orders"),
     ("queue-tls-ca", "ca.pem"),
@@ -75,7 +75,8 @@ const SAMPLES: [(&str, &str); 44] = [
     ("simulate-latency", "1s..3s"),
     ("simulate-failures", "0.25"),
     ("simulate-seed", "42"),
-    ("listen", "127.0.0.1:9000"),
+    ("listen", "127.0.0.1:9000 unix:worker.sock"),
+    ("admin-socket", "admin.sock"),
     ("drain-timeout", "1m"),
     ("drain-to-list", "on"),
     ("migrate", "off"),
@@ -103,7 +104,8 @@ fn with_nothing_said_the_defaults_hold() {
     assert_eq!(settings.backends.queue, QueueTarget::Sqlite("fulfillment.db".into()));
     assert_eq!(settings.backends.store, StoreTarget::Sqlite("fulfillment.db".into()));
     assert_eq!(settings.backends.queue_key, "fulfillment_queue");
-    assert_eq!(settings.listen.to_string(), "[::]:2112");
+    assert_eq!(settings.listen, [ListenAddress::Network("[::]:2112".parse().unwrap())]);
+    assert_eq!(settings.admin_socket, AdminSocket::Default);
     assert_eq!((settings.concurrency, settings.retry.max_attempts), (256, 5));
     assert_eq!((settings.backends.lease, settings.drain_timeout), (Duration::from_secs(15), Duration::from_secs(25)));
     assert_eq!(settings.wait, None);

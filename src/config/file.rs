@@ -55,8 +55,11 @@ impl ConfigFile {
             if !options.iter().any(|option| *option == key) {
                 return Err(failed(line, unknown_key(&key, options)));
             }
-            let value = scalar(value.into_inner())
-                .ok_or_else(|| failed(line, format!("`{key}` takes a string, a number or a boolean")))?;
+            let value = if LISTS.contains(&&*key) { list(value.into_inner()) } else { scalar(value.into_inner()) };
+            let value = value.ok_or_else(|| {
+                let or_list = if LISTS.contains(&&*key) { ", or a list of them" } else { "" };
+                failed(line, format!("`{key}` takes a string, a number or a boolean{or_list}"))
+            })?;
             values.insert(key.into_owned(), (value, line));
         }
         Ok(Self { path: path.to_owned(), values })
@@ -75,6 +78,20 @@ impl ConfigFile {
     /// The text of an option's value, and its line.
     pub fn get(&self, option: &str) -> Option<&(String, usize)> {
         self.values.get(option)
+    }
+}
+
+/// The options that may have several values.
+const LISTS: [&str; 1] = ["listen"];
+
+/// Values as a variable has them, separated by blanks.
+fn list(value: DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::Array(values) => {
+            let values: Option<Vec<String>> = values.into_iter().map(|value| scalar(value.into_inner())).collect();
+            values.map(|values| values.join(" "))
+        }
+        value => scalar(value),
     }
 }
 
@@ -139,6 +156,16 @@ mod tests {
             parse("[queue]\nurl = 1").unwrap_err(),
             "worker.toml:1: `queue` takes a string, a number or a boolean"
         );
+    }
+
+    #[test]
+    fn listen_takes_a_list_and_no_other_option_does() {
+        let options = ["listen", "lease"].map(str::to_owned);
+        let parse = |text| ConfigFile::parse(Path::new("worker.toml"), text, &options);
+        let file = parse("listen = [\":2112\", \"unix:/run/x.sock\"]").unwrap();
+        assert_eq!(file.get("listen"), Some(&(":2112 unix:/run/x.sock".to_owned(), 1)));
+        assert!(parse("listen = [[\":2112\"]]").unwrap_err().to_string().ends_with("or a list of them"));
+        assert!(parse("lease = [\"1s\"]").is_err());
     }
 
     #[test]

@@ -19,11 +19,12 @@ const OTHER_NAMES: [(&str, LevelFilter); 7] = [
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Every module of ours that logs; a test keeps the list complete.
-const TARGETS: [&str; 31] = [
+const TARGETS: [&str; 32] = [
     "fulfillment_warehouse::call",
     "fulfillment_warehouse::server",
-    "fulfillment_worker::admin",
     "fulfillment_worker::admin::connection",
+    "fulfillment_worker::admin::listen",
+    "fulfillment_worker::admin::network",
     "fulfillment_worker::admin::thread",
     "fulfillment_worker::backend::pem_files",
     "fulfillment_worker::backend::postgres",

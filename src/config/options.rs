@@ -1,6 +1,5 @@
 //! Every option that the environment and the file can set too, each defined once: name, help, default, range.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,11 +9,12 @@ use jiff::Timestamp;
 
 use super::fallback::Fallback;
 use super::http::HttpOptions;
+use super::listen::{self, AdminSocket, ListenAddresses};
 use super::origin::{ConfigError, Origins};
 use super::secret::Secret;
 use super::settings::{
-    Backends, ClientCertificate, FulfillerTarget, LogFormat, LogOrders, LogSettings, Propagation, QueueTarget, QueueTls,
-    ReconcileSettings, Settings, Simulation, StoreTarget,
+    Backends, ClientCertificate, FulfillerTarget, LogFormat, LogOrders, LogSettings, Propagation, QueueTarget,
+    QueueTls, ReconcileSettings, Settings, Simulation, StoreTarget,
 };
 use super::values::{Latency, Wait};
 use super::{target, values};
@@ -166,9 +166,17 @@ struct SimulationOptions {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Process")]
 struct ProcessOptions {
-    /// Address to listen on, for metrics, health and the page
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = ":2112", value_parser = values::address)]
-    listen: SocketAddr,
+    /// Where to listen, for metrics, health and the page: ADDRESS:PORT, :PORT for every address, or unix:PATH for a reverse
+    /// proxy, as Prometheus can't scrape a Unix socket. May be given several times; in a variable, separated by commas or
+    /// blanks
+    #[arg(long, value_name = "ADDRESS", default_value = ":2112", value_parser = listen::parse)]
+    listen: Vec<ListenAddresses>,
+
+    /// Unix socket through which this user alone changes the worker's state, as `log` does: a path, or `off`. By default one
+    /// that `log` and `healthcheck` find: in $RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR/fulfillment-worker,
+    /// /run/fulfillment-worker or /tmp/fulfillment-worker-UID
+    #[arg(long, value_name = "PATH", value_parser = listen::admin_socket)]
+    admin_socket: Option<AdminSocket>,
 
     /// Longest time from the first signal to the exit
     #[arg(long, value_name = "DURATION", default_value = "25s", value_parser = values::duration(Duration::ZERO, HOUR))]
@@ -328,7 +336,8 @@ impl RunOptions {
             backends: Backends { lease: work.lease, events: work.events, ..backends.resolve(origins, fallback)? },
             fulfiller,
             call_timeout: work.call_timeout,
-            listen: process.listen,
+            listen: process.listen.concat(),
+            admin_socket: process.admin_socket.unwrap_or_default(),
             concurrency: usize::try_from(work.concurrency).unwrap_or(usize::MAX),
             retry: RetryPolicy {
                 max_attempts: work.max_attempts,
@@ -369,6 +378,9 @@ pub fn shown_value(option: &str, matches: &ArgMatches, settings: &Settings) -> O
         ("queue", _) => Some(settings.backends.queue.to_string()),
         ("store", _) => Some(settings.backends.store.to_string()),
         ("fulfiller", FulfillerTarget::Http(target)) => Some(target.url.to_string()),
-        _ => Some(matches.get_raw(&option.replace('-', "_"))?.next()?.to_string_lossy().into_owned()),
+        _ => {
+            let values = matches.get_raw(&option.replace('-', "_"))?.map(|value| value.to_string_lossy());
+            Some(values.collect::<Vec<_>>().join(","))
+        }
     }
 }

@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal};
-use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::listen::{AdminSocket, ListenAddress};
 use super::origin::Origin;
 use super::secret::{Secret, SecretUrl};
 use crate::domain::retry::RetryPolicy;
@@ -199,8 +199,10 @@ pub struct Settings {
     pub fulfiller: FulfillerTarget,
     /// Time limit of one call to the fulfiller.
     pub call_timeout: Duration,
-    /// Address to listen on, for metrics, health and the page.
-    pub listen: SocketAddr,
+    /// Where to listen, for metrics, health and the page; at least one.
+    pub listen: Vec<ListenAddress>,
+    /// The Unix socket through which this user may change the worker's state.
+    pub admin_socket: AdminSocket,
     /// Largest number of orders in flight, at least 1.
     pub concurrency: usize,
     /// How failed attempts are retried.

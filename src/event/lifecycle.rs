@@ -1,7 +1,5 @@
 //! The worker's start, progress and end.
 
-use std::net::SocketAddr;
-
 use enum_map::Enum;
 use strum::IntoStaticStr;
 
@@ -17,8 +15,9 @@ pub enum LifecycleEvent<'a> {
         store: &'a str,
         /// What fulfills the orders, without secrets.
         fulfiller: &'a str,
-        /// Where metrics, health and page are served: real ports, also where a free one was asked for.
-        listen: &'a [SocketAddr],
+        /// Where metrics, health and page are served: URLs without a path, such as `http://127.0.0.1:2112`, with the real port
+        /// also where a free one was asked for; or `unix:` and the path of a Unix socket.
+        listen: &'a [String],
     },
     /// The engine starts.
     Started {

@@ -38,7 +38,7 @@ mod under_way;
 pub use cgroup::Cgroup;
 use dependency::DependencyMetrics;
 use endpoint::Source;
-pub use endpoint::{Endpoint, ScrapeOutcome};
+pub use endpoint::{Closed, Endpoint, ScrapeOutcome};
 pub use exposition::Format;
 use exposition::{Exposition, Part};
 use fulfiller::FulfillerMetrics;

@@ -160,7 +160,7 @@ pub enum StartError {
     /// Traces can't be exported as they are configured.
     #[error(transparent)]
     Traces(#[from] TraceError),
-    /// The address to listen on can't be had.
+    /// An address or a Unix socket to listen on can't be had.
     #[error(transparent)]
     Listen(#[from] admin::BindError),
     /// A server did not answer in time.

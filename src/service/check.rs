@@ -12,6 +12,6 @@ use crate::event::Observers;
 /// What [`super::Service::run`] would end with.
 pub(crate) fn check(settings: &Settings) -> Result<(), StartError> {
     open_fulfiller(&settings.fulfiller, &Observers::default(), None)?;
-    admin::check(settings.listen)?;
+    admin::check(&settings.listen, &settings.admin_socket)?;
     backends::check(&settings.backends)
 }

@@ -236,9 +236,7 @@ fn output_that_nobody_reads_any_more_is_no_error() {
 fn a_worker_that_is_not_there_is_not_healthy() {
     let free = format!("127.0.0.1:{}", crate::support::free_port());
     Workplace::new().run(&["healthcheck", "--listen", &free]).failed(1, &format!("http://{free}/health: "));
-    Workplace::new()
-        .run(&["healthcheck", "--url", "https://host/"])
-        .failed(2, "--url: `https://host/` must be http://");
+    Workplace::new().run(&["healthcheck", "--url", "ftp://host/"]).failed(2, "--url: `ftp://host/` must be http://");
 }
 
 #[test]

@@ -67,32 +67,47 @@ async fn a_scrape_that_cannot_be_answered_in_time_is_refused_and_another_one_is_
     assert!(text.contains("scrapes_in_flight 0\n"), "{text}");
 }
 
-/// Caught, when seeded: a scrape that gives its place back when its scraper leaves.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn more_scrapes_than_there_may_be_are_refused_and_told_so() {
-    let held = held();
-    for _ in 0..MOST_AT_ONCE {
-        drop(held.scrape(headers("0.001")).await);
+impl Held {
+    /// Returns when so many scrapes wait.
+    async fn in_flight(&self, scrapes: usize) {
+        let shown = format!("scrapes_in_flight {scrapes}\n");
+        while !self.text().contains(&shown) {
+            tokio::task::yield_now().await;
+        }
     }
-    let (status, why) = answered(held.scrape(HeaderMap::new()).await).await;
-    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(why.contains("16 scrapes are being answered already"), "{why}");
-    assert!(held.text().contains("scrapes_total{outcome=\"refused\"} 1\n"));
-    (0..=MOST_AT_ONCE).for_each(|_| held.go_on.send(()).unwrap());
-    drop(held.scrapes.places.acquire().await.unwrap());
-    assert_eq!(held.scrape(HeaderMap::new()).await.status(), StatusCode::OK);
 }
 
+/// Caught, when seeded: a rendering for each scrape, so that clients which read no answer keep every scrape waiting.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn scrapes_that_are_being_answered_are_shown() {
+async fn scrapes_that_wait_share_a_rendering_that_begins_after_all_of_them() {
     let held = held();
-    let scrapes: Vec<_> = (0..3).map(|_| tokio::spawn(held.scrape(HeaderMap::new()))).collect();
-    (0..3).for_each(|_| held.begun.recv().unwrap());
-    assert!(held.text().contains("scrapes_in_flight 3\n"));
-    (0..3).for_each(|_| held.go_on.send(()).unwrap());
+    let scrape = || tokio::spawn(held.scrape(HeaderMap::new()));
+    let mut scrapes = Vec::new();
+    for _ in 0..MOST_AT_ONCE {
+        scrapes.push(scrape());
+        held.begun.recv().unwrap();
+    }
+    scrapes.extend((0..20).map(|_| scrape()));
+    held.in_flight(MOST_AT_ONCE + 20).await;
+    assert!(held.begun.try_recv().is_err(), "too many at once");
+    (0..=MOST_AT_ONCE).for_each(|_| held.go_on.send(()).unwrap());
     for scrape in scrapes {
         assert_eq!(scrape.await.unwrap().status(), StatusCode::OK);
     }
+    assert_eq!(held.begun.try_iter().count(), 1);
+}
+
+/// Caught, when seeded: a scrape that gives its turn back when its scraper leaves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn renderings_that_hang_dont_pile_up_and_those_after_them_are_answered_once_they_end() {
+    let held = held();
+    for _ in 0..5 {
+        drop(held.scrape(headers("0.001")).await);
+    }
+    (0..MOST_AT_ONCE).for_each(|_| held.begun.recv().unwrap());
+    assert!(held.begun.try_recv().is_err(), "too many at once");
+    (0..=MOST_AT_ONCE).for_each(|_| held.go_on.send(()).unwrap());
+    assert_eq!(held.scrape(HeaderMap::new()).await.status(), StatusCode::OK);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

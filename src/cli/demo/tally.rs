@@ -113,7 +113,9 @@ impl Observer for Tally {
         }
         self.counts.send_if_modified(|counts| {
             match event {
-                Event::Lifecycle(LifecycleEvent::Starting { listen, .. }) => counts.listen = listen.first().copied(),
+                Event::Lifecycle(LifecycleEvent::Starting { listen, .. }) => {
+                    counts.listen = listen.first().and_then(|url| url.strip_prefix("http://")?.parse().ok());
+                }
                 Event::Lifecycle(LifecycleEvent::Started { .. }) => counts.started = true,
                 Event::Order(OrderEvent::Fulfilled { attempt, .. }) => {
                     counts.fulfilled += 1;

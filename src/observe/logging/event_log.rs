@@ -4,7 +4,6 @@ use enum_map::EnumMap;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tracing::field::{DisplayValue, display};
@@ -316,8 +315,9 @@ impl Observer for EventLog {
 }
 
 /// One line that says what this worker works on, and where to look at it.
-fn starting(queue: &str, store: &str, fulfiller: &str, listen: &[SocketAddr]) {
-    let urls = |path| listen.iter().map(|address| format!("http://{address}{path}")).collect::<Vec<_>>().join(" ");
+fn starting(queue: &str, store: &str, fulfiller: &str, listen: &[String]) {
+    let url = |base: &String, path| if base.starts_with("unix:") { base.clone() } else { format!("{base}{path}") };
+    let urls = |path| listen.iter().map(|base| url(base, path)).collect::<Vec<_>>().join(" ");
     let (page, metrics, version) = (urls("/"), urls("/metrics"), build_info::LONG_VERSION);
     info!(queue, store, fulfiller, page, metrics, version, "starting");
 }

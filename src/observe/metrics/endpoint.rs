@@ -20,10 +20,28 @@ pub enum ScrapeOutcome {
     Ok,
     /// Not answered within the scraper's timeout.
     TimedOut,
-    /// There were too many at once.
-    Refused,
     /// Rendering broke off.
     Failed,
+}
+
+/// Why a connection to the server ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum Closed {
+    /// Its client left, or its last answer was sent.
+    Ended,
+    /// Handshake or head were not whole in time, or it was silent for too long between two requests.
+    TooSlow,
+    /// It did not speak HTTP, or TLS where that is spoken.
+    Invalid,
+    /// It had been open for as long as any may be.
+    TooOld,
+    /// It made room for another, and had sent no whole head yet.
+    MadeRoomWaiting,
+    /// It made room for another between two requests.
+    MadeRoomIdle,
+    /// It made room for another with a request under way, whose answer its client did not take.
+    MadeRoomBusy,
 }
 
 /// A source of metrics.
@@ -54,6 +72,8 @@ metrics! {
         pub(super) rendering: Histogram = "fulfillment_scrape_duration_seconds", Histogram::new(SCRAPE_SECONDS);
         /// Scrapes being answered, this one included
         in_flight: Count = "fulfillment_scrapes_in_flight", Count::default();
+        /// Connections to this server that ended, by reason
+        closed: Labelled<Closed, Counter> = "fulfillment_http_connections_closed", Labelled::new("reason");
         /// Values that scrapes could not read or show, by collector
         errors: Labelled<Source, Counter> = "fulfillment_scrape_collector_errors", Labelled::new("collector");
     }
@@ -68,6 +88,11 @@ impl Endpoint {
     /// A scrape ended.
     pub fn ended(&self, outcome: ScrapeOutcome) {
         self.scrapes[outcome].inc();
+    }
+
+    /// A connection ended.
+    pub fn closed(&self, reason: Closed) {
+        self.closed[reason].inc();
     }
 
     /// Where a source counts what it could not read.

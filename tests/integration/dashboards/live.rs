@@ -64,7 +64,7 @@ async fn limited() -> (SocketAddr, DropGuard) {
     let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port");
     let address = listener.local_addr().expect("its address");
     let shutdown = CancellationToken::new();
-    tokio::spawn(serve_within(ConnectionLimits::default(), listener, routes, shutdown.clone()));
+    tokio::spawn(serve_within(ConnectionLimits::default(), vec![listener.into()], routes, shutdown.clone()));
     (address, shutdown.drop_guard())
 }
 

@@ -47,7 +47,7 @@ impl Endpoint {
         let stop = CancellationToken::new();
         let routes =
             Routes { metrics, health: Arc::new(Health::new(SILENCE_LIMIT)), log: None, access: Arc::default() };
-        tokio::spawn(serve_within(ConnectionLimits::default(), listener, routes, stop.clone()));
+        tokio::spawn(serve_within(ConnectionLimits::default(), vec![listener.into()], routes, stop.clone()));
         Self { address, _stop: stop.drop_guard() }
     }
 }

@@ -59,7 +59,10 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, LIMIT).unwrap();
+        Self::on(TcpStream::connect_timeout(&address, LIMIT).unwrap())
+    }
+
+    pub(crate) fn on(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
         Self { stream }
@@ -83,6 +86,21 @@ impl Client {
     /// Returns when some of an answer has come.
     pub(crate) fn wait_for_an_answer(&mut self) {
         assert!(self.stream.read(&mut [0; 4096]).unwrap() > 0, "closed without an answer");
+    }
+
+    /// The value of a series in the answer to a scrape, on a connection that stays open.
+    pub(crate) fn sample(&mut self, series: &str) -> String {
+        let (mut bytes, mut buffer) = (Vec::new(), [0; 65536]);
+        loop {
+            let count = self.stream.read(&mut buffer).unwrap();
+            assert!(count > 0, "closed within an answer");
+            bytes.extend_from_slice(&buffer[..count]);
+            let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
+            let answer = Answer::parse(&bytes);
+            if bytes.len() - end - 4 >= answer.header("content-length").parse::<usize>().unwrap() {
+                return super::server::sample_of(&answer.text(), series);
+            }
+        }
     }
 
     /// Waits for the server to close the connection.

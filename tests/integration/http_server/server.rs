@@ -55,7 +55,7 @@ impl Server {
         let listener = runtime.block_on(bind(address)).unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let task = runtime.spawn(serve_within(limits, listener, routes.clone(), shutdown.clone()));
+        let task = runtime.spawn(serve_within(limits, vec![listener.into()], routes.clone(), shutdown.clone()));
         Self { address, runtime, routes, shutdown, task }
     }
 
