@@ -24,7 +24,7 @@ mod routes;
 mod scrape;
 mod thread;
 
-pub use access::Access;
+pub use access::{Access, AccessError, OneTimeToken};
 pub use connection::{ConnectionLimits, serve_within};
 pub use peer::Peer;
 pub use thread::Server;

@@ -33,7 +33,7 @@ pub use origin::Origins;
 pub use origin::{ConfigError, Origin};
 pub use secret::{Secret, SecretUrl};
 pub use settings::{
-    Backends, ClientCertificate, FulfillerTarget, HttpTarget, LogFormat, LogOrders, LogSettings, Propagation,
+    AccessSettings, Backends, ClientCertificate, FulfillerTarget, HttpTarget, LogFormat, LogOrders, LogSettings, Propagation,
     QueueTarget, ReconcileSettings, Settings, Simulation, StoreTarget,
 };
 

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::backends::Opened;
 pub use self::backends::StartError;
-use crate::admin;
+use crate::admin::{self, Access, OneTimeToken};
 use crate::backend::simulated::SimulatedFulfiller;
 use crate::config::environment::Environment;
 use crate::config::{Backends, FulfillerTarget, HttpTarget, Settings};
@@ -60,12 +60,13 @@ pub struct Service {
     fulfiller: Option<Arc<dyn Fulfiller>>,
     observers: Vec<Arc<dyn Observer>>,
     log: Option<Log>,
+    token: Option<OneTimeToken>,
 }
 
 impl Service {
     /// As `settings` say.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, fulfiller: None, observers: Vec::new(), log: None }
+        Self { settings, fulfiller: None, observers: Vec::new(), log: None, token: None }
     }
 
     /// Has `fulfiller` do the work, whatever the settings name.
@@ -85,6 +86,12 @@ impl Service {
         Self { log: Some(log), ..self }
     }
 
+    /// Gives whoever opens the page with this token, once, a session that may change the worker's state. For a worker that
+    /// listens on loopback alone.
+    pub fn one_time_token(self, token: OneTimeToken) -> Self {
+        Self { token: Some(token), ..self }
+    }
+
     /// Works until SIGTERM or SIGINT, and drains. A second signal ends the process at once; no order is lost in either.
     ///
     /// # Errors
@@ -99,7 +106,7 @@ impl Service {
     /// # Errors
     /// When it can't start. Once it works, it works until told to stop.
     pub async fn run(self, drain: CancellationToken) -> Result<(), StartError> {
-        let Self { settings, fulfiller, observers, log } = self;
+        let Self { settings, fulfiller, observers, log, token } = self;
         // A worker that gets some of its threads would start and stand still.
         threads::require(threads::processors() + THREADS_BESIDES)?;
         // Before anything opens a TLS connection. An error says that a provider is installed already.
@@ -120,10 +127,11 @@ impl Service {
         #[cfg(feature = "faults")]
         let fulfiller = crate::testing::failpoint::before_fulfiller(fulfiller)?;
 
+        let access = Access::open(&settings.access, token, metrics.login().clone())?;
         // Before anything is consumed: a port that is taken must not cost a message its lease.
         let listener = admin::bind(settings.listen).await?;
         let listen = [listener.local_addr()?];
-        let server = admin::Server::start(listener, admin::Routes { metrics, health, log, access: Arc::default() })?;
+        let server = admin::Server::start(listener, admin::Routes { metrics, health, log, access })?;
         let Backends { queue, store, .. } = &settings.backends;
         observers.emit(LifecycleEvent::Starting {
             queue: &queue.to_string(),

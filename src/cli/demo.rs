@@ -18,7 +18,7 @@ use super::output;
 use super::worker_client::from_this_machine;
 use crate::config::values::{self, Latency};
 use crate::config::{
-    Backends, FulfillerTarget, HttpTarget, LogFormat, LogOrders, LogSettings, Origin, Propagation, QueueTarget,
+    AccessSettings, Backends, FulfillerTarget, HttpTarget, LogFormat, LogOrders, LogSettings, Origin, Propagation, QueueTarget,
     SecretUrl, Settings, StoreTarget,
 };
 use crate::domain::retry::{RetryPolicy, WhenAmbiguous};
@@ -221,6 +221,7 @@ fn settings(arguments: &Arguments, database: &Path, warehouse: SecretUrl) -> Set
         fulfiller: FulfillerTarget::Http(Box::new(HttpTarget::new(warehouse, call_timeout))),
         call_timeout,
         listen: arguments.listen,
+        access: AccessSettings::default(),
         concurrency: usize::try_from(arguments.concurrency).unwrap_or(usize::MAX),
         retry: RetryPolicy {
             max_attempts: 5,

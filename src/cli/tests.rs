@@ -40,7 +40,7 @@ fn file(text: &str) -> (tempfile::TempDir, String) {
 }
 
 /// Each option with a value that isn't its default.
-const SAMPLES: [(&str, &str); 41] = [
+const SAMPLES: [(&str, &str); 43] = [
     ("queue", "redis://queue/1"),
     ("queue-key", "orders"),
     ("store", "postgres://db/shop"),
@@ -73,6 +73,8 @@ const SAMPLES: [(&str, &str); 41] = [
     ("simulate-failures", "0.25"),
     ("simulate-seed", "42"),
     ("listen", "127.0.0.1:9000"),
+    ("web-config", "web.yml"),
+    ("operators", "ann,bob"),
     ("drain-timeout", "1m"),
     ("drain-to-list", "on"),
     ("migrate", "off"),
@@ -136,7 +138,7 @@ fn flags_environment_and_file_can_each_set_every_option_to_the_same_effect() {
     for (log, origin) in [
         (logged_by_flags, "command line".to_owned()),
         (logged_by_environment, "FULFILLMENT_LOG".to_owned()),
-        (logged_by_file, format!("{path}:38")),
+        (logged_by_file, format!("{path}:40")),
     ] {
         assert_eq!((log.format, log.filter.as_str()), (Some(LogFormat::Json), "debug"));
         assert_eq!(log.filter_origin.to_string(), origin);

@@ -13,7 +13,7 @@ use super::http::HttpOptions;
 use super::origin::{ConfigError, Origins};
 use super::secret::Secret;
 use super::settings::{
-    Backends, FulfillerTarget, LogFormat, LogOrders, LogSettings, Propagation, ReconcileSettings, Settings, Simulation,
+    AccessSettings, Backends, FulfillerTarget, LogFormat, LogOrders, LogSettings, Propagation, ReconcileSettings, Settings, Simulation,
     StoreTarget,
 };
 use super::values::{Latency, Wait};
@@ -158,6 +158,15 @@ struct ProcessOptions {
     #[arg(long, value_name = "ADDRESS:PORT", default_value = ":2112", value_parser = values::address)]
     listen: SocketAddr,
 
+    /// File with TLS and users for --listen, in the format of Prometheus' exporter-toolkit. Without users, everybody may
+    /// look, and nobody may change anything over the network
+    #[arg(long, visible_alias = "web.config.file", value_name = "PATH")]
+    web_config: Option<PathBuf>,
+
+    /// Those users of --web-config who may change the worker's state, with commas between them; the others may look
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = values::text(255))]
+    operators: Vec<String>,
+
     /// Longest time from the first signal to the exit
     #[arg(long, value_name = "DURATION", default_value = "25s", value_parser = values::duration(Duration::ZERO, HOUR))]
     drain_timeout: Duration,
@@ -299,6 +308,7 @@ impl RunOptions {
             fulfiller,
             call_timeout: work.call_timeout,
             listen: process.listen,
+            access: AccessSettings { web_config: process.web_config, operators: process.operators },
             concurrency: usize::try_from(work.concurrency).unwrap_or(usize::MAX),
             retry: RetryPolicy {
                 max_attempts: work.max_attempts,
