@@ -62,6 +62,7 @@ pub async fn serve_within(
     let limits = Arc::new(limits);
     let places = Arc::new(Semaphore::new(limits.connections as usize));
     let metrics = Arc::clone(&routes.metrics);
+    let access = Arc::clone(&routes.access);
     let router = router(routes);
     // Dropped with this future, which then ends the connections as well.
     let stop = shutdown.child_token();
@@ -76,8 +77,19 @@ pub async fn serve_within(
             Ok((stream, peer, place)) => {
                 let open = metrics.open_connection();
                 let (router, limits, stop) = (router.clone(), Arc::clone(&limits), stop.clone());
+                let tls = access.tls();
                 tokio::spawn(async move {
-                    answer(stream, peer, router, &limits, &stop).await;
+                    // To be replaced.
+                    let _ = stream.set_nodelay(true);
+                    match tls {
+                        None => answer(stream, peer, router, &limits, &stop).await,
+                        Some(config) => {
+                            let handshake = tokio_rustls::TlsAcceptor::from(config).accept(stream);
+                            if let Ok(Ok(stream)) = timeout(limits.head, handshake).await {
+                                answer(stream, peer, router, &limits, &stop).await;
+                            }
+                        }
+                    }
                     // In this order, so that the count of open connections never passes the limit.
                     drop(open);
                     drop(place);
@@ -119,14 +131,12 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 async fn answer(
-    stream: TcpStream,
+    stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     peer: SocketAddr,
     router: Router,
     limits: &ConnectionLimits,
     stop: &CancellationToken,
 ) {
-    // Answers are small and complete: nothing to gain from waiting for more. Works without it, too.
-    let _ = stream.set_nodelay(true);
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(Peer::Network(peer));
