@@ -29,8 +29,6 @@ mod users;
 mod web_config;
 
 use files::Fingerprint;
-#[cfg(test)]
-pub(super) use gate::CHANGING;
 pub(super) use gate::{Client, Operator, gate, is_changing};
 use login::Logins;
 pub use session::OneTimeToken;

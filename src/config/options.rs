@@ -349,6 +349,9 @@ pub fn shown_value(option: &str, matches: &ArgMatches, settings: &Settings) -> O
         ("queue", _) => Some(settings.backends.queue.to_string()),
         ("store", _) => Some(settings.backends.store.to_string()),
         ("fulfiller", FulfillerTarget::Http(target)) => Some(target.url.to_string()),
-        _ => Some(matches.get_raw(&option.replace('-', "_"))?.next()?.to_string_lossy().into_owned()),
+        _ => {
+            let values = matches.get_raw(&option.replace('-', "_"))?;
+            Some(values.map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(","))
+        }
     }
 }

@@ -20,7 +20,7 @@ use crate::admin::Peer;
 mod tests;
 
 /// Every request that changes something. What is neither here nor a GET or HEAD reaches no route, whoever sends it.
-pub(in crate::admin) const CHANGING: &[(&str, Method)] = &[("/log", Method::PUT)];
+const CHANGING: &[(&str, Method)] = &[("/log", Method::PUT)];
 
 /// For orchestrators, which can't log in.
 const PROBES: [&str; 3] = ["/health", "/livez", "/readyz"];
