@@ -33,8 +33,8 @@ pub use origin::Origins;
 pub use origin::{ConfigError, Origin};
 pub use secret::{Secret, SecretUrl};
 pub use settings::{
-    AccessSettings, Backends, ClientCertificate, FulfillerTarget, HttpTarget, LogFormat, LogOrders, LogSettings, Propagation,
-    QueueTarget, ReconcileSettings, Settings, Simulation, StoreTarget,
+    AccessSettings, Backends, ClientCertificate, FulfillerTarget, HttpTarget, LogFormat, LogOrders, LogSettings,
+    Propagation, QueueTarget, ReconcileSettings, Settings, Simulation, StoreTarget,
 };
 
 #[cfg(feature = "cli")]

@@ -84,11 +84,8 @@ impl Access {
             None => Default::default(),
         };
         let session = token.as_ref().map(Session::new);
-        let access = Arc::new(Self {
-            config: RwLock::new(Arc::new(config)),
-            logins: Logins::new(metrics.clone()),
-            session,
-        });
+        let access =
+            Arc::new(Self { config: RwLock::new(Arc::new(config)), logins: Logins::new(metrics.clone()), session });
         if let Some(mut followed) = followed {
             let access = Arc::downgrade(&access);
             threads::spawn("web-config", move || followed.follow(&access, &metrics))?;

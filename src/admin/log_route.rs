@@ -20,9 +20,7 @@ const MAX_FILTER_BYTES: usize = 1024;
 
 const NOT_HERE: &str = "the log belongs to the program around this worker, which has not handed it over\n";
 pub(super) fn router() -> Router<Routes> {
-    Router::new()
-        .route("/log", get(show).put(change))
-        .layer(DefaultBodyLimit::max(MAX_FILTER_BYTES))
+    Router::new().route("/log", get(show).put(change)).layer(DefaultBodyLimit::max(MAX_FILTER_BYTES))
 }
 
 async fn show(State(routes): State<Routes>) -> Response {

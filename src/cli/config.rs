@@ -50,7 +50,9 @@ pub(super) fn config(
     let (settings, _) = arguments.options.resolve(origins, Fallback::detect())?;
     let noted = service::check(&settings)?;
     let traces = export::read(environment).map_err(StartError::from)?;
-    for warning in connect::warnings(&settings.backends, origins, environment).iter().chain(&traces.warnings).chain(&noted) {
+    for warning in
+        connect::warnings(&settings.backends, origins, environment).iter().chain(&traces.warnings).chain(&noted)
+    {
         output::note(&format!("note: {warning}"));
     }
     let chosen = matches.subcommand().map_or(matches, |(_, chosen)| chosen);

@@ -19,8 +19,8 @@ use super::worker_client::from_this_machine;
 use crate::admin::OneTimeToken;
 use crate::config::values::{self, Latency};
 use crate::config::{
-    AccessSettings, Backends, FulfillerTarget, HttpTarget, LogFormat, LogOrders, LogSettings, Origin, Propagation, QueueTarget,
-    SecretUrl, Settings, StoreTarget,
+    AccessSettings, Backends, FulfillerTarget, HttpTarget, LogFormat, LogOrders, LogSettings, Origin, Propagation,
+    QueueTarget, SecretUrl, Settings, StoreTarget,
 };
 use crate::domain::retry::{RetryPolicy, WhenAmbiguous};
 use crate::domain::worker_id::WorkerId;

@@ -40,9 +40,10 @@ impl From<StartError> for Failure {
             StartError::Traces(TraceError::Thread(_)) => Self::work(error),
             StartError::Access(AccessError::Thread(_)) => Self::work(error),
             StartError::Access(_)
-            | StartError::Fulfiller(_) | StartError::Traces(_) | StartError::Lacking(..) | StartError::Unusable(..) => {
-                Self::Usage(error.to_string())
-            }
+            | StartError::Fulfiller(_)
+            | StartError::Traces(_)
+            | StartError::Lacking(..)
+            | StartError::Unusable(..) => Self::Usage(error.to_string()),
             _ => Self::work(error),
         }
     }

@@ -23,6 +23,8 @@ const TARGETS: [&str; 28] = [
     "fulfillment_warehouse::call",
     "fulfillment_warehouse::server",
     "fulfillment_worker::admin",
+    "fulfillment_worker::admin::access",
+    "fulfillment_worker::admin::access::login",
     "fulfillment_worker::admin::connection",
     "fulfillment_worker::admin::thread",
     "fulfillment_worker::backend::postgres",

@@ -13,8 +13,8 @@ use super::http::HttpOptions;
 use super::origin::{ConfigError, Origins};
 use super::secret::Secret;
 use super::settings::{
-    AccessSettings, Backends, FulfillerTarget, LogFormat, LogOrders, LogSettings, Propagation, ReconcileSettings, Settings, Simulation,
-    StoreTarget,
+    AccessSettings, Backends, FulfillerTarget, LogFormat, LogOrders, LogSettings, Propagation, ReconcileSettings,
+    Settings, Simulation, StoreTarget,
 };
 use super::values::{Latency, Wait};
 use super::{target, values};

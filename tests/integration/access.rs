@@ -67,10 +67,7 @@ impl Folder {
     /// One that answers, with TLS or without.
     pub(crate) async fn answering(&self, options: &[&str]) -> WorkerProcess {
         let worker = self.worker(options);
-        eventually(LONG, "the worker listens", async || {
-            std::net::TcpStream::connect(worker.address()).map(drop)
-        })
-        .await;
+        eventually(LONG, "the worker listens", async || std::net::TcpStream::connect(worker.address()).map(drop)).await;
         worker
     }
 }

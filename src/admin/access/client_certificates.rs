@@ -67,7 +67,8 @@ pub(super) fn verifier(
 ) -> Result<Arc<dyn ClientCertVerifier>, String> {
     if policy == ClientPolicy::None {
         if allowed_sans.is_some() {
-            warnings.push("client_allowed_sans has no effect without a client_auth_type that asks for certificates".into());
+            warnings
+                .push("client_allowed_sans has no effect without a client_auth_type that asks for certificates".into());
         }
         return Ok(Arc::new(NoClientAuth));
     }

@@ -161,9 +161,7 @@ impl Access {
             None => return Err(log_in()),
         };
         match login {
-            Login::Ok(user) if user.operates => {
-                Ok(Client::operator(format!("{} at {peer}", user.name.escape_debug())))
-            }
+            Login::Ok(user) if user.operates => Ok(Client::operator(format!("{} at {peer}", user.name.escape_debug()))),
             Login::Ok(_) => Ok(Client { sees_texts: true, operator: None }),
             // A probe is answered whatever it says of itself.
             _ if is_probe => Ok(Client::default()),

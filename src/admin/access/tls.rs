@@ -72,7 +72,12 @@ impl TlsSection {
 
     /// The files that it names.
     pub(super) fn files(&self) -> impl Iterator<Item = PathBuf> {
-        [&self.cert_file, &self.key_file, &self.client_ca_file].into_iter().flatten().cloned().collect::<Vec<_>>().into_iter()
+        [&self.cert_file, &self.key_file, &self.client_ca_file]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect::<Vec<_>>()
+            .into_iter()
     }
 
     fn is_empty(&self) -> bool {
@@ -91,7 +96,8 @@ pub(super) fn server(section: &TlsSection, warnings: &mut Vec<String>) -> Result
     let (place, pem) = pem("cert", &section.cert, &section.cert_file)?;
     let chain = certificates(&pem).map_err(|problem| format!("{place}: {problem}"))?;
     let (key_place, pem) = self::pem("key", &section.key, &section.key_file)?;
-    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| format!("{key_place}: has no unencrypted private key as PEM"))?;
+    let key = PrivateKeyDer::from_pem_slice(&pem)
+        .map_err(|_| format!("{key_place}: has no unencrypted private key as PEM"))?;
     let policy = ClientPolicy::named(section.client_auth_type.as_deref().unwrap_or_default())?;
     let authorities = match (&section.client_ca, &section.client_ca_file) {
         (None, None) => None,
@@ -146,7 +152,10 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-fn versions(section: &TlsSection, warnings: &mut Vec<String>) -> Result<Vec<&'static SupportedProtocolVersion>, String> {
+fn versions(
+    section: &TlsSection,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<&'static SupportedProtocolVersion>, String> {
     let number = |option: &str, text: &Option<String>, default: u8| match text.as_deref() {
         None => Ok(default),
         Some("TLS10") => Ok(0),

@@ -143,9 +143,8 @@ impl fmt::Debug for Users {
 }
 
 fn check(hash: &str) -> Result<(), String> {
-    let parts: bcrypt::HashParts = hash
-        .parse()
-        .map_err(|_| "is not a bcrypt hash; `htpasswd -nBC 10 NAME` makes one".to_owned())?;
+    let parts: bcrypt::HashParts =
+        hash.parse().map_err(|_| "is not a bcrypt hash; `htpasswd -nBC 10 NAME` makes one".to_owned())?;
     match parts.get_cost() {
         4..=HIGHEST_COST => Ok(()),
         cost => Err(format!(
@@ -229,6 +228,19 @@ mod tests {
             let hash = hash.format_for_version(version);
             let users = Users::new([("ann".to_owned(), Some(hash.clone()))].into(), &[]).unwrap();
             assert!(users.verify(&credentials("ann", "secret")).is_some(), "{hash}");
+        }
+    }
+
+    #[test]
+    fn odd_passwords_are_compared_and_nothing_else() {
+        let long = "x".repeat(100);
+        for right in [long.as_str(), "", "a\0b", "pässwört ✓", ":"] {
+            let hash = bcrypt::hash(right, 4).unwrap();
+            let users = Users::new([("ann".to_owned(), Some(hash))].into(), &[]).unwrap();
+            for other in ["x", "a", "a\0c", "passwort", &long[..71], &right.to_uppercase(), " "] {
+                assert_eq!(users.verify(&credentials("ann", other)).is_some(), other == right, "{right:?} {other:?}");
+            }
+            assert!(users.verify(&credentials("ann", right)).is_some(), "{right:?}");
         }
     }
 

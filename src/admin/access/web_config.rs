@@ -80,7 +80,8 @@ struct RateLimit {
 pub(super) fn load(path: &Path, operators: &[String]) -> Loaded {
     let mut loaded = Loaded { files: vec![path.to_owned()], result: Ok(WebConfig::default()), warnings: Vec::new() };
     let document = files::read_text(path).and_then(|text| parse(&text));
-    loaded.result = document.and_then(|document| document.resolve(path, operators, &mut loaded.files, &mut loaded.warnings));
+    loaded.result =
+        document.and_then(|document| document.resolve(path, operators, &mut loaded.files, &mut loaded.warnings));
     loaded
 }
 
@@ -116,7 +117,8 @@ impl Document {
         let section = self.tls_server_config.unwrap_or_default().in_folder(folder);
         files.extend(section.files());
         let headers = self.http_server_config.and_then(|section| section.headers).unwrap_or_default();
-        let headers = headers.into_iter().filter_map(|(name, value)| header(&name, &value.unwrap_or_default()).transpose());
+        let headers =
+            headers.into_iter().filter_map(|(name, value)| header(&name, &value.unwrap_or_default()).transpose());
         Ok(WebConfig {
             users: Users::new(self.basic_auth_users.unwrap_or_default(), operators)
                 .map_err(|problem| format!("basic_auth_users.{problem}"))?,
@@ -149,8 +151,9 @@ fn header(name: &str, value: &str) -> Result<Option<(HeaderName, HeaderValue)>, 
 impl RateLimit {
     fn bucket(self) -> Result<Option<Mutex<Bucket>>, String> {
         let interval = self.interval.unwrap_or_default();
-        let interval = go_duration(&interval)
-            .ok_or_else(|| format!("rate_limit.interval: `{}` is no duration; write 1s or 100ms", interval.escape_debug()))?;
+        let interval = go_duration(&interval).ok_or_else(|| {
+            format!("rate_limit.interval: `{}` is no duration; write 1s or 100ms", interval.escape_debug())
+        })?;
         if interval.is_zero() {
             return Ok(None);
         }

@@ -155,7 +155,10 @@ mod tests {
     fn the_link_has_the_token_where_there_is_one() {
         let (commands, token) = (commands("fulfillment-worker", "/tmp/d/db", false), OneTimeToken::fresh());
         let listen = ([127, 0, 0, 1], 2112).into();
-        let page = format!("Page     http://127.0.0.1:2112/?token={}\nMetrics  http://127.0.0.1:2112/metrics\n", token.expose());
+        let page = format!(
+            "Page     http://127.0.0.1:2112/?token={}\nMetrics  http://127.0.0.1:2112/metrics\n",
+            token.expose()
+        );
         assert!(commands.start(listen, Some(&token)).starts_with(&page));
         assert!(commands.start(listen, None).starts_with("Page     http://127.0.0.1:2112/\n"));
     }

@@ -56,13 +56,7 @@ struct Answer {
     text: String,
 }
 
-async fn ask(
-    router: &Router,
-    peer: Option<Peer>,
-    method: &Method,
-    target: &str,
-    headers: &[(&str, &str)],
-) -> Answer {
+async fn ask(router: &Router, peer: Option<Peer>, method: &Method, target: &str, headers: &[(&str, &str)]) -> Answer {
     let mut request = Request::builder().method(method).uri(target);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -297,9 +291,8 @@ async fn every_answer_has_the_headers_that_protect_it_and_those_of_the_web_confi
 
 #[tokio::test]
 async fn a_rate_limit_holds_for_everything_but_probes_and_the_admin_socket() {
-    let rate_limit = Some(parking_lot::Mutex::new(
-        super::super::bucket::Bucket::new(2, std::time::Duration::from_secs(3600)),
-    ));
+    let rate_limit =
+        Some(parking_lot::Mutex::new(super::super::bucket::Bucket::new(2, std::time::Duration::from_secs(3600))));
     let config = WebConfig { rate_limit, ..WebConfig::default() };
     let router = router_with(Access { config: RwLock::new(Arc::new(config)), ..Access::default() });
     let of = async |peer, path| ask(&router, peer, &Method::GET, path, &[]).await.status.as_u16();

@@ -53,8 +53,10 @@ fn what_the_format_lacks_is_refused_with_its_line_and_without_its_value() {
 
 #[test]
 fn headers_are_those_of_the_format() {
-    let (config, _) = taken("http_server_config: {http2: false, headers: {X-XSS-Protection: 1, X-Frame-Options: deny}}");
-    let shown: Vec<_> = config.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+    let (config, _) =
+        taken("http_server_config: {http2: false, headers: {X-XSS-Protection: 1, X-Frame-Options: deny}}");
+    let shown: Vec<_> =
+        config.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
     assert_eq!(shown, ["x-frame-options: deny", "x-xss-protection: 1"]);
     let unset = taken("http_server_config: {headers: {Strict-Transport-Security: ''}}").0;
     assert!(unset.headers.is_empty());
@@ -133,6 +135,18 @@ fn a_user_is_named_where_the_hash_is_none() {
     let problem = refused("basic_auth_users: {ann: hush}");
     assert_eq!(problem, "basic_auth_users.ann: is not a bcrypt hash; `htpasswd -nBC 10 NAME` makes one");
     assert!(refused("basic_auth_users: {ann: }").starts_with("basic_auth_users.ann: "));
+}
+
+#[test]
+fn a_file_that_unfolds_without_end_is_refused() {
+    let mut text = "basic_auth_users:\n  a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for at in 1..12 {
+        let before = vec![format!("*a{}", at - 1); 10].join(", ");
+        text.push_str(&format!("  a{at}: &a{at} [{before}]\n"));
+    }
+    assert!(!refused(&text).is_empty());
+    assert!(!refused(&"[".repeat(100_000)).is_empty());
+    assert!(!refused(&format!("basic_auth_users: {}", "{a: ".repeat(100_000))).is_empty());
 }
 
 #[test]
