@@ -14,6 +14,7 @@ mod certificates;
 mod client_certificates;
 mod link;
 mod logins;
+mod page;
 mod promtool;
 mod reload;
 mod rights;
@@ -59,17 +60,29 @@ impl Folder {
 
     /// A worker with this web configuration; returns at once.
     pub(crate) fn worker(&self, options: &[&str]) -> WorkerProcess {
+        self.worker_of("sqlite:w.db", options)
+    }
+
+    fn worker_of(&self, queue: &str, options: &[&str]) -> WorkerProcess {
         let web_config = self.file("web.yml");
         let given = ["--web-config", &web_config, "--simulate-latency", "0"];
-        WorkerProcess::start("sqlite:w.db", "sqlite:w.db", &[&given[..], options].concat())
+        WorkerProcess::start(queue, "sqlite:w.db", &[&given[..], options].concat())
     }
 
     /// One that answers, with TLS or without.
     pub(crate) async fn answering(&self, options: &[&str]) -> WorkerProcess {
-        let worker = self.worker(options);
-        eventually(LONG, "the worker listens", async || std::net::TcpStream::connect(worker.address()).map(drop)).await;
-        worker
+        listening(self.worker(options)).await
     }
+
+    /// The same with another queue.
+    pub(crate) async fn answering_with(&self, queue: &str) -> WorkerProcess {
+        listening(self.worker_of(queue, &[])).await
+    }
+}
+
+async fn listening(worker: WorkerProcess) -> WorkerProcess {
+    eventually(LONG, "the worker listens", async || std::net::TcpStream::connect(worker.address()).map(drop)).await;
+    worker
 }
 
 /// The section for TLS with the certificates of a [`Folder`].
