@@ -33,7 +33,7 @@ async fn tls_keeps_to_its_versions_suites_and_curves() {
     assert_eq!(of(&["--curves", "P-384:P-256", "--ciphers", "ECDHE-ECDSA-AES256-GCM-SHA384"]), 200);
 }
 
-/// Caught, when seeded: a chain that is not verified; a certificate that is not asked for.
+/// Caught, when seeded: a chain that is not verified.
 #[tokio::test]
 async fn each_policy_lets_in_the_certificates_that_it_says() {
     let ca = "  client_ca_file: ca.crt\n";

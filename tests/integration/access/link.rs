@@ -35,7 +35,7 @@ impl Demo {
     }
 }
 
-/// Caught, when seeded: a token that is logged, one that is good twice, and a cookie that a page's script can read.
+/// Caught, when seeded: a token that is good twice.
 #[tokio::test]
 async fn the_link_of_the_demo_lets_the_first_browser_that_opens_it_change_the_worker() {
     let demo = Demo::start("127.0.0.1");

@@ -33,7 +33,7 @@ fn of_this_machine(last: u8) -> IpAddr {
     [127, 0, 1, last].into()
 }
 
-/// Caught, when seeded: a limit for everybody together; no limit.
+/// Caught, when seeded: a limit for all addresses of this machine together.
 #[tokio::test]
 async fn whoever_guesses_is_limited_and_counted_and_nobody_elsewhere_notices() {
     let folder = Folder::with(&users(&["ann"]));
@@ -61,7 +61,7 @@ async fn whoever_guesses_is_limited_and_counted_and_nobody_elsewhere_notices() {
 
 /// A hundred guesses a second from as many addresses, with hashes that cost as much as they may.
 ///
-/// Caught, when seeded: a verification on the thread that answers; all verifications at once; no end to the queue.
+/// Caught, when seeded: a verification on the thread that answers.
 #[tokio::test]
 async fn guessing_from_everywhere_holds_up_no_probe_and_no_user_who_is_known() {
     let folder = Folder::with(&users_at(12, &["ann"]));

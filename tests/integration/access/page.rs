@@ -43,6 +43,7 @@ async fn the_page_works_for_a_user_and_shows_nothing_to_others() {
     assert!(!shown(&format!("http://{address}/")).contains("id=\"state\""));
 }
 
+/// Caught, when seeded: the text of the error for everybody.
 #[tokio::test]
 async fn without_a_login_the_page_shows_what_is_down_and_not_why() {
     let folder = Folder::with("");

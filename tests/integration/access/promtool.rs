@@ -20,7 +20,7 @@ fn worker_takes(file: &str) -> (bool, String) {
     (output.status.success(), said)
 }
 
-/// Caught, when seeded: unknown fields that are ignored; a key that is not the certificate's; files beside the working folder.
+/// Caught, when seeded: unknown sections that are ignored.
 #[test]
 fn promtool_and_the_worker_take_and_refuse_the_same_files() {
     let folder = Folder::with_certificates("");

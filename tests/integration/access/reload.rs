@@ -29,7 +29,7 @@ fn in_force(worker: &WorkerProcess, user: &str) -> String {
     line.unwrap_or(scraped.text)
 }
 
-/// Caught, when seeded: right passwords that stay remembered over a reload; a reload that forgets the operators.
+/// Caught, when seeded: a reload that forgets the operators.
 #[tokio::test]
 async fn users_come_and_go_with_the_file() {
     let folder = Folder::with(&users(&["ann", "bob"]));
@@ -50,7 +50,7 @@ async fn users_come_and_go_with_the_file() {
     assert_eq!(curl("http", worker.address(), "/log", &change).status, 401);
 }
 
-/// Caught, when seeded: a bad version in force; an error every second; a file without users that lets everybody look.
+/// Caught, when seeded: a file without users that lets everybody look.
 #[tokio::test]
 async fn a_version_that_can_not_be_used_leaves_the_former_one_in_force_and_is_told_once() {
     let folder = Folder::with(&users(&["ann"]));

@@ -79,8 +79,7 @@ fn basic(user: &str) -> String {
 /// What the log's route answers to an operator here, where it has no log.
 const ACTS: u16 = 404;
 
-/// Caught, when seeded: rights for whoever comes from loopback; for the admin socket behind a proxy; for users who aren't
-/// operators; a session for whoever knows the cookie elsewhere.
+/// Caught, when seeded: rights for whoever comes from loopback.
 #[tokio::test]
 async fn who_may_change_the_worker() {
     let (nobody, users) = (router_with(Access::default()), router_with(with_users()));
