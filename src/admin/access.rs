@@ -124,6 +124,9 @@ impl Access {
         if !config.users.is_empty() && new.users.is_empty() {
             return Err("there are no users any more, which takes a restart".to_owned());
         }
+        if config.requires_certificates && !new.requires_certificates {
+            return Err("clients need no certificate any more, which takes a restart".to_owned());
+        }
         *config = Arc::new(new);
         Ok(())
     }

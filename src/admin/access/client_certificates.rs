@@ -52,7 +52,7 @@ impl ClientPolicy {
         matches!(self, Self::VerifyIfGiven | Self::RequireAndVerify)
     }
 
-    fn requires(self) -> bool {
+    pub(super) fn requires(self) -> bool {
         matches!(self, Self::RequireAny | Self::RequireAndVerify)
     }
 }

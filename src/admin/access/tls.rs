@@ -80,6 +80,11 @@ impl TlsSection {
             .into_iter()
     }
 
+    /// Whether clients without a certificate are refused.
+    pub(super) fn requires_certificates(&self) -> bool {
+        ClientPolicy::named(self.client_auth_type.as_deref().unwrap_or_default()).is_ok_and(ClientPolicy::requires)
+    }
+
     fn is_empty(&self) -> bool {
         self.files().next().is_none()
             && [&self.cert, &self.key, &self.client_ca, &self.client_auth_type].into_iter().all(Option::is_none)

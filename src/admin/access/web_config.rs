@@ -32,6 +32,8 @@ const HEADERS: [(&str, &[&str]); 5] = [
 pub(super) struct WebConfig {
     /// `None` without TLS.
     pub(super) tls: Option<Arc<rustls::ServerConfig>>,
+    /// Whether clients have to show a certificate.
+    pub(super) requires_certificates: bool,
     /// Nobody has to log in if there are none.
     pub(super) users: Users,
     /// For each answer.
@@ -124,6 +126,7 @@ impl Document {
                 .map_err(|problem| format!("basic_auth_users.{problem}"))?,
             headers: headers.collect::<Result<_, _>>()?,
             rate_limit: self.rate_limit.unwrap_or_default().bucket()?,
+            requires_certificates: section.requires_certificates(),
             tls: tls::server(&section, warnings).map_err(|problem| format!("tls_server_config: {problem}"))?,
         })
     }

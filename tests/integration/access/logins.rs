@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -69,14 +68,14 @@ async fn guessing_from_everywhere_holds_up_no_probe_and_no_user_who_is_known() {
     let address = worker.address();
     assert_eq!(ask(of_this_machine(200), address, "ann:ann's"), 200);
 
-    let is_over = AtomicBool::new(false);
+    let began = Instant::now();
+    let is_over = || began.elapsed() > Duration::from_secs(8);
     let (guesses, mut probes) = thread::scope(|scope| {
         let guessers: Vec<_> = (0..25)
             .map(|at| {
-                let is_over = &is_over;
                 scope.spawn(move || {
                     let mut ends = Vec::new();
-                    while !is_over.load(Ordering::Relaxed) {
+                    while !is_over() {
                         ends.push(ask(of_this_machine(at), address, "ann:guess"));
                         thread::sleep(Duration::from_millis(250));
                     }
@@ -84,15 +83,13 @@ async fn guessing_from_everywhere_holds_up_no_probe_and_no_user_who_is_known() {
                 })
             })
             .collect();
-        let began = Instant::now();
         let mut probes = Vec::new();
-        while began.elapsed() < Duration::from_secs(8) {
+        while !is_over() {
             let began = Instant::now();
             assert_eq!(http::get(address, "/livez", &[]).expect("an answer").status, 200);
             probes.push(began.elapsed());
             assert_eq!(ask(of_this_machine(200), address, "ann:ann's"), 200, "remembered");
         }
-        is_over.store(true, Ordering::Relaxed);
         let guesses = guessers.into_iter().flat_map(|guesser| guesser.join().expect("no panic")).collect::<Vec<_>>();
         (guesses, probes)
     });

@@ -83,6 +83,25 @@ async fn a_version_that_can_not_be_used_leaves_the_former_one_in_force_and_is_to
     assert!(!output.contains("hush"), "{output}");
 }
 
+#[tokio::test]
+async fn a_file_that_is_cut_off_lets_nobody_in_without_a_certificate() {
+    let policy = "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt\n";
+    let folder = Folder::with_certificates(&format!("{TLS}{policy}"));
+    let worker = folder.answering(&[]).await;
+    folder.write("web.yml", TLS);
+    eventually(LONG, "an error", async || {
+        let output = worker.output();
+        if output.contains("clients need no certificate any more, which takes a restart") {
+            Ok(())
+        } else {
+            Err(output)
+        }
+    })
+    .await;
+    let ca = folder.file("ca.crt");
+    assert_eq!(curl("https", worker.address(), "/livez", &["--cacert", &ca]).status, 0);
+}
+
 /// Caught, when seeded: a certificate that is read at the start only.
 #[tokio::test]
 async fn a_new_certificate_is_served_to_new_connections_while_requests_go_on() {
