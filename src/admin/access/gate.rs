@@ -19,6 +19,9 @@ use crate::admin::Peer;
 #[cfg(test)]
 mod tests;
 
+/// The answer to a request that reaches no route.
+type Refused = Box<Response>;
+
 /// Every request that changes something. What is neither here nor a GET or HEAD reaches no route, whoever sends it.
 const CHANGING: &[(&str, Method)] = &[("/log", Method::PUT)];
 
@@ -79,7 +82,7 @@ pub(in crate::admin) async fn gate(State(access): State<Arc<Access>>, request: R
             request.extensions.insert(client);
             next.run(Request::from_parts(request, body)).await
         }
-        Err(refused) => refused,
+        Err(refused) => *refused,
     };
     for (name, value) in &config.headers {
         // The page's policy has a nonce of its own.
@@ -93,7 +96,7 @@ impl Access {
     ///
     /// # Errors
     /// The answer, if it has none.
-    async fn admit(&self, config: &Arc<WebConfig>, request: &Parts) -> Result<Client, Response> {
+    async fn admit(&self, config: &Arc<WebConfig>, request: &Parts) -> Result<Client, Refused> {
         let peer = request.extensions.get::<Peer>().copied();
         let is_forwarded = is_forwarded(&request.headers);
         let is_probe = PROBES.contains(&request.uri.path());
@@ -127,7 +130,7 @@ impl Access {
     }
 
     /// The session's client; opens the session for the link with its token.
-    fn of_session(&self, peer: Peer, is_forwarded: bool, request: &Parts) -> Result<Option<Client>, Response> {
+    fn of_session(&self, peer: Peer, is_forwarded: bool, request: &Parts) -> Result<Option<Client>, Refused> {
         let is_near = matches!(peer, Peer::Network(address) if address.ip().to_canonical().is_loopback());
         let Some(session) = self.session.as_ref().filter(|_| is_near && !is_forwarded) else { return Ok(None) };
         if !names_this_machine(&request.headers) {
@@ -150,7 +153,7 @@ impl Access {
         peer: Peer,
         is_probe: bool,
         request: &Parts,
-    ) -> Result<Client, Response> {
+    ) -> Result<Client, Refused> {
         let shows_texts = request.uri.path() == "/readyz";
         if config.users.is_empty() || (is_probe && !shows_texts) {
             return Ok(Client::default());
@@ -169,7 +172,7 @@ impl Access {
             Login::TooMany(wait) => Err(too_many(wait)),
             Login::Busy => {
                 let headers = [(header::RETRY_AFTER, "1"), (header::CONNECTION, "close")];
-                Err((StatusCode::SERVICE_UNAVAILABLE, headers, "too many logins at once\n").into_response())
+                Err(Box::new((StatusCode::SERVICE_UNAVAILABLE, headers, "too many logins at once\n").into_response()))
             }
         }
     }
@@ -183,32 +186,32 @@ fn token(request: &Parts) -> Option<String> {
 }
 
 /// Without the token, so that it stands in no address bar, and in no `Referer`.
-fn to_the_page(cookie: Option<HeaderValue>) -> Response {
+fn to_the_page(cookie: Option<HeaderValue>) -> Refused {
     let mut response = (StatusCode::SEE_OTHER, [(header::LOCATION, "/")]).into_response();
     if let Some(cookie) = cookie {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
-    response
+    Box::new(response)
 }
 
-fn log_in() -> Response {
+fn log_in() -> Refused {
     let challenge = r#"Basic realm="fulfillment-worker", charset="UTF-8""#;
     let headers = [(header::WWW_AUTHENTICATE, challenge), (header::CONNECTION, "close")];
-    (StatusCode::UNAUTHORIZED, headers, LOG_IN).into_response()
+    Box::new((StatusCode::UNAUTHORIZED, headers, LOG_IN).into_response())
 }
 
 /// Closes the connection, as a body may follow that nobody reads.
-fn forbidden(why: impl IntoResponse) -> Response {
-    (StatusCode::FORBIDDEN, [(header::CONNECTION, "close")], why).into_response()
+fn forbidden(why: impl IntoResponse) -> Refused {
+    Box::new((StatusCode::FORBIDDEN, [(header::CONNECTION, "close")], why).into_response())
 }
 
-fn too_many(wait: Duration) -> Response {
+fn too_many(wait: Duration) -> Refused {
     let seconds = wait.as_secs_f64().ceil().to_string();
     let headers = [(header::RETRY_AFTER, seconds), (header::CONNECTION, "close".to_owned())];
-    (StatusCode::TOO_MANY_REQUESTS, headers, "too many requests or wrong passwords\n").into_response()
+    Box::new((StatusCode::TOO_MANY_REQUESTS, headers, "too many requests or wrong passwords\n").into_response())
 }
 
-fn not_allowed(path: &str) -> Response {
+fn not_allowed(path: &str) -> Refused {
     let changing: Vec<&Method> = CHANGING.iter().filter(|(of, _)| *of == path).map(|(_, method)| method).collect();
     let allow = ["GET", "HEAD"].into_iter().chain(changing.iter().map(|method| method.as_str())).collect::<Vec<_>>();
     let why = match allow.split_last() {
@@ -216,5 +219,5 @@ fn not_allowed(path: &str) -> Response {
         None => String::new(),
     };
     let headers = [(header::ALLOW, allow.join(",")), (header::CONNECTION, "close".to_owned())];
-    (StatusCode::METHOD_NOT_ALLOWED, headers, why).into_response()
+    Box::new((StatusCode::METHOD_NOT_ALLOWED, headers, why).into_response())
 }

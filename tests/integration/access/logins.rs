@@ -18,7 +18,7 @@ fn ask(from: IpAddr, address: SocketAddr, credentials: &str) -> u16 {
     socket.bind(&SocketAddr::new(from, 0).into()).expect("an address of this machine");
     socket.connect(&address.into()).expect("a connection");
     let mut stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a limit");
+    stream.set_read_timeout(Some(Duration::from_secs(120))).expect("a limit");
     let encoded = BASE64_STANDARD.encode(credentials);
     let head = format!("GET /metrics HTTP/1.0\r\nHost: {address}\r\nAuthorization: Basic {encoded}\r\n\r\n");
     stream.write_all(head.as_bytes()).expect("it is sent");
@@ -58,15 +58,17 @@ async fn whoever_guesses_is_limited_and_counted_and_nobody_elsewhere_notices() {
     assert!(!output.contains("guess"), "{output}");
 }
 
-/// A hundred guesses a second from as many addresses, with hashes that cost as much as they may.
+/// A hundred guesses a second from many addresses, with a hash that costs more than most.
 ///
 /// Caught, when seeded: a verification on the thread that answers.
 #[tokio::test]
 async fn guessing_from_everywhere_holds_up_no_probe_and_no_user_who_is_known() {
-    let folder = Folder::with(&users_at(12, &["ann"]));
+    let folder = Folder::with(&users_at(13, &["ann"]));
     let worker = folder.answering(&[]).await;
     let address = worker.address();
+    let began = Instant::now();
     assert_eq!(ask(of_this_machine(200), address, "ann:ann's"), 200);
+    let verification = began.elapsed();
 
     let began = Instant::now();
     let is_over = || began.elapsed() > Duration::from_secs(8);
@@ -99,6 +101,6 @@ async fn guessing_from_everywhere_holds_up_no_probe_and_no_user_who_is_known() {
     probes.sort_unstable();
     let slowest = probes[probes.len() * 99 / 100];
     println!("{} probes, p99 {slowest:?}; {} guesses, {wrong} of them verified", probes.len(), guesses.len());
-    // On the thread that answers, a verification would stand before each probe.
-    assert!(probes.len() > 10 * wrong, "{} probes beside {wrong} verifications", probes.len());
+    // On the thread that answers, it would stand before a probe.
+    assert!(slowest < verification / 2, "a probe took {slowest:?}, a verification {verification:?}");
 }

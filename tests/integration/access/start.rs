@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use super::{Folder, users};
+use super::{Folder, curl, users};
 use crate::support::worker::binary;
 
 fn ended(command: &str, folder: &Folder, options: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String) {
@@ -58,4 +58,22 @@ fn config_notes_what_can_not_be_had() {
     let (code, said) = ended("config", &folder, &["--web-config", "web.yml"], &[]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("note: web.yml: min_version: TLS 1.0 and 1.1 can't be had"), "{said}");
+}
+
+/// The first block of docs/OBSERVABILITY.md that names users, with its password.
+#[tokio::test]
+async fn the_example_in_the_documentation_works() {
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/OBSERVABILITY.md")).expect("the page");
+    let blocks = page.split("```yaml\n").skip(1).filter_map(|block| block.split("```").next());
+    let example = blocks.clone().find(|block| block.contains("basic_auth_users")).expect("the example");
+    let folder = Folder::with_certificates(example);
+    for suffix in ["crt", "key"] {
+        let [made, named] = ["server", "worker"].map(|name| folder.path(&format!("{name}.{suffix}")));
+        std::fs::rename(made, named).expect("a certificate by the name of the example");
+    }
+    let worker = folder.answering(&["--operators", "ann"]).await;
+    let ca = folder.file("ca.crt");
+    let options = ["--cacert", &ca, "--user", "ann:change me", "--request", "PUT", "--data", "info"];
+    assert_eq!(curl("https", worker.address(), "/log", &options).status, 200);
 }
