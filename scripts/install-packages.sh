@@ -31,6 +31,8 @@ need libfaketime compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1'
 need pgbouncer test -x /usr/sbin/pgbouncer
 need wrk command -v wrk
 need wget command -v wget
+need curl command -v curl
+need openssl command -v openssl
 need chromium command -v chromium
 need build-essential command -v cc
 for program in "$@"; do need "$program" type -P "$program"; done

@@ -26,7 +26,7 @@ mod scrape;
 mod socket;
 mod thread;
 
-pub use access::Access;
+pub use access::{Access, AccessError, OneTimeToken};
 pub use bind_error::BindError;
 pub use connection::serve_within;
 pub use limits::ConnectionLimits;

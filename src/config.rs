@@ -44,8 +44,8 @@ pub use secret::{Secret, SecretUrl};
 #[cfg(feature = "demo")]
 pub(crate) use secret_file::read_lines as read_secret;
 pub use settings::{
-    Backends, ClientCertificate, FulfillerTarget, HttpTarget, LogFormat, LogOrders, LogSettings, Propagation,
-    QueueTarget, QueueTls, ReconcileSettings, Settings, Simulation, StoreTarget,
+    AccessSettings, Backends, ClientCertificate, FulfillerTarget, HttpTarget, LogFormat, LogOrders, LogSettings,
+    Propagation, QueueTarget, QueueTls, ReconcileSettings, Settings, Simulation, StoreTarget,
 };
 
 #[cfg(feature = "cli")]

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::backends::Opened;
 pub use self::backends::StartError;
-use crate::admin;
+use crate::admin::{self, Access, OneTimeToken};
 use crate::backend::simulated::SimulatedFulfiller;
 use crate::config::environment::Environment;
 use crate::config::{Backends, FulfillerTarget, Settings};
@@ -65,12 +65,13 @@ pub struct Service {
     observers: Vec<Arc<dyn Observer>>,
     log: Option<Log>,
     reload: Reload,
+    token: Option<OneTimeToken>,
 }
 
 impl Service {
     /// As `settings` say.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, fulfiller: None, observers: Vec::new(), log: None, reload: Reload::default() }
+        Self { settings, fulfiller: None, observers: Vec::new(), log: None, reload: Reload::default(), token: None }
     }
 
     /// Has `fulfiller` do the work, whatever the settings name.
@@ -96,6 +97,12 @@ impl Service {
         Self { reload, ..self }
     }
 
+    /// Gives whoever opens the page with this token, once, a session that may change the worker's state. For a worker that
+    /// listens on loopback alone.
+    pub fn one_time_token(self, token: OneTimeToken) -> Self {
+        Self { token: Some(token), ..self }
+    }
+
     /// Works until SIGTERM or SIGINT, and drains. A second signal ends the process at once; no order is lost in either.
     /// SIGHUP has secrets and certificates read again.
     ///
@@ -111,7 +118,7 @@ impl Service {
     /// # Errors
     /// When it can't start. Once it works, it works until told to stop.
     pub async fn run(self, drain: CancellationToken) -> Result<(), StartError> {
-        let Self { settings, fulfiller, observers, log, reload } = self;
+        let Self { settings, fulfiller, observers, log, reload, token } = self;
         // A worker that gets some of its threads would start and stand still.
         threads::require(threads::processors() + THREADS_BESIDES)?;
         // Before anything opens a TLS connection. An error says that a provider is installed already.
@@ -132,9 +139,9 @@ impl Service {
         #[cfg(feature = "faults")]
         let fulfiller = crate::testing::failpoint::before_fulfiller(fulfiller)?;
 
+        let access = Access::open(&settings.access, token, metrics.login().clone())?;
         // Before anything is consumed: a port that is taken must not cost a message its lease.
         let mut listeners = admin::open(&settings.listen).await?;
-        let access: Arc<admin::Access> = Arc::default();
         let listen = listeners.iter().map(|listener| listener.url(&access)).collect::<Result<Vec<_>, _>>()?;
         listeners.extend(admin::open_admin(&settings.admin_socket, &listeners, &environment)?);
         let server = admin::Server::start(listeners, admin::Routes { metrics, health, log, access })?;

@@ -1,24 +1,36 @@
 //! Protects every route: requests without a body, answers that are neither stored nor reinterpreted.
 
 use axum::extract::Request;
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-/// Refuses a request that announces a body, and reads none of it, so that a body costs nothing.
+use super::access::is_changing;
+
+/// Refuses a request that announces a body, and reads none of it, so that a body costs nothing. A route that changes
+/// something may have one.
 pub(super) async fn refuse_bodies(request: Request, next: Next) -> Response {
     let headers = request.headers();
     let announced = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
-    if announced || headers.contains_key(header::TRANSFER_ENCODING) {
+    if !is_changing(request.method(), request.uri()) && (announced || headers.contains_key(header::TRANSFER_ENCODING)) {
         let close = [(header::CONNECTION, "close")];
         return (StatusCode::PAYLOAD_TOO_LARGE, close, "a request here has no body\n").into_response();
     }
     next.run(request).await
 }
 
-/// Adds the headers that keep caches and browsers from storing an answer or guessing its type.
-pub(super) async fn guard(response: Response) -> impl IntoResponse {
-    let headers: [(HeaderName, &str); 2] =
-        [(header::CACHE_CONTROL, "no-store"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
-    (headers, response)
+/// What everything but the page allows itself.
+const POLICY: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Adds the headers that keep caches and browsers from storing an answer, guessing its type, running anything in it, showing
+/// it in another site's page, and telling another site where they come from.
+pub(super) async fn guard(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
+    // The page has one of its own, and the web configuration may.
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(POLICY));
+    response
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{StatusCode, header};
 use axum::middleware;
 use axum::response::{Html, IntoResponse, Response};
@@ -12,6 +12,7 @@ use serde::Serialize;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
+use super::access::{Client, gate};
 use super::guard::{guard, refuse_bodies};
 use super::scrape::{Scrapes, metrics};
 use super::{Routes, log_route};
@@ -26,7 +27,7 @@ const PATHS: &str = "\
 /health   200 while the worker makes progress
 /livez    liveness, a check for each loop
 /readyz   readiness, a check for each dependency
-/log      what is logged; PUT changes it; from this machine only
+/log      what is logged; PUT changes it, for operators only
 ";
 
 /// Every path that is served.
@@ -41,9 +42,9 @@ pub(super) fn router(routes: Routes) -> Router {
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .fallback(|| async { (StatusCode::NOT_FOUND, format!("not found; there is\n{PATHS}")) })
-        .method_not_allowed_fallback(|| async { (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered\n") })
-        .layer(middleware::from_fn(refuse_bodies))
         .merge(log_route::router())
+        .layer(middleware::from_fn_with_state(Arc::clone(&routes.access), gate))
+        .layer(middleware::from_fn(refuse_bodies))
         // A third of the time of the usual level, and a sixth more to send.
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .layer(middleware::map_response(guard))
@@ -62,8 +63,9 @@ async fn livez(State(routes): State<Routes>) -> impl IntoResponse {
     (status(liveness.live), json(&liveness))
 }
 
-async fn readyz(State(routes): State<Routes>) -> impl IntoResponse {
+async fn readyz(State(routes): State<Routes>, Extension(client): Extension<Client>) -> impl IntoResponse {
     let readiness = routes.health.ready();
+    let readiness = if client.sees_texts { readiness } else { readiness.without_texts() };
     (status(readiness.ready), json(&readiness))
 }
 
@@ -84,6 +86,5 @@ async fn page() -> impl IntoResponse {
         "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; \
          img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     );
-    let headers = [(header::CONTENT_SECURITY_POLICY, policy), (header::REFERRER_POLICY, "no-referrer".to_owned())];
-    (headers, Html(PAGE.replace("{nonce}", &nonce)))
+    ([(header::CONTENT_SECURITY_POLICY, policy)], Html(PAGE.replace("{nonce}", &nonce)))
 }

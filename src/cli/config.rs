@@ -48,9 +48,11 @@ pub(super) fn config(
     environment: &Environment,
 ) -> Result<(), Failure> {
     let (settings, _) = arguments.options.resolve(origins, Fallback::detect())?;
-    service::check(&settings)?;
+    let noted = service::check(&settings)?;
     let traces = export::read(environment).map_err(StartError::from)?;
-    for warning in connect::warnings(&settings.backends, origins, environment).iter().chain(&traces.warnings) {
+    for warning in
+        connect::warnings(&settings.backends, origins, environment).iter().chain(&traces.warnings).chain(&noted)
+    {
         output::note(&format!("note: {warning}"));
     }
     let chosen = matches.subcommand().map_or(matches, |(_, chosen)| chosen);

@@ -16,10 +16,11 @@ use url::Url;
 use super::failure::Failure;
 use super::output;
 use super::worker_client::from_this_machine;
+use crate::admin::OneTimeToken;
 use crate::config::values::{self, Latency};
 use crate::config::{
-    AdminSocket, Backends, FulfillerTarget, HttpTarget, ListenAddress, LogFormat, LogOrders, LogSettings, Origin,
-    Propagation, QueueTarget, QueueTls, SecretUrl, Settings, StoreTarget,
+    AccessSettings, AdminSocket, Backends, FulfillerTarget, HttpTarget, ListenAddress, LogFormat, LogOrders,
+    LogSettings, Origin, Propagation, QueueTarget, QueueTls, SecretUrl, Settings, StoreTarget,
 };
 use crate::domain::retry::{RetryPolicy, WhenAmbiguous};
 use crate::domain::worker_id::WorkerId;
@@ -70,7 +71,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     rate: u64,
 
-    /// Address to listen on, for metrics, health and the page
+    /// Address to listen on, for metrics, health and the page. On loopback alone, the page's link has a token that lets the
+    /// browser which opens it first change the worker
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:2112", value_parser = values::address)]
     listen: SocketAddr,
 
@@ -115,14 +117,18 @@ pub(super) async fn demo(arguments: Arguments) -> Result<(), Failure> {
     let tally = Arc::new(Tally::default());
     let at_the_second = Some(clean_up(folder.path().to_owned()));
     let drain = Signals { hang_up: HangUp::Drain, at_the_second, ..Signals::default() }.listen()?;
-    let mut engine = tokio::spawn(Service::new(settings).log(log).observer(tally.clone()).run(drain.clone()));
+    // Whoever reads the terminal may change the worker; a link that others can open would let them.
+    let token = arguments.listen.ip().is_loopback().then(OneTimeToken::fresh);
+    let service = Service::new(settings).log(log).observer(tally.clone());
+    let service = token.iter().cloned().fold(service, Service::one_time_token);
+    let mut engine = tokio::spawn(service.run(drain.clone()));
     let listen = tokio::select! {
         listen = tally.started() => listen.unwrap_or(arguments.listen),
         ended = &mut engine => return finished(ended),
     };
     let commands = Commands::new(&database);
     screen.print_wrapped(&introduction(&arguments))?;
-    screen.print(&format!("\n{}", commands.start(from_this_machine(listen))))?;
+    screen.print(&format!("\n{}", commands.start(from_this_machine(listen), token.as_ref())))?;
 
     let began = Instant::now();
     let product = lacking.map(|(_, product)| product.to_owned());
@@ -227,6 +233,7 @@ fn settings(arguments: &Arguments, database: &Path, warehouse: SecretUrl) -> Set
         call_timeout,
         listen: vec![ListenAddress::Network(arguments.listen)],
         admin_socket: AdminSocket::Default,
+        access: AccessSettings::default(),
         concurrency: usize::try_from(arguments.concurrency).unwrap_or(usize::MAX),
         retry: RetryPolicy {
             max_attempts: 5,

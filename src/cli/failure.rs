@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::admin::AccessError;
 use crate::config::ConfigError;
 #[cfg(feature = "otlp")]
 use crate::observe::trace::export::TraceError;
@@ -37,9 +38,12 @@ impl From<StartError> for Failure {
         match error {
             #[cfg(feature = "otlp")]
             StartError::Traces(TraceError::Thread(_)) => Self::work(error),
-            StartError::Fulfiller(_) | StartError::Traces(_) | StartError::Lacking(..) | StartError::Unusable(..) => {
-                Self::Usage(error.to_string())
-            }
+            StartError::Access(AccessError::Thread(_)) => Self::work(error),
+            StartError::Access(_)
+            | StartError::Fulfiller(_)
+            | StartError::Traces(_)
+            | StartError::Lacking(..)
+            | StartError::Unusable(..) => Self::Usage(error.to_string()),
             _ => Self::work(error),
         }
     }

@@ -40,7 +40,7 @@ fn file(text: &str) -> (tempfile::TempDir, String) {
 }
 
 /// Each option with a value that isn't its default.
-const SAMPLES: [(&str, &str); 45] = [
+const SAMPLES: [(&str, &str); 47] = [
     ("queue", "redis://queue/1"),
     ("queue-key", "orders"),
     ("queue-tls-ca", "ca.pem"),
@@ -77,6 +77,8 @@ const SAMPLES: [(&str, &str); 45] = [
     ("simulate-seed", "42"),
     ("listen", "127.0.0.1:9000 unix:worker.sock"),
     ("admin-socket", "admin.sock"),
+    ("web-config", "web.yml"),
+    ("operators", "ann,bob"),
     ("drain-timeout", "1m"),
     ("drain-to-list", "on"),
     ("migrate", "off"),

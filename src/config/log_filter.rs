@@ -19,9 +19,11 @@ const OTHER_NAMES: [(&str, LevelFilter); 7] = [
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Every module of ours that logs; a test keeps the list complete.
-const TARGETS: [&str; 32] = [
+const TARGETS: [&str; 34] = [
     "fulfillment_warehouse::call",
     "fulfillment_warehouse::server",
+    "fulfillment_worker::admin::access",
+    "fulfillment_worker::admin::access::login",
     "fulfillment_worker::admin::connection",
     "fulfillment_worker::admin::listen",
     "fulfillment_worker::admin::network",

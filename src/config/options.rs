@@ -13,8 +13,8 @@ use super::listen::{self, AdminSocket, ListenAddresses};
 use super::origin::{ConfigError, Origins};
 use super::secret::Secret;
 use super::settings::{
-    Backends, ClientCertificate, FulfillerTarget, LogFormat, LogOrders, LogSettings, Propagation, QueueTarget,
-    QueueTls, ReconcileSettings, Settings, Simulation, StoreTarget,
+    AccessSettings, Backends, ClientCertificate, FulfillerTarget, LogFormat, LogOrders, LogSettings, Propagation,
+    QueueTarget, QueueTls, ReconcileSettings, Settings, Simulation, StoreTarget,
 };
 use super::values::{Latency, Wait};
 use super::{target, values};
@@ -178,6 +178,15 @@ struct ProcessOptions {
     #[arg(long, value_name = "PATH", value_parser = listen::admin_socket)]
     admin_socket: Option<AdminSocket>,
 
+    /// File with TLS and users for --listen, in the format of Prometheus' exporter-toolkit. Without users, everybody may
+    /// look, and nobody may change anything over the network
+    #[arg(long, visible_alias = "web.config.file", value_name = "PATH")]
+    web_config: Option<PathBuf>,
+
+    /// Those users of --web-config who may change the worker's state, with commas between them; the others may look
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = values::text(255))]
+    operators: Vec<String>,
+
     /// Longest time from the first signal to the exit
     #[arg(long, value_name = "DURATION", default_value = "25s", value_parser = values::duration(Duration::ZERO, HOUR))]
     drain_timeout: Duration,
@@ -338,6 +347,7 @@ impl RunOptions {
             call_timeout: work.call_timeout,
             listen: process.listen.concat(),
             admin_socket: process.admin_socket.unwrap_or_default(),
+            access: AccessSettings { web_config: process.web_config, operators: process.operators },
             concurrency: usize::try_from(work.concurrency).unwrap_or(usize::MAX),
             retry: RetryPolicy {
                 max_attempts: work.max_attempts,

@@ -203,6 +203,8 @@ pub struct Settings {
     pub listen: Vec<ListenAddress>,
     /// The Unix socket through which this user may change the worker's state.
     pub admin_socket: AdminSocket,
+    /// Who may look there, and who may act.
+    pub access: AccessSettings,
     /// Largest number of orders in flight, at least 1.
     pub concurrency: usize,
     /// How failed attempts are retried.
@@ -226,6 +228,15 @@ pub struct Settings {
     pub tracing_propagation: Propagation,
     /// The orders that have lines of their own in the log, at `info` and above.
     pub log_orders: LogOrders,
+}
+
+/// Who may look at a worker over the network, and who may act.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AccessSettings {
+    /// The file with TLS and users, in the format of Prometheus' exporter-toolkit.
+    pub web_config: Option<PathBuf>,
+    /// Those of its users who may change the worker's state.
+    pub operators: Vec<String>,
 }
 
 /// How the span of an attempt belongs to the span of its producer

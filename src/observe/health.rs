@@ -41,6 +41,9 @@ pub struct Check {
     pub ok: bool,
     /// The state found, for people.
     pub detail: String,
+    /// The same without addresses and other people's texts, where `detail` may have some.
+    #[serde(skip)]
+    pub public: Option<String>,
     /// Only for a dependency: its response times.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calls: Option<Calls>,
@@ -62,6 +65,18 @@ pub struct Readiness {
     pub ready: bool,
     /// `started`, one for each dependency, `progress` and `accepts_work`.
     pub checks: Vec<Check>,
+}
+
+impl Readiness {
+    /// For those who may see names and states alone.
+    pub fn without_texts(mut self) -> Self {
+        for check in &mut self.checks {
+            if let Some(public) = check.public.take() {
+                check.detail = public;
+            }
+        }
+        self
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -220,7 +235,7 @@ impl Health {
 
 impl Check {
     fn new(name: &'static str, ok: bool, detail: impl Into<String>) -> Self {
-        Self { name, ok, detail: detail.into(), calls: None }
+        Self { name, ok, detail: detail.into(), public: None, calls: None }
     }
 }
 

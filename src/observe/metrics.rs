@@ -25,6 +25,7 @@ mod fulfiller;
 mod labelled;
 mod lifecycle;
 mod log_messages;
+mod login;
 mod order;
 #[cfg(target_os = "linux")]
 mod process;
@@ -44,6 +45,7 @@ use exposition::{Exposition, Part};
 use fulfiller::FulfillerMetrics;
 use lifecycle::LifecycleMetrics;
 pub use log_messages::LogMessages;
+pub use login::{LoginFailure, LoginMetrics};
 use order::OrderMetrics;
 use reconciler::ReconcilerMetrics;
 pub use registering::Counted;
@@ -59,6 +61,7 @@ pub struct Metrics {
     reconciler: ReconcilerMetrics,
     telemetry: TelemetryMetrics,
     endpoint: Endpoint,
+    login: LoginMetrics,
 }
 
 impl Metrics {
@@ -74,6 +77,8 @@ impl Metrics {
     pub fn limited_by(handle: Handle, service_name: &str, log_messages: LogMessages, cgroup: Cgroup) -> Self {
         let (mut events, mut native, mut of_endpoint) = (Registry::default(), Registry::default(), Registry::default());
         let endpoint = Endpoint::register(&mut of_endpoint);
+        let login = LoginMetrics::register(&mut of_endpoint);
+        login.reloaded(true);
         let order = OrderMetrics::register(&mut events);
         order.register_native(&mut native);
         let lifecycle = LifecycleMetrics::register(&mut events);
@@ -104,7 +109,7 @@ impl Metrics {
         ];
         let native = part(Source::Events, native);
         let exposition = Exposition { parts, native };
-        Self { exposition, lifecycle, dependency, order, fulfiller, reconciler, telemetry, endpoint }
+        Self { exposition, lifecycle, dependency, order, fulfiller, reconciler, telemetry, endpoint, login }
     }
 
     /// All metrics in the given format, `healthy` being what `service_healthy` says.
@@ -121,6 +126,11 @@ impl Metrics {
     /// What whoever answers scrapes tells of them.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// What whoever lets clients in tells of them.
+    pub fn login(&self) -> &LoginMetrics {
+        &self.login
     }
 
     /// Counts a connection to the server as open until the returned value is dropped.

@@ -163,6 +163,9 @@ pub enum StartError {
     /// An address or a Unix socket to listen on can't be had.
     #[error(transparent)]
     Listen(#[from] admin::BindError),
+    /// The file of `--web-config` or the names of `--operators` can't be used.
+    #[error(transparent)]
+    Access(#[from] admin::AccessError),
     /// A server did not answer in time.
     #[error("gave up after waiting {0:?} (--wait): {1}")]
     Unreachable(Duration, String),

@@ -125,7 +125,9 @@ fn readiness_follows_start_dependencies_and_drain_and_so_does_service_healthy() 
         .into(),
     );
     expect(503, "0");
-    assert!(get(server.address, "/readyz", &[]).text().contains("connection refused"));
+    // Nobody on the network is told the error; `tests/integration/access` has who is.
+    let shown = get(server.address, "/readyz", &[]).text();
+    assert!(shown.contains("down for 0 s") && !shown.contains("connection refused"), "{shown}");
     server.observe(&DependencyEvent::Up(Dependency::Store).into());
     expect(200, "1");
     server.observe(&LifecycleEvent::Draining { in_flight: 1 }.into());

@@ -6,6 +6,7 @@ use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::metrics::Metrics;
+use crate::support::operator;
 use crate::support::worker::binary;
 use crate::support::{BUSY, LONG, eventually, expect_equal, free_port, http};
 
@@ -33,7 +34,9 @@ impl Unread {
     }
 
     fn metrics(&self) -> Metrics {
-        Metrics::parse(&http::get(self.address, "/metrics", &[]).expect("an answer").text())
+        let authorization = operator::authorization();
+        let headers = [("Authorization", authorization.as_str())];
+        Metrics::parse(&http::get(self.address, "/metrics", &headers).expect("an answer").text())
     }
 
     fn dropped(&self) -> f64 {
@@ -43,9 +46,11 @@ impl Unread {
     /// Has it log changes of the filter, of two kilobytes each, until lines are dropped.
     fn fill(&self) {
         let (filters, began) = ([pad("info"), pad("warn,info")], Instant::now());
+        let authorization = operator::authorization();
         for filter in filters.iter().cycle() {
             for _ in 0..100 {
-                let answer = http::send(self.address, "PUT", "/log", &[], filter.as_bytes()).expect("an answer");
+                let headers = [("Authorization", authorization.as_str())];
+                let answer = http::send(self.address, "PUT", "/log", &headers, filter.as_bytes()).expect("an answer");
                 assert_eq!(answer.status, 200, "{}", answer.text());
             }
             if self.dropped() > 0.0 {
@@ -93,7 +98,7 @@ fn place() -> (tempfile::TempDir, SocketAddr) {
 fn spawn(folder: &tempfile::TempDir, address: SocketAddr, stderr: PipeWriter, options: &[&str]) -> Child {
     let listen = address.to_string();
     let mut run = binary(&["run", "--store", "sqlite:db", "--listen", &listen, "--log-format", "json"]);
-    run.args(options).current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::null());
+    run.args(operator::options()).args(options).current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::null());
     run.stderr(stderr).spawn().expect("the binary starts")
 }
 

@@ -15,6 +15,7 @@ pub(crate) mod evidence;
 pub(crate) mod fault_proxy;
 pub(crate) mod http;
 pub(crate) mod metrics;
+pub(crate) mod operator;
 pub(crate) mod orders;
 pub(crate) mod planted;
 pub(crate) mod postgres;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::screen::Screen;
 use super::tally::{DeadOrder, Tally};
+use crate::admin::OneTimeToken;
 use crate::cli::failure::Failure;
 use crate::config::Backends;
 use crate::config::environment::Environment;
@@ -65,10 +66,11 @@ impl Commands {
         if self.is_relative { "In another terminal, in this folder:" } else { "In another terminal:" }
     }
 
-    /// What is there, and what to look at first.
-    pub(super) fn start(&self, listen: SocketAddr) -> String {
+    /// What is there, and what to look at first. The `token` of the page's link is good once.
+    pub(super) fn start(&self, listen: SocketAddr, token: Option<&OneTimeToken>) -> String {
+        let query = token.map(|token| format!("?token={}", token.expose())).unwrap_or_default();
         format!(
-            "Page     http://{listen}/\nMetrics  http://{listen}/metrics\n\n{}\n{}\n{}",
+            "Page     http://{listen}/{query}\nMetrics  http://{listen}/metrics\n\n{}\n{}\n{}",
             self.place(),
             self.of_store("order 7"),
             self.of_both("status"),
@@ -147,6 +149,18 @@ mod tests {
         assert_eq!(commands.of_store("dead show 1"), show);
         assert!(show.len() <= 80);
         assert_eq!(commands.place(), "In another terminal, in this folder:");
+    }
+
+    #[test]
+    fn the_link_has_the_token_where_there_is_one() {
+        let (commands, token) = (commands("fulfillment-worker", "/tmp/d/db", false), OneTimeToken::fresh());
+        let listen = ([127, 0, 0, 1], 2112).into();
+        let page = format!(
+            "Page     http://127.0.0.1:2112/?token={}\nMetrics  http://127.0.0.1:2112/metrics\n",
+            token.expose()
+        );
+        assert!(commands.start(listen, Some(&token)).starts_with(&page));
+        assert!(commands.start(listen, None).starts_with("Page     http://127.0.0.1:2112/\n"));
     }
 
     #[test]

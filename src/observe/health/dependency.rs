@@ -80,15 +80,18 @@ impl DependencyHealth {
             slowest_ms: self.times.slowest(now).map(millis),
             slow_from_ms: millis(self.slow.from),
         };
-        let (ok, detail) = match &self.contact {
-            Contact::Unknown => (false, "has not answered yet".to_owned()),
-            Contact::Up => self.slow.judge(&calls),
+        let (ok, detail, public) = match &self.contact {
+            Contact::Unknown => (false, "has not answered yet".to_owned(), None),
+            Contact::Up => {
+                let (ok, detail) = self.slow.judge(&calls);
+                (ok, detail, None)
+            }
             Contact::Down { since, error } => {
-                let seconds = now.saturating_duration_since(*since).as_secs();
-                (false, format!("down for {seconds} s: {error}"))
+                let down = format!("down for {} s", now.saturating_duration_since(*since).as_secs());
+                (false, format!("{down}: {error}"), Some(down))
             }
         };
-        Check { calls: Some(calls), ..Check::new(name, ok, detail) }
+        Check { calls: Some(calls), public, ..Check::new(name, ok, detail) }
     }
 }
 
