@@ -34,6 +34,7 @@ pub use limits::ConnectionLimits;
 pub(crate) use listen::check;
 pub(crate) use listen::open_admin;
 pub use listen::{Listener, open};
+#[cfg(any(feature = "demo", feature = "internals"))]
 pub use network::bind;
 pub use peer::Peer;
 pub use thread::Server;

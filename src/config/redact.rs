@@ -50,6 +50,7 @@ fn harmless(path: &str) -> String {
 }
 
 /// The parts of a path that may be secrets.
+#[cfg(feature = "http-fulfiller")]
 pub(crate) fn hidden_segments(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter(|segment| !segment.is_empty() && !is_harmless(segment))
 }

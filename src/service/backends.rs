@@ -264,7 +264,7 @@ impl<'a> Opening<'a> {
             QueueTarget::Redis(url) => {
                 let options = RedisQueueOptions { key: self.backends.queue_key.clone(), lease, worker };
                 let tls = &self.backends.queue_tls;
-                let queue = RedisQueue::connect_by_tls(url, tls, options, self.observers.clone());
+                let queue = RedisQueue::connect(url, tls, options, self.observers.clone());
                 QueueRoles::of(Arc::new(queue.map_err(|error| StartError::Unusable("queue", error.to_string()))?))
             }
             QueueTarget::Sqlite(path) => self.embedded.queue(path, worker, lease),

@@ -37,7 +37,7 @@ pub(crate) enum HangUp {
     #[default]
     Ignore,
     /// Drains: a terminal sends it that closes.
-    #[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "for commands on a terminal"))]
+    #[cfg_attr(not(feature = "demo"), expect(dead_code, reason = "for commands on a terminal"))]
     Drain,
     /// Has files read again.
     Reload(Reload),

@@ -8,7 +8,7 @@ use fulfillment_worker::backend::redis::{RedisQueue, RedisQueueOptions};
 use fulfillment_worker::backend::sqlite::database::Database;
 use fulfillment_worker::backend::sqlite::queue::{SqliteQueue, SqliteQueueOptions};
 use fulfillment_worker::backend::sqlite::store::{SqliteStore, SqliteStoreOptions};
-use fulfillment_worker::config::SecretUrl;
+use fulfillment_worker::config::{QueueTls, SecretUrl};
 use fulfillment_worker::domain::message;
 use fulfillment_worker::domain::order::OrderId;
 use fulfillment_worker::event::Observers;
@@ -66,7 +66,8 @@ async fn rows_without_messages_are_counted_and_named() {
     let closed = format!("127.0.0.1:{}", free_port());
     let url = SecretUrl::new(format!("redis://{closed}").parse().expect("a URL"));
     let options = RedisQueueOptions { key: "fulfillment_queue".to_owned(), lease: LEASE, worker: WorkerId::fresh() };
-    let queue = RedisQueue::connect(&url, options, Observers::default()).expect("connecting is left for later");
+    let queue = RedisQueue::connect(&url, &QueueTls::default(), options, Observers::default())
+        .expect("connecting is left for later");
 
     let error = submit(&rows(), &queue, &store, Some(Duration::from_millis(100))).await.expect_err("no queue");
 

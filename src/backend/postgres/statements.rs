@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use tokio_postgres::types::Type;
 
-use super::given_tables::{Dialect, TableNames};
+use super::given_tables::Dialect;
 use super::sql::Sql;
 use crate::domain::text::truncate_detail;
 use crate::testing::mutant::source;
@@ -230,7 +230,7 @@ impl Dialect {
 #[cfg(feature = "internals")]
 pub fn for_given_schema(text: &str) -> String {
     let given = Dialect {
-        tables: TableNames::default(),
+        tables: super::given_tables::TableNames::default(),
         status: "text".to_owned(),
         updated_at_has_zone: false,
         created_at_has_zone: false,
@@ -243,6 +243,7 @@ pub fn for_given_schema(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::postgres::given_tables::TableNames;
 
     fn dialect(has_zone: bool) -> Dialect {
         Dialect {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fulfillment_worker::WorkerId;
 use fulfillment_worker::backend::postgres::{PostgresStore, PostgresStoreOptions};
 use fulfillment_worker::backend::redis::{RedisQueue, RedisQueueOptions};
-use fulfillment_worker::config::SecretUrl;
+use fulfillment_worker::config::{QueueTls, SecretUrl};
 use fulfillment_worker::domain::message::Message;
 use fulfillment_worker::domain::order::{Fence, OrderId};
 use fulfillment_worker::event::Observers;
@@ -92,7 +92,8 @@ async fn river_1302_a_rescue_that_comes_too_late_changes_nothing() {
 
     // And now the rescuer acts, and a worker does what it is asked to. That one's leases are long: the fresh one holds.
     let options = RedisQueueOptions { key: QUEUE_KEY.to_owned(), lease: LEASE, worker: WorkerId::fresh() };
-    let queue = RedisQueue::connect(&url(&redis.url()), options, Observers::default()).expect("a queue");
+    let queue =
+        RedisQueue::connect(&url(&redis.url()), &QueueTls::default(), options, Observers::default()).expect("a queue");
     assert_eq!(queue.requeue_lost(&seen.iter().map(adoption).collect::<Vec<_>>()).await.expect("an answer"), 2);
     let options = ["--lease", "2m", "--simulate-latency", "0", "--reconcile-interval", "0"];
     let worker = WorkerProcess::ready(&redis.url(), database.url(), &options).await;

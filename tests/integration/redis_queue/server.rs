@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fulfillment_worker::WorkerId;
 use fulfillment_worker::backend::redis::{RedisQueue, RedisQueueOptions};
-use fulfillment_worker::config::redis_url;
+use fulfillment_worker::config::{QueueTls, redis_url};
 use fulfillment_worker::event::Observers;
 use fulfillment_worker::port::queue::{Claim, Disposition, Producer, Queue, QueueError, Settlement};
 use redis::FromRedisValue;
@@ -46,6 +46,7 @@ pub(crate) fn queue(url: &str, key: &str, lease: Duration) -> Result<RedisQueue,
     let url = redis_url::parse(url).expect("a URL");
     RedisQueue::connect(
         &url,
+        &QueueTls::default(),
         RedisQueueOptions { key: key.to_owned(), lease, worker: WorkerId::fresh() },
         Observers::default(),
     )

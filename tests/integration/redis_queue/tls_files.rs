@@ -19,7 +19,7 @@ const INSIST: [&str; 2] = ["--tls-auth-clients", "yes"];
 
 fn queue(url: &str, tls: &QueueTls) -> Result<RedisQueue, QueueError> {
     let options = RedisQueueOptions { key: KEY.to_owned(), lease: LONG, worker: WorkerId::fresh() };
-    RedisQueue::connect_by_tls(&redis_url::parse(url).unwrap(), tls, options, Observers::default())
+    RedisQueue::connect(&redis_url::parse(url).unwrap(), tls, options, Observers::default())
 }
 
 /// Makes a certificate and its key.

@@ -8,7 +8,7 @@ use fulfillment_worker::WorkerId;
 use fulfillment_worker::backend::redis::{RedisQueue, RedisQueueOptions};
 use fulfillment_worker::backend::sqlite::database::Database;
 use fulfillment_worker::backend::sqlite::queue::{SqliteQueue, SqliteQueueOptions};
-use fulfillment_worker::config::SecretUrl;
+use fulfillment_worker::config::{QueueTls, SecretUrl};
 use fulfillment_worker::event::Observers;
 use tempfile::TempDir;
 
@@ -48,7 +48,7 @@ impl QueueFixture for ValkeyFixture {
 fn redis_queue(url: &str, key: &str, lease: Duration) -> Arc<dyn AnyQueue> {
     let url = SecretUrl::new(url.parse().unwrap());
     let options = RedisQueueOptions { key: key.to_owned(), lease, worker: WorkerId::fresh() };
-    Arc::new(RedisQueue::connect(&url, options, Observers::default()).unwrap())
+    Arc::new(RedisQueue::connect(&url, &QueueTls::default(), options, Observers::default()).unwrap())
 }
 
 /// A file of its own.

@@ -9,7 +9,7 @@ use crate::conformance::queue::AnyQueue;
 use fulfillment_worker::WorkerId;
 use fulfillment_worker::backend::redis::{RedisQueue, RedisQueueOptions};
 use fulfillment_worker::backend::sqlite::queue::{SqliteQueue, SqliteQueueOptions};
-use fulfillment_worker::config::SecretUrl;
+use fulfillment_worker::config::{QueueTls, SecretUrl};
 use fulfillment_worker::event::Observers;
 use redis::aio::MultiplexedConnection;
 use rusqlite::Connection;
@@ -124,7 +124,7 @@ impl Backend for RedisAndPostgres {
     async fn queue(&self) -> Arc<dyn AnyQueue> {
         let url = SecretUrl::new(format!("redis://{}", self.proxy.address()).parse().unwrap());
         let options = RedisQueueOptions { key: self.key.clone(), lease: LEASE, worker: WorkerId::fresh() };
-        Arc::new(RedisQueue::connect(&url, options, Observers::default()).unwrap())
+        Arc::new(RedisQueue::connect(&url, &QueueTls::default(), options, Observers::default()).unwrap())
     }
 
     async fn messages(&mut self) -> BTreeMap<Vec<u8>, Seen> {
