@@ -167,18 +167,34 @@ fn every_link_of_the_documentation_leads_to_a_file() {
 #[test]
 fn every_guarantee_of_the_readme_is_held_by_a_test() {
     for (document, least) in [("README.md", 7), ("docs/GUARANTEES.md", 35)] {
-        let document = root().join(document);
-        let text = read(&document);
+        let text = read(&root().join(document));
         let promises: Vec<&str> = text.split("\n\n").flat_map(numbered).collect();
-        assert!(promises.len() >= least, "{}: only {} promises", document.display(), promises.len());
-        for promise in promises {
-            assert!(!tests_linked(promise).is_empty(), "{}: no test holds: {promise}", document.display());
-        }
-        for (name, target) in tests_linked(&text) {
-            let source = read(&document.with_file_name(&target));
-            let there = source.contains(&format!("fn {name}(")) || source.contains(&format!("fn {name}<"));
-            assert!(there, "{} names the test {name}, which {target} does not have", document.display());
-        }
+        assert!(promises.len() >= least, "{document}: only {} promises", promises.len());
+        assert_held_by_tests(document, &text, &promises);
+    }
+}
+
+/// Caught, when seeded: a row without a test.
+#[test]
+fn every_hostile_input_of_the_documentation_has_a_test() {
+    let document = "docs/SECURITY.md";
+    let text = read(&root().join(document));
+    let (_, tables) = text.split_once("## Input").expect("the tables");
+    let is_row = |line: &&str| line.starts_with("| ") && !line.starts_with("| input ");
+    let rows: Vec<&str> = tables.lines().filter(is_row).collect();
+    assert!(rows.len() >= 40, "only {} rows", rows.len());
+    assert_held_by_tests(document, &text, &rows);
+}
+
+/// Each promise links a test, and each test that the document links is where it says.
+fn assert_held_by_tests(document: &str, text: &str, promises: &[&str]) {
+    for promise in promises {
+        assert!(!tests_linked(promise).is_empty(), "{document}: no test holds: {promise}");
+    }
+    for (name, target) in tests_linked(text) {
+        let source = read(&root().join(document).with_file_name(&target));
+        let there = source.contains(&format!("fn {name}(")) || source.contains(&format!("fn {name}<"));
+        assert!(there, "{document} names the test {name}, which {target} does not have");
     }
 }
 

@@ -9,7 +9,12 @@ async fn with_tls_nothing_is_answered_without_it_nor_with_an_old_version_of_it()
     let ca = folder.file("ca.crt");
     for path in ["/livez", "/metrics", "/"] {
         assert_eq!(curl("https", worker.address(), path, &["--cacert", &ca]).status, 200, "{path}");
-        assert_eq!(curl("http", worker.address(), path, &[]).status, 0, "{path}");
+        let refused = curl("http", worker.address(), path, &[]);
+        assert_eq!(
+            (refused.status, refused.text.trim_end()),
+            (400, "Client sent an HTTP request to an HTTPS server."),
+            "{path}"
+        );
     }
     let of = |options: &[&str]| curl("https", worker.address(), "/livez", &[&["--cacert", &ca], options].concat());
     assert_eq!(of(&["--tls-max", "1.2"]).status, 200);

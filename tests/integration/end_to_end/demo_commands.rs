@@ -104,6 +104,9 @@ fn a_second_signal_ends_the_demo_at_once_and_leaves_no_folder() {
     let database = status.rsplit("sqlite:").next().expect("a path").to_owned();
     let folder = std::path::Path::new(&database).parent().expect("a folder").to_owned();
     assert!(folder.is_dir());
+    while !paste(&status).lines().any(|line| line.trim_start().starts_with("processing")) {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
     demo.interrupt();
     demo.line_with("Ctrl-C again ends at once.");
     demo.interrupt();

@@ -6,6 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::{HOSTILE, assert_harmless, hostile_in_one_line, stranger};
+use crate::support::operator;
 use crate::support::postgres::TestDatabase;
 use crate::support::process::Process;
 use crate::support::redis::RedisServer;
@@ -18,27 +19,37 @@ fn worker(format: &str, queue: &str, store: &str, more: &[&str], folder: &tempfi
     let listen = address.to_string();
     let mut command = binary(&["run", "--queue", queue, "--store", store, "--listen", &listen, "--log-format", format]);
     command.args(["--log", "debug", "--log-orders", "all", "--service-name", "shop\u{202e}\u{2028}\u{200b}"]);
-    command.args(["--retry-base", "1ms", "--retry-cap", "1ms", "--max-attempts", "2"]).args(more);
+    command
+        .args(["--retry-base", "1ms", "--retry-cap", "1ms", "--max-attempts", "2"])
+        .args(operator::options())
+        .args(more);
     command.current_dir(folder.path());
     (Process::start("fulfillment-worker", command, folder.path().join("output.log")), address)
 }
 
 fn answer(address: SocketAddr, path: &str) -> http::Answer {
-    http::get(address, path, &[]).unwrap_or_else(|error| panic!("{path}: {error}"))
+    http::get(address, path, &[("authorization", &operator::authorization())])
+        .unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 fn assert_answers_are_harmless(address: SocketAddr) {
     for path in ["/", "/metrics", "/health", "/livez", "/readyz", "/log"] {
         assert_harmless(path, &answer(address, path).body);
     }
-    let open_metrics =
-        http::get(address, "/metrics", &[("accept", "application/openmetrics-text")]).expect("an answer");
+    let open_metrics = http::get(
+        address,
+        "/metrics",
+        &[("accept", "application/openmetrics-text"), ("authorization", &operator::authorization())],
+    )
+    .expect("an answer");
     assert_harmless("OpenMetrics", &open_metrics.body);
+    let authorization = operator::authorization();
+    let login = [("authorization", authorization.as_str())];
     let hostile = "%1b%5b2J%c2%9b%e2%80%ae";
-    let refused = http::send(address, "PUT", &format!("/log?for={hostile}"), &[], b"debug").expect("an answer");
+    let refused = http::send(address, "PUT", &format!("/log?for={hostile}"), &login, b"debug").expect("an answer");
     assert_eq!(refused.status, 400);
     assert_harmless("a refused time", &refused.body);
-    let refused = http::send(address, "PUT", "/log", &[], hostile_in_one_line().as_bytes()).expect("an answer");
+    let refused = http::send(address, "PUT", "/log", &login, hostile_in_one_line().as_bytes()).expect("an answer");
     assert_eq!(refused.status, 400);
     assert_harmless("a refused filter", &refused.body);
 }
@@ -112,9 +123,12 @@ async fn readiness_and_the_page_spell_out_what_a_server_answers() {
     let folder = tempfile::tempdir().expect("a folder");
     let queue = format!("redis://{queue}");
     let (worker, address) = worker("json", &queue, "sqlite:orders.db", &["--wait", "forever"], &folder);
-    let readiness = eventually(LONG, "its words are shown", async || match http::get(address, "/readyz", &[]) {
-        Ok(answer) if answer.text().contains("\\u001b[2J") => Ok(answer),
-        other => Err(format!("{other:?}")),
+    let login = operator::authorization();
+    let readiness = eventually(LONG, "its words are shown", async || {
+        match http::get(address, "/readyz", &[("authorization", &login)]) {
+            Ok(answer) if answer.text().contains("\\u001b[2J") => Ok(answer),
+            other => Err(format!("{other:?}")),
+        }
     })
     .await;
     assert_harmless("/readyz", &readiness.body);
@@ -146,7 +160,7 @@ fn page(address: SocketAddr) -> String {
             "--dump-dom",
         ])
         .arg(format!("--user-data-dir={}", profile.path().display()))
-        .arg(format!("http://{address}/"))
+        .arg(format!("http://operator:operator%27s@{address}/"))
         .output()
         .expect("Chromium, which scripts/install-packages.sh installs");
     assert!(output.status.success(), "{output:?}");
