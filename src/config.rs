@@ -7,8 +7,8 @@
 pub mod admin_path;
 mod credentials;
 pub mod environment;
-#[cfg(feature = "cli")]
-mod exposed;
+#[cfg(unix)]
+pub(crate) mod exposed;
 #[cfg(feature = "cli")]
 pub mod fallback;
 #[cfg(feature = "cli")]

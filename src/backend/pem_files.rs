@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use zeroize::Zeroizing;
 
 /// Bounds what is read of a file.
 const LARGEST: u64 = 1024 * 1024;
@@ -60,7 +61,7 @@ impl PemFiles {
 
 impl Named {
     /// `open_keys` is for the file of a key: whether one is refused that others can read.
-    fn read(&self, open_keys: Option<bool>) -> Result<Vec<u8>, String> {
+    fn read(&self, open_keys: Option<bool>) -> Result<Zeroizing<Vec<u8>>, String> {
         let file = File::open(&self.path).map_err(|error| self.problem(error))?;
         let metadata = file.metadata().map_err(|error| self.problem(error))?;
         if !metadata.is_file() {
@@ -74,7 +75,8 @@ impl Named {
             Some(false) if is_open(&metadata) => self.warn_of_open_key(),
             _ => {}
         }
-        let mut bytes = Vec::new();
+        // Large enough at once: what grows leaves a copy of a key behind.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len().min(LARGEST) as usize + 1));
         file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| self.problem(error))?;
         if bytes.len() as u64 > LARGEST {
             return Err(self.problem("is larger than 1 MiB"));
@@ -127,23 +129,23 @@ fn is_open(metadata: &std::fs::Metadata) -> bool {
     metadata.mode() & others != 0
 }
 
-/// What stood in the files.
+/// What stood in the files, wiped from memory when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct PemContents {
     files: PemFiles,
-    authorities: Option<Vec<u8>>,
-    client: Option<[Vec<u8>; 2]>,
+    authorities: Option<Zeroizing<Vec<u8>>>,
+    client: Option<[Zeroizing<Vec<u8>>; 2]>,
 }
 
 impl PemContents {
     /// As PEM.
     pub(super) fn authorities_pem(&self) -> Option<&[u8]> {
-        self.authorities.as_deref()
+        self.authorities.as_ref().map(|pem| pem.as_slice())
     }
 
     /// As PEM: the certificate, and its key.
     pub(super) fn client_pem(&self) -> Option<[&[u8]; 2]> {
-        self.client.as_ref().map(|client| client.each_ref().map(Vec::as_slice))
+        self.client.as_ref().map(|client| client.each_ref().map(|pem| pem.as_slice()))
     }
 
     /// At least one, where there is a file for them.

@@ -12,7 +12,7 @@ const HANDED_OUT: [&str; 2] = ["/run/secrets", "/run/credentials"];
 /// As libpq has it for keys: a file of this user's has mode 0600 at most, one of root's 0640. Without a warning for files in
 /// `/run/secrets` and `/run/credentials` and on a read-only tmpfs, such as a volume of Kubernetes: each is there for one
 /// container or unit.
-pub(super) fn warning(name: &str, path: &Path) -> Option<String> {
+pub(crate) fn warning(name: &str, path: &Path) -> Option<String> {
     let file = File::open(path).ok()?;
     let found = file.metadata().ok()?;
     let exposed = found.is_file() && found.mode() & !allowed(&found) & 0o777 != 0;

@@ -277,10 +277,11 @@ impl BackendOptions {
     }
 
     fn parse(&self, origins: &Origins) -> Result<Backends, ConfigError> {
+        let queue = QueueTarget::read(self.queue.expose(), origins.queue_password())
+            .map_err(|problem| origins.error("queue", problem))?;
         Ok(Backends {
-            queue: QueueTarget::read(self.queue.expose(), origins.queue_password())
-                .map_err(|problem| origins.error("queue", problem))?,
-            queue_tls: self.queue_tls(origins)?,
+            queue_tls: self.queue_tls(&queue, origins)?,
+            queue,
             queue_key: self.queue_key.clone(),
             store: StoreTarget::read(self.store.expose(), origins.libpq())
                 .map_err(|problem| origins.error("store", problem))?,
@@ -290,7 +291,7 @@ impl BackendOptions {
         })
     }
 
-    fn queue_tls(&self, origins: &Origins) -> Result<QueueTls, ConfigError> {
+    fn queue_tls(&self, queue: &QueueTarget, origins: &Origins) -> Result<QueueTls, ConfigError> {
         let client_certificate = match (&self.queue_tls_certificate, &self.queue_tls_private_key) {
             (Some(certificate), Some(key)) => {
                 Some(ClientCertificate { certificate: certificate.clone(), key: key.clone() })
@@ -303,7 +304,14 @@ impl BackendOptions {
                 return Err(origins.error("queue-tls-private-key", "needs --queue-tls-certificate"));
             }
         };
-        Ok(QueueTls { ca: self.queue_tls_ca.clone(), client_certificate })
+        let tls = QueueTls { ca: self.queue_tls_ca.clone(), client_certificate };
+        if let QueueTarget::Sqlite(_) = queue
+            && tls != QueueTls::default()
+        {
+            let given = if tls.ca.is_some() { "queue-tls-ca" } else { "queue-tls-certificate" };
+            return Err(origins.error(given, "has no effect, as --queue is an embedded database"));
+        }
+        Ok(tls)
     }
 }
 

@@ -103,6 +103,8 @@ pub(super) fn server(section: &TlsSection, warnings: &mut Vec<String>) -> Result
     let (key_place, pem) = self::pem("key", &section.key, &section.key_file)?;
     let key = PrivateKeyDer::from_pem_slice(&pem)
         .map_err(|_| format!("{key_place}: has no unencrypted private key as PEM"))?;
+    #[cfg(unix)]
+    warnings.extend(section.key_file.as_ref().and_then(|file| crate::config::exposed::warning("key_file", file)));
     let policy = ClientPolicy::named(section.client_auth_type.as_deref().unwrap_or_default())?;
     let authorities = match (&section.client_ca, &section.client_ca_file) {
         (None, None) => None,

@@ -108,7 +108,8 @@ pub(super) fn text(error: &RedisError) -> String {
         (None, _) if error.kind() == ErrorKind::AuthenticationFailed => "authentication failed".to_owned(),
         (None, _) => error.to_string(),
     };
-    if let Some(way) = way_to_trust(&said) {
+    // One that was found on the way says it already.
+    if let Some(way) = way_to_trust(&said).filter(|way| !said.contains(way)) {
         return format!("{said}; {way}");
     }
     if has_code(error, "ASK") || has_code(error, "TRYAGAIN") {

@@ -60,6 +60,22 @@ fn config_notes_what_can_not_be_had() {
     assert!(said.contains("note: web.yml: min_version: TLS 1.0 and 1.1 can't be had"), "{said}");
 }
 
+#[test]
+fn a_key_that_others_can_read_is_warned_of() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = Folder::with_certificates(super::TLS);
+    for (mode, warned) in [(0o600, false), (0o644, true)] {
+        let key = folder.path("server.key");
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).expect("its mode");
+        let (code, said) = ended("config", &folder, &["--web-config", "web.yml"], &[]);
+        assert_eq!(code, Some(0), "{said}");
+        let warning =
+            "note: web.yml: others can read or change the secret in server.key (key_file), as its mode is 644; chmod 6";
+        assert_eq!(said.contains(warning), warned, "{mode:o}: {said}");
+    }
+}
+
 /// The first block of docs/OBSERVABILITY.md that names users, with its password.
 #[tokio::test]
 async fn the_example_in_the_documentation_works() {

@@ -41,6 +41,18 @@ async fn a_call_under_way_ends_as_it_began_and_the_next_one_has_the_new_token() 
     assert_eq!(tokens, ["Bearer hush-first", "Bearer hush-second"].map(|token| Some(token.to_owned())));
 }
 
+/// Caught, when seeded: a reload after which the token before is no secret.
+#[tokio::test]
+async fn a_warehouse_that_names_the_token_before_is_not_quoted_with_it() {
+    let named = r#"{"detail": "hush-second, where hush-first was"}"#;
+    let peer = Peer::start(move |_| Reply::Bytes(answer("422 Unprocessable Content", "", named))).await;
+    let target = target(&peer.url());
+    let rig = Rig::new(&with_token(&target, "hush-first"));
+    rig.fulfiller.reload(&with_token(&target, "hush-second")).unwrap();
+    let outcome = format!("{:?}", rig.call(&order(1)).await);
+    assert!(outcome.contains("***, where *** was") && !outcome.contains("hush"), "{outcome}");
+}
+
 #[tokio::test]
 async fn a_token_that_no_header_takes_changes_nothing() {
     let peer = Peer::start(|_| ok()).await;

@@ -34,7 +34,7 @@ async fn shape(database: &TestDatabase) -> String {
     database.query(SHAPE, &[]).await[0].get(0)
 }
 
-/// Caught, on the code before: `CREATE SCHEMA IF NOT EXISTS` was refused.
+/// Caught, when seeded: `CREATE SCHEMA IF NOT EXISTS`, before the migrations or in the first one.
 #[tokio::test]
 async fn a_migrator_that_may_create_no_schema_makes_the_tables_in_the_one_that_is_there() {
     let roles = Roles::make().await;

@@ -22,7 +22,7 @@ async fn planted(database: &TestDatabase, client: &Client, types: &str) -> Strin
 
 /// Whatever types the order API's columns have, their operators are Postgres' own.
 ///
-/// Caught, on the code before: every one.
+/// Caught, when seeded: statements whose names and operators are left to the path.
 #[tokio::test]
 async fn no_planted_operator_or_function_runs_with_any_kind_of_table() {
     let cases = [
@@ -120,6 +120,8 @@ async fn a_search_path_with_another_schema_before_postgres_own_is_refused() {
 }
 
 /// The path leads to the tables once, at the start.
+///
+/// Caught, when seeded: `begin.sql` with `orders` in the place of `{orders}`.
 #[tokio::test]
 async fn a_table_that_is_put_before_the_given_one_in_the_path_is_not_worked_with() {
     let (database, url) = database().await;

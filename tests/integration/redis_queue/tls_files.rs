@@ -71,7 +71,8 @@ async fn assert_needs_both(url: &str, certificates: &Certificates) {
         assert!(error.contains(says), "{ca} {client:?}: {error}");
     }
     let error = queue(url, &QueueTls::default()).unwrap().depth().await.unwrap_err().to_string();
-    assert!(error.contains("certificate") && error.contains("--queue-tls-ca"), "{error}");
+    assert!(error.contains("certificate"), "{error}");
+    assert_eq!(error.matches("--queue-tls-ca").count(), 1, "it is advised once: {error}");
 }
 
 #[tokio::test]
@@ -178,6 +179,12 @@ fn files_for_a_queue_without_tls_are_an_error() {
     for url in ["redis://localhost", "unix:///run/redis.sock", "redis-cluster://localhost"] {
         let errors = refused(&["--queue", url, "--queue-tls-ca", &ca]);
         assert!(errors.contains("--queue-tls-ca") && errors.contains("rediss"), "{url}: {errors}");
+    }
+    let (certificate, key) = (certificates.file("worker.crt"), certificates.file("worker.key"));
+    let client = ["--queue-tls-certificate", &certificate, "--queue-tls-private-key", &key];
+    for (given, named) in [(&["--queue-tls-ca", &ca][..], "--queue-tls-ca"), (&client, "--queue-tls-certificate")] {
+        let errors = refused(&[&["--queue", "sqlite:orders.db"], given].concat());
+        assert!(errors.contains(&format!("{named}: has no effect, as --queue is an embedded database")), "{errors}");
     }
 }
 

@@ -59,7 +59,7 @@ impl Place {
 const QUEUE: (&str, &str) = ("REDIS_URL", "redis://host");
 const STORE: (&str, &str) = ("DATABASE_URL", "postgres://db/shop");
 
-/// Caught on the code before, to which these variables meant nothing.
+/// Caught, when seeded: variables that mean nothing.
 #[test]
 fn each_variable_of_a_secret_may_name_a_file_instead() {
     let place = Place::new();

@@ -76,7 +76,7 @@ impl Place {
     }
 }
 
-/// Caught on the code before, which went on with the token of its start.
+/// Caught, when seeded: a worker that goes on with the token of its start.
 #[tokio::test]
 async fn a_token_and_secrets_that_change_are_used_by_the_next_call() {
     let place = Place::start().await;

@@ -30,7 +30,7 @@ async fn without_the_token_nothing_is_shipped_and_nothing_shown() {
     assert_eq!(warehouse.stats()["done"], json!({"shipped": 1, "unauthorized": 4}));
 }
 
-/// Caught on the code before, which showed and changed its behaviour for everybody.
+/// Caught, when seeded: routes that ask for no token.
 #[tokio::test]
 async fn without_the_token_no_route_says_anything_but_that_it_is_alive() {
     let warehouse = WarehouseProcess::start(&["--token", "open-sesame"]).await;

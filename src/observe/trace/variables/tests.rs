@@ -48,7 +48,7 @@ fn none_and_a_disabled_sdk_win_over_an_endpoint() {
     assert!(!on([ENDPOINT, ("OTEL_SDK_DISABLED", "TRUE")]));
 }
 
-/// Caught on the code before, which refused each of them.
+/// Caught, when seeded: an error in the place of the warning.
 #[test]
 fn a_value_that_its_variable_does_not_take_is_ignored_with_a_warning_that_says_what_it_takes() {
     let plain = asked([ENDPOINT]).unwrap().exporter;
@@ -95,7 +95,7 @@ fn posted_to<const N: usize>(variables: [(&str, &str); N]) -> Result<Option<Stri
     asked(variables).map(|traces| traces.exporter.unwrap().endpoint)
 }
 
-/// Caught on the code before, which took the host for a scheme.
+/// Caught, when seeded: an address that is taken as it is.
 #[test]
 fn an_address_without_a_scheme_is_taken_as_http() {
     let to = |url: &str| Ok(Some(url.to_owned()));
