@@ -118,21 +118,22 @@ macro_rules! scripts {
 scripts!(claim, renew, settle, recover, hand_back, depth, requeue_lost, browse, browse_list, prune, claimed, to_list);
 
 impl RedisQueue {
-    /// Prepares the queue. Connects with the first call, so a server that is down is no error here. `observers` learn
-    /// of each new connection.
+    /// As [`Self::connect_by_tls`], without files for TLS.
     ///
     /// # Errors
-    /// [`QueueError::Refused`] for a URL that leads to no Redis server, a key that can't be used, or a lease below 1
-    /// ms.
+    /// The same.
+    #[cfg(feature = "internals")]
     pub fn connect(url: &SecretUrl, options: RedisQueueOptions, observers: Observers) -> Result<Self, QueueError> {
         Self::connect_by_tls(url, &QueueTls::default(), options, observers)
     }
 
-    /// The same with authorities and a client certificate of one's own, for every server that the URL leads to. Their files are
-    /// read again for each connection; where they can't be used by then, what they held last goes on counting.
+    /// Prepares the queue. Connects with the first call, so a server that is down is no error here. `observers` learn
+    /// of each new connection. Authorities and a client certificate of one's own count for every server that the URL leads to.
+    /// Their files are read again for each connection; where they can't be used by then, what they held last goes on counting.
     ///
     /// # Errors
-    /// As [`Self::connect`], and [`QueueError::Refused`] for a file that can't be used, or a URL that asks for no TLS.
+    /// [`QueueError::Refused`] for a URL that leads to no Redis server, a key that can't be used, a lease below 1 ms, a file that
+    /// can't be used, or a file for a URL that asks for no TLS.
     pub fn connect_by_tls(
         url: &SecretUrl,
         tls: &QueueTls,

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use tokio_postgres::types::Type;
 
-use super::given_tables::{Dialect, TableNames};
+use super::given_tables::Dialect;
 use super::sql::Sql;
 use crate::domain::text::truncate_detail;
 use crate::testing::mutant::source;
@@ -230,7 +230,7 @@ impl Dialect {
 #[cfg(feature = "internals")]
 pub fn for_given_schema(text: &str) -> String {
     let given = Dialect {
-        tables: TableNames::default(),
+        tables: Default::default(),
         status: "text".to_owned(),
         updated_at_has_zone: false,
         created_at_has_zone: false,
@@ -246,7 +246,7 @@ mod tests {
 
     fn dialect(has_zone: bool) -> Dialect {
         Dialect {
-            tables: TableNames::default(),
+            tables: Default::default(),
             status: "text".to_owned(),
             updated_at_has_zone: has_zone,
             created_at_has_zone: has_zone,
