@@ -15,6 +15,7 @@ use hyper::service::{Service, service_fn};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -32,6 +33,10 @@ mod watched;
 
 /// More than any browser or scraper sends, and all that a request may hold in memory.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
+
+/// What the system keeps of answers that a client doesn't take: less than two renderings of the metrics. It would grow this
+/// to megabytes otherwise, so that a client which never reads costs a rendering for each request it sends in advance.
+const SEND_BUFFER: usize = 64 * 1024;
 
 /// The paths that are answered however many other requests are under way.
 const PROBES: [&str; 4] = ["/livez", "/readyz", "/health", "/metrics"];
@@ -120,6 +125,7 @@ async fn encrypted_or_not(stream: Stream, peer: Peer, place: &Arc<Place>, served
     };
     // Answers are small and complete: nothing to gain from waiting for more. Works without it, too.
     let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER);
     let Some(tls) = served.access.tls() else { return http(stream, peer, place, served).await };
     match timeout(served.limits.head, handshake::accept(stream, tls)).await {
         Ok(Ok(stream)) => http(stream, peer, place, served).await,

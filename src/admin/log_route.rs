@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::rejection::StringRejection;
-use axum::extract::{DefaultBodyLimit, RawQuery, State};
-use axum::http::StatusCode;
+use axum::extract::{DefaultBodyLimit, RawQuery, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use tokio::time::timeout;
 
 use super::Routes;
 use super::access::Operator;
@@ -19,9 +21,24 @@ use crate::observe::logging::{Filter, Log};
 /// Longer than any filter that a person writes.
 const MAX_FILTER_BYTES: usize = 1024;
 
+/// Time for the whole body.
+const BODY_LIMIT: Duration = Duration::from_secs(5);
+
 const NOT_HERE: &str = "the log belongs to the program around this worker, which has not handed it over\n";
+
 pub(super) fn router() -> Router<Routes> {
-    Router::new().route("/log", get(show).put(change)).layer(DefaultBodyLimit::max(MAX_FILTER_BYTES))
+    Router::new()
+        .route("/log", get(show).put(change))
+        .layer(DefaultBodyLimit::max(MAX_FILTER_BYTES))
+        .layer(from_fn(in_time))
+}
+
+/// Gives a request up whose body doesn't come: nothing else takes time here.
+async fn in_time(request: Request, next: Next) -> Response {
+    timeout(BODY_LIMIT, next.run(request)).await.unwrap_or_else(|_| {
+        let why = format!("the body has not come within {} s\n", BODY_LIMIT.as_secs());
+        (StatusCode::REQUEST_TIMEOUT, [(header::CONNECTION, "close")], why).into_response()
+    })
 }
 
 async fn show(State(routes): State<Routes>) -> Response {

@@ -16,11 +16,15 @@ use crate::config::environment::Environment;
 Examples:
   HEALTHCHECK CMD [\"fulfillment-worker\", \"healthcheck\"]
       in a Dockerfile
-  fulfillment-worker healthcheck --url http://127.0.0.1:2112/readyz
-      readiness instead
+  fulfillment-worker healthcheck --ready
+      whether it is at work
   fulfillment-worker healthcheck --url unix:/run/worker.sock:/readyz
-      the same through a Unix socket")]
+      the same through another Unix socket")]
 pub(super) struct Arguments {
+    /// Ask /readyz instead of /health: whether the worker is at work
+    #[arg(long, conflicts_with = "url")]
+    ready: bool,
+
     /// What to ask instead: http://, https:// or unix:SOCKET:/PATH. The certificate is verified by the system's authorities,
     /// except on a loopback address, which has no name that it could show
     #[arg(long, value_name = "URL", value_parser = target)]
@@ -33,7 +37,10 @@ pub(super) struct Arguments {
 pub(super) async fn healthcheck(arguments: Arguments, environment: &Environment) -> Result<(), Failure> {
     let body = match &arguments.url {
         Some(target) => ask_at(target, Request::Get).await?,
-        None => ask_worker(&arguments.worker, environment, "/health", Request::Get).await?,
+        None => {
+            let path = if arguments.ready { "/readyz" } else { "/health" };
+            ask_worker(&arguments.worker, environment, path, Request::Get).await?
+        }
     };
     output::print(body.lines().next().unwrap_or("ok"))
 }

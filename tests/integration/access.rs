@@ -19,6 +19,7 @@ mod promtool;
 mod reload;
 mod rights;
 mod scraping;
+mod slow_clients;
 mod start;
 
 use certificates::Certificates;

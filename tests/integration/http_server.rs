@@ -11,6 +11,7 @@ use fulfillment_worker::event::{Dependency, DependencyEvent, Event, LifecycleEve
 mod both_families;
 mod client;
 mod crowds;
+mod few_files;
 mod server;
 mod unix_sockets;
 

@@ -132,3 +132,58 @@ fn the_limit_is_a_little_less_than_the_scrapers_timeout_and_never_long() {
     }
     assert_eq!(limit(&HeaderMap::new()), longest);
 }
+
+/// Caught, when seeded: no pause, so that clients which ask without end keep the processors busy.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn renderings_pause_for_four_times_as_long_as_they_take() {
+    const TAKES: Duration = Duration::from_millis(10);
+    let renderings = Arc::new(Mutex::new(0_u32));
+    let counted = Arc::clone(&renderings);
+    let scrapes = Scrapes::new(Endpoint::register(&mut Registry::default()), move |_| {
+        *counted.lock() += 1;
+        std::thread::sleep(TAKES);
+        Vec::new()
+    });
+    let began = Instant::now();
+    for _ in 0..5 {
+        let crowd = (0..8).map(|_| metrics(State(Arc::clone(&scrapes)), HeaderMap::new()));
+        futures::future::join_all(crowd).await;
+    }
+    let in_turn = *renderings.lock() / u32::try_from(MOST_AT_ONCE).unwrap();
+    assert!(in_turn >= 2, "{in_turn}");
+    assert!(began.elapsed() >= TAKES * (1 + PAUSE) * (in_turn - 1), "{in_turn} in {:?}", began.elapsed());
+}
+
+/// Caught, when seeded: a compression for each scrape.
+#[tokio::test]
+async fn whoever_takes_gzip_gets_a_rendering_that_is_compressed_once() {
+    let renderings = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&renderings);
+    let scrapes = Scrapes::new(Endpoint::register(&mut Registry::default()), move |format| {
+        *counted.lock() += 1;
+        format!("{format:?}").into_bytes()
+    });
+    let scrape = || {
+        let gzip = HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"))]);
+        async { to_bytes(metrics(State(Arc::clone(&scrapes)), gzip).await.into_body(), usize::MAX).await.unwrap() }
+    };
+    let (one, other) = tokio::join!(scrape(), scrape());
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&*one), &mut text).unwrap();
+    assert_eq!((text.as_str(), *renderings.lock()), ("PrometheusText", 1));
+    assert_eq!(one.as_ptr(), other.as_ptr(), "the same bytes");
+}
+
+#[test]
+fn gzip_is_for_those_who_name_it_and_do_not_rule_it_out() {
+    let takes = |accepted: &str| {
+        takes_gzip(&HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_str(accepted).unwrap())]))
+    };
+    for accepted in ["gzip", "deflate, GZIP", "br;q=1.0, gzip;q=0.2", "gzip; q=1"] {
+        assert!(takes(accepted), "{accepted}");
+    }
+    for refused in ["", "identity", "gzip;q=0", "gzip; q=0.000", "deflate, br", "gzip;q=x", "*"] {
+        assert!(!takes(refused), "{refused}");
+    }
+    assert!(!takes_gzip(&HeaderMap::new()));
+}

@@ -230,7 +230,7 @@ impl Dialect {
 #[cfg(feature = "internals")]
 pub fn for_given_schema(text: &str) -> String {
     let given = Dialect {
-        tables: super::given_tables::TableNames::default(),
+        tables: Default::default(),
         status: "text".to_owned(),
         updated_at_has_zone: false,
         created_at_has_zone: false,

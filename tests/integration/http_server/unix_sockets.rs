@@ -143,6 +143,29 @@ async fn log_and_healthcheck_find_the_admin_socket_without_being_told() {
 }
 
 #[tokio::test]
+async fn readiness_can_be_asked_for_without_a_url() {
+    let place = folder();
+    let worker = worker(place.path(), &[]).await;
+    let ready = command(&worker, place.path(), &["healthcheck", "--ready"]);
+    assert_eq!(ready.status.code(), Some(0), "{}", text(&ready));
+    assert!(text(&ready).contains("\"ready\":true"), "{}", text(&ready));
+}
+
+/// Caught, when seeded: no limit but that of the whole connection.
+#[tokio::test]
+async fn a_body_that_does_not_come_ends_its_request_after_seconds() {
+    let place = folder();
+    let worker = worker(place.path(), &[]).await;
+    let socket = place.path().join(format!("fulfillment-worker/admin-{}.sock", worker.address().port()));
+    let mut stream = UnixStream::connect(socket).unwrap();
+    stream.write_all(b"PUT /log HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nwar").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.ends_with("the body has not come within 5 s\n"), "{answer}");
+}
+
+#[tokio::test]
 async fn without_an_admin_socket_the_address_of_listen_is_asked() {
     let place = folder();
     let worker = worker(place.path(), &["--admin-socket", "off"]).await;
