@@ -12,6 +12,7 @@ DO $$
 DECLARE
     role text;
     made text;
+    joins boolean;
 BEGIN
     FOREACH role IN ARRAY ARRAY['fulfillment_migrator', 'fulfillment_worker', 'fulfillment_producer'] LOOP
         IF pg_catalog.to_regrole(role) IS NULL THEN
@@ -21,11 +22,19 @@ BEGIN
     IF pg_catalog.to_regnamespace('fulfillment') IS NULL THEN
         CREATE SCHEMA fulfillment;
     END IF;
+    -- An administrator who is no superuser, as on a managed server, hands over only to a role that they are a member of.
+    joins := NOT pg_catalog.pg_has_role('fulfillment_migrator', 'USAGE');
+    IF joins THEN
+        GRANT fulfillment_migrator TO CURRENT_USER;
+    END IF;
     -- What the migrator alters has to be its own.
     ALTER SCHEMA fulfillment OWNER TO fulfillment_migrator;
     FOR made IN SELECT relname FROM pg_catalog.pg_class WHERE relnamespace = 'fulfillment'::regnamespace AND relkind = 'r' LOOP
         EXECUTE pg_catalog.format('ALTER TABLE fulfillment.%I OWNER TO fulfillment_migrator', made);
     END LOOP;
+    IF joins THEN
+        REVOKE fulfillment_migrator FROM CURRENT_USER;
+    END IF;
 END $$;
 
 -- The worker moves orders, and reads the names of products.

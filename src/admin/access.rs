@@ -145,7 +145,8 @@ fn read(settings: &AccessSettings) -> Result<Option<Read>, AccessError> {
     let config = result.map_err(|problem| AccessError::File { file: path.clone(), problem })?;
     if let [name, ..] = config.users.unknown_operators() {
         let users = config.users.names().collect::<Vec<_>>().join(", ");
-        let problem = format!("`{name}` is no user in {}; there are: {users}", path.display());
+        let users = if users.is_empty() { "there are none".to_owned() } else { format!("there are: {users}") };
+        let problem = format!("`{name}` is no user in {}; {users}", path.display());
         return Err(AccessError::Operators(problem));
     }
     let warnings = warnings.into_iter().map(|warning| format!("{}: {warning}", path.display())).collect();

@@ -32,11 +32,22 @@ pub(super) struct Arguments {
     print: bool,
 
     /// Also give this role what a worker needs of these tables, and nothing else (Postgres)
-    #[arg(long, value_name = "ROLE")]
+    #[arg(long, value_name = "ROLE", value_parser = role)]
     grant_to: Option<String>,
 
     #[command(flatten)]
     connect: ConnectOptions,
+}
+
+/// Postgres takes this name for every role, quoted or not.
+const EVERYBODY: &str = "public";
+
+fn role(text: &str) -> Result<String, String> {
+    match text {
+        EVERYBODY => Err("is every role of the server; name one".to_owned()),
+        _ if text.is_empty() || text.chars().any(char::is_control) => Err("must be the name of a role".to_owned()),
+        _ => Ok(text.to_owned()),
+    }
 }
 
 pub(super) async fn migrate(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {

@@ -136,7 +136,7 @@ fn admin_sockets(
         Some(AdminSocket::Default) | None => {
             use crate::config::admin_path;
 
-            let found = admin_path::find(&admin_path::folders(environment), &admin_path::name(addresses));
+            let found = admin_path::find(&admin_path::folders(environment), addresses);
             let advice = "; run this as that user, as with `docker exec --user` or `sudo -u`";
             let refused = found.refused.into_iter().map(|problem| format!("{problem}{advice}"));
             (found.sockets, refused.collect())

@@ -2,6 +2,7 @@
 
 use std::fs::{DirBuilder, Metadata};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -21,12 +22,34 @@ pub fn folders(environment: &Environment) -> Vec<PathBuf> {
     of_systemd.into_iter().chain(of_session).chain(elsewhere).collect()
 }
 
-/// Its name in such a folder: with the first port, so that several workers of one machine have one each.
+/// Its name in such a folder: with where the worker listens first, so that each worker of one machine has its own, and nobody
+/// who asks for one is answered by another.
 pub fn name(listen: &[ListenAddress]) -> String {
-    match listen.iter().find_map(ListenAddress::network) {
-        Some(address) => format!("admin-{}.sock", address.port()),
-        None => "admin.sock".to_owned(),
+    match (listen.iter().find_map(ListenAddress::network), listen.first()) {
+        (Some(address), _) if address.ip().is_unspecified() => format!("admin-{}.sock", address.port()),
+        (Some(address), _) => format!("admin-{}-{}.sock", address.ip(), address.port()),
+        (None, Some(ListenAddress::Unix(path))) => format!("admin-{:016x}.sock", digest(path)),
+        (None, _) => "admin.sock".to_owned(),
     }
+}
+
+/// Of the whole path, which is too long for a name (FNV-1a).
+fn digest(path: &Path) -> u64 {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let bytes = path.as_os_str().as_bytes();
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |digest, byte| (digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// Whether the worker with a socket of this name listens where it is asked for. One on every address listens on each; where
+/// every address is asked for, any of the port will do.
+fn is_asked_for(socket: &str, listen: &[ListenAddress]) -> bool {
+    let network = listen.iter().find_map(ListenAddress::network);
+    socket == name(listen)
+        || network.is_some_and(|address| {
+            let port = format!("{}.sock", address.port());
+            let rest = socket.strip_prefix("admin-").and_then(|rest| rest.strip_suffix(&port));
+            rest == Some("") || address.ip().is_unspecified() && rest.is_some_and(|rest| rest.ends_with('-'))
+        })
 }
 
 /// Makes the folder where there is none, and checks that nobody else can put anything in it.
@@ -66,16 +89,15 @@ pub struct Found {
     pub refused: Vec<String>,
 }
 
-/// Looks for the sockets of this name. One in a folder that isn't this user's is no worker of this user, whatever it says.
-pub fn find(folders: &[PathBuf], name: &str) -> Found {
+/// Looks for the sockets of the workers that listen there. One in a folder that isn't this user's is no worker of this user,
+/// whatever it says.
+pub fn find(folders: &[PathBuf], listen: &[ListenAddress]) -> Found {
     let mut found = Found::default();
     for folder in folders.iter().filter(|folder| folder.symlink_metadata().is_ok()) {
-        let path = folder.join(name);
-        let is_there = path.symlink_metadata().map(|found| found.file_type().is_socket());
-        match (check(folder), is_there) {
-            (Ok(()), Ok(true)) => found.sockets.push(path),
+        match (check(folder), sockets(folder, listen)) {
+            (Ok(()), Ok(sockets)) => found.sockets.extend(sockets),
+            (Err(problem), Ok(sockets)) if !sockets.is_empty() => found.refused.push(problem),
             // Nobody can tell from outside whether a private folder of another user has it.
-            (Err(problem), Ok(true)) => found.refused.push(problem),
             (Err(problem), Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
                 found.refused.push(problem)
             }
@@ -83,6 +105,19 @@ pub fn find(folders: &[PathBuf], name: &str) -> Found {
         }
     }
     found
+}
+
+/// The one whose name fits exactly comes first.
+fn sockets(folder: &Path, listen: &[ListenAddress]) -> io::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder)?.filter_map(Result::ok);
+    let mut sockets: Vec<PathBuf> = entries
+        .filter(|entry| entry.file_name().to_str().is_some_and(|name| is_asked_for(name, listen)))
+        .map(|entry| entry.path())
+        .filter(|path| path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket()))
+        .collect();
+    let exact = folder.join(name(listen));
+    sockets.sort_by_key(|path| (*path != exact, path.clone()));
+    Ok(sockets)
 }
 
 #[cfg(test)]
@@ -107,11 +142,40 @@ mod tests {
         assert_eq!(folders(&relative), expected[2..].iter().map(PathBuf::from).collect::<Vec<_>>());
     }
 
+    fn addresses(text: &str) -> Vec<ListenAddress> {
+        super::super::listen::parse(text).unwrap()
+    }
+
     #[test]
-    fn workers_on_several_ports_have_a_socket_each() {
-        let addresses = |text| super::super::listen::parse(text).unwrap();
+    fn each_worker_of_a_machine_has_a_socket_of_its_own() {
         assert_eq!(name(&addresses("unix:/x :2113 :2112")), "admin-2113.sock");
-        assert_eq!(name(&addresses("unix:/x")), "admin.sock");
+        assert_eq!(name(&addresses("0.0.0.0:2113")), "admin-2113.sock");
+        assert_eq!(name(&addresses("127.0.0.2:2112")), "admin-127.0.0.2-2112.sock");
+        assert_eq!(name(&addresses("[::1]:2112")), "admin-::1-2112.sock");
+        assert_ne!(name(&addresses("unix:/x")), name(&addresses("unix:/y")));
+    }
+
+    #[test]
+    fn a_worker_is_asked_only_if_it_listens_where_it_is_looked_for() {
+        let table = [
+            (":2112", ":2112", true),
+            (":2112", "127.0.0.1:2112", true),
+            (":2112", "[fe80::1]:2112", true),
+            ("127.0.0.1:2112", ":2112", true),
+            ("127.0.0.1:2112", "127.0.0.1:2112", true),
+            ("127.0.0.1:2112", "127.0.0.2:2112", false),
+            ("127.0.0.1:2112", "[::1]:2112", false),
+            (":2112", ":12112", false),
+            (":2112", "127.0.0.1:12112", false),
+            (":2112", "unix:/x", false),
+            ("unix:/x", "unix:/x", true),
+            ("unix:/x", "unix:/y", false),
+            ("unix:/x", ":2112", false),
+        ];
+        for (asked, listens, expected) in table {
+            let worker = name(&addresses(listens));
+            assert_eq!(is_asked_for(&worker, &addresses(asked)), expected, "{asked} {worker}");
+        }
     }
 
     #[test]
@@ -138,10 +202,10 @@ mod tests {
             drop(UnixListener::bind(folder.join("admin-1.sock")).unwrap());
         }
         mode(&folders[1], 0o777);
-        let found = find(&folders, "admin-1.sock");
+        let found = find(&folders, &addresses(":1"));
         assert_eq!(found.sockets, [folders[2].join("admin-1.sock")]);
         assert_eq!(found.refused.len(), 1);
         std::fs::write(folders[2].join("admin-2.sock"), "").unwrap();
-        assert_eq!(find(&folders[2..], "admin-2.sock"), Found::default());
+        assert_eq!(find(&folders[2..], &addresses(":2")), Found::default());
     }
 }

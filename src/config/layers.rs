@@ -185,6 +185,10 @@ fn refused(error: clap::Error, origins: &Origins) -> LayerError {
     };
     let problem = match (error.kind(), error.get(ContextKind::ValidValue)) {
         (ErrorKind::ValueValidation, _) => std::error::Error::source(&error).map(ToString::to_string),
+        // What clap says where an option that takes any path or text got none.
+        (ErrorKind::InvalidValue, Some(ContextValue::Strings(valid))) if valid.is_empty() => {
+            Some("must not be empty".to_owned())
+        }
         (ErrorKind::InvalidValue, Some(ContextValue::Strings(valid))) => {
             Some(format!("must be one of {}", valid.join(", ")))
         }

@@ -31,6 +31,16 @@ fn what_run_refuses_is_refused_by_config_in_the_same_words() {
     }
 }
 
+/// Caught on the code before: "must be one of" nothing.
+#[test]
+fn an_option_without_a_value_is_told_that_it_needs_one() {
+    for option in ["--web-config", "--fulfiller-ca", "--queue-tls-ca"] {
+        let (output, told) = output("config", &[option, ""], &[]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(told.contains(&format!("{option}: `` must not be empty")), "{told}");
+    }
+}
+
 /// Caught on the code before: variables that no option has were warned of by `config` alone.
 #[test]
 fn what_run_warns_of_is_warned_of_by_config() {

@@ -25,6 +25,7 @@ mod hostile_servers;
 mod libpq;
 mod libpq_tls;
 mod locks;
+mod managed;
 mod migrating;
 mod open_orders;
 mod other_tables;

@@ -10,9 +10,9 @@ use fulfillment_worker::admin::{Listener, open};
 use fulfillment_worker::config::ListenAddress;
 use tempfile::TempDir;
 
-use crate::support::process::Signal;
+use crate::support::process::{Process, Signal};
 use crate::support::worker::{WorkerProcess, binary};
-use crate::support::{LONG, free_port};
+use crate::support::{LONG, eventually, free_port};
 
 const EMBEDDED: &str = "sqlite:socket.db";
 
@@ -134,7 +134,7 @@ async fn log_and_healthcheck_find_the_admin_socket_without_being_told() {
     let place = folder();
     let worker = worker(place.path(), &[]).await;
     let folder = place.path().join("fulfillment-worker");
-    let socket = folder.join(format!("admin-{}.sock", worker.address().port()));
+    let socket = folder.join(format!("admin-127.0.0.1-{}.sock", worker.address().port()));
     assert_eq!((mode(&folder), mode(&socket)), (0o700, 0o600));
     let changed = command(&worker, place.path(), &["log", "debug"]);
     assert_eq!(text(&changed), "debug (PUT /log by the admin socket)\n");
@@ -182,7 +182,7 @@ async fn a_socket_in_a_folder_that_others_can_write_is_not_asked_and_the_error_s
     std::fs::create_dir(&planted).unwrap();
     std::fs::set_permissions(&planted, std::fs::Permissions::from_mode(0o777)).unwrap();
     let port = free_port();
-    let listener = UnixListener::bind(planted.join(format!("admin-{port}.sock"))).unwrap();
+    let listener = UnixListener::bind(planted.join(format!("admin-127.0.0.1-{port}.sock"))).unwrap();
     listener.set_nonblocking(true).unwrap();
     let listen = format!("127.0.0.1:{port}");
     let mut log = binary(&["log", "off", "--listen", &listen]);
@@ -207,4 +207,31 @@ async fn an_admin_socket_at_a_path_is_there_or_the_worker_is_not() {
             "cannot listen on unix:/nowhere/a.sock: there is no folder /nowhere; choose another with --admin-socket";
         assert!(text(&refused).contains(expected), "{}", text(&refused));
     }
+}
+
+/// Caught on the code before: the first worker's log was changed, and once the second was dead, the first answered for it.
+#[tokio::test]
+async fn a_worker_is_not_asked_for_another_one_with_its_port_on_another_address() {
+    let place = folder();
+    let first = worker(place.path(), &[]).await;
+    let second = format!("127.0.0.2:{}", first.address().port());
+    let about_second = |arguments: &[&str]| {
+        let mut command = binary(arguments);
+        command.args(["--listen", &second]).env("XDG_RUNTIME_DIR", place.path()).current_dir(place.path());
+        command
+    };
+    let log = place.path().join("output.log");
+    let mut another = Process::start("second", about_second(&["run", "--store", EMBEDDED]), log);
+    let asked = |arguments: &[&str]| about_second(arguments).output().unwrap();
+    eventually(LONG, "the second worker is well", async || {
+        let health = asked(&["healthcheck"]);
+        if health.status.success() { Ok(()) } else { Err(text(&health)) }
+    })
+    .await;
+    assert_eq!(text(&asked(&["log", "debug"])), "debug (PUT /log by the admin socket)\n");
+    let of_first = command(&first, place.path(), &["log"]);
+    assert!(text(&of_first).starts_with("info "), "{}", text(&of_first));
+    another.signal(Signal::Kill);
+    another.ended(LONG).await;
+    assert_eq!(asked(&["healthcheck"]).status.code(), Some(1));
 }

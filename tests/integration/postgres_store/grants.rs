@@ -35,11 +35,24 @@ impl Roles {
 
     /// In a database that may have the worker's tables.
     pub(super) async fn of(database: TestDatabase) -> Self {
-        let client = database.connect().await;
+        Self::by(database, None).await
+    }
+
+    /// By this role, else by a superuser.
+    pub(super) async fn by(database: TestDatabase, administrator: Option<&str>) -> Self {
+        let mut url: url::Url = database.url().parse().unwrap();
+        if let Some(role) = administrator {
+            url.set_username(role).unwrap();
+        }
+        let client = crate::support::postgres::connect(url.as_str()).await;
         let prefix: String = client.query_one("SELECT current_database()", &[]).await.unwrap().get(0);
         let roles = Self { database, client, prefix };
-        roles.run(ROLES).await;
+        roles.make_again().await;
         roles
+    }
+
+    pub(super) async fn make_again(&self) {
+        self.run(ROLES).await;
     }
 
     /// Runs SQL that names the roles as the shipped files do.
