@@ -57,7 +57,7 @@ impl HttpTarget {
     }
 }
 
-/// What is missing is no pipe: it may come back.
+/// What can be read once alone. What is missing may come back, and a folder is an error.
 fn is_pipe(path: &Path) -> bool {
-    path.metadata().is_ok_and(|found| !found.is_file())
+    path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir())
 }

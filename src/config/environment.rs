@@ -130,13 +130,15 @@ impl Environment {
         self.secret(REDIS_PASSWORD)
     }
 
-    /// The files that variables name as those of secrets, with these variables.
+    /// The files of secrets that variables name, or that are credentials, each with what names it.
     #[cfg(feature = "cli")]
     pub(super) fn secret_files(&self) -> impl Iterator<Item = (String, PathBuf)> {
         SECRETS.iter().filter_map(|name| {
             let file = format!("{name}{FILE}");
-            let path = self.variable(&file).ok()??.into();
-            Some((file, path))
+            match self.variable(&file).ok()? {
+                Some(path) => Some((file, path.into())),
+                None => Some((format!("credential for {name}"), self.credential(name).ok()??)),
+            }
         })
     }
 

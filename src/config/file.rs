@@ -82,7 +82,7 @@ impl ConfigFile {
 }
 
 /// The options that may have several values.
-const LISTS: [&str; 1] = ["listen"];
+const LISTS: [&str; 2] = ["listen", "operators"];
 
 /// Values as a variable has them, separated by blanks.
 fn list(value: DeValue<'_>) -> Option<String> {

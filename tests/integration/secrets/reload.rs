@@ -119,11 +119,14 @@ async fn a_file_that_holds_no_secret_any_more_is_said_once_and_the_old_one_stays
     }
     std::fs::remove_file(place.path("token")).unwrap();
     place.logs(REFUSED, 4).await;
-    assert_eq!((place.reloads("success"), place.reloads("failure")), (0.0, 4.0));
+    std::fs::create_dir(place.path("token")).unwrap();
+    place.logs(REFUSED, 5).await;
+    assert_eq!((place.reloads("success"), place.reloads("failure")), (0.0, 5.0));
     // As long as three looks at the files: an error that is told once is not told again.
     tokio::time::sleep(Duration::from_secs(4)).await;
-    place.logs(REFUSED, 4).await;
+    place.logs(REFUSED, 5).await;
 
+    std::fs::remove_dir(place.path("token")).unwrap();
     place.replace("token", "hush-again");
     place.logs(RELOADED, 1).await;
     assert_eq!(place.call().await.0, "Bearer hush-again");
