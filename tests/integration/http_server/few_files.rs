@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 
 use super::client::get;
+use super::server::sample_of;
 use crate::support::worker::binary;
 use crate::support::{LONG, eventually, free_port, http};
 
@@ -32,6 +33,9 @@ async fn more_connections_than_the_process_may_have_files_keep_out_no_probe() {
     })
     .await;
     let _crowd: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let metrics = get(address, "/metrics", &[]).text();
+    let made_room = sample_of(&metrics, "fulfillment_http_connections_closed_total{reason=\"made_room_waiting\"}");
+    assert_ne!(made_room, "0", "they were waited for");
     for path in ["/livez", "/readyz", "/metrics"].repeat(10) {
         assert_eq!(get(address, path, &[]).status, 200, "{path}");
     }
