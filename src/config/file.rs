@@ -84,12 +84,12 @@ impl ConfigFile {
 /// The options that may have several values.
 const LISTS: [&str; 2] = ["listen", "operators"];
 
-/// Values as a variable has them, separated by blanks.
+/// Values as a variable has them, separated by commas.
 fn list(value: DeValue<'_>) -> Option<String> {
     match value {
         DeValue::Array(values) => {
             let values: Option<Vec<String>> = values.into_iter().map(|value| scalar(value.into_inner())).collect();
-            values.map(|values| values.join(" "))
+            values.map(|values| values.join(","))
         }
         value => scalar(value),
     }
@@ -159,11 +159,11 @@ mod tests {
     }
 
     #[test]
-    fn listen_takes_a_list_and_no_other_option_does() {
+    fn options_with_several_values_take_a_list_and_no_other_option_does() {
         let options = ["listen", "lease"].map(str::to_owned);
         let parse = |text| ConfigFile::parse(Path::new("worker.toml"), text, &options);
         let file = parse("listen = [\":2112\", \"unix:/run/x.sock\"]").unwrap();
-        assert_eq!(file.get("listen"), Some(&(":2112 unix:/run/x.sock".to_owned(), 1)));
+        assert_eq!(file.get("listen"), Some(&(":2112,unix:/run/x.sock".to_owned(), 1)));
         assert!(parse("listen = [[\":2112\"]]").unwrap_err().to_string().ends_with("or a list of them"));
         assert!(parse("lease = [\"1s\"]").is_err());
     }
