@@ -40,14 +40,21 @@ impl Default for ConnectionLimits {
     }
 }
 
+/// What a worker with an embedded database and no call under way has open, and as much again.
+const FILES_OF_THE_WORKER: u64 = 64;
+/// Connections that there are places for in any case.
+const FEWEST: usize = 8;
+
 impl ConnectionLimits {
-    /// At most half of the files that this process may have open: the rest is for queue, store and fulfiller.
+    /// At most half of the files that this process may have open, and as many as leave [`FILES_OF_THE_WORKER`]: the rest is for
+    /// queue, store and fulfiller.
     pub(super) fn within_open_files(self) -> Self {
         #[cfg(unix)]
         let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         #[cfg(not(unix))]
         let most = None;
-        let half = most.and_then(|most: u64| usize::try_from(most / 2).ok()).unwrap_or(usize::MAX);
-        Self { connections: self.connections.min(half).max(1), ..self }
+        let left = |most: u64| usize::try_from((most / 2).min(most.saturating_sub(FILES_OF_THE_WORKER))).ok();
+        let left = most.and_then(left).unwrap_or(usize::MAX).max(FEWEST);
+        Self { connections: self.connections.min(left), ..self }
     }
 }

@@ -149,7 +149,7 @@ async fn the_message_of_a_call_longer_than_its_lease_is_not_delivered_again() {
     place.submit(1).await;
     let (started, finish) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (signal, gate) = (Arc::clone(&started), Arc::clone(&finish));
-    let options = EngineOptions { lease: Duration::from_millis(300), ..options() };
+    let options = EngineOptions { lease: Duration::from_secs(1), ..options() };
     let mut engine = place.start(options, move |_| {
         let (signal, gate) = (Arc::clone(&signal), Arc::clone(&gate));
         Box::pin(async move {

@@ -156,7 +156,7 @@ async fn readiness_can_be_asked_for_without_a_url() {
 async fn a_body_that_does_not_come_ends_its_request_after_seconds() {
     let place = folder();
     let worker = worker(place.path(), &[]).await;
-    let socket = place.path().join(format!("fulfillment-worker/admin-{}.sock", worker.address().port()));
+    let socket = place.path().join(format!("fulfillment-worker/admin-127.0.0.1-{}.sock", worker.address().port()));
     let mut stream = UnixStream::connect(socket).unwrap();
     stream.write_all(b"PUT /log HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nwar").unwrap();
     let mut answer = String::new();
