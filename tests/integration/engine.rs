@@ -176,12 +176,12 @@ async fn calls_that_block_every_thread_do_not_cost_their_leases() {
     let ids = place.submit(6).await;
     let calls = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&calls);
-    let options = EngineOptions { lease: Duration::from_millis(400), ..options() };
+    let options = EngineOptions { lease: Duration::from_secs(1), ..options() };
     let mut engine = place.start(options, move |_| {
         let count = Arc::clone(&count);
         Box::pin(async move {
             count.fetch_add(1, Ordering::SeqCst);
-            std::thread::sleep(Duration::from_secs(1));
+            std::thread::sleep(Duration::from_millis(1_500));
             fulfilled()
         })
     });
