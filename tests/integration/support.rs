@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 pub(crate) mod again;
+pub(crate) mod browser;
 pub(crate) mod clock;
 pub(crate) mod evidence;
 pub(crate) mod fault_proxy;

@@ -1,29 +1,8 @@
 //! The operator's page for whoever has logged in, and for whoever hasn't, in a real browser.
 
-use std::process::Command;
-
 use super::{Folder, users};
+use crate::support::browser::shown;
 use crate::support::{LONG, eventually};
-
-/// What the browser shows of a URL.
-fn shown(url: &str) -> String {
-    let profile = tempfile::tempdir().expect("a folder");
-    let output = Command::new("timeout")
-        .args([
-            "60",
-            "chromium",
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--virtual-time-budget=5000",
-            "--dump-dom",
-        ])
-        .arg(format!("--user-data-dir={}", profile.path().display()))
-        .arg(url)
-        .output()
-        .expect("Chromium, which scripts/install-packages.sh installs");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
 
 /// For `eventually`.
 fn has(shown: String, part: &str) -> Result<(), String> {

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use crate::support::worker::binary;
+use crate::support::{LONG, eventually};
 
 /// A demo that runs, and what it says line by line. Each read waits for as long as the test may.
 struct Demo {
@@ -96,17 +97,19 @@ fn a_demo_of_some_orders_counts_its_dead_letter_among_them() {
     assert!(text.contains("was called 100 times and shipped 99 orders, none of them twice."), "{text}");
 }
 
-#[test]
-fn a_second_signal_ends_the_demo_at_once_and_leaves_no_folder() {
+#[tokio::test]
+async fn a_second_signal_ends_the_demo_at_once_and_leaves_no_folder() {
     // An order that takes an hour would otherwise hold the drain up until its limit.
     let mut demo = Demo::start("1h", &[]);
     let status = demo.line_with(" status --store sqlite:");
     let database = status.rsplit("sqlite:").next().expect("a path").to_owned();
     let folder = std::path::Path::new(&database).parent().expect("a folder").to_owned();
     assert!(folder.is_dir());
-    while !paste(&status).lines().any(|line| line.trim_start().starts_with("processing")) {
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
+    eventually(LONG, "an order is at the warehouse", async || {
+        let said = paste(&status);
+        if said.lines().any(|line| line.trim_start().starts_with("processing")) { Ok(()) } else { Err(said) }
+    })
+    .await;
     demo.interrupt();
     demo.line_with("Ctrl-C again ends at once.");
     demo.interrupt();

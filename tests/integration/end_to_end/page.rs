@@ -1,30 +1,18 @@
 //! What the operator's page says, in a real browser.
 
-use std::process::Command;
-
+use crate::support::browser;
 use crate::support::orders::{in_state, insert, place};
 use crate::support::postgres::{PostgresServer, TestDatabase};
 use crate::support::redis::RedisServer;
 use crate::support::worker::WorkerProcess;
 use crate::support::{LONG, eventually, expect_equal, free_port};
 
-/// Of the browser's own time, which stands still while an answer is awaited.
-const SHOWN_FOR: &str = "--virtual-time-budget=5000";
-
 /// The page as the browser shows it.
 struct Page(String);
 
 impl Page {
     fn of(worker: &WorkerProcess) -> Self {
-        let profile = tempfile::tempdir().expect("a folder");
-        let output = Command::new("timeout")
-            .args(["60", "chromium", "--headless", "--no-sandbox", "--disable-gpu", SHOWN_FOR, "--dump-dom"])
-            .arg(format!("--user-data-dir={}", profile.path().display()))
-            .arg(format!("http://{}/", worker.address()))
-            .output()
-            .expect("Chromium, which scripts/install-packages.sh installs");
-        assert!(output.status.success(), "{output:?}");
-        Self(String::from_utf8(output.stdout).expect("UTF-8"))
+        Self(browser::shown(&format!("http://{}/", worker.address())))
     }
 
     /// The text of the element with this id, which has no elements of its own name inside.

@@ -1,11 +1,11 @@
 //! The worker's log, metrics, health and page, with hostile producers, tables, warehouses and servers. Started by `make test`.
 
 use std::net::SocketAddr;
-use std::process::Command;
 
 use serde_json::{Value, json};
 
 use super::{HOSTILE, assert_harmless, hostile_in_one_line, stranger};
+use crate::support::browser;
 use crate::support::operator;
 use crate::support::postgres::TestDatabase;
 use crate::support::process::Process;
@@ -135,7 +135,7 @@ async fn readiness_and_the_page_spell_out_what_a_server_answers() {
     let means: Value = serde_json::from_slice(&readiness.body).expect("JSON");
     assert!(means.to_string().contains('\u{202e}'), "JSON means what the server said: {means}");
     assert_answers_are_harmless(address);
-    let page = page(address);
+    let page = browser::shown(&format!("http://operator:operator%27s@{address}/"));
     assert_harmless("the page", page.as_bytes());
     assert!(page.contains("\\u{1b}[2J") && page.contains("\\u{202e}"), "{page}");
     assert_harmless("the log", worker.output().as_bytes());
@@ -144,25 +144,4 @@ async fn readiness_and_the_page_spell_out_what_a_server_answers() {
 /// Of Redis: each begins with the number of its words.
 fn commands(sent: &[u8]) -> usize {
     sent.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"*")).count()
-}
-
-/// What is on the page once it has asked the worker, in a real browser.
-fn page(address: SocketAddr) -> String {
-    let profile = tempfile::tempdir().expect("a folder");
-    let output = Command::new("timeout")
-        .args([
-            "60",
-            "chromium",
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--virtual-time-budget=5000",
-            "--dump-dom",
-        ])
-        .arg(format!("--user-data-dir={}", profile.path().display()))
-        .arg(format!("http://operator:operator%27s@{address}/"))
-        .output()
-        .expect("Chromium, which scripts/install-packages.sh installs");
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).expect("UTF-8")
 }
