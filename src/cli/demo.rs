@@ -43,6 +43,8 @@ use tally::Tally;
 const SERVICE: &str = "fulfillment-demo";
 /// How long a terminal may hold up the exit at the second signal.
 const LAST_LINE_LIMIT: Duration = Duration::from_millis(300);
+/// Longer than the second signal takes to end the process.
+const LAST_MOMENT: Duration = Duration::from_secs(2);
 /// Orders after which comes one that the warehouse rejects, to show a dead letter.
 const BEFORE_THE_REJECTED: usize = 50;
 
@@ -94,6 +96,16 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn demo(arguments: Arguments) -> Result<(), Failure> {
+    let ends_at_once = CancellationToken::new();
+    let ended = show(arguments, ends_at_once.clone()).await;
+    if ends_at_once.is_cancelled() {
+        // What failed without its folder is no error: whoever took that away ends the process, with the signal's exit code.
+        tokio::time::sleep(LAST_MOMENT).await;
+    }
+    ended
+}
+
+async fn show(arguments: Arguments, ends_at_once: CancellationToken) -> Result<(), Failure> {
     let screen = Screen::detect();
     let log = LogSettings {
         format: Some(LogFormat::Text),
@@ -115,7 +127,7 @@ pub(super) async fn demo(arguments: Arguments) -> Result<(), Failure> {
     let settings = settings(&arguments, &database, url);
     let backends = settings.backends.clone();
     let tally = Arc::new(Tally::default());
-    let at_the_second = Some(clean_up(folder.path().to_owned()));
+    let at_the_second = Some(clean_up(folder.path().to_owned(), ends_at_once));
     let drain = Signals { hang_up: HangUp::Drain, at_the_second, ..Signals::default() }.listen()?;
     // Whoever reads the terminal may change the worker; a link that others can open would let them.
     let token = arguments.listen.ip().is_loopback().then(OneTimeToken::fresh);
@@ -176,8 +188,9 @@ fn temporary_folder() -> Result<TempDir, Failure> {
 
 /// For the second signal: nothing of the demo stays. The folder goes under another name, so that a part of the demo which
 /// opens the database just now makes no new one in it.
-fn clean_up(folder: PathBuf) -> Box<dyn FnOnce() + Send> {
+fn clean_up(folder: PathBuf, ends_at_once: CancellationToken) -> Box<dyn FnOnce() + Send> {
     Box::new(move || {
+        ends_at_once.cancel();
         let going = folder.with_extension("ended");
         let removed = std::fs::rename(&folder, &going).and_then(|()| std::fs::remove_dir_all(&going));
         output::note("");
