@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use crate::support::worker::binary;
-use crate::support::{LONG, eventually};
+use crate::support::{LONG, eventually, http};
 
 /// A demo that runs, and what it says line by line. Each read waits for as long as the test may.
 struct Demo {
@@ -101,13 +101,21 @@ fn a_demo_of_some_orders_counts_its_dead_letter_among_them() {
 async fn a_second_signal_ends_the_demo_at_once_and_leaves_no_folder() {
     // An order that takes an hour would otherwise hold the drain up until its limit.
     let mut demo = Demo::start("1h", &[]);
+    let metrics = demo.line_with("Metrics  http://127.0.0.1:");
+    let address =
+        metrics.trim_start_matches("Metrics  http://").trim_end_matches("/metrics").parse().expect("an address");
     let status = demo.line_with(" status --store sqlite:");
     let database = status.rsplit("sqlite:").next().expect("a path").to_owned();
     let folder = std::path::Path::new(&database).parent().expect("a folder").to_owned();
     assert!(folder.is_dir());
+    let at_the_warehouse = |report: &serde_json::Value| {
+        let mut checks = report["checks"].as_array().expect("checks").iter();
+        checks.any(|check| check["name"] == "fulfiller" && check["calls"]["under_way"] != 0)
+    };
     eventually(LONG, "an order is at the warehouse", async || {
-        let said = paste(&status);
-        if said.lines().any(|line| line.trim_start().starts_with("processing")) { Ok(()) } else { Err(said) }
+        let report = http::get(address, "/readyz", &[]).map_err(|error| error.to_string())?.text();
+        let found = at_the_warehouse(&serde_json::from_str(&report).expect("JSON"));
+        if found { Ok(()) } else { Err(report) }
     })
     .await;
     demo.interrupt();
