@@ -71,6 +71,7 @@ impl Collector for AllocatorCollector {
 #[cfg(test)]
 mod tests {
     use std::hint::black_box;
+    use std::process::Command;
 
     use super::*;
 
@@ -80,21 +81,32 @@ mod tests {
         assert_eq!((statistics.held(), statistics.allocated()), (1_050, 750));
     }
 
-    /// Caught, when seeded: large blocks that are left out, and free ones that count as allocated.
+    /// In a process of its own, where no other test allocates and frees meanwhile. Caught, when seeded: large blocks that are
+    /// left out, and free ones that count as allocated.
     #[test]
     fn blocks_small_and_large_are_seen_while_they_are_there() {
+        let name = "observe::metrics::allocator::tests::makes_and_frees_blocks_small_and_large";
+        let mut alone = Command::new(std::env::current_exe().unwrap());
+        let output = alone.args(["--exact", name, "--ignored", "--nocapture"]).output().unwrap();
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && printed.contains("1 passed"), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    #[test]
+    #[ignore = "run by the test above"]
+    fn makes_and_frees_blocks_small_and_large() {
         const MIB: u64 = 1 << 20;
-        let small = || (0..192 << 10).map(|_| vec![1_u8; 1 << 10]).collect();
-        let blocks: [&dyn Fn() -> Vec<Vec<u8>>; 2] = [&small, &|| vec![vec![1; 192 << 20]]];
+        let small = || (0..64 << 10).map(|_| vec![1_u8; 1 << 10]).collect();
+        let blocks: [&dyn Fn() -> Vec<Vec<u8>>; 2] = [&small, &|| vec![vec![1; 64 << 20]]];
         for make in blocks {
             let before = Statistics::read().unwrap().allocated();
             let made = black_box(make());
             let with = Statistics::read().unwrap().allocated();
             drop(made);
             let after = Statistics::read().unwrap().allocated();
-            // Half of it: other tests allocate and free meanwhile.
-            assert!(with > before + 96 * MIB, "{before} {with}");
-            assert!(after + 96 * MIB < with, "{with} {after}");
+            // Not all of it: the thread keeps a few of the freed blocks for itself.
+            assert!(with > before + 60 * MIB, "{before} {with}");
+            assert!(after + 60 * MIB < with, "{with} {after}");
         }
     }
 }
