@@ -8,7 +8,7 @@ import time
 import statements
 from processes import NO_TIME, pgbench, whole_batches, worker
 from report import Row
-from servers import QUEUE, Failure, message, wait_until
+from servers import FAILURES, QUEUE, Failure, message
 
 BEST = (*NO_TIME, "--concurrency", "4000")
 
@@ -99,8 +99,8 @@ class Rounds:
                     continue
                 try:
                     result = contestants[name]()
-                except Failure as failure:
-                    self.missing[name] = str(failure)
+                except FAILURES as failure:
+                    self.missing[name] = str(failure).splitlines()[0]
                     say(f"{title}: {name}: not measured: {failure}")
                 else:
                     self.results.setdefault(name, []).append(result)
@@ -122,8 +122,8 @@ def row(key, what, make, **fields):
     """A line whose figures `make` gives, or that says why there are none."""
     try:
         return Row(key, what, **fields, **make())
-    except Failure as failure:
-        return Row(key, what, missing=str(failure))
+    except FAILURES as failure:
+        return Row(key, what, missing=str(failure).splitlines()[0])
 
 
 def speed(bench, peers):
@@ -199,9 +199,10 @@ def feed(database, per_second, seconds, tick=0.005):
     """Inserts and pushes orders at a fixed rate, whether or not earlier ones are done; returns their ids.
 
     An order's `created_at` is when it was due by the database's clock, also where this program is late: what holds up the
-    producer counts as the order's own time.
+    producer counts as the order's own time. The producer's own commits wait for no disk, or it could not be so fast.
     """
     many, first = round(per_second * tick), None
+    database.connection.execute("SET synchronous_commit = off")
     insert = (
         "INSERT INTO orders (product_id, quantity, created_at)"
         " SELECT 1, 6, %s::timestamp + %s * interval '1 second' FROM generate_series(1, %s) RETURNING id"
@@ -212,7 +213,9 @@ def feed(database, per_second, seconds, tick=0.005):
         ids = [found for (found,) in database.connection.execute(insert, (start, number * tick, many), prepare=True)]
         database.servers.redis.lpush(QUEUE, *map(message, ids))
         first = first or ids[0]
-    return range(first, ids[-1] + 1)
+    database.connection.execute("RESET synchronous_commit")
+    database.last = ids[-1]
+    return range(first, database.last + 1)
 
 
 def latencies(database, ids, limit):

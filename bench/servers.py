@@ -23,6 +23,12 @@ class Failure(Exception):
     """A measurement that can't be had, and why."""
 
 
+# What ends a measurement, but no other one.
+FAILURES = (Failure, OSError, psycopg.Error, redis.RedisError)
+# Milliseconds for one statement.
+PATIENT = "-c statement_timeout=600000"
+
+
 def wait_until(what, condition, limit, pause=0.05):
     """Waits for a condition, for `limit` seconds at most."""
     end = time.monotonic() + limit
@@ -59,11 +65,11 @@ class Servers:
         self.prepare = prepare
         self.postgres_url = os.environ["TEST_POSTGRES_URL"]
         self.redis_url = os.environ["TEST_REDIS_URL"]
-        self.redis = redis.Redis.from_url(self.redis_url, decode_responses=True)
+        self.redis = redis.Redis.from_url(self.redis_url, decode_responses=True, socket_timeout=60)
         # As docs/REDIS.md asks for.
         self.redis.config_set("appendfsync", "everysec")
         self.redis.config_set("appendonly", os.environ.get("BENCH_APPENDONLY", "yes"))
-        self.admin = psycopg.connect(self.postgres_url, autocommit=True)
+        self.admin = psycopg.connect(self.postgres_url, autocommit=True, options=PATIENT)
         self.postmaster = int(self.ask("SELECT pg_read_file('postmaster.pid')").split()[0])
         self.redis_pid = self.redis.info("server")["process_id"]
 
@@ -87,7 +93,12 @@ class Servers:
 
     def cpu(self):
         """Processor seconds so far: Redis, Postgres."""
-        return cpu_seconds(self.redis_pid), cpu_seconds(self.postmaster) + sum(map(cpu_seconds, self.backends()))
+        while True:
+            backends = self.backends()
+            postgres = cpu_seconds(self.postmaster) + sum(map(cpu_seconds, backends))
+            # One that ended meanwhile would be counted twice or not at all.
+            if self.backends() == backends:
+                return cpu_seconds(self.redis_pid), postgres
 
     @contextlib.contextmanager
     def pinned(self):
@@ -114,7 +125,7 @@ class Servers:
         self.admin.execute(f"CREATE DATABASE {name}")
         url = self.postgres_url.rpartition("/")[0] + f"/{name}"
         try:
-            with psycopg.connect(url, autocommit=True) as connection:
+            with psycopg.connect(url, autocommit=True, options=PATIENT) as connection:
                 connection.execute(SCHEMA.read_text())
                 connection.execute("INSERT INTO products (name, price) VALUES ('WHITE METAL LANTERN', 3.39)")
                 self.prepare(url)
@@ -157,6 +168,10 @@ class Database:
     def await_fulfilled(self, ids, limit):
         """Looks at the queue while there is one, as that costs nearly nothing."""
         wait_until("the queue is empty", lambda: self.servers.redis.llen(QUEUE) == 0, limit)
+        self.await_some(ids, limit)
+
+    def await_some(self, ids, limit):
+        """The same while others are left on the queue."""
         open_orders = "SELECT count(*) FROM orders WHERE id BETWEEN %s AND %s AND status <> 'fulfilled'"
         wait_until("every order is fulfilled", lambda: self.ask(open_orders, ids[0], ids[-1]) == 0, limit)
 
