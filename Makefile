@@ -1,7 +1,7 @@
 # `make` alone lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install release run stack test test-more test-all lint fmt bench storm outage chaos chaos-matrix mutants model properties fuzz strange-requests pressure attack compat clean
+.PHONY: help demo install release run stack test test-more test-all lint fmt bench bench-full bench-record storm outage chaos chaos-matrix mutants model properties fuzz strange-requests pressure attack compat clean
 
 # Options for `make demo` and `make run`, for example: make demo ARGS="--orders 200"
 ARGS ?=
@@ -67,9 +67,21 @@ lint: ## Check format, clippy with each feature, dependencies, imports, links, m
 fmt: ## Format the code
 	cargo fmt --all
 
-bench: ## Measure the speed against real servers (docs/BENCHMARKS.md)
-	scripts/install-packages.sh
-	scripts/with-servers.sh --durable cargo bench --locked --bench observe --bench throughput --bench tracing --bench warehouse
+# With servers of its own, the Python packages that speak to them, what peers are built with, and the release binary.
+MEASURE = scripts/install-packages.sh && scripts/install-python.sh && bench/peers/install-packages.sh && \
+  cargo build --release --locked --bin fulfillment-worker && \
+  scripts/with-servers.sh --durable "$${CARGO_TARGET_DIR:-target}/python/bin/python" bench/bench.py measure
+
+bench: ## Measure the speed beside the database's own and other queues, in 5 minutes; fails if it fell (docs/BENCHMARKS.md)
+	@$(MEASURE) short "$(BINARY)"
+
+bench-full: ## The same for longer, hard conditions, and what metrics and traces cost: about 45 minutes (docs/BENCHMARKS.md)
+	@$(MEASURE) full "$(BINARY)"
+	cargo bench --locked --bench observe
+
+bench-record: ## `make bench-full`, and its figures into docs/BENCHMARKS.md, docs/charts and the baseline that `make bench` keeps to
+	@$(MEASURE) full "$(BINARY)" --record
+	cargo bench --locked --bench observe
 
 attack: ## Slow and idle clients by the thousand against the release binary, on loopback (docs/BENCHMARKS.md)
 	cargo build --release --locked --bin fulfillment-worker

@@ -67,7 +67,7 @@ def machine():
             "kernel": platform.release(), "load_before": round(os.getloadavg()[0], 2)}
 
 
-def measure(kind, binary):
+def measure(kind, binary, recording):
     # Only where servers are: its packages are those of scripts/install-python.sh.
     import full
     import measures
@@ -116,6 +116,8 @@ def measure(kind, binary):
         (target / f"{kind}.json").write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
         print(report.table(rows))
     measures.say(f"written to {target / kind}.json")
+    if recording:
+        return record(target / f"{kind}.json")
     # A run of some sections alone has nothing to say about the others.
     return 0 if "BENCH_ONLY" in os.environ else compare(target / f"{kind}.json", BASELINE)
 
@@ -172,13 +174,14 @@ def main():
     measuring = commands.add_parser("measure")
     measuring.add_argument("kind", choices=["short", "full"])
     measuring.add_argument("binary")
+    measuring.add_argument("--record", action="store_true", help="as the command, instead of a comparison with the baseline")
     comparing = commands.add_parser("compare")
     comparing.add_argument("json")
     comparing.add_argument("baseline", nargs="?", default=BASELINE)
     commands.add_parser("record").add_argument("json")
     options = parser.parse_args()
     if options.command == "measure":
-        return measure(options.kind, options.binary)
+        return measure(options.kind, options.binary, options.record)
     return compare(options.json, options.baseline) if options.command == "compare" else record(options.json)
 
 

@@ -183,8 +183,8 @@ def scraped(bench, _peers):
 def horizon(bench, _peers):
     """A transaction that is idle for minutes keeps Postgres from cleaning up behind the orders."""
     rate, seconds = bench.sizes["pin_rate"], bench.sizes["pin_seconds"]
-    size = "SELECT (pg_total_relation_size('orders') + pg_total_relation_size('fulfillment.events')) / 1e6::float8"
-    dead = "SELECT sum(n_dead_tup)::float8 FROM pg_stat_user_tables WHERE relname IN ('orders', 'events')"
+    size = "SELECT sum(pg_total_relation_size(relid))::float8 / 1e6 FROM pg_stat_user_tables"
+    dead = "SELECT sum(n_dead_tup)::float8 FROM pg_stat_user_tables"
     facts = {}
 
     def measure():

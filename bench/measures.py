@@ -78,7 +78,7 @@ class Bench:
 def check_rows(database, orders, events):
     """SQL alone and peers have done what the worker does."""
     done = database.ask("SELECT count(*) FROM orders WHERE status = 'fulfilled'")
-    noted = database.ask("SELECT count(*) FROM fulfillment.events")
+    noted = database.ask(statements.NOTED)
     expected = 2 * orders if events else 0
     if (done, noted) != (orders, expected):
         raise Failure(f"{done} of {orders} orders were fulfilled, with {noted} rows in the timeline instead of {expected}")

@@ -36,7 +36,9 @@ check "advisories" scripts/check-advisories.sh
 check "licences, bans and sources" scripts/cargo-tool.sh cargo-deny --locked --offline check bans licenses sources
 check "metrics" metrics_as_promtool_reads_them
 check "rules and alerts" promtool check config --lint=all --lint-fatal deploy/prometheus/prometheus.yml
-check "shell scripts" shellcheck --external-sources scripts/*.sh deploy/*.sh .ci/run
+check "shell scripts" shellcheck --external-sources scripts/*.sh deploy/*.sh bench/peers/*.sh .ci/run
+check "the benchmark, without servers" python3 -B -m unittest discover --quiet --start-directory bench
+check "format of the benchmark's peers" rustfmt --check --edition 2024 bench/peers/*/src/main.rs
 check "imports, links, rules and alerts" cargo test --quiet --locked --workspace --features faults --test checks
 
 if [ "${#failed[@]}" -gt 0 ]; then

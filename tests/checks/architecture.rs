@@ -129,8 +129,8 @@ fn the_binary_only_starts_the_library() {
 #[test]
 fn no_file_is_too_long_to_be_read() {
     let mut long = Vec::new();
-    for folder in ["src", "crates", "tests", "benches", "examples", "scripts"] {
-        for file in files_below(folder, &["rs", "sql", "lua", "sh"]) {
+    for folder in ["src", "crates", "tests", "bench", "benches", "examples", "scripts"] {
+        for file in files_below(folder, &["rs", "sql", "lua", "sh", "py", "go", "mjs"]) {
             let lines = read(&file).lines().count();
             if lines > MOST_LINES {
                 long.push(format!("{}: {lines} lines of at most {MOST_LINES}", file.display()));

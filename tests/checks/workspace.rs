@@ -35,6 +35,34 @@ fn every_test_and_bench_of_the_manifest_says_its_path() {
     assert!(without.is_empty(), "{without:?}");
 }
 
+/// They are other people's queues: what is allowed for the worker's own dependencies says nothing of theirs, and they ship with
+/// nothing. Caught, when seeded: `"bench"` missing in `exclude`; `"bullmq": "^6.7.0"`; `apalis = "1"`.
+#[test]
+fn peers_of_the_benchmark_are_pinned_and_no_part_of_the_workspace() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let excluded = manifest()["workspace"]["exclude"].as_array().expect("a list").clone();
+    assert!(excluded.contains(&"bench".into()), "{excluded:?}");
+    assert!(!read("Cargo.lock").contains("\"apalis"), "apalis is among the worker's dependencies");
+
+    let locked = read("bench/peers/Cargo.lock");
+    for (peer, subject) in
+        [("plain-loop", "redis"), ("apalis-redis", "apalis-redis"), ("apalis-postgres", "apalis-postgres")]
+    {
+        let manifest: Table = read(&format!("bench/peers/{peer}/Cargo.toml")).parse().expect("TOML");
+        let dependency = &manifest["dependencies"][subject];
+        let version = dependency.as_str().or_else(|| dependency["version"].as_str()).expect("a version");
+        let exact = version.strip_prefix('=').unwrap_or_else(|| panic!("{peer}: {subject} {version} is not pinned"));
+        assert!(locked.contains(&format!("name = \"{subject}\"\nversion = \"{exact}\"")), "{subject} {exact}");
+    }
+    let package: serde_json::Value = serde_json::from_str(&read("bench/peers/bullmq/package.json")).expect("JSON");
+    for (name, version) in package["dependencies"].as_object().expect("dependencies") {
+        let version = version.as_str().expect("a version");
+        assert!(version.starts_with(|first: char| first.is_ascii_digit()), "{name} {version} is not pinned");
+    }
+    assert!(read("bench/peers/bullmq/package-lock.json").contains("\"node_modules/bullmq\""));
+}
+
 /// An exception that nobody looks at again ages into a hole.
 #[test]
 fn every_advisory_that_is_let_pass_says_since_when_and_why() {
