@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How fast the worker is, as ratios taken in one run. `make bench` and `make bench-full` run it; docs/BENCHMARKS.md tells how to read it.
+"""How fast the worker is, as ratios taken in one run; `make bench` runs it, and docs/BENCHMARKS.md tells how to read it.
 
     scripts/with-servers.sh --durable bench/bench.py measure short|full BINARY   a table on stdout, JSON in the target folder
     bench/bench.py compare JSON [BASELINE]    fails where a ratio to the ceiling has become less than 0.85 of the baseline's
@@ -30,7 +30,7 @@ SIZES = {
     "peer_orders": (4_000, 5_000),
     "peer_rounds": (3, 5),
     # Seconds for one run.
-    "limit": (60, 600),
+    "limit": (120, 600),
     # Of the open loop: orders a second, for so many seconds.
     "rate": (10_000, 10_000),
     "seconds": (8, 20),
@@ -47,8 +47,27 @@ SIZES = {
 
 
 def sizes(full):
-    chosen = {name: pair[full] for name, pair in SIZES.items()}
-    return {name: int(os.environ.get(f"BENCH_{name.upper()}", value)) for name, value in chosen.items()}
+    return {name: whole_number(f"BENCH_{name.upper()}", pair[full]) for name, pair in SIZES.items()}
+
+
+def whole_number(variable, otherwise):
+    text = os.environ.get(variable, str(otherwise))
+    if not text.isdecimal():
+        wrong_usage(f"{variable} is a whole number, and not {text!r}")
+    return int(text)
+
+
+def wrong_usage(text):
+    print(f"error: {text}", file=sys.stderr)
+    sys.exit(2)
+
+
+def parts(sections):
+    """Those that BENCH_ONLY names, or all."""
+    wanted = [name.strip() for name in os.environ.get("BENCH_ONLY", ",".join(sections)).split(",")]
+    if unknown := [name for name in wanted if name not in sections]:
+        wrong_usage(f"BENCH_ONLY: there is no {', '.join(map(repr, unknown))} here, but {', '.join(sections)}")
+    return wanted
 
 
 def said(*command):
@@ -75,11 +94,12 @@ def measure(kind, binary, recording):
     from servers import FAILURES, Servers
 
     processes.interrupt_on_sigterm()
+    sections = measures.SHORT | (full.SECTIONS if kind == "full" else {})
+    wanted, amounts = parts(sections), sizes(kind == "full")
     binary = str(pathlib.Path(binary).resolve())
     target = (pathlib.Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target")) / "bench").resolve()
     target.mkdir(parents=True, exist_ok=True)
     servers = Servers(lambda url: processes.complete([binary, "migrate", "--store", url], 60))
-    amounts = sizes(kind == "full")
     document = {
         "kind": kind,
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -99,8 +119,6 @@ def measure(kind, binary, recording):
         except processes.Failure as failure:
             peer.missing = str(failure)
             measures.say(f"{peer.name}: not measured: {failure}")
-    sections = measures.SHORT | (full.SECTIONS if kind == "full" else {})
-    wanted = os.environ.get("BENCH_ONLY", ",".join(sections)).split(",")
     bench, rows = measures.Bench(servers, binary, amounts), []
     try:
         for name in wanted:
@@ -127,7 +145,8 @@ def heading(document):
     at, versions = document["machine"], document["versions"]
     lines = [f"{at['processors']} processors ({at['processor']}), {at['memory_gb']} GB; {versions['worker']}"]
     for server, settings in document["settings"].items():
-        lines.append(f"{server} {versions[server]}: " + ", ".join(f"{name} {value or '(none)'}" for name, value in settings.items()))
+        listed = ", ".join(f"{name} {value or '(none)'}" for name, value in settings.items())
+        lines.append(f"{server} {versions[server]}: {listed}")
     return "\n".join(lines) + "\n"
 
 
@@ -155,7 +174,8 @@ def record(path):
     text = page.read_text()
     before, _, rest = text.partition("<!-- figures -->\n")
     _, _, after = rest.partition("<!-- end of figures -->\n")
-    figures = f"`{document['commit'][:12]}`, {document['when'][:10]}.\n\n```text\n{heading(document)}```\n\n{report.table(rows)}\n"
+    where = f"Commit `{document['commit'][:12]}`, {document['when'][:10]}."
+    figures = f"{where}\n\n```text\n{heading(document)}```\n\n{report.table(rows)}\n"
     page.write_text(f"{before}<!-- figures -->\n{figures}<!-- end of figures -->\n{after}")
     folder = REPOSITORY / "docs/charts"
     folder.mkdir(exist_ok=True)

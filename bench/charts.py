@@ -41,6 +41,9 @@ def chart(title, subtitle, bars, unit, mark=None, legend=()):
             wide = length * scale
             lines.append(f'<rect class="{kind}" x="{x:.1f}" y="{y}" width="{wide:.1f}" height="{BAR}"/>')
             x += wide
+        line = LABELS + (mark or 0) * scale
+        # Not under the line.
+        x = line if x < line < x + 50 else x
         lines.append(f'<text x="{x + 6:.1f}" y="{y + 14}">{html.escape(f"{text} {unit}".strip())}</text>')
     if mark:
         x = LABELS + mark * scale

@@ -25,8 +25,8 @@ def free_port():
 
 @contextlib.contextmanager
 def running(command, **options):
-    """A process that ends with this block, killed where it doesn't within half a minute."""
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **options)
+    """A process that ends with this block, killed where it doesn't within half a minute; and with this program, however that ends."""
+    process = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", "--", *command], stdin=subprocess.DEVNULL, **options)
     try:
         yield process
     finally:

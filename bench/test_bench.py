@@ -32,6 +32,10 @@ class TheGuard(unittest.TestCase):
         [said] = report.regressions({}, {"default": 0.5})
         self.assertIn("default: not measured", said)
 
+    def test_keeps_to_what_the_short_run_measures_too(self):
+        pinned = report.Row("pinned_default", "pinned", series=[[1.0]], ratios=[0.7])
+        self.assertEqual(report.ratios([*ROWS, pinned]), {"default": 0.5})
+
     def test_says_nothing_of_what_the_baseline_lacks(self):
         self.assertEqual(report.regressions({"default": 0.1}, {}), [])
 
