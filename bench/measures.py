@@ -10,6 +10,8 @@ from processes import NO_TIME, pgbench, whole_batches, worker
 from report import Row
 from servers import FAILURES, QUEUE, Failure, message
 
+# Seconds that the producer of an open loop may fall behind before it gives up.
+MOST_LATE = 10
 BEST = (*NO_TIME, "--concurrency", "4000")
 
 
@@ -209,7 +211,10 @@ def feed(database, per_second, seconds, tick=0.005):
     )
     start, began = database.ask("SELECT clock_timestamp()::timestamp"), time.monotonic()
     for number in range(round(seconds / tick)):
-        time.sleep(max(0.0, began + number * tick - time.monotonic()))
+        early = began + number * tick - time.monotonic()
+        time.sleep(max(0.0, early))
+        if early < -MOST_LATE:
+            raise Failure(f"the producer fell {MOST_LATE} s behind {per_second:,} orders/s: the machine has other work")
         ids = [found for (found,) in database.connection.execute(insert, (start, number * tick, many), prepare=True)]
         database.servers.redis.lpush(QUEUE, *map(message, ids))
         first = first or ids[0]
