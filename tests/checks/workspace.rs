@@ -36,7 +36,7 @@ fn every_test_and_bench_of_the_manifest_says_its_path() {
 }
 
 /// They are other people's queues: what is allowed for the worker's own dependencies says nothing of theirs, and they ship with
-/// nothing. Caught, when seeded: `"bench"` missing in `exclude`; `"bullmq": "^6.7.0"`; `apalis = "1"`.
+/// nothing. Caught, when seeded: `"bench"` missing in `exclude`; `"bullmq": "^6.7.0"`; `apalis-redis = "1"`.
 #[test]
 fn peers_of_the_benchmark_are_pinned_and_no_part_of_the_workspace() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
