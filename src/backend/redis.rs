@@ -4,6 +4,7 @@
 //! time either in the list or in the in-flight hash, whatever happens to the worker, the connection or the reply.
 //! All times are the server's. Nothing is left of messages that were acknowledged, and an empty queue has no keys.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -315,14 +316,13 @@ impl Queue for RedisQueue {
         while let Some(left) = settlements.get(verdicts.len()..).filter(|left| !left.is_empty()) {
             let batch = left.get(..LARGEST_BATCH).unwrap_or(left);
             let mut call = ScriptCall::new(&self.scripts.settle, &self.keys.records());
-            for Settlement { receipt, disposition } in batch {
-                call.arg(&receipt.claim_id).arg(&receipt.token);
-                match disposition {
-                    Disposition::Ack => call.arg(-1).arg(1),
-                    Disposition::Retry { after, spent } => {
-                        call.arg(duration_ms((*after).min(LONGEST_RETRY))).arg(u8::from(*spent))
-                    }
-                };
+            for run in batch.chunk_by(|one, next| of_one_run(one, next)) {
+                if let Some(Settlement { receipt, disposition }) = run.first() {
+                    call.arg(&receipt.token).arg(outcome(disposition)).arg(run.len());
+                }
+                for Settlement { receipt, .. } in run {
+                    call.arg(&receipt.claim_id);
+                }
             }
             verdicts.extend(reply::verdicts(self.run(&call).await?, batch.len())?);
         }
@@ -377,6 +377,22 @@ impl QueueReports for RedisQueue {
     async fn configuration_warning(&self) -> Result<Option<String>, QueueError> {
         let memory: String = reply::read(self.query(::redis::cmd("INFO").arg("memory")).await?, "INFO")?;
         Ok(configuration_warning::eviction(&self.server, &memory))
+    }
+}
+
+/// Whether two messages came with one claim and end alike: `settle.lua` is told so once for all of them.
+fn of_one_run(one: &Settlement, next: &Settlement) -> bool {
+    one.disposition == next.disposition && one.receipt.token == next.receipt.token
+}
+
+/// What becomes of a message, as `settle.lua` has it.
+fn outcome(disposition: &Disposition) -> Cow<'static, str> {
+    match disposition {
+        Disposition::Ack => "ack".into(),
+        Disposition::Retry { after, spent } => {
+            let word = if *spent { "spent" } else { "unspent" };
+            format!("{word} {}", duration_ms((*after).min(LONGEST_RETRY))).into()
+        }
     }
 }
 

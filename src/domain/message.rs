@@ -1,5 +1,6 @@
 //! The message on the queue: a JSON object that names an order. See [`decode`].
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
@@ -137,15 +138,15 @@ impl<'de> Visitor<'de> for Fields {
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Message, A::Error> {
         let (mut order_id, mut product_id, mut quantity) = (None, None, None);
         let (mut correlation_id, mut traceparent, mut timestamp) = (None, None, None);
-        while let Some(Lossy(name)) = fields.next_key()? {
-            match name.as_str() {
-                "order_id" => required("order_id", &mut order_id, &mut fields)?,
-                "product_id" => required("product_id", &mut product_id, &mut fields)?,
-                "quantity" => required("quantity", &mut quantity, &mut fields)?,
-                "correlation_id" => correlation_id = string(fields.next_value()?),
-                "traceparent" => traceparent = string(fields.next_value()?),
-                "timestamp" => timestamp = string(fields.next_value()?),
-                _ => drop(fields.next_value::<IgnoredAny>()?),
+        while let Some(name) = fields.next_key()? {
+            match name {
+                Name::OrderId => required("order_id", &mut order_id, &mut fields)?,
+                Name::ProductId => required("product_id", &mut product_id, &mut fields)?,
+                Name::Quantity => required("quantity", &mut quantity, &mut fields)?,
+                Name::CorrelationId => correlation_id = string(fields.next_value()?),
+                Name::Traceparent => traceparent = string(fields.next_value()?),
+                Name::Timestamp => timestamp = string(fields.next_value()?),
+                Name::Other => drop(fields.next_value::<IgnoredAny>()?),
             }
         }
         Ok(Message {
@@ -153,8 +154,10 @@ impl<'de> Visitor<'de> for Fields {
             product_id: product_id.ok_or_else(|| A::Error::missing_field("product_id"))?,
             quantity: quantity.ok_or_else(|| A::Error::missing_field("quantity"))?,
             correlation_id: correlation_id.as_deref().and_then(text::correlation_id),
-            traceparent: traceparent.filter(|parent| TraceContext::parse(parent).is_some()),
-            timestamp: timestamp.filter(|timestamp| timestamp.parse::<jiff::Timestamp>().is_ok()),
+            traceparent: traceparent.filter(|parent| TraceContext::parse(parent).is_some()).map(Cow::into_owned),
+            timestamp: timestamp
+                .filter(|timestamp| timestamp.parse::<jiff::Timestamp>().is_ok())
+                .map(Cow::into_owned),
         })
     }
 }
@@ -170,9 +173,54 @@ fn required<'de, A: MapAccess<'de>>(
     Ok(())
 }
 
-/// The text of a value that is a string. Any other value, of any size and depth, is passed over unread.
-fn string(value: &RawValue) -> Option<String> {
-    serde_json::from_str(value.get()).ok().map(|Lossy(text)| text)
+/// The name of a field. Read as bytes, since serde_json refuses half of a surrogate pair in a string, and the whole message
+/// with it.
+enum Name {
+    OrderId,
+    ProductId,
+    Quantity,
+    CorrelationId,
+    Traceparent,
+    Timestamp,
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_bytes(NameVisitor)
+    }
+}
+
+struct NameVisitor;
+
+impl Visitor<'_> for NameVisitor {
+    type Value = Name;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the name of a field")
+    }
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Name, E> {
+        Ok(match bytes {
+            b"order_id" => Name::OrderId,
+            b"product_id" => Name::ProductId,
+            b"quantity" => Name::Quantity,
+            b"correlation_id" => Name::CorrelationId,
+            b"traceparent" => Name::Traceparent,
+            b"timestamp" => Name::Timestamp,
+            _ => Name::Other,
+        })
+    }
+}
+
+/// The text of a value that is a string; copied only where something in it is escaped. Any other value, of any size and
+/// depth, is passed over unread.
+fn string(value: &RawValue) -> Option<Cow<'_, str>> {
+    let quoted = value.get().strip_prefix('"')?.strip_suffix('"')?;
+    if !quoted.contains('\\') {
+        return Some(quoted.into());
+    }
+    serde_json::from_str(value.get()).ok().map(|Lossy(text)| text.into())
 }
 
 /// A JSON string as text. Half of a surrogate pair, which JSON can escape and UTF-8 can't hold, becomes `U+FFFD`.
@@ -180,7 +228,6 @@ struct Lossy(String);
 
 impl<'de> Deserialize<'de> for Lossy {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // As bytes, since serde_json refuses such a half in a string, and the whole message with it.
         deserializer.deserialize_bytes(LossyVisitor).map(Self)
     }
 }

@@ -121,7 +121,7 @@ pub(crate) fn redis_reply(bytes: &[u8]) {
     }
     for expected in 0..4 {
         if let Ok(verdicts) = reply::verdicts(answer.clone(), expected) {
-            assert!((1..=expected).contains(&verdicts.count()), "verdicts");
+            assert!((1..=expected).contains(&verdicts.len()), "verdicts");
         }
     }
     let _ = reply::read::<(u64, u64)>(answer.clone(), "a page");

@@ -4,19 +4,21 @@
 -- KEYS: list, in-flight hash, leases, retries.
 -- ARGV: token of this claim, limit (1 to 1000), lease in milliseconds.
 -- Returns a flat array: milliseconds until more can be claimed (0 at once, -1 when nothing is scheduled), records that
--- neither a lease nor a retry speaks for, leases and retries without a record, then claim id, attempt and payload of each
--- message. The payload of a message over 64 KiB is an array: its first 64 KiB, its length, the SHA-1 of its first MiB.
+-- neither a lease nor a retry speaks for, leases and retries without a record, how many messages come again, what the claim
+-- ids of new ones begin with; then claim id, attempt and payload of each message that comes again, and the payloads of the
+-- new ones: their attempt is 1, and their claim ids end with their places, from 0000. The payload of a message over 64 KiB is
+-- an array: its first 64 KiB, its length, the SHA-1 of its first MiB.
 --
 -- Guarantees
 -- * Every message is at any time in the list, or in the hash. It is written to the hash before it leaves the list. Of one
 --   over 64 KiB only the first 64 KiB are written and returned: to a worker it is no message, and it may be larger than
 --   the worker's memory.
 -- * Nothing is written before arguments and types of the four keys are known to be right, as Lua does not roll back.
--- * Run twice with the same token (a Cluster client replays), it takes further messages under further claim ids and
---   overwrites nothing; the first run's messages come back when their lease is over.
+-- * Run twice with the same token (something between replays it), it takes further messages under further claim ids and
+--   overwrites nothing, as the time has gone on; the first run's messages come back when their lease is over.
 -- * A lease or retry without a record is dropped. It can't happen unless somebody else wrote to the keys.
 -- * A server that takes no writes is an error, also when there is nothing to claim.
--- * It reads at most 4 MiB and one message more. Redis can't tell the length of a list's element, so each is read alone.
+-- * It reads at most 4 MiB and 8 messages more, and messages that follow a long one alone.
 -- * A claim id ends with the time of its first claim in microseconds and its place in that claim: in this order messages
 --   left the list.
 
@@ -27,20 +29,16 @@ if #KEYS ~= 4 or not token or not limit or not lease or limit < 1 or limit > 100
 end
 
 local time = redis.call('TIME')
-local now, lease_end = now_rounded_down(time), now_rounded_up(time) + lease
+local now = now_rounded_down(time)
+-- As text, once: to make it of a number takes longer than to add it to a sorted set.
+local lease_end = string.format('%.0f', now_rounded_up(time) + lease)
 local expired = redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, limit)
 local due = redis.call('ZRANGEBYSCORE', retries, '-inf', now, 'LIMIT', 0, limit - #expired)
 local waiting = redis.call('LLEN', list)
 redis.call('HLEN', inflight)
 
-local reply, claimed, bytes = { -1, 0, 0 }, 0, 0
-
-local function hand_out(id, attempt, payload, length, sha1)
-  claimed = claimed + 1
-  local last = #reply
-  reply[last + 1], reply[last + 2] = id, attempt
-  reply[last + 3] = length and { payload, length, sha1 } or payload
-end
+local prefix = string.format('%s:%s%06d:', token, time[1], time[2])
+local reply, claimed, bytes = { -1, 0, 0, 0, prefix }, 0, 0
 
 local function redeliver(id, from)
   local envelope = redis.call('HGET', inflight, id)
@@ -59,7 +57,10 @@ local function redeliver(id, from)
   if from == retries then
     redis.call('ZREM', retries, id)
   end
-  hand_out(id, attempts + 1, payload, length, sha1)
+  claimed = claimed + 1
+  local last = #reply
+  reply[last + 1], reply[last + 2] = id, attempts + 1
+  reply[last + 3] = length and { payload, length, sha1 } or payload
 end
 
 -- Even when there is nothing to claim: a replica then says what it is, instead of showing what may be an old and empty
@@ -79,23 +80,28 @@ for _, id in ipairs(due) do
   redeliver(id, retries)
 end
 
+reply[4] = claimed
+
 -- New messages: the oldest is at the right end.
-local index, taken, new_leases = 0, 0, {}
-local first_claimed = string.format('%s%06d', time[1], time[2])
+local taken, page, records, new_leases = 0, 1, {}, {}
+local header, last = seal(1, token, ''), #reply
 while claimed < limit and taken < waiting and bytes < BUDGET do
-  local whole = redis.call('LRANGE', list, -(taken + 1), -(taken + 1))[1]
-  local payload, length, sha1 = keep(whole)
-  local id
-  repeat
-    id = string.format('%s:%s:%04d', token, first_claimed, index)
-    index = index + 1
-  until redis.call('HSETNX', inflight, id, seal(1, token, payload, length, sha1)) == 1
-  new_leases[#new_leases + 1] = lease_end
-  new_leases[#new_leases + 1] = id
-  hand_out(id, 1, payload, length, sha1)
-  taken, bytes = taken + 1, bytes + #whole
+  local count = math.min(page, limit - claimed, waiting - taken)
+  local wholes, longest = redis.call('LRANGE', list, -(taken + count), -(taken + 1)), 0
+  for position = count, 1, -1 do
+    local whole = wholes[position]
+    local payload, length, sha1 = keep(whole)
+    local id = prefix .. string.format('%04d', taken)
+    taken, bytes, longest = taken + 1, bytes + #whole, math.max(longest, #whole)
+    records[2 * taken - 1] = id
+    records[2 * taken] = length and seal(1, token, payload, length, sha1) or header .. payload
+    new_leases[2 * taken - 1], new_leases[2 * taken] = lease_end, id
+    reply[last + taken] = length and { payload, length, sha1 } or payload
+  end
+  claimed, page = claimed + count, next_page(page, longest)
 end
 if taken > 0 then
+  redis.call('HSET', inflight, unpack(records))
   redis.call('ZADD', leases, unpack(new_leases))
   redis.call('LTRIM', list, 0, -(taken + 1))
 end

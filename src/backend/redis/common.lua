@@ -4,14 +4,16 @@
 -- claim, a line feed, then the producer's bytes untouched. Of a message over 64 KiB only the first 64 KiB are kept:
 -- then its length and the SHA-1 of its first MiB follow the token, each after a space.
 --
--- Redis answers nobody while a script runs, and to read a value is to copy it three times. So every script reads records
--- and list elements one by one, and none after it has read BUDGET bytes.
+-- Redis answers nobody while a script runs, and to read a value is to copy it three times. So no script reads more values
+-- after it has read BUDGET bytes, and those that may be of any length it reads a few at a time: see `next_page`.
 
 -- The longest message that is kept whole, in bytes; as MAX_MESSAGE_BYTES in src/domain/message.rs.
 local LONGEST = 64 * 1024
 -- The longest record that a script of ours writes: no token comes near a KiB. Earlier versions kept every message whole.
 local LONGEST_RECORD = LONGEST + 1024
 local BUDGET = 4 * 1024 * 1024
+-- Most values of unknown length that are read at once.
+local PAGE = 8
 -- How much of a longer message is hashed, which takes Redis 2 ms a MiB; as HASHED_BYTES in src/domain/message.rs.
 local HASHED = 1024 * 1024
 
@@ -61,21 +63,26 @@ local function token_of(envelope)
   return string.match(envelope, '^%d+ (%S+)[ \n]')
 end
 
--- How many of `ids` may be read at once, at least one, and their envelopes. A record that is longer than this version
--- writes belongs to a claim of an earlier one, and is none of the caller's: it is left unread, as if it were not there.
+-- How many values to read at once after `page` of them, the longest of which had so many bytes: twice as many while they are
+-- short, as a call costs as much as reading a short value, and one after a long one. No length is known before its value is
+-- read, so a script may read BUDGET bytes and PAGE values more. What follows a long one is read alone.
+local function next_page(page, longest)
+  return longest > LONGEST and 1 or math.min(2 * page, PAGE)
+end
+
+-- The envelopes of claims of our own, as many of them as may be read at once, at least one, and how many these are.
 local function read_records(inflight, ids)
-  local fields, bytes = {}, 0
-  for item, id in ipairs(ids) do
-    local size = redis.call('HSTRLEN', inflight, id)
-    if size > LONGEST_RECORD then
-      id, size = '', 0
+  local envelopes, count, bytes, page = {}, 0, 0, 1
+  repeat
+    local last, longest = math.min(count + page, #ids), 0
+    for position, envelope in ipairs(redis.call('HMGET', inflight, unpack(ids, count + 1, last))) do
+      envelopes[count + position] = envelope
+      local size = envelope and #envelope or 0
+      bytes, longest = bytes + size, math.max(longest, size)
     end
-    if item > 1 and bytes + size > BUDGET then
-      break
-    end
-    fields[item], bytes = id, bytes + size
-  end
-  return #fields, redis.call('HMGET', inflight, unpack(fields))
+    count, page = last, next_page(page, longest)
+  until count == #ids or bytes >= BUDGET
+  return count, envelopes
 end
 
 -- Goes on through a hash or a sorted set from `cursor`: about 500 elements, or fewer once `visit`, which gets field and

@@ -25,10 +25,10 @@ redis.call('HLEN', inflight)
 redis.call('ZCARD', retries)
 local found = 0
 local next_cursor = scan('ZSCAN', leases, cursor, function(id)
-  local _, envelopes = read_records(inflight, { id })
-  local envelope = envelopes[1]
+  -- A longer one belongs to a claim of an earlier version, and is none of these.
+  local envelope = redis.call('HSTRLEN', inflight, id) <= LONGEST_RECORD and redis.call('HGET', inflight, id)
   if not envelope or not lost[token_of(envelope) or ''] then
-    return envelope and #envelope
+    return envelope and #envelope or 0
   end
   local attempts, token, payload, length, sha1 = unseal(envelope)
   begin_writing(leases)

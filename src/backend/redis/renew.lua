@@ -2,8 +2,9 @@
 --
 -- KEYS: in-flight hash, leases.
 -- ARGV: lease in milliseconds, then claim id and token of each message, at most 1000.
--- Returns 1 or 0 for each, by position, and for at least one, but for no more than it may read at once: whether the token is that of the message's latest claim and the message is
--- not settled. A lease that ran out, but whose message nobody has claimed since, is renewed too.
+-- Returns how many of them from the first on it has looked at, at least one, but no more than it may read at once; then the
+-- positions, from 1, of those among them whose token isn't that of the latest claim, or that are settled. A lease that ran
+-- out, but whose message nobody has claimed since, is renewed too.
 --
 -- Guarantees: nothing but the lease ends changes; running it twice does no harm.
 
@@ -21,14 +22,14 @@ local envelopes
 count, envelopes = read_records(inflight, ids)
 local ends = redis.call('ZMSCORE', leases, unpack(ids))
 
-local lease_end = now_rounded_up(redis.call('TIME')) + lease
-local verdicts, renewals = {}, {}
+local lease_end = string.format('%.0f', now_rounded_up(redis.call('TIME')) + lease)
+local reply, renewals = { count }, {}
 for item = 1, count do
-  verdicts[item] = 0
   if envelopes[item] and ends[item] and token_of(envelopes[item]) == ARGV[item * 2 + 1] then
-    verdicts[item] = 1
     renewals[#renewals + 1] = lease_end
     renewals[#renewals + 1] = ids[item]
+  else
+    reply[#reply + 1] = item
   end
 end
 
@@ -36,4 +37,4 @@ if #renewals > 0 then
   begin_writing(leases)
   redis.call('ZADD', leases, unpack(renewals))
 end
-return verdicts
+return reply

@@ -32,32 +32,39 @@ pub struct Anomalies {
 /// [`QueueError::Refused`] for an answer that the server doesn't give.
 pub fn claimed(answer: Value, token: &str) -> Result<(Claimed, Anomalies), QueueError> {
     let Value::Array(values) = answer else { return Err(unexpected("claim.lua")) };
-    let mut claims = Vec::with_capacity(values.len().saturating_sub(3) / 3);
+    let at_most = values.len();
     let mut values = values.into_iter();
-    let (Some(Value::Int(next_due)), Some(Value::Int(unaccounted)), Some(Value::Int(dropped))) =
-        (values.next(), values.next(), values.next())
+    let (Some(Value::Int(next_due)), Some(Value::Int(unaccounted)), Some(Value::Int(dropped)), Some(Value::Int(again))) =
+        (values.next(), values.next(), values.next(), values.next())
     else {
         return Err(unexpected("claim.lua"));
     };
-    while let Some(id) = values.next() {
-        let (Value::BulkString(id), Some(Value::Int(attempt)), Some(payload)) = (id, values.next(), values.next())
+    let prefix = text(values.next())?;
+    let mut claims = Vec::with_capacity(at_most);
+    let mut claim = |claim_id, attempt, payload| -> Result<(), QueueError> {
+        let (payload, oversized) = payload_of(payload)?;
+        let receipt = Receipt { claim_id, token: token.to_owned() };
+        claims.push(Claim { receipt, payload, oversized, attempt });
+        Ok(())
+    };
+    for _ in 0..again {
+        let (id, Some(Value::Int(attempt)), Some(payload)) = (text(values.next())?, values.next(), values.next())
         else {
             return Err(unexpected("claim.lua"));
         };
-        let (payload, oversized) = payload_of(payload)?;
-        claims.push(Claim {
-            receipt: Receipt {
-                claim_id: String::from_utf8(id).map_err(|_| unexpected("claim.lua"))?,
-                token: token.to_owned(),
-            },
-            payload,
-            oversized,
-            attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
-        });
+        claim(id, u32::try_from(attempt).unwrap_or(u32::MAX), payload)?;
+    }
+    for (place, payload) in values.enumerate() {
+        claim(format!("{prefix}{place:04}"), 1, payload)?;
     }
     // A negative number means that nothing is scheduled.
     let next_due = u64::try_from(next_due).ok().map(Duration::from_millis);
     Ok((Claimed { claims, next_due }, Anomalies { unaccounted, dropped }))
+}
+
+fn text(value: Option<Value>) -> Result<String, QueueError> {
+    let Some(Value::BulkString(bytes)) = value else { return Err(unexpected("claim.lua")) };
+    String::from_utf8(bytes).map_err(|_| unexpected("claim.lua"))
 }
 
 /// A message's bytes; of a long one an array of its beginning, its length and its SHA-1.
@@ -74,12 +81,17 @@ fn payload_of(value: Value) -> Result<(Vec<u8>, Option<Oversized>), QueueError> 
 ///
 /// # Errors
 /// [`QueueError::Refused`] for an answer that the script doesn't give, without a verdict or with more than `at_most`.
-pub fn verdicts(answer: Value, at_most: usize) -> Result<impl Iterator<Item = ReceiptState>, QueueError> {
-    let verdicts: Vec<bool> = read(answer, "a script")?;
-    if verdicts.is_empty() || verdicts.len() > at_most {
+pub fn verdicts(answer: Value, at_most: usize) -> Result<Vec<ReceiptState>, QueueError> {
+    let answer: Vec<usize> = read(answer, "a script")?;
+    let Some((&count, stale)) = answer.split_first().filter(|(count, _)| (1..=at_most).contains(count)) else {
         return Err(unexpected("a script"));
+    };
+    let mut verdicts = vec![ReceiptState::Valid; count];
+    for position in stale {
+        let verdict = position.checked_sub(1).and_then(|index| verdicts.get_mut(index));
+        *verdict.ok_or_else(|| unexpected("a script"))? = ReceiptState::Stale;
     }
-    Ok(verdicts.into_iter().map(|valid| if valid { ReceiptState::Valid } else { ReceiptState::Stale }))
+    Ok(verdicts)
 }
 
 /// Anything that redis-rs can read. `script` names what was asked.

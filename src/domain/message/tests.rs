@@ -31,6 +31,15 @@ proptest! {
         let message = Message { order_id, product_id, quantity, correlation_id, traceparent: None, timestamp: None };
         prop_assert_eq!(decode(&message.encode()), Ok(message));
     }
+
+    #[test]
+    fn it_makes_no_difference_how_names_and_texts_are_escaped(correlation_id in ".{1,40}") {
+        let escaped = |text: &str| text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
+        let encoded = Message { correlation_id: Some(correlation_id.clone()), ..decode(FULL.as_bytes()).unwrap() }.encode();
+        let [name, text] = ["correlation_id", &correlation_id].map(escaped);
+        let other = format!(r#"{{"order_id":7,"product_id":3,"quantity":2,"{name}":"{text}"}}"#);
+        prop_assert_eq!(decode(&encoded).unwrap().correlation_id, decode(other.as_bytes()).unwrap().correlation_id);
+    }
 }
 
 #[test]

@@ -52,11 +52,7 @@ impl Mutant {
                 (CONCLUDE, "THEN o.updated_at {=} f.fence", "THEN f.updated_at {=} f.fence"),
             ],
             Self::Brpop => vec![
-                (
-                    CLAIM,
-                    "until redis.call('HSETNX', inflight, id, seal(1, token, payload, length, sha1)) == 1",
-                    "until true",
-                ),
+                (CLAIM, "redis.call('HSET', inflight, unpack(records))", ""),
                 (CLAIM, "redis.call('ZADD', leases, unpack(new_leases))", ""),
             ],
             Self::NoLeaseOnRetry => vec![
