@@ -37,7 +37,14 @@ needed (relation, oid, relation_columns, privilege) AS (
         ('fulfillment.horizon', (SELECT oid FROM own WHERE relname {=} 'horizon'), '{adopt_from,last_order_id}', 'SELECT'),
         ('fulfillment.horizon', (SELECT oid FROM own WHERE relname {=} 'horizon'), '{adopt_from,last_order_id}', 'INSERT'),
         ('fulfillment.begun_orders', (SELECT oid FROM own WHERE relname {=} 'begun_orders'), '{order_id}', 'SELECT'),
-        ('fulfillment.begun_orders', (SELECT oid FROM own WHERE relname {=} 'begun_orders'), '{order_id}', 'INSERT')
+        ('fulfillment.begun_orders', (SELECT oid FROM own WHERE relname {=} 'begun_orders'), '{order_id}', 'INSERT'),
+        ('fulfillment.low_water_mark', (SELECT oid FROM own WHERE relname {=} 'low_water_mark'),
+            '{closed_up_to,swept_up_to,settling_id,settling_xid,settling_from}', 'SELECT'),
+        ('fulfillment.low_water_mark', (SELECT oid FROM own WHERE relname {=} 'low_water_mark'),
+            '{closed_up_to,swept_up_to,settling_id,settling_xid,settling_from}', 'UPDATE'),
+        ('fulfillment.stragglers', (SELECT oid FROM own WHERE relname {=} 'stragglers'), '{order_id,noted_at}', 'SELECT'),
+        ('fulfillment.stragglers', (SELECT oid FROM own WHERE relname {=} 'stragglers'), '{order_id,noted_at}', 'INSERT'),
+        ('fulfillment.stragglers', (SELECT oid FROM own WHERE relname {=} 'stragglers'), '{noted_at}', 'UPDATE')
 ),
 needed_columns AS (
     SELECT n.relation, n.oid, n.privilege, a.attnum, wanted.name, wanted.place
@@ -54,8 +61,8 @@ SELECT 3, 'privilege USAGE on schema fulfillment'
 FROM pg_catalog.pg_namespace n
 WHERE n.nspname {=} 'fulfillment' AND NOT has_schema_privilege(n.oid, 'USAGE')
 UNION
-SELECT 4, 'privilege DELETE on fulfillment.observed_fences'
-FROM own WHERE relname {=} 'observed_fences' AND NOT has_table_privilege(oid, 'DELETE')
+SELECT 4, 'privilege DELETE on fulfillment.' || relname
+FROM own WHERE relname {=} ANY (ARRAY['observed_fences', 'stragglers']::name[]) AND NOT has_table_privilege(oid, 'DELETE')
 UNION
 SELECT 4, format('privilege %s (%s) on %s', privilege, string_agg(name, ', ' ORDER BY place), relation)
 FROM needed_columns
