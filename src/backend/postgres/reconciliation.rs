@@ -80,7 +80,6 @@ impl Reconciliation for PostgresStore {
     async fn sweep(&self) -> Result<Option<Sweep>, StoreError> {
         let statements = self.ready_statements().await?;
         if statements.dialect.open_by_index {
-            self.query(&statements.reset_low_water_mark, &[]).await?;
             return Ok(None);
         }
         let parameters: [Parameter<'_>; 3] =

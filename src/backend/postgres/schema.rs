@@ -8,6 +8,7 @@ use tokio_postgres::types::Type;
 
 use super::connection::{Connections, Parameter, Session};
 use super::errors::Failure;
+use super::given_tables::Dialect;
 use super::sql::Sql;
 use super::{PostgresStore, column};
 use crate::port::schema::Schema;
@@ -247,9 +248,10 @@ pub(super) async fn check(store: &PostgresStore) -> Result<(), StoreError> {
         return Err(StoreError::Tables(problems));
     }
     store.refuse_strangers().await?;
-    let tables = given.dialect().tables;
-    let names: [Parameter<'_>; 2] = [(&tables.orders(), Type::TEXT), (&tables.products(), Type::TEXT)];
-    let rows = store.connections.query(&Sql::new(include_str!("check.sql")), &names).await?;
+    let Dialect { tables, open_by_index, .. } = given.dialect();
+    let parameters: [Parameter<'_>; 3] =
+        [(&tables.orders(), Type::TEXT), (&tables.products(), Type::TEXT), (&open_by_index, Type::BOOL)];
+    let rows = store.connections.query(&Sql::new(include_str!("check.sql")), &parameters).await?;
     let missing = rows.iter().map(|row| column(row, "missing")).collect::<Result<Vec<String>, Failure>>()?;
     if !missing.is_empty() {
         return Err(StoreError::Schema(missing));

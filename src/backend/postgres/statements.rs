@@ -126,8 +126,6 @@ pub(super) struct Statements {
     pub(super) move_horizon: Sql,
     /// Only where no index leads to open orders.
     pub(super) sweep: Sql,
-    /// Only where one does.
-    pub(super) reset_low_water_mark: Sql,
     pub(super) lead: Sql,
     pub(super) resign: Sql,
     pub(super) insert_orders: Sql,
@@ -171,7 +169,6 @@ impl Statements {
             note_horizon: write(include_str!("note_horizon.sql")),
             move_horizon: write(include_str!("move_horizon.sql")),
             sweep: write(source!("sweep.sql")),
-            reset_low_water_mark: write(include_str!("reset_low_water_mark.sql")),
             lead: write(include_str!("lead.sql")),
             resign: write(include_str!("resign.sql")),
             insert_orders: write(include_str!("insert_orders.sql")),

@@ -110,7 +110,11 @@ settling AS MATERIALIZED (
 ),
 written AS (
     UPDATE fulfillment.low_water_mark w
-    SET closed_up_to = v.closed_up_to,
+    SET closed_up_to = CASE
+            -- Back, too, where the newest orders are gone and ids begin anew.
+            WHEN v.is_through THEN least(v.closed_up_to, coalesce((SELECT t.id FROM settling t), '-9223372036854775808'::int8))
+            ELSE v.closed_up_to
+        END,
         swept_up_to = v.swept_up_to,
         settling_id = CASE WHEN v.is_through THEN (SELECT t.id FROM settling t) ELSE m.settling_id END,
         settling_xid = CASE WHEN v.is_through THEN (SELECT t.xid FROM settling t) ELSE m.settling_xid END,
