@@ -12,7 +12,9 @@ use super::horizon::instant;
 use super::timestamp::{micros, timestamp};
 use super::{PostgresStore, attempts, column, count};
 use crate::domain::order::{Fence, OrderId, State, attempts_spent};
-use crate::port::reconciliation::{ClaimedUpTo, LostOrder, LostOrderSearch, OlderOrders, RECONCILER, Reconciliation, Sweep};
+use crate::port::reconciliation::{
+    ClaimedUpTo, LostOrder, LostOrderSearch, OlderOrders, RECONCILER, Reconciliation, Sweep,
+};
 use crate::port::store::StoreError;
 
 /// Orders that one sweep looks at on either side of the low-water mark.

@@ -28,14 +28,22 @@ ahead AS MATERIALIZED (
     LIMIT $1::int8
 ),
 step AS MATERIALIZED (
-    SELECT f.orders, f.first_open, f.last, f.room, f.open = 0 OR (f.open * 10 <= f.orders AND f.open <= f.room) AS passes
+    SELECT f.orders, f.first_open, f.last, f.stragglers, f.room, f.passes,
+           f.orders = $1::int8 AND (f.passes OR f.first_open - 1 > f.closed_up_to) AS advances
     FROM (
-        SELECT count(*)                                                                    AS orders,
-               count(*) FILTER (WHERE a.is_open)                                           AS open,
-               min(a.id) FILTER (WHERE a.is_open)                                          AS first_open,
-               max(a.id)                                                                   AS last,
-               greatest($2::int8 - (SELECT count(*) FROM fulfillment.stragglers), 0)       AS room
-        FROM ahead a
+        SELECT g.*, m.closed_up_to, g.open = 0 OR (g.open * 10 <= g.orders AND g.open <= g.room) AS passes
+        FROM (
+            SELECT count(a.id)                                 AS orders,
+                   count(a.id) FILTER (WHERE a.is_open)        AS open,
+                   min(a.id) FILTER (WHERE a.is_open)          AS first_open,
+                   max(a.id)                                   AS last,
+                   n.stragglers,
+                   greatest($2::int8 - n.stragglers, 0)        AS room
+            FROM (SELECT count(*) AS stragglers FROM fulfillment.stragglers) AS n
+            LEFT JOIN ahead a ON true
+            GROUP BY n.stragglers
+        ) AS g
+        CROSS JOIN mark m
     ) AS f
 ),
 behind AS MATERIALIZED (
@@ -44,7 +52,7 @@ behind AS MATERIALIZED (
     WHERE o.id {>} (SELECT m.swept_up_to FROM mark m)
       AND o.id {<=} (SELECT m.closed_up_to FROM mark m)
     ORDER BY o.id
-    LIMIT CASE WHEN (SELECT s.orders FROM step s) < $1::int8 THEN $1::int8 ELSE 0 END
+    LIMIT CASE WHEN (SELECT s.advances FROM step s) THEN 0 ELSE $1::int8 END
 ),
 found AS MATERIALIZED (
     SELECT b.id
@@ -66,11 +74,11 @@ moved AS MATERIALIZED (
                ELSE s.first_open - 1
            END AS closed_up_to,
            CASE
-               WHEN s.orders >= $1::int8 OR l.found > s.room THEN m.swept_up_to
+               WHEN s.advances OR l.found > s.room THEN m.swept_up_to
                WHEN l.orders >= $1::int8 THEN l.last
                ELSE '-9223372036854775808'::int8
            END AS swept_up_to,
-           m.is_settled AND s.orders < $1::int8 AND s.passes AS is_through
+           m.is_settled AND s.passes AND NOT s.advances AS is_through
     FROM step s
     CROSS JOIN look l
     CROSS JOIN mark m
@@ -89,7 +97,10 @@ noted AS (
 seen AS MATERIALIZED (
     SELECT s.order_id, s.noted_at
     FROM fulfillment.stragglers s
-    WHERE (SELECT t.orders FROM step t) < $1::int8
+    CROSS JOIN step t
+    WHERE NOT t.advances
+      -- Of more than are looked at otherwise, another part each time.
+      AND random() * t.stragglers::float8 < $1::int8::float8
       AND NOT EXISTS (
           SELECT
           FROM {orders} o
@@ -127,10 +138,10 @@ written AS (
     RETURNING w.closed_up_to
 )
 SELECT (SELECT w.closed_up_to FROM written w)                                       AS closed_up_to,
-       s.orders >= $1::int8 AND v.closed_up_to > m.closed_up_to                     AS goes_on,
+       s.advances                                                                   AS goes_on,
        l.orders + s.orders                                                          AS orders,
        l.found                                                                      AS found,
-       s.orders < $1::int8 AND l.orders < $1::int8 AND v.has_room                   AS swept
+       l.orders < $1::int8 AND v.has_room AND NOT s.advances                         AS swept
 FROM step s
 CROSS JOIN look l
 CROSS JOIN moved v

@@ -10,7 +10,9 @@ use super::horizon::instant;
 use super::observed::{any_ahead, note_all};
 use crate::backend::sqlite::database::{micros, now_micros};
 use crate::domain::order::{Fence, OrderId, State, attempts_spent};
-use crate::port::reconciliation::{ClaimedUpTo, LostOrder, LostOrderSearch, OlderOrders, RECONCILER, Reconciliation, Sweep,};
+use crate::port::reconciliation::{
+    ClaimedUpTo, LostOrder, LostOrderSearch, OlderOrders, RECONCILER, Reconciliation, Sweep,
+};
 use crate::port::store::StoreError;
 
 const LOST_ORDERS: &str = include_str!("lost_orders.sql");
