@@ -297,7 +297,7 @@ async fn two_that_sweep_at_once_beside_everything_else_lose_no_order() {
             }
         }));
     }
-    // Transactions of several lengths, whose orders are closed by others, but for one in eight.
+    // Transactions of several lengths, whose orders are closed by others, but for one in sixteen.
     let writers = (0..4_u64).map(|writer| {
         let database = &database;
         async move {
@@ -307,20 +307,21 @@ async fn two_that_sweep_at_once_beside_everything_else_lose_no_order() {
                 fill(&client, "pending", 5).await;
                 tokio::time::sleep(std::time::Duration::from_millis((writer * batch) % 13)).await;
                 client.batch_execute("COMMIT").await.unwrap();
-                set(&client, &format!("% 8 <> 0 AND id % 4 = {writer}"), "fulfilled").await;
+                set(&client, &format!("% 16 <> 0 AND id % 4 = {writer}"), "fulfilled").await;
             }
         }
     });
     futures::future::join_all(writers).await;
-    assert_eq!(lost(&client).await, 0);
+    // With so few of the newest left out, an id may have been given out before its transaction had a number.
+    eventually(LONG, "all that is open is known", async || expect_equal(lost(&client).await, 0)).await;
     done.store(true, std::sync::atomic::Ordering::Relaxed);
     for task in tasks {
         task.await.unwrap();
     }
-    set(&client, "% 8 <> 0", "fulfilled").await;
+    set(&client, "% 16 <> 0", "fulfilled").await;
     sweep_through(&client, Bounds(100, 200, 5)).await;
-    assert_eq!((lost(&client).await, counted(&store).await), (0, (150, 0)));
-    assert!(mark(&client).await >= 1_190, "{}", mark(&client).await);
+    assert_eq!((lost(&client).await, counted(&store).await), (0, (75, 0)));
+    assert!(mark(&client).await >= 1_150, "{}", mark(&client).await);
 }
 
 /// Whatever happens to it in between: it is one statement.
