@@ -21,6 +21,7 @@ mod options;
 mod progress;
 mod reconciler;
 mod scheduling_delay;
+mod sweep;
 mod watermark;
 
 use std::sync::Arc;

@@ -57,7 +57,7 @@ mod watched;
 
 pub use schema::{grant_sql, migration_sql};
 #[cfg(feature = "internals")]
-pub use statements::for_given_schema;
+pub use statements::{for_given_schema, without_status_index};
 
 /// How a [`PostgresStore`] works.
 #[derive(Debug, Clone)]
@@ -118,6 +118,19 @@ impl PostgresStore {
     /// Runs one statement; see [`Connections::query`].
     async fn query(&self, statement: &Sql, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, StoreError> {
         self.explain(self.connections.query(statement, parameters).await).await
+    }
+
+    /// Runs a statement that finds open orders, by whatever leads to them.
+    async fn query_open(
+        &self,
+        statements: &Statements,
+        statement: &Sql,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<Row>, StoreError> {
+        if statements.dialect.open_by_index {
+            return self.query(statement, parameters).await;
+        }
+        self.explain(self.connections.query_by_key(statement, parameters).await).await
     }
 
     /// The statements, as the tables want them.

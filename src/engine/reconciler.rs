@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use super::sweep::Sweeper;
 use super::watermark::Watermark;
 use crate::config::ReconcileSettings;
 use crate::domain::message::{self, Message};
@@ -56,6 +57,7 @@ pub struct Reconciler {
     counted_at: Option<Instant>,
     /// Where the next round goes on.
     after: OrderId,
+    sweeper: Sweeper,
 }
 
 /// Why a round came to nothing. The next one tries again.
@@ -77,7 +79,18 @@ impl Reconciler {
         watermark: Arc<Watermark>,
         settings: ReconcileSettings,
     ) -> Self {
-        Self { queue, depth, store, observers, watermark, settings, leads: false, counted_at: None, after: OrderId(0) }
+        Self {
+            queue,
+            depth,
+            store,
+            observers,
+            watermark,
+            settings,
+            leads: false,
+            counted_at: None,
+            after: OrderId(0),
+            sweeper: Sweeper::new(),
+        }
     }
 
     /// Works until `drain` is cancelled, and then leaves the lead to others.
@@ -92,7 +105,7 @@ impl Reconciler {
                 }
                 None => break,
             };
-            if drain.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            if drain.run_until_cancelled(self.rest(pause)).await.is_none() {
                 break;
             }
         }
@@ -101,6 +114,15 @@ impl Reconciler {
                 tracing::debug!(%error, "the lead could not be given up; it ends by itself");
             }
             self.observers.emit(ReconcilerEvent::Leads(false));
+        }
+    }
+
+    /// Waits for the next round. Whoever leads sweeps meanwhile.
+    async fn rest(&mut self, pause: Duration) {
+        if self.leads {
+            self.sweeper.sweep_for(pause, &*self.store, &self.observers).await;
+        } else {
+            tokio::time::sleep(pause).await;
         }
     }
 

@@ -39,6 +39,13 @@ pub enum ReconcilerEvent<'a> {
         /// Where the horizon lies; `None` if orders of every age are taken in.
         adopt_from: Option<Timestamp>,
     },
+    /// The leading reconciler has looked through some orders for open ones, as no index leads to these.
+    Swept {
+        /// Open orders that were not known of: somebody opened them again, or their ids came late.
+        found: u64,
+        /// Whether the last of all orders was looked at.
+        is_through: bool,
+    },
 }
 
 /// A kind of damage that the reconciler repairs.

@@ -30,6 +30,24 @@ pub trait Reconciliation: Send + Sync {
     /// Counts `pending` and `processing` orders that the search leaves out because they are older than the
     /// [horizon](crate::port::horizon::Horizon) and were never begun here. One with a message is among them until it is begun.
     async fn orders_before_horizon(&self) -> Result<OlderOrders, StoreError>;
+
+    /// Looks through a bounded number of orders for those that are open, on behalf of the calls that read open orders, where
+    /// no index leads to them. The leader calls it again and again; two leaders do no harm. `None` where an index does.
+    async fn sweep(&self) -> Result<Option<Sweep>, StoreError>;
+}
+
+/// What a sweep came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sweep {
+    /// Number of orders looked at.
+    pub orders: u64,
+    /// Number of open orders that the calls that read open orders didn't know of: they were opened again by somebody else, or
+    /// their ids came late.
+    pub found: u64,
+    /// Whether there are more orders that these calls need not read once they are swept.
+    pub goes_on: bool,
+    /// Whether the last of all orders was looked at, and the next sweep begins anew.
+    pub is_through: bool,
 }
 
 /// How far workers have claimed the queue. It is first in first out: an order that is older than a claimed one has been

@@ -16,7 +16,7 @@ pub const OPEN_ORDERS_LIMIT: Duration = Duration::from_secs(5);
 /// Reads counts, ages and single orders, and changes nothing.
 #[async_trait]
 pub trait Reports: Send + Sync {
-    /// Counts and ages. Reads the whole status index: for people and slow polls, not for every second.
+    /// Counts and ages. Reads the whole table: for people and slow polls, not for every second.
     async fn summary(&self) -> Result<Summary, StoreError>;
 
     /// Reads an order's row; `None` if there is none.

@@ -22,4 +22,5 @@ mod reconciliation;
 mod replacing;
 mod shutdown;
 mod stopped;
+mod without_status_index;
 mod zone_changes;

@@ -59,6 +59,7 @@ fn tell_every_event(metrics: &Metrics) {
     tell(metrics, ReconcilerEvent::StaleOrders { orders: 17, max_age: second });
     tell(metrics, ReconcilerEvent::OrdersBeforeHorizon { orders: 19, adopt_from: None });
     tell(metrics, ReconcilerEvent::RoundDone);
+    tell(metrics, ReconcilerEvent::Swept { found: 5, is_through: true });
     for outcome in CallOutcome::all() {
         tell(metrics, FulfillerEvent::CallEnded { attempt: ATTEMPT, outcome, took: second / 4, detail: Some("x") });
     }
@@ -148,7 +149,7 @@ fn tell_of_dependencies(metrics: &Metrics) {
 }
 
 /// Samples whose value depends on the machine, the moment or the build.
-const VARYING: [&str; 10] = [
+const VARYING: [&str; 11] = [
     "process_",
     "malloc_",
     "tokio_",
@@ -159,6 +160,7 @@ const VARYING: [&str; 10] = [
     "fulfillment_dead_letters_open_read_timestamp_seconds",
     "fulfillment_last_success_timestamp_seconds",
     "fulfillment_reconciler_last_round_timestamp_seconds",
+    "fulfillment_sweep_finished_timestamp_seconds",
 ];
 
 fn masked(text: &str) -> String {

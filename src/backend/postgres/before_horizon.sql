@@ -2,7 +2,7 @@
 SELECT count(o.id) AS orders,
        min(nullif(h.adopt_from, '-infinity')) AS adopt_from
 FROM fulfillment.horizon h
-LEFT JOIN {orders} o
+LEFT JOIN {open} o
     ON o.status {=} ANY (ARRAY['pending', 'processing']::{status}[])
    AND o.id {<=} h.last_order_id
    AND (

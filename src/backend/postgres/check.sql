@@ -1,7 +1,7 @@
 -- Names everything that `run` needs and this role can't find or may not use, one row each.
 --
 -- Reads the catalogue only, so that it answers for any role. $1 and $2 name `orders` and `products` in full, as every
--- statement does.
+-- statement does. $3 says whether an index leads to open orders: then nothing is asked of the low-water mark.
 WITH own AS (
     SELECT c.oid, c.relname
     FROM pg_catalog.pg_class c
@@ -38,6 +38,19 @@ needed (relation, oid, relation_columns, privilege) AS (
         ('fulfillment.horizon', (SELECT oid FROM own WHERE relname {=} 'horizon'), '{adopt_from,last_order_id}', 'INSERT'),
         ('fulfillment.begun_orders', (SELECT oid FROM own WHERE relname {=} 'begun_orders'), '{order_id}', 'SELECT'),
         ('fulfillment.begun_orders', (SELECT oid FROM own WHERE relname {=} 'begun_orders'), '{order_id}', 'INSERT')
+    UNION ALL
+    SELECT of_mark.*
+    FROM (
+        VALUES
+            ('fulfillment.low_water_mark', (SELECT oid FROM own WHERE relname {=} 'low_water_mark'),
+                '{closed_up_to,swept_up_to,settling_id,settling_xid,settling_from}'::text[], 'SELECT'),
+            ('fulfillment.low_water_mark', (SELECT oid FROM own WHERE relname {=} 'low_water_mark'),
+                '{closed_up_to,swept_up_to,settling_id,settling_xid,settling_from}', 'UPDATE'),
+            ('fulfillment.stragglers', (SELECT oid FROM own WHERE relname {=} 'stragglers'), '{order_id,noted_at}', 'SELECT'),
+            ('fulfillment.stragglers', (SELECT oid FROM own WHERE relname {=} 'stragglers'), '{order_id,noted_at}', 'INSERT'),
+            ('fulfillment.stragglers', (SELECT oid FROM own WHERE relname {=} 'stragglers'), '{noted_at}', 'UPDATE')
+    ) AS of_mark
+    WHERE NOT $3::bool
 ),
 needed_columns AS (
     SELECT n.relation, n.oid, n.privilege, a.attnum, wanted.name, wanted.place
@@ -54,8 +67,9 @@ SELECT 3, 'privilege USAGE on schema fulfillment'
 FROM pg_catalog.pg_namespace n
 WHERE n.nspname {=} 'fulfillment' AND NOT has_schema_privilege(n.oid, 'USAGE')
 UNION
-SELECT 4, 'privilege DELETE on fulfillment.observed_fences'
-FROM own WHERE relname {=} 'observed_fences' AND NOT has_table_privilege(oid, 'DELETE')
+SELECT 4, format('privilege DELETE on fulfillment.%s', relname)
+FROM own
+WHERE (relname {=} 'observed_fences' OR (relname {=} 'stragglers' AND NOT $3::bool)) AND NOT has_table_privilege(oid, 'DELETE')
 UNION
 SELECT 4, format('privilege %s (%s) on %s', privilege, string_agg(name, ', ' ORDER BY place), relation)
 FROM needed_columns

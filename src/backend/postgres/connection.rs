@@ -34,6 +34,9 @@ const CONFLICT_ATTEMPTS: u32 = 5;
 const CONFLICT_PAUSE: Duration = Duration::from_millis(10);
 const BEGIN: Sql = Sql::bare("BEGIN");
 const COMMIT: Sql = Sql::bare("COMMIT");
+/// Without statistics, or with old ones, the planner takes the end of a key's range for a third of the table. What it then puts in
+/// the way of a scan would have the statement compiled, too.
+const BY_KEY: &str = "SET LOCAL enable_seqscan = off; SET LOCAL jit = off";
 
 /// A value for a statement, and its type there.
 pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -92,6 +95,21 @@ impl Connections {
         let mut conflicts = Conflicts::new();
         loop {
             match self.session().await?.query(statement, parameters).await {
+                Err(Failure::Conflict(_)) if conflicts.pause().await => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    /// As [`Connections::query`], and no table with a suitable index is read as a whole, whatever the planner knows of it.
+    pub(super) async fn query_by_key(
+        &self,
+        statement: &Sql,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<Row>, Failure> {
+        let mut conflicts = Conflicts::new();
+        loop {
+            match self.session().await?.query_by_key_within(STATEMENT_TIMEOUT, statement, parameters).await {
                 Err(Failure::Conflict(_)) if conflicts.pause().await => {}
                 answer => return answer,
             }
@@ -178,6 +196,20 @@ impl Session {
             self.idle = was_idle;
         }
         answer
+    }
+
+    /// As [`Connections::query_by_key`], once, and the server is told to stop after `limit`.
+    pub(super) async fn query_by_key_within(
+        &mut self,
+        limit: Duration,
+        statement: &Sql,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<Row>, Failure> {
+        self.begin().await?;
+        self.run(BY_KEY).await?;
+        let rows = self.query_within(limit, statement, parameters).await?;
+        self.commit().await?;
+        Ok(rows)
     }
 
     /// Begins a transaction. Without [`Session::commit`] it is rolled back.

@@ -51,6 +51,7 @@ struct GivenColumn {
     labels: Vec<String>,
     conditions: Vec<String>,
     partitioning: Partitioning,
+    finds_open: bool,
     search_path: String,
     /// Whether `pg_catalog` comes first in it.
     own_names_first: bool,
@@ -77,6 +78,8 @@ pub(super) struct Dialect {
     pub(super) created_at_has_zone: bool,
     /// The smallest step that `updated_at` can make, in microseconds.
     pub(super) step_micros: u32,
+    /// Whether an index leads to open orders. Else they are looked for from the low-water mark on.
+    pub(super) open_by_index: bool,
     /// Whether the database can hold every character.
     pub(super) is_unicode: bool,
 }
@@ -198,6 +201,7 @@ impl GivenTables {
             updated_at_has_zone: has_zone("updated_at"),
             created_at_has_zone: has_zone("created_at"),
             step_micros: 10_u32.pow(6 - digits),
+            open_by_index: self.column("orders", "status").is_none_or(|column| column.finds_open),
             is_unicode: self.0.first().is_none_or(|column| ["UTF8", "SQL_ASCII"].contains(&&*column.encoding)),
         }
     }
@@ -229,6 +233,7 @@ impl GivenColumn {
             labels: column(row, "labels")?,
             conditions: column(row, "conditions")?,
             partitioning: Partitioning { divides: flag("divides")?, parts: column(row, "parts")? },
+            finds_open: flag("finds_open")?,
             search_path: column(row, "search_path")?,
             own_names_first: column(row, "own_names_first")?,
             qualified: text("qualified")?.unwrap_or_default(),

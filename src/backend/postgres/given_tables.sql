@@ -72,6 +72,28 @@ SELECT w.relation                                                               
        CASE WHEN part.partnatts {=} 1 AND part.partdefid {=} 0 THEN ARRAY(
            SELECT pg_get_partition_constraintdef(i.inhrelid) FROM pg_catalog.pg_inherits i WHERE i.inhparent {=} t.oid
        ) END                                                                        AS parts,
+       -- Whether open orders are found by an index: on the column, or on them alone. Of a view, in a table that it reads.
+       w.name {=} 'status' AND EXISTS (
+           SELECT
+           FROM (
+               SELECT t.oid
+               UNION ALL
+               SELECT d.refobjid
+               FROM pg_catalog.pg_rewrite r
+               JOIN pg_catalog.pg_depend d ON d.classid {=} 'pg_catalog.pg_rewrite'::regclass::oid AND d.objid {=} r.oid
+               WHERE r.ev_class {=} t.oid AND d.refclassid {=} 'pg_catalog.pg_class'::regclass::oid
+           ) AS read (oid)
+           JOIN pg_catalog.pg_index i ON i.indrelid {=} read.oid AND i.indisvalid
+           JOIN pg_catalog.pg_class c ON c.oid {=} i.indexrelid
+           JOIN pg_catalog.pg_am m ON m.oid {=} c.relam AND m.amname {=} ANY (ARRAY['btree', 'hash']::name[])
+           LEFT JOIN pg_catalog.pg_attribute k ON k.attrelid {=} i.indrelid AND k.attnum {=} i.indkey[0]
+           CROSS JOIN LATERAL (SELECT pg_get_expr(i.indpred, i.indrelid) AS condition) AS p
+           WHERE CASE
+                     WHEN p.condition IS NULL THEN k.attname {=} w.name
+                     WHEN p.condition {like} '%pending%' THEN p.condition {like} '%processing%'
+                     ELSE p.condition {like} '%status%<>%' AND NOT p.condition {like} '%processing%'
+                 END
+       )                                                                            AS finds_open,
        array_to_string(current_schemas(false), ', ')                                AS search_path,
        (
            SELECT string_agg(format('%I.%I', n.nspname, c.relname), ', ' ORDER BY n.nspname)

@@ -18,3 +18,7 @@ GRANT SELECT (order_id, fence, first_seen), INSERT (order_id, fence, first_seen)
 GRANT SELECT (adopt_from, last_order_id), INSERT (adopt_from, last_order_id), UPDATE (adopt_from, noted_at)
     ON fulfillment.horizon TO {role};
 GRANT SELECT (order_id), INSERT (order_id) ON fulfillment.begun_orders TO {role};
+GRANT SELECT (closed_up_to, swept_up_to, settling_id, settling_xid, settling_from),
+      UPDATE (closed_up_to, swept_up_to, settling_id, settling_xid, settling_from)
+    ON fulfillment.low_water_mark TO {role};
+GRANT SELECT (order_id, noted_at), INSERT (order_id, noted_at), UPDATE (noted_at), DELETE ON fulfillment.stragglers TO {role};

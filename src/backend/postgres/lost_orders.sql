@@ -3,7 +3,8 @@
 -- $1 the newest `created_at` that was claimed, null if nothing waits to be claimed; $2 whether `pending` orders are looked
 -- for; $3 grace, $4 lease, $5 greatest age, in seconds; $6 only ids above this; $7 at most so many.
 --
--- Reads open orders alone, by the index on status: what is done is not looked at, however much it is. Materialized, as
+-- Reads open orders alone, by the index on status, or where there is none, from the low-water mark on: what is done is not
+-- looked at, however much it is. Materialized, as
 -- the planner would else walk the primary key in the hope of finding enough soon. No row is locked, so that the
 -- statement's own time is as good as any. Where an order's times don't tell how long it was left alone, it is noted since
 -- when it has been seen as it is, as in `take_over.sql`; notes that nobody has needed for long are removed. With each order
@@ -12,7 +13,7 @@
 WITH {clock},
 open AS MATERIALIZED (
     SELECT o.id, o.product_id, o.quantity, o.status, o.created_at, o.updated_at, u.unclear, $3::float8 AS quiet
-    FROM {orders} o
+    FROM {open} o
     CROSS JOIN LATERAL (
         SELECT coalesce(
             greatest(o.created_at::timestamptz, o.updated_at::timestamptz) > statement_timestamp() AND o.updated_at IS NOT NULL,
@@ -34,7 +35,7 @@ open AS MATERIALIZED (
       )
     UNION ALL
     SELECT o.id, o.product_id, o.quantity, o.status, o.created_at, o.updated_at, u.unclear, $3::float8 + $4::float8
-    FROM {orders} o
+    FROM {open} o
     CROSS JOIN clock k
     CROSS JOIN LATERAL (
         SELECT coalesce(k.doubted OR o.updated_at::timestamptz > statement_timestamp(), false) AND o.updated_at IS NOT NULL

@@ -4,8 +4,8 @@
 -- different time zones, or some order's time lies in the future, or in an hour that its time zone repeats. With each comes
 -- the newest order of all, with its age: whoever saw another one before knows when it was inserted.
 --
--- Reads open orders alone, by the index on status: what is done is not looked at, however much it is. Changes nothing and
--- waits for nobody.
+-- Reads open orders alone, by the index on status, or where there is none, from the low-water mark on: what is done is not
+-- looked at, however much it is. Changes nothing and waits for nobody.
 WITH {clock},
 open AS MATERIALIZED (
     SELECT o.status::text                                                                       AS status,
@@ -13,7 +13,7 @@ open AS MATERIALIZED (
            min(o.created_at) FILTER (WHERE isfinite(o.created_at))                              AS oldest,
            count(*) FILTER (WHERE o.created_at::timestamptz > clock_timestamp() + interval '2 seconds'
                             AND isfinite(o.created_at))                                         AS in_future
-    FROM {orders} o
+    FROM {open} o
     WHERE o.status {=} ANY (ARRAY['pending', 'processing']::{status}[])
     GROUP BY o.status
 ),

@@ -12,8 +12,19 @@ use super::horizon::instant;
 use super::timestamp::{micros, timestamp};
 use super::{PostgresStore, attempts, column, count};
 use crate::domain::order::{Fence, OrderId, State, attempts_spent};
-use crate::port::reconciliation::{ClaimedUpTo, LostOrder, LostOrderSearch, OlderOrders, RECONCILER, Reconciliation};
+use crate::port::reconciliation::{
+    ClaimedUpTo, LostOrder, LostOrderSearch, OlderOrders, RECONCILER, Reconciliation, Sweep,
+};
 use crate::port::store::StoreError;
+
+/// Orders that one sweep looks at on either side of the low-water mark.
+const SWEPT_AT_ONCE: i64 = 10_000;
+
+/// Orders below the mark that are noted as open, at most, but for those that a redrive notes.
+const MOST_STRAGGLERS: i64 = 100_000;
+
+/// The greatest ids, which the mark never passes: they are open more often than not, and ids that were reserved in blocks come late.
+const NEWEST_ORDERS: i64 = 10_000;
 
 #[async_trait]
 impl Reconciliation for PostgresStore {
@@ -36,7 +47,8 @@ impl Reconciliation for PostgresStore {
         };
         let statements = self.ready_statements().await?;
         let rows = self
-            .query(
+            .query_open(
+                &statements,
                 &statements.lost_orders,
                 &[
                     (&claimed, statements.dialect.created_at()),
@@ -53,16 +65,35 @@ impl Reconciliation for PostgresStore {
     }
 
     async fn stale_orders(&self, max_age: Duration) -> Result<u64, StoreError> {
-        let stale_orders = &self.statements().await?.stale_orders;
-        let rows = self.query(stale_orders, &[(&max_age.as_secs_f64(), Type::FLOAT8)]).await?;
+        let statements = self.ready_statements().await?;
+        let max_age: [Parameter<'_>; 1] = [(&max_age.as_secs_f64(), Type::FLOAT8)];
+        let rows = self.query_open(&statements, &statements.stale_orders, &max_age).await?;
         rows.first().map_or(Ok(0), |row| Ok(count(column(row, "orders")?)))
     }
 
     async fn orders_before_horizon(&self) -> Result<OlderOrders, StoreError> {
-        let rows = self.query(&self.statements().await?.before_horizon, &[]).await?;
+        let statements = self.ready_statements().await?;
+        let rows = self.query_open(&statements, &statements.before_horizon, &[]).await?;
         let read =
             |row| Ok(OlderOrders { orders: count(column(row, "orders")?), adopt_from: instant(row, "adopt_from")? });
         Ok(rows.first().map_or(Ok(OlderOrders::default()), read).map_err(|failure: Failure| failure)?)
+    }
+
+    async fn sweep(&self) -> Result<Option<Sweep>, StoreError> {
+        let statements = self.ready_statements().await?;
+        if statements.dialect.open_by_index {
+            return Ok(None);
+        }
+        let parameters: [Parameter<'_>; 3] =
+            [(&SWEPT_AT_ONCE, Type::INT8), (&MOST_STRAGGLERS, Type::INT8), (&NEWEST_ORDERS, Type::INT8)];
+        let rows = self.query_open(&statements, &statements.sweep, &parameters).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        Ok(Some(Sweep {
+            orders: count(column(row, "orders")?),
+            found: count(column(row, "found")?),
+            goes_on: column(row, "goes_on")?,
+            is_through: column(row, "swept")?,
+        }))
     }
 }
 

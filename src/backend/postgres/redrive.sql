@@ -5,7 +5,8 @@
 -- Guarantees: one transaction; an order is moved only from `failed`, which is repeated on the row that is written and
 -- re-checked after a wait for its lock; its letters are marked if and only if it is moved; a letter that was retried before
 -- moves nothing; the fence moves strictly forward. Letters are locked before orders, each in order of id, and nothing else
--- locks a letter before an order. The reconciler looks after the orders from then on, whatever their age. Only letters that are
+-- locks a letter before an order. The reconciler looks after the orders from then on, whatever their age and
+-- wherever the low-water mark is. Only letters that are
 -- there are in the answer, as they and their orders were before.
 WITH letter AS MATERIALIZED (
     SELECT l.id, l.order_id, l.payload, l.reason, l.resolution
@@ -45,7 +46,7 @@ begun AS (
     JOIN fulfillment.horizon h ON r.id {<=} h.last_order_id
     ON CONFLICT DO NOTHING
 ),
-marked AS (
+{straggling}marked AS (
     UPDATE fulfillment.dead_letters d
     SET resolved_at = (r.updated_at{utc}),
         resolution = 'retried',

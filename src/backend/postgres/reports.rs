@@ -75,7 +75,7 @@ impl Reports for PostgresStore {
 
     async fn open_orders(&self) -> Result<OpenOrders, StoreError> {
         let statements = self.ready_statements().await?;
-        let (rows, took) = count_within_limit(self, &statements.open_orders).await?;
+        let (rows, took) = count_within_limit(self, &statements.open_orders, !statements.dialect.open_by_index).await?;
         let mut open = OpenOrders { took, ..OpenOrders::default() };
         for row in &rows {
             open.doubt = self.clock_doubt(row)?.or(open.doubt);
@@ -95,7 +95,7 @@ impl Reports for PostgresStore {
     }
 
     async fn open_dead_letters(&self) -> Result<OpenDeadLetters, StoreError> {
-        let (rows, took) = count_within_limit(self, &self.statements().await?.open_dead_letters).await?;
+        let (rows, took) = count_within_limit(self, &self.statements().await?.open_dead_letters, false).await?;
         let mut open = OpenDeadLetters { took, ..OpenDeadLetters::default() };
         for row in &rows {
             open.by_reason[StoredReason::of(column(row, "reason")?)] += count(column(row, "letters")?);
@@ -123,11 +123,19 @@ impl PostgresStore {
 }
 
 /// The rows of a count, and how long it took once there was a connection.
-async fn count_within_limit(store: &PostgresStore, statement: &Sql) -> Result<(Vec<Row>, Duration), StoreError> {
+async fn count_within_limit(
+    store: &PostgresStore,
+    statement: &Sql,
+    by_key: bool,
+) -> Result<(Vec<Row>, Duration), StoreError> {
     let answer = async {
         let mut session = store.connections.session().await?;
         let began = Instant::now();
-        let rows = session.query_within(OPEN_ORDERS_LIMIT, statement, &[]).await?;
+        let rows = if by_key {
+            session.query_by_key_within(OPEN_ORDERS_LIMIT, statement, &[]).await?
+        } else {
+            session.query_within(OPEN_ORDERS_LIMIT, statement, &[]).await?
+        };
         Ok((rows, began.elapsed()))
     };
     store.explain(answer.await).await

@@ -8,19 +8,21 @@ use tokio_postgres::types::Type;
 
 use super::connection::{Connections, Parameter, Session};
 use super::errors::Failure;
+use super::given_tables::Dialect;
 use super::sql::Sql;
 use super::{PostgresStore, column};
 use crate::port::schema::Schema;
 use crate::port::store::StoreError;
 
 /// Every migration, in order. One that was released is never changed: its checksum is in the history.
-const MIGRATIONS: [(&str, &str); 6] = [
+const MIGRATIONS: [(&str, &str); 7] = [
     ("V1__events_and_dead_letters", include_str!("migrations/V1__events_and_dead_letters.sql")),
     ("V2__resolved_dead_letters", include_str!("migrations/V2__resolved_dead_letters.sql")),
     ("V3__leadership", include_str!("migrations/V3__leadership.sql")),
     ("V4__clocks", include_str!("migrations/V4__clocks.sql")),
     ("V5__submissions", include_str!("migrations/V5__submissions.sql")),
     ("V6__horizon", include_str!("migrations/V6__horizon.sql")),
+    ("V8__low_water_mark", include_str!("migrations/V8__low_water_mark.sql")),
 ];
 
 /// The migration that brings the horizon.
@@ -246,9 +248,10 @@ pub(super) async fn check(store: &PostgresStore) -> Result<(), StoreError> {
         return Err(StoreError::Tables(problems));
     }
     store.refuse_strangers().await?;
-    let tables = given.dialect().tables;
-    let names: [Parameter<'_>; 2] = [(&tables.orders(), Type::TEXT), (&tables.products(), Type::TEXT)];
-    let rows = store.connections.query(&Sql::new(include_str!("check.sql")), &names).await?;
+    let Dialect { tables, open_by_index, .. } = given.dialect();
+    let parameters: [Parameter<'_>; 3] =
+        [(&tables.orders(), Type::TEXT), (&tables.products(), Type::TEXT), (&open_by_index, Type::BOOL)];
+    let rows = store.connections.query(&Sql::new(include_str!("check.sql")), &parameters).await?;
     let missing = rows.iter().map(|row| column(row, "missing")).collect::<Result<Vec<String>, Failure>>()?;
     if !missing.is_empty() {
         return Err(StoreError::Schema(missing));
@@ -268,7 +271,7 @@ mod tests {
         let made =
             sql.split("CREATE TABLE IF NOT EXISTS fulfillment.").skip(1).filter_map(|rest| rest.split(' ').next());
         let made: Vec<&str> = made.chain(["schema_history"]).collect();
-        assert_eq!(made.len(), 9);
+        assert_eq!(made.len(), 11);
         for table in made {
             assert!(include_str!("strangers.sql").contains(&format!("'{table}'")), "{table}");
         }

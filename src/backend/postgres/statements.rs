@@ -54,6 +54,27 @@ const NOTED: &str = "noted AS (
 /// Notes that a fence came back behind the clock.
 const NOTE_BEHIND: &str = "WITH written AS (SELECT true AS behind), {noted}done AS (SELECT 1) SELECT FROM done";
 
+/// Orders among which the open ones are, where no index leads to them: see `sweep.sql`. The array's length is hidden from the
+/// planner, as in `begin.sql`.
+const FROM_LOW_WATER_MARK: &str = "(
+        SELECT id, product_id, quantity, status, created_at, updated_at
+        FROM {orders}
+        WHERE id {>} coalesce((SELECT m.closed_up_to FROM fulfillment.low_water_mark m), '-9223372036854775808'::int8)
+        UNION ALL
+        SELECT id, product_id, quantity, status, created_at, updated_at
+        FROM {orders}
+        WHERE id {=} ANY (ARRAY(SELECT s.order_id FROM fulfillment.stragglers s))
+          AND id {<=} coalesce((SELECT m.closed_up_to FROM fulfillment.low_water_mark m), '-9223372036854775808'::int8)
+    )";
+
+/// Notes orders that `redriven` opened again, wherever the low-water mark is by then.
+const STRAGGLING: &str = "straggling AS (
+    INSERT INTO fulfillment.stragglers AS s (order_id, noted_at)
+    SELECT r.id, clock_timestamp() FROM redriven r ORDER BY r.id
+    ON CONFLICT (order_id) DO UPDATE SET noted_at = excluded.noted_at
+),
+";
+
 /// When the step `s` was, as the timeline has it: its fence, or where something else kept that from moving, after the step
 /// before.
 const EVENT_AT: &str = "CASE
@@ -103,6 +124,8 @@ pub(super) struct Statements {
     pub(super) horizon: Sql,
     pub(super) note_horizon: Sql,
     pub(super) move_horizon: Sql,
+    /// Only where no index leads to open orders.
+    pub(super) sweep: Sql,
     pub(super) lead: Sql,
     pub(super) resign: Sql,
     pub(super) insert_orders: Sql,
@@ -145,6 +168,7 @@ impl Statements {
             horizon: write(include_str!("noted_horizon.sql")),
             note_horizon: write(include_str!("note_horizon.sql")),
             move_horizon: write(include_str!("move_horizon.sql")),
+            sweep: write(source!("sweep.sql")),
             lead: write(include_str!("lead.sql")),
             resign: write(include_str!("resign.sql")),
             insert_orders: write(include_str!("insert_orders.sql")),
@@ -176,6 +200,19 @@ fn is_ascii_text(letter: char) -> bool {
 }
 
 impl Dialect {
+    #[cfg(feature = "internals")]
+    fn given() -> Self {
+        Self {
+            tables: Default::default(),
+            status: "text".to_owned(),
+            updated_at_has_zone: false,
+            created_at_has_zone: false,
+            step_micros: 1,
+            open_by_index: true,
+            is_unicode: true,
+        }
+    }
+
     /// The type of fences in parameters.
     pub(super) fn fences(&self) -> Type {
         if self.updated_at_has_zone { Type::TIMESTAMPTZ_ARRAY } else { Type::TIMESTAMP_ARRAY }
@@ -193,6 +230,8 @@ impl Dialect {
         let type_of = |has_zone| if has_zone { "timestamptz" } else { "timestamp" };
         let pieces = [
             ("{clock}", CLOCK.to_owned()),
+            ("{open}", if self.open_by_index { "{orders}" } else { FROM_LOW_WATER_MARK }.to_owned()),
+            ("{straggling}", if self.open_by_index { "" } else { STRAGGLING }.to_owned()),
             ("{noted}", NOTED.to_owned()),
             ("{behind}", BEHIND.to_owned()),
             ("{event_at}", EVENT_AT.to_owned()),
@@ -229,15 +268,13 @@ impl Dialect {
 /// Writes a statement for the tables of the given schema, for tests that ask for its plan.
 #[cfg(feature = "internals")]
 pub fn for_given_schema(text: &str) -> String {
-    let given = Dialect {
-        tables: Default::default(),
-        status: "text".to_owned(),
-        updated_at_has_zone: false,
-        created_at_has_zone: false,
-        step_micros: 1,
-        is_unicode: true,
-    };
-    given.write(text).as_str().to_owned()
+    Dialect::given().write(text).as_str().to_owned()
+}
+
+/// The same for a table without an index on `status`.
+#[cfg(feature = "internals")]
+pub fn without_status_index(text: &str) -> String {
+    Dialect { open_by_index: false, ..Dialect::given() }.write(text).as_str().to_owned()
 }
 
 #[cfg(test)]
@@ -252,14 +289,15 @@ mod tests {
             updated_at_has_zone: has_zone,
             created_at_has_zone: has_zone,
             step_micros: 1,
+            open_by_index: true,
             is_unicode: true,
         }
     }
 
     #[test]
     fn no_piece_is_left_unwritten() {
-        for has_zone in [false, true] {
-            let all = Statements::new(dialect(has_zone));
+        for (has_zone, open_by_index) in [(false, true), (true, true), (false, false)] {
+            let all = Statements::new(Dialect { open_by_index, ..dialect(has_zone) });
             for statement in [
                 &all.begin,
                 &all.begin_and_note,
@@ -274,7 +312,16 @@ mod tests {
                 // `'{…}'` would be an array.
                 assert!(!statement.as_str().contains('{'), "{statement:?}");
             }
-            for statement in [&all.insert_dead_letters, &all.resolve, &all.open_orders, &all.summary, &all.order] {
+            for statement in [
+                &all.insert_dead_letters,
+                &all.resolve,
+                &all.open_orders,
+                &all.summary,
+                &all.order,
+                &all.stale_orders,
+                &all.before_horizon,
+                &all.sweep,
+            ] {
                 assert!(!statement.as_str().contains('{'), "{statement:?}");
             }
         }

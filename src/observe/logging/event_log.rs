@@ -159,7 +159,13 @@ impl EventLog {
             }
             ReconcilerEvent::StaleOrders { orders, max_age } => self.stale_orders(orders, max_age),
             ReconcilerEvent::OrdersBeforeHorizon { orders, adopt_from } => self.before_horizon(orders, adopt_from),
-            ReconcilerEvent::Leads(_) | ReconcilerEvent::RoundDone => {}
+            ReconcilerEvent::Swept { found: orders @ 1.., .. } => {
+                debug!(
+                    orders,
+                    "open orders were found below the low-water mark: somebody opened them again, or ids don't rise"
+                );
+            }
+            ReconcilerEvent::Leads(_) | ReconcilerEvent::RoundDone | ReconcilerEvent::Swept { .. } => {}
         }
     }
 

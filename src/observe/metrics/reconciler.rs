@@ -18,6 +18,10 @@ metrics! {
         before_horizon: Count = "fulfillment_orders_before_horizon", Count::default();
         /// 1 if this worker's reconciler leads; one worker's does at a time
         leads: Count = "fulfillment_reconciler_leads", Count::default();
+        /// Open orders that the sweep below the low-water mark found
+        sweep_found: Counter = "fulfillment_sweep_found", Counter::default();
+        /// Time at which this worker's sweep, leading, was last through all orders, since 1970; 0 before, and where an index leads to open orders
+        swept_at: Seconds = "fulfillment_sweep_finished_timestamp_seconds", Seconds::default();
         /// Time of the last complete round that this worker's reconciler led, since 1970; 0 before the first
         last_round_at: Seconds = "fulfillment_reconciler_last_round_timestamp_seconds", Seconds::default();
     }
@@ -38,6 +42,12 @@ impl ReconcilerMetrics {
             ReconcilerEvent::DriftFound { drift, count, .. } => _ = self.drift[drift].inc_by(count),
             ReconcilerEvent::StaleOrders { orders, .. } => _ = self.stale_orders.set(orders),
             ReconcilerEvent::OrdersBeforeHorizon { orders, .. } => _ = self.before_horizon.set(orders),
+            ReconcilerEvent::Swept { found, is_through } => {
+                self.sweep_found.inc_by(found);
+                if is_through {
+                    self.swept_at.set(seconds_since_1970());
+                }
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::{Failing, Step};
 use crate::domain::order::OrderId;
 use crate::port::horizon::{Horizon, Horizons, Moved, Noted, OpenOrder};
-use crate::port::reconciliation::{LostOrder, LostOrderSearch, OlderOrders, Reconciliation};
+use crate::port::reconciliation::{LostOrder, LostOrderSearch, OlderOrders, Reconciliation, Sweep};
 use crate::port::schema::Schema;
 use crate::port::store::{
     BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, StoreError, Target, Verdict,
@@ -98,6 +98,10 @@ impl Reconciliation for Failing<dyn Reconciliation> {
 
     async fn orders_before_horizon(&self) -> Result<OlderOrders, StoreError> {
         self.inner.orders_before_horizon().await
+    }
+
+    async fn sweep(&self) -> Result<Option<Sweep>, StoreError> {
+        self.inner.sweep().await
     }
 }
 

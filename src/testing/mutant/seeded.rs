@@ -40,6 +40,8 @@ pub enum Mutant {
     NoReconciler,
     /// An order that was there at the first start isn't noted when it is begun.
     BegunUnnoted,
+    /// The low-water mark passes open orders as if they were closed, and the sweep does so too.
+    MarkPassesOpen,
 }
 
 impl Mutant {
@@ -89,6 +91,11 @@ impl Mutant {
                 "JOIN fulfillment.horizon h ON s.id {<=} h.last_order_id",
                 "JOIN fulfillment.horizon h ON false",
             )],
+            Self::MarkPassesOpen => vec![(
+                SWEEP,
+                "CASE WHEN o.status {=} 'pending' OR o.status {=} 'processing' THEN true ELSE false END AS is_open",
+                "false AS is_open",
+            )],
             Self::BeginsFinished => vec![(BEGIN, "ELSE false", "ELSE o.status = 'fulfilled'")],
             Self::AckBeforeCommit | Self::KeyPerAttempt | Self::NoReconciler => Vec::new(),
         }
@@ -101,6 +108,7 @@ const CONCLUDE: File = File { name: "conclude.sql", text: include_str!("../../ba
 const RENEW: File = File { name: "renew.sql", text: include_str!("../../backend/postgres/renew.sql") };
 const LOST_ORDERS: File =
     File { name: "lost_orders.sql", text: include_str!("../../backend/postgres/lost_orders.sql") };
+const SWEEP: File = File { name: "sweep.sql", text: include_str!("../../backend/postgres/sweep.sql") };
 const CLAIM: File = File { name: "redis/claim.lua", text: include_str!("../../backend/redis/claim.lua") };
 const RENEW_MESSAGES: File = File { name: "redis/renew.lua", text: include_str!("../../backend/redis/renew.lua") };
 

@@ -35,6 +35,7 @@ mod redriving;
 mod reporting;
 mod schema;
 pub(crate) mod sqlite_fixture;
+mod sweeping;
 
 /// A store in each of its roles.
 pub(crate) trait AnyStore:
@@ -220,6 +221,7 @@ macro_rules! conformance {
                 open_orders::one_without_created_at_is_counted_and_has_no_age,
                 open_orders::what_is_done_or_not_ours_is_not_counted,
                 open_orders::one_that_was_created_in_the_future_has_no_age_that_could_be_told,
+                sweeping::sweeping_changes_nothing_that_is_told_of_open_orders,
                 schema::migrating_twice_applies_nothing_more,
                 schema::several_workers_may_migrate_at_once,
                 schema::check_passes_after_migrating,

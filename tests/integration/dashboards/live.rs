@@ -81,6 +81,8 @@ struct Scene {
 impl Scene {
     async fn start() -> Self {
         let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
+        // So that there is something to sweep.
+        database.connect().await.batch_execute("DROP INDEX idx_orders_status").await.expect("the given index");
         let rejected = REJECTED_PRODUCT.to_string();
         let warehouse = WarehouseProcess::start(&["--reject-product", &rejected, "--latency", "5ms..20ms"]).await;
         let url = format!("http://{}/shipments", warehouse.address());

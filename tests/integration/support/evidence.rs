@@ -36,9 +36,11 @@ pub(crate) struct Evidence {
     pub(crate) calls: Vec<Value>,
 }
 
+/// Without those that a scene has put beside the orders that are looked at.
 const ROWS: &str = "SELECT id::int8, product_id, quantity, status::text, \
     (extract(epoch FROM created_at AT TIME ZONE current_setting('TimeZone')) * 1000000)::int8, \
-    (extract(epoch FROM updated_at AT TIME ZONE current_setting('TimeZone')) * 1000000)::int8 FROM orders";
+    (extract(epoch FROM updated_at AT TIME ZONE current_setting('TimeZone')) * 1000000)::int8 \
+    FROM orders WHERE status::text IS DISTINCT FROM 'elsewhere'";
 const EVENTS: &str = "SELECT order_id, \
     (extract(epoch FROM at AT TIME ZONE current_setting('TimeZone')) * 1000000)::int8, state, worker \
     FROM fulfillment.events ORDER BY order_id, at";

@@ -10,7 +10,9 @@ use super::horizon::instant;
 use super::observed::{any_ahead, note_all};
 use crate::backend::sqlite::database::{micros, now_micros};
 use crate::domain::order::{Fence, OrderId, State, attempts_spent};
-use crate::port::reconciliation::{ClaimedUpTo, LostOrder, LostOrderSearch, OlderOrders, RECONCILER, Reconciliation};
+use crate::port::reconciliation::{
+    ClaimedUpTo, LostOrder, LostOrderSearch, OlderOrders, RECONCILER, Reconciliation, Sweep,
+};
 use crate::port::store::StoreError;
 
 const LOST_ORDERS: &str = include_str!("lost_orders.sql");
@@ -97,6 +99,11 @@ impl Reconciliation for SqliteStore {
             })
         };
         Ok(self.database.read(count).await?)
+    }
+
+    /// The index of what isn't fulfilled leads to open orders.
+    async fn sweep(&self) -> Result<Option<Sweep>, StoreError> {
+        Ok(None)
     }
 }
 
