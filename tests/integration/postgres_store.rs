@@ -33,11 +33,13 @@ mod plans;
 mod plans_of_reports;
 mod planted;
 mod pooler;
+mod prepared;
 mod reconciling;
 mod rights;
 mod snapshots;
 mod strangers;
 mod tls;
+mod waiting;
 mod zones;
 
 /// A lease that no test outlives.

@@ -7,9 +7,9 @@ use futures::FutureExt;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::connection::Parameter;
 use super::errors::Failure;
 use super::transition::Form;
-use super::connection::Parameter;
 use super::{PostgresStore, bisect, column, is_locked, rows_by_order, small};
 use crate::domain::order::{Fence, Order, State};
 use crate::port::store::{BeginRequest, Begun, TAKEN_OVER};

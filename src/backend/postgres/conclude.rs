@@ -149,7 +149,8 @@ fn judge(store: &PostgresStore, form: Form, row: &Row, conclusion: &Conclusion) 
         return Ok(Some(Verdict::Done { age: store.age(row, "age")? }));
     }
     if found == State::Processing && found_at == Some(conclusion.fence.0) {
-        let refused = || Verdict::Refused("the row stays as it is: does a trigger on orders suppress updates?".to_owned());
+        let refused =
+            || Verdict::Refused("the row stays as it is: does a trigger on orders suppress updates?".to_owned());
         return Ok((form == Form::Passing).then(refused));
     }
     Ok(Some(Verdict::Superseded(Some(found))))

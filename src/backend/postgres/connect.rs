@@ -8,8 +8,8 @@ use tokio::time::timeout;
 use tokio_postgres::{Client, Config, Connection, Error, Socket};
 
 use super::address::Address;
-use super::negotiation::{MakeConnector, Stream, wants_the_other_way};
 use super::greeting::NamedProcess;
+use super::negotiation::{MakeConnector, Stream, wants_the_other_way};
 use super::refusal::Refusal;
 use super::served::Served;
 

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use deadpool::Runtime;
 use deadpool::managed::{Hook, HookError, Object, Pool, Timeouts};
 use tokio::time::{sleep, timeout};
-use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::Row;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::address::{Address, Limits};
 use super::connect::ServerConnect;

@@ -30,7 +30,9 @@ pub(super) enum Failure {
 impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Unavailable(text) | Failure::Conflict(text) | Failure::LockTimeout(text) => Self::Unavailable(text),
+            Failure::Unavailable(text) | Failure::Conflict(text) | Failure::LockTimeout(text) => {
+                Self::Unavailable(text)
+            }
             Failure::Data(text) | Failure::Missing(text) | Failure::Refused(text) => Self::Refused(text),
         }
     }

@@ -65,7 +65,15 @@ impl MakeConnector {
         direct: bool,
         auth: RequireAuth,
     ) -> Self {
-        Self { tls, mode, direct, auth: Arc::new(auth), beginning: Beginning::Ask, address: None, named: NamedProcess::default() }
+        Self {
+            tls,
+            mode,
+            direct,
+            auth: Arc::new(auth),
+            beginning: Beginning::Ask,
+            address: None,
+            named: NamedProcess::default(),
+        }
     }
 
     /// To this server: at first, and once it has refused that (see [`wants_the_other_way`]).

@@ -147,7 +147,8 @@ mod tests {
         ] {
             let auth = Arc::new(RequireAuth::parse(list).unwrap());
             for is_encrypted in [true, false] {
-                let stream = |pieces, auth| Watched { is_encrypted, ..Watched::plain(pieces, auth, NamedProcess::default()) };
+                let stream =
+                    |pieces, auth| Watched { is_encrypted, ..Watched::plain(pieces, auth, NamedProcess::default()) };
                 for bytes in &allowed {
                     assert_eq!(read_by(stream(Pieces::of(&[bytes]), auth.clone())).await.unwrap(), *bytes, "{list}");
                 }
@@ -165,10 +166,14 @@ mod tests {
         assert_eq!(read_by(by_tls).await.unwrap(), CLEARTEXT);
         for list in ["password", "scram-sha-256,password"] {
             let auth = Arc::new(RequireAuth::parse(list).unwrap());
-            assert_eq!(read_by(Watched::plain(Pieces::of(&[CLEARTEXT]), auth, NamedProcess::default())).await.unwrap(), CLEARTEXT);
+            assert_eq!(
+                read_by(Watched::plain(Pieces::of(&[CLEARTEXT]), auth, NamedProcess::default())).await.unwrap(),
+                CLEARTEXT
+            );
         }
         let not_by_name = Arc::new(RequireAuth::parse("!md5").unwrap());
-        let error = read_by(Watched::plain(Pieces::of(&[CLEARTEXT]), not_by_name, NamedProcess::default())).await.unwrap_err();
+        let error =
+            read_by(Watched::plain(Pieces::of(&[CLEARTEXT]), not_by_name, NamedProcess::default())).await.unwrap_err();
         assert!(error.to_string().contains("clear text"), "{error}");
     }
 }
