@@ -8,7 +8,9 @@ use tokio_postgres::types::Type;
 
 use super::given_tables::Dialect;
 use super::sql::Sql;
-use super::transition::{Form, Transition};
+#[cfg(feature = "internals")]
+use super::transition::Form;
+use super::transition::Transition;
 use crate::domain::text::truncate_detail;
 use crate::testing::mutant::source;
 
