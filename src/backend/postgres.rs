@@ -1,7 +1,7 @@
 //! Orders in Postgres, in the order API's own tables.
 //!
-//! Every transition is one statement over arrays: it locks its rows, passes over those that others have locked, repeats
-//! state and fence in the `WHERE` of the row it writes, and writes timeline and dead letters along. The SQL is in files
+//! Every transition is one statement over arrays: it waits for a moment for rows that others have locked, or passes them over,
+//! repeats state and fence in the `WHERE` of the row it writes, and writes timeline and dead letters along. The SQL is in files
 //! of its own beside this one; each says what it guarantees.
 
 use std::collections::HashMap;
@@ -21,6 +21,7 @@ use self::producers::Producers;
 use self::sql::Sql;
 use self::statements::Statements;
 use self::timestamp::seconds;
+use self::transition::LockedRows;
 use crate::config::SecretUrl;
 use crate::domain::order::OrderId;
 use crate::domain::worker_id::WorkerId;
@@ -40,6 +41,7 @@ mod connection;
 mod dead_letters;
 mod errors;
 mod given_tables;
+mod greeting;
 mod horizon;
 mod intake;
 mod negotiation;
@@ -49,15 +51,17 @@ mod reconciliation;
 mod refusal;
 mod reports;
 mod schema;
+mod served;
 mod sql;
 mod statements;
 mod timestamp;
 mod tls;
+mod transition;
 mod watched;
 
 pub use schema::{grant_sql, migration_sql};
 #[cfg(feature = "internals")]
-pub use statements::{for_given_schema, without_status_index};
+pub use statements::{for_given_schema, waiting_for_given_schema, without_status_index};
 
 /// How a [`PostgresStore`] works.
 #[derive(Debug, Clone)]
@@ -84,6 +88,7 @@ pub struct PostgresStore {
     /// Whether the worker's own tables are free of what belongs to others, as last looked.
     is_ours_alone: AtomicBool,
     clock_notes: ClockNotes,
+    locked_rows: LockedRows,
     /// Whether `created_at` was written by other clocks, as last looked.
     ages_in_doubt: AtomicBool,
     producers: Producers,
@@ -110,6 +115,7 @@ impl PostgresStore {
             statements: Mutex::default(),
             is_ours_alone: AtomicBool::new(false),
             clock_notes: ClockNotes::default(),
+            locked_rows: LockedRows::default(),
             ages_in_doubt: AtomicBool::new(false),
             producers: Producers::default(),
         })

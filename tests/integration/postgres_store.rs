@@ -35,11 +35,13 @@ mod plans_at_scale;
 mod plans_of_reports;
 mod planted;
 mod pooler;
+mod prepared;
 mod reconciling;
 mod rights;
 mod snapshots;
 mod strangers;
 mod tls;
+mod waiting;
 mod zones;
 
 /// A lease that no test outlives.

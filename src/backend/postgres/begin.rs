@@ -7,7 +7,9 @@ use futures::FutureExt;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::connection::Parameter;
 use super::errors::Failure;
+use super::transition::Form;
 use super::{PostgresStore, bisect, column, is_locked, rows_by_order, small};
 use crate::domain::order::{Fence, Order, State};
 use crate::port::store::{BeginRequest, Begun, TAKEN_OVER};
@@ -114,27 +116,23 @@ async fn run(store: &PostgresStore, step: Step, requests: &[&BeginRequest]) -> R
     let correlation_ids: Vec<_> =
         requests.iter().map(|request| request.correlation_id.as_deref().map(|id| statements.storable(id))).collect();
     let notes_clock = step == Step::TakeOver || store.clock_notes.is_due();
-    let statement = match step {
-        Step::TakeOver => &statements.take_over,
-        Step::Begin if notes_clock => &statements.begin_and_note,
-        Step::Begin => &statements.begin,
+    let lease = store.lease.as_secs_f64();
+    let parameters: [Parameter<'_>; 7] = [
+        (&ids, Type::INT8_ARRAY),
+        (&attempts, Type::INT4_ARRAY),
+        (&correlation_ids, Type::TEXT_ARRAY),
+        (&lease, Type::FLOAT8),
+        (&store.worker.as_str(), Type::TEXT),
+        (&store.events, Type::BOOL),
+        (&TAKEN_OVER, Type::TEXT),
+    ];
+    let rows = match step {
+        Step::TakeOver => rows_by_order(store.connections.query(&statements.take_over, &parameters).await?)?,
+        Step::Begin => {
+            let begin = if notes_clock { &statements.begin_and_note } else { &statements.begin };
+            store.carry_out(begin, Form::Waiting, &parameters, statements.dialect.tables.orders()).await?.0
+        }
     };
-    let rows = store
-        .connections
-        .query(
-            statement,
-            &[
-                (&ids, Type::INT8_ARRAY),
-                (&attempts, Type::INT4_ARRAY),
-                (&correlation_ids, Type::TEXT_ARRAY),
-                (&store.lease.as_secs_f64(), Type::FLOAT8),
-                (&store.worker.as_str(), Type::TEXT),
-                (&store.events, Type::BOOL),
-                (&TAKEN_OVER, Type::TEXT),
-            ],
-        )
-        .await?;
-    let rows = rows_by_order(rows)?;
     store.notice_fences(&rows, notes_clock).await?;
     requests
         .iter()

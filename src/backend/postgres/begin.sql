@@ -4,28 +4,33 @@
 -- $6 whether transitions are kept in the timeline, $7 what it notes of an order that is taken over. `take_over.sql` has the same
 -- parameters, and $4 and $7 are of use there alone.
 --
--- Guarantees: one transaction; a row that somebody else has locked is passed over and said to be locked, so that nobody's
--- open transaction holds up the other rows, and nothing deadlocks; the guard is repeated on the row that is written, and
--- re-checked on its newest version, which is ours to write by then; the fence moves strictly forward by the database's
--- clock. Every order is in the answer once. One that was there when the horizon was set is noted as begun, so that the
+-- It has two forms: `{patience}` sets a limit on the wait for a locked row, over which the whole statement fails, and
+-- `{passing}` passes such rows over and says that they are locked (transition.rs). `found` is the row as it was when the
+-- statement began, or, with its lock, as it is.
+--
+-- Guarantees: one transaction; nobody's open transaction holds up the other rows for more than that limit; rows are locked in
+-- order of id; the guard is repeated on the row that is written, and re-checked on its newest version, which is ours to write
+-- by then; the fence moves strictly forward by the database's clock. Every order is in the answer once. One that was there when the horizon was set is noted as begun, so that the
 -- reconciler looks after it whatever its age. `take_over.sql` is asked about orders that are found in `processing`.
 --
 -- Why it is written this way:
 --   `(SELECT $1)` hides the length of the array: the planner assumes a few rows and stays with the primary key.
 --   CASE instead of `status = ...` keeps it from the index on status, whose statistics are stale in a busy queue.
+--   The limit is set in `request`, which is read before any row is touched, and in a subquery, which is run once.
 --   FOR NO KEY UPDATE is the lock that the UPDATE takes anyway, and lets foreign keys on `orders` be checked.
 --   Whether a row that was not found is locked or not there is asked for such rows alone, in a subquery that can't become
 --   a scan of the table, as EXISTS could.
 WITH request AS MATERIALIZED (
     SELECT r.order_id, r.attempt, r.correlation_id
     FROM unnest((SELECT $1::int8[]), (SELECT $2::int4[]), (SELECT $3::text[])) AS r (order_id, attempt, correlation_id)
+    {patience}
 ),
 found AS MATERIALIZED (
     SELECT o.id, o.status, o.updated_at, r.attempt, r.correlation_id
     FROM request r
     JOIN {orders} o ON o.id {=} r.order_id
     ORDER BY o.id
-    FOR NO KEY UPDATE OF o SKIP LOCKED
+    {passing}
 ),
 written AS (
     UPDATE {orders} o

@@ -7,10 +7,12 @@ use futures::FutureExt;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::connection::Parameter;
 use super::dead_letters::DeadLetterColumns;
 use super::errors::Failure;
 use super::timestamp::{micros, timestamp};
-use super::{PostgresStore, bisect, column, is_locked, rows_by_order, small};
+use super::transition::Form;
+use super::{PostgresStore, bisect, column, is_locked, small};
 use crate::domain::order::{Fence, OrderId, State};
 use crate::port::store::{Conclusion, Renewal, Renewed, Target, Verdict};
 
@@ -18,11 +20,21 @@ use crate::port::store::{Conclusion, Renewal, Renewed, Target, Verdict};
 pub(super) async fn conclude(store: &PostgresStore, conclusions: &[Conclusion]) -> Result<Vec<Verdict>, Failure> {
     let mut verdicts = vec![Verdict::Superseded(None); conclusions.len()];
     for round in rounds(conclusions, |conclusion| conclusion.order_id) {
-        let batch: Vec<&Conclusion> = round.iter().filter_map(|&position| conclusions.get(position)).collect();
-        let answers = bisect::run(&batch, |part| run_conclude(store, part).boxed()).await?;
-        for (position, answer) in round.into_iter().zip(answers) {
-            if let Some(verdict) = verdicts.get_mut(position) {
-                *verdict = answer.unwrap_or_else(Verdict::Refused);
+        let mut open = round;
+        for form in [Form::Waiting, Form::Passing] {
+            let batch: Vec<&Conclusion> = open.iter().filter_map(|&position| conclusions.get(position)).collect();
+            let answers = bisect::run(&batch, |part| run_conclude(store, form, part).boxed()).await?;
+            let mut unwritten = Vec::new();
+            for (position, answer) in open.into_iter().zip(answers) {
+                let verdict = answer.unwrap_or_else(|reason| Some(Verdict::Refused(reason)));
+                match (verdict, verdicts.get_mut(position)) {
+                    (Some(verdict), Some(place)) => *place = verdict,
+                    _ => unwritten.push(position),
+                }
+            }
+            open = unwritten;
+            if open.is_empty() {
+                break;
             }
         }
     }
@@ -62,8 +74,13 @@ fn rounds<T>(items: &[T], order_id: impl Fn(&T) -> OrderId) -> Vec<Vec<usize>> {
         .collect()
 }
 
-/// Runs the statement once, for orders that are all different.
-async fn run_conclude(store: &PostgresStore, conclusions: &[&Conclusion]) -> Result<Vec<Verdict>, Failure> {
+/// Runs the statement once, for orders that are all different. Answers nothing where a row that could be written wasn't, and
+/// may have changed meanwhile: by [`Form::Passing`] that is told.
+async fn run_conclude(
+    store: &PostgresStore,
+    form: Form,
+    conclusions: &[&Conclusion],
+) -> Result<Vec<Option<Verdict>>, Failure> {
     let statements = store.statements().await?;
     let ids: Vec<i64> = conclusions.iter().map(|conclusion| conclusion.order_id.0).collect();
     let fences: Vec<SystemTime> = conclusions.iter().map(|conclusion| timestamp(conclusion.fence.0)).collect();
@@ -83,10 +100,10 @@ async fn run_conclude(store: &PostgresStore, conclusions: &[&Conclusion]) -> Res
             Target::Fulfilled { .. } | Target::Pending { .. } => None,
         }),
     );
-    let rows = store
-        .connections
-        .query(
+    let (rows, form) = store
+        .carry_out(
             &statements.conclude,
+            form,
             &[
                 (&ids, Type::INT8_ARRAY),
                 (&fences, statements.dialect.fences()),
@@ -103,23 +120,23 @@ async fn run_conclude(store: &PostgresStore, conclusions: &[&Conclusion]) -> Res
                 (&letters.details, Type::TEXT_ARRAY),
                 (&letters.attempts, Type::INT4_ARRAY),
             ],
+            statements.dialect.tables.orders(),
         )
         .await?;
-    let rows = rows_by_order(rows)?;
     store.notice_stuck_fences(&rows)?;
     conclusions
         .iter()
         .map(|conclusion| match rows.get(&conclusion.order_id.0) {
-            Some(row) => judge(store, row, conclusion),
-            None => Ok(Verdict::Superseded(None)),
+            Some(row) => judge(store, form, row, conclusion),
+            None => Ok(Some(Verdict::Superseded(None))),
         })
         .collect()
 }
 
 /// Reads what the statement says about one row.
-fn judge(store: &PostgresStore, row: &Row, conclusion: &Conclusion) -> Result<Verdict, Failure> {
+fn judge(store: &PostgresStore, form: Form, row: &Row, conclusion: &Conclusion) -> Result<Option<Verdict>, Failure> {
     if is_locked(row)? {
-        return Ok(Verdict::Locked);
+        return Ok(Some(Verdict::Locked));
     }
     let status = column::<Option<String>>(row, "found_status")?.unwrap_or_else(|| "null".to_owned());
     let found = State::from(status.as_str());
@@ -129,12 +146,14 @@ fn judge(store: &PostgresStore, row: &Row, conclusion: &Conclusion) -> Result<Ve
         && found == conclusion.to.state()
         && found_at.is_some_and(|found_at| found_at > conclusion.fence.0);
     if carried_out || carried_out_before {
-        return Ok(Verdict::Done { age: store.age(row, "age")? });
+        return Ok(Some(Verdict::Done { age: store.age(row, "age")? }));
     }
     if found == State::Processing && found_at == Some(conclusion.fence.0) {
-        return Ok(Verdict::Refused("the row stays as it is: does a trigger on orders suppress updates?".to_owned()));
+        let refused =
+            || Verdict::Refused("the row stays as it is: does a trigger on orders suppress updates?".to_owned());
+        return Ok((form == Form::Passing).then(refused));
     }
-    Ok(Verdict::Superseded(Some(found)))
+    Ok(Some(Verdict::Superseded(Some(found))))
 }
 
 /// Runs the statement once, for orders that are all different.
@@ -142,11 +161,9 @@ async fn run_renew(store: &PostgresStore, renewals: &[Renewal]) -> Result<Vec<Re
     let ids: Vec<i64> = renewals.iter().map(|renewal| renewal.order_id.0).collect();
     let held: Vec<SystemTime> = renewals.iter().map(|renewal| timestamp(renewal.fence.0)).collect();
     let statements = store.statements().await?;
-    let rows = store
-        .connections
-        .query(&statements.renew, &[(&ids, Type::INT8_ARRAY), (&held, statements.dialect.fences())])
-        .await?;
-    let rows = rows_by_order(rows)?;
+    let parameters: [Parameter<'_>; 2] = [(&ids, Type::INT8_ARRAY), (&held, statements.dialect.fences())];
+    let orders = statements.dialect.tables.orders();
+    let (rows, _) = store.carry_out(&statements.renew, Form::Waiting, &parameters, orders).await?;
     store.notice_fences(&rows, true).await?;
     let judge = |row| match (is_locked(row)?, column::<Option<SystemTime>>(row, "fence")?) {
         (true, _) => Ok(Renewed::Locked),

@@ -13,13 +13,14 @@ WITH request AS MATERIALIZED (
         (SELECT $1::int8[]), (SELECT $2::{time}[]), (SELECT $3::text[]),
         (SELECT $4::int4[]), (SELECT $5::text[]), (SELECT $6::text[])
     ) AS r (order_id, fence, state, attempt, correlation_id, note)
+    {patience}
 ),
 found AS MATERIALIZED (
     SELECT o.id, o.status, o.updated_at, o.created_at, r.fence, r.state, r.attempt, r.correlation_id, r.note
     FROM request r
     JOIN {orders} o ON o.id {=} r.order_id
     ORDER BY o.id
-    FOR NO KEY UPDATE OF o SKIP LOCKED
+    {passing}
 ),
 concluded AS (
     UPDATE {orders} o

@@ -2,15 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use deadpool::Runtime;
+use deadpool::managed::{Hook, HookError, Object, Pool, Timeouts};
 use tokio::time::{sleep, timeout};
+use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Config, Row};
 
 use super::address::{Address, Limits};
 use super::connect::ServerConnect;
 use super::errors::Failure;
 use super::negotiation::MakeConnector;
+use super::served::Served;
 use super::sql::Sql;
 use super::tls;
 use crate::config::SecretUrl;
@@ -43,7 +45,7 @@ pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// The connections to one database.
 pub(super) struct Connections {
-    pool: Pool,
+    pool: Pool<ServerConnect>,
     connector: MakeConnector,
     /// Where to, without the password.
     target: String,
@@ -67,8 +69,7 @@ impl Connections {
         // One server after the other, so that one that is silent doesn't take the time of the next.
         let create = address.connect_timeout.saturating_mul(u32::try_from(address.servers.len()).unwrap_or(u32::MAX));
         let connect = ServerConnect::new(address, connector.clone());
-        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let pool = Pool::builder(Manager::from_connect(Config::new(), connect, recycling))
+        let pool = Pool::builder(connect)
             .max_size(limit.max(1))
             .timeouts(Timeouts { wait: Some(CONNECT_TIMEOUT), create: Some(create), recycle: Some(CONNECT_TIMEOUT) })
             .runtime(Runtime::Tokio1)
@@ -89,8 +90,8 @@ impl Connections {
 
     /// Runs one statement in a transaction of its own, in one round trip, and repeats it after conflicts.
     ///
-    /// It is parsed and planned every time: that takes a fraction of a millisecond per batch, keeps the plan right
-    /// while the table grows, and works behind a pooler that can't keep prepared statements.
+    /// It is parsed and planned now, which keeps the plan right while the table grows, and works behind a pooler that can't
+    /// keep prepared statements.
     pub(super) async fn query(&self, statement: &Sql, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Failure> {
         let mut conflicts = Conflicts::new();
         loop {
@@ -114,6 +115,16 @@ impl Connections {
                 answer => return answer,
             }
         }
+    }
+
+    /// Runs one statement once: one that is run often, on rows of these `orders` that are found by key.
+    pub(super) async fn query_often(
+        &self,
+        statement: &Sql,
+        parameters: &[Parameter<'_>],
+        orders: &str,
+    ) -> Result<Vec<Row>, Failure> {
+        self.session().await?.answer(STATEMENT_TIMEOUT, statement, parameters, Some(orders)).await
     }
 
     /// How they are used, now.
@@ -166,7 +177,7 @@ impl Conflicts {
 /// One connection in our hands. Goes back to the pool if nothing is under way on it, else it is closed: the server then
 /// rolls back.
 pub(super) struct Session {
-    connection: Option<Object>,
+    connection: Option<Object<ServerConnect>>,
     connector: MakeConnector,
     idle: bool,
 }
@@ -184,9 +195,26 @@ impl Session {
         statement: &Sql,
         parameters: &[Parameter<'_>],
     ) -> Result<Vec<Row>, Failure> {
+        self.answer(limit, statement, parameters, None).await
+    }
+
+    /// Runs one statement, which is one on rows of these `orders` that is run often, or none such.
+    async fn answer(
+        &mut self,
+        limit: Duration,
+        statement: &Sql,
+        parameters: &[Parameter<'_>],
+        orders: Option<&str>,
+    ) -> Result<Vec<Row>, Failure> {
         let was_idle = std::mem::replace(&mut self.idle, false);
-        let connection = self.connection()?;
-        let Ok(answer) = timeout(limit, connection.query_typed(statement.as_str(), parameters)).await else {
+        let connection = self.connection.as_mut().ok_or_else(closed)?;
+        let answer = async {
+            match orders {
+                Some(orders) => connection.query_often(statement, parameters, orders).await,
+                None => connection.query(statement, parameters).await,
+            }
+        };
+        let Ok(answer) = timeout(limit, answer).await else {
             return Err(self.give_up(limit).await);
         };
         let answer = answer.map_err(Failure::from);
@@ -229,7 +257,7 @@ impl Session {
     pub(super) async fn run(&mut self, statements: &str) -> Result<(), Failure> {
         let was_idle = std::mem::replace(&mut self.idle, false);
         let connection = self.connection()?;
-        let Ok(answer) = timeout(STATEMENT_TIMEOUT, connection.batch_execute(statements)).await else {
+        let Ok(answer) = timeout(STATEMENT_TIMEOUT, connection.run(statements)).await else {
             return Err(self.give_up(STATEMENT_TIMEOUT).await);
         };
         answer?;
@@ -237,8 +265,8 @@ impl Session {
         Ok(())
     }
 
-    fn connection(&self) -> Result<&Object, Failure> {
-        self.connection.as_ref().ok_or_else(closed)
+    fn connection(&self) -> Result<&Served, Failure> {
+        self.connection.as_deref().ok_or_else(closed)
     }
 
     /// Tells the server to stop, so that an abandoned statement doesn't keep its locks or wait for others.

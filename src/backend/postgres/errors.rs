@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use deadpool_postgres::{PoolError, TimeoutType};
+use deadpool::managed::{PoolError, TimeoutType};
 use rustls::CertificateError;
 use tokio_postgres::error::{DbError, SqlState};
 
@@ -17,6 +17,8 @@ pub(super) enum Failure {
     Unavailable(String),
     /// A deadlock or a serialization failure: rolled back, repeat.
     Conflict(String),
+    /// A lock that somebody else kept for longer than the statement was willing to wait: rolled back.
+    LockTimeout(String),
     /// A value, a constraint or a trigger: some row of the batch is at fault, and the batch was rolled back.
     Data(String),
     /// A table, column or schema that isn't there.
@@ -28,7 +30,9 @@ pub(super) enum Failure {
 impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Unavailable(text) | Failure::Conflict(text) => Self::Unavailable(text),
+            Failure::Unavailable(text) | Failure::Conflict(text) | Failure::LockTimeout(text) => {
+                Self::Unavailable(text)
+            }
             Failure::Data(text) | Failure::Missing(text) | Failure::Refused(text) => Self::Refused(text),
         }
     }
@@ -62,8 +66,8 @@ impl Failure {
     }
 }
 
-impl From<PoolError> for Failure {
-    fn from(error: PoolError) -> Self {
+impl From<PoolError<tokio_postgres::Error>> for Failure {
+    fn from(error: PoolError<tokio_postgres::Error>) -> Self {
         match error {
             PoolError::Backend(error) => error.into(),
             PoolError::Timeout(TimeoutType::Wait) => {
@@ -83,6 +87,7 @@ fn from_sqlstate(error: &DbError) -> Failure {
         _ if *code == SqlState::T_R_SERIALIZATION_FAILURE || *code == SqlState::T_R_DEADLOCK_DETECTED => {
             Failure::Conflict(text)
         }
+        _ if *code == SqlState::LOCK_NOT_AVAILABLE => Failure::LockTimeout(text),
         // A standby, or a database set read-only: a failover ends that.
         _ if *code == SqlState::READ_ONLY_SQL_TRANSACTION => Failure::Unavailable(text),
         _ if *code == SqlState::UNDEFINED_TABLE

@@ -360,7 +360,7 @@ impl GivenColumn {
                 .iter()
                 .map(|row| Ok(format!("orders.status can't become `{}`: {found}", column::<&str>(row, "status")?)))
                 .collect(),
-            Err(failure @ (Failure::Unavailable(_) | Failure::Conflict(_))) => Err(failure),
+            Err(failure @ (Failure::Unavailable(_) | Failure::Conflict(_) | Failure::LockTimeout(_))) => Err(failure),
             Err(failure) => {
                 tracing::debug!(condition, ?failure, "whether orders.status may take every state is left to the rows");
                 Ok(Vec::new())

@@ -18,6 +18,7 @@ use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream}
 use tokio_postgres::{Config, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::greeting::NamedProcess;
 use super::refusal::Refusal;
 use super::tls::TlsMode;
 use super::watched::Watched;
@@ -52,6 +53,7 @@ pub(super) struct MakeConnector {
     beginning: Beginning,
     /// Where the connection leads, if that is not left to the host's name.
     address: Option<IpAddr>,
+    named: NamedProcess,
 }
 
 impl MakeConnector {
@@ -63,18 +65,32 @@ impl MakeConnector {
         direct: bool,
         auth: RequireAuth,
     ) -> Self {
-        Self { tls, mode, direct, auth: Arc::new(auth), beginning: Beginning::Ask, address: None }
+        Self {
+            tls,
+            mode,
+            direct,
+            auth: Arc::new(auth),
+            beginning: Beginning::Ask,
+            address: None,
+            named: NamedProcess::default(),
+        }
     }
 
     /// To this server: at first, and once it has refused that (see [`wants_the_other_way`]).
     pub(super) fn ways(&self, server: &Config) -> (Self, Option<Self>) {
-        let way = |beginning| Self { beginning, address: server.get_hostaddrs().first().copied(), ..self.clone() };
+        let address = server.get_hostaddrs().first().copied();
+        let way = |beginning| Self { beginning, address, named: NamedProcess::default(), ..self.clone() };
         match self.mode {
             _ if self.tls.is_none() => (way(Beginning::Ask), None),
             TlsMode::Allow => (way(Beginning::Plain), Some(way(Beginning::Insist))),
             TlsMode::Prefer => (way(Beginning::Ask), Some(way(Beginning::Plain))),
             _ => (way(Beginning::Ask), None),
         }
+    }
+
+    /// The process that the server names on the connection that is made by this.
+    pub(super) fn named_process(&self) -> NamedProcess {
+        self.named.clone()
     }
 
     /// Whether this one goes by TLS if at all.
@@ -112,13 +128,13 @@ impl TlsConnect<Socket> for Connector {
 impl Connector {
     async fn negotiate(self, mut socket: Socket) -> io::Result<Stream> {
         let Self { make, host } = self;
-        let MakeConnector { tls, mode, direct, auth, beginning, address } = make;
-        let Some(tls) = tls else { return Ok(Stream::Plain(Watched::plain(socket, auth))) };
+        let MakeConnector { tls, mode, direct, auth, beginning, address, named } = make;
+        let Some(tls) = tls else { return Ok(Stream::Plain(Watched::plain(socket, auth, named))) };
         if beginning != Beginning::Plain && (direct || offers_tls(&mut socket).await?) {
             let mut tls = MakeRustlsConnect::new(ClientConfig::clone(&*tls.current().await));
             let tls = MakeTlsConnect::<Socket>::make_tls_connect(&mut tls, &host).map_err(io::Error::other)?;
             let stream = tls.connect(socket).await.map_err(|error| if direct { explained(error) } else { error })?;
-            return Ok(Stream::Encrypted(Watched::encrypted(Box::new(stream), auth)));
+            return Ok(Stream::Encrypted(Watched::encrypted(Box::new(stream), auth, named)));
         }
         if mode.requires_tls() || beginning == Beginning::Insist {
             return Err(io::Error::other(Refusal::NoTls(mode)));
@@ -126,7 +142,7 @@ impl Connector {
         if !is_loopback(&host) || !address.is_none_or(is_loopback_address) {
             warn_of_no_tls(&host, beginning);
         }
-        Ok(Stream::Plain(Watched::plain(socket, auth)))
+        Ok(Stream::Plain(Watched::plain(socket, auth, named)))
     }
 }
 

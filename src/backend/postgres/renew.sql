@@ -7,13 +7,14 @@
 WITH request AS MATERIALIZED (
     SELECT r.order_id, r.fence
     FROM unnest((SELECT $1::int8[]), (SELECT $2::{time}[])) AS r (order_id, fence)
+    {patience}
 ),
 found AS MATERIALIZED (
     SELECT o.id, o.updated_at, r.fence
     FROM request r
     JOIN {orders} o ON o.id {=} r.order_id
     ORDER BY o.id
-    FOR NO KEY UPDATE OF o SKIP LOCKED
+    {passing}
 ),
 written AS (
     UPDATE {orders} o

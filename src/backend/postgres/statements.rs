@@ -8,6 +8,9 @@ use tokio_postgres::types::Type;
 
 use super::given_tables::Dialect;
 use super::sql::Sql;
+#[cfg(feature = "internals")]
+use super::transition::Form;
+use super::transition::Transition;
 use crate::domain::text::truncate_detail;
 use crate::testing::mutant::source;
 
@@ -97,13 +100,13 @@ const TOLD_ONCE: &str = " AND ({at}::timestamptz - interval '1 hour')::timestamp
 /// Every statement that depends on the order API's columns.
 pub(super) struct Statements {
     pub(super) dialect: Dialect,
-    pub(super) begin: Sql,
+    pub(super) begin: Transition,
     /// The same, and notes the clock behind the fences that it writes.
-    pub(super) begin_and_note: Sql,
+    pub(super) begin_and_note: Transition,
     pub(super) note_behind: Sql,
     pub(super) take_over: Sql,
-    pub(super) renew: Sql,
-    pub(super) conclude: Sql,
+    pub(super) renew: Transition,
+    pub(super) conclude: Transition,
     pub(super) lost_orders: Sql,
     pub(super) insert_dead_letters: Sql,
     pub(super) dead_letters: Sql,
@@ -138,14 +141,15 @@ impl Statements {
     /// Writes all of them.
     pub(super) fn new(dialect: Dialect) -> Self {
         let write = |text: &str| dialect.write(text);
+        let transition = |text: &str| Transition::write(&dialect, text);
         let letters = include_str!("dead_letters.sql");
         Self {
-            begin: write(&source!("begin.sql").replace("{noted}", "")),
-            begin_and_note: write(source!("begin.sql")),
+            begin: transition(&source!("begin.sql").replace("{noted}", "")),
+            begin_and_note: transition(source!("begin.sql")),
             note_behind: write(NOTE_BEHIND),
             take_over: write(source!("take_over.sql")),
-            renew: write(source!("renew.sql")),
-            conclude: write(source!("conclude.sql")),
+            renew: transition(source!("renew.sql")),
+            conclude: transition(source!("conclude.sql")),
             lost_orders: write(source!("lost_orders.sql")),
             insert_dead_letters: write(include_str!("insert_dead_letters.sql")),
             count_dead_letters: write(&format!(
@@ -268,13 +272,24 @@ impl Dialect {
 /// Writes a statement for the tables of the given schema, for tests that ask for its plan.
 #[cfg(feature = "internals")]
 pub fn for_given_schema(text: &str) -> String {
-    Dialect::given().write(text).as_str().to_owned()
+    in_given_schema(text, Form::Passing, Dialect::given())
 }
 
 /// The same for a table without an index on `status`.
 #[cfg(feature = "internals")]
 pub fn without_status_index(text: &str) -> String {
-    Dialect { open_by_index: false, ..Dialect::given() }.write(text).as_str().to_owned()
+    in_given_schema(text, Form::Passing, Dialect { open_by_index: false, ..Dialect::given() })
+}
+
+/// The same for a transition in the form that waits for locked rows.
+#[cfg(feature = "internals")]
+pub fn waiting_for_given_schema(text: &str) -> String {
+    in_given_schema(text, Form::Waiting, Dialect::given())
+}
+
+#[cfg(feature = "internals")]
+fn in_given_schema(text: &str, form: Form, given: Dialect) -> String {
+    given.write(&Transition::in_form(text, form)).as_str().to_owned()
 }
 
 #[cfg(test)]
@@ -299,12 +314,14 @@ mod tests {
         for (has_zone, open_by_index) in [(false, true), (true, true), (false, false)] {
             let all = Statements::new(Dialect { open_by_index, ..dialect(has_zone) });
             for statement in [
-                &all.begin,
-                &all.begin_and_note,
+                &all.begin.waiting,
+                &all.begin.passing,
+                &all.begin_and_note.waiting,
                 &all.take_over,
                 &all.note_behind,
-                &all.renew,
-                &all.conclude,
+                &all.renew.waiting,
+                &all.conclude.waiting,
+                &all.conclude.passing,
                 &all.lost_orders,
                 &all.dead_letters,
                 &all.redrive,

@@ -1,4 +1,4 @@
-//! Watches how a server asks for the password, before the driver sees it.
+//! Watches how a server asks for the password, before the driver sees it, and how it greets.
 
 use std::io;
 use std::pin::Pin;
@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
+use super::greeting::{Greeting, NamedProcess};
 use super::refusal::Refusal;
 use crate::config::require_auth::{AuthMethod, RequireAuth};
 
@@ -17,18 +18,20 @@ pub(super) struct Watched<S> {
     first: Vec<u8>,
     auth: Arc<RequireAuth>,
     is_encrypted: bool,
+    greeting: Greeting,
 }
 
 impl<S: AsyncRead + Unpin> Watched<S> {
     /// `R`, four bytes of length, and the kind of authentication.
     const BYTES: usize = 9;
 
-    pub(super) fn encrypted(inner: S, auth: Arc<RequireAuth>) -> Self {
-        Self { inner, first: Vec::with_capacity(Self::BYTES), auth, is_encrypted: true }
+    pub(super) fn encrypted(inner: S, auth: Arc<RequireAuth>, named: NamedProcess) -> Self {
+        let greeting = Greeting::new(named);
+        Self { inner, first: Vec::with_capacity(Self::BYTES), auth, is_encrypted: true, greeting }
     }
 
-    pub(super) fn plain(inner: S, auth: Arc<RequireAuth>) -> Self {
-        Self { is_encrypted: false, ..Self::encrypted(inner, auth) }
+    pub(super) fn plain(inner: S, auth: Arc<RequireAuth>, named: NamedProcess) -> Self {
+        Self { is_encrypted: false, ..Self::encrypted(inner, auth, named) }
     }
 
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -39,6 +42,7 @@ impl<S: AsyncRead + Unpin> Watched<S> {
             self.first.extend(read);
             self.check().map_err(io::Error::other)?;
         }
+        self.greeting.hear(buffer.filled().get(before..).unwrap_or_default());
         Poll::Ready(Ok(()))
     }
 
@@ -69,7 +73,7 @@ mod tests {
 
     /// Everything that arrives in these pieces, or the error.
     async fn read(pieces: &[&[u8]]) -> io::Result<Vec<u8>> {
-        read_by(Watched::plain(Pieces::of(pieces), Arc::default())).await
+        read_by(Watched::plain(Pieces::of(pieces), Arc::default(), NamedProcess::default())).await
     }
 
     async fn read_by(mut stream: Watched<Pieces>) -> io::Result<Vec<u8>> {
@@ -143,7 +147,8 @@ mod tests {
         ] {
             let auth = Arc::new(RequireAuth::parse(list).unwrap());
             for is_encrypted in [true, false] {
-                let stream = |pieces, auth| Watched { is_encrypted, ..Watched::plain(pieces, auth) };
+                let stream =
+                    |pieces, auth| Watched { is_encrypted, ..Watched::plain(pieces, auth, NamedProcess::default()) };
                 for bytes in &allowed {
                     assert_eq!(read_by(stream(Pieces::of(&[bytes]), auth.clone())).await.unwrap(), *bytes, "{list}");
                 }
@@ -157,14 +162,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_password_in_clear_text_goes_by_tls_and_where_it_is_asked_for_by_name() {
-        let by_tls = Watched::encrypted(Pieces::of(&[CLEARTEXT]), Arc::default());
+        let by_tls = Watched::encrypted(Pieces::of(&[CLEARTEXT]), Arc::default(), NamedProcess::default());
         assert_eq!(read_by(by_tls).await.unwrap(), CLEARTEXT);
         for list in ["password", "scram-sha-256,password"] {
             let auth = Arc::new(RequireAuth::parse(list).unwrap());
-            assert_eq!(read_by(Watched::plain(Pieces::of(&[CLEARTEXT]), auth)).await.unwrap(), CLEARTEXT);
+            assert_eq!(
+                read_by(Watched::plain(Pieces::of(&[CLEARTEXT]), auth, NamedProcess::default())).await.unwrap(),
+                CLEARTEXT
+            );
         }
         let not_by_name = Arc::new(RequireAuth::parse("!md5").unwrap());
-        let error = read_by(Watched::plain(Pieces::of(&[CLEARTEXT]), not_by_name)).await.unwrap_err();
+        let error =
+            read_by(Watched::plain(Pieces::of(&[CLEARTEXT]), not_by_name, NamedProcess::default())).await.unwrap_err();
         assert!(error.to_string().contains("clear text"), "{error}");
     }
 }

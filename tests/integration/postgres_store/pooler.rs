@@ -20,7 +20,7 @@ pub(crate) struct Pooler {
 }
 
 impl Pooler {
-    async fn start(database: &TestDatabase) -> Self {
+    pub(super) async fn start(database: &TestDatabase) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let server: url::Url = database.url().parse().unwrap();
         let configuration = format!(
@@ -64,7 +64,7 @@ impl Pooler {
     }
 
     /// The database behind it, as libpq writes such a URL.
-    fn url(&self, database: &TestDatabase) -> String {
+    pub(super) fn url(&self, database: &TestDatabase) -> String {
         let name = database.url().rsplit('/').next().unwrap();
         format!("postgresql://postgres@/{name}?host={}&port=6432", self.folder.path().display())
     }

@@ -1,0 +1,99 @@
+//! How transitions treat rows that others have locked: they wait for them for a moment, or pass them over.
+//!
+//! Passing over takes a lock on each row before it is written: a second change of the row's page, and another record in the
+//! WAL. As hardly a row is ever locked, a transition writes at first and waits where it must. Once it has waited in vain, it and
+//! all transitions of the next second pass over what is locked.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio_postgres::Row;
+
+use super::connection::{Conflicts, Parameter};
+use super::errors::Failure;
+use super::given_tables::Dialect;
+use super::sql::Sql;
+use super::{PostgresStore, is_locked, rows_by_order};
+
+/// Sets the limit for the transaction that the statement is, before it touches a row: the only place where a limit costs no round
+/// trip, and where none is left behind on a pooler's connection. A commit takes less.
+const PATIENCE: &str = "WHERE (SELECT set_config('lock_timeout', '10ms', true)) IS NOT NULL";
+const PASSING: &str = "FOR NO KEY UPDATE OF o SKIP LOCKED";
+/// How long locked rows are passed over since one was met.
+const REMEMBERED: Duration = Duration::from_secs(1);
+
+/// What a transition does with locked rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Waits for each, at most 10 ms, and then fails as a whole. A row that it didn't write is told as it was before.
+    Waiting,
+    /// Passes them over, and says so. A row that it didn't write is told as it is.
+    Passing,
+}
+
+/// A statement in both forms.
+pub(super) struct Transition {
+    pub(super) waiting: Sql,
+    pub(super) passing: Sql,
+}
+
+impl Transition {
+    /// Writes a text that has `{patience}` behind what it asks for, and `{passing}` behind the rows that it finds.
+    pub(super) fn write(dialect: &Dialect, text: &str) -> Self {
+        let write = |form| dialect.write(&Self::in_form(text, form));
+        Self { waiting: write(Form::Waiting), passing: write(Form::Passing) }
+    }
+
+    pub(super) fn in_form(text: &str, form: Form) -> String {
+        let (patience, passing) = if form == Form::Waiting { (PATIENCE, "") } else { ("", PASSING) };
+        text.replace("{patience}", patience).replace("{passing}", passing)
+    }
+}
+
+/// Since when rows are known to be locked.
+#[derive(Default)]
+pub(super) struct LockedRows(Mutex<Option<Instant>>);
+
+impl LockedRows {
+    fn were_met(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn are_likely(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|met| met.elapsed() < REMEMBERED)
+    }
+}
+
+impl PostgresStore {
+    /// Carries a transition out, in this form or, where it may wait and has waited in vain, by passing over. Says in which, and
+    /// what became of each order that has a row.
+    pub(super) async fn carry_out(
+        &self,
+        transition: &Transition,
+        form: Form,
+        parameters: &[Parameter<'_>],
+        orders: &str,
+    ) -> Result<(HashMap<i64, Row>, Form), Failure> {
+        if form == Form::Waiting && !self.locked_rows.are_likely() {
+            match self.connections.query_often(&transition.waiting, parameters, orders).await {
+                Err(Failure::LockTimeout(_) | Failure::Conflict(_)) => self.locked_rows.were_met(),
+                answer => return Ok((rows_by_order(answer?)?, Form::Waiting)),
+            }
+        }
+        let mut conflicts = Conflicts::new();
+        let rows = loop {
+            match self.connections.query_often(&transition.passing, parameters, orders).await {
+                Err(Failure::Conflict(_)) if conflicts.pause().await => {}
+                answer => break rows_by_order(answer?)?,
+            }
+        };
+        for row in rows.values() {
+            if is_locked(row)? {
+                self.locked_rows.were_met();
+                break;
+            }
+        }
+        Ok((rows, Form::Passing))
+    }
+}
