@@ -21,6 +21,9 @@ mod vacuum;
 mod words;
 mod writes;
 
+#[cfg(test)]
+mod tests;
+
 /// How much a finding matters, the most first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]

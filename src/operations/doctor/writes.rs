@@ -22,8 +22,8 @@ const SUMMARIES_ARE_FREE: u32 = 160_000;
 /// Statements for this many parts of a partitioned table.
 const MOST_STATEMENTS: usize = 20;
 
-/// What measurements of two updates an order with and without found; docs/TUNING.md has all of them.
-const GAIN: &str = "with HOT updates alone the same orders take a third of the processor time in Postgres and a third of the WAL \
+/// What measurements of the two updates of an order found; docs/TUNING.md has all of them.
+const GAIN: &str = "with HOT updates alone the same orders take a quarter of the processor time of these statements and a quarter of their WAL \
                     (docs/TUNING.md)";
 
 fn orders(facts: &PostgresFacts) -> Result<Vec<&Table>, String> {
@@ -46,21 +46,22 @@ pub(super) fn hot_updates(facts: &PostgresFacts) -> Finding {
         Err(why) => return Finding::unknown(CHECK, why),
     };
     let sum = |of: fn(&Table) -> u64| tables.iter().map(|table| of(table)).sum::<u64>();
-    let (updates, hot) = (sum(|table| table.updates), sum(|table| table.hot_updates));
-    let (updates, hot, when) = match facts.sample {
-        Ok(now) if now.updates >= ENOUGH_NOW => (now.updates, now.hot_updates, format!("within {:.0}s", now.seconds)),
-        _ => (updates, hot, "since the statistics began".to_owned()),
+    let (updates, hot, when, enough) = match facts.sample {
+        Ok(now) if now.updates >= ENOUGH_NOW => {
+            (now.updates, now.hot_updates, format!("within {:.0}s", now.seconds), ENOUGH_NOW)
+        }
+        _ => {
+            let (updates, hot) = (sum(|table| table.updates), sum(|table| table.hot_updates));
+            (updates, hot, "since the statistics began".to_owned(), ENOUGH_UPDATES)
+        }
     };
+    if updates < enough {
+        let few = grouped(updates);
+        return Finding::unknown(CHECK, format!("{few} updates of orders {when} are too few to judge by"));
+    }
     let share = percent(hot, updates);
     let found = format!("{share} % of {} updates of orders were HOT, {when}", grouped(updates));
-    let finding = if updates < ENOUGH_UPDATES && facts.sample.as_ref().is_ok_and(|now| now.updates < ENOUGH_NOW)
-        || updates < ENOUGH_NOW
-    {
-        return Finding::unknown(
-            CHECK,
-            format!("{} updates of orders {when} are too few to judge by", grouped(updates)),
-        );
-    } else if share >= GOOD_SHARE {
+    let finding = if share >= GOOD_SHARE {
         Finding::ok(CHECK, found)
     } else {
         let blamed = facts.written_indexes.as_ref().is_ok_and(|all| all.iter().any(|one| forbids(facts, one)));
@@ -97,9 +98,8 @@ pub(super) fn written_indexes(facts: &PostgresFacts) -> Finding {
         .value("scans", scans)
         .value("bytes", in_the_way.iter().map(|index| index.bytes).sum::<u64>())
         .caution(
-            "no statement of the worker needs one; the order API, reports or the shop may: find out first (written_indexes of a \
-             day's work, pg_stat_statements), and have them ask by id from the lowest open order on. An index with a condition on \
-             status is in the way, too",
+            "no statement of the worker needs one; the order API, a report or the shop's page may: docs/TUNING.md says how to \
+             find out, and what they can ask instead. An index with a condition on status is in the way, too",
         );
     let mut statements: Vec<String> = in_the_way.iter().map(|index| removal(index)).collect();
     statements.dedup();
