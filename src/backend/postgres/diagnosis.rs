@@ -86,8 +86,10 @@ impl<'a> Looking<'a> {
             version: self.version,
             version_name: text("version_name"),
             database: text("database"),
+            counted_for: column(&self.server, "counted_for").unwrap_or_default(),
             role: Role {
                 name: text("role"),
+                inherits: column(&self.server, "inherits").unwrap_or_default(),
                 excess: column(&self.server, "excess").unwrap_or_default(),
                 connection_limit: column::<Option<i32>>(&self.server, "connection_limit")
                     .ok()

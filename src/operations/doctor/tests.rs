@@ -29,6 +29,7 @@ fn healthy() -> PostgresFacts {
         version: 160_004,
         version_name: "16.4".to_owned(),
         database: "shop".to_owned(),
+        counted_for: Some(864_000.0),
         role: Role { name: "fulfillment_worker".to_owned(), ..Role::default() },
         clock: ClockOffset { ahead: 0.1, within: 0.001 },
         round_trip: Duration::from_micros(300),
@@ -179,6 +180,45 @@ fn an_index_is_in_the_way_by_its_method_and_the_servers_version() {
     let part = Index { part_of: Some("public.whole".to_owned()), ..index("btree") };
     let facts = PostgresFacts { written_indexes: Ok(vec![part.clone(), part]), ..healthy() };
     assert_eq!(writes::written_indexes(&facts).remedy, ["DROP INDEX public.whole;"]);
+}
+
+#[test]
+fn statistics_that_began_just_now_say_nothing_about_who_needs_an_index() {
+    let index = Index { name: "public.i".to_owned(), method: "btree".to_owned(), ..Index::default() };
+    let found = |counted_for, scans| {
+        let index = Index { scans, ..index.clone() };
+        let facts = PostgresFacts { counted_for, written_indexes: Ok(vec![index]), ..healthy() };
+        writes::written_indexes(&facts).found
+    };
+    assert!(found(Some(300.0), 0).contains("not scanned since the statistics began, 5m ago, which is too short"));
+    assert!(found(Some(864_000.0), 0).contains("not scanned since the statistics began, 10days ago; "));
+    assert!(found(None, 1_234).contains("scanned 1,234 times since the statistics began; "));
+}
+
+#[test]
+fn sessions_whose_time_is_hidden_are_unknown_until_they_hold_much() {
+    let session = |behind| Holder {
+        kind: HolderKind::Session,
+        name: "7".to_owned(),
+        role: Some("shop".to_owned()),
+        application: None,
+        state: None,
+        since: None,
+        behind,
+        wal_bytes: None,
+    };
+    let found = |version, inherits, behind| {
+        let role = Role { inherits, ..healthy().role };
+        vacuum::transactions(&PostgresFacts { version, role, holders: Ok(vec![session(behind)]), ..healthy() })
+    };
+    assert_eq!(found(150_000, true, Some(1_000_000)).level, Level::Warning);
+    let unknown = found(150_000, false, Some(5));
+    assert_eq!(unknown.level, Level::Unknown);
+    let [grant, inherit] =
+        ["GRANT pg_read_all_stats TO \"fulfillment_worker\"", "ALTER ROLE \"fulfillment_worker\" INHERIT;"];
+    assert_eq!(unknown.remedy, [format!("{grant};"), inherit.to_owned()]);
+    assert_eq!(found(150_000, true, None).remedy, [format!("{grant};")]);
+    assert_eq!(found(160_000, false, None).remedy, [format!("{grant} WITH INHERIT TRUE;")]);
 }
 
 /// Whatever this role may not see.

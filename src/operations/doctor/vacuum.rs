@@ -41,11 +41,9 @@ pub(super) fn transactions(facts: &PostgresFacts) -> Finding {
     if worst == Level::Ok {
         let hidden = sessions.iter().filter(|holder| holder.since.is_none() && holder.state.is_none()).count();
         if hidden > 0 {
-            return Finding::unknown(
-                CHECK,
-                format!("since when {hidden} of {} are open is not visible to this role", sessions.len()),
-            )
-            .remedy(format!("GRANT pg_read_all_stats TO {};", identifier(&facts.role.name)));
+            let all = sessions.len();
+            let why = format!("since when {hidden} of {all} transactions are open is not visible to this role");
+            return ways_to_see(facts).into_iter().fold(Finding::unknown(CHECK, why), Finding::remedy);
         }
         let oldest = sessions.iter().filter_map(|holder| holder.since).reduce(f64::max);
         let oldest =
@@ -57,6 +55,7 @@ pub(super) fn transactions(facts: &PostgresFacts) -> Finding {
     let finding = Finding::new(CHECK, worst, format!("open for long: {}", found.join("; ")))
         .costs(HELD)
         .value("pids", long.iter().map(|holder| holder.name.clone()).collect::<Vec<_>>())
+        .value("transactions_behind", long.iter().filter_map(|holder| holder.behind).max())
         .value("oldest_seconds", long.iter().filter_map(|holder| holder.since).reduce(f64::max))
         .caution("ends what the session is doing, which rolls back: ask its owner first. The setting ends those that come after");
     let finding = long
@@ -72,15 +71,23 @@ pub(super) fn transactions(facts: &PostgresFacts) -> Finding {
     }
 }
 
+/// How this role would see others' sessions. The shipped roles inherit nothing by themselves.
+fn ways_to_see(facts: &PostgresFacts) -> Vec<String> {
+    let role = identifier(&facts.role.name);
+    if facts.version >= 160_000 {
+        return vec![format!("GRANT pg_read_all_stats TO {role} WITH INHERIT TRUE;")];
+    }
+    let inherit = (!facts.role.inherits).then(|| format!("ALTER ROLE {role} INHERIT;"));
+    [format!("GRANT pg_read_all_stats TO {role};")].into_iter().chain(inherit).collect()
+}
+
 fn session(holder: &Holder) -> String {
     let who = holder.role.as_deref().unwrap_or("an unknown role");
     let application = holder.application.as_deref().filter(|name| !name.is_empty()).unwrap_or("without a name");
     let state = holder.state.as_deref().unwrap_or("in a state not visible to this role");
     let since = match (holder.since, holder.behind) {
         (Some(since), _) => time(since),
-        (None, Some(behind)) => {
-            format!("{} transactions (its time is not visible to this role: pg_read_all_stats)", grouped(behind))
-        }
+        (None, Some(behind)) => format!("{} transactions", grouped(behind)),
         (None, None) => "an unknown time".to_owned(),
     };
     format!("pid {} of {who} ({application}), {state}, for {since}", holder.name)

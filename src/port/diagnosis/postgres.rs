@@ -14,6 +14,8 @@ pub struct PostgresFacts {
     pub version_name: String,
     /// The database.
     pub database: String,
+    /// Seconds since the statistics of the database began anew; `None` where they never did.
+    pub counted_for: Option<f64>,
     /// Who we are there, and what that role may do.
     pub role: Role,
     /// Its clock.
@@ -61,6 +63,8 @@ impl PostgresFacts {
 pub struct Role {
     /// Its name.
     pub name: String,
+    /// Whether it has the rights of roles that it is a member of.
+    pub inherits: bool,
     /// What it may do although no worker needs it, in words.
     pub excess: Vec<String>,
     /// Connections that it may have, where that is limited.
@@ -190,7 +194,7 @@ pub struct Holder {
     pub state: Option<String>,
     /// Seconds since its transaction began, likewise.
     pub since: Option<f64>,
-    /// How many transactions have begun since its oldest; `None` where it holds none.
+    /// How many transactions have begun since the oldest that it holds; `None` where it holds none.
     pub behind: Option<u64>,
     /// Bytes of WAL that are kept for it; of slots alone.
     pub wal_bytes: Option<f64>,

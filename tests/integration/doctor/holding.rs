@@ -60,7 +60,7 @@ async fn a_slot_that_nobody_reads_is_named() {
     let database = server.database().await;
     migrate(database.url());
     assert_eq!(Examined::of(&redis.url(), database.url(), &[]).level("replication_slots"), "ok");
-    run_all(&database, &["SELECT pg_create_physical_replication_slot('replica''s', true)"]).await;
+    run_all(&database, &["SELECT pg_create_physical_replication_slot('replica', true)"]).await;
     let examined = Examined::of(&redis.url(), database.url(), &[]);
     assert_eq!(examined.level("replication_slots"), "warning", "{}", examined.report);
     run_all(&database, &examined.remedies("replication_slots")).await;

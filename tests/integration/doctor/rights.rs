@@ -42,7 +42,7 @@ async fn a_worker_with_its_own_rights_sees_all_but_what_it_is_told() {
     let examined = Examined::of(&redis.url(), &url, &[]);
     assert_eq!(examined.level("transactions"), "unknown", "{}", examined.report);
     let remedies = examined.remedies("transactions");
-    assert_eq!(remedies, ["GRANT pg_read_all_stats TO \"fulfillment_worker\";"]);
+    assert!(remedies[0].starts_with("GRANT pg_read_all_stats TO \"fulfillment_worker\""), "{remedies:?}");
     run_all(&database, &remedies).await;
     let examined = Examined::of(&redis.url(), &url, &[]);
     assert_ne!(examined.level("transactions"), "unknown", "{}", examined.report);

@@ -1,5 +1,5 @@
--- What keeps dead rows of this database from being removed: sessions with a transaction, replication slots, and prepared
--- transactions; a row for each, the oldest first, twenty at most.
+-- What keeps dead rows of this database from being removed: sessions with a transaction, those of replicas among them,
+-- replication slots, and prepared transactions; a row for each, the oldest first, twenty at most.
 --
 -- Reads statistics only, so that it answers for any role: state and time of others' sessions are null for one that may not see
 -- them. Changes nothing.
@@ -14,7 +14,7 @@ FROM (
            greatest(age(a.backend_xmin), age(a.backend_xid))::int8                     AS behind,
            NULL::float8                                                                AS wal_bytes
     FROM pg_catalog.pg_stat_activity a
-    WHERE a.datname {=} current_database() AND a.pid {<>} pg_backend_pid()
+    WHERE (a.datname {=} current_database() OR a.datname IS NULL) AND a.pid {<>} pg_backend_pid()
       AND coalesce(a.backend_type, '') {<>} 'autovacuum worker'
       AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL OR a.state {like} 'idle in transaction%')
     UNION ALL
