@@ -15,9 +15,9 @@ use crate::operations::plural;
 /// Examine how Postgres and Redis are set up: what it costs, and the DDL or setting to mend it
 ///
 /// Changes nothing: what there is to do is printed, to be pasted by whoever may. It reads statistics and catalogues, never the
-/// rows of a large table, each question within 5 s, with the worker's own rights; what this user may not see is `unknown` and no
-/// error. Numbers of the store since its statistics began; what happens now is counted for --sample. docs/TUNING.md has
-/// measurements.
+/// rows of a large table, with the worker's own rights; what this user may not see is `unknown` and no error. Each question has
+/// 5 s, and 30 s the check of the tables that `run` makes, too. Numbers of the store are those since its statistics began; what
+/// happens now is counted for --sample. docs/TUNING.md has measurements.
 ///
 /// Exit code 0 without a warning, 1 with one, 2 if queue or store could not be looked at.
 #[derive(Debug, Args)]

@@ -29,7 +29,9 @@ const GAIN: &str = "with HOT updates alone these updates take a quarter of the p
 fn orders(facts: &PostgresFacts) -> Result<Vec<&Table>, String> {
     let tables = facts.tables.as_ref().map_err(Clone::clone)?;
     match tables.iter().filter(|table| table.is_orders).collect::<Vec<_>>() {
-        none if none.is_empty() => Err("orders is a view: look at the table behind it".to_owned()),
+        none if none.is_empty() => {
+            Err("orders is no table here: a view, whose table is not looked at, or not there at all".to_owned())
+        }
         orders => Ok(orders),
     }
 }
@@ -82,9 +84,10 @@ pub(super) fn written_indexes(facts: &PostgresFacts) -> Finding {
     };
     let in_the_way: Vec<&Index> = indexes.iter().filter(|index| forbids(facts, index)).collect();
     if in_the_way.is_empty() {
-        return match indexes.first() {
-            None => Finding::ok(CHECK, "no index of orders holds a column that every transition writes"),
-            Some(brin) => {
+        return match (indexes.first(), orders(facts)) {
+            (None, Err(why)) => Finding::unknown(CHECK, why),
+            (None, Ok(_)) => Finding::ok(CHECK, "no index of orders holds a column that every transition writes"),
+            (Some(brin), _) => {
                 Finding::ok(CHECK, format!("{} is BRIN, which is in the way of no HOT update here", brin.name))
             }
         };

@@ -72,6 +72,31 @@ async fn a_right_that_lacks_and_rights_that_are_too_many_are_told() {
     assert_eq!(examined.found("excess_rights"), "role postgres is a superuser");
 }
 
+/// What somebody has put in the place of a table of the worker's is named, and not run: whoever read it would be told of a division by zero.
+#[tokio::test]
+async fn what_a_stranger_has_planted_is_named_and_not_read() {
+    let (redis, (_server, database, url)) = (RedisServer::start().await, with_roles().await);
+    run_all(
+        &database,
+        &[
+            "CREATE ROLE eve",
+            "GRANT CREATE, USAGE ON SCHEMA fulfillment TO eve",
+            "ALTER TABLE fulfillment.clocks RENAME TO clocks_before",
+            "SET ROLE eve; CREATE VIEW fulfillment.clocks AS SELECT (1 / extract(epoch FROM now() - now()))::text AS zone, \
+             now() AS noted_at, now() AS behind_at; GRANT SELECT ON fulfillment.clocks TO PUBLIC",
+        ],
+    )
+    .await;
+    let examined = Examined::of(&redis.url(), &url, &[]);
+    assert!(
+        examined.found("tables_and_rights").contains("fulfillment.clocks belongs to role eve"),
+        "{}",
+        examined.report
+    );
+    assert_eq!(examined.level("time_zone"), "unknown");
+    assert!(examined.found("time_zone").contains("not the worker's own"), "{}", examined.report);
+}
+
 /// Where the extension is, statements that look for a status are shown with who runs them; the worker's own are none of them.
 #[tokio::test]
 async fn statements_of_others_that_look_for_a_status_are_named() {
