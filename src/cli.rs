@@ -19,6 +19,7 @@ mod connect;
 mod dead;
 #[cfg(feature = "demo")]
 mod demo;
+mod doctor;
 mod failure;
 mod hand_back;
 mod healthcheck;
@@ -81,7 +82,7 @@ Configuration:
 Exit codes:
   0  done
   1  failed at work
-  2  wrong usage, configuration or input
+  2  wrong usage, configuration or input; of `doctor` also: could not look
   130, 143  ended at once by a second SIGINT or SIGTERM; no order is lost";
 
 /// How long the reader of the log may hold up the exit.
@@ -95,6 +96,7 @@ enum Command {
     Status(status::Arguments),
     Order(order::Arguments),
     Verify(verify::Arguments),
+    Doctor(doctor::Arguments),
     Dead(dead::Arguments),
     HandBack(hand_back::Arguments),
     Migrate(migrate::Arguments),
@@ -152,6 +154,7 @@ fn execute(arguments: &[OsString], environment: &Environment) -> Result<(), Fail
             Command::Status(arguments) => status::status(arguments, &origins).await,
             Command::Order(arguments) => order::order(arguments, &origins).await,
             Command::Verify(arguments) => verify::verify(arguments, &origins).await,
+            Command::Doctor(arguments) => doctor::doctor(arguments, &origins).await,
             Command::Dead(arguments) => dead::dead(arguments, &origins, environment).await,
             Command::HandBack(arguments) => hand_back::hand_back(arguments, &origins).await,
             Command::Migrate(arguments) => migrate::migrate(arguments, &origins).await,

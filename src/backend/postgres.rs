@@ -39,6 +39,7 @@ mod conclude;
 mod connect;
 mod connection;
 mod dead_letters;
+mod diagnosis;
 mod errors;
 mod given_tables;
 mod greeting;

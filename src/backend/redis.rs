@@ -28,6 +28,7 @@ mod cluster;
 mod configuration_warning;
 mod connect;
 mod connection;
+mod diagnosis;
 mod error;
 mod hand_back;
 mod keys;

@@ -16,6 +16,8 @@ pub(super) enum Failure {
     Usage(String),
     /// Failed at work: exit code 1.
     Work(String),
+    /// Could not look, where that is another answer than having found something: exit code 2.
+    Unseen(String),
     /// The reader of our output has closed it, as `head` does. No error.
     OutputClosed,
 }

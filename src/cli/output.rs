@@ -88,7 +88,7 @@ fn note_as_is(text: &str) {
 pub(super) fn report(failure: Failure) -> ExitCode {
     let (message, code) = match failure {
         Failure::OutputClosed => return ExitCode::SUCCESS,
-        Failure::Usage(message) => (message, WRONG_USAGE),
+        Failure::Usage(message) | Failure::Unseen(message) => (message, WRONG_USAGE),
         Failure::Work(message) => (message, FAILED_AT_WORK),
         Failure::Clap(error) => return report_clap(error),
     };

@@ -12,7 +12,7 @@ fn arguments(words: &[&str]) -> Vec<OsString> {
 fn message(failure: Failure) -> String {
     match failure {
         Failure::Clap(error) => error.render().to_string(),
-        Failure::Usage(message) | Failure::Work(message) => message,
+        Failure::Usage(message) | Failure::Work(message) | Failure::Unseen(message) => message,
         Failure::OutputClosed => "output closed".to_owned(),
     }
 }
@@ -282,6 +282,7 @@ fn the_command_line_offers_nothing_that_does_not_exist_yet() {
             "status",
             "order",
             "verify",
+            "doctor",
             "dead",
             "hand-back",
             "migrate",

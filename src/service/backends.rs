@@ -14,6 +14,7 @@ use crate::event::{Dependency, DependencyEvent, Observers};
 use crate::observe::trace::export::TraceError;
 use crate::port::audit::Audit;
 use crate::port::dead_letters::DeadLetters;
+use crate::port::diagnosis::{QueueDiagnosis, StoreDiagnosis};
 use crate::port::horizon::Horizons;
 use crate::port::intake::Intake;
 use crate::port::queue::{Producer, Queue, QueueError, QueueReports};
@@ -51,6 +52,8 @@ pub struct QueueRoles {
     pub maintenance: Arc<dyn QueueMaintenance>,
     /// Makes claimed messages new again.
     pub hand_back: Arc<dyn HandBack>,
+    /// Says how it is set up.
+    pub diagnosis: Arc<dyn QueueDiagnosis>,
 }
 
 /// One store in each of its roles.
@@ -72,19 +75,22 @@ pub struct StoreRoles {
     pub intake: Arc<dyn Intake>,
     /// Makes and checks the tables.
     pub schema: Arc<dyn Schema>,
+    /// Says how it is set up.
+    pub diagnosis: Arc<dyn StoreDiagnosis>,
 }
 
 impl QueueRoles {
     fn of<Q>(queue: Arc<Q>) -> Result<Self, StartError>
     where
-        Q: Queue + Producer + QueueReports + QueueMaintenance + HandBack + 'static,
+        Q: Queue + Producer + QueueReports + QueueMaintenance + HandBack + QueueDiagnosis + 'static,
     {
         let roles = Self {
             messages: queue.clone(),
             producer: queue.clone(),
             reports: queue.clone(),
             maintenance: queue.clone(),
-            hand_back: queue,
+            hand_back: queue.clone(),
+            diagnosis: queue,
         };
         #[cfg(feature = "faults")]
         let roles = Self {
@@ -100,7 +106,16 @@ impl QueueRoles {
 impl StoreRoles {
     fn of<S>(store: Arc<S>) -> Result<Self, StartError>
     where
-        S: OrderStore + DeadLetters + Reports + Reconciliation + Audit + Horizons + Intake + Schema + 'static,
+        S: OrderStore
+            + DeadLetters
+            + Reports
+            + Reconciliation
+            + Audit
+            + Horizons
+            + Intake
+            + Schema
+            + StoreDiagnosis
+            + 'static,
     {
         let roles = Self {
             orders: store.clone(),
@@ -110,7 +125,8 @@ impl StoreRoles {
             audit: store.clone(),
             horizons: store.clone(),
             intake: store.clone(),
-            schema: store,
+            schema: store.clone(),
+            diagnosis: store,
         };
         #[cfg(feature = "faults")]
         let roles = Self {

@@ -14,8 +14,18 @@ use tempfile::TempDir;
 const BINARY: &str = env!("CARGO_BIN_EXE_fulfillment-worker");
 
 /// Every command that uses queue or store.
-const COMMANDS: [&str; 9] =
-    ["run", "config", "submit orders.csv", "status", "order 7", "verify", "migrate", "dead list", "dead show 1"];
+const COMMANDS: [&str; 10] = [
+    "run",
+    "config",
+    "submit orders.csv",
+    "status",
+    "order 7",
+    "verify",
+    "doctor",
+    "migrate",
+    "dead list",
+    "dead show 1",
+];
 
 /// A folder with one order in a file, and the binary started there, in this environment and in no other.
 fn start(folder: &TempDir, words: &str, variables: &[(&str, &str)]) -> Command {
@@ -66,7 +76,7 @@ fn a_secret_that_is_empty_is_an_error_that_names_its_variables() {
 
 #[test]
 fn a_server_for_queue_or_store_and_nothing_for_the_other_is_an_error() {
-    for command in ["run", "config", "submit orders.csv", "status", "verify", "dead retry 1 --why x"] {
+    for command in ["run", "config", "submit orders.csv", "status", "verify", "doctor", "dead retry 1 --why x"] {
         let (code, said, _) = ended(command, &[("REDIS_URL", "redis://:hush@127.0.0.1:1")]);
         assert_eq!(code, Some(2), "{command}: {said}");
         assert!(said.contains("--store is not set, though --queue is (REDIS_URL)"), "{command}: {said}");

@@ -74,6 +74,11 @@ impl SqliteQueue {
     pub fn new(database: Database, options: SqliteQueueOptions) -> Self {
         Self { database, options, claims: AtomicU64::new(0), pushes_seen: AtomicU64::new(0) }
     }
+
+    /// The file.
+    pub(super) fn database(&self) -> &Database {
+        &self.database
+    }
 }
 
 #[async_trait]

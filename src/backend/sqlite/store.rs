@@ -46,6 +46,11 @@ impl SqliteStore {
     pub fn new(database: Database, options: SqliteStoreOptions) -> Self {
         Self { database, options }
     }
+
+    /// The file.
+    pub(super) fn database(&self) -> &Database {
+        &self.database
+    }
 }
 
 impl From<DatabaseError> for StoreError {

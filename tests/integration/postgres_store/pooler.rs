@@ -144,4 +144,11 @@ async fn two_workers_fulfil_every_order_once() {
         let output = binary(command).args(["--queue", &redis.url(), "--store", &url]).output().unwrap();
         says(&output);
     }
+    let looked = ["doctor", "--json", "--sample", "10ms", "--queue", &redis.url(), "--store", &url];
+    let output = binary(&looked).output().unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["unanswered"], serde_json::json!([]), "{output:?}");
+    let findings = report["findings"].as_array().unwrap();
+    let unseen: Vec<_> = findings.iter().filter(|finding| finding["found"].to_string().contains("SQLSTATE")).collect();
+    assert!(findings.len() > 20 && unseen.is_empty(), "{unseen:?}");
 }

@@ -149,8 +149,15 @@ async fn whatever_is_said_in_whatever_trouble_no_secret_is_in_it() {
     }
     let spans = collector.spans();
     shown.push_str(&spans.iter().map(|each| format!("{:?} {:?}\n", each.span, each.resource)).collect::<String>());
-    for words in [&["config"][..], &["config", "--json"], &["status"], &["dead", "list"], &["order", "1"], &["verify"]]
-    {
+    for words in [
+        &["config"][..],
+        &["config", "--json"],
+        &["status"],
+        &["dead", "list"],
+        &["order", "1"],
+        &["verify"],
+        &["doctor", "--sample", "0s"],
+    ] {
         shown.push_str(&planted.said(words));
     }
     worker.signal(Signal::Term);
