@@ -308,6 +308,7 @@ fn why(failure: Failure) -> String {
         }
         Failure::Unavailable(text)
         | Failure::Conflict(text)
+        | Failure::LockTimeout(text)
         | Failure::Data(text)
         | Failure::Missing(text)
         | Failure::Refused(text) => text,
