@@ -155,9 +155,7 @@ impl<'de> Visitor<'de> for Fields {
             quantity: quantity.ok_or_else(|| A::Error::missing_field("quantity"))?,
             correlation_id: correlation_id.as_deref().and_then(text::correlation_id),
             traceparent: traceparent.filter(|parent| TraceContext::parse(parent).is_some()).map(Cow::into_owned),
-            timestamp: timestamp
-                .filter(|timestamp| timestamp.parse::<jiff::Timestamp>().is_ok())
-                .map(Cow::into_owned),
+            timestamp: timestamp.filter(|timestamp| timestamp.parse::<jiff::Timestamp>().is_ok()).map(Cow::into_owned),
         })
     }
 }
