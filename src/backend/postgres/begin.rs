@@ -37,9 +37,11 @@ pub(super) async fn begin(store: &PostgresStore, requests: &[BeginRequest]) -> R
     }
     let mut answers: HashMap<i64, Begun> = HashMap::with_capacity(firsts.len());
     let mut open: Vec<&BeginRequest> = firsts.values().filter_map(|&position| requests.get(position)).collect();
-    for _ in 0..PASSES {
+    for number in 0..PASSES {
+        // What changes under a statement that waits, again and again, is told for certain by one that locks it.
+        let form = if number == 0 { Form::Waiting } else { Form::Passing };
         let mut pass = Pass { answers: &mut answers, held: Vec::new(), again: Vec::new() };
-        pass.ask(store, Step::Begin, &open).await?;
+        pass.ask(store, Step::Begin(form), &open).await?;
         let held = std::mem::take(&mut pass.held);
         if !held.is_empty()
             && let Err(failure) = pass.ask(store, Step::TakeOver, &held).await
@@ -104,7 +106,7 @@ impl<'r> Pass<'r, '_> {
 /// Which statement is run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
-    Begin,
+    Begin(Form),
     TakeOver,
 }
 
@@ -128,9 +130,9 @@ async fn run(store: &PostgresStore, step: Step, requests: &[&BeginRequest]) -> R
     ];
     let rows = match step {
         Step::TakeOver => rows_by_order(store.connections.query(&statements.take_over, &parameters).await?)?,
-        Step::Begin => {
+        Step::Begin(form) => {
             let begin = if notes_clock { &statements.begin_and_note } else { &statements.begin };
-            store.carry_out(begin, Form::Waiting, &parameters, statements.dialect.tables.orders()).await?.0
+            store.carry_out(begin, form, &parameters, statements.dialect.tables.orders()).await?.0
         }
     };
     store.notice_fences(&rows, notes_clock).await?;
@@ -173,7 +175,7 @@ fn read(store: &PostgresStore, row: &Row, request: &BeginRequest, step: Step) ->
         State::Fulfilled | State::Failed => Found::Answer(Begun::AlreadyFinal(found)),
         State::Foreign(status) => Found::Answer(Begun::NotOurs(status)),
         State::Pending => Found::BecameFree,
-        State::Processing if step == Step::Begin => Found::Held,
+        State::Processing if matches!(step, Step::Begin(_)) => Found::Held,
         State::Processing => match seconds(row, "idle")? {
             Some(idle) => Found::Answer(Begun::Busy(store.lease.saturating_sub(idle))),
             None => Found::BecameFree,
