@@ -20,6 +20,7 @@ mod lease_keeper;
 mod options;
 mod progress;
 mod reconciler;
+mod retention;
 mod scheduling_delay;
 mod watermark;
 
@@ -44,6 +45,7 @@ use self::options::Shutdown;
 pub use self::options::{BATCH, EngineOptions};
 use self::progress::Progress;
 pub use self::reconciler::Reconciler;
+pub use self::retention::TimelineRetention;
 pub use self::watermark::Watermark;
 use crate::event::{self, LifecycleEvent, Observers};
 use crate::observe::trace::attempt::Tracer;

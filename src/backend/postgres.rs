@@ -48,6 +48,7 @@ mod producers;
 mod reconciliation;
 mod refusal;
 mod reports;
+mod retention;
 mod schema;
 mod sql;
 mod statements;

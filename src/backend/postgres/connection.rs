@@ -93,6 +93,9 @@ impl Connections {
         loop {
             match self.session().await?.query(statement, parameters).await {
                 Err(Failure::Conflict(_)) if conflicts.pause().await => {}
+                Err(Failure::Taken(_)) => {
+                    return self.session().await?.query(&statement.passing_over(), parameters).await;
+                }
                 answer => return answer,
             }
         }
