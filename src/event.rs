@@ -12,6 +12,7 @@ mod lifecycle;
 mod observer;
 mod order;
 mod reconciler;
+mod retention;
 mod telemetry;
 
 pub use dependency::{Backend, CallId, Dependency, DependencyEvent, RowStage, Stage, UnderWay};
@@ -20,7 +21,14 @@ pub use lifecycle::{LifecycleEvent, Loop, Reloaded};
 pub use observer::{Observer, Observers};
 pub use order::{AttemptRef, Lease, OrderEvent, RetryReason, Throttle};
 pub use reconciler::{Drift, ReconcilerEvent};
+pub use retention::RetentionEvent;
 pub use telemetry::{Runtime, TelemetryEvent};
+
+impl From<RetentionEvent> for Event<'_> {
+    fn from(event: RetentionEvent) -> Self {
+        Self::Retention(event)
+    }
+}
 
 /// Something that happened, by the part of the worker that it happened in.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,6 +44,8 @@ pub enum Event<'a> {
     Fulfiller(FulfillerEvent<'a>),
     /// The search for orders without a message.
     Reconciler(ReconcilerEvent<'a>),
+    /// The deletion of old timelines.
+    Retention(RetentionEvent),
     /// A reading was taken, or traces were exported.
     Telemetry(TelemetryEvent<'a>),
 }

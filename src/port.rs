@@ -10,6 +10,7 @@ pub mod queue;
 pub mod queue_maintenance;
 pub mod reconciliation;
 pub mod reports;
+pub mod retention;
 pub mod retrying;
 pub mod schema;
 pub mod store;

@@ -13,7 +13,7 @@ use crate::backend::simulated::SimulatedFulfiller;
 use crate::config::environment::Environment;
 use crate::config::{Backends, FulfillerTarget, Settings};
 use crate::domain::worker_id::WorkerId;
-use crate::engine::{Engine, EngineOptions, Reconciler, Watermark};
+use crate::engine::{Engine, EngineOptions, Reconciler, TimelineRetention, Watermark};
 use crate::event::{Dependency, DependencyEvent, LifecycleEvent, Observer, Observers};
 use crate::observe::health::Health;
 use crate::observe::logging::{EventLog, Log};
@@ -237,13 +237,14 @@ async fn run_engine(
         engine = engine.drain_to_list(Arc::clone(&opened.queue.hand_back));
     }
     let polling = tokio::spawn(polls::poll(opened.clone(), leases.store.reports, observers.clone()));
+    let retaining = start_retention(settings, &opened, observers, &drain);
     let reconciling = start_reconciler(settings, opened, observers, engine.watermark(), &drain);
     engine.run(drain).await;
     polling.abort();
-    if let Some(mut reconciling) = reconciling
-        && tokio::time::timeout(end.left(LEAD), &mut reconciling).await.is_err()
-    {
-        reconciling.abort();
+    for mut leading in [reconciling, retaining].into_iter().flatten() {
+        if tokio::time::timeout(end.left(LEAD), &mut leading).await.is_err() {
+            leading.abort();
+        }
     }
     Ok(())
 }
@@ -269,6 +270,16 @@ fn engine_options(settings: &Settings) -> EngineOptions {
         retry: settings.retry,
         drain_timeout: settings.drain_timeout.mul_f64(ORDERS),
     }
+}
+
+fn start_retention(
+    settings: &Settings,
+    opened: &Opened,
+    observers: &Observers,
+    drain: &CancellationToken,
+) -> Option<JoinHandle<()>> {
+    let retention = TimelineRetention::new(opened.store.retention.clone(), observers.clone(), settings.keep_events?);
+    Some(tokio::spawn(retention.run(drain.clone())))
 }
 
 fn start_reconciler(

@@ -29,7 +29,8 @@ BEGIN
     END IF;
     -- What the migrator alters has to be its own.
     ALTER SCHEMA fulfillment OWNER TO fulfillment_migrator;
-    FOR made IN SELECT relname FROM pg_catalog.pg_class WHERE relnamespace = 'fulfillment'::regnamespace AND relkind = 'r' LOOP
+    FOR made IN SELECT relname FROM pg_catalog.pg_class WHERE relnamespace = 'fulfillment'::regnamespace AND relkind IN ('r', 'v')
+    LOOP
         EXECUTE pg_catalog.format('ALTER TABLE fulfillment.%I OWNER TO fulfillment_migrator', made);
     END LOOP;
     IF joins THEN

@@ -51,6 +51,7 @@ mod producers;
 mod reconciliation;
 mod refusal;
 mod reports;
+mod retention;
 mod schema;
 mod served;
 mod sql;

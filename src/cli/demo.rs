@@ -255,6 +255,7 @@ fn settings(arguments: &Arguments, database: &Path, warehouse: SecretUrl) -> Set
             when_ambiguous: WhenAmbiguous::Retry,
         },
         reconcile: None,
+        keep_events: None,
         reconcile_from: None,
         drain_timeout: Duration::from_secs(10),
         drain_to_list: false,

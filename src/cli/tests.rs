@@ -40,7 +40,7 @@ fn file(text: &str) -> (tempfile::TempDir, String) {
 }
 
 /// Each option with a value that isn't its default.
-const SAMPLES: [(&str, &str); 47] = [
+const SAMPLES: [(&str, &str); 48] = [
     ("queue", "redis://queue/1"),
     ("queue-key", "orders"),
     ("queue-tls-ca", "ca.pem"),
@@ -61,6 +61,7 @@ const SAMPLES: [(&str, &str); 47] = [
     ("reconcile-max-age", "30d"),
     ("reconcile-from", "2026-01-02T03:04:05Z"),
     ("events", "off"),
+    ("keep-events", "90d"),
     ("fulfiller-token", "hush"),
     ("fulfiller-token-file", "token"),
     ("fulfiller-secret", "hush"),

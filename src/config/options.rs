@@ -16,7 +16,7 @@ use super::settings::{
     AccessSettings, Backends, ClientCertificate, FulfillerTarget, LogFormat, LogOrders, LogSettings, Propagation,
     QueueTarget, QueueTls, ReconcileSettings, Settings, Simulation, StoreTarget,
 };
-use super::values::{Latency, Wait};
+use super::values::{Keep, Latency, Wait};
 use super::{target, values};
 use crate::domain::retry::{RetryPolicy, WhenAmbiguous};
 
@@ -131,6 +131,11 @@ struct WorkOptions {
     #[arg(long, action = ArgAction::Set, default_value = "on",
           value_parser = values::switch("Record each transition", "Record none"))]
     events: bool,
+
+    /// How long to keep the timeline of an order after its last transition: a duration, or `forever`. Open orders and those with a
+    /// dead letter that nobody has decided about keep theirs
+    #[arg(long, value_name = "DURATION", default_value = "forever", value_parser = values::keep)]
+    keep_events: Keep,
 }
 
 /// Which orders without a message are left alone.
@@ -364,6 +369,7 @@ impl RunOptions {
                 when_ambiguous: work.ambiguous,
             },
             reconcile: work.reconcile(),
+            keep_events: work.keep_events,
             reconcile_from: work.adoption.reconcile_from,
             drain_timeout: process.drain_timeout,
             drain_to_list: process.drain_to_list,

@@ -211,6 +211,8 @@ pub struct Settings {
     pub retry: RetryPolicy,
     /// How lost messages are replaced; `None` if not at all.
     pub reconcile: Option<ReconcileSettings>,
+    /// How long the timelines of finished orders are kept; `None`: for ever.
+    pub keep_events: Option<Duration>,
     /// From when on orders that lost their message are taken in; `None`: from the first start on, or whatever was chosen
     /// before.
     pub reconcile_from: Option<Timestamp>,

@@ -26,6 +26,9 @@ pub fn migrate() -> impl TypedValueParser<Value = bool> {
 /// may be missing.
 pub type Wait = Option<Duration>;
 
+/// How long to keep something; `None` for ever. See [`Wait`].
+pub type Keep = Option<Duration>;
+
 /// Latency of the simulated fulfiller, the shortest at most the longest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Latency {
@@ -65,6 +68,19 @@ pub fn wait(text: &str) -> Result<Wait, String> {
         return Ok(None);
     }
     duration(Duration::ZERO, DAY)(text).map(Some).map_err(|problem| format!("{problem}; or `forever`"))
+}
+
+/// `forever` or a duration of one day to ten years.
+///
+/// # Errors
+/// Describes the valid values.
+pub fn keep(text: &str) -> Result<Keep, String> {
+    if text == "forever" {
+        return Ok(None);
+    }
+    duration(DAY, Duration::from_secs(87_660 * 3_600))(text)
+        .map(Some)
+        .map_err(|problem| format!("{problem}; or `forever`"))
 }
 
 /// How long a change of the log filter may last: 1 s to a day.

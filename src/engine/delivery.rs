@@ -103,7 +103,6 @@ impl Completed {
             order_id: self.delivery.order_id()?,
             fence: self.fence?,
             attempt: self.delivery.attempt(),
-            correlation_id: self.delivery.correlation_id().map(str::to_owned),
             to,
             maybe_applied: self.maybe_applied,
         })

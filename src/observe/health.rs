@@ -306,6 +306,7 @@ impl Observer for Health {
             )
             | Event::Fulfiller(_)
             | Event::Reconciler(_)
+            | Event::Retention(_)
             | Event::Telemetry(_) => {}
         }
     }

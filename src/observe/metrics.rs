@@ -31,6 +31,7 @@ mod order;
 mod process;
 mod reconciler;
 mod registering;
+mod retention;
 mod runtime;
 mod sample;
 mod telemetry;
@@ -49,6 +50,7 @@ pub use login::{LoginFailure, LoginMetrics};
 use order::OrderMetrics;
 use reconciler::ReconcilerMetrics;
 pub use registering::Counted;
+use retention::RetentionMetrics;
 use telemetry::TelemetryMetrics;
 
 /// The metrics of one worker.
@@ -59,6 +61,7 @@ pub struct Metrics {
     order: OrderMetrics,
     fulfiller: FulfillerMetrics,
     reconciler: ReconcilerMetrics,
+    retention: RetentionMetrics,
     telemetry: TelemetryMetrics,
     endpoint: Endpoint,
     login: LoginMetrics,
@@ -85,6 +88,7 @@ impl Metrics {
         let dependency = DependencyMetrics::register(&mut events);
         let fulfiller = FulfillerMetrics::register(&mut events);
         let reconciler = ReconcilerMetrics::register(&mut events);
+        let retention = RetentionMetrics::register(&mut events);
         let telemetry = TelemetryMetrics::register(&mut events);
         let help = "Service name and version of this worker, the commit that it is built from, and its date";
         events.register("fulfillment_build", help, build_info(service_name));
@@ -109,7 +113,7 @@ impl Metrics {
         ];
         let native = part(Source::Events, native);
         let exposition = Exposition { parts, native };
-        Self { exposition, lifecycle, dependency, order, fulfiller, reconciler, telemetry, endpoint, login }
+        Self { exposition, lifecycle, dependency, order, fulfiller, reconciler, retention, telemetry, endpoint, login }
     }
 
     /// All metrics in the given format, `healthy` being what `service_healthy` says.
@@ -157,6 +161,7 @@ impl Observer for Metrics {
             Event::Order(event) => self.order.observe(event),
             Event::Fulfiller(event) => self.fulfiller.observe(event),
             Event::Reconciler(event) => self.reconciler.observe(event),
+            Event::Retention(event) => self.retention.observe(event),
             Event::Telemetry(event) => self.telemetry.observe(event),
         }
     }

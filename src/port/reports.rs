@@ -214,6 +214,23 @@ pub struct TimelineEntry {
     pub note: Option<String>,
 }
 
+impl TimelineEntry {
+    /// Fills in what a store keeps once for each attempt: an entry without a worker has that of the entry before it, and its
+    /// correlation id. Entries of earlier versions have their own. `entries` are one order's, oldest first.
+    pub(crate) fn fill_in(entries: &mut [Self]) {
+        let mut began: Option<Self> = None;
+        for entry in entries {
+            match &began {
+                Some(began) if entry.worker.is_empty() => {
+                    entry.worker.clone_from(&began.worker);
+                    entry.correlation_id.clone_from(&began.correlation_id);
+                }
+                _ => began = Some(entry.clone()),
+            }
+        }
+    }
+}
+
 /// An order's row, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderReport {

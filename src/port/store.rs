@@ -103,8 +103,6 @@ pub struct Conclusion {
     pub fence: Fence,
     /// Which attempt, from 1.
     pub attempt: u32,
-    /// From the message.
-    pub correlation_id: Option<String>,
     /// Where the order goes.
     pub to: Target,
     /// An earlier call with this conclusion ended without an answer and may have been carried out: a row in the target

@@ -21,6 +21,7 @@ use crate::port::queue::{Producer, Queue, QueueError, QueueReports};
 use crate::port::queue_maintenance::{HandBack, QueueMaintenance};
 use crate::port::reconciliation::Reconciliation;
 use crate::port::reports::Reports;
+use crate::port::retention::Retention;
 use crate::port::retrying::Retrying;
 use crate::port::schema::Schema;
 use crate::port::store::{OrderStore, StoreError};
@@ -67,6 +68,8 @@ pub struct StoreRoles {
     pub reports: Arc<dyn Reports>,
     /// Elects the reconciler and finds lost orders.
     pub reconciliation: Arc<dyn Reconciliation>,
+    /// Deletes old timelines.
+    pub retention: Arc<dyn Retention>,
     /// Judges every row.
     pub audit: Arc<dyn Audit>,
     /// Keeps the horizon.
@@ -110,6 +113,7 @@ impl StoreRoles {
             + DeadLetters
             + Reports
             + Reconciliation
+            + Retention
             + Audit
             + Horizons
             + Intake
@@ -122,6 +126,7 @@ impl StoreRoles {
             dead_letters: store.clone(),
             reports: store.clone(),
             reconciliation: store.clone(),
+            retention: store.clone(),
             audit: store.clone(),
             horizons: store.clone(),
             intake: store.clone(),

@@ -20,6 +20,7 @@ mod readings;
 mod real_orders;
 mod reconciliation;
 mod replacing;
+mod retention;
 mod shutdown;
 mod stopped;
 mod without_status_index;

@@ -31,7 +31,7 @@ async fn is_fulfilled(mut command: Command, correlation_id: Option<&str>) {
     all_fulfilled_once(&database, &redis).await;
     assert_eq!(database.number("SELECT count(*) FROM orders WHERE quantity = 2").await, 1);
     // From the message, which no row keeps: the reconciler was not needed.
-    let sent = "SELECT correlation_id FROM fulfillment.events WHERE state = 'fulfilled'";
+    let sent = "SELECT correlation_id FROM fulfillment.timeline WHERE state = 'fulfilled'";
     assert_eq!(database.query(sent, &[]).await[0].get::<_, Option<&str>>(0), correlation_id);
 }
 

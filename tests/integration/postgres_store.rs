@@ -40,6 +40,7 @@ mod reconciling;
 mod rights;
 mod snapshots;
 mod strangers;
+mod timelines;
 mod tls;
 mod waiting;
 mod zones;
@@ -83,7 +84,7 @@ async fn begin(store: &dyn OrderStore, order_id: OrderId) -> Begun {
 
 fn fulfilled(order_id: OrderId, fence: fulfillment_worker::domain::order::Fence) -> Conclusion {
     let to = Target::Fulfilled { reference: None };
-    Conclusion { order_id, fence, attempt: 1, correlation_id: None, to, maybe_applied: false }
+    Conclusion { order_id, fence, attempt: 1, to, maybe_applied: false }
 }
 
 fn letter() -> DeadLetter {

@@ -80,7 +80,6 @@ async fn work(database: Database) {
                 order_id,
                 fence,
                 attempt: claim.attempt,
-                correlation_id: None,
                 to: Target::Fulfilled { reference: None },
                 maybe_applied: false,
             };

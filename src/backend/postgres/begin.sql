@@ -47,7 +47,7 @@ written AS (
     SELECT s.id, {event_at}, 'processing', s.attempt, $5::text, s.correlation_id, NULL
     FROM written s
     WHERE $6::bool
-    ON CONFLICT DO NOTHING
+    {if_taken}
 ),
 begun AS (
     INSERT INTO fulfillment.begun_orders (order_id)

@@ -87,10 +87,6 @@ async fn run_conclude(
     let states: Vec<State> = conclusions.iter().map(|conclusion| conclusion.to.state()).collect();
     let states: Vec<&str> = states.iter().map(State::as_str).collect();
     let attempts: Vec<i32> = conclusions.iter().map(|conclusion| small(conclusion.attempt)).collect();
-    let correlation_ids: Vec<_> = conclusions
-        .iter()
-        .map(|conclusion| conclusion.correlation_id.as_deref().map(|id| statements.storable(id)))
-        .collect();
     let notes: Vec<_> =
         conclusions.iter().map(|conclusion| conclusion.to.note().map(|note| statements.detail(note))).collect();
     let letters = DeadLetterColumns::of(
@@ -109,7 +105,6 @@ async fn run_conclude(
                 (&fences, statements.dialect.fences()),
                 (&states, Type::TEXT_ARRAY),
                 (&attempts, Type::INT4_ARRAY),
-                (&correlation_ids, Type::TEXT_ARRAY),
                 (&notes, Type::TEXT_ARRAY),
                 (&store.worker.as_str(), Type::TEXT),
                 (&store.events, Type::BOOL),

@@ -97,6 +97,9 @@ impl Connections {
         loop {
             match self.session().await?.query(statement, parameters).await {
                 Err(Failure::Conflict(_)) if conflicts.pause().await => {}
+                Err(Failure::Taken(_)) => {
+                    return self.session().await?.query(&statement.passing_over(), parameters).await;
+                }
                 answer => return answer,
             }
         }
@@ -124,7 +127,10 @@ impl Connections {
         parameters: &[Parameter<'_>],
         orders: &str,
     ) -> Result<Vec<Row>, Failure> {
-        self.session().await?.answer(STATEMENT_TIMEOUT, statement, parameters, Some(orders)).await
+        match self.session().await?.answer(STATEMENT_TIMEOUT, statement, parameters, Some(orders)).await {
+            Err(Failure::Taken(_)) => self.session().await?.query(&statement.passing_over(), parameters).await,
+            answer => answer,
+        }
     }
 
     /// How they are used, now.

@@ -19,6 +19,9 @@ pub(super) enum Failure {
     Conflict(String),
     /// A lock that somebody else kept for longer than the statement was willing to wait: rolled back.
     LockTimeout(String),
+    /// The timeline has an entry of that order and time already, as after a table of orders that was made anew. The statement was
+    /// rolled back, and goes on without the entry when it is run as [`super::sql::Sql::passing_over`] has it.
+    Taken(String),
     /// A value, a constraint or a trigger: some row of the batch is at fault, and the batch was rolled back.
     Data(String),
     /// A table, column or schema that isn't there.
@@ -33,7 +36,9 @@ impl From<Failure> for StoreError {
             Failure::Unavailable(text) | Failure::Conflict(text) | Failure::LockTimeout(text) => {
                 Self::Unavailable(text)
             }
-            Failure::Data(text) | Failure::Missing(text) | Failure::Refused(text) => Self::Refused(text),
+            Failure::Taken(text) | Failure::Data(text) | Failure::Missing(text) | Failure::Refused(text) => {
+                Self::Refused(text)
+            }
         }
     }
 }
@@ -88,6 +93,11 @@ fn from_sqlstate(error: &DbError) -> Failure {
             Failure::Conflict(text)
         }
         _ if *code == SqlState::LOCK_NOT_AVAILABLE => Failure::LockTimeout(text),
+        _ if *code == SqlState::UNIQUE_VIOLATION
+            && (error.schema(), error.constraint()) == (Some("fulfillment"), Some("events_pkey")) =>
+        {
+            Failure::Taken(text)
+        }
         // A standby, or a database set read-only: a failover ends that.
         _ if *code == SqlState::READ_ONLY_SQL_TRANSACTION => Failure::Unavailable(text),
         _ if *code == SqlState::UNDEFINED_TABLE
@@ -107,7 +117,7 @@ fn from_sqlstate(error: &DbError) -> Failure {
         "3D" => Failure::Refused(format!("{text}; check the database's name in DATABASE_URL or POSTGRES_DB")),
         _ if *code == SqlState::INSUFFICIENT_PRIVILEGE => Failure::Refused(format!(
             "{text}; the worker's role needs SELECT and UPDATE on orders, and INSERT and SELECT on the tables of schema \
-             fulfillment, which `migrate --grant-to ROLE` gives it; the order API's needs what deploy/postgres/roles.sql says"
+             fulfillment, which `migrate --grant-to ROLE` gives it, and for --keep-events the rights that docs/POSTGRES.md names; the order API's needs what deploy/postgres/roles.sql says"
         )),
         _ => Failure::Refused(text),
     }

@@ -29,14 +29,11 @@ const NEWEST_ORDERS: i64 = 10_000;
 #[async_trait]
 impl Reconciliation for PostgresStore {
     async fn lead(&self, term: Duration) -> Result<bool, StoreError> {
-        let parameters: [Parameter<'_>; 3] =
-            [(&RECONCILER, Type::TEXT), (&self.worker.as_str(), Type::TEXT), (&term.as_secs_f64(), Type::FLOAT8)];
-        Ok(!self.query(&self.statements().await?.lead, &parameters).await?.is_empty())
+        self.take_lead(RECONCILER, term).await
     }
 
     async fn resign(&self) -> Result<(), StoreError> {
-        let parameters: [Parameter<'_>; 2] = [(&RECONCILER, Type::TEXT), (&self.worker.as_str(), Type::TEXT)];
-        self.query(&self.statements().await?.resign, &parameters).await.map(drop)
+        self.give_up_lead(RECONCILER).await
     }
 
     async fn lost_orders(&self, search: &LostOrderSearch) -> Result<Vec<LostOrder>, StoreError> {
@@ -94,6 +91,21 @@ impl Reconciliation for PostgresStore {
             goes_on: column(row, "goes_on")?,
             is_through: column(row, "swept")?,
         }))
+    }
+}
+
+impl PostgresStore {
+    /// Takes or keeps the lead of this name.
+    pub(super) async fn take_lead(&self, name: &str, term: Duration) -> Result<bool, StoreError> {
+        let parameters: [Parameter<'_>; 3] =
+            [(&name, Type::TEXT), (&self.worker.as_str(), Type::TEXT), (&term.as_secs_f64(), Type::FLOAT8)];
+        Ok(!self.query(&self.statements().await?.lead, &parameters).await?.is_empty())
+    }
+
+    /// Gives it up, if this worker has it.
+    pub(super) async fn give_up_lead(&self, name: &str) -> Result<(), StoreError> {
+        let parameters: [Parameter<'_>; 2] = [(&name, Type::TEXT), (&self.worker.as_str(), Type::TEXT)];
+        self.query(&self.statements().await?.resign, &parameters).await.map(drop)
     }
 }
 

@@ -59,7 +59,9 @@ impl Reports for PostgresStore {
 
     async fn timeline(&self, order_id: OrderId) -> Result<Vec<TimelineEntry>, StoreError> {
         let rows = self.query(&self.statements().await?.timeline, &[(&order_id.0, Type::INT8)]).await?;
-        Ok(rows.iter().map(timeline_entry).collect::<Result<_, _>>()?)
+        let mut entries = rows.iter().map(timeline_entry).collect::<Result<Vec<_>, _>>()?;
+        TimelineEntry::fill_in(&mut entries);
+        Ok(entries)
     }
 
     async fn correlated(&self, correlation_id: &str, below: OrderId, limit: usize) -> Result<Correlated, StoreError> {

@@ -42,6 +42,11 @@ impl Sql {
         Self(Cow::Borrowed(text))
     }
 
+    /// The same, which leaves alone what is in the timeline already, and fails no more by it.
+    pub(super) fn passing_over(&self) -> Self {
+        Self(self.0.replace("/* ON CONFLICT DO NOTHING */", "ON CONFLICT DO NOTHING").into())
+    }
+
     /// Puts `text`, which is qualified already, in the place of `piece`.
     pub(super) fn with(&self, piece: &str, text: &str) -> Self {
         Self(self.0.replace(piece, text).into())

@@ -19,6 +19,7 @@ mod intake;
 mod observed;
 mod reconciliation;
 mod reports;
+mod retention;
 mod row_by_row;
 mod schema;
 mod transition;

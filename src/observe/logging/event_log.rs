@@ -18,10 +18,13 @@ use crate::domain::order::OrderId;
 use crate::domain::trace_context::{SpanId, TraceContext, TraceId};
 use crate::event::{
     AttemptRef, Dependency, DependencyEvent, Event, FulfillerEvent, LifecycleEvent, Observer, OrderEvent,
-    ReconcilerEvent, RowStage, TelemetryEvent,
+    ReconcilerEvent, RetentionEvent, RowStage, TelemetryEvent,
 };
 use crate::observe::millis;
 use crate::port::reports::ClockDoubt;
+
+/// The cutoff moves once an hour.
+const RETENTION_SLACK: Duration = Duration::from_secs(2 * 3_600);
 
 /// Failed orders that are logged in a second at most; further ones are counted in one line.
 const FAILURES_PER_SECOND: u32 = 100;
@@ -76,6 +79,7 @@ impl EventLog {
             Event::Order(event) => self.order(event, now),
             Event::Fulfiller(event) => fulfiller(event),
             Event::Reconciler(event) => self.reconciler(event),
+            Event::Retention(event) => retention(event),
             Event::Telemetry(event) => self.telemetry(event, now),
         }
     }
@@ -338,6 +342,24 @@ fn fulfiller(event: &FulfillerEvent<'_>) {
         FulfillerEvent::RequestEnded { .. }
         | FulfillerEvent::LimiterWaited { .. }
         | FulfillerEvent::RepeatPutOff { .. } => {}
+    }
+}
+
+fn retention(event: &RetentionEvent) {
+    match *event {
+        RetentionEvent::RoundDone { behind, .. } if behind > RETENTION_SLACK => {
+            let behind = humantime::format_duration(Duration::from_secs(behind.as_secs()));
+            warn!(
+                %behind,
+                "the deletion of old timelines is behind --keep-events, and moves on by a day an hour at most: if that is not \
+                 because --keep-events was shortened or nobody worked, look at the database's clock"
+            );
+        }
+        RetentionEvent::RoundDone { entries, .. } if entries > 0 => info!(entries, "deleted old timelines"),
+        RetentionEvent::RoundDone { .. }
+        | RetentionEvent::RoundFailed { .. }
+        | RetentionEvent::Follows
+        | RetentionEvent::Deleted { .. } => {}
     }
 }
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::domain::dead_letter::DeadReason;
 use crate::domain::label::Label;
 use crate::domain::order::OrderId;
-use crate::event::{AttemptRef, OrderEvent, ReconcilerEvent, RetryReason, TelemetryEvent};
+use crate::event::{AttemptRef, OrderEvent, ReconcilerEvent, RetentionEvent, RetryReason, TelemetryEvent};
 use crate::port::queue::Depth;
 use crate::port::reports::{ClockDoubt, OpenOrders, OpenState};
 
@@ -113,6 +113,20 @@ fn a_round_of_the_reconciler_is_stamped_when_it_is_whole() {
     }
     metrics.observe(&ReconcilerEvent::RoundDone.into());
     assert!(value(&metrics, stamp) >= before);
+}
+
+/// Caught, when seeded: a worker that has lost the lead stays behind for ever.
+#[test]
+fn a_worker_that_does_not_delete_old_timelines_is_not_behind() {
+    let (_runtime, metrics) = worker();
+    metrics.observe(&RetentionEvent::Deleted { entries: 7 }.into());
+    metrics.observe(&RetentionEvent::RoundFailed { behind: 9 * SECOND }.into());
+    assert_eq!(value(&metrics, "fulfillment_events_overdue_seconds"), 9.0);
+    metrics.observe(&RetentionEvent::RoundDone { entries: 7, behind: 3 * SECOND }.into());
+    assert_eq!(value(&metrics, "fulfillment_events_overdue_seconds"), 3.0);
+    metrics.observe(&RetentionEvent::Follows.into());
+    assert_eq!(value(&metrics, "fulfillment_events_overdue_seconds"), 0.0);
+    assert_eq!(value(&metrics, "fulfillment_events_deleted_total"), 7.0);
 }
 
 /// Caught, when it was written: a worker that had lost the lead showed its last count for ever.

@@ -12,6 +12,7 @@ use fulfillment_worker::port::horizon::Horizons;
 use fulfillment_worker::port::intake::Intake;
 use fulfillment_worker::port::reconciliation::Reconciliation;
 use fulfillment_worker::port::reports::Reports;
+use fulfillment_worker::port::retention::Retention;
 use fulfillment_worker::port::schema::Schema;
 use fulfillment_worker::port::store::{
     BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, Target, Verdict,
@@ -33,17 +34,21 @@ mod orphans;
 pub(crate) mod postgres_fixture;
 mod redriving;
 mod reporting;
+mod retaining;
 mod schema;
 pub(crate) mod sqlite_fixture;
 mod sweeping;
 
 /// A store in each of its roles.
 pub(crate) trait AnyStore:
-    OrderStore + DeadLetters + Reports + Reconciliation + Audit + Horizons + Intake + Schema
+    OrderStore + DeadLetters + Reports + Reconciliation + Retention + Audit + Horizons + Intake + Schema
 {
 }
 
-impl<S: OrderStore + DeadLetters + Reports + Reconciliation + Audit + Horizons + Intake + Schema> AnyStore for S {}
+impl<S: OrderStore + DeadLetters + Reports + Reconciliation + Retention + Audit + Horizons + Intake + Schema> AnyStore
+    for S
+{
+}
 
 /// One database of a backend, fresh and used by nobody else, with the means to bring it into any situation.
 pub(crate) trait StoreFixture: Sized + Send + Sync {
@@ -85,6 +90,12 @@ pub(crate) trait StoreFixture: Sized + Send + Sync {
 
     /// Removes every order, and whatever is kept of orders.
     async fn empty(&self);
+
+    /// Makes an order's transitions look as if they had been so much longer ago.
+    async fn age_timeline(&self, order_id: OrderId, by: Duration);
+
+    /// Makes the cutoff lie so much further back, and look as if it had been moved so much longer ago.
+    async fn age_cutoff(&self, by: Duration, moved: Duration);
 
     /// Removes the table of dead letters.
     async fn lose_dead_letters(&self);
@@ -177,6 +188,10 @@ macro_rules! conformance {
                 reporting::an_order_that_is_not_there_is_not_reported,
                 reporting::an_empty_database_is_summed_up_as_such,
                 reporting::the_summary_counts_orders_by_state_and_finds_the_oldest,
+                retaining::timelines_that_ended_before_the_cutoff_are_deleted_whole_whatever_the_size_of_a_page,
+                retaining::an_order_that_is_open_or_waits_for_a_decision_keeps_its_timeline,
+                retaining::nobody_deletes_timelines_but_the_leader,
+                retaining::a_clock_that_jumps_moves_the_cutoff_by_a_day_an_hour,
                 inserting::orders_are_answered_by_position,
                 inserting::a_product_is_made_once_and_used_again,
                 inserting::an_order_that_is_invalid_leaves_nothing_behind,
@@ -251,7 +266,7 @@ fn requests(order_ids: &[OrderId]) -> Vec<BeginRequest> {
 
 /// End of a first attempt, without a correlation id.
 fn conclusion(order_id: OrderId, fence: Fence, to: Target) -> Conclusion {
-    Conclusion { order_id, fence, attempt: 1, correlation_id: None, to, maybe_applied: false }
+    Conclusion { order_id, fence, attempt: 1, to, maybe_applied: false }
 }
 
 fn fulfilled() -> Target {

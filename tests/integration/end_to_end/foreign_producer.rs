@@ -35,7 +35,7 @@ async fn every_form_of_the_given_message_is_fulfilled() {
     eventually(LONG, "nothing is left in Redis", async || expect_equal(redis.keys(), Vec::new())).await;
     eventually(LONG, "all six are counted", async || expect_equal(worker.metrics().processed("success"), 6.0)).await;
     assert_eq!(worker.metrics().processed("error"), 0.0);
-    let correlated = "SELECT order_id FROM fulfillment.events WHERE state = 'fulfilled' AND correlation_id = $1";
+    let correlated = "SELECT order_id FROM fulfillment.timeline WHERE state = 'fulfilled' AND correlation_id = $1";
     assert_eq!(database.query(correlated, &[&"7f3c-basket-42"]).await[0].get::<_, i64>(0), i64::from(ids[1]));
 }
 

@@ -36,7 +36,7 @@ async fn no_optional_field_keeps_an_order_from_being_fulfilled() {
 
     all_fulfilled_once(&database, &redis).await;
     assert_eq!(database.number("SELECT count(*) FROM fulfillment.dead_letters").await, 0, "{}", worker.output());
-    let told = "SELECT order_id, correlation_id FROM fulfillment.events \
+    let told = "SELECT order_id, correlation_id FROM fulfillment.timeline \
                 WHERE state = 'fulfilled' AND correlation_id IS NOT NULL ORDER BY order_id";
     let told: Vec<(i64, String)> =
         database.query(told, &[]).await.iter().map(|row| (row.get(0), row.get::<_, String>(1))).collect();
@@ -57,7 +57,7 @@ async fn a_long_correlation_id_is_cut_to_256_characters_wherever_it_goes() {
     let worker = WorkerProcess::ready(&redis.url(), database.url(), &options).await;
 
     all_fulfilled_once(&database, &redis).await;
-    let lengths = "SELECT DISTINCT char_length(correlation_id)::int8 FROM fulfillment.events";
+    let lengths = "SELECT DISTINCT char_length(correlation_id)::int8 FROM fulfillment.timeline";
     let lengths: Vec<i64> = database.query(lengths, &[]).await.iter().map(|row| row.get(0)).collect();
     assert_eq!(lengths, [256]);
     assert!(!worker.output().contains(&"é".repeat(257)), "the log has more of it");

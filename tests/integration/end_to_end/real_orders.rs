@@ -99,7 +99,7 @@ async fn two_workers_fulfil_every_order_once_although_one_is_killed_half_way() {
 }
 
 async fn fulfilled_by_worker(database: &TestDatabase) -> HashMap<String, i64> {
-    let sql = "SELECT worker, count(*) FROM fulfillment.events WHERE state = 'fulfilled' GROUP BY worker";
+    let sql = "SELECT worker, count(*) FROM fulfillment.timeline WHERE state = 'fulfilled' GROUP BY worker";
     database.query(sql, &[]).await.iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 

@@ -94,7 +94,7 @@ async fn oban_862_a_worker_by_the_same_name_does_not_hide_a_dead_one() {
         expect_equal(second.metrics().value("fulfillment_takeovers_total"), f64::from(ORDERS))
     })
     .await;
-    let identities = "SELECT count(DISTINCT worker) FROM fulfillment.events";
+    let identities = "SELECT count(DISTINCT worker) FROM fulfillment.timeline";
     assert_eq!(database.number(identities).await, 2);
     assert_eq!(attempts_begun(&database).await, i64::from(2 * ORDERS + 2));
 }

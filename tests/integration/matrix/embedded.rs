@@ -26,7 +26,7 @@ const ORDER: &str = "INSERT INTO orders (id, product_id, quantity) VALUES (?, ?,
 const MESSAGE: &str = "INSERT INTO fulfillment_queue (payload, pushed_at) \
                        VALUES (?, CAST(unixepoch('subsec') * 1000000 AS INTEGER))";
 const ROWS: &str = "SELECT id, product_id, quantity, status, created_at, updated_at FROM orders";
-const EVENTS: &str = "SELECT order_id, at, state, worker FROM fulfillment_events ORDER BY order_id, at";
+const EVENTS: &str = "SELECT order_id, at, state, worker FROM fulfillment_timeline ORDER BY order_id, at";
 const DEAD_LETTERS: &str = "SELECT reason, order_id FROM fulfillment_dead_letters";
 const MESSAGES: &str = "SELECT count(*) FROM fulfillment_queue";
 

@@ -11,6 +11,7 @@ use fulfillment_worker::port::horizon::{Horizon, Horizons};
 use fulfillment_worker::port::intake::{Intake, NewOrder};
 use fulfillment_worker::port::reconciliation::{ClaimedUpTo, LostOrderSearch, Reconciliation};
 use fulfillment_worker::port::reports::Reports;
+use fulfillment_worker::port::retention::{Retention, TimelinePage};
 use fulfillment_worker::port::schema::Schema;
 use fulfillment_worker::port::store::{BeginRequest, Conclusion, OrderStore, Renewal, StoreError, Target};
 use jiff::Timestamp;
@@ -277,6 +278,31 @@ async fn the_workers_role_may_do_nothing_else() {
         let error = worker.batch_execute(other).await.expect_err(other);
         assert_eq!(error.code().map(|code| code.code()), Some("42501"), "{other}: {error:?}");
     }
+}
+
+/// Nothing is deleted unless somebody has said so twice: by the option, and by these rights.
+#[tokio::test]
+async fn a_worker_that_deletes_old_timelines_needs_the_documented_rights_besides() {
+    let roles = Roles::migrated().await;
+    let worker = roles.open("worker");
+    let delete = async || {
+        worker.lead_retention(LEASE).await?;
+        let cutoff = worker.move_cutoff(LEASE).await?.at;
+        worker.delete_timelines(&TimelinePage { after: OrderId(0), limit: 10, cutoff }).await
+    };
+    let page = include_str!("../../../docs/POSTGRES.md");
+    let documented: Vec<&str> = page.lines().filter(|line| line.ends_with("TO fulfillment_worker;")).collect();
+    let rights = rights(&roles.named(&documented.concat()), &roles.name("worker"));
+    assert_eq!(rights.len(), 8, "{rights:?}");
+    assert!(delete().await.unwrap_err().to_string().contains("--keep-events"));
+    roles.run(&documented.concat()).await;
+    delete().await.unwrap();
+    for right in rights {
+        roles.run(&format!("REVOKE {} ON {} FROM {}", right.privilege, right.on, roles.name("worker"))).await;
+        assert!(delete().await.is_err(), "{right:?} can be left out");
+        roles.run(&format!("GRANT {} ON {} TO {}", right.privilege, right.on, roles.name("worker"))).await;
+    }
+    delete().await.unwrap();
 }
 
 /// The order API's role asks for nothing but what it inserts; with keys, for the table of these.

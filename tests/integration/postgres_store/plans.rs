@@ -33,7 +33,6 @@ async fn plans(client: &Client, first: i64) -> Vec<String> {
         (&texts, Type::TEXT_ARRAY),
         (&numbers, Type::INT4_ARRAY),
         (&texts, Type::TEXT_ARRAY),
-        (&texts, Type::TEXT_ARRAY),
         (&"worker", Type::TEXT),
         (&true, Type::BOOL),
         (&no_ids, Type::INT8_ARRAY),

@@ -3,6 +3,8 @@
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
+use fulfillment_worker::backend::postgres::for_given_schema;
+
 use crate::postgres_store::migrated;
 use crate::support::postgres::TestDatabase;
 
@@ -15,7 +17,9 @@ async fn fill(client: &Client) {
                    SELECT id::text, '', 'rejected', '', 1, 'w', now()::timestamp,
                           CASE WHEN id % 1000 > 0 THEN now()::timestamp END
                    FROM generate_series(1, 50000) AS id";
-    for statement in [events, letters] {
+    let orders = "INSERT INTO orders (product_id, quantity, status)
+                  SELECT 1, 1, 'fulfilled' FROM generate_series(1, 100000)";
+    for statement in [events, letters, orders] {
         client.batch_execute(statement).await.unwrap();
     }
 }
@@ -32,6 +36,19 @@ async fn plan(
 async fn assert_by_index(client: &Client) {
     let open = plan(client, include_str!("../../../src/backend/postgres/open_dead_letters.sql"), &[]).await;
     assert!(open.contains("dead_letters_unresolved") && !open.contains("Seq Scan"), "{open}");
+    let page = for_given_schema(include_str!("../../../src/backend/postgres/delete_events.sql"));
+    let cutoff = std::time::SystemTime::now();
+    let parameters: &[(&(dyn tokio_postgres::types::ToSql + Sync), Type)] = &[
+        (&0_i64, Type::INT8),
+        (&2_000_i64, Type::INT8),
+        (&cutoff, Type::TIMESTAMP),
+        (&"a worker", Type::TEXT),
+        (&"retention", Type::TEXT),
+    ];
+    let page = plan(client, &page, parameters).await;
+    for table in ["events", "orders", "dead_letters"] {
+        assert!(!page.contains(&format!("Seq Scan on {table}")), "{page}");
+    }
     let correlated = include_str!("../../../src/backend/postgres/correlated.sql");
     let parameters: &[(&(dyn tokio_postgres::types::ToSql + Sync), Type)] =
         &[(&"basket 7", Type::TEXT), (&i64::MAX, Type::INT8), (&1_000_i64, Type::INT8)];
@@ -41,11 +58,11 @@ async fn assert_by_index(client: &Client) {
 }
 
 #[tokio::test]
-async fn open_dead_letters_and_correlation_ids_are_read_by_index_with_and_without_statistics() {
+async fn open_dead_letters_correlation_ids_and_old_timelines_are_found_by_index_with_and_without_statistics() {
     let database = TestDatabase::create().await;
     let (_store, client) = migrated(&database).await;
     fill(&client).await;
     assert_by_index(&client).await;
-    client.batch_execute("ANALYZE fulfillment.events, fulfillment.dead_letters").await.unwrap();
+    client.batch_execute("ANALYZE fulfillment.events, fulfillment.dead_letters, orders").await.unwrap();
     assert_by_index(&client).await;
 }

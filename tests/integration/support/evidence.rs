@@ -43,7 +43,7 @@ const ROWS: &str = "SELECT id::int8, product_id, quantity, status::text, \
     FROM orders WHERE status::text IS DISTINCT FROM 'elsewhere'";
 const EVENTS: &str = "SELECT order_id, \
     (extract(epoch FROM at AT TIME ZONE current_setting('TimeZone')) * 1000000)::int8, state, worker \
-    FROM fulfillment.events ORDER BY order_id, at";
+    FROM fulfillment.timeline ORDER BY order_id, at";
 const DEAD_LETTERS: &str = "SELECT reason, order_id FROM fulfillment.dead_letters";
 
 impl Evidence {

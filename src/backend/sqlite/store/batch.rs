@@ -80,7 +80,7 @@ impl<'c> Batch<'c> {
             ":at": entry.at.0,
             ":state": entry.state.as_str(),
             ":attempt": entry.attempt,
-            ":worker": self.options.worker.as_str(),
+            ":worker": entry.worker,
             ":correlation_id": entry.correlation_id,
             ":note": entry.note.map(truncate_detail),
         };
@@ -142,12 +142,13 @@ fn read_order(row: &Row<'_>, now: i64) -> rusqlite::Result<OrderRow> {
     })
 }
 
-/// One row of the timeline, but for the worker.
+/// One row of the timeline.
 pub(super) struct Entry<'a> {
     pub(super) order_id: OrderId,
     pub(super) at: Fence,
     pub(super) state: &'a State,
     pub(super) attempt: u32,
+    pub(super) worker: &'a str,
     pub(super) correlation_id: Option<&'a str>,
     pub(super) note: Option<&'a str>,
 }

@@ -172,8 +172,8 @@ fn redrive(
             {
                 let at = batch.enter(order_id, &state, row.view.fence)?;
                 batch.note_begun(order_id)?;
-                let note = Some(note.as_str());
-                batch.note(&Entry { order_id, at, state: &state, attempt: 0, correlation_id: None, note })?;
+                let (worker, note) = (options.worker.as_str(), Some(note.as_str()));
+                batch.note(&Entry { order_id, at, state: &state, attempt: 0, worker, correlation_id: None, note })?;
             }
             mark(connection, plan.id, Resolution::Retried, decision)?;
         }

@@ -48,28 +48,40 @@ LEFT JOIN orders o
    )
    AND NOT EXISTS (SELECT 1 FROM fulfillment_begun_orders b WHERE b.order_id = o.id)";
 
-#[async_trait]
-impl Reconciliation for SqliteStore {
-    async fn lead(&self, term: Duration) -> Result<bool, StoreError> {
+impl SqliteStore {
+    /// Takes or keeps the lead of this name.
+    pub(super) async fn take_lead(&self, name: &'static str, term: Duration) -> Result<bool, StoreError> {
         let worker = self.options.worker.clone();
         let lead = move |connection: &Connection| {
             let now = now_micros();
             let until = now.saturating_add(micros(term));
             let changed = connection.prepare_cached(LEAD)?.execute(named_params! {
-                ":name": RECONCILER, ":holder": worker.as_str(), ":until": until, ":now": now,
+                ":name": name, ":holder": worker.as_str(), ":until": until, ":now": now,
             })?;
             Ok(changed > 0)
         };
         Ok(self.database.write(lead).await?)
     }
 
-    async fn resign(&self) -> Result<(), StoreError> {
+    /// Gives it up, if this worker has it.
+    pub(super) async fn give_up_lead(&self, name: &'static str) -> Result<(), StoreError> {
         let worker = self.options.worker.clone();
         let resign = move |connection: &Connection| {
-            let parameters = named_params! { ":name": RECONCILER, ":holder": worker.as_str() };
+            let parameters = named_params! { ":name": name, ":holder": worker.as_str() };
             connection.prepare_cached(RESIGN)?.execute(parameters).map(drop)
         };
         Ok(self.database.write(resign).await?)
+    }
+}
+
+#[async_trait]
+impl Reconciliation for SqliteStore {
+    async fn lead(&self, term: Duration) -> Result<bool, StoreError> {
+        self.take_lead(RECONCILER, term).await
+    }
+
+    async fn resign(&self) -> Result<(), StoreError> {
+        self.give_up_lead(RECONCILER).await
     }
 
     async fn lost_orders(&self, search: &LostOrderSearch) -> Result<Vec<LostOrder>, StoreError> {

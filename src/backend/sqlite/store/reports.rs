@@ -107,7 +107,9 @@ fn order(connection: &Connection, order_id: OrderId) -> rusqlite::Result<Option<
 
 fn timeline(connection: &Connection, order_id: OrderId) -> rusqlite::Result<Vec<TimelineEntry>> {
     let mut entries = connection.prepare_cached(TIMELINE)?;
-    entries.query_map([order_id.0], timeline_entry)?.collect()
+    let mut entries = entries.query_map([order_id.0], timeline_entry)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    TimelineEntry::fill_in(&mut entries);
+    Ok(entries)
 }
 
 fn correlated(

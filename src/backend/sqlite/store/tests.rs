@@ -43,7 +43,6 @@ impl Fixture {
             order_id: OrderId(order_id),
             fence,
             attempt: 1,
-            correlation_id: None,
             to: Target::Fulfilled { reference: None },
             maybe_applied: false,
         };
@@ -132,7 +131,6 @@ async fn what_is_told_to_people_is_cut_at_a_thousand_characters() {
         order_id: OrderId(1),
         fence,
         attempt: 1,
-        correlation_id: None,
         to: Target::Pending { reason: "ä".repeat(5_000) },
         maybe_applied: false,
     };

@@ -63,6 +63,7 @@ fn begin(
             at: fence,
             state: &state,
             attempt: request.attempt,
+            worker: options.worker.as_str(),
             correlation_id: request.correlation_id.as_deref(),
             note: takeover.then_some(TAKEN_OVER),
         })?;
@@ -118,7 +119,9 @@ fn conclude(
             at: fence,
             state: &state,
             attempt: conclusion.attempt,
-            correlation_id: conclusion.correlation_id.as_deref(),
+            // As in the entry that began the attempt.
+            worker: "",
+            correlation_id: None,
             note: conclusion.to.note(),
         })?;
         if let Target::Failed(letter) = &conclusion.to {

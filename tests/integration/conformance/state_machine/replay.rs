@@ -257,7 +257,6 @@ impl<'a, B: Backend> Replay<'a, B> {
                 order_id: self.order_ids[held.order],
                 fence: self.fences[end.held],
                 attempt: world.receipts[held.receipt].1.attempt,
-                correlation_id: None,
                 to,
                 maybe_applied: end.maybe_applied,
             }

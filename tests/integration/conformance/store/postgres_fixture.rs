@@ -133,6 +133,17 @@ impl<const PLANTED: bool> StoreFixture for Fixture<PLANTED> {
         self.client.batch_execute(sql).await.unwrap();
     }
 
+    async fn age_timeline(&self, order_id: OrderId, by: Duration) {
+        let sql = "UPDATE fulfillment.events SET at = at - $2 * interval '1 second' WHERE order_id = $1";
+        self.client.execute(sql, &[&order_id.0, &by.as_secs_f64()]).await.unwrap();
+    }
+
+    async fn age_cutoff(&self, by: Duration, moved: Duration) {
+        let sql = "UPDATE fulfillment.retention
+                   SET cutoff = cutoff - $1 * interval '1 second', moved_at = moved_at - $2 * interval '1 second'";
+        self.client.execute(sql, &[&by.as_secs_f64(), &moved.as_secs_f64()]).await.unwrap();
+    }
+
     async fn lose_dead_letters(&self) {
         self.client.batch_execute("DROP TABLE fulfillment.dead_letters").await.unwrap();
     }

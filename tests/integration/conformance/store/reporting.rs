@@ -24,11 +24,11 @@ pub(crate) async fn the_timeline_has_an_entry_per_transition<F: StoreFixture>() 
     fences.push(fixture.row(order_id).await.fence);
 
     let correlation_id = Some("basket 7".to_owned());
-    let again = BeginRequest { order_id, attempt: 2, correlation_id: correlation_id.clone() };
+    let again = BeginRequest { order_id, attempt: 2, correlation_id };
     let answers = second.store.begin(&[again]).await.unwrap();
     let Begun::Started { fence, .. } = answers[0] else { panic!("{answers:?}") };
     fences.push(fence);
-    let end = Conclusion { attempt: 2, correlation_id, ..conclusion(order_id, fence, fulfilled()) };
+    let end = Conclusion { attempt: 2, ..conclusion(order_id, fence, fulfilled()) };
     assert!(is_done(&conclude(&second, end).await));
     fences.push(fixture.row(order_id).await.fence);
 

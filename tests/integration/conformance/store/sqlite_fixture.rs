@@ -46,6 +46,7 @@ impl StoreFixture for SqliteFixture {
                    DROP TABLE fulfillment_leadership; DROP TABLE fulfillment_submissions;
                    DROP TABLE fulfillment_observed_fences;
                    DROP TABLE fulfillment_horizon; DROP TABLE fulfillment_begun_orders;
+                   DROP VIEW fulfillment_timeline; DROP TABLE fulfillment_retention;
                    DROP TABLE orders; DROP TABLE products; DROP TABLE refinery_schema_history;";
         fixture.connection().execute_batch(sql).unwrap();
         fixture
@@ -114,6 +115,16 @@ impl StoreFixture for SqliteFixture {
     async fn empty(&self) {
         let sql = "DELETE FROM fulfillment_events; DELETE FROM fulfillment_dead_letters; DELETE FROM orders";
         self.connection().execute_batch(sql).unwrap();
+    }
+
+    async fn age_timeline(&self, order_id: OrderId, by: Duration) {
+        let sql = "UPDATE fulfillment_events SET at = at - ?2 WHERE order_id = ?1";
+        self.connection().execute(sql, (order_id.0, micros(by))).unwrap();
+    }
+
+    async fn age_cutoff(&self, by: Duration, moved: Duration) {
+        let sql = "UPDATE fulfillment_retention SET cutoff = cutoff - ?1, moved_at = moved_at - ?2";
+        self.connection().execute(sql, (micros(by), micros(moved))).unwrap();
     }
 
     async fn lose_dead_letters(&self) {
