@@ -89,7 +89,11 @@ mod tests {
         let mut alone = Command::new(std::env::current_exe().unwrap());
         let output = alone.args(["--exact", name, "--ignored", "--nocapture"]).output().unwrap();
         let printed = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && printed.contains("1 passed"), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success() && printed.contains("1 passed"),
+            "{printed}\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub enum Mutant {
     NoReconciler,
     /// An order that was there at the first start isn't noted when it is begun.
     BegunUnnoted,
+    /// Orders are claimed although no place for their calls is free.
+    ClaimsWithoutPlace,
 }
 
 impl Mutant {
@@ -94,7 +96,7 @@ impl Mutant {
                 "JOIN fulfillment.horizon h ON false",
             )],
             Self::BeginsFinished => vec![(BEGIN, "ELSE false", "ELSE o.status = 'fulfilled'")],
-            Self::AckBeforeCommit | Self::KeyPerAttempt | Self::NoReconciler => Vec::new(),
+            Self::AckBeforeCommit | Self::KeyPerAttempt | Self::NoReconciler | Self::ClaimsWithoutPlace => Vec::new(),
         }
     }
 }
