@@ -396,10 +396,10 @@ impl Scene {
         {
             verdict.violation("live work is left to who does it", evidence.story(order));
         }
-        let spent =
+        let spent: i64 =
             self.query("SELECT count(DISTINCT order_id) FROM fulfillment.events WHERE attempt > 1").await[0].get(0);
         // With a concurrency of 1.
-        if !killed.is_empty() && killed.len() < usize::try_from::<i64>(spent).unwrap_or_default() {
+        if !killed.is_empty() && killed.len() < usize::try_from(spent).unwrap_or_default() {
             let seen = format!("{} kills and {spent} orders with an attempt spent", killed.len());
             verdict.violation("a kill spends attempts on no more orders than there are calls", seen);
         }
