@@ -5,8 +5,8 @@
 //! place. So slow calls are bounded by `--concurrency`, and commits form batches whatever it is.
 //!
 //! Claims go ahead of the places as far as these come back anyway: as many orders are claimed whose calls have not ended
-//! as calls ended in the last 50 ms, if that is more than there are places. What calls for longer than that claims
-//! nothing ahead.
+//! as calls ended in the last 50 ms, if that is more than there are places, but at most a batch more. Nothing is claimed
+//! ahead of calls that take longer than that.
 
 use std::future::pending;
 use std::sync::Arc;

@@ -125,8 +125,8 @@ async fn orders_claimed_ahead_of_a_call_that_turns_out_long_are_left_to_whoever_
     let place = Place::new();
     let short = place.submit(200).await;
     let long = place.submit(30).await;
-    let (last_short, first_long) = (short[199], long[0]);
-    let options = EngineOptions { concurrency: 1, ..options() };
+    let last_short = short[199];
+    let options = EngineOptions { concurrency: 1, call_timeout: Duration::from_secs(600), ..options() };
     let hangs = Arc::new(AtomicBool::new(false));
     let reached = Arc::clone(&hangs);
     let mut first = place.start(options, move |order| {
@@ -148,9 +148,7 @@ async fn orders_claimed_ahead_of_a_call_that_turns_out_long_are_left_to_whoever_
         if depth == only_the_long_one { Ok(()) } else { Err(format!("{depth:?}")) }
     })
     .await;
-    let hanging = place.timeline(first_long).await;
-    assert!(hanging.len() == 1 || hanging.last().unwrap() == "fulfilled@1", "{hanging:?}");
-    for id in &long[1..] {
+    for id in &long {
         let timeline = place.timeline(*id).await;
         assert!(timeline.iter().all(|step| step.ends_with("@1")), "no attempt is spent: {timeline:?}");
     }
