@@ -1,8 +1,8 @@
 //! The pipeline: how it is put together, how it starts and how it drains.
 //!
 //! One order's way: `claim` → `execute` (begin, call) → `completer` (conclude, settle), with `decision` saying what each
-//! step makes of it and `lease_keeper` renewing its leases meanwhile. An order holds a permit from before its claim
-//! until after its settlement.
+//! step makes of it and `lease_keeper` renewing its leases meanwhile. `places` bounds what is in hand: calls from before
+//! their claim until they end, and what waits for its commit after that.
 
 mod admission;
 mod backends;
@@ -18,6 +18,7 @@ mod drain_to_list;
 mod execute;
 mod lease_keeper;
 mod options;
+mod places;
 mod progress;
 mod reconciler;
 mod retention;
@@ -28,7 +29,7 @@ mod watermark;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -44,6 +45,7 @@ use self::execute::Executor;
 use self::lease_keeper::LeaseKeeper;
 use self::options::Shutdown;
 pub use self::options::{BATCH, EngineOptions};
+use self::places::Places;
 use self::progress::Progress;
 pub use self::reconciler::Reconciler;
 pub use self::retention::TimelineRetention;
@@ -64,6 +66,7 @@ pub struct Engine {
     fulfiller: Arc<dyn Fulfiller>,
     options: EngineOptions,
     progress: Arc<Progress>,
+    places: Arc<Places>,
     tracer: Tracer,
     watermark: Arc<Watermark>,
     /// Whose list gets what a drain gives back.
@@ -85,7 +88,9 @@ impl Engine {
         observers: Observers,
         options: EngineOptions,
     ) -> std::io::Result<Self> {
-        let backpressure = Arc::new(Backpressure::new(options.concurrency, options.lease));
+        let most_in_hand = Places::most_in_hand(options.concurrency);
+        let backpressure = Arc::new(Backpressure::new(options.concurrency, most_in_hand, options.lease));
+        let places = Places::new(options.concurrency, observers.clone());
         let progress = Arc::new(Progress::new(options.lease, observers.clone()));
         let backends = Backends { queue, store, observers, backpressure };
         let (calls, lease_thread) = (Threads::start("fulfiller", None)?, Threads::start("lease-keeper", Some(1))?);
@@ -97,6 +102,7 @@ impl Engine {
             fulfiller,
             options,
             progress,
+            places,
             tracer,
             watermark,
             list,
@@ -139,17 +145,17 @@ impl Engine {
         ]
         .map(|(runtime, handle)| scheduling_delay::watch(runtime, handle, &self.backends.observers));
         let shutdown = Shutdown::default();
-        let permits = Arc::new(Semaphore::new(self.options.concurrency));
-        let (completed, to_complete) = mpsc::channel(self.options.concurrency);
+        // Room for whatever is in hand: nobody waits to send.
+        let (completed, to_complete) = mpsc::channel(Places::most_in_hand(self.options.concurrency));
         let keeper = LeaseKeeper::new(self.lease_backends.clone(), Arc::clone(&self.progress), self.options.lease);
         let keeping = self.lease_thread.handle().spawn(Arc::clone(&keeper).run());
         let to_list = self.list.clone().map(|queue| Arc::new(DrainToList::new(queue, shutdown.drain.clone())));
         let completing = tokio::spawn(self.completer(&shutdown, completed.clone(), to_list.clone()).run(to_complete));
-        let claiming = tokio::spawn(self.claim_loop(&shutdown, &permits, keeper, completed).run());
+        let claiming = tokio::spawn(self.claim_loop(&shutdown, keeper, completed).run());
 
         drain.cancelled().await;
         let limit = Instant::now() + self.options.drain_timeout;
-        let left = self.drain(&shutdown, &permits).await;
+        let left = self.drain(&shutdown).await;
         if let Some(to_list) = to_list {
             to_list.finish(limit).await;
         }
@@ -181,7 +187,6 @@ impl Engine {
     fn claim_loop(
         &self,
         shutdown: &Shutdown,
-        permits: &Arc<Semaphore>,
         keeper: Arc<LeaseKeeper>,
         completer: mpsc::Sender<Completed>,
     ) -> ClaimLoop {
@@ -198,7 +203,12 @@ impl Engine {
             completer,
         };
         ClaimLoop {
-            admission: AdmissionControl::new(fulfiller, backpressure, backends.observers.clone(), Arc::clone(permits)),
+            admission: AdmissionControl::new(
+                fulfiller,
+                backpressure,
+                backends.observers.clone(),
+                Arc::clone(&self.places),
+            ),
             backends,
             executor: Arc::new(executor),
             keeper,
@@ -209,15 +219,14 @@ impl Engine {
     }
 
     /// Takes the three steps of [`Shutdown`], each when the one before has used up its share of the time.
-    async fn drain(&self, shutdown: &Shutdown, permits: &Semaphore) -> usize {
+    async fn drain(&self, shutdown: &Shutdown) -> usize {
         let (began, limit) = (Instant::now(), self.options.drain_timeout);
         let observers = &self.backends.observers;
         observers.emit(LifecycleEvent::Draining { in_flight: self.progress.in_flight() });
         shutdown.drain.cancel();
-        let all = u32::try_from(self.options.concurrency).unwrap_or(u32::MAX);
         // A fifth of the time is kept for handing back, and a tenth of that for ending the tasks.
         for (token, share) in [(&shutdown.hand_back, 0.8), (&shutdown.abandon, 0.98)] {
-            if tokio::time::timeout_at(began + limit.mul_f64(share), permits.acquire_many(all)).await.is_ok() {
+            if tokio::time::timeout_at(began + limit.mul_f64(share), self.places.emptied()).await.is_ok() {
                 break;
             }
             token.cancel();

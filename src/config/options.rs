@@ -91,7 +91,7 @@ struct WorkOptions {
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::duration(MILLISECOND, HOUR))]
     call_timeout: Duration,
 
-    /// Largest number of orders in flight
+    /// Largest number of calls to the fulfiller at once
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     concurrency: u32,
 

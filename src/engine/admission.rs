@@ -1,6 +1,5 @@
-//! Admits claims: a batch slot, a permit for each order, and spare capacity in queue, store and fulfiller.
+//! Admits claims: a batch slot, a place for each order, and spare capacity in queue, store and fulfiller.
 
-use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,18 +9,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::backpressure::Backpressure;
 use super::options::{BATCH, BATCHES_AT_ONCE};
+use super::places::{Places, Reserved, acquire};
 use crate::event::{Observers, OrderEvent, Throttle};
 use crate::port::fulfiller::Fulfiller;
 
 /// How often a throttle is reported while it lasts.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
-/// Allows one claim of as many messages as `permits` holds.
+/// How soon it is asked again whether the fulfiller takes more than what is in hand for it: by itself it doesn't tell.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Allows one claim of as many messages as there are `places`.
 pub(crate) struct Admission {
     /// To be dropped when the batch is begun.
     pub(crate) slot: OwnedSemaphorePermit,
     /// To be split among the messages.
-    pub(crate) permits: OwnedSemaphorePermit,
+    pub(crate) places: Reserved,
 }
 
 /// Decides when the next claim may be made, and of how many messages.
@@ -29,40 +32,43 @@ pub(crate) struct AdmissionControl {
     pub(crate) fulfiller: Arc<dyn Fulfiller>,
     pub(crate) backpressure: Arc<Backpressure>,
     pub(crate) observers: Observers,
-    permits: Arc<Semaphore>,
+    places: Arc<Places>,
     slots: Arc<Semaphore>,
 }
 
 impl AdmissionControl {
-    /// `permits` has one for each order that may be in flight.
     pub(crate) fn new(
         fulfiller: Arc<dyn Fulfiller>,
         backpressure: Arc<Backpressure>,
         observers: Observers,
-        permits: Arc<Semaphore>,
+        places: Arc<Places>,
     ) -> Self {
-        Self { fulfiller, backpressure, observers, permits, slots: Arc::new(Semaphore::new(BATCHES_AT_ONCE)) }
+        Self { fulfiller, backpressure, observers, places, slots: Arc::new(Semaphore::new(BATCHES_AT_ONCE)) }
     }
 
-    /// Waits for a free batch slot, one permit, and spare capacity in queue, store and fulfiller. Takes as many permits
-    /// as all of them allow. Cancel-safe.
+    /// Waits for a free batch slot, room for one order, and spare capacity in queue, store and fulfiller. Takes as many
+    /// places as all of them allow. Cancel-safe.
     pub(crate) async fn admit(&self) -> Admission {
         let slot = self.throttled_by(Throttle::Begin, acquire(&self.slots)).await;
-        let mut permits = self.throttled_by(Throttle::Concurrency, acquire(&self.permits)).await;
-        let capacity = self.capacity().await;
-        let more = self.permits.available_permits().min(BATCH - 1).min(capacity.saturating_sub(1));
-        if let Ok(more) = Arc::clone(&self.permits).try_acquire_many_owned(u32::try_from(more).unwrap_or(0)) {
-            permits.merge(more);
+        loop {
+            self.throttled_by(Throttle::Concurrency, self.places.room()).await;
+            let (backends, calls) = self.capacity().await;
+            if let Some(places) = self.places.reserve(backends.min(BATCH), calls) {
+                return Admission { slot, places };
+            }
+            // What is in hand and not called yet is all that the fulfiller takes, or the room is gone.
+            let change = tokio::time::timeout(LOOK_AGAIN, self.places.change());
+            let _ = self.throttled_by(Throttle::Fulfiller, change).await;
         }
-        Admission { slot, permits }
     }
 
-    /// Waits until fulfiller and backends have capacity at the same time, and returns the smaller one.
-    async fn capacity(&self) -> usize {
+    /// Waits until fulfiller and backends have capacity at the same time: for how many orders more in hand, and for how
+    /// many calls.
+    async fn capacity(&self) -> (usize, usize) {
         loop {
-            let fulfiller = self.throttled_by(Throttle::Fulfiller, self.fulfiller.capacity()).await;
+            let calls = self.throttled_by(Throttle::Fulfiller, self.fulfiller.capacity()).await;
             if let Some(backends) = self.backpressure.capacity().now_or_never() {
-                return fulfiller.min(backends);
+                return (backends, calls);
             }
             self.throttled_by(Throttle::SlowBackend, self.backpressure.capacity()).await;
         }
@@ -82,13 +88,5 @@ impl AdmissionControl {
                 return output;
             }
         }
-    }
-}
-
-/// One permit. Nothing closes these semaphores; a closed one would admit nothing more.
-async fn acquire(semaphore: &Arc<Semaphore>) -> OwnedSemaphorePermit {
-    match Arc::clone(semaphore).acquire_owned().await {
-        Ok(permit) => permit,
-        Err(_) => pending().await,
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! What is with the fulfiller is at work and doesn't count; what is claimed and not begun, or finished and not settled,
 //! does. It is measured in leases, as those are what a slow backend costs. An answer within a fifteenth of a lease is
-//! as good as any. Beyond that the number falls as the time rises, so that a worker behind a slow link leaves orders to
-//! its neighbours. From a third of a lease on, nothing that is claimed can be kept with certainty: one order at a time
+//! as good as any: all that may be in hand may wait. Beyond that the number falls as the time rises, so that a worker
+//! behind a slow link leaves orders to its neighbours: what there may be beside one order for each call is gone at twice
+//! that time, and those are halved. From a third of a lease on, nothing that is claimed can be kept with certainty: one order at a time
 //! is claimed then, to find out when it is over.
 
 use std::sync::Arc;
@@ -36,6 +37,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// See the module. Shared by whoever calls a backend and whoever claims.
 pub(crate) struct Backpressure {
     concurrency: usize,
+    most_in_hand: usize,
     lease: Duration,
     stages: EnumMap<Stage, Mutex<CallTimes<CallId>>>,
     waiting: AtomicUsize,
@@ -53,11 +55,12 @@ pub(crate) struct Call<'a> {
 }
 
 impl Backpressure {
-    /// `concurrency` is how many may wait while all is well.
-    pub(crate) fn new(concurrency: usize, lease: Duration) -> Self {
+    /// `most_in_hand` is how many may wait while all is well: one for each of `concurrency` calls, and more so that batches
+    /// are full.
+    pub(crate) fn new(concurrency: usize, most_in_hand: usize, lease: Duration) -> Self {
         let times = || Mutex::new(CallTimes::new(lease * REMEMBERED_LEASES, Instant::now()));
         let stages = EnumMap::from_fn(|_| times());
-        Self { concurrency, lease, stages, waiting: AtomicUsize::new(0), changed: Notify::new() }
+        Self { concurrency, most_in_hand, lease, stages, waiting: AtomicUsize::new(0), changed: Notify::new() }
     }
 
     /// A call to a backend begins.
@@ -87,7 +90,7 @@ impl Backpressure {
     }
 
     fn capacity_now(&self) -> usize {
-        let most = most_waiting(self.concurrency, self.lease, self.slowness(Instant::now()));
+        let most = most_waiting(self.concurrency, self.most_in_hand, self.lease, self.slowness(Instant::now()));
         most.saturating_sub(self.waiting.load(Ordering::Acquire))
     }
 
@@ -121,13 +124,14 @@ impl Drop for Waiting {
 }
 
 /// How many orders may wait for backends whose answers take so long; at least 1.
-fn most_waiting(concurrency: usize, lease: Duration, slowness: Duration) -> usize {
+fn most_waiting(concurrency: usize, most_in_hand: usize, lease: Duration, slowness: Duration) -> usize {
     let share_of_lease = slowness.as_secs_f64() / lease.as_secs_f64();
     if share_of_lease >= TOO_SLOW {
         return 1;
     }
-    let share = (FAST_ENOUGH / share_of_lease).min(1.0);
-    ((concurrency as f64 * share) as usize).max(1)
+    let slower = (share_of_lease / FAST_ENOUGH).max(1.0);
+    let beside_calls = most_in_hand.saturating_sub(concurrency) as f64 * (2.0 - slower).max(0.0);
+    ((concurrency as f64 / slower + beside_calls) as usize).max(1)
 }
 
 #[cfg(test)]
@@ -137,28 +141,28 @@ mod tests {
     const LEASE: Duration = Duration::from_secs(15);
 
     fn most(millis: u64) -> usize {
-        most_waiting(256, LEASE, Duration::from_millis(millis))
+        most_waiting(256, 2_756, LEASE, Duration::from_millis(millis))
     }
 
     #[test]
     fn answers_within_a_fifteenth_of_a_lease_hold_nothing_back() {
-        assert_eq!((most(0), most(20), most(999)), (256, 256, 256));
+        assert_eq!((most(0), most(20), most(999)), (2_756, 2_756, 2_756));
     }
 
     #[test]
     fn the_slower_the_answers_the_fewer_may_wait() {
-        assert_eq!((most(2_000), most(4_000)), (128, 64));
+        assert_eq!((most(1_500), most(2_000), most(4_000)), (170 + 1_250, 128, 64));
     }
 
     #[test]
     fn from_a_third_of_a_lease_on_one_order_at_a_time_finds_out_whether_it_is_over() {
         assert_eq!((most(5_000), most(60_000)), (1, 1));
-        assert_eq!(most_waiting(1, LEASE, Duration::from_secs(2)), 1, "never none");
+        assert_eq!(most_waiting(1, 1, LEASE, Duration::from_secs(2)), 1, "never none");
     }
 
     #[tokio::test]
     async fn capacity_comes_back_when_an_order_waits_no_more() {
-        let backpressure = Arc::new(Backpressure::new(2, LEASE));
+        let backpressure = Arc::new(Backpressure::new(2, 2, LEASE));
         let (first, _second) = (backpressure.wait(), backpressure.wait());
         let waiting = Arc::clone(&backpressure);
         let capacity = tokio::spawn(async move { waiting.capacity().await });
@@ -170,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_call_under_way_counts_and_so_does_the_last_one_of_each_stage_on_the_way() {
-        let backpressure = Backpressure::new(256, LEASE);
+        let backpressure = Backpressure::new(256, 256, LEASE);
         let later = |seconds| Instant::now() + Duration::from_secs(seconds);
         let hanging = backpressure.call(Stage::RenewStore);
         assert!(backpressure.slowness(later(7)) >= Duration::from_secs(7));

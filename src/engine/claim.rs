@@ -1,11 +1,10 @@
 //! The main loop: claims messages as admission allows, and hands each batch to the executor.
 //!
-//! Batches form by themselves: while one is being begun, permits come back, and the next claim takes that many more.
+//! Batches form by themselves: while one is being begun, places come back, and the next claim takes that many more.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::{Admission, AdmissionControl};
@@ -13,6 +12,7 @@ use super::backends::Backends;
 use super::delivery::Delivery;
 use super::execute::Executor;
 use super::lease_keeper::LeaseKeeper;
+use super::places::{Place, Reserved};
 use super::progress::Progress;
 use crate::domain::message::Message;
 use crate::event::{Loop, Stage};
@@ -37,22 +37,22 @@ impl ClaimLoop {
     /// Returns once the drain has begun and no claim is left that this worker does not know of.
     pub(crate) async fn run(self) {
         let mut failures = 0;
-        while let Some(Admission { slot, permits }) = self.next_admission().await {
+        while let Some(Admission { slot, places }) = self.next_admission().await {
             // Never dropped half way: messages that it has claimed would have to wait for their leases.
-            let claim = self.backends.queue.claim(permits.num_permits());
+            let claim = self.backends.queue.claim(places.count());
             match self.backends.call(Stage::Claim, |claimed: &Claimed| claimed.claims.len(), claim).await {
                 Ok(Claimed { claims, next_due }) if claims.is_empty() => {
                     failures = 0;
-                    drop((slot, permits));
+                    drop((slot, places));
                     self.idle(next_due).await;
                 }
                 Ok(Claimed { claims, .. }) => {
                     failures = 0;
-                    self.executor.start(self.deliveries(claims, permits), slot);
+                    self.executor.start(self.deliveries(claims, places), slot);
                 }
                 Err(error) => {
                     failures += 1;
-                    drop((slot, permits));
+                    drop((slot, places));
                     self.backends.pause_after(Stage::Claim, failures, &error, &self.drain).await;
                 }
             }
@@ -73,19 +73,20 @@ impl ClaimLoop {
         self.drain.run_until_cancelled(self.backends.queue.wait(at_most)).await;
     }
 
-    fn deliveries(&self, claims: Vec<Claim>, mut permits: OwnedSemaphorePermit) -> Vec<Delivery> {
-        self.progress.claimed(claims.len());
+    fn deliveries(&self, claims: Vec<Claim>, places: Reserved) -> Vec<Delivery> {
         let claimed_at = Instant::now();
-        // A claim brings at most as many messages as there are permits; one too many would come back with its lease.
-        claims.into_iter().filter_map(|claim| Some(self.delivery(claim, claimed_at, permits.split(1)?))).collect()
+        // A claim brings at most as many messages as there are places; one too many would come back with its lease.
+        let places = places.claimed(claims.len());
+        self.progress.claimed(places.len());
+        claims.into_iter().zip(places).map(|(claim, place)| self.delivery(claim, claimed_at, place)).collect()
     }
 
-    fn delivery(&self, claim: Claim, claimed_at: Instant, permit: OwnedSemaphorePermit) -> Delivery {
+    fn delivery(&self, claim: Claim, claimed_at: Instant, place: Place) -> Delivery {
         let message = claim.message();
         let order_id = message.as_ref().ok().map(Message::order_id);
         let span = self.tracer.attempt(&claim, message.as_ref().ok());
         let lease = self.keeper.keep(claim.receipt.clone(), claim.attempt, order_id, span.context());
         let waiting = Some(self.backends.backpressure.wait());
-        Delivery { claim, message, claimed_at, lease, span, waiting, _permit: permit }
+        Delivery { claim, message, claimed_at, lease, span, waiting, place }
     }
 }

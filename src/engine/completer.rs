@@ -77,7 +77,7 @@ impl Completer {
                 self.report(completed, settlement.disposition);
                 end_span(completed);
             }
-            // Before the permits are back: a drain that waits for the last one finds nothing in flight.
+            // Before they are dropped: a drain that waits for the last one finds nothing in flight.
             self.progress.settled(ended.len());
         }
         locked
@@ -128,7 +128,7 @@ impl Completer {
     }
 
     /// Returns deliveries whose rows are locked to the channel after a pause. Meanwhile their messages' leases are kept
-    /// and no worker can take their rows over. Each holds its permit, so the channel has a place for it.
+    /// and no worker can take their rows over. Each counts as in hand, so the channel has room for it.
     async fn put_off(&self, locked: Vec<Completed>) {
         if locked.is_empty() || self.abandon.run_until_cancelled(sleep(LOCKED_PAUSE)).await.is_none() {
             return;

@@ -59,6 +59,17 @@ pub struct CallResult {
     pub attempt: AttemptOutcome,
 }
 
+/// Why an order that waits for the place of its call gets none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unplaced {
+    /// The row's lease was lost.
+    LeaseLost,
+    /// A drain has begun.
+    Draining,
+    /// It was claimed ahead, and the calls before it turned out to be longer than those before them.
+    TooLong,
+}
+
 /// How an attempt ends. The texts name it in the attempt's span.
 #[derive(Debug, Clone, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
@@ -155,6 +166,19 @@ pub fn after_begin(begun: Begun, attempt: u32, handing_back: bool, policy: &Retr
         Begun::Refused(error) => refused(attempt, error, policy),
     };
     Next::End(end)
+}
+
+/// Decides what becomes of an order that waited for the place of its call in vain. Nothing was sent, so that nothing is
+/// ambiguous and no attempt is spent; whoever has a place free may have it at once.
+pub fn without_place(why: Unplaced) -> AttemptOutcome {
+    match why {
+        Unplaced::LeaseLost => AttemptOutcome::lease_lost(),
+        Unplaced::Draining => AttemptOutcome::handed_back(),
+        Unplaced::TooLong => {
+            let error = "claimed ahead, and no call ended in time to make room for its own";
+            AttemptOutcome::unspent(RetryReason::NoPlace, Delay::exactly(Duration::ZERO), error)
+        }
+    }
 }
 
 /// Decides what the answer to a call makes of its order.

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::backpressure::Waiting;
 use super::decision::AttemptOutcome;
 use super::lease_keeper::LeaseGuard;
+use super::places::Place;
 use crate::domain::dead_letter::DeadReason;
 use crate::domain::message::{Message, Poison};
 use crate::domain::order::{Fence, OrderId};
@@ -17,7 +16,7 @@ use crate::observe::trace::attempt::AttemptSpan;
 use crate::port::queue::{Claim, Disposition, Receipt};
 use crate::port::store::{BeginRequest, Conclusion, DeadLetter, Target, Verdict};
 
-/// A claimed message. While this exists, the message's lease is renewed and its place in flight is taken.
+/// A claimed message. While this exists, the message's lease is renewed and it counts as in flight.
 pub(crate) struct Delivery {
     pub(crate) claim: Claim,
     pub(crate) message: Result<Message, Poison>,
@@ -26,8 +25,8 @@ pub(crate) struct Delivery {
     pub(crate) span: AttemptSpan,
     /// Counts it as waiting for a backend; `None` while the fulfiller works on it.
     pub(crate) waiting: Option<Waiting>,
-    /// Its drop lets the next order in.
-    pub(crate) _permit: OwnedSemaphorePermit,
+    /// Where it stands; lets the next order in when its call ends, at the latest when it is dropped.
+    pub(crate) place: Place,
 }
 
 impl Delivery {

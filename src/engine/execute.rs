@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::backends::Backends;
-use super::decision::{Answer, AttemptOutcome, CallResult, Next, after_begin, after_call};
+use super::decision::{Answer, AttemptOutcome, CallResult, Next, Unplaced, after_begin, after_call, without_place};
 use super::delivery::{Completed, Delivery};
 use super::options::Shutdown;
 use super::watermark::Watermark;
@@ -23,6 +23,10 @@ use crate::observe::trace::attempt as trace;
 use crate::port::fulfiller::Fulfiller;
 use crate::port::store::{BeginRequest, Begun};
 use crate::testing::mutant::is_mutant;
+
+/// The longest wait for a place of an order that was claimed ahead, when calls turn out to be longer than those before:
+/// then whoever has a place free may have it.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Shared by every batch and every call.
 pub(crate) struct Executor {
@@ -95,8 +99,11 @@ impl Executor {
         }
     }
 
-    /// One call to the fulfiller, from start to finish.
-    async fn call(&self, delivery: Delivery, mut order: Order) {
+    /// One call to the fulfiller, from start to finish. Waits for its place first, if the order was claimed ahead.
+    async fn call(&self, mut delivery: Delivery, mut order: Order) {
+        if let Some(outcome) = self.passed_over(&mut delivery).await {
+            return self.complete(delivery, outcome).await;
+        }
         let began = Instant::now();
         let span = delivery.span.call();
         order.traceparent = span.traceparent().or(order.traceparent);
@@ -112,6 +119,18 @@ impl Executor {
         let result = after_call(answer, order.attempt, &self.policy);
         self.report_call(&delivery, span, &result, began.elapsed());
         self.complete(delivery, result.attempt).await;
+    }
+
+    /// Waits for the delivery's turn. If that doesn't come, says how the attempt ends.
+    async fn passed_over(&self, delivery: &mut Delivery) -> Option<AttemptOutcome> {
+        let why = tokio::select! {
+            biased;
+            () = delivery.place.turn() => return None,
+            () = delivery.lease.row_lost() => Unplaced::LeaseLost,
+            () = self.shutdown.drain.cancelled() => Unplaced::Draining,
+            () = tokio::time::sleep(PATIENCE) => Unplaced::TooLong,
+        };
+        Some(without_place(why))
     }
 
     /// Calls within the time limit, and catches panics.
@@ -143,6 +162,7 @@ impl Executor {
 
     /// Hands a delivery whose attempt has ended on to the completer.
     async fn complete(&self, mut delivery: Delivery, outcome: AttemptOutcome) {
+        delivery.place.end();
         delivery.waiting.get_or_insert_with(|| self.backends.backpressure.wait());
         let fence = delivery.lease.release_row().await;
         // Without its row nothing can be concluded, however the call ended: the message must not be acknowledged.

@@ -15,7 +15,7 @@ pub(crate) const BATCHES_AT_ONCE: usize = 2;
 /// How the engine works.
 #[derive(Debug, Clone, Copy)]
 pub struct EngineOptions {
-    /// The most orders in flight, at least 1.
+    /// The most calls to the fulfiller at once, at least 1.
     pub concurrency: usize,
     /// How long a silent worker keeps its messages and rows; the same value as the backends were opened with.
     pub lease: Duration,

@@ -23,7 +23,7 @@ pub enum LifecycleEvent<'a> {
     Started {
         /// This process's identity, fresh with every start.
         worker: &'a str,
-        /// Orders in flight at most.
+        /// Calls to the fulfiller at once, at most.
         concurrency: usize,
     },
     /// A loop completed a pass. A healthy loop emits one at least every few seconds, busy or idle.

@@ -22,6 +22,9 @@ pub enum OrderEvent<'a> {
     },
     /// The number of orders in flight changed: claimed and not settled yet.
     InFlight(usize),
+    /// The number of places for calls that are taken changed: by orders claimed whose calls have not ended, or have when
+    /// there was no room among those that wait for queue and store.
+    CallPlacesTaken(usize),
     /// An attempt began.
     AttemptStarted {
         /// The attempt.
@@ -137,6 +140,8 @@ pub enum RetryReason {
     LeaseLost,
     /// A drain handed the message back. No attempt is spent.
     HandedBack,
+    /// The order was claimed ahead, and no call ended in time to make room for its own. No attempt is spent.
+    NoPlace,
 }
 
 impl RetryReason {
@@ -154,7 +159,8 @@ impl RetryReason {
             | Self::Busy
             | Self::RowLocked
             | Self::LeaseLost
-            | Self::HandedBack => false,
+            | Self::HandedBack
+            | Self::NoPlace => false,
         }
     }
 }
@@ -164,7 +170,7 @@ impl RetryReason {
 #[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum Throttle {
-    /// As many orders are in flight as `--concurrency` allows.
+    /// Every place for a call is taken: there are as many as `--concurrency` allows.
     Concurrency,
     /// Earlier batches have not begun yet.
     Begin,

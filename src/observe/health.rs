@@ -245,7 +245,7 @@ fn dependencies(lease: Duration, call_timeout: Duration, now: Instant) -> EnumMa
 
 fn cause(of: Throttle) -> &'static str {
     match of {
-        Throttle::Concurrency => "as many orders are in flight as --concurrency allows",
+        Throttle::Concurrency => "as many calls are under way as --concurrency allows",
         Throttle::Begin => "the store has not begun the batches before",
         Throttle::SlowBackend => "queue or store are slow",
         Throttle::Fulfiller => "the fulfiller takes no work",
@@ -294,6 +294,7 @@ impl Observer for Health {
             )
             | Event::Order(
                 OrderEvent::InFlight(_)
+                | OrderEvent::CallPlacesTaken(_)
                 | OrderEvent::AttemptStarted { .. }
                 | OrderEvent::Fulfilled { .. }
                 | OrderEvent::AttemptFailed { .. }

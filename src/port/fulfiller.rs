@@ -64,8 +64,9 @@ pub trait Fulfiller: Send + Sync {
     /// Does the work and says how it went. Dropped half way when the row's lease is lost or a drain takes too long.
     async fn fulfil(&self, order: &Order, key: &IdempotencyKey) -> Outcome;
 
-    /// Waits until it takes work, and says for how many orders at most, at least 1: the worker claims no more than
-    /// that before it asks again. May be dropped at any time. Orders that are in hand already come without asking.
+    /// Waits until it takes work, and says for how many orders more than it has been called for, at least 1. The worker
+    /// claims no more than that, less the orders in hand that it has not called for yet: those come without asking. May be
+    /// dropped at any time.
     async fn capacity(&self) -> usize {
         usize::MAX
     }

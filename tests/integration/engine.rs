@@ -4,6 +4,7 @@
 mod ambiguous;
 mod faults;
 mod hanging;
+mod places;
 mod reconciling;
 mod rig;
 mod unavailable;
@@ -329,7 +330,7 @@ async fn a_message_that_kills_its_workers_ends_in_the_dead_letters_without_anoth
 }
 
 #[tokio::test]
-async fn never_more_orders_are_in_flight_than_the_limit() {
+async fn never_more_calls_are_made_at_once_than_the_limit() {
     let place = Place::new();
     place.submit(40).await;
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));

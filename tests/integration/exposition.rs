@@ -107,6 +107,7 @@ fn tell_of_orders(metrics: &Metrics) {
         tell(metrics, OrderEvent::ClaimsThrottled { reason, took: second });
     }
     tell(metrics, OrderEvent::InFlight(7));
+    tell(metrics, OrderEvent::CallPlacesTaken(5));
     tell(metrics, OrderEvent::AttemptStarted { attempt, takeover: false, waited: Some(second * 2) });
     tell(metrics, OrderEvent::AttemptStarted { attempt, takeover: true, waited: None });
     tell(metrics, OrderEvent::Fulfilled { attempt, took: second, age: Some(second * 3), reference: None });

@@ -143,3 +143,19 @@ fn a_verdict_confirms_the_outcome_or_says_what_came_before_it() {
     assert_eq!(verdict(Verdict::Refused("no".to_owned()), 1), "store_refused spent 0..1");
     assert_eq!(verdict(Verdict::Refused("no".to_owned()), 3), "dead store_refused");
 }
+
+#[test]
+fn an_order_that_gets_no_place_spends_no_attempt_and_is_never_ambiguous() {
+    let table = [
+        (Unplaced::LeaseLost, RetryReason::LeaseLost),
+        (Unplaced::Draining, RetryReason::HandedBack),
+        (Unplaced::TooLong, RetryReason::NoPlace),
+    ];
+    for (why, reason) in table {
+        let outcome = without_place(why);
+        assert!(
+            matches!(outcome, AttemptOutcome::Retry { spent: false, reason: of, .. } if of == reason),
+            "{outcome:?}"
+        );
+    }
+}

@@ -220,7 +220,7 @@ fn a_claim_that_waits_says_what_for_until_the_wait_is_over() {
     let health = ready();
     let waited = |took| Event::Order(OrderEvent::ClaimsThrottled { reason: Throttle::Concurrency, took });
     health.observe(&waited(Duration::from_millis(1_001)));
-    let expected = "waits before its next claim: as many orders are in flight as --concurrency allows";
+    let expected = "waits before its next claim: as many calls are under way as --concurrency allows";
     assert_eq!(detail(&health.ready(), "accepts_work"), expected);
     assert!(health.ready().ready, "a full worker is ready");
     let later = health.readiness_at(Instant::now() + Duration::from_secs(4));

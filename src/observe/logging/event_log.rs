@@ -151,7 +151,7 @@ impl EventLog {
             OrderEvent::LeaseLost { attempt, lease } => {
                 step(attempt, "lease lost", format_args!("on the {}", lease.as_str()));
             }
-            OrderEvent::ClaimsThrottled { .. } | OrderEvent::InFlight(_) => {}
+            OrderEvent::ClaimsThrottled { .. } | OrderEvent::InFlight(_) | OrderEvent::CallPlacesTaken(_) => {}
         }
     }
 

@@ -19,8 +19,8 @@ enum ReloadOutcome {
 
 metrics! {
     pub(super) struct LifecycleMetrics {
-        /// Maximum of orders in flight, as configured; 0 before the start
-        in_flight_limit: Count = "fulfillment_orders_in_flight_limit", Count::default();
+        /// Maximum of calls to the fulfiller at once, as configured; 0 before the start
+        call_places: Count = "fulfillment_call_places", Count::default();
         /// 1 if the worker is ready: started, dependencies up and fast enough, making progress, not draining
         pub(super) healthy: Count = "service_healthy", Count::default();
         /// 1 once shutdown has begun
@@ -35,7 +35,7 @@ metrics! {
 impl LifecycleMetrics {
     pub(super) fn observe(&self, event: &LifecycleEvent<'_>) {
         match *event {
-            LifecycleEvent::Started { concurrency, .. } => _ = self.in_flight_limit.set(concurrency as u64),
+            LifecycleEvent::Started { concurrency, .. } => _ = self.call_places.set(concurrency as u64),
             LifecycleEvent::Draining { .. } => _ = self.draining.set(1),
             LifecycleEvent::Reloaded { error, .. } => {
                 let outcome = if error.is_none() { ReloadOutcome::Success } else { ReloadOutcome::Failure };

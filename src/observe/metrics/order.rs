@@ -34,6 +34,8 @@ metrics! {
         attempts_started: Counter = "fulfillment_attempts_started", Counter::default();
         /// Orders that this worker has claimed and not settled yet
         in_flight: Count = "fulfillment_orders_in_flight", Count::default();
+        /// Places for calls taken by orders that were claimed and whose calls have not ended
+        call_places_taken: Count = "fulfillment_call_places_taken", Count::default();
         /// Time that claims had to wait although the queue may hold messages, by cause
         claims_throttled: Labelled<Throttle, Counter<f64, AtomicU64>> =
             "fulfillment_claims_held_back_seconds", Labelled::new("by");
@@ -66,6 +68,7 @@ impl OrderMetrics {
                 _ = self.claims_throttled[reason].inc_by(took.as_secs_f64());
             }
             OrderEvent::InFlight(orders) => _ = self.in_flight.set(orders as u64),
+            OrderEvent::CallPlacesTaken(places) => _ = self.call_places_taken.set(places as u64),
             OrderEvent::AttemptStarted { takeover, waited, .. } => {
                 self.attempts_started.inc();
                 self.takeovers.inc_by(u64::from(takeover));

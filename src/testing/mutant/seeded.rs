@@ -42,6 +42,8 @@ pub enum Mutant {
     BegunUnnoted,
     /// The low-water mark passes open orders as if they were closed, and the sweep does so too.
     MarkPassesOpen,
+    /// Orders are claimed although no place for their calls is free.
+    ClaimsWithoutPlace,
 }
 
 impl Mutant {
@@ -97,7 +99,7 @@ impl Mutant {
                 "false AS is_open",
             )],
             Self::BeginsFinished => vec![(BEGIN, "ELSE false", "ELSE o.status = 'fulfilled'")],
-            Self::AckBeforeCommit | Self::KeyPerAttempt | Self::NoReconciler => Vec::new(),
+            Self::AckBeforeCommit | Self::KeyPerAttempt | Self::NoReconciler | Self::ClaimsWithoutPlace => Vec::new(),
         }
     }
 }

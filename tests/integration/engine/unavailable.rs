@@ -53,6 +53,7 @@ struct Gate {
 #[async_trait::async_trait]
 impl Fulfiller for Gate {
     async fn fulfil(&self, _: &Order, _: &IdempotencyKey) -> Outcome {
+        self.places.acquire().await.unwrap().forget();
         fulfilled()
     }
 
@@ -60,8 +61,8 @@ impl Fulfiller for Gate {
         if self.places.available_permits() == 0 {
             self.full.notify_one();
         }
-        self.places.acquire().await.unwrap().forget();
-        1
+        drop(self.places.acquire().await.unwrap());
+        self.places.available_permits()
     }
 }
 

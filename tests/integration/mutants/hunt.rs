@@ -35,7 +35,7 @@ impl Hunt {
     /// When a worker without the bug breaks any promise, or one with it keeps the one that is named.
     pub(crate) async fn play(self, scene: impl AsyncFn(&mut Scene)) {
         let mut workers = Workers { count: 1, ..Workers::default() };
-        // An order in hand leaves no room for another one.
+        // A call under way leaves no room for another order.
         workers.options.extend([("--concurrency", "1"), ("--store-connections", "4")]);
         workers.options.extend(self.options.iter().copied());
         let mut stage = Scene::start(workers).await;

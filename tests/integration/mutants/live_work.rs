@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use fulfillment_worker::testing::mutant::Mutant;
 
-use crate::chaos::world::LEASE;
-use crate::mutants::hunt::{Hunt, WITHOUT_RECONCILER};
+use crate::mutants::hunt::Hunt;
 use crate::mutants::scene::{BEGIN, CONCLUSION, FENCED, Scene};
 use crate::support::fault_proxy::Behaviour;
+
+/// A machine that stands still for some seconds costs nobody a lease.
+const PATIENT_LEASE: Duration = Duration::from_secs(8);
+const PATIENT: &[(&str, &str)] = &[("--reconcile-interval", "0"), ("--lease", "8s")];
 
 const LIVE_WORK_IS_LEFT_ALONE: &str = "live work is left to who does it";
 
@@ -18,7 +21,7 @@ async fn a_lease_that_begins_after_a_wait_for_the_table_is_a_whole_one() {
         mutant: Mutant::NowInsteadOfClock,
         case: "a_lease_that_begins_after_a_wait_for_the_table_is_a_whole_one",
         breaks: LIVE_WORK_IS_LEFT_ALONE,
-        options: WITHOUT_RECONCILER,
+        options: PATIENT,
     };
     hunt.play(async |scene| {
         scene.all_alive = true;
@@ -28,9 +31,10 @@ async fn a_lease_that_begins_after_a_wait_for_the_table_is_a_whole_one() {
         let order = scene.insert().await;
         let lock = scene.lock_table().await;
         scene.push(order).await;
-        scene.until_waiting(BEGIN, LEASE + Duration::from_millis(200)).await;
+        scene.until_waiting(BEGIN, PATIENT_LEASE + Duration::from_millis(200)).await;
         drop(lock);
-        scene.until_either_held().await;
+        scene.until_held().await;
+        scene.let_second_take_orders();
         scene.push(order).await;
         scene.until_put_back_or_begun_again(order).await;
         scene.let_through();
@@ -46,15 +50,15 @@ async fn a_message_that_comes_again_does_not_take_an_order_from_who_works_on_it(
         mutant: Mutant::TakeoverWithoutLease,
         case: "a_message_that_comes_again_does_not_take_an_order_from_who_works_on_it",
         breaks: LIVE_WORK_IS_LEFT_ALONE,
-        options: WITHOUT_RECONCILER,
+        options: PATIENT,
     };
     hunt.play(async |scene| {
         scene.all_alive = true;
-        // Whichever of the two takes it doesn't come to an end with it.
         scene.start_second(Behaviour::HoldFrom(CONCLUSION)).await;
         scene.hold_conclusions();
         let order = scene.place().await;
-        scene.until_either_held().await;
+        scene.until_held().await;
+        scene.let_second_take_orders();
         scene.push(order).await;
         scene.until_put_back_or_begun_again(order).await;
         scene.let_through();
@@ -72,9 +76,10 @@ async fn a_call_longer_than_its_lease_is_left_to_its_worker() {
         breaks: LIVE_WORK_IS_LEFT_ALONE,
         options: &[
             ("--reconcile-interval", "0"),
+            ("--lease", "8s"),
             ("--fulfiller", "simulated"),
-            ("--call-timeout", "30s"),
-            ("--simulate-latency", "4s"),
+            ("--call-timeout", "1m"),
+            ("--simulate-latency", "12s"),
         ],
     };
     hunt.play(async |scene| {
@@ -82,6 +87,7 @@ async fn a_call_longer_than_its_lease_is_left_to_its_worker() {
         scene.start_second(Behaviour::Pass).await;
         let order = scene.place().await;
         scene.until(order, "processing").await;
+        scene.let_both_take_orders();
         scene.play_out().await;
     })
     .await;
@@ -93,7 +99,7 @@ async fn a_fence_that_a_trigger_writes_by_another_clock_does_not_take_an_order_f
         mutant: Mutant::ClocksTrusted,
         case: "a_fence_that_a_trigger_writes_by_another_clock_does_not_take_an_order_from_who_works_on_it",
         breaks: LIVE_WORK_IS_LEFT_ALONE,
-        options: WITHOUT_RECONCILER,
+        options: PATIENT,
     };
     hunt.play(async |scene| {
         scene.all_alive = true;
@@ -101,7 +107,8 @@ async fn a_fence_that_a_trigger_writes_by_another_clock_does_not_take_an_order_f
         scene.start_second(Behaviour::HoldFrom(CONCLUSION)).await;
         scene.hold_conclusions();
         let order = scene.place().await;
-        scene.until_either_held().await;
+        scene.until_held().await;
+        scene.let_second_take_orders();
         scene.push(order).await;
         scene.until_put_back_or_begun_again(order).await;
         scene.let_through();

@@ -97,3 +97,25 @@ async fn dies_before_its_commit(scene: &mut Scene) {
     scene.kill().await;
     scene.play_out().await;
 }
+
+/// It loses none, but what a kill costs is of the same kind.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_dies_in_a_call_spends_no_attempt_of_orders_that_could_not_be_called_for() {
+    let hunt = Hunt {
+        mutant: Mutant::ClaimsWithoutPlace,
+        case: "a_worker_that_dies_in_a_call_spends_no_attempt_of_orders_that_could_not_be_called_for",
+        breaks: "a kill spends attempts on no more orders than there are calls",
+        options: WITHOUT_RECONCILER,
+    };
+    hunt.play(async |scene| {
+        scene.warehouse(json!({"hang": 1})).await;
+        scene.cut_off();
+        let orders = [scene.place().await, scene.place().await, scene.place().await];
+        scene.let_through();
+        scene.until_one_is_begun(orders).await;
+        scene.warehouse(json!({})).await;
+        scene.kill().await;
+        scene.play_out().await;
+    })
+    .await;
+}

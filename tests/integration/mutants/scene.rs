@@ -41,19 +41,27 @@ pub(crate) struct Scene {
     pub(crate) all_alive: bool,
     /// Links of the second worker's own, for as long as it lives.
     second_link: Option<FaultProxy>,
+    second_queue_link: Option<FaultProxy>,
 }
 
 impl Scene {
     pub(crate) async fn start(workers: Workers) -> Self {
         let world = World::start(workers).await;
-        Self { world, journal: Vec::new(), next_request: 1, all_alive: false, second_link: None }
+        Self {
+            world,
+            journal: Vec::new(),
+            next_request: 1,
+            all_alive: false,
+            second_link: None,
+            second_queue_link: None,
+        }
     }
 
     /// Other workers, with a bug. What the ones before did is done.
     pub(crate) async fn recast(&mut self, mutant: Mutant) {
         self.world.start.environment.insert("FULFILLMENT_MUTANT", mutant.as_str().to_owned());
         self.world.workers.clear();
-        self.second_link = None;
+        (self.second_link, self.second_queue_link) = (None, None);
         let mut worker = self.world.new_worker();
         worker.wait_until_ready().await;
         self.world.workers.push(Mutex::new(worker));
@@ -146,6 +154,18 @@ impl Scene {
         .await;
     }
 
+    /// Waits until one of these orders is begun.
+    pub(crate) async fn until_one_is_begun(&self, orders: [i32; 3]) {
+        let sql = format!(
+            "SELECT count(*) FROM orders WHERE id BETWEEN {} AND {} AND status = 'processing'",
+            orders[0], orders[2]
+        );
+        eventually(LONG, "an order is begun", async || {
+            if self.query(&sql).await[0].get::<_, i64>(0) > 0 { Ok(()) } else { Err("none is") }
+        })
+        .await;
+    }
+
     /// A transaction of somebody else's that keeps the table locked against writing until it is dropped.
     pub(crate) async fn lock_table(&self) -> Client {
         let client = self.world.connect().await.expect("a connection to Postgres");
@@ -215,7 +235,14 @@ impl Scene {
     /// Waits until one is on its way.
     pub(crate) async fn until_held(&self) {
         let link = self.world.link(Link::Postgres);
-        eventually(LONG, "a conclusion is on its way", async || expect_equal(link.holding(), 1)).await;
+        eventually(
+            LONG,
+            "a conclusion is on its way",
+            async || {
+                if link.holding() > 0 { Ok(()) } else { Err("none is") }
+            },
+        )
+        .await;
     }
 
     /// Cuts the first worker off from everybody: whatever it sends arrives later.
@@ -247,33 +274,34 @@ impl Scene {
         worker.wait_until_ready().await;
     }
 
-    /// Starts a second worker with a link of its own to Postgres.
+    /// Starts a second worker with links of its own. From now on it takes nothing, so that it is the first one that does.
     pub(crate) async fn start_second(&mut self, behaviour: Behaviour) {
-        let mut store = url::Url::parse(&self.world.postgres_url).expect("a URL");
-        let address = ([127, 0, 0, 1], store.port().expect("a port")).into();
-        let link = FaultProxy::start(address).await;
+        let (link, store) = link_to(&self.world.postgres_url).await;
+        let (queue_link, queue) = link_to(&self.world.redis_url).await;
         link.behave(behaviour);
-        store.set_port(Some(link.address().port())).expect("a URL that can have a port");
-        self.second_link = Some(link);
-        let mut worker = self.world.new_worker_at(&self.world.redis_url, store.as_str(), &[]);
+        let mut worker = self.world.new_worker_at(&queue, &store, &[]);
         worker.wait_until_ready().await;
+        queue_link.behave(Behaviour::HoldFrom(""));
+        self.second_link = Some(link);
+        self.second_queue_link = Some(queue_link);
         self.world.workers.push(Mutex::new(worker));
+    }
+
+    /// From now on it is the second worker that takes what is in the queue, and not the first, however much it has in hand.
+    pub(crate) fn let_second_take_orders(&self) {
+        self.world.link(Link::Redis).behave(Behaviour::HoldFrom(""));
+        self.second_queue_link.as_ref().expect("a second worker").behave(Behaviour::Pass);
+    }
+
+    /// From now on both take what is in the queue.
+    pub(crate) fn let_both_take_orders(&self) {
+        self.second_queue_link.as_ref().expect("a second worker").behave(Behaviour::Pass);
     }
 
     /// Waits until a conclusion of the second worker is on its way.
     pub(crate) async fn until_second_held(&self) {
         let link = self.second_link.as_ref().expect("a second worker");
         eventually(LONG, "its conclusion is on its way", async || expect_equal(link.holding(), 1)).await;
-    }
-
-    /// Waits until something of either worker is on its way.
-    pub(crate) async fn until_either_held(&self) {
-        let second = self.second_link.as_ref().expect("a second worker");
-        let first = self.world.link(Link::Postgres);
-        eventually(LONG, "something is on its way", async || {
-            if first.holding() + second.holding() > 0 { Ok(()) } else { Err("nothing is") }
-        })
-        .await;
     }
 
     /// What the second worker has sent arrives.
@@ -391,6 +419,13 @@ impl Scene {
         {
             verdict.violation("live work is left to who does it", evidence.story(order));
         }
+        let spent: i64 =
+            self.query("SELECT count(DISTINCT order_id) FROM fulfillment.events WHERE attempt > 1").await[0].get(0);
+        // With a concurrency of 1.
+        if !killed.is_empty() && killed.len() < usize::try_from(spent).unwrap_or_default() {
+            let seen = format!("{} kills and {spent} orders with an attempt spent", killed.len());
+            verdict.violation("a kill spends attempts on no more orders than there are calls", seen);
+        }
         // Looks for a while, in vain where something was lost.
         if verdict.findings.violations().is_empty() {
             rest::check(&self.world, &evidence, &mut verdict).await;
@@ -425,4 +460,12 @@ fn taken_from_the_living(evidence: &Evidence) -> Option<i64> {
     let taken =
         |pair: &[Event]| pair.iter().all(|event| event.state == "processing") && pair[0].worker != pair[1].worker;
     evidence.timelines.iter().find(|(_, timeline)| timeline.windows(2).any(taken)).map(|(order, _)| *order)
+}
+
+/// A link to the server of a URL, and the URL of the link.
+async fn link_to(server: &str) -> (FaultProxy, String) {
+    let mut url = url::Url::parse(server).expect("a URL");
+    let link = FaultProxy::start(([127, 0, 0, 1], url.port().expect("a port")).into()).await;
+    url.set_port(Some(link.address().port())).expect("a URL that can have a port");
+    (link, url.to_string())
 }

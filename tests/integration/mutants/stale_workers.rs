@@ -22,6 +22,7 @@ async fn a_conclusion_that_arrives_after_a_takeover_changes_nothing() {
         scene.until_held().await;
         scene.cut_off();
         scene.start_second(Behaviour::HoldFrom(CONCLUSION)).await;
+        scene.let_second_take_orders();
         scene.until_begun(order, 2).await;
         scene.until_second_held().await;
         scene.let_through();
@@ -51,6 +52,7 @@ async fn a_conclusion_whose_snapshot_does_not_show_the_takeover_changes_nothing(
         scene.let_through_to_postgres();
         scene.until_waiting(CONCLUSION, Duration::ZERO).await;
         scene.start_second(Behaviour::HoldFrom(CONCLUSION)).await;
+        scene.let_second_take_orders();
         scene.until_begun(order, 2).await;
         scene.until_second_held().await;
         scene.open(gate).await;

@@ -32,9 +32,11 @@ async fn a_worker_behind_a_slow_link_leaves_the_orders_to_its_neighbour() {
     let fast = place.undisturbed_worker(&OPTIONS).await;
     place.store.behave(Behaviour::Late(SLOW));
     place.fill(ORDERS).await;
-    eventually(LONG, "the slow one knows that it is", async || {
-        let held_back = slow.metrics().value(r#"fulfillment_claims_held_back_seconds_total{by="slow_backend"}"#);
-        if held_back > 0.0 { Ok(()) } else { Err(slow.metrics().value("fulfillment_orders_in_flight").to_string()) }
+    eventually(LONG, "the slow one knows that it is, and is done with what it had before", async || {
+        let metrics = slow.metrics();
+        let held_back = metrics.value(r#"fulfillment_claims_held_back_seconds_total{by="slow_backend"}"#);
+        let in_flight = metrics.value("fulfillment_orders_in_flight");
+        if held_back > 0.0 && in_flight <= CONCURRENCY * 0.5 { Ok(()) } else { Err(in_flight) }
     })
     .await;
     let at_the_slow_one = watch(&slow, Duration::from_secs(3)).await;

@@ -76,6 +76,8 @@ pub(crate) enum Deed {
     Hear(Reply),
     /// A drain breaks off what is in hand.
     HandBack,
+    /// The order was claimed ahead, and is given up as no place for its call comes free.
+    PassOver,
     RenewRow {
         answered: bool,
     },
@@ -150,8 +152,9 @@ impl Protocol {
             Phase::Claimed => both(|answered| Deed::Begin { answered }),
             Phase::Begun { takeover } => {
                 let calls = matches!(self.decide(attempt, *takeover, false), Next::Call(_));
-                [vec![Deed::Call { done: true }, Deed::HandBack], vec![Deed::Call { done: false }; calls.into()]]
-                    .concat()
+                let unless_ended = [Deed::Call { done: false }, Deed::PassOver];
+                let more = if calls { &unless_ended[..] } else { &[] };
+                [&[Deed::Call { done: true }, Deed::HandBack], more].concat()
             }
             Phase::Calling { done } => {
                 let replies: &[Reply] =

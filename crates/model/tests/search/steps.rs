@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use fulfillment_model::{Receipt, order};
 use fulfillment_worker::domain::order::{Fence, State};
-use fulfillment_worker::engine::decision::{Answer, Next, after_begin, after_call, after_verdict};
+use fulfillment_worker::engine::decision::{
+    Answer, Next, Unplaced, after_begin, after_call, after_verdict, without_place,
+};
 use fulfillment_worker::port::fulfiller::Outcome;
 use fulfillment_worker::port::queue::Disposition;
 use fulfillment_worker::port::store::{Begun, Renewed, Verdict};
@@ -70,6 +72,7 @@ impl Protocol {
                     _ => Phase::Ended(after_call(Answer::BrokenOff, attempt.receipt.attempt, policy).attempt),
                 }
             }
+            Deed::PassOver => attempt.phase = Phase::Ended(without_place(Unplaced::TooLong)),
             Deed::RenewRow { answered } => {
                 let Some(held) = attempt.fence else { return };
                 match world.store.renew(attempt.receipt.order, held) {

@@ -54,6 +54,7 @@ fn deed_of(before: &World, worker: usize, deed: Deed, after: &World) -> String {
         Deed::Call { .. } => format!("calls the warehouse for {}, which does nothing", of(order)),
         Deed::Hear(reply) => heard(reply).to_owned(),
         Deed::HandBack => "is told to drain and breaks off".to_owned(),
+        Deed::PassOver => format!("finds no place for its call for {}", of(order)),
         Deed::RenewRow { answered: false } => format!("renews the row of {}, and the answer gets lost", of(order)),
         Deed::RenewRow { .. } if attempt.is_none_or(|attempt| attempt.fence.is_none()) => {
             format!("finds that it lost {}", of(order))

@@ -75,7 +75,7 @@ pub(crate) struct Attempt {
 pub(crate) enum Phase {
     /// Has a message.
     Claimed,
-    /// Has the row; nothing was sent.
+    /// Has the row, and waits for the place of its call, if it was claimed ahead; nothing was sent.
     Begun { takeover: bool },
     /// The request is sent. `done` says whether the warehouse did the work.
     Calling { done: bool },
