@@ -309,6 +309,7 @@ fn why(failure: Failure) -> String {
         Failure::Unavailable(text)
         | Failure::Conflict(text)
         | Failure::LockTimeout(text)
+        | Failure::Taken(text)
         | Failure::Data(text)
         | Failure::Missing(text)
         | Failure::Refused(text) => text,
