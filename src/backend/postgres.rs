@@ -14,11 +14,11 @@ use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 
 use self::clock_notes::ClockNotes;
-use self::connection::{Connections, Parameter};
+use self::connection::Connections;
 use self::errors::Failure;
 use self::given_tables::{Dialect, GivenTables};
 use self::producers::Producers;
-use self::sql::Sql;
+use self::sql::{Parameter, Sql};
 use self::statements::Statements;
 use self::timestamp::seconds;
 use self::transition::LockedRows;

@@ -317,7 +317,7 @@ impl Queue for RedisQueue {
         while let Some(left) = settlements.get(verdicts.len()..).filter(|left| !left.is_empty()) {
             let batch = left.get(..LARGEST_BATCH).unwrap_or(left);
             let mut call = ScriptCall::new(&self.scripts.settle, &self.keys.records());
-            for run in batch.chunk_by(|one, next| of_one_run(one, next)) {
+            for run in batch.chunk_by(of_one_run) {
                 if let Some(Settlement { receipt, disposition }) = run.first() {
                     call.arg(&receipt.token).arg(outcome(disposition)).arg(run.len());
                 }

@@ -19,7 +19,7 @@ const OTHER_NAMES: [(&str, LevelFilter); 7] = [
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Every module of ours that logs; a test keeps the list complete.
-const TARGETS: [&str; 34] = [
+const TARGETS: [&str; 36] = [
     "fulfillment_warehouse::call",
     "fulfillment_warehouse::server",
     "fulfillment_worker::admin::access",
@@ -45,6 +45,8 @@ const TARGETS: [&str; 34] = [
     "fulfillment_worker::engine::drain_to_list",
     "fulfillment_worker::engine::lease_keeper",
     "fulfillment_worker::engine::reconciler",
+    "fulfillment_worker::engine::retention",
+    "fulfillment_worker::engine::sweep",
     "fulfillment_worker::observe::logging",
     "fulfillment_worker::observe::logging::event_log",
     "fulfillment_worker::observe::logging::filter",

@@ -73,7 +73,8 @@ impl ClaimLoop {
         self.drain.run_until_cancelled(self.backends.queue.wait(at_most)).await;
     }
 
-    fn deliveries(&self, claims: Vec<Claim>, places: Reserved) -> Vec<Delivery> {
+    #[expect(clippy::vec_box, reason = "each is handed on by itself")]
+    fn deliveries(&self, claims: Vec<Claim>, places: Reserved) -> Vec<Box<Delivery>> {
         let claimed_at = Instant::now();
         // A claim brings at most as many messages as there are places; one too many would come back with its lease.
         let places = places.claimed(claims.len());
@@ -81,12 +82,12 @@ impl ClaimLoop {
         claims.into_iter().zip(places).map(|(claim, place)| self.delivery(claim, claimed_at, place)).collect()
     }
 
-    fn delivery(&self, claim: Claim, claimed_at: Instant, place: Place) -> Delivery {
+    fn delivery(&self, claim: Claim, claimed_at: Instant, place: Place) -> Box<Delivery> {
         let message = claim.message();
         let order_id = message.as_ref().ok().map(Message::order_id);
         let span = self.tracer.attempt(&claim, message.as_ref().ok());
         let lease = self.keeper.keep(claim.receipt.clone(), claim.attempt, order_id, span.context());
         let waiting = Some(self.backends.backpressure.wait());
-        Delivery { claim, message, claimed_at, lease, span, waiting, place }
+        Box::new(Delivery { claim, message, claimed_at, lease, span, waiting, place })
     }
 }

@@ -16,7 +16,7 @@ use crate::observe::trace::attempt::AttemptSpan;
 use crate::port::queue::{Claim, Disposition, Receipt};
 use crate::port::store::{BeginRequest, Conclusion, DeadLetter, Target, Verdict};
 
-/// A claimed message. While this exists, the message's lease is renewed and it counts as in flight.
+/// A claimed message, in a box, as it is handed on many times. While this exists, the message's lease is renewed and it counts as in flight.
 pub(crate) struct Delivery {
     pub(crate) claim: Claim,
     pub(crate) message: Result<Message, Poison>,
@@ -75,7 +75,7 @@ impl Delivery {
 
 /// A delivery whose attempt has ended, on its way through the completer.
 pub(crate) struct Completed {
-    pub(crate) delivery: Delivery,
+    pub(crate) delivery: Box<Delivery>,
     pub(crate) outcome: AttemptOutcome,
     /// The fence held, if the order's row is ours.
     pub(crate) fence: Option<Fence>,
@@ -86,7 +86,7 @@ pub(crate) struct Completed {
 }
 
 impl Completed {
-    pub(crate) fn new(delivery: Delivery, outcome: AttemptOutcome, fence: Option<Fence>) -> Self {
+    pub(crate) fn new(delivery: Box<Delivery>, outcome: AttemptOutcome, fence: Option<Fence>) -> Self {
         Self { delivery, outcome, fence, maybe_applied: false, verdict: None }
     }
 

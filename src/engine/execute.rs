@@ -41,9 +41,10 @@ pub(crate) struct Executor {
     pub(crate) completer: mpsc::Sender<Completed>,
 }
 
+#[expect(clippy::vec_box, reason = "each delivery is handed on by itself")]
 impl Executor {
     /// Begins a batch in a task of its own, which drops `slot` when all of its calls have started.
-    pub(crate) fn start(self: &Arc<Self>, batch: Vec<Delivery>, slot: OwnedSemaphorePermit) {
+    pub(crate) fn start(self: &Arc<Self>, batch: Vec<Box<Delivery>>, slot: OwnedSemaphorePermit) {
         let executor = Arc::clone(self);
         tokio::spawn(async move {
             executor.begin(batch).await;
@@ -51,13 +52,13 @@ impl Executor {
         });
     }
 
-    async fn begin(self: &Arc<Self>, batch: Vec<Delivery>) {
+    async fn begin(self: &Arc<Self>, batch: Vec<Box<Delivery>>) {
         let (deliveries, invalid): (Vec<_>, Vec<_>) = batch.into_iter().partition(|delivery| delivery.message.is_ok());
         for delivery in invalid {
             let detail = delivery.message.as_ref().err().map(Poison::to_string).unwrap_or_default();
             self.complete(delivery, AttemptOutcome::DeadLetter { reason: DeadReason::InvalidMessage, detail }).await;
         }
-        let requests: Vec<BeginRequest> = deliveries.iter().filter_map(Delivery::begin_request).collect();
+        let requests: Vec<BeginRequest> = deliveries.iter().filter_map(|delivery| delivery.begin_request()).collect();
         if requests.is_empty() {
             return;
         }
@@ -80,7 +81,7 @@ impl Executor {
         }
     }
 
-    async fn follow_begin(self: &Arc<Self>, mut delivery: Delivery, begun: Begun) {
+    async fn follow_begin(self: &Arc<Self>, mut delivery: Box<Delivery>, begun: Begun) {
         if let Begun::Started { order, fence, takeover, waited } = &begun {
             self.watermark.raise(order.created_at_micros);
             delivery.lease.keep_row(*fence).await;
@@ -100,7 +101,7 @@ impl Executor {
     }
 
     /// One call to the fulfiller, from start to finish. Waits for its place first, if the order was claimed ahead.
-    async fn call(&self, mut delivery: Delivery, mut order: Order) {
+    async fn call(&self, mut delivery: Box<Delivery>, mut order: Order) {
         if let Some(outcome) = self.passed_over(&mut delivery).await {
             return self.complete(delivery, outcome).await;
         }
@@ -161,7 +162,7 @@ impl Executor {
     }
 
     /// Hands a delivery whose attempt has ended on to the completer.
-    async fn complete(&self, mut delivery: Delivery, outcome: AttemptOutcome) {
+    async fn complete(&self, mut delivery: Box<Delivery>, outcome: AttemptOutcome) {
         delivery.place.end();
         delivery.waiting.get_or_insert_with(|| self.backends.backpressure.wait());
         let fence = delivery.lease.release_row().await;

@@ -98,13 +98,13 @@ async fn a_call_longer_than_its_lease_is_made_once_although_another_worker_is_wa
     let place = Place::new();
     let ids = place.submit(1).await;
     let calls = Arc::new(AtomicUsize::new(0));
-    let options = EngineOptions { lease: Duration::from_millis(300), ..options() };
+    let options = EngineOptions { lease: Duration::from_secs(3), ..options() };
     let work = |calls: Arc<AtomicUsize>| {
         move |_| -> std::pin::Pin<Box<dyn Future<Output = Outcome> + Send>> {
             let calls = Arc::clone(&calls);
             Box::pin(async move {
                 calls.fetch_add(1, Ordering::SeqCst);
-                tokio::time::sleep(Duration::from_millis(1_500)).await;
+                tokio::time::sleep(Duration::from_secs(7)).await;
                 fulfilled()
             })
         }

@@ -7,8 +7,8 @@ use futures::FutureExt;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::connection::Parameter;
 use super::errors::Failure;
+use super::sql::Parameter;
 use super::transition::Form;
 use super::{PostgresStore, bisect, column, is_locked, rows_by_order, small};
 use crate::domain::order::{Fence, Order, State};

@@ -7,9 +7,9 @@ use futures::FutureExt;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::connection::Parameter;
 use super::dead_letters::DeadLetterColumns;
 use super::errors::Failure;
+use super::sql::Parameter;
 use super::timestamp::{micros, timestamp};
 use super::transition::Form;
 use super::{PostgresStore, bisect, column, is_locked, small};

@@ -6,14 +6,13 @@ use deadpool::Runtime;
 use deadpool::managed::{Hook, HookError, Object, Pool, Timeouts};
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Row;
-use tokio_postgres::types::{ToSql, Type};
 
 use super::address::{Address, Limits};
 use super::connect::ServerConnect;
 use super::errors::Failure;
 use super::negotiation::MakeConnector;
 use super::served::Served;
-use super::sql::Sql;
+use super::sql::{Parameter, Sql};
 use super::tls;
 use crate::config::SecretUrl;
 use crate::domain::retry::jittered;
@@ -39,9 +38,6 @@ const COMMIT: Sql = Sql::bare("COMMIT");
 /// Without statistics, or with old ones, the planner takes the end of a key's range for a third of the table. What it then puts in
 /// the way of a scan would have the statement compiled, too.
 const BY_KEY: &str = "SET LOCAL enable_seqscan = off; SET LOCAL jit = off";
-
-/// A value for a statement, and its type there.
-pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// The connections to one database.
 pub(super) struct Connections {

@@ -8,9 +8,8 @@ use futures::FutureExt;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::connection::Parameter;
 use super::errors::Failure;
-use super::sql::Sql;
+use super::sql::{Parameter, Sql};
 use super::statements::Statements;
 use super::timestamp::{micros, seconds};
 use super::{PostgresStore, attempts, bisect, column, count, small};

@@ -7,9 +7,8 @@ use async_trait::async_trait;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::connection::Parameter;
 use super::errors::Failure;
-use super::sql::Sql;
+use super::sql::{Parameter, Sql};
 use super::{PostgresStore, column, count};
 use crate::backend::loopback::is_loopback;
 use crate::port::diagnosis::postgres::{

@@ -4,9 +4,9 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::column;
-use super::connection::{Connections, Parameter};
+use super::connection::Connections;
 use super::errors::Failure;
-use super::sql::Sql;
+use super::sql::{Parameter, Sql};
 use crate::domain::order::State;
 
 /// What a status may become by a statement of ours.

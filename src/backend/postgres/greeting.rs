@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     const OK: &[u8] = b"R\0\0\0\x08\0\0\0\0";
-    const STATUS: &[u8] = b"S\0\0\0\x0eKZ\0K\0\0\0\0\0";
+    const STATUS: &[u8] = b"S\0\0\0\x0dKZ\0K\0\0\0\0\0";
     const KEY: &[u8] = b"K\0\0\0\x0c\0\0\x01\x02\xff\xff\xff\xff";
 
     /// The process that is named by messages which arrive in pieces of this size.

@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::connection::Parameter;
 use super::errors::Failure;
 use super::horizon::instant;
+use super::sql::Parameter;
 use super::timestamp::{micros, timestamp};
 use super::{PostgresStore, attempts, column, count};
 use crate::domain::order::{Fence, OrderId, State, attempts_spent};

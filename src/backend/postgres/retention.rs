@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_postgres::types::Type;
 
-use super::connection::Parameter;
 use super::errors::Failure;
+use super::sql::Parameter;
 use super::timestamp::{micros, seconds, timestamp};
 use super::{PostgresStore, column, count};
 use crate::domain::order::{Fence, OrderId};

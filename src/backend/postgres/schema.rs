@@ -6,10 +6,10 @@ use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
-use super::connection::{Connections, Parameter, Session};
+use super::connection::{Connections, Session};
 use super::errors::Failure;
 use super::given_tables::Dialect;
-use super::sql::Sql;
+use super::sql::{Parameter, Sql};
 use super::{PostgresStore, column};
 use crate::port::schema::Schema;
 use crate::port::store::StoreError;

@@ -11,9 +11,8 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{CancelToken, Client, Error, Row, Statement};
 
-use super::connection::Parameter;
 use super::greeting::NamedProcess;
-use super::sql::Sql;
+use super::sql::{Parameter, Sql};
 
 /// How long a plan is used. One that suits a table may not suit it any more when it has grown.
 const PLAN_AGE: Duration = Duration::from_secs(10);

@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use tokio_postgres::types::{ToSql, Type};
+
 /// What looks like a function and is part of the language. Several arrays in one `unnest` are that, too: where it has one alone,
 /// `pg_catalog.unnest` is written down.
 const SYNTAX: [&str; 7] = ["any", "coalesce", "extract", "greatest", "least", "nullif", "unnest"];
@@ -21,6 +23,9 @@ const OPERATORS: [(&str, &str); 7] = [
     ("{>=}", "OPERATOR(pg_catalog.>=)"),
     ("{like}", "OPERATOR(pg_catalog.~~)"),
 ];
+
+/// A value for a statement, and its type there.
+pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// A statement that means the same whatever the search path, as long as `pg_catalog` is its first schema.
 #[derive(Debug, Clone, PartialEq, Eq)]

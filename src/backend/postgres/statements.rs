@@ -195,20 +195,18 @@ impl Statements {
 impl Statements {
     /// A text of ours as the database can hold it: no reason to refuse a row.
     pub(super) fn storable<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let (can_hold, instead): (fn(char) -> bool, _) =
-            if self.dialect.is_unicode { (|letter| letter != '\0', "\u{fffd}") } else { (is_ascii_text, "?") };
-        if text.chars().all(can_hold) { text.into() } else { text.replace(|letter| !can_hold(letter), instead).into() }
+        let is_unicode = self.dialect.is_unicode;
+        if !text.contains('\0') && (is_unicode || text.is_ascii()) {
+            return text.into();
+        }
+        let cant_hold = |letter: char| letter == '\0' || !(is_unicode || letter.is_ascii());
+        text.replace(cant_hold, if is_unicode { "\u{fffd}" } else { "?" }).into()
     }
 
     /// A detail for a person, likewise, and no longer than details may be.
     pub(super) fn detail(&self, text: &str) -> String {
         self.storable(&truncate_detail(text)).into_owned()
     }
-}
-
-/// What every encoding of a server has.
-fn is_ascii_text(letter: char) -> bool {
-    letter.is_ascii() && letter != '\0'
 }
 
 impl Dialect {

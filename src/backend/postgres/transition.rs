@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::Row;
 
-use super::connection::{Conflicts, Parameter};
+use super::connection::Conflicts;
 use super::errors::Failure;
 use super::given_tables::Dialect;
-use super::sql::Sql;
+use super::sql::{Parameter, Sql};
 use super::{PostgresStore, is_locked, rows_by_order};
 
 /// Sets the limit for the transaction that the statement is, before it touches a row: the only place where a limit costs no round

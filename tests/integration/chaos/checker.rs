@@ -72,7 +72,7 @@ impl Verdict {
             .timelines
             .iter()
             .flat_map(|(order, timeline)| timeline.windows(2).map(move |pair| (*order, &pair[0], &pair[1])));
-        for (order, Event { at_micros, state, worker }, next) in next_steps {
+        for (order, Event { at_micros, state, worker, .. }, next) in next_steps {
             if state != "processing" || next.worker == *worker {
                 continue;
             }

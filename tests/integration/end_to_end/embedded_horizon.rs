@@ -66,8 +66,8 @@ async fn a_first_start_on_a_file_leaves_alone_what_was_lost_in_it_before() {
 async fn a_file_that_was_there_before_takes_in_orders_of_every_age() {
     let (_folder, path) = made();
     execute(&path, ORDERS);
-    let before = "DROP TABLE fulfillment_horizon; DROP TABLE fulfillment_begun_orders;
-                  DELETE FROM refinery_schema_history WHERE name = 'horizon'";
+    let before = "DROP TABLE fulfillment_horizon; DROP TABLE fulfillment_begun_orders; DROP TABLE fulfillment_retention; DROP VIEW fulfillment_timeline;
+                  DELETE FROM refinery_schema_history WHERE version >= 8";
     execute(&path, before);
     let worker = worker(&path).await;
     eventually(LONG, "all are fulfilled", async || expect_equal(number(&path, FULFILLED), 4)).await;

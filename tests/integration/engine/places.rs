@@ -129,7 +129,7 @@ async fn orders_claimed_ahead_of_a_call_that_turns_out_long_are_left_to_whoever_
     let options = EngineOptions { concurrency: 1, call_timeout: Duration::from_secs(600), ..options() };
     let hangs = Arc::new(AtomicBool::new(false));
     let reached = Arc::clone(&hangs);
-    let mut first = place.start(options, move |order| {
+    let _first = place.start(options, move |order| {
         let hangs = Arc::clone(&reached);
         Box::pin(async move {
             if order.id > last_short {
@@ -139,7 +139,6 @@ async fn orders_claimed_ahead_of_a_call_that_turns_out_long_are_left_to_whoever_
             fulfilled()
         })
     });
-    first.until(&format!("fulfilled {last_short}")).await;
     eventually(LONG, "a call hangs", async || if hangs.load(Ordering::SeqCst) { Ok(()) } else { Err("none") }).await;
     let second = place.start(options, |_| Box::pin(async { fulfilled() }));
     let only_the_long_one = Depth { in_flight: 1, ..Depth::default() };

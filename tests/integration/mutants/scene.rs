@@ -77,29 +77,6 @@ impl Scene {
         id
     }
 
-    /// The worker notices within two seconds.
-    pub(crate) async fn drop_status_index(&self) {
-        self.query("DROP INDEX IF EXISTS idx_orders_status").await;
-    }
-
-    /// Orders that no worker has anything to do with, and no checker looks at.
-    pub(crate) async fn insert_closed(&self, count: u32) {
-        let sql = format!(
-            "INSERT INTO orders (product_id, quantity, status) SELECT 1, 1, 'elsewhere' FROM generate_series(1, {count})"
-        );
-        self.query(&sql).await;
-    }
-
-    /// Waits until the low-water mark has passed an order.
-    pub(crate) async fn until_passed(&self, order: i32) {
-        let sql = "SELECT closed_up_to FROM fulfillment.low_water_mark";
-        eventually(LONG, "the mark has passed the order", async || {
-            let mark: i64 = self.query(sql).await[0].get(0);
-            if mark >= i64::from(order) { Ok(()) } else { Err(mark) }
-        })
-        .await;
-    }
-
     /// Has the horizon lie behind an order, as if that had been there at the first start.
     pub(crate) async fn date_before_first_start(&self, order: i32) {
         let sql = format!("UPDATE fulfillment.horizon SET adopt_from = clock_timestamp(), last_order_id = {order}");
@@ -445,7 +422,7 @@ impl Scene {
         orders.into_iter().map(|order| evidence.story(*order) + "\n").collect()
     }
 
-    async fn query(&self, sql: &str) -> Vec<tokio_postgres::Row> {
+    pub(crate) async fn query(&self, sql: &str) -> Vec<tokio_postgres::Row> {
         self.world.query(sql).await.unwrap_or_else(|error| panic!("{error}"))
     }
 

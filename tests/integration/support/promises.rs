@@ -87,8 +87,10 @@ impl Findings {
                 }
                 state = &event.state;
             }
+            // The entry that ends an attempt has its number, and the worker of the one before it.
+            let holder = |event: &Event| (event.attempt, event.worker.clone());
             let taken_from_its_holder =
-                |pair: &[Event]| pair[1].state != "processing" && pair[0].worker != pair[1].worker;
+                |pair: &[Event]| pair[1].state != "processing" && holder(&pair[0]) != holder(&pair[1]);
             if timeline.windows(2).any(|pair| pair[0].state == "processing" && taken_from_its_holder(pair)) {
                 self.violation("only who holds an order ends its attempt", evidence.story(order));
             }
