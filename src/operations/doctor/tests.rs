@@ -88,8 +88,8 @@ fn each_fault_is_found_by_its_own_check_and_by_no_other() {
         behind,
         wal_bytes: None,
     };
-    type Change = Box<dyn Fn(&mut PostgresFacts)>;
-    let cases: Vec<(&str, Level, Change)> = {
+    type AnyChange = Box<dyn Fn(&mut PostgresFacts)>;
+    let cases: Vec<(&str, Level, AnyChange)> = {
         let plain = |check, level, change: Change| (check, level, Box::new(change) as Box<dyn Fn(&mut PostgresFacts)>);
         let held = |check, level, held: Holder| {
             let change = move |facts: &mut PostgresFacts| facts.holders = Ok(vec![held.clone()]);
