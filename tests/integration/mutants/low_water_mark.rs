@@ -2,25 +2,28 @@
 
 use fulfillment_worker::testing::mutant::Mutant;
 
-use crate::mutants::hunt::{Hunt, WITH_RECONCILER};
+use crate::mutants::hunt::Hunt;
 use crate::mutants::scene::Scene;
 use crate::support::{LONG, eventually};
 
+/// An order is not missed while it is being closed.
+const WITH_PATIENT_RECONCILER: &[(&str, &str)] = &[("--reconcile-interval", "500ms"), ("--reconcile-grace", "10s")];
+
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_below_the_low_water_mark_whose_producer_died_before_its_push_is_fulfilled() {
+async fn an_order_that_is_opened_again_below_the_low_water_mark_is_fulfilled() {
     let hunt = Hunt {
         mutant: Mutant::MarkPassesOpen,
-        case: "an_order_below_the_low_water_mark_whose_producer_died_before_its_push_is_fulfilled",
+        case: "an_order_that_is_opened_again_below_the_low_water_mark_is_fulfilled",
         breaks: "every order comes to an end",
-        options: WITH_RECONCILER,
+        options: WITH_PATIENT_RECONCILER,
     };
     hunt.play(async |scene| {
         scene.drop_status_index().await;
         let order = scene.insert().await;
-        scene.date(order, "1 hour").await;
+        scene.set_status(order, "elsewhere").await;
         scene.insert_closed(15_000).await;
         scene.until_passed(order).await;
-        scene.date(order, "0").await;
+        scene.set_status(order, "pending").await;
         scene.play_out().await;
     })
     .await;
@@ -40,11 +43,12 @@ impl Scene {
         self.query(&sql).await;
     }
 
-    /// Dates an order: one that is made in the future is not missed before then.
-    async fn date(&self, order: i32, from_now: &str) {
-        let sql =
-            format!("UPDATE orders SET created_at = clock_timestamp() + interval '{from_now}' WHERE id = {order}");
-        self.query(&sql).await;
+    /// Of an order that is old enough to be missed.
+    async fn set_status(&self, order: i32, status: &str) {
+        self.query(&format!(
+            "UPDATE orders SET status = '{status}', created_at = now() - interval '1 min' WHERE id = {order}"
+        ))
+        .await;
     }
 
     /// Waits until the low-water mark has passed an order.
