@@ -1,13 +1,18 @@
 """What an order's two transitions write. The ceiling and every peer write exactly this: the rows that the worker writes.
 
-Where the timeline's columns change, EVENT is the one line to follow them (and SETUP, for rows that it refers to); nothing
+Where the timeline's columns change, EVENT and REST follow them (and SETUP, for rows that they refer to); nothing
 is measured if an order's two transitions leave anything but two rows there.
 """
 
 EVENT = (
     "INSERT INTO fulfillment.events (order_id, at, state, attempt, worker, correlation_id, note)"
-    " SELECT id, updated_at, '{state}', 1, '0123456789abcdef', NULL, NULL FROM moved"
+    " SELECT id, updated_at, '{state}', 1, {rest} FROM moved"
 )
+# Worker, correlation id and note: only the first entry of an attempt has the worker, only its last one the warehouse's reference.
+REST = {
+    "processing": "'0123456789abcdef', NULL, NULL",
+    "fulfilled": "'', NULL, 'simulated-order-' || id || '-1795831397067669'",
+}
 SETUP = "SELECT 1"
 NOTED = "SELECT count(*) FROM fulfillment.events"
 
@@ -21,7 +26,7 @@ IN_BATCH = f"= ANY (ARRAY(SELECT generate_series(:first::int, :first::int + {BAT
 def transition(which, old, new, events=True):
     """One durable transition of the orders whose id is `which`, guarded by the state that it leaves; one statement, one commit."""
     move = f"UPDATE orders SET status = '{new}', updated_at = clock_timestamp() WHERE id {which} AND status = '{old}'"
-    return f"WITH moved AS ({move} RETURNING id, updated_at) {EVENT.format(state=new)}" if events else move
+    return f"WITH moved AS ({move} RETURNING id, updated_at) {EVENT.format(state=new, rest=REST[new])}" if events else move
 
 
 def ceiling(events=True):
