@@ -99,7 +99,10 @@ fn text(findings: &Findings, overdue: u64, backends: &Backends) -> Vec<String> {
         ),
         (findings.messages_without_lease, "claimed without a lease: the next worker gives them one"),
         (findings.leases_without_message, "leases without a message: the next worker removes them"),
-        (findings.without_timeline, "orders fulfilled without a timeline: by another program, or with --events off"),
+        (
+            findings.without_timeline,
+            "orders fulfilled without a timeline: by another program, with --events off, or pruned by --keep-events",
+        ),
     ] {
         if count > 0 {
             lines.push(format!("note      {count:>10}   {what}"));

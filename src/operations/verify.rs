@@ -45,7 +45,7 @@ pub struct Findings {
     /// `fulfilled` orders whose timeline doesn't have exactly one such entry.
     #[serde(serialize_with = "count_and_first")]
     pub not_fulfilled_once: Vec<OrderId>,
-    /// `fulfilled` without any timeline: by another program, or with `--events off`.
+    /// `fulfilled` without any timeline: by another program, with `--events off`, or pruned by `--keep-events`.
     pub without_timeline: u64,
     /// Claimed messages that the next worker gives a lease.
     pub messages_without_lease: u64,

@@ -30,7 +30,7 @@ pub struct AuditPage {
     pub failed_without_letter: Vec<OrderId>,
     /// `fulfilled` orders whose timeline doesn't have exactly one such entry.
     pub not_fulfilled_once: Vec<OrderId>,
-    /// `fulfilled` orders without any timeline: fulfilled by another program, or with `--events off`.
+    /// `fulfilled` orders without any timeline: fulfilled by another program, with `--events off`, or pruned by `--keep-events`.
     pub without_timeline: u64,
 }
 

@@ -302,6 +302,9 @@ async fn look(store: &PostgresStore, statement: &Sql, parameters: &[Parameter<'_
 /// In words, for a gap.
 fn why(failure: Failure) -> String {
     match failure {
+        Failure::Refused(text) if text.contains("SQLSTATE 42501") && text.contains("schema fulfillment") => {
+            "not visible to this role; `fulfillment-worker migrate --grant-to ROLE` gives it its rights".to_owned()
+        }
         Failure::Refused(text) if text.contains("SQLSTATE 42501") => {
             "not visible to this role; pg_read_all_stats or pg_monitor would let it look".to_owned()
         }

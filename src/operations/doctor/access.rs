@@ -9,6 +9,7 @@ use crate::port::store::StoreError;
 pub(super) fn tables(checked: &Result<(), StoreError>, warning: &Result<Option<String>, StoreError>) -> Finding {
     const CHECK: &str = "tables_and_rights";
     match (checked, warning) {
+        (Err(StoreError::Unavailable(why)), _) => Finding::unknown(CHECK, why.clone()),
         (Err(error), _) => Finding::warning(CHECK, error.to_string()).costs("`run` does not start, or claims nothing"),
         (Ok(()), Ok(Some(warning))) => Finding::notice(CHECK, warning.clone()),
         (Ok(()), Err(error)) => Finding::unknown(CHECK, error.to_string()),
@@ -25,7 +26,7 @@ pub(super) fn excess_rights(facts: &PostgresFacts) -> Finding {
     }
     Finding::notice(CHECK, format!("role {} {}", role.name, role.excess.join(", ")))
         .costs("whoever gets its password, or a mistake, can do that too")
-        .remedy("psql --single-transaction --set ON_ERROR_STOP=1 --file deploy/postgres/roles.sql")
+        .remedy("psql \"$DATABASE_URL\" --single-transaction --set ON_ERROR_STOP=1 --file deploy/postgres/roles.sql")
         .caution("makes roles that can do their work and no more (docs/POSTGRES.md); the worker then connects as fulfillment_worker")
 }
 

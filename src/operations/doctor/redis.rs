@@ -39,8 +39,8 @@ fn eviction(facts: &RedisFacts) -> Finding {
         }
         _ => Finding::warning(CHECK, found)
             .costs(format!("when memory runs out, Redis deletes the queue, all messages at once; {NOTHING_LOST}"))
-            .remedy("redis-cli CONFIG SET maxmemory-policy noeviction")
-            .remedy("redis-cli CONFIG REWRITE")
+            .remedy("redis-cli -u \"$REDIS_URL\" CONFIG SET maxmemory-policy noeviction")
+            .remedy("redis-cli -u \"$REDIS_URL\" CONFIG REWRITE")
             .caution("a cache in the same Redis needs the other policy: give the queue a server of its own"),
     };
     finding.value("policy", policy).value("evicted_keys", evicted)
@@ -58,8 +58,8 @@ fn memory(facts: &RedisFacts) -> Finding {
         share if share < 80 => Finding::ok(CHECK, format!("{shown} used, {share} % of maxmemory")),
         share => Finding::warning(CHECK, format!("{shown} used, {share} % of maxmemory {}", bytes(most as f64)))
             .costs("when it is full, producers get OOM errors, and claims wait")
-            .remedy(format!("redis-cli CONFIG SET maxmemory {}", most.saturating_mul(2)))
-            .caution("see first what takes it: redis-cli --bigkeys"),
+            .remedy(format!("redis-cli -u \"$REDIS_URL\" CONFIG SET maxmemory {}", most.saturating_mul(2)))
+            .caution("see first what takes it: redis-cli -u \"$REDIS_URL\" --bigkeys"),
     };
     finding.value("used_bytes", used).value("maxmemory_bytes", most)
 }
@@ -97,8 +97,8 @@ fn persistence(facts: &RedisFacts) -> Finding {
     };
     Finding::new(CHECK, level, found)
         .costs(format!("{what}; {NOTHING_LOST}"))
-        .remedy("redis-cli CONFIG SET appendonly yes")
-        .remedy("redis-cli CONFIG REWRITE")
+        .remedy("redis-cli -u \"$REDIS_URL\" CONFIG SET appendonly yes")
+        .remedy("redis-cli -u \"$REDIS_URL\" CONFIG REWRITE")
         .caution("writes every change to the disk as well; with appendfsync everysec that costs little")
 }
 
@@ -116,14 +116,14 @@ fn fsync(facts: &RedisFacts) -> Finding {
             .costs(format!(
                 "each claim and settlement waits for the disk, for messages that could be made again: {NOTHING_LOST}"
             ))
-            .remedy("redis-cli CONFIG SET appendfsync everysec")
-            .remedy("redis-cli CONFIG REWRITE"),
+            .remedy("redis-cli -u \"$REDIS_URL\" CONFIG SET appendfsync everysec")
+            .remedy("redis-cli -u \"$REDIS_URL\" CONFIG REWRITE"),
         (Some("no"), _) => Finding::notice(CHECK, "appendfsync is no")
             .costs(format!(
                 "a crash of the machine loses what the kernel had not written, some 30 s of messages; {NOTHING_LOST}"
             ))
-            .remedy("redis-cli CONFIG SET appendfsync everysec")
-            .remedy("redis-cli CONFIG REWRITE"),
+            .remedy("redis-cli -u \"$REDIS_URL\" CONFIG SET appendfsync everysec")
+            .remedy("redis-cli -u \"$REDIS_URL\" CONFIG REWRITE"),
         (Some(other), _) => Finding::unknown(CHECK, format!("appendfsync is {other}")),
         (None, Err(why)) => Finding::unknown(CHECK, why.clone()),
         (None, Ok(_)) => Finding::unknown(CHECK, "CONFIG GET leaves it out"),

@@ -8,7 +8,7 @@ use crate::support::redis::RedisServer;
 fn run_redis_commands(redis: &RedisServer, commands: &[&str]) {
     let mut connection = redis.connect().expect("a connection");
     for command in commands {
-        let words = command.strip_prefix("redis-cli ").expect("a command of redis-cli").split(' ');
+        let words = command.strip_prefix("redis-cli -u \"$REDIS_URL\" ").expect("a command of redis-cli").split(' ');
         // No file of settings is there to write to.
         if command.ends_with("REWRITE") {
             continue;
