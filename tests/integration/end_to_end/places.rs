@@ -13,6 +13,7 @@ const ONE_LONG_CALL: [&str; 8] =
     ["--concurrency", "1", "--simulate-latency", "10m", "--call-timeout", "30m", "--drain-timeout", "10m"];
 const GREEDY: (&str, &str) = ("FULFILLMENT_MUTANT", "claims-without-place");
 const NO_TIME: [&str; 4] = ["--simulate-latency", "0", "--simulate-failures", "0"];
+const BEGUN: &str = "SELECT count(DISTINCT order_id) FROM fulfillment.events";
 const SPENT: &str = "SELECT count(DISTINCT order_id) FROM fulfillment.events WHERE attempt > 1";
 
 /// Whoever claims ahead of long calls has more than its share.
@@ -42,6 +43,7 @@ async fn a_kill_spends_an_attempt_on_no_more_orders_than_there_are_calls() {
     place(&database, &redis, 50).await;
     in_work(&database, 4).await;
     worker.kill().await;
+    assert_eq!(database.number(BEGUN).await, 4);
     let _next = WorkerProcess::ready(&redis.url(), database.url(), &NO_TIME).await;
     all_fulfilled_once(&database, &redis).await;
     assert_eq!(database.number(SPENT).await, 4);
@@ -65,7 +67,7 @@ async fn orders_that_wait_for_their_place_when_their_worker_is_killed_are_fulfil
     all_fulfilled_once(&database, &redis).await;
 }
 
-/// Caught, when seeded: orders that wait for a place until the drain breaks off calls.
+/// Caught, when seeded: orders that wait for a place, however long, until the drain breaks off calls.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drain_hands_back_at_once_what_waits_for_its_place_and_spends_no_attempt() {
     let (redis, database, mut worker) = with_orders_that_wait_for_their_place().await;

@@ -23,7 +23,7 @@ async fn until_fulfilled(database: &TestDatabase, order_id: i32) {
     .await;
 }
 
-/// Caught, when seeded: no sweep; a mark that passes open orders and doesn't note them.
+/// Caught, when seeded: no sweep; the mutant `mark-passes-open`.
 #[tokio::test]
 async fn orders_are_found_without_an_index_on_status_also_below_the_mark_and_by_the_next_leader() {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);

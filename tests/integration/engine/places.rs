@@ -84,7 +84,7 @@ async fn with_one_place_and_long_calls_one_order_at_a_time_is_taken_into_work() 
     assert_eq!(engine.stop().await, 0);
 }
 
-/// On the code before, four orders were in hand, and no batch was larger.
+/// Caught, when seeded: places that orders keep until they are settled, so that no more than four are in hand.
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_of_no_time_fill_batches_whatever_the_concurrency_and_what_waits_for_the_store_is_bounded() {
     const CONCURRENCY: usize = 4;

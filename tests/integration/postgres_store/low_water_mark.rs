@@ -23,6 +23,9 @@ struct Bounds(i64, i64, i64);
 /// With these the mark moves in tables that are filled soon.
 const SMALL: Bounds = Bounds(100, 20, 10);
 
+/// And room for more stragglers than any table here has open orders.
+const ROOMY: Bounds = Bounds(100, 1_000, 10);
+
 /// What a sweep says: orders looked at, orders found below the mark, whether it goes on, whether it is through.
 type Told = (i64, i64, bool, bool);
 
@@ -80,6 +83,12 @@ async fn lost(client: &Client) -> i64 {
     number(client, sql).await
 }
 
+async fn until_sweep_waits(client: &Client) {
+    let waits = "SELECT count(*) FROM pg_stat_activity
+                 WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '-- Moves the low-water mark%'";
+    eventually(LONG, "the sweep waits", async || expect_equal(number(client, waits).await, 1)).await;
+}
+
 async fn fill(client: &Client, status: &str, count: i64) {
     let sql = format!(
         "INSERT INTO orders (product_id, quantity, status) SELECT 1, 1, '{status}' FROM generate_series(1, {count})"
@@ -128,18 +137,18 @@ async fn a_backlog_stops_the_mark_at_its_first_order_and_is_counted_whole() {
     let (_database, store, client) = without_index().await;
     fill(&client, "fulfilled", 250).await;
     fill(&client, "pending", 300).await;
-    sweep_through(&client, SMALL).await;
+    sweep_through(&client, ROOMY).await;
     assert_eq!((mark(&client).await, stragglers(&client).await.len()), (250, 0));
     assert_eq!(counted(&store).await, (300, 0));
     // And what lies below it is swept all the same.
     set(&client, "= 5", "pending").await;
     for _ in 0..5 {
-        sweep(&client, SMALL).await;
+        sweep(&client, ROOMY).await;
     }
     assert_eq!((stragglers(&client).await, counted(&store).await), (vec![5], (301, 0)));
     set(&client, "= 5", "fulfilled").await;
     set(&client, "BETWEEN 251 AND 400", "fulfilled").await;
-    sweep_through(&client, SMALL).await;
+    sweep_through(&client, ROOMY).await;
     assert_eq!((mark(&client).await, counted(&store).await), (400, (150, 0)));
 }
 
@@ -266,9 +275,7 @@ async fn an_order_that_a_redrive_opens_again_is_known_at_once_wherever_the_mark_
         let other = database.connect().await;
         async move { sweep(&other, SMALL).await }
     });
-    let waits = "SELECT count(*) FROM pg_stat_activity
-                 WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '-- Moves the low-water mark%'";
-    eventually(LONG, "the sweep waits", async || expect_equal(number(&client, waits).await, 1)).await;
+    until_sweep_waits(&client).await;
     // What the redrive writes, before the sweep can.
     let decision = Decision { by: "ana".to_owned(), reason: "restocked".to_owned() };
     let renoting = holding
@@ -283,6 +290,22 @@ async fn an_order_that_a_redrive_opens_again_is_known_at_once_wherever_the_mark_
 }
 
 /// Caught, when seeded: a mark that is moved wherever it is by then.
+#[tokio::test]
+async fn a_mark_that_another_sweep_has_put_back_meanwhile_stays_where_that_has_put_it() {
+    let (database, _store, client) = without_index().await;
+    fill(&client, "fulfilled", 500).await;
+    // Chooses how far the mark may go.
+    sweep(&client, SMALL).await;
+    client.batch_execute("UPDATE fulfillment.low_water_mark SET settling_xid = 0").await.unwrap();
+    let (sweeper, another) = (database.connect().await, database.connect().await);
+    another.batch_execute("BEGIN; UPDATE fulfillment.low_water_mark SET closed_up_to = 7").await.unwrap();
+    let sweeping = tokio::spawn(async move { sweep(&sweeper, SMALL).await });
+    until_sweep_waits(&client).await;
+    another.batch_execute("COMMIT").await.unwrap();
+    sweeping.await.unwrap();
+    assert_eq!(mark(&client).await, 7);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_that_sweep_at_once_beside_everything_else_lose_no_order() {
     let (database, store, client) = without_index().await;

@@ -42,6 +42,7 @@ async fn fill(client: &Client, orders: i64) {
                               ELSE now()::timestamp - ({orders} - i) * interval '1 second' END AS at
              FROM generate_series(1, {orders}) AS i
          ) AS s;
+         INSERT INTO fulfillment.horizon (adopt_from, last_order_id) VALUES ('-infinity', {orders});
          RESET session_replication_role"
     );
     client.batch_execute(&sql).await.unwrap();
@@ -109,8 +110,8 @@ async fn scans(client: &Client) -> i64 {
     client.query_one(sql, &[]).await.unwrap().get(0)
 }
 
-/// Caught, when seeded: each of the queries with a condition on status alone; the search by key without what keeps the planner from
-/// the whole table.
+/// Caught, when seeded: each of the four that look for open orders, with the whole table in the place of `{open}`; stragglers that
+/// are looked for in a subquery, and not in an array.
 #[tokio::test]
 async fn no_query_reads_the_table_whether_it_has_an_index_on_status_or_not() {
     let database = TestDatabase::create().await;
@@ -142,7 +143,7 @@ async fn no_query_reads_the_table_whether_it_has_an_index_on_status_or_not() {
     }
 }
 
-/// The calls themselves, as the server counts them.
+/// The calls themselves, as the server counts them. Caught, when seeded: calls that leave the planner its sequential scans.
 #[tokio::test]
 async fn no_call_of_the_worker_reads_a_table_without_an_index_on_status() {
     let database = TestDatabase::create().await;

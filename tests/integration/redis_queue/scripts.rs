@@ -166,6 +166,21 @@ async fn verdicts_stand_in_the_order_of_settlements_whatever_becomes_of_each_and
 }
 
 #[tokio::test]
+async fn a_message_whose_lease_somebody_deleted_is_settled_by_its_worker_until_it_waits_for_a_retry() {
+    let server = Server::start().await;
+    let queue = server.queue(LONG);
+    push(&queue, &["a", "b"]).await.unwrap();
+    let claims = queue.claim(2).await.unwrap().claims;
+    let retry = Disposition::Retry { after: LONG, spent: true };
+    let put_back = [Settlement { receipt: claims[1].receipt.clone(), disposition: retry }];
+
+    server.ask::<()>(&format!("DEL {{{KEY}}}:leases"));
+    assert_eq!(queue.settle(&put_back).await.unwrap(), [ReceiptState::Valid]);
+    assert_eq!(queue.settle(&acks(&claims)).await.unwrap(), [ReceiptState::Valid, ReceiptState::Stale]);
+    assert_eq!(queue.depth().await.unwrap(), Depth { waiting: 0, in_flight: 0, due: 0, retrying: 1 });
+}
+
+#[tokio::test]
 async fn a_settlement_of_another_form_changes_nothing() {
     let server = Server::start().await;
     let queue = server.queue(LONG);
