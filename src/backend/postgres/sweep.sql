@@ -78,7 +78,8 @@ moved AS MATERIALIZED (
                WHEN l.orders >= $1::int8 THEN l.last
                ELSE '-9223372036854775808'::int8
            END AS swept_up_to,
-           m.is_settled AND s.passes AND NOT s.advances AS is_through
+           -- Fewer orders than are looked at stop nothing for good: with more of them, one may be few enough to pass.
+           m.is_settled AND NOT s.advances AND (s.passes OR s.orders < $1::int8) AS is_through
     FROM step s
     CROSS JOIN look l
     CROSS JOIN mark m
