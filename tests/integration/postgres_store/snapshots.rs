@@ -8,8 +8,9 @@ use fulfillment_worker::port::store::{Begun, OrderStore, Renewal, Renewed, Verdi
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
-use crate::postgres_store::{begin, fulfilled, migrated, put, until_waiting};
+use crate::postgres_store::{begin, fulfilled, migrated, put};
 use crate::support::postgres::TestDatabase;
+use crate::support::{LONG, eventually, expect_equal};
 
 /// Puts a gate between the snapshots of all statements and the rows of `orders`: whoever reads one waits there while the
 /// gate is closed.
@@ -43,9 +44,13 @@ impl Gated {
         self.client.batch_execute("SELECT pg_advisory_lock(7)").await.unwrap();
     }
 
-    /// Returns once a statement waits at the gate: its snapshot is taken.
+    /// Returns once a statement waits at the gate, in the form that has no limit of 10 ms there: its snapshot is taken.
     async fn until_reached(&self) {
-        until_waiting(&self.database).await;
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'
+                         AND clock_timestamp() - query_start > interval '100 ms'
+                         AND application_name LIKE 'fulfillment-worker %'";
+        eventually(LONG, "a statement waits", async || expect_equal(self.database.number(waiting).await, 1)).await;
     }
 
     /// Changes the row behind the gate, commits, and opens it.
