@@ -14,6 +14,8 @@ local LONGEST_RECORD = LONGEST + 1024
 local BUDGET = 4 * 1024 * 1024
 -- Most values of unknown length that are read at once.
 local PAGE = 8
+-- The same of records of our own claims, which are no longer than that: these are little more than BUDGET bytes.
+local RECORDS = 64
 -- How much of a longer message is hashed, which takes Redis 2 ms a MiB; as HASHED_BYTES in src/domain/message.rs.
 local HASHED = 1024 * 1024
 
@@ -72,15 +74,15 @@ end
 
 -- The envelopes of claims of our own, as many of them as may be read at once, at least one, and how many these are.
 local function read_records(inflight, ids)
-  local envelopes, count, bytes, page = {}, 0, 0, 1
+  local envelopes, count, bytes = {}, 0, 0
   repeat
-    local last, longest = math.min(count + page, #ids), 0
-    for position, envelope in ipairs(redis.call('HMGET', inflight, unpack(ids, count + 1, last))) do
+    local page = redis.call('HMGET', inflight, unpack(ids, count + 1, math.min(count + RECORDS, #ids)))
+    for position = 1, #page do
+      local envelope = page[position]
       envelopes[count + position] = envelope
-      local size = envelope and #envelope or 0
-      bytes, longest = bytes + size, math.max(longest, size)
+      bytes = bytes + (envelope and #envelope or 0)
     end
-    count, page = last, next_page(page, longest)
+    count = count + #page
   until count == #ids or bytes >= BUDGET
   return count, envelopes
 end
