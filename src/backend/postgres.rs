@@ -4,15 +4,17 @@
 //! repeats state and fence in the `WHERE` of the row it writes, and writes timeline and dead letters along. The SQL is in files
 //! of its own beside this one; each says what it guarantees.
 
-use std::collections::HashMap;
+use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio_postgres::Row;
+use tokio_postgres::row::RowIndex;
 use tokio_postgres::types::FromSql;
 
+use self::answers::{Answers, BEHIND, STUCK};
 use self::clock_notes::ClockNotes;
 use self::connection::Connections;
 use self::errors::Failure;
@@ -31,6 +33,7 @@ use crate::port::store::{
 };
 
 mod address;
+mod answers;
 mod audit;
 mod begin;
 mod bisect;
@@ -184,16 +187,16 @@ impl PostgresStore {
     }
 
     /// An order's age in this column, where it can be told.
-    fn age(&self, row: &Row, name: &str) -> Result<Option<Duration>, Failure> {
-        if self.ages_in_doubt.load(Ordering::Relaxed) { Ok(None) } else { seconds(row, name) }
+    fn age(&self, row: &Row, at: usize) -> Result<Option<Duration>, Failure> {
+        if self.ages_in_doubt.load(Ordering::Relaxed) { Ok(None) } else { seconds(row, at) }
     }
 
     /// Tells of fences that were written and are not above the ones before.
-    fn notice_stuck_fences(&self, rows: &HashMap<i64, Row>) -> Result<(), Failure> {
+    fn notice_stuck_fences(&self, answers: &Answers) -> Result<(), Failure> {
         let mut order_ids = Vec::new();
-        for (&order_id, row) in rows {
-            if column::<Option<bool>>(row, "stuck")? == Some(true) {
-                order_ids.push(OrderId(order_id));
+        for answer in answers.all() {
+            if column::<Option<bool>>(&answer.row, STUCK)? == Some(true) {
+                order_ids.push(OrderId(answer.order_id));
             }
         }
         if !order_ids.is_empty() {
@@ -203,11 +206,11 @@ impl PostgresStore {
     }
 
     /// Does so, and notes fences that came back behind the clock, unless the statement that wrote them did.
-    async fn notice_fences(&self, rows: &HashMap<i64, Row>, noted: bool) -> Result<(), Failure> {
-        self.notice_stuck_fences(rows)?;
+    async fn notice_fences(&self, answers: &Answers, noted: bool) -> Result<(), Failure> {
+        self.notice_stuck_fences(answers)?;
         let (mut wrote, mut behind) = (false, false);
-        for row in rows.values() {
-            let found = column::<Option<bool>>(row, "behind")?;
+        for answer in answers.all() {
+            let found = column::<Option<bool>>(&answer.row, BEHIND)?;
             wrote |= found.is_some();
             behind |= found == Some(true);
         }
@@ -260,24 +263,8 @@ impl OrderStore for PostgresStore {
 }
 
 /// Reads a column; one that has another type than the given schema's is named in the error.
-fn column<'a, T: FromSql<'a>>(row: &'a Row, name: &str) -> Result<T, Failure> {
-    row.try_get(name).map_err(|error| Failure::Refused(format!("column `{name}` has an unexpected type: {error}")))
-}
-
-/// What a transition's statement says of each order that has a row.
-fn rows_by_order(rows: Vec<Row>) -> Result<HashMap<i64, Row>, Failure> {
-    let mut rows_by_order = HashMap::with_capacity(rows.len());
-    for row in rows {
-        if column::<&str>(&row, "presence")? != "missing" {
-            rows_by_order.insert(column(&row, "order_id")?, row);
-        }
-    }
-    Ok(rows_by_order)
-}
-
-/// Whether the row of such an order was passed over, as another transaction has locked it.
-fn is_locked(row: &Row) -> Result<bool, Failure> {
-    Ok(column::<&str>(row, "presence")? == "locked")
+fn column<'a, T: FromSql<'a>>(row: &'a Row, at: impl RowIndex + Display) -> Result<T, Failure> {
+    row.try_get(&at).map_err(|error| Failure::Refused(format!("column `{at}` has an unexpected type: {error}")))
 }
 
 /// A count from a `bigint` column.

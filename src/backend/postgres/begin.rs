@@ -1,20 +1,28 @@
 //! Takes orders into work.
 
-use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
 
 use futures::FutureExt;
-use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::answers::{Answer, Answers, FENCE};
 use super::errors::Failure;
 use super::sql::Parameter;
 use super::transition::Form;
-use super::{PostgresStore, bisect, column, is_locked, rows_by_order, small};
+use super::{PostgresStore, bisect, column, small};
 use crate::domain::order::{Fence, Order, State};
 use crate::port::store::{BeginRequest, Begun, TAKEN_OVER};
 
 use super::timestamp::{micros, seconds};
+
+/// What `begin.sql` and `take_over.sql` say beside what every transition does.
+const FOUND_STATUS: usize = 5;
+const IDLE: usize = 6;
+const PRODUCT_ID: usize = 7;
+const PRODUCT: usize = 8;
+const QUANTITY: usize = 9;
+const CREATED_AT: usize = 10;
+const WAITED: usize = 11;
 
 /// How often the statement runs at most, for rows that changed between its snapshot and their lock.
 const PASSES: usize = 5;
@@ -29,14 +37,22 @@ enum Found {
     BecameFree,
 }
 
+/// A request and its position.
+type Asked<'r> = (usize, &'r BeginRequest);
+
 /// Answers by position; the second request for an order that was started is busy.
 pub(super) async fn begin(store: &PostgresStore, requests: &[BeginRequest]) -> Result<Vec<Begun>, Failure> {
-    let mut firsts: BTreeMap<i64, usize> = BTreeMap::new();
-    for (position, request) in requests.iter().enumerate() {
-        firsts.entry(request.order_id.0).or_insert(position);
-    }
-    let mut answers: HashMap<i64, Begun> = HashMap::with_capacity(firsts.len());
-    let mut open: Vec<&BeginRequest> = firsts.values().filter_map(|&position| requests.get(position)).collect();
+    let mut open: Vec<Asked<'_>> = requests.iter().enumerate().collect();
+    open.sort_by_key(|(_, request)| request.order_id);
+    let mut repeated = Vec::new();
+    open.dedup_by(|next, first| {
+        let is_repeated = next.1.order_id == first.1.order_id;
+        if is_repeated {
+            repeated.push((next.0, first.0));
+        }
+        is_repeated
+    });
+    let mut answers = vec![None; requests.len()];
     for number in 0..PASSES {
         // What changes under a statement that waits, again and again, is told for certain by one that locks it.
         let form = if number == 0 { Form::Waiting } else { Form::Passing };
@@ -53,53 +69,55 @@ pub(super) async fn begin(store: &PostgresStore, requests: &[BeginRequest]) -> R
             break;
         }
     }
-    Ok(requests
-        .iter()
-        .enumerate()
-        .map(|(position, request)| match answers.get(&request.order_id.0) {
-            Some(Begun::Started { .. }) if firsts.get(&request.order_id.0) != Some(&position) => {
-                Begun::Busy(store.lease)
-            }
-            Some(answer) => answer.clone(),
-            None => Begun::Refused("the row stays as it is: does a trigger on orders suppress updates?".to_owned()),
-        })
-        .collect())
+    for (position, first) in repeated {
+        let answer = match answers.get(first) {
+            Some(Some(Begun::Started { .. })) => Some(Begun::Busy(store.lease)),
+            other => other.cloned().flatten(),
+        };
+        Pass::set(&mut answers, position, answer);
+    }
+    let unwritten = || Begun::Refused("the row stays as it is: does a trigger on orders suppress updates?".to_owned());
+    Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(unwritten)).collect())
 }
 
 /// What becomes of the orders that are asked for together.
 struct Pass<'r, 'a> {
-    answers: &'a mut HashMap<i64, Begun>,
-    held: Vec<&'r BeginRequest>,
-    again: Vec<&'r BeginRequest>,
+    /// By position.
+    answers: &'a mut [Option<Begun>],
+    held: Vec<Asked<'r>>,
+    again: Vec<Asked<'r>>,
 }
 
 impl<'r> Pass<'r, '_> {
-    async fn ask(&mut self, store: &PostgresStore, step: Step, requests: &[&'r BeginRequest]) -> Result<(), Failure> {
+    async fn ask(&mut self, store: &PostgresStore, step: Step, requests: &[Asked<'r>]) -> Result<(), Failure> {
         let found = bisect::run(requests, |part| run(store, step, part).boxed()).await?;
-        for (&request, found) in requests.iter().zip(found) {
+        for (&asked, found) in requests.iter().zip(found) {
             match found {
-                Ok(Found::Answer(answer)) => _ = self.answers.insert(request.order_id.0, answer),
-                Ok(Found::Held) => self.held.push(request),
-                Ok(Found::BecameFree) => self.again.push(request),
-                Err(reason) => _ = self.answers.insert(request.order_id.0, Begun::Refused(reason)),
+                Ok(Found::Answer(answer)) => Self::set(self.answers, asked.0, Some(answer)),
+                Ok(Found::Held) => self.held.push(asked),
+                Ok(Found::BecameFree) => self.again.push(asked),
+                Err(reason) => Self::set(self.answers, asked.0, Some(Begun::Refused(reason))),
             }
         }
         Ok(())
     }
 
     /// A failure must not cost the orders that were started a moment ago: the others come again.
-    fn leave_to_their_workers(
-        &mut self,
-        held: &[&'r BeginRequest],
-        lease: Duration,
-        failure: Failure,
-    ) -> Result<(), Failure> {
-        if !self.answers.values().any(|answer| matches!(answer, Begun::Started { .. })) {
+    fn leave_to_their_workers(&mut self, held: &[Asked<'r>], lease: Duration, failure: Failure) -> Result<(), Failure> {
+        if !self.answers.iter().flatten().any(|answer| matches!(answer, Begun::Started { .. })) {
             return Err(failure);
         }
         tracing::warn!(?failure, orders = held.len(), "orders that others hold could not be looked at, and come again");
-        self.answers.extend(held.iter().map(|request| (request.order_id.0, Begun::Busy(lease))));
+        for &(position, _) in held {
+            Self::set(self.answers, position, Some(Begun::Busy(lease)));
+        }
         Ok(())
+    }
+
+    fn set(answers: &mut [Option<Begun>], position: usize, answer: Option<Begun>) {
+        if let Some(place) = answers.get_mut(position) {
+            *place = answer;
+        }
     }
 }
 
@@ -111,12 +129,14 @@ enum Step {
 }
 
 /// Runs a statement once, for orders that are all different.
-async fn run(store: &PostgresStore, step: Step, requests: &[&BeginRequest]) -> Result<Vec<Found>, Failure> {
+async fn run(store: &PostgresStore, step: Step, requests: &[Asked<'_>]) -> Result<Vec<Found>, Failure> {
     let statements = store.statements().await?;
-    let ids: Vec<i64> = requests.iter().map(|request| request.order_id.0).collect();
-    let attempts: Vec<i32> = requests.iter().map(|request| small(request.attempt)).collect();
-    let correlation_ids: Vec<_> =
-        requests.iter().map(|request| request.correlation_id.as_deref().map(|id| statements.storable(id))).collect();
+    let ids: Vec<i64> = requests.iter().map(|(_, request)| request.order_id.0).collect();
+    let attempts: Vec<i32> = requests.iter().map(|(_, request)| small(request.attempt)).collect();
+    let correlation_ids: Vec<_> = requests
+        .iter()
+        .map(|(_, request)| request.correlation_id.as_deref().map(|id| statements.storable(id)))
+        .collect();
     let notes_clock = step == Step::TakeOver || store.clock_notes.is_due();
     let lease = store.lease.as_secs_f64();
     let parameters: [Parameter<'_>; 7] = [
@@ -128,39 +148,41 @@ async fn run(store: &PostgresStore, step: Step, requests: &[&BeginRequest]) -> R
         (&store.events, Type::BOOL),
         (&TAKEN_OVER, Type::TEXT),
     ];
-    let rows = match step {
-        Step::TakeOver => rows_by_order(store.connections.query(&statements.take_over, &parameters).await?)?,
+    let answers = match step {
+        Step::TakeOver => Answers::of(store.connections.query(&statements.take_over, &parameters).await?)?,
         Step::Begin(form) => {
             let begin = if notes_clock { &statements.begin_and_note } else { &statements.begin };
             store.carry_out(begin, form, &parameters, statements.dialect.tables.orders()).await?.0
         }
     };
-    store.notice_fences(&rows, notes_clock).await?;
+    store.notice_fences(&answers, notes_clock).await?;
     requests
         .iter()
-        .map(|request| match rows.get(&request.order_id.0) {
-            Some(row) => read(store, row, request, step),
+        .map(|(_, request)| match answers.of_order(request.order_id.0) {
+            Some(answer) => read(store, answer, request, step),
             None => Ok(Found::Answer(Begun::Unknown)),
         })
         .collect()
 }
 
 /// Reads what the statement says about one row.
-fn read(store: &PostgresStore, row: &Row, request: &BeginRequest, step: Step) -> Result<Found, Failure> {
-    if is_locked(row)? {
+fn read(
+    store: &PostgresStore,
+    Answer { row, is_locked, .. }: &Answer,
+    request: &BeginRequest,
+    step: Step,
+) -> Result<Found, Failure> {
+    if *is_locked {
         return Ok(Found::Answer(Begun::Locked));
     }
-    // A null status is nobody's, so it isn't ours.
-    let status = column::<Option<String>>(row, "found_status")?.unwrap_or_else(|| "null".to_owned());
-    let found = State::from(status.as_str());
-    if let Some(fence) = column::<Option<SystemTime>>(row, "fence")? {
-        let created_at = column::<Option<SystemTime>>(row, "created_at")?;
+    if let Some(fence) = column::<Option<SystemTime>>(row, FENCE)? {
+        let created_at = column::<Option<SystemTime>>(row, CREATED_AT)?;
         return Ok(Found::Answer(Begun::Started {
             order: Order {
                 id: request.order_id,
-                product_id: column(row, "product_id")?,
-                product: column(row, "product")?,
-                quantity: column(row, "quantity")?,
+                product_id: column(row, PRODUCT_ID)?,
+                product: column(row, PRODUCT)?,
+                quantity: column(row, QUANTITY)?,
                 created_at_micros: created_at.map(micros),
                 attempt: request.attempt,
                 correlation_id: request.correlation_id.clone(),
@@ -168,17 +190,34 @@ fn read(store: &PostgresStore, row: &Row, request: &BeginRequest, step: Step) ->
             },
             fence: Fence(micros(fence)),
             takeover: step == Step::TakeOver,
-            waited: store.age(row, "waited")?,
+            waited: store.age(row, WAITED)?,
         }));
     }
-    Ok(match found {
-        State::Fulfilled | State::Failed => Found::Answer(Begun::AlreadyFinal(found)),
+    // A null status is nobody's, so it isn't ours.
+    Ok(match State::from(column::<Option<&str>>(row, FOUND_STATUS)?.unwrap_or("null")) {
+        found @ (State::Fulfilled | State::Failed) => Found::Answer(Begun::AlreadyFinal(found)),
         State::Foreign(status) => Found::Answer(Begun::NotOurs(status)),
         State::Pending => Found::BecameFree,
         State::Processing if matches!(step, Step::Begin(_)) => Found::Held,
-        State::Processing => match seconds(row, "idle")? {
+        State::Processing => match seconds(row, IDLE)? {
             Some(idle) => Found::Answer(Begun::Busy(store.lease.saturating_sub(idle))),
             None => Found::BecameFree,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::postgres::answers::columns;
+
+    #[test]
+    fn columns_stand_where_they_are_read() {
+        for text in [include_str!("begin.sql"), include_str!("take_over.sql")] {
+            let columns = columns(text);
+            let named =
+                [FOUND_STATUS, IDLE, PRODUCT_ID, PRODUCT, QUANTITY, CREATED_AT, WAITED].map(|place| columns[place]);
+            assert_eq!(named, ["found_status", "idle", "product_id", "product", "quantity", "created_at", "waited"]);
+        }
+    }
 }

@@ -1,20 +1,24 @@
 //! Ends attempts, and keeps the leases of those that go on.
 
-use std::collections::HashMap;
 use std::time::SystemTime;
 
 use futures::FutureExt;
-use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::answers::{Answer, FENCE};
 use super::dead_letters::DeadLetterColumns;
 use super::errors::Failure;
 use super::sql::Parameter;
 use super::timestamp::{micros, timestamp};
 use super::transition::Form;
-use super::{PostgresStore, bisect, column, is_locked, small};
+use super::{PostgresStore, bisect, column, small};
 use crate::domain::order::{Fence, OrderId, State};
 use crate::port::store::{Conclusion, Renewal, Renewed, Target, Verdict};
+
+/// What `conclude.sql` says beside what every transition does.
+const FOUND_STATUS: usize = 4;
+const FOUND_AT: usize = 5;
+const AGE: usize = 6;
 
 /// Answers by position.
 pub(super) async fn conclude(store: &PostgresStore, conclusions: &[Conclusion]) -> Result<Vec<Verdict>, Failure> {
@@ -60,18 +64,17 @@ pub(super) async fn renew(store: &PostgresStore, renewals: &[Renewal]) -> Result
 /// Positions in rounds that name each order once, in order of id: items for the same order take effect in turn, and
 /// each is judged by what the one before it left. There is one round unless an order is named twice.
 fn rounds<T>(items: &[T], order_id: impl Fn(&T) -> OrderId) -> Vec<Vec<usize>> {
-    let mut seen: HashMap<OrderId, usize> = HashMap::with_capacity(items.len());
-    let mut sorted: Vec<(usize, OrderId, usize)> = Vec::with_capacity(items.len());
-    for (position, item) in items.iter().enumerate() {
-        let round = seen.entry(order_id(item)).or_default();
-        sorted.push((*round, order_id(item), position));
-        *round += 1;
-    }
+    let mut sorted: Vec<(OrderId, usize)> =
+        items.iter().enumerate().map(|(position, item)| (order_id(item), position)).collect();
     sorted.sort_unstable();
-    sorted
-        .chunk_by(|one, next| one.0 == next.0)
-        .map(|round| round.iter().map(|&(_, _, position)| position).collect())
-        .collect()
+    let mut rounds: Vec<Vec<usize>> = Vec::new();
+    for same in sorted.chunk_by(|one, next| one.0 == next.0) {
+        rounds.resize_with(rounds.len().max(same.len()), Vec::new);
+        for (round, &(_, position)) in rounds.iter_mut().zip(same) {
+            round.push(position);
+        }
+    }
+    rounds
 }
 
 /// Runs the statement once, for orders that are all different. Answers nothing where a row that could be written wasn't, and
@@ -96,7 +99,7 @@ async fn run_conclude(
             Target::Fulfilled { .. } | Target::Pending { .. } => None,
         }),
     );
-    let (rows, form) = store
+    let (answers, form) = store
         .carry_out(
             &statements.conclude,
             form,
@@ -118,30 +121,34 @@ async fn run_conclude(
             statements.dialect.tables.orders(),
         )
         .await?;
-    store.notice_stuck_fences(&rows)?;
+    store.notice_stuck_fences(&answers)?;
     conclusions
         .iter()
-        .map(|conclusion| match rows.get(&conclusion.order_id.0) {
-            Some(row) => judge(store, form, row, conclusion),
+        .map(|conclusion| match answers.of_order(conclusion.order_id.0) {
+            Some(answer) => judge(store, form, answer, conclusion),
             None => Ok(Some(Verdict::Superseded(None))),
         })
         .collect()
 }
 
 /// Reads what the statement says about one row.
-fn judge(store: &PostgresStore, form: Form, row: &Row, conclusion: &Conclusion) -> Result<Option<Verdict>, Failure> {
-    if is_locked(row)? {
+fn judge(
+    store: &PostgresStore,
+    form: Form,
+    Answer { row, is_locked, .. }: &Answer,
+    conclusion: &Conclusion,
+) -> Result<Option<Verdict>, Failure> {
+    if *is_locked {
         return Ok(Some(Verdict::Locked));
     }
-    let status = column::<Option<String>>(row, "found_status")?.unwrap_or_else(|| "null".to_owned());
-    let found = State::from(status.as_str());
-    let found_at = column::<Option<SystemTime>>(row, "found_at")?.map(micros);
-    let carried_out = column::<Option<SystemTime>>(row, "fence")?.is_some();
+    let found = State::from(column::<Option<&str>>(row, FOUND_STATUS)?.unwrap_or("null"));
+    let found_at = column::<Option<SystemTime>>(row, FOUND_AT)?.map(micros);
+    let carried_out = column::<Option<SystemTime>>(row, FENCE)?.is_some();
     let carried_out_before = conclusion.maybe_applied
         && found == conclusion.to.state()
         && found_at.is_some_and(|found_at| found_at > conclusion.fence.0);
     if carried_out || carried_out_before {
-        return Ok(Some(Verdict::Done { age: store.age(row, "age")? }));
+        return Ok(Some(Verdict::Done { age: store.age(row, AGE)? }));
     }
     if found == State::Processing && found_at == Some(conclusion.fence.0) {
         let refused =
@@ -158,19 +165,26 @@ async fn run_renew(store: &PostgresStore, renewals: &[Renewal]) -> Result<Vec<Re
     let statements = store.statements().await?;
     let parameters: [Parameter<'_>; 2] = [(&ids, Type::INT8_ARRAY), (&held, statements.dialect.fences())];
     let orders = statements.dialect.tables.orders();
-    let (rows, _) = store.carry_out(&statements.renew, Form::Waiting, &parameters, orders).await?;
-    store.notice_fences(&rows, true).await?;
-    let judge = |row| match (is_locked(row)?, column::<Option<SystemTime>>(row, "fence")?) {
+    let (answers, _) = store.carry_out(&statements.renew, Form::Waiting, &parameters, orders).await?;
+    store.notice_fences(&answers, true).await?;
+    let judge = |answer: &Answer| match (answer.is_locked, column::<Option<SystemTime>>(&answer.row, FENCE)?) {
         (true, _) => Ok(Renewed::Locked),
         (false, Some(fence)) => Ok(Renewed::Kept(Fence(micros(fence)))),
         (false, None) => Ok(Renewed::Lost),
     };
-    renewals.iter().map(|renewal| rows.get(&renewal.order_id.0).map_or(Ok(Renewed::Lost), judge)).collect()
+    renewals.iter().map(|renewal| answers.of_order(renewal.order_id.0).map_or(Ok(Renewed::Lost), judge)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::postgres::answers::columns;
+
+    #[test]
+    fn columns_stand_where_they_are_read() {
+        let columns = columns(include_str!("conclude.sql"));
+        assert_eq!([FOUND_STATUS, FOUND_AT, AGE].map(|place| columns[place]), ["found_status", "found_at", "age"]);
+    }
 
     #[test]
     fn an_order_named_twice_has_its_second_item_in_a_second_round() {

@@ -55,11 +55,11 @@ SELECT r.order_id                   AS order_id,
            WHEN (SELECT true FROM {orders} o WHERE o.id {=} r.order_id) THEN 'locked'
            ELSE 'missing'
        END                          AS presence,
+       s.updated_at                 AS fence,
+       s.updated_at {<=} s.left_fence AS stuck,
        f.status::text               AS found_status,
        f.updated_at                 AS found_at,
-       {age f.created_at}           AS age,
-       s.updated_at                 AS fence,
-       s.updated_at {<=} s.left_fence AS stuck
+       {age f.created_at}           AS age
 FROM request r
 LEFT JOIN found f ON f.id {=} r.order_id
 LEFT JOIN concluded s ON s.id {=} r.order_id

@@ -78,11 +78,11 @@ SELECT r.order_id                     AS order_id,
            WHEN (SELECT true FROM {orders} o WHERE o.id {=} r.order_id) THEN 'locked'
            ELSE 'missing'
        END                            AS presence,
-       f.status::text                 AS found_status,
-       h.idle                         AS idle,
        s.updated_at                   AS fence,
        s.updated_at {<=} s.left_fence   AS stuck,
        s.behind                       AS behind,
+       f.status::text                 AS found_status,
+       h.idle                         AS idle,
        s.product_id::int8             AS product_id,
        (SELECT p.name::text FROM {products} p WHERE p.id {=} s.product_id) AS product,
        s.quantity::int8               AS quantity,

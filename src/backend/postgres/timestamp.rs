@@ -1,8 +1,10 @@
 //! A `timestamp` without time zone, as a number: no zone and no calendar of ours comes in between.
 
+use std::fmt::Display;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio_postgres::Row;
+use tokio_postgres::row::RowIndex;
 
 use super::column;
 use super::errors::Failure;
@@ -22,8 +24,8 @@ pub(super) fn timestamp(micros: i64) -> SystemTime {
 }
 
 /// Reads a column of seconds.
-pub(super) fn seconds(row: &Row, name: &str) -> Result<Option<Duration>, Failure> {
-    Ok(column::<Option<f64>>(row, name)?.map(duration))
+pub(super) fn seconds(row: &Row, at: impl RowIndex + Display) -> Result<Option<Duration>, Failure> {
+    Ok(column::<Option<f64>>(row, at)?.map(duration))
 }
 
 /// As many seconds: none where it would be fewer, and the longest duration for infinitely many.

@@ -4,17 +4,15 @@
 //! WAL. As hardly a row is ever locked, a transition writes at first and waits where it must. Once it has waited in vain, it and
 //! all transitions of the next second pass over what is locked.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio_postgres::Row;
-
+use super::PostgresStore;
+use super::answers::Answers;
 use super::connection::Conflicts;
 use super::errors::Failure;
 use super::given_tables::Dialect;
 use super::sql::{Parameter, Sql};
-use super::{PostgresStore, is_locked, rows_by_order};
 
 /// Sets the limit for the transaction that the statement is, before it touches a row: the only place where a limit costs no round
 /// trip, and where none is left behind on a pooler's connection. A commit takes less.
@@ -74,26 +72,23 @@ impl PostgresStore {
         form: Form,
         parameters: &[Parameter<'_>],
         orders: &str,
-    ) -> Result<(HashMap<i64, Row>, Form), Failure> {
+    ) -> Result<(Answers, Form), Failure> {
         if form == Form::Waiting && !self.locked_rows.are_likely() {
             match self.connections.query_often(&transition.waiting, parameters, orders).await {
                 Err(Failure::LockTimeout(_) | Failure::Conflict(_)) => self.locked_rows.were_met(),
-                answer => return Ok((rows_by_order(answer?)?, Form::Waiting)),
+                answer => return Ok((Answers::of(answer?)?, Form::Waiting)),
             }
         }
         let mut conflicts = Conflicts::new();
-        let rows = loop {
+        let answers = loop {
             match self.connections.query_often(&transition.passing, parameters, orders).await {
                 Err(Failure::Conflict(_)) if conflicts.pause().await => {}
-                answer => break rows_by_order(answer?)?,
+                answer => break Answers::of(answer?)?,
             }
         };
-        for row in rows.values() {
-            if is_locked(row)? {
-                self.locked_rows.were_met();
-                break;
-            }
+        if answers.all().iter().any(|answer| answer.is_locked) {
+            self.locked_rows.were_met();
         }
-        Ok((rows, Form::Passing))
+        Ok((answers, Form::Passing))
     }
 }
