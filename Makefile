@@ -106,7 +106,7 @@ chaos: ## Orders while 36 kinds of things go wrong: SEED=1 MINUTES=5 RATE=150 JS
 	CHAOS_SEED=$(SEED) CHAOS_SECONDS=$$(($(MINUTES) * 60)) CHAOS_RATE=$(RATE) $(if $(JSON),CHAOS_JSON=$(abspath $(JSON))) \
 	  cargo test --locked --release --test integration chaos:: -- --nocapture
 
-chaos-matrix: ## A worker killed, stopped, failed or held up beside every step, in 420 cases: JSON=matrix.json (docs/RELIABILITY.md)
+chaos-matrix: ## A worker killed, stopped, failed or held up beside every step, in 540 cases: JSON=matrix.json (docs/RELIABILITY.md)
 	scripts/install-packages.sh
 	MATRIX=all MATRIX_LANES=10 $(if $(JSON),MATRIX_JSON=$(abspath $(JSON))) \
 	  $(CARGO_TEST) --test integration matrix:: -- --nocapture
@@ -120,7 +120,7 @@ mutants: ## Bugs on purpose, each with a scene that it doesn't survive (docs/REL
 	  if [ -f "$(MUTANTS)" ]; then sort "$(MUTANTS)"; fi; exit $$code
 
 model: ## Search the model of the protocol wider than the tests do (docs/MODEL.md)
-	MODEL_MESSAGES=2 MODEL_FAULTS=4 cargo test --locked --release -p fulfillment-model --test search -- --nocapture --test-threads 1
+	MODEL_MESSAGES=2 MODEL_FAULTS=4 MODEL_FAULTS_IN_HAND=2 cargo test --locked --release -p fulfillment-model --test search -- --nocapture --test-threads 1
 
 # Sequences for each backend; SEED draws them.
 CASES ?= 10000

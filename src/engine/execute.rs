@@ -12,6 +12,7 @@ use super::backends::Backends;
 use super::decision::{Answer, AttemptOutcome, CallResult, Next, Unplaced, after_begin, after_call, without_place};
 use super::delivery::{Completed, Delivery};
 use super::options::Shutdown;
+use super::places::Place;
 use super::watermark::Watermark;
 use crate::domain::dead_letter::DeadReason;
 use crate::domain::label::Label;
@@ -23,6 +24,7 @@ use crate::observe::trace::attempt as trace;
 use crate::port::fulfiller::Fulfiller;
 use crate::port::store::{BeginRequest, Begun};
 use crate::testing::mutant::is_mutant;
+use crate::testing::strikes;
 
 /// The longest wait for a place of an order that was claimed ahead, when calls turn out to be longer than those before:
 /// then whoever has a place free may have it.
@@ -126,7 +128,7 @@ impl Executor {
     async fn passed_over(&self, delivery: &mut Delivery) -> Option<AttemptOutcome> {
         let why = tokio::select! {
             biased;
-            () = delivery.place.turn() => return None,
+            came = turn(&mut delivery.place) => if came { return None } else { Unplaced::TooLong },
             () = delivery.lease.row_lost() => Unplaced::LeaseLost,
             () = self.shutdown.drain.cancelled() => Unplaced::Draining,
             () = tokio::time::sleep(PATIENCE) => Unplaced::TooLong,
@@ -163,7 +165,7 @@ impl Executor {
 
     /// Hands a delivery whose attempt has ended on to the completer.
     async fn complete(&self, mut delivery: Box<Delivery>, outcome: AttemptOutcome) {
-        delivery.place.end();
+        let outcome = if end_call(&mut delivery.place).await { outcome } else { AttemptOutcome::handed_back() };
         delivery.waiting.get_or_insert_with(|| self.backends.backpressure.wait());
         let fence = delivery.lease.release_row().await;
         // Without its row nothing can be concluded, however the call ended: the message must not be acknowledged.
@@ -172,6 +174,24 @@ impl Executor {
         // Fails only when the completer is gone, which is after the drain: leases bring the order back.
         let _ = self.completer.send(Completed::new(delivery, outcome, fence)).await;
     }
+}
+
+/// Waits for a turn, and says whether it came. Only a failpoint says no.
+async fn turn(place: &mut Place) -> bool {
+    let waits = place.must_wait();
+    if waits && strikes!(Before, Turn) {
+        return false;
+    }
+    place.turn().await;
+    !(waits && strikes!(After, Turn))
+}
+
+/// Ends the call of a place, and says whether its outcome counts. Only a failpoint says no.
+async fn end_call(place: &mut Place) -> bool {
+    let was_called = place.has_turn();
+    let failed_before = was_called && strikes!(Before, Keep);
+    place.end();
+    !failed_before && !(was_called && place.is_kept() && strikes!(After, Keep))
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {

@@ -17,6 +17,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::options::BATCH;
 use crate::event::{Observers, OrderEvent};
+use crate::testing::has_failpoint_at;
 use crate::testing::mutant::is_mutant;
 
 /// The most orders that wait for queue and store after their calls have ended: enough for both batches under way to be
@@ -127,7 +128,7 @@ impl Places {
 
 impl Held {
     fn room(&mut self, concurrency: usize, now: Instant) -> usize {
-        if is_mutant!(ClaimsWithoutPlace) {
+        if is_mutant!(ClaimsWithoutPlace) || has_failpoint_at!(Turn) {
             return BATCH;
         }
         let ahead = self.ended.count(now).min(concurrency + BATCH);
@@ -186,6 +187,21 @@ enum Stage {
 }
 
 impl Place {
+    /// Whether the next turn is another order's.
+    pub(crate) fn must_wait(&self) -> bool {
+        self.places.turns.available_permits() == 0
+    }
+
+    /// Whether it has its turn, and its call has not ended.
+    pub(crate) fn has_turn(&self) -> bool {
+        matches!(self.stage, Stage::Calling(_))
+    }
+
+    /// Whether the call has ended and keeps its place.
+    pub(crate) fn is_kept(&self) -> bool {
+        matches!(self.stage, Stage::Kept { .. })
+    }
+
     /// Waits until the order may be called for, in turn. Cancel-safe.
     pub(crate) async fn turn(&mut self) {
         let turn = acquire(&self.places.turns).await;
@@ -211,7 +227,7 @@ impl Place {
             } else {
                 held.uncalled -= 1;
             }
-            kept = held.finished >= FINISHED;
+            kept = held.finished >= most_finished();
             if !kept {
                 held.taken -= 1;
                 held.claimed -= 1;
@@ -234,6 +250,17 @@ impl Drop for Place {
                 held.claimed -= 1;
             }
         });
+    }
+}
+
+/// See [`FINISHED`].
+fn most_finished() -> usize {
+    if is_mutant!(FinishedWithoutBound) {
+        usize::MAX
+    } else if has_failpoint_at!(Keep) {
+        0
+    } else {
+        FINISHED
     }
 }
 

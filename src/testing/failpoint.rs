@@ -2,8 +2,9 @@
 //! with the feature `faults` alone, which no release has.
 //!
 //! A failpoint stands between the engine and a backend, so that the worker's own code is the code that ships: *before*
-//! a step nothing of it is done yet, *after* it the step is done and nobody has learnt of it. The environment names at
-//! most one, which strikes once in the process's life:
+//! a step nothing of it is done yet, *after* it the step is done and nobody has learnt of it. Two steps are the engine's own,
+//! and there the engine asks: a wait for a place, and a place that is kept. The environment names at most one, which strikes
+//! once in the process's life:
 //!
 //! ```text
 //! FULFILLMENT_FAILPOINT=after-conclude=kill
@@ -64,8 +65,12 @@ pub enum Step {
     Begin,
     /// A dead letter is written that no row speaks for.
     Bury,
+    /// An order that was claimed ahead waits for the place of its call.
+    Turn,
     /// The fulfiller is called.
     Call,
+    /// A call has ended while as many orders as may be wait for their commit, and keeps its place.
+    Keep,
     /// Leases of messages are renewed.
     RenewMessage,
     /// Leases of rows are renewed.
@@ -247,6 +252,20 @@ impl Failpoint {
             tracing::error!(gate = %gate.display(), "nobody opened the gate within {GATE_LIMIT:?}");
         }
     }
+}
+
+/// Lets happen what is to happen on this side of one of the engine's own steps. Returns whether that is to end with an error.
+pub(crate) async fn within_engine(side: Side, step: Step) -> bool {
+    match Failpoint::of_process() {
+        Ok(Some(failpoint)) => failpoint.strikes(side, &[step]).await,
+        // What can't be used was refused at the start.
+        Ok(None) | Err(_) => false,
+    }
+}
+
+/// Whether the failpoint of this process is at a step.
+pub(crate) fn is_at(step: Step) -> bool {
+    matches!(Failpoint::of_process(), Ok(Some(failpoint)) if failpoint.place.step == step)
 }
 
 /// Tells that the failpoint is over, also when whoever waited for it gives up.

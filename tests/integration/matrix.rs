@@ -23,7 +23,8 @@ const LANES: usize = 6;
 
 /// Caught, when seeded, each in the cases that docs/RELIABILITY.md names: an acknowledgement although the conclusion failed;
 /// a repeated conclusion that doesn't say so; a conclusion without the fence; a key per attempt; an acknowledgement although
-/// poison was not buried; a start that gives up at a lost answer of the store.
+/// poison was not buried; a start that gives up at a lost answer of the store; a turn that is never given back; a call without a
+/// turn; a place that an order keeps beyond its end.
 ///
 /// `MATRIX=all` runs every case, `MATRIX_ONLY` those whose name has one of these texts in it, `MATRIX_SEED` draws another
 /// slice. `MATRIX_MUTANT` is passed on to the workers.
@@ -60,7 +61,7 @@ fn whatever_befalls_a_worker_between_two_steps_no_order_is_lost_nor_done_twice()
 #[test]
 fn each_case_has_a_name_of_its_own_and_is_read_back_from_it() {
     let names: std::collections::HashSet<String> = cases::all().iter().map(Case::to_string).collect();
-    assert_eq!(names.len(), 32 * (4 * 3 + 3));
+    assert_eq!(names.len(), 36 * (4 * 3 + 3));
     for Case { place, .. } in cases::all() {
         assert_eq!(place.to_string().parse(), Ok(place));
     }

@@ -8,6 +8,7 @@
 //! The reconciler is off where it isn't the point. It makes up for what others lose, and must not hide what the worker
 //! loses by itself.
 
+mod bounds;
 mod hunt;
 mod live_work;
 mod lost_orders;
@@ -15,3 +16,4 @@ mod low_water_mark;
 mod repeated_work;
 mod scene;
 mod stale_workers;
+mod timelines;

@@ -168,7 +168,7 @@ impl<'a> Looking<'a> {
             HAS_LAST_SCAN.. => "extract(epoch FROM clock_timestamp() - pg_stat_get_lastscan(c.oid))::float8",
             _ => "NULL::float8",
         };
-        self.rows(&include_str!("diagnosis/indexes.sql").replace("{last_scan}", last_scan), index).await
+        self.rows(&with_wanted(include_str!("diagnosis/indexes.sql")).replace("{last_scan}", last_scan), index).await
     }
 
     /// Their text is in a view of an extension, which is wherever somebody has put it.
@@ -266,8 +266,9 @@ impl<'a> Looking<'a> {
         if length.is_zero() {
             return Err("nothing was counted, as --sample is 0s".to_owned());
         }
+        let statement = with_wanted(include_str!("diagnosis/counters.sql"));
         let counters = async || {
-            let counted = self.rows(include_str!("diagnosis/counters.sql"), |row| {
+            let counted = self.rows(&statement, |row| {
                 let updates = (count(column(row, "updates")?), count(column(row, "hot_updates")?));
                 Ok((column::<f64>(row, "wal_bytes")?, updates))
             });
@@ -332,6 +333,11 @@ fn table(row: &Row) -> Result<Table, Failure> {
         vacuumed: column(row, "vacuumed")?,
         bytes: count(column(row, "bytes")?),
     })
+}
+
+/// Writes what statements about `orders` and its partitions begin with.
+fn with_wanted(text: &str) -> String {
+    text.replace("{wanted}", include_str!("diagnosis/wanted.sql").trim_end())
 }
 
 fn index(row: &Row) -> Result<Index, Failure> {

@@ -182,7 +182,7 @@ impl Statements {
             lead: write(include_str!("lead.sql")),
             resign: write(include_str!("resign.sql")),
             move_cutoff: write(include_str!("move_cutoff.sql")),
-            delete_events: write(include_str!("delete_events.sql")),
+            delete_events: write(source!("delete_events.sql")),
             insert_orders: write(include_str!("insert_orders.sql")),
             insert_products: write(include_str!("insert_products.sql")),
             find_products: write(include_str!("find_products.sql")),

@@ -13,6 +13,7 @@ use super::connection::Conflicts;
 use super::errors::Failure;
 use super::given_tables::Dialect;
 use super::sql::{Parameter, Sql};
+use crate::testing::mutant::is_mutant;
 
 /// Sets the limit for the transaction that the statement is, before it touches a row: the only place where a limit costs no round
 /// trip, and where none is left behind on a pooler's connection. A commit takes less.
@@ -79,9 +80,10 @@ impl PostgresStore {
                 answer => return Ok((Answers::of(answer?)?, Form::Waiting)),
             }
         }
+        let again = if is_mutant!(WaitsAgain) { &transition.waiting } else { &transition.passing };
         let mut conflicts = Conflicts::new();
         let answers = loop {
-            match self.connections.query_often(&transition.passing, parameters, orders).await {
+            match self.connections.query_often(again, parameters, orders).await {
                 Err(Failure::Conflict(_)) if conflicts.pause().await => {}
                 answer => break Answers::of(answer?)?,
             }

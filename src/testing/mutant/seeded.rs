@@ -44,6 +44,12 @@ pub enum Mutant {
     MarkPassesOpen,
     /// Orders are claimed although no place for their calls is free.
     ClaimsWithoutPlace,
+    /// However many orders wait for their commit, ended calls give their places to others.
+    FinishedWithoutBound,
+    /// The timelines of open orders are deleted as those of ended ones are.
+    DeletesOpenTimelines,
+    /// A transition that has waited for a locked row in vain waits for it again, and passes nothing over.
+    WaitsAgain,
 }
 
 impl Mutant {
@@ -99,7 +105,17 @@ impl Mutant {
                 "false AS is_open",
             )],
             Self::BeginsFinished => vec![(BEGIN, "ELSE false", "ELSE o.status = 'fulfilled'")],
-            Self::AckBeforeCommit | Self::KeyPerAttempt | Self::NoReconciler | Self::ClaimsWithoutPlace => Vec::new(),
+            Self::DeletesOpenTimelines => vec![(
+                DELETE_EVENTS,
+                "CASE WHEN o.status {=} 'pending' OR o.status {=} 'processing' THEN true END",
+                "NULL::bool",
+            )],
+            Self::AckBeforeCommit
+            | Self::KeyPerAttempt
+            | Self::NoReconciler
+            | Self::ClaimsWithoutPlace
+            | Self::FinishedWithoutBound
+            | Self::WaitsAgain => Vec::new(),
         }
     }
 }
@@ -111,6 +127,8 @@ const RENEW: File = File { name: "renew.sql", text: include_str!("../../backend/
 const LOST_ORDERS: File =
     File { name: "lost_orders.sql", text: include_str!("../../backend/postgres/lost_orders.sql") };
 const SWEEP: File = File { name: "sweep.sql", text: include_str!("../../backend/postgres/sweep.sql") };
+const DELETE_EVENTS: File =
+    File { name: "delete_events.sql", text: include_str!("../../backend/postgres/delete_events.sql") };
 const CLAIM: File = File { name: "redis/claim.lua", text: include_str!("../../backend/redis/claim.lua") };
 const RENEW_MESSAGES: File = File { name: "redis/renew.lua", text: include_str!("../../backend/redis/renew.lua") };
 

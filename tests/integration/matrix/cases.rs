@@ -47,6 +47,11 @@ impl Case {
         self.place.step == Step::HandBack
     }
 
+    /// Whether the step is about the places of calls, of which the worker then has one.
+    pub(crate) fn is_about_places(&self) -> bool {
+        matches!(self.place.step, Step::Turn | Step::Keep)
+    }
+
     /// Whether messages get lost before the first start has noted the horizon: it leaves their orders alone unless they are
     /// asked for.
     pub(crate) fn loses_before_first_start(&self) -> bool {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::matrix::cases::Setting;
-use crate::matrix::ground::{Ground, product, warehouse};
+use crate::matrix::ground::{Ground, message, product, warehouse};
 use crate::support::evidence::{Event, Evidence, REJECTED_PRODUCT, Row};
 use crate::support::warehouse::WarehouseProcess;
 
@@ -93,6 +93,12 @@ impl Ground for Embedded {
         self.file = self.folder.path().join(format!("orders-{}.db", ids.start));
         Database::open(&self.file).expect("a new file");
         self.insert(&ids, messages).expect("orders in the file");
+    }
+
+    async fn add(&mut self, id: i32) {
+        let connection = self.connect().expect("the file");
+        connection.execute(ORDER, (id, 1)).expect("another order");
+        connection.execute(MESSAGE, [message(id, 1).into_bytes()]).expect("its message");
     }
 
     fn targets(&self) -> (String, String) {

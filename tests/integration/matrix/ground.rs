@@ -26,6 +26,9 @@ pub(crate) trait Ground: Sized {
     /// Empties it, and places the orders with these ids, and messages beside them.
     async fn place(&mut self, ids: Range<i32>, messages: Vec<String>);
 
+    /// Places one more order, with its message.
+    async fn add(&mut self, id: i32);
+
     /// For `--queue` and `--store`.
     fn targets(&self) -> (String, String);
 
@@ -49,10 +52,15 @@ pub(crate) fn product(id: i32, ids: &Range<i32>) -> i32 {
 
 /// The messages of a case, oldest first; with `one_is_lost` the last order has none.
 pub(crate) fn messages(ids: &Range<i32>, one_is_lost: bool) -> Vec<String> {
-    let message = |id| json!({"order_id": id, "product_id": product(id, ids), "quantity": 1}).to_string();
-    let mut messages: Vec<String> = (ids.start..ids.end - i32::from(one_is_lost)).map(message).collect();
+    let of_order = |id| message(id, product(id, ids));
+    let mut messages: Vec<String> = (ids.start..ids.end - i32::from(one_is_lost)).map(of_order).collect();
     messages.push(POISON.to_owned());
     messages
+}
+
+/// The message of an order.
+pub(crate) fn message(id: i32, product: i32) -> String {
+    json!({"order_id": id, "product_id": product, "quantity": 1}).to_string()
 }
 
 /// The reference warehouse, with a record.
@@ -107,6 +115,13 @@ impl Ground for Servers {
         let mut redis = self.redis.connect().expect("a connection to Redis");
         redis::cmd("FLUSHALL").exec(&mut redis).expect("an empty Redis");
         let _: i64 = redis.lpush(QUEUE_KEY, messages).expect("an answer to LPUSH");
+    }
+
+    async fn add(&mut self, id: i32) {
+        let sql = format!("INSERT INTO orders (id, product_id, quantity) VALUES ({id}, 1, 1)");
+        self.client().await.batch_execute(&sql).await.expect("another order");
+        let mut redis = self.redis.connect().expect("a connection to Redis");
+        let _: i64 = redis.lpush(QUEUE_KEY, message(id, 1)).expect("an answer to LPUSH");
     }
 
     fn targets(&self) -> (String, String) {

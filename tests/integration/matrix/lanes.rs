@@ -61,7 +61,8 @@ async fn drain<G: Ground>(
     let mut first_id = 1 + i32::try_from(lane).expect("few lanes") * 1_000_000;
     while let Some(case) = next() {
         let ids = first_id..first_id + ORDERS;
-        first_id = ids.end;
+        // One more may be placed in the end.
+        first_id = ids.end + 1;
         let began = Instant::now();
         let running = AssertUnwindSafe(on_ground(case, ids, ground.take(), mutant)).catch_unwind();
         let (took, violations) = match tokio::time::timeout(CASE_LIMIT, running).await {

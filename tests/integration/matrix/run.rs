@@ -25,7 +25,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const TOLD_WITHIN: Duration = Duration::from_secs(20);
 
 /// Attempts are lost to every fault, so that the usual five would say something about luck.
-const WORKER: [&str; 20] = [
+const WORKER: [&str; 18] = [
     "--lease",
     "1500ms",
     "--call-timeout",
@@ -36,8 +36,6 @@ const WORKER: [&str; 20] = [
     "500ms",
     "--max-attempts",
     "1000",
-    "--concurrency",
-    "64",
     "--fulfiller-retry-budget",
     "0.5",
     "--reconcile-grace",
@@ -69,8 +67,14 @@ pub(crate) async fn run(case: Case, ids: Range<i32>, ground: &mut impl Ground, m
         open();
     }
     let other = start(case, ground, mutant, &[]);
+    let mut overbooked = None;
     if matches!(case.place.action, Action::Stop | Action::Delay) {
-        until_held_up(case.place.action, &held, &other, ground).await;
+        let look_at_calls = || {
+            if case.is_about_places() && case.place.action == Action::Delay {
+                overbooked = overbooked.take().or_else(|| calls_beyond_places(&failing));
+            }
+        };
+        until_held_up(case.place.action, &held, &other, ground, look_at_calls).await;
         failing.signal(Signal::Continue);
         open();
     }
@@ -82,14 +86,57 @@ pub(crate) async fn run(case: Case, ids: Range<i32>, ground: &mut impl Ground, m
     let drained = if case.drains() { workers.split_off(1) } else { Vec::new() };
 
     let mut findings = settle(case, &held, &ids, ground, &mut workers).await;
+    if let Some(seen) = overbooked {
+        findings.violation("no more calls are under way than there are places", seen);
+    }
+    if case.is_about_places() && case.place.action != Action::Kill && findings.violations().is_empty() {
+        let survivor = workers.split_off(1);
+        end(&mut workers);
+        ended(workers, &mut findings).await;
+        if let Some(left) = unfinished_at_last(ids.end, ground).await {
+            findings.violation("a worker that is the only one left has places for what comes", left);
+        }
+        workers = survivor;
+    }
+    end(&mut workers);
+    workers.extend(drained);
+    ended(workers, &mut findings).await;
+    findings.violations()
+}
+
+fn end(workers: &mut [WorkerProcess]) {
     workers.iter_mut().for_each(|worker| worker.signal(Signal::Term));
-    for mut worker in workers.into_iter().chain(drained) {
+}
+
+/// Waits until workers that were told so have ended.
+async fn ended(workers: Vec<WorkerProcess>, findings: &mut Findings) {
+    for mut worker in workers {
         let status = worker.ended(LONG).await;
         if status.code() != Some(0) {
             findings.violation("a drain ends with exit code 0", status.to_string());
         }
     }
-    findings.violations()
+}
+
+/// Says how many calls are under way, if that is more than there are places.
+fn calls_beyond_places(worker: &WorkerProcess) -> Option<String> {
+    let metrics = worker.metrics();
+    let calls = metrics.value(r#"fulfillment_dependency_calls_under_way{dependency="fulfiller"}"#);
+    let places = metrics.value("fulfillment_call_places");
+    (calls > places).then(|| format!("{calls} calls with {places} places"))
+}
+
+/// Places one more order, and says what is left of it in the end, if anything is.
+async fn unfinished_at_last(id: i32, ground: &mut impl Ground) -> Option<String> {
+    ground.add(id).await;
+    let began = Instant::now();
+    loop {
+        let left = is_unfinished(false, ground).await;
+        if left.is_none() || began.elapsed() > LONG {
+            return left;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 /// What there was when everything stood still.
@@ -124,10 +171,11 @@ fn start(case: Case, ground: &impl Ground, mutant: Option<&str>, environment: &[
     let fulfiller = format!("http://{}/shipments", ground.warehouse().address());
     let reconcile = if case.reconciles() { "500ms" } else { "0s" };
     let to_list = if case.drains() { "on" } else { "off" };
+    let places: &[&str] = if case.is_about_places() { &["--concurrency", "1"] } else { &["--concurrency", "64"] };
     let own = ["--fulfiller", &fulfiller, "--reconcile-interval", reconcile, "--drain-to-list", to_list];
     let asked: &[&str] =
         if case.loses_before_first_start() { &["--reconcile-from", "2020-01-01T00:00:00Z"] } else { &[] };
-    let options: Vec<&str> = own.into_iter().chain(WORKER).chain(asked.iter().copied()).collect();
+    let options: Vec<&str> = own.into_iter().chain(WORKER).chain(asked.iter().chain(places).copied()).collect();
     let mut environment = environment.to_vec();
     environment.extend(mutant.map(|mutant| ("FULFILLMENT_MUTANT", mutant)));
     WorkerProcess::start_with(&queue, &store, &options, &environment)
@@ -195,9 +243,16 @@ async fn at_the_failpoint(worker: &Option<String>, ground: &mut impl Ground) -> 
 
 /// Waits until a lease is well over. A worker that is stopped is then left until another one is in the middle of what it
 /// had in hand, so that whatever it does late it does at the worst moment; one that is only held up keeps its leases.
-async fn until_held_up(action: Action, held: &Held, other: &WorkerProcess, ground: &mut impl Ground) {
+async fn until_held_up(
+    action: Action,
+    held: &Held,
+    other: &WorkerProcess,
+    ground: &mut impl Ground,
+    mut look: impl FnMut(),
+) {
     eventually(LONG, "the lease is over, and the other worker has taken over", async || {
         tokio::time::sleep(LOOK_EVERY).await;
+        look();
         let elapsed = held.since.elapsed();
         if elapsed < LEASE || (action == Action::Delay && elapsed < HELD_UP) {
             return Err("the lease may not be over".to_owned());

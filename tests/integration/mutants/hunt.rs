@@ -80,11 +80,13 @@ fn write(path: &Path, line: &str) {
 #[test]
 fn every_mutant_is_hunted_by_one_test() {
     let sources = [
+        include_str!("bounds.rs"),
         include_str!("live_work.rs"),
         include_str!("lost_orders.rs"),
         include_str!("low_water_mark.rs"),
         include_str!("repeated_work.rs"),
         include_str!("stale_workers.rs"),
+        include_str!("timelines.rs"),
     ]
     .concat();
     for mutant in Mutant::all() {

@@ -6,6 +6,7 @@ use fulfillment_worker::testing::mutant::Mutant;
 
 use crate::mutants::hunt::{Hunt, WITH_RECONCILER, WITHOUT_RECONCILER};
 use crate::mutants::scene::Scene;
+use crate::support::{LONG, eventually};
 
 const EVERY_ORDER_ENDS: &str = "every order comes to an end";
 
@@ -118,4 +119,18 @@ async fn a_worker_that_dies_in_a_call_spends_no_attempt_of_orders_that_could_not
         scene.play_out().await;
     })
     .await;
+}
+
+impl Scene {
+    /// Waits until one of these orders is begun.
+    async fn until_one_is_begun(&self, orders: [i32; 3]) {
+        let sql = format!(
+            "SELECT count(*) FROM orders WHERE id BETWEEN {} AND {} AND status = 'processing'",
+            orders[0], orders[2]
+        );
+        eventually(LONG, "an order is begun", async || {
+            if self.query(&sql).await[0].get::<_, i64>(0) > 0 { Ok(()) } else { Err("none is") }
+        })
+        .await;
+    }
 }

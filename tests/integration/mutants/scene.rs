@@ -42,6 +42,8 @@ pub(crate) struct Scene {
     /// Links of the second worker's own, for as long as it lives.
     second_link: Option<FaultProxy>,
     second_queue_link: Option<FaultProxy>,
+    /// What the scene itself saw that is not as promised.
+    seen: Vec<(&'static str, String)>,
 }
 
 impl Scene {
@@ -54,6 +56,7 @@ impl Scene {
             all_alive: false,
             second_link: None,
             second_queue_link: None,
+            seen: Vec::new(),
         }
     }
 
@@ -65,6 +68,11 @@ impl Scene {
         let mut worker = self.world.new_worker();
         worker.wait_until_ready().await;
         self.world.workers.push(Mutex::new(worker));
+    }
+
+    /// Notes something that is not as promised, for the verdict.
+    pub(crate) fn saw(&mut self, promise: &'static str, seen: String) {
+        self.seen.push((promise, seen));
     }
 
     /// Inserts an order, and says so; its message is another matter.
@@ -127,18 +135,6 @@ impl Scene {
         let sql = format!("SELECT count(*) FROM fulfillment.events WHERE order_id = {order} AND state = 'processing'");
         eventually(LONG, "the order is begun", async || {
             expect_equal(self.query(&sql).await[0].get::<_, i64>(0), times)
-        })
-        .await;
-    }
-
-    /// Waits until one of these orders is begun.
-    pub(crate) async fn until_one_is_begun(&self, orders: [i32; 3]) {
-        let sql = format!(
-            "SELECT count(*) FROM orders WHERE id BETWEEN {} AND {} AND status = 'processing'",
-            orders[0], orders[2]
-        );
-        eventually(LONG, "an order is begun", async || {
-            if self.query(&sql).await[0].get::<_, i64>(0) > 0 { Ok(()) } else { Err("none is") }
         })
         .await;
     }
@@ -396,6 +392,9 @@ impl Scene {
         {
             verdict.violation("live work is left to who does it", evidence.story(order));
         }
+        for (promise, seen) in &self.seen {
+            verdict.violation(promise, seen.clone());
+        }
         let spent: i64 =
             self.query("SELECT count(DISTINCT order_id) FROM fulfillment.events WHERE attempt > 1").await[0].get(0);
         // With a concurrency of 1.
@@ -426,7 +425,7 @@ impl Scene {
         self.world.query(sql).await.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    async fn redis<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> T {
+    pub(crate) async fn redis<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> T {
         let mut connection = self.world.connect_redis().await.expect("a connection to Redis");
         command.query_async(&mut connection).await.unwrap_or_else(|error| panic!("{command:?}: {error}"))
     }

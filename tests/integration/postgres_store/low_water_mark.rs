@@ -212,17 +212,22 @@ async fn the_mark_goes_back_where_a_table_is_emptied_and_its_ids_begin_anew() {
     assert_eq!((mark(&client).await, counted(&store).await), (i64::MIN, (200, 0)));
 }
 
+/// A transaction that was given an id below those of 300 orders that are closed by now.
+async fn order_201_uncommitted_among_500(database: &TestDatabase, client: &Client) -> Client {
+    fill(client, "fulfilled", 200).await;
+    sweep_through(client, SMALL).await;
+    let late = database.connect().await;
+    let insert = "BEGIN; INSERT INTO orders (product_id, quantity, status) VALUES (1, 1, 'pending')";
+    late.batch_execute(insert).await.unwrap();
+    fill(client, "fulfilled", 300).await;
+    late
+}
+
 /// Caught, when seeded: no look at what has not ended.
 #[tokio::test]
 async fn the_mark_waits_for_a_transaction_that_was_given_a_smaller_id() {
     let (database, store, client) = without_index().await;
-    fill(&client, "fulfilled", 200).await;
-    sweep_through(&client, SMALL).await;
-    let late = database.connect().await;
-    late.batch_execute("BEGIN; INSERT INTO orders (product_id, quantity, status) VALUES (1, 1, 'pending')")
-        .await
-        .unwrap();
-    fill(&client, "fulfilled", 300).await;
+    let late = order_201_uncommitted_among_500(&database, &client).await;
     for _ in 0..10 {
         sweep(&client, SMALL).await;
     }
@@ -241,13 +246,7 @@ async fn the_mark_waits_for_a_transaction_that_was_given_a_smaller_id() {
 #[tokio::test]
 async fn a_transaction_that_is_open_for_more_than_an_hour_holds_the_mark_no_longer_and_its_order_is_found() {
     let (database, _store, client) = without_index().await;
-    fill(&client, "fulfilled", 200).await;
-    sweep_through(&client, SMALL).await;
-    let late = database.connect().await;
-    late.batch_execute("BEGIN; INSERT INTO orders (product_id, quantity, status) VALUES (1, 1, 'pending')")
-        .await
-        .unwrap();
-    fill(&client, "fulfilled", 300).await;
+    let late = order_201_uncommitted_among_500(&database, &client).await;
     for _ in 0..2 {
         let an_hour = "UPDATE fulfillment.low_water_mark SET settling_from = settling_from - interval '1 hour'";
         client.batch_execute(an_hour).await.unwrap();

@@ -13,6 +13,7 @@ use fulfillment_worker::port::schema::Schema;
 use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 
+use crate::postgres_store::reconciling::LOST_ORDERS;
 use crate::postgres_store::{LEASE, migrated, open};
 use crate::support::postgres::TestDatabase;
 use crate::support::{LONG, eventually, expect_equal};
@@ -67,22 +68,13 @@ async fn assert_cheap(client: &Client, what: &str, statement: &str, parameters: 
 
 async fn assert_all_cheap(client: &Client, has_index: bool, when: &str) {
     let write = if has_index { for_given_schema } else { without_status_index };
-    let search: Parameters<'_> = &[
-        (&None::<std::time::SystemTime>, Type::TIMESTAMP),
-        (&true, Type::BOOL),
-        (&60.0, Type::FLOAT8),
-        (&15.0, Type::FLOAT8),
-        (&604_800.0, Type::FLOAT8),
-        (&0_i64, Type::INT8),
-        (&10_000_i64, Type::INT8),
-    ];
     let page: Parameters<'_> = &[(&0_i64, Type::INT8), (&200_i64, Type::INT8)];
     let some: Vec<i64> = vec![1, 100_000, 200_000];
     let ids: Parameters<'_> = &[(&some, Type::INT8_ARRAY)];
     let disorder: Parameters<'_> = &[(&some, Type::INT8_ARRAY), (&60.0, Type::FLOAT8)];
     let mut all = vec![
         ("open_orders", include_str!("../../../src/backend/postgres/open_orders.sql"), &[] as Parameters<'_>),
-        ("lost_orders", include_str!("../../../src/backend/postgres/lost_orders.sql"), search),
+        ("lost_orders", include_str!("../../../src/backend/postgres/lost_orders.sql"), LOST_ORDERS),
         ("stale_orders", include_str!("../../../src/backend/postgres/stale_orders.sql"), &[(&604_800.0, Type::FLOAT8)]),
         ("before_horizon", include_str!("../../../src/backend/postgres/before_horizon.sql"), &[]),
         ("audit", include_str!("../../../src/backend/postgres/audit.sql"), page),

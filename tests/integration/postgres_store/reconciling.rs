@@ -10,17 +10,19 @@ use tokio_postgres::types::{ToSql, Type};
 use crate::postgres_store::migrated;
 use crate::support::postgres::TestDatabase;
 
+/// What `lost_orders.sql` is asked with: everything that is old enough, and not too old.
+pub(crate) const LOST_ORDERS: &[(&(dyn ToSql + Sync), Type)] = &[
+    (&None::<std::time::SystemTime>, Type::TIMESTAMP),
+    (&true, Type::BOOL),
+    (&60.0, Type::FLOAT8),
+    (&15.0, Type::FLOAT8),
+    (&604_800.0, Type::FLOAT8),
+    (&0_i64, Type::INT8),
+    (&10_000_i64, Type::INT8),
+];
+
 async fn plan_of_search(client: &Client) -> String {
-    let parameters: &[(&(dyn ToSql + Sync), Type)] = &[
-        (&None::<std::time::SystemTime>, Type::TIMESTAMP),
-        (&true, Type::BOOL),
-        (&60.0, Type::FLOAT8),
-        (&15.0, Type::FLOAT8),
-        (&604_800.0, Type::FLOAT8),
-        (&0_i64, Type::INT8),
-        (&10_000_i64, Type::INT8),
-    ];
-    plan(client, include_str!("../../../src/backend/postgres/lost_orders.sql"), parameters).await
+    plan(client, include_str!("../../../src/backend/postgres/lost_orders.sql"), LOST_ORDERS).await
 }
 
 async fn plan_of_count(client: &Client) -> String {

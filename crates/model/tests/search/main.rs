@@ -59,6 +59,13 @@ fn two_orders_keep_every_promise_of_parking() {
 }
 
 #[test]
+fn workers_with_two_orders_in_hand_and_a_place_for_one_call_keep_every_promise() {
+    for parking in [false, true] {
+        holds(Setting { parking, most_faults: Some(from_environment("MODEL_FAULTS_IN_HAND", 1)), ..two_in_hand() });
+    }
+}
+
+#[test]
 fn no_reconciler_is_needed_where_the_queue_keeps_what_it_has() {
     holds(Setting { lossy: false, reconciler: false, ..Setting::default() });
 }
@@ -144,6 +151,33 @@ fn parking_without_a_look_at_takeovers_calls_twice() {
     let story = fails(Guard::ParkAfterTakeover, Promise::CalledTwice, setting);
     story.has_in_order(&["Ann calls the warehouse for order 1", "Bob takes over order 1"]);
     story.ends("Bob calls the warehouse for order 1");
+}
+
+#[test]
+fn an_order_that_does_not_wait_for_its_place_is_called_for_beside_another() {
+    let story = fails(Guard::Place, Promise::CalledWithoutPlace, two_in_hand());
+    story.has_in_order(&["Ann claims the message of order", "Ann calls the warehouse"]);
+    story.ends("Ann calls the warehouse for order");
+    assert!(!story.0.iter().any(|sentence| sentence.contains("Bob")), "{:?}", story.0);
+}
+
+#[test]
+fn an_order_that_is_given_up_with_its_row_in_hand_is_put_back_for_nobody() {
+    let story = fails(Guard::ReleaseWhenPassedOver, Promise::PutBackHeld, two_in_hand());
+    story.has_in_order(&["Ann calls the warehouse for order 1", "Ann finds no place for its call for order 2"]);
+    story.ends("Ann puts the message of order 2 back");
+}
+
+#[test]
+fn an_order_that_is_called_for_once_it_was_given_up_is_called_for_beside_another_worker() {
+    let story = fails(Guard::NoCallOnceGivenUp, Promise::LiveWorkRepeated, two_in_hand());
+    story.has_in_order(&["Ann finds no place for its call for order", "→ pending", "Bob takes order", "Bob calls"]);
+    story.ends("Ann calls the warehouse for order");
+}
+
+/// Two orders, which one worker may have in hand together.
+fn two_in_hand() -> Setting {
+    Setting { orders: 2, hands: 2, most_faults: Some(1), ..Setting::default() }
 }
 
 fn without_reconciler() -> Setting {

@@ -13,7 +13,7 @@ use fulfillment_worker::engine::decision::Next;
 use stateright::{Model, Property};
 
 use crate::setting::{Guard, Setting};
-use crate::world::{Phase, WORKERS, Witness, World, is_over};
+use crate::world::{HANDS, Phase, SLOTS, Witness, World, is_over};
 
 /// Steps within which everything is over once nothing goes wrong any more.
 const MOST_STEPS_TO_THE_END: usize = 200;
@@ -26,10 +26,10 @@ pub(crate) struct Protocol {
     told: AtomicBool,
 }
 
-/// What may happen next. Workers, orders and messages by number.
+/// What may happen next. Slots of workers, orders and messages by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// A worker does something.
+    /// A worker does something with what it has in a slot.
     Of(usize, Deed),
     /// The queue hands the message out and the answer gets lost.
     ClaimUnanswered {
@@ -88,7 +88,7 @@ pub(crate) enum Deed {
     Settle {
         answered: bool,
     },
-    /// SIGKILL at this moment; another process takes its place.
+    /// SIGKILL at this moment, with all that the worker has in hand; another process takes its place.
     Crash,
 }
 
@@ -143,8 +143,14 @@ impl Protocol {
     }
 
     /// The first one is the one with which everything comes to its end.
-    fn deeds(&self, worker: usize, world: &World) -> Vec<Deed> {
-        let Some(attempt) = &world.attempts[worker] else {
+    fn deeds(&self, slot: usize, world: &World) -> Vec<Deed> {
+        let Some(attempt) = &world.attempts[slot] else {
+            // Into the first free hand, as one is as good as the other.
+            let may_claim = slot % HANDS < self.setting.hands
+                && (slot - slot % HANDS..slot).all(|slot| world.attempts[slot].is_some());
+            if !may_claim {
+                return Vec::new();
+            }
             return world.queue.claimable().into_iter().map(|message| Deed::Claim { message }).collect();
         };
         let both = |deed: fn(bool) -> Deed| vec![deed(true), deed(false)];
@@ -152,9 +158,15 @@ impl Protocol {
             Phase::Claimed => both(|answered| Deed::Begin { answered }),
             Phase::Begun { takeover } => {
                 let calls = matches!(self.decide(attempt, *takeover, false), Next::Call(_));
-                let unless_ended = [Deed::Call { done: false }, Deed::PassOver];
-                let more = if calls { &unless_ended[..] } else { &[] };
-                [&[Deed::Call { done: true }, Deed::HandBack], more].concat()
+                let (call, no_call) = (Deed::Call { done: true }, Deed::Call { done: false });
+                match (calls, world.place_is_taken(slot)) {
+                    (false, _) => vec![call, Deed::HandBack],
+                    (true, true) if self.lacks(Guard::Place) => vec![call, Deed::HandBack, no_call, Deed::PassOver],
+                    (true, true) => vec![Deed::PassOver, Deed::HandBack],
+                    // Where one is all that a worker has in hand, nobody knows of whose call it waits for.
+                    (true, false) if self.setting.hands == 1 => vec![call, Deed::HandBack, no_call, Deed::PassOver],
+                    (true, false) => vec![call, Deed::HandBack, no_call],
+                }
             }
             Phase::Calling { done } => {
                 let replies: &[Reply] =
@@ -163,16 +175,22 @@ impl Protocol {
                 let heard = replies.iter().chain(&doubtful).map(|reply| Deed::Hear(*reply));
                 heard.chain([Deed::HandBack]).collect()
             }
-            Phase::Ended(_) if self.lacks(Guard::AcknowledgeAfterCommit) && world.holds_receipt(worker) => {
+            Phase::Ended(_) if self.lacks(Guard::AcknowledgeAfterCommit) && world.holds_receipt(slot) => {
                 vec![Deed::Conclude { answered: true }, Deed::Settle { answered: true }]
             }
             Phase::Ended(_) => both(|answered| Deed::Conclude { answered }),
+            Phase::Concluded(_) if self.lacks(Guard::NoCallOnceGivenUp) && attempt.phase.is_given_up() => {
+                vec![Deed::Settle { answered: true }, Deed::Call { done: true }]
+            }
             Phase::Concluded(_) => both(|answered| Deed::Settle { answered }),
         };
         if matches!(attempt.phase, Phase::Begun { .. } | Phase::Calling { .. }) {
             deeds.extend(both(|answered| Deed::RenewRow { answered }));
         }
-        deeds.extend([Deed::RenewMessage, Deed::Crash]);
+        deeds.push(Deed::RenewMessage);
+        if world.in_hand(slot).next() == Some(slot) {
+            deeds.push(Deed::Crash);
+        }
         deeds
     }
 
@@ -209,8 +227,8 @@ impl Protocol {
 
     /// What happens next when nothing goes wrong any more: workers go on; when all are idle, time passes.
     fn towards_the_end(&self, world: &World) -> Option<Action> {
-        let first_deed = |worker: usize| Some(Action::Of(worker, *self.deeds(worker, world).first()?));
-        let at_work = (0..WORKERS).find(|worker| world.attempts[*worker].is_some());
+        let first_deed = |slot: usize| Some(Action::Of(slot, *self.deeds(slot, world).first()?));
+        let at_work = (0..SLOTS).find(|slot| world.attempts[*slot].is_some());
         at_work.and_then(first_deed).or_else(|| {
             let mut actions = Vec::new();
             (0..self.setting.orders).for_each(|order| self.add_actions_on(order, world, &mut actions));
@@ -272,15 +290,16 @@ impl Model for Protocol {
         store.fence_step = i64::from(!self.lacks(Guard::FenceMovesForward));
         (0..self.setting.orders).for_each(|order| queue.push(order));
         let (witnesses, attempts) = ([Witness::default(); _], [const { None }; _]);
-        vec![World { store, queue, witnesses, attempts, about_to_reset: None, faults: 0, broken: None }]
+        let tells_given_up = self.lacks(Guard::NoCallOnceGivenUp);
+        vec![World { store, queue, witnesses, attempts, about_to_reset: None, tells_given_up, faults: 0, broken: None }]
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
         if world.broken.is_some() {
             return;
         }
-        for worker in 0..WORKERS {
-            actions.extend(self.deeds(worker, world).into_iter().map(|deed| Action::Of(worker, deed)));
+        for slot in 0..SLOTS {
+            actions.extend(self.deeds(slot, world).into_iter().map(|deed| Action::Of(slot, deed)));
         }
         (0..self.setting.orders).for_each(|order| self.add_actions_on(order, world, actions));
         actions.extend(world.queue.claimable().into_iter().map(|message| Action::ClaimUnanswered { message }));

@@ -27,6 +27,12 @@ pub(crate) enum Guard {
     ParkAfterTakeover,
     /// A claimed message stays in the queue, under a lease.
     LeaseOnClaim,
+    /// What was claimed ahead waits for the place of its call.
+    Place,
+    /// What was claimed ahead and is given up leaves its row to others, before its message goes back.
+    ReleaseWhenPassedOver,
+    /// What was given up is not called for any more.
+    NoCallOnceGivenUp,
 }
 
 /// What the protocol has to stand, and which parts of it are there.
@@ -37,6 +43,8 @@ pub(crate) struct Setting {
     /// How many messages may speak for one order at a time, 1 or 2. With 2, every order may get a second one at any
     /// time: from a producer that repeats itself, or from a queue that was restored from an old snapshot.
     pub(crate) messages: usize,
+    /// How many orders a worker may have in hand, 1 or 2: it has a place for one call, and claims the other one ahead.
+    pub(crate) hands: usize,
     /// Attempts that the policy allows, at most 2.
     pub(crate) max_attempts: u32,
     /// How many faults there may be on one way through the model, at most 15; without a limit where there is none.
@@ -58,6 +66,7 @@ impl Default for Setting {
         Self {
             orders: 1,
             messages: 1,
+            hands: 1,
             max_attempts: 2,
             most_faults: None,
             lossy: true,

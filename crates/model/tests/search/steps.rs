@@ -19,7 +19,7 @@ use crate::world::{Attempt, Phase, Promise, World, goes_back, is_over, target};
 impl Protocol {
     pub(crate) fn take(&self, world: &mut World, action: Action) {
         match action {
-            Action::Of(worker, deed) => self.act(world, worker, deed),
+            Action::Of(slot, deed) => self.act(world, slot, deed),
             Action::ClaimUnanswered { message } => {
                 self.claim(world, message);
             }
@@ -38,9 +38,9 @@ impl Protocol {
         self.judge_transitions(world);
     }
 
-    fn act(&self, world: &mut World, worker: usize, deed: Deed) {
+    fn act(&self, world: &mut World, slot: usize, deed: Deed) {
         if let Deed::Claim { message } = deed {
-            world.attempts[worker] = self.claim(world, message).map(|receipt| Attempt {
+            world.attempts[slot] = self.claim(world, message).map(|receipt| Attempt {
                 receipt,
                 phase: Phase::Claimed,
                 fence: None,
@@ -49,13 +49,13 @@ impl Protocol {
             });
             return;
         }
-        // Put back at the end, unless the worker is idle then.
-        let Some(mut attempt) = world.attempts[worker].clone() else { return };
+        // Put back at the end, unless nothing is in hand then.
+        let Some(mut attempt) = world.attempts[slot].clone() else { return };
         let policy = &self.setting.policy();
         match deed {
             Deed::Claim { .. } => {}
-            Deed::Begin { answered } => self.begin(world, worker, &mut attempt, answered),
-            Deed::Call { done } => self.call(world, &mut attempt, done),
+            Deed::Begin { answered } => self.begin(world, slot, &mut attempt, answered),
+            Deed::Call { done } => self.call(world, slot, &mut attempt, done),
             Deed::Hear(reply) => {
                 if reply.says_that_nothing_was_done() {
                     let calls = &mut world.witnesses[attempt.receipt.order].doubtful_calls;
@@ -72,7 +72,11 @@ impl Protocol {
                     _ => Phase::Ended(after_call(Answer::BrokenOff, attempt.receipt.attempt, policy).attempt),
                 }
             }
-            Deed::PassOver => attempt.phase = Phase::Ended(without_place(Unplaced::TooLong)),
+            Deed::PassOver => {
+                let outcome = without_place(Unplaced::TooLong);
+                let is_released = !self.lacks(Guard::ReleaseWhenPassedOver);
+                attempt.phase = if is_released { Phase::Ended(outcome) } else { Phase::Concluded(outcome) };
+            }
             Deed::RenewRow { answered } => {
                 let Some(held) = attempt.fence else { return };
                 match world.store.renew(attempt.receipt.order, held) {
@@ -90,21 +94,23 @@ impl Protocol {
             Deed::RenewMessage => {
                 world.queue.renew(&attempt.receipt);
             }
-            Deed::Conclude { answered } => self.conclude(world, worker, &mut attempt, answered),
+            Deed::Conclude { answered } => self.conclude(world, slot, &mut attempt, answered),
             Deed::Settle { answered } => {
-                self.settle(world, &attempt);
+                self.settle(world, slot, &attempt);
                 if answered && matches!(attempt.phase, Phase::Concluded(_)) {
-                    world.attempts[worker] = None;
+                    world.attempts[slot] = None;
                     return;
                 }
             }
             Deed::Crash => {
-                forget_holder(world, worker);
-                world.attempts[worker] = None;
+                for slot in world.in_hand(slot).collect::<Vec<usize>>() {
+                    forget_holder(world, slot);
+                    world.attempts[slot] = None;
+                }
                 return;
             }
         }
-        world.attempts[worker] = Some(attempt);
+        world.attempts[slot] = Some(attempt);
     }
 
     fn claim(&self, world: &mut World, message: u32) -> Option<Receipt> {
@@ -119,14 +125,14 @@ impl Protocol {
         Some(receipt)
     }
 
-    fn begin(&self, world: &mut World, worker: usize, attempt: &mut Attempt, answered: bool) {
+    fn begin(&self, world: &mut World, slot: usize, attempt: &mut Attempt, answered: bool) {
         let order = attempt.receipt.order;
         if self.lacks(Guard::TakeoverLease) && world.store.rows[order].state == State::Processing {
             world.store.end_lease(order);
         }
         let begun = world.store.begin(&attempt.receipt);
         if let Begun::Started { fence, takeover, .. } = begun {
-            world.witnesses[order].holder = answered.then_some(worker);
+            world.witnesses[order].holder = answered.then_some(slot);
             if answered {
                 (attempt.fence, attempt.phase) = (Some(fence), Phase::Begun { takeover });
             }
@@ -147,15 +153,21 @@ impl Protocol {
     }
 
     /// Calls, unless the engine decides otherwise.
-    fn call(&self, world: &mut World, attempt: &mut Attempt, done: bool) {
-        let Phase::Begun { takeover } = attempt.phase else { return };
-        let order = match self.decide(attempt, takeover, false) {
-            Next::Call(order) => order,
-            Next::End(outcome) => {
-                attempt.phase = Phase::Ended(outcome);
-                return;
-            }
+    fn call(&self, world: &mut World, slot: usize, attempt: &mut Attempt, done: bool) {
+        let order = match attempt.phase {
+            Phase::Begun { takeover } => match self.decide(attempt, takeover, false) {
+                Next::Call(order) => order,
+                Next::End(outcome) => {
+                    attempt.phase = Phase::Ended(outcome);
+                    return;
+                }
+            },
+            // Only without the guard that keeps it from being called for.
+            _ => order(attempt.receipt.order, attempt.receipt.attempt),
         };
+        if world.place_is_taken(slot) {
+            self.break_promise(world, Promise::CalledWithoutPlace);
+        }
         let index = attempt.receipt.order;
         let is_live = |other: &Attempt| {
             matches!(other.phase, Phase::Calling { .. }) && other.receipt.order == index && !other.outlived
@@ -177,7 +189,9 @@ impl Protocol {
             }
             world.witnesses[index].done_under |= under;
         }
-        attempt.phase = Phase::Calling { done };
+        if matches!(attempt.phase, Phase::Begun { .. }) {
+            attempt.phase = Phase::Calling { done };
+        }
     }
 
     /// Which of its keys an order's call carries at this attempt. The worker's own function makes them.
@@ -187,10 +201,10 @@ impl Protocol {
         (1..attempt).find(earlier).unwrap_or(attempt)
     }
 
-    fn conclude(&self, world: &mut World, worker: usize, attempt: &mut Attempt, answered: bool) {
+    fn conclude(&self, world: &mut World, slot: usize, attempt: &mut Attempt, answered: bool) {
         let Phase::Ended(outcome) = &attempt.phase else { return };
         let to_write = target(outcome).zip(attempt.fence);
-        let verdict = to_write.map(|(to, fence)| self.write(world, worker, attempt, &to, fence));
+        let verdict = to_write.map(|(to, fence)| self.write(world, slot, attempt, &to, fence));
         if !answered {
             attempt.maybe_applied = true;
             return;
@@ -201,11 +215,11 @@ impl Protocol {
             None => outcome,
         });
         (attempt.fence, attempt.maybe_applied, attempt.outlived) = (None, false, false);
-        forget_holder(world, worker);
+        forget_holder(world, slot);
     }
 
     /// Writes how an attempt ended, as the guards allow or as they would with one left out.
-    fn write(&self, world: &mut World, worker: usize, attempt: &Attempt, to: &State, held: Fence) -> Verdict {
+    fn write(&self, world: &mut World, slot: usize, attempt: &Attempt, to: &State, held: Fence) -> Verdict {
         let Receipt { order, attempt: number, .. } = attempt.receipt;
         let before = world.store.written.len();
         let verdict = if self.lacks(Guard::StateAndFence) {
@@ -217,14 +231,14 @@ impl Protocol {
         };
         if world.store.written.len() > before {
             let holder = world.witnesses[order].holder.take();
-            if holder != Some(worker) {
+            if holder != Some(slot) {
                 self.break_promise(world, Promise::StaleWrite);
             }
         }
         verdict
     }
 
-    fn settle(&self, world: &mut World, attempt: &Attempt) {
+    fn settle(&self, world: &mut World, slot: usize, attempt: &Attempt) {
         // Ended only without the guard that keeps it from being too early.
         let (Phase::Ended(outcome) | Phase::Concluded(outcome)) = &attempt.phase else { return };
         let order = attempt.receipt.order;
@@ -235,6 +249,9 @@ impl Protocol {
         if world.queue.settle(&attempt.receipt, disposition) {
             if disposition == Disposition::Ack && !is_over(&world.store.rows[order].state) {
                 self.break_promise(world, Promise::AcknowledgedEarly);
+            }
+            if disposition != Disposition::Ack && world.witnesses[order].holder == Some(slot) {
+                self.break_promise(world, Promise::PutBackHeld);
             }
         } else if self.lacks(Guard::LeaseOnClaim) && disposition != Disposition::Ack && self.has_room(world, order) {
             world.queue.push(order);
@@ -283,9 +300,9 @@ impl Reply {
     }
 }
 
-fn forget_holder(world: &mut World, worker: usize) {
+fn forget_holder(world: &mut World, slot: usize) {
     for witness in &mut world.witnesses {
-        witness.holder = witness.holder.filter(|holder| *holder != worker);
+        witness.holder = witness.holder.filter(|holder| *holder != slot);
     }
 }
 

@@ -4,7 +4,7 @@ use fulfillment_worker::domain::order::State;
 use stateright::Path;
 
 use crate::protocol::{Action, Deed, Reply};
-use crate::world::{Attempt, Phase, World, goes_back};
+use crate::world::{Attempt, HANDS, Phase, World, goes_back};
 
 /// One sentence a step, numbered from 1.
 pub(crate) fn tell(path: Path<World, Action>) -> Vec<String> {
@@ -19,7 +19,7 @@ pub(crate) fn tell(path: Path<World, Action>) -> Vec<String> {
 fn sentence(before: &World, action: Action, after: &World) -> String {
     let of_message = |message| of(before.queue.message(message).map_or(0, |message| message.order));
     match action {
-        Action::Of(worker, deed) => format!("{} {}", ["Ann", "Bob"][worker], deed_of(before, worker, deed, after)),
+        Action::Of(slot, deed) => format!("{} {}", ["Ann", "Bob"][slot / HANDS], deed_of(before, slot, deed, after)),
         Action::ClaimUnanswered { message } => {
             format!("the queue hands out the message of {}, and the answer gets lost", of_message(message))
         }
@@ -37,12 +37,12 @@ fn sentence(before: &World, action: Action, after: &World) -> String {
     }
 }
 
-fn deed_of(before: &World, worker: usize, deed: Deed, after: &World) -> String {
-    let receipt = [after, before].map(|world| world.attempts[worker].as_ref().map(|attempt| attempt.receipt));
+fn deed_of(before: &World, slot: usize, deed: Deed, after: &World) -> String {
+    let receipt = [after, before].map(|world| world.attempts[slot].as_ref().map(|attempt| attempt.receipt));
     let Some(receipt) = receipt[1].or(receipt[0]) else { return "does nothing".to_owned() };
     let order = receipt.order;
     let moved = || transition(before, after, order);
-    let attempt = after.attempts[worker].as_ref();
+    let attempt = after.attempts[slot].as_ref();
     match deed {
         Deed::Claim { .. } => format!("claims the message of {}, attempt {}", of(order), receipt.attempt),
         Deed::Begin { answered: true } => begun(before, after, order),
@@ -65,11 +65,11 @@ fn deed_of(before: &World, worker: usize, deed: Deed, after: &World) -> String {
             format!("writes {}, {}{}", of(order), moved(), lost(answered))
         }
         Deed::Conclude { answered: false } => "asks for its conclusion to be written, and gets no answer".to_owned(),
-        Deed::Conclude { .. } => match before.attempts[worker].as_ref().and_then(|attempt| attempt.fence) {
+        Deed::Conclude { .. } => match before.attempts[slot].as_ref().and_then(|attempt| attempt.fence) {
             Some(fence) => format!("finds {} moved on from fence {}", of(order), fence.0),
             None => "has nothing to write".to_owned(),
         },
-        Deed::Settle { answered } => format!("{}{}", settled(before, worker, after, order), lost(answered)),
+        Deed::Settle { answered } => format!("{}{}", settled(before, slot, after, order), lost(answered)),
         Deed::Crash => "is killed".to_owned(),
     }
 }
@@ -100,11 +100,11 @@ fn begun(before: &World, after: &World, order: usize) -> String {
     }
 }
 
-fn settled(before: &World, worker: usize, after: &World, order: usize) -> String {
+fn settled(before: &World, slot: usize, after: &World, order: usize) -> String {
     if before.queue == after.queue {
         return format!("finds that the message of {} is no longer its own", of(order));
     }
-    match &before.attempts[worker] {
+    match &before.attempts[slot] {
         Some(Attempt { phase: Phase::Ended(outcome) | Phase::Concluded(outcome), .. })
             if goes_back(outcome).is_some() =>
         {

@@ -2,14 +2,7 @@
 --
 -- Reads statistics only, so that it answers for any role; changes nothing. Sessions report at the end of a transaction, and at
 -- most once a second.
-WITH orders AS MATERIALIZED (
-    SELECT to_regclass($1)::oid AS oid
-),
-wanted AS MATERIALIZED (
-    SELECT o.oid FROM orders o
-    UNION
-    SELECT p.relid::oid FROM orders o CROSS JOIN LATERAL pg_partition_tree(o.oid) AS p WHERE p.isleaf
-)
+WITH {wanted}
 SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8        AS wal_bytes,
        coalesce(sum(pg_stat_get_tuples_updated(w.oid)), 0)::int8          AS updates,
        coalesce(sum(pg_stat_get_tuples_hot_updated(w.oid)), 0)::int8      AS hot_updates

@@ -2,14 +2,7 @@
 -- key, beside the keys, in an expression or in a condition. A row for each, a hundred at most.
 --
 -- Reads statistics and the catalogue only, so that it answers for any role; changes nothing.
-WITH orders AS MATERIALIZED (
-    SELECT to_regclass($1)::oid AS oid
-),
-wanted AS MATERIALIZED (
-    SELECT o.oid FROM orders o
-    UNION
-    SELECT p.relid::oid FROM orders o CROSS JOIN LATERAL pg_partition_tree(o.oid) AS p WHERE p.isleaf
-),
+WITH {wanted},
 indexes AS MATERIALIZED (
     SELECT i.indexrelid AS oid,
            i.indrelid AS table_oid,
