@@ -31,8 +31,8 @@ Examples:
 JSON: store, queue (null without an answer), warnings, notices, unknown, ok, unanswered[], and findings[].{check,level,found,costs,
 do,caution,values}: level is warning, notice, unknown or ok; do has statements and settings to paste; costs and caution are null
 where there are none; values has the numbers by name. Checks of Postgres: hot_updates, written_indexes, fillfactor, wal_per_order,
-transactions, replication_slots, prepared_transactions, dead_rows, autovacuum, checkpoints, durability, connections, store_latency,
-time_zone, tables_and_rights, excess_rights, store_tls; of Redis: maxmemory_policy, memory, persistence, appendfsync, disk,
+transactions, replication_slots, prepared_transactions, dead_rows, autovacuum, checkpoints, durability, session_settings, connections,
+store_latency, time_zone, tables_and_rights, excess_rights, store_tls; of Redis: maxmemory_policy, memory, persistence, appendfsync, disk,
 queue_user, queue_latency, queue_tls; of both: clocks; of an embedded database: journal_mode, file_system, free_pages, disk_space,
 tables_and_rights.")]
 pub(super) struct Arguments {

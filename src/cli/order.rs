@@ -133,7 +133,7 @@ impl History {
         ];
         lines.extend(self.timeline.iter().map(entry_in_words));
         if self.timeline.is_empty() {
-            lines.push("  empty".to_owned());
+            lines.push("  empty: never begun, or begun with --events off, or deleted by --keep-events".to_owned());
         }
         if !self.letters.is_empty() {
             lines.push("dead letters".to_owned());
@@ -254,6 +254,14 @@ key       order-7-1700000000000001
 timeline
   2023-11-14T22:13:21.000000  processing  attempt 1  worker 00ff  correlation 536365
   2023-11-14T22:13:22.000000  failed      attempt 1  worker 00ff  correlation 536365  422: no\n\u{1b}[2Jsuch colour"
+        );
+    }
+
+    #[test]
+    fn an_empty_timeline_names_what_can_have_emptied_it() {
+        let lines = History { timeline: Vec::new(), ..history() }.lines().join("\n");
+        assert!(
+            lines.ends_with("timeline\n  empty: never begun, or begun with --events off, or deleted by --keep-events")
         );
     }
 

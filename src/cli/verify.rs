@@ -36,7 +36,7 @@ Examples:
       before the first start: what it would take in, and what it would leave alone
 
 JSON: accounted_for, orders.{pending,…}, messages.{waiting,claimed,unreadable,of_settled_orders,of_unknown_orders},
-without_message, without_dead_letter and not_fulfilled_once, each .{count,first}, without_timeline,
+without_message, below_lowest_id, without_dead_letter and not_fulfilled_once, each .{count,first}, without_timeline,
 messages_without_lease, leases_without_message, horizon.{adopt_from,noted,source}, would_adopt[].{id,status,age_seconds,why},
 left_alone.{before_horizon,over_max_age}.{count,first}, overdue (claimed messages that no worker takes).")]
 pub(super) struct Arguments {
@@ -110,6 +110,10 @@ fn text(findings: &Findings, overdue: u64, backends: &Backends) -> Vec<String> {
     }
     for (order_ids, what) in [
         (&findings.without_message, "not final and without a message"),
+        (
+            &findings.below_lowest_id,
+            "not final, with an id below 1, which no message can name: nobody works these; give each a new row with another id",
+        ),
         (&findings.without_dead_letter, "failed without a dead letter"),
         (&findings.not_fulfilled_once, "fulfilled, but not exactly once in the timeline"),
     ] {
@@ -185,7 +189,7 @@ mod tests {
         let json = serde_json::to_string(&Json { accounted_for: false, findings: &findings(), overdue: 0 }).unwrap();
         assert_eq!(
             json,
-            r#"{"accounted_for":false,"orders":{"fulfilled":30,"pending":12},"messages":{"waiting":7,"claimed":2,"unreadable":0,"of_settled_orders":1,"of_unknown_orders":0},"without_message":{"count":12,"first":[1,2,3,4,5,6,7,8,9,10]},"without_dead_letter":{"count":0,"first":[]},"not_fulfilled_once":{"count":0,"first":[]},"without_timeline":0,"messages_without_lease":1,"leases_without_message":0,"horizon":{"adopt_from":"2026-11-27T08:00:00Z","noted":true,"source":"noted"},"would_adopt":[{"id":1,"status":"pending","age_seconds":90.5,"why":"no message names it"},{"id":2,"status":"processing","age_seconds":null,"why":"no message names it, and its worker is silent"}],"left_alone":{"before_horizon":{"count":1,"first":[7]},"over_max_age":{"count":0,"first":[]}},"overdue":0}"#
+            r#"{"accounted_for":false,"orders":{"fulfilled":30,"pending":12},"messages":{"waiting":7,"claimed":2,"unreadable":0,"of_settled_orders":1,"of_unknown_orders":0},"without_message":{"count":12,"first":[1,2,3,4,5,6,7,8,9,10]},"below_lowest_id":{"count":0,"first":[]},"without_dead_letter":{"count":0,"first":[]},"not_fulfilled_once":{"count":0,"first":[]},"without_timeline":0,"messages_without_lease":1,"leases_without_message":0,"horizon":{"adopt_from":"2026-11-27T08:00:00Z","noted":true,"source":"noted"},"would_adopt":[{"id":1,"status":"pending","age_seconds":90.5,"why":"no message names it"},{"id":2,"status":"processing","age_seconds":null,"why":"no message names it, and its worker is silent"}],"left_alone":{"before_horizon":{"count":1,"first":[7]},"over_max_age":{"count":0,"first":[]}},"overdue":0}"#
         );
     }
 
@@ -194,6 +198,7 @@ mod tests {
         assert!(!findings().accounted_for());
         assert!(Findings { without_message: Vec::new(), ..findings() }.accounted_for());
         for missing in [
+            Findings { below_lowest_id: vec![OrderId(0)], ..Findings::default() },
             Findings { without_dead_letter: vec![OrderId(1)], ..Findings::default() },
             Findings { not_fulfilled_once: vec![OrderId(1)], ..Findings::default() },
         ] {

@@ -44,6 +44,9 @@ const COUNT_EVERY: u32 = 10;
 /// Orders that an event names at most.
 const NAMED: usize = 5;
 
+/// Before the first order. One with an id below the lowest has no message that could name it: `verify` tells of it.
+const NONE_YET: OrderId = OrderId(OrderId::LOWEST.0 - 1);
+
 /// Looks for orders without a message until told to stop.
 pub struct Reconciler {
     queue: Arc<dyn QueueMaintenance>,
@@ -88,7 +91,7 @@ impl Reconciler {
             settings,
             leads: false,
             counted_at: None,
-            after: OrderId(0),
+            after: NONE_YET,
             sweeper: Sweeper::new(),
         }
     }
@@ -192,7 +195,7 @@ impl Reconciler {
         orphans.truncate(ROUND);
         self.adopt(&orphans).await?;
         if !left_behind {
-            self.after = if all_seen { OrderId(0) } else { last.unwrap_or(OrderId(0)) };
+            self.after = if all_seen { NONE_YET } else { last.unwrap_or(NONE_YET) };
         }
         Ok(left_behind || !all_seen)
     }
@@ -235,12 +238,13 @@ impl Reconciler {
 }
 
 /// The key has the row's fence in it: the same for all who find the order as it is now, and another one should it lose its
-/// message again, as its dead letter must not be taken for the one before.
+/// message again, as its dead letter must not be taken for the one before. The row has the last word on product and quantity: one
+/// that no message can name is still an order.
 fn adoption(orphan: &LostOrder) -> RequeuedMessage {
     let message = Message {
         order_id: orphan.order_id.0,
-        product_id: orphan.product_id,
-        quantity: orphan.quantity,
+        product_id: orphan.product_id.max(1),
+        quantity: orphan.quantity.max(1),
         correlation_id: orphan.correlation_id.clone(),
         traceparent: None,
         timestamp: None,

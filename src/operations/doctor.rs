@@ -17,6 +17,7 @@ mod clocks;
 mod embedded;
 mod redis;
 mod server;
+mod session;
 mod vacuum;
 mod words;
 mod writes;
@@ -152,7 +153,11 @@ pub async fn examine(
     if let Some(store) = &store {
         report.store = Some(name_of_store(store));
         findings.extend(of_store(store));
-        findings.push(access::tables(&checked, &warning));
+        let role = match store {
+            StoreFacts::Postgres(facts) => Some(facts.role.name.as_str()),
+            StoreFacts::Embedded(_) => None,
+        };
+        findings.push(access::tables(role, &checked, &warning));
     }
     if let Some(queue) = &queue {
         report.queue = Some(name_of_queue(queue));
@@ -204,6 +209,7 @@ fn of_store(facts: &StoreFacts) -> Vec<Finding> {
                 vacuum::autovacuum,
                 server::checkpoints,
                 server::durability,
+                session::settings,
                 server::connections,
                 server::store_latency,
                 clocks::time_zone,

@@ -39,6 +39,9 @@ pub struct Findings {
     /// horizon.
     #[serde(serialize_with = "count_and_first")]
     pub without_message: Vec<OrderId>,
+    /// `pending` or `processing` orders whose id no message can name, as it is below [`OrderId::LOWEST`]. Nobody works them.
+    #[serde(serialize_with = "count_and_first")]
+    pub below_lowest_id: Vec<OrderId>,
     /// `failed` orders without a dead letter.
     #[serde(serialize_with = "count_and_first")]
     pub without_dead_letter: Vec<OrderId>,
@@ -74,7 +77,9 @@ pub struct Messages {
 impl Findings {
     /// Whether every order is done once, or will be.
     pub fn accounted_for(&self) -> bool {
-        self.without_message.is_empty() && self.without_dead_letter.is_empty() && self.not_fulfilled_once.is_empty()
+        [&self.without_message, &self.below_lowest_id, &self.without_dead_letter, &self.not_fulfilled_once]
+            .iter()
+            .all(|order_ids| order_ids.is_empty())
     }
 }
 
@@ -125,7 +130,9 @@ async fn judge_rows(store: &dyn Audit, findings: &mut Findings) -> Result<BTreeS
         for (state, orders) in page.orders_by_state {
             *findings.orders.entry(state).or_default() += orders;
         }
-        open.extend(page.open);
+        let (nameable, below): (Vec<_>, Vec<_>) = page.open.into_iter().partition(|id| *id >= OrderId::LOWEST);
+        open.extend(nameable);
+        findings.below_lowest_id.extend(below);
         findings.without_timeline += page.without_timeline;
         findings.without_dead_letter.extend(page.failed_without_letter);
         findings.not_fulfilled_once.extend(page.not_fulfilled_once);

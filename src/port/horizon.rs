@@ -81,7 +81,8 @@ pub struct OpenOrder {
 /// none.
 #[async_trait]
 pub trait Horizons: Send + Sync {
-    /// Reads it. Answers before the worker's own tables are there, too.
+    /// Reads it. Answers before the worker's own tables are there, too. Where workers have worked and it is gone, that is
+    /// [`Horizon::EVERYTHING`]: a new one would leave orders alone that were begun here.
     async fn noted(&self) -> Result<Noted, StoreError>;
 
     /// The horizon that leaves all alone that is there now: it lies behind the newest open order, unless that was created a

@@ -12,6 +12,7 @@ mod formats;
 mod handing_back;
 mod horizon;
 mod odd_fields;
+mod odd_rows;
 mod outages;
 mod oversized;
 mod page;

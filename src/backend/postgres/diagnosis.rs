@@ -30,21 +30,26 @@ const HAS_LAST_SCAN: u32 = 160_000;
 const HAS_CHECKPOINTER: u32 = 170_000;
 
 /// The settings that a finding is about.
-const SETTINGS: [&str; 15] = [
+const SETTINGS: [&str; 20] = [
     "autovacuum",
     "autovacuum_vacuum_scale_factor",
     "autovacuum_vacuum_threshold",
     "checkpoint_timeout",
+    "default_transaction_isolation",
+    "default_transaction_read_only",
     "fsync",
     "full_page_writes",
     "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
     "max_connections",
     "max_wal_size",
     "reserved_connections",
+    "statement_timeout",
     "superuser_reserved_connections",
     "synchronous_commit",
     "synchronous_standby_names",
     "TimeZone",
+    "transaction_timeout",
     "wal_compression",
 ];
 
@@ -154,7 +159,7 @@ impl<'a> Looking<'a> {
     }
 
     async fn settings(&self) -> Seen<BTreeMap<String, Setting>> {
-        let statement = "SELECT s.name AS name, s.setting AS raw, current_setting(s.name) AS shown
+        let statement = "SELECT s.name AS name, s.reset_val AS raw, current_setting(s.name) AS shown
                          FROM pg_catalog.pg_settings s WHERE s.name {=} ANY ($1)";
         let read =
             |row: &Row| Ok((column(row, "name")?, Setting { raw: column(row, "raw")?, shown: column(row, "shown")? }));

@@ -23,6 +23,13 @@ FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid {=} c.relnamespace
 WHERE n.nspname {=} 'fulfillment'";
 
+/// A row if workers have worked here before.
+const TRACES: &str = "
+SELECT true
+WHERE EXISTS (SELECT FROM fulfillment.leadership)
+   OR EXISTS (SELECT FROM fulfillment.events)
+   OR EXISTS (SELECT FROM fulfillment.dead_letters)";
+
 /// What is read in place of a table of the worker's own that isn't there yet.
 const NO_ROWS: &str = "(SELECT null::int8 AS order_id, null::text AS state WHERE false) ";
 
@@ -54,7 +61,12 @@ impl Horizons for PostgresStore {
             return Ok(if own.has("events") { Noted::OlderTables } else { Noted::Nothing });
         }
         let rows = self.query(&self.statements().await?.horizon, &[]).await?;
-        Ok(rows.first().map(horizon).transpose()?.map_or(Noted::Nothing, Noted::Horizon))
+        if let Some(row) = rows.first() {
+            return Ok(Noted::Horizon(horizon(row)?));
+        }
+        // Somebody has deleted it: which of the orders that are there were begun here, nobody knows any more.
+        let traces = self.query(&Sql::bare(TRACES), &[]).await?;
+        Ok(if traces.is_empty() { Noted::Nothing } else { Noted::Horizon(Horizon::EVERYTHING) })
     }
 
     async fn behind_everything(&self) -> Result<Horizon, StoreError> {

@@ -8,7 +8,7 @@ use tokio_postgres::types::Type;
 
 use super::errors::Failure;
 use super::horizon::instant;
-use super::sql::Parameter;
+use super::sql::{Parameter, Sql};
 use super::timestamp::{micros, timestamp};
 use super::{PostgresStore, attempts, column, count};
 use crate::domain::order::{Fence, OrderId, State, attempts_spent};
@@ -22,6 +22,8 @@ const SWEPT_AT_ONCE: i64 = 10_000;
 
 /// Orders below the mark that are noted as open, at most, but for those that a redrive notes.
 const MOST_STRAGGLERS: i64 = 100_000;
+
+const RESTORE_MARK: &str = "INSERT INTO fulfillment.low_water_mark DEFAULT VALUES ON CONFLICT DO NOTHING";
 
 /// The greatest ids, which the mark never passes: they are open more often than not, and ids that were reserved in blocks come late.
 const NEWEST_ORDERS: i64 = 10_000;
@@ -84,7 +86,7 @@ impl Reconciliation for PostgresStore {
         let parameters: [Parameter<'_>; 3] =
             [(&SWEPT_AT_ONCE, Type::INT8), (&MOST_STRAGGLERS, Type::INT8), (&NEWEST_ORDERS, Type::INT8)];
         let rows = self.query_open(&statements, &statements.sweep, &parameters).await?;
-        let Some(row) = rows.first() else { return Ok(None) };
+        let Some(row) = rows.first() else { return self.restore_mark().await };
         Ok(Some(Sweep {
             orders: count(column(row, "orders")?),
             found: count(column(row, "found")?),
@@ -95,6 +97,18 @@ impl Reconciliation for PostgresStore {
 }
 
 impl PostgresStore {
+    /// Makes the row of the low-water mark anew, which somebody has deleted. Without it all orders are read, and none is lost.
+    async fn restore_mark(&self) -> Result<Option<Sweep>, StoreError> {
+        match self.query(&Sql::bare(RESTORE_MARK), &[]).await {
+            Ok(_) => Ok(Some(Sweep { goes_on: true, ..Sweep::default() })),
+            Err(error) if error.is_transient() => Err(error),
+            Err(error) => Err(StoreError::Refused(format!(
+                "fulfillment.low_water_mark has lost its row, and this role may not put it back ({error}): its owner may, with \
+                 `{RESTORE_MARK}`; until then every look for open orders reads the whole table"
+            ))),
+        }
+    }
+
     /// Takes or keeps the lead of this name.
     pub(super) async fn take_lead(&self, name: &str, term: Duration) -> Result<bool, StoreError> {
         let parameters: [Parameter<'_>; 3] =

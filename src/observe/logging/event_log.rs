@@ -352,7 +352,7 @@ fn retention(event: &RetentionEvent) {
             warn!(
                 %behind,
                 "the deletion of old timelines is behind --keep-events, and moves on by a day an hour at most: if that is not \
-                 because --keep-events was shortened or nobody worked, look at the database's clock"
+                 because --keep-events is new or was shortened, or nobody worked, look at the database's clock"
             );
         }
         RetentionEvent::RoundDone { entries, .. } if entries > 0 => info!(entries, "deleted old timelines"),

@@ -1,19 +1,44 @@
 //! Rights, those that lack and those that are too many, and what is between us and the servers.
 
 use super::Finding;
+use super::words::identifier;
 use crate::port::diagnosis::Transport;
 use crate::port::diagnosis::postgres::PostgresFacts;
 use crate::port::store::StoreError;
 
 /// Whether the tables can be worked with, by the start's own check.
-pub(super) fn tables(checked: &Result<(), StoreError>, warning: &Result<Option<String>, StoreError>) -> Finding {
+pub(super) fn tables(
+    role: Option<&str>,
+    checked: &Result<(), StoreError>,
+    warning: &Result<Option<String>, StoreError>,
+) -> Finding {
     const CHECK: &str = "tables_and_rights";
     match (checked, warning) {
         (Err(StoreError::Unavailable(why)), _) => Finding::unknown(CHECK, why.clone()),
-        (Err(error), _) => Finding::warning(CHECK, error.to_string()).costs("`run` does not start, or claims nothing"),
+        (Err(error), _) => ways_to_mend(error, role).into_iter().fold(
+            Finding::warning(CHECK, error.to_string()).costs("`run` does not start, or claims nothing"),
+            Finding::remedy,
+        ),
         (Ok(()), Ok(Some(warning))) => Finding::notice(CHECK, warning.clone()),
         (Ok(()), Err(error)) => Finding::unknown(CHECK, error.to_string()),
         (Ok(()), Ok(None)) => Finding::ok(CHECK, "every table, column and right that `run` needs is there"),
+    }
+}
+
+/// A missing right is named in the words that grant it.
+fn ways_to_mend(error: &StoreError, role: Option<&str>) -> Vec<String> {
+    let StoreError::Schema(missing) = error else {
+        return vec![
+            "mend what is named above, with the SQL of docs/MESSAGE.md or of deploy/postgres/schema.sql".to_owned(),
+        ];
+    };
+    let rights: Option<Vec<&str>> = missing.iter().map(|one| one.strip_prefix("privilege ")).collect();
+    match (rights, role) {
+        (Some(rights), Some(role)) => {
+            let role = identifier(role);
+            rights.iter().map(|right| format!("GRANT {} TO {role};", right.replacen(" on ", " ON ", 1))).collect()
+        }
+        _ => vec!["fulfillment-worker migrate   # as a role that may create tables".to_owned()],
     }
 }
 

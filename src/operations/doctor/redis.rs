@@ -151,7 +151,7 @@ fn user(facts: &RedisFacts) -> Finding {
     match &facts.user {
         Ok(name) if name == "default" => Finding::notice(CHECK, "the worker is the user `default`")
             .costs("a mistake, or whoever gets its password, can do all that this user may, FLUSHALL for instance")
-            .remedy("ACL SETUSER worker … as docs/REDIS.md has it, with the keys and commands that it needs alone"),
+            .remedy("make a user of its own with the line for redis-cli that docs/REDIS.md has, and name it in the URL of the queue"),
         Ok(name) => Finding::ok(CHECK, format!("the worker has a user of its own, {name}")),
         // A user that may not even ask is one that somebody has made with care.
         Err(why) => Finding::ok(CHECK, format!("the worker's user may not ask who it is ({why})")),

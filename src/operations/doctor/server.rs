@@ -10,7 +10,9 @@ use crate::port::diagnosis::postgres::PostgresFacts;
 /// Whether checkpoints come because it is time, and how much WAL whole pages make.
 pub(super) fn checkpoints(facts: &PostgresFacts) -> Finding {
     const CHECK: &str = "checkpoints";
-    const ENOUGH: u64 = 10;
+    const ENOUGH: u64 = 20;
+    // More often than by a checkpoint_timeout of 15 minutes.
+    const OFTEN: f64 = 4.0;
     let counted = match &facts.checkpoints {
         Ok(counted) => counted,
         Err(why) => return Finding::unknown(CHECK, why.clone()),
@@ -21,16 +23,19 @@ pub(super) fn checkpoints(facts: &PostgresFacts) -> Finding {
         return Finding::unknown(CHECK, format!("{all} checkpoints {} are too few to judge by", since(counted.since)));
     }
     let requested = percent(counted.requested, all);
+    let an_hour = counted.since.map(|seconds| counted.requested as f64 * 3_600.0 / seconds.max(1.0));
+    let is_often = counted.requested >= ENOUGH && an_hour.is_none_or(|times| times >= OFTEN);
     let shown = |name| facts.setting(name).map_or("?", |setting| setting.shown.as_str());
     let said = images.as_ref().map(|(share, when)| format!("; whole pages make about {share} % of the WAL {when}"));
     let found = format!(
-        "{requested} % of {} checkpoints {} were asked for, by the WAL's size or by somebody, and not by time{}",
+        "{requested} % of {} checkpoints {} were asked for, by the WAL's size or by somebody, and not by time{}{}",
         grouped(all),
         since(counted.since),
+        an_hour.map(|times| format!(": {times:.1} an hour")).unwrap_or_default(),
         said.unwrap_or_default()
     );
     let share = images.map_or(0, |(share, _)| share);
-    let finding = if requested >= 30 {
+    let finding = if requested >= 30 && is_often {
         let max_wal_size = facts.number("max_wal_size").unwrap_or(1_024.0) * 1_048_576.0;
         let finding = Finding::new(CHECK, if share >= 30 { Level::Warning } else { Level::Notice }, found)
             .costs("after each checkpoint the first change of a page writes the whole page to the WAL, 8 kB for a row of 100 bytes")
@@ -53,6 +58,7 @@ pub(super) fn checkpoints(facts: &PostgresFacts) -> Finding {
     } else {
         Finding::ok(CHECK, found)
     };
+    let finding = an_hour.into_iter().fold(finding, |finding, times| finding.value("requested_an_hour", times));
     finding.value("timed", counted.timed).value("requested", counted.requested).value("page_image_percent", share)
 }
 

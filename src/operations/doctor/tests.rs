@@ -113,6 +113,9 @@ fn each_fault_is_found_by_its_own_check_and_by_no_other() {
                 facts.wal.as_mut().unwrap().page_images = 60_000.0;
             }),
             plain("checkpoints", Level::Unknown, |facts| facts.checkpoints.as_mut().unwrap().timed = 3),
+            plain("checkpoints", Level::Unknown, |facts| {
+                facts.checkpoints = Ok(Checkpoints { timed: 10, requested: 3, since: Some(3_000.0) });
+            }),
             plain("durability", Level::Warning, |facts| set(facts, "fsync", "off")),
             plain("durability", Level::Warning, |facts| set(facts, "full_page_writes", "off")),
             plain("durability", Level::Warning, |facts| set(facts, "synchronous_commit", "off")),
@@ -120,6 +123,11 @@ fn each_fault_is_found_by_its_own_check_and_by_no_other() {
                 set(facts, "synchronous_commit", "local");
                 set(facts, "synchronous_standby_names", "b");
             }),
+            plain("session_settings", Level::Warning, |facts| set(facts, "default_transaction_read_only", "on")),
+            plain("session_settings", Level::Notice, |facts| {
+                set(facts, "default_transaction_isolation", "serializable")
+            }),
+            plain("session_settings", Level::Notice, |facts| set(facts, "statement_timeout", "900")),
             plain("connections", Level::Notice, |facts| facts.connections.as_mut().unwrap().used = 95),
             plain("connections", Level::Warning, |facts| {
                 facts.connections = Ok(Connections { used: 95, of_workers: 0, workers: 0, limit: 8 });
@@ -339,5 +347,20 @@ fn faults_of_a_file_are_found() {
         (EmbeddedFacts { doubtful_file_system: Ok(Some("NFS")), ..healthy.clone() }, ("file_system", Level::Warning)),
     ] {
         assert_eq!(not_ok(&facts), [expected]);
+    }
+}
+
+/// Caught: a third of a handful was a finding, however long they took to gather.
+#[test]
+fn checkpoints_that_are_asked_for_now_and_then_are_no_finding() {
+    for (timed, requested, hours) in [(20, 10, 2.0), (30, 19, 3.0), (100, 60, 48.0), (0, 300, 2_000.0)] {
+        let mut facts = healthy();
+        facts.checkpoints = Ok(Checkpoints { timed, requested, since: Some(hours * 3_600.0) });
+        assert_eq!(levels(&facts), [], "{requested} of {}", timed + requested);
+    }
+    for (timed, requested, hours) in [(40, 20, 4.0), (0, 20, 0.1), (100, 300, 24.0)] {
+        let mut facts = healthy();
+        facts.checkpoints = Ok(Checkpoints { timed, requested, since: Some(hours * 3_600.0) });
+        assert_eq!(levels(&facts), [("checkpoints", Level::Notice)], "{requested} of {}", timed + requested);
     }
 }

@@ -192,6 +192,7 @@ macro_rules! conformance {
                 retaining::an_order_that_is_open_or_waits_for_a_decision_keeps_its_timeline,
                 retaining::nobody_deletes_timelines_but_the_leader,
                 retaining::a_clock_that_jumps_moves_the_cutoff_by_a_day_an_hour,
+                retaining::the_first_cutoff_is_a_day_after_the_oldest_entry_at_most,
                 inserting::orders_are_answered_by_position,
                 inserting::a_product_is_made_once_and_used_again,
                 inserting::an_order_that_is_invalid_leaves_nothing_behind,

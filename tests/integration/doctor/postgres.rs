@@ -177,7 +177,7 @@ async fn checkpoints_that_the_wal_asks_for_are_told_with_settings_that_help() {
     migrate(database.url());
     let examined = Examined::of(&redis.url(), database.url(), &[]);
     assert_eq!(examined.level("checkpoints"), "unknown", "{}", examined.report);
-    for _ in 0..12 {
+    for _ in 0..24 {
         run_all(&database, &["UPDATE products SET price = price", "CHECKPOINT"]).await;
     }
     let examined = eventually(LONG, "the server has counted", async || {
@@ -235,4 +235,36 @@ async fn workers_that_write_in_different_zones_are_told() {
     let examined = Examined::of(&redis.url(), database.url(), &[]);
     assert_eq!(examined.level("time_zone"), "warning");
     assert!(examined.found("time_zone").contains("Europe/Berlin, UTC"), "{}", examined.report);
+}
+
+/// Caught: nothing told of them, and a worker there was ready and not ready by turns. What is printed can be pasted, also by
+/// somebody whose own session is read-only.
+#[tokio::test]
+async fn what_a_role_or_database_gives_every_session_is_told_with_ddl_that_mends_it() {
+    let (redis, server) = (RedisServer::start().await, PostgresServer::start().await);
+    let database = server.database().await;
+    migrate(database.url());
+    assert_eq!(Examined::of(&redis.url(), database.url(), &[]).level("session_settings"), "ok");
+    for (set, level) in [
+        ("default_transaction_read_only = on", "warning"),
+        ("default_transaction_isolation = 'serializable'", "notice"),
+        ("default_transaction_isolation = 'repeatable read'", "notice"),
+        ("statement_timeout = '1500ms'", "notice"),
+        ("idle_session_timeout = '20s'", "notice"),
+    ] {
+        for of in ["ROLE postgres", "DATABASE {}"] {
+            let name = database.query("SELECT quote_ident(current_database())", &[]).await[0].get::<_, String>(0);
+            let of = of.replace("{}", &name);
+            run_all(&database, &[&format!("BEGIN READ WRITE; ALTER {of} SET {set}; COMMIT")]).await;
+            let examined = Examined::of(&redis.url(), database.url(), &[]);
+            assert_eq!(examined.level("session_settings"), level, "{of} {set}: {}", examined.report);
+            run_all(&database, &examined.remedies("session_settings")).await;
+            let examined = Examined::of(&redis.url(), database.url(), &[]);
+            assert_eq!(examined.level("session_settings"), "ok", "{of} {set}: {}", examined.report);
+            let undo = format!(
+                "BEGIN READ WRITE; ALTER {of} RESET ALL; ALTER ROLE postgres IN DATABASE {name} RESET ALL; COMMIT"
+            );
+            run_all(&database, &[&undo]).await;
+        }
+    }
 }

@@ -68,6 +68,12 @@ async fn a_right_that_lacks_and_rights_that_are_too_many_are_told() {
         examined.found("excess_rights"),
         "role fulfillment_worker may delete orders, may update other columns of orders than status and updated_at"
     );
+    let remedies = examined.remedies("tables_and_rights");
+    assert_eq!(remedies, ["GRANT UPDATE (status) ON orders TO \"fulfillment_worker\";"], "{remedies:?}");
+    run_all(&database, &remedies).await;
+    run_all(&database, &["REVOKE ALL ON fulfillment.horizon FROM fulfillment_worker"]).await;
+    run_all(&database, &Examined::of(&redis.url(), &url, &[]).remedies("tables_and_rights")).await;
+    assert_eq!(Examined::of(&redis.url(), &url, &[]).level("tables_and_rights"), "ok");
     let examined = Examined::of(&redis.url(), database.url(), &[]);
     assert_eq!(examined.found("excess_rights"), "role postgres is a superuser");
 }

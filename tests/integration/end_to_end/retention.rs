@@ -18,9 +18,9 @@ async fn workers_delete_the_timelines_of_long_ago_once_and_go_on_working() {
     eventually(LONG, "all are fulfilled", async || expect_equal(worker.metrics().processed("success"), 3_000.0)).await;
     drop(worker);
     let open = insert(&database, 1).await[0];
-    let aged = "UPDATE fulfillment.events SET at = at - interval '40 days' WHERE order_id > 50";
+    let aged = "UPDATE fulfillment.events SET at = at - interval '31 days 12 hours' WHERE order_id > 50";
     database.query(aged, &[]).await;
-    let waits = "INSERT INTO fulfillment.events (order_id, at, state, attempt, worker) VALUES ($1, now() - interval '1 year', 'pending', 1, 'before')";
+    let waits = "INSERT INTO fulfillment.events (order_id, at, state, attempt, worker) VALUES ($1, now() - interval '32 days', 'pending', 1, 'before')";
     database.query(waits, &[&i64::from(open)]).await;
 
     let mut workers = Vec::new();

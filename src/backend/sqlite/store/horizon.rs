@@ -20,6 +20,13 @@ const EVERYTHING: i64 = i64::MIN;
 
 const NOTED: &str = "SELECT adopt_from, last_order_id FROM fulfillment_horizon";
 
+/// A row if workers have worked here before.
+const TRACES: &str = "
+SELECT 1
+WHERE EXISTS (SELECT 1 FROM fulfillment_leadership)
+   OR EXISTS (SELECT 1 FROM fulfillment_events)
+   OR EXISTS (SELECT 1 FROM fulfillment_dead_letters)";
+
 const NOTE: &str = "
 INSERT OR IGNORE INTO fulfillment_horizon (adopt_from, last_order_id, noted_at) VALUES (:adopt_from, :last_order_id, :now)";
 
@@ -173,7 +180,12 @@ fn noted(connection: &Connection) -> rusqlite::Result<Noted> {
         let last_order_id = row.get::<_, Option<i64>>(1)?.map(OrderId);
         Ok(Noted::Horizon(Horizon { adopt_from: instant(row.get(0)?), last_order_id }))
     };
-    Ok(connection.prepare_cached(NOTED)?.query_row([], read).optional()?.unwrap_or(Noted::Nothing))
+    if let Some(noted) = connection.prepare_cached(NOTED)?.query_row([], read).optional()? {
+        return Ok(noted);
+    }
+    // Somebody has deleted it: which of the orders that are there were begun here, nobody knows any more.
+    let has_worked = connection.prepare_cached(TRACES)?.exists([])?;
+    Ok(if has_worked { Noted::Horizon(Horizon::EVERYTHING) } else { Noted::Nothing })
 }
 
 /// `None` where it stands for every age.

@@ -146,3 +146,27 @@ pub(crate) async fn a_clock_that_jumps_moves_the_cutoff_by_a_day_an_hour<F: Stor
     let longer = store.move_cutoff(1_000 * DAY).await.unwrap();
     assert!(longer.at < at && longer.behind < LEASE, "{longer:?}");
 }
+
+/// The clock may be wrong just then: what is kept too long goes later, and what is gone doesn't come back.
+///
+/// Caught: the first cutoff went where the clock put it, and took all but the last ten days.
+pub(crate) async fn the_first_cutoff_is_a_day_after_the_oldest_entry_at_most<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let worker = leader(&fixture).await;
+    // A younger one has the lowest id: an order that waited long.
+    let kept = [ended(&fixture, &worker, 30 * DAY).await, ended(&fixture, &worker, 397 * DAY + DAY / 2).await];
+    let oldest = ended(&fixture, &worker, 400 * DAY).await;
+    assert_eq!(delete(&worker, 10 * DAY, 10).await, 2);
+    assert_eq!(length(&worker, oldest).await, 0);
+    for order_id in kept {
+        assert_eq!(length(&worker, order_id).await, 2, "{order_id}");
+    }
+    let behind = worker.store.move_cutoff(10 * DAY).await.unwrap().behind;
+    assert!(behind.abs_diff(389 * DAY) < 2 * DAY, "{behind:?}");
+    // Hour by hour it goes on from there.
+    fixture.age_cutoff(Duration::ZERO, Duration::from_secs(2 * 3_600)).await;
+    delete(&worker, 10 * DAY, 10).await;
+    fixture.age_cutoff(Duration::ZERO, Duration::from_secs(2 * 3_600)).await;
+    assert_eq!(delete(&worker, 10 * DAY, 10).await, 2);
+    assert_eq!(length(&worker, kept[0]).await, 2);
+}
