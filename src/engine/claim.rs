@@ -86,8 +86,9 @@ impl ClaimLoop {
         let message = claim.message();
         let order_id = message.as_ref().ok().map(Message::order_id);
         let span = self.tracer.attempt(&claim, message.as_ref().ok());
-        let lease = self.keeper.keep(claim.receipt.clone(), claim.attempt, order_id, span.context());
+        let Claim { receipt, payload, attempt, .. } = claim;
+        let lease = self.keeper.keep(receipt, attempt, order_id, span.context());
         let waiting = Some(self.backends.backpressure.wait());
-        Box::new(Delivery { claim, message, claimed_at, lease, span, waiting, place })
+        Box::new(Delivery { payload, attempt, message, claimed_at, lease, span, waiting, place })
     }
 }

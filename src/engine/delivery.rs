@@ -13,12 +13,13 @@ use crate::domain::order::{Fence, OrderId};
 use crate::domain::text::truncate_detail;
 use crate::event::AttemptRef;
 use crate::observe::trace::attempt::AttemptSpan;
-use crate::port::queue::{Claim, Disposition, Receipt};
+use crate::port::queue::{Disposition, Receipt};
 use crate::port::store::{BeginRequest, Conclusion, DeadLetter, Target, Verdict};
 
 /// A claimed message, in a box, as it is handed on many times. While this exists, the message's lease is renewed and it counts as in flight.
 pub(crate) struct Delivery {
-    pub(crate) claim: Claim,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) attempt: u32,
     pub(crate) message: Result<Message, Poison>,
     pub(crate) claimed_at: Instant,
     pub(crate) lease: Arc<LeaseGuard>,
@@ -35,11 +36,11 @@ impl Delivery {
     }
 
     pub(crate) fn attempt(&self) -> u32 {
-        self.claim.attempt
+        self.attempt
     }
 
     pub(crate) fn receipt(&self) -> &Receipt {
-        &self.claim.receipt
+        self.lease.receipt()
     }
 
     pub(crate) fn correlation_id(&self) -> Option<&str> {
@@ -63,9 +64,9 @@ impl Delivery {
 
     fn dead_letter(&self, reason: DeadReason, detail: &str) -> DeadLetter {
         DeadLetter {
-            claim_id: self.claim.receipt.claim_id.clone(),
+            claim_id: self.receipt().claim_id.clone(),
             order_id: self.order_id(),
-            payload: self.claim.payload.clone(),
+            payload: self.payload.clone(),
             reason,
             detail: truncate_detail(detail),
             attempts: self.attempt(),

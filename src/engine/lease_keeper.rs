@@ -1,13 +1,13 @@
 //! Renews both leases of every delivery, the message's in the queue and the row's in the store, while a call, a slow
 //! backend or a drain takes its time. Runs on a thread of its own, see `docs/adr/0010-lease-thread.md`.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, OwnedMutexGuard};
+use slab::Slab;
+use tokio::sync::{MutexGuard, Notify};
 use tokio::time::Instant;
 
 use super::backends::Backends;
@@ -22,7 +22,7 @@ use crate::port::store::{Renewal, Renewed};
 
 /// Keeps the leases of one delivery until it is dropped.
 pub(crate) struct LeaseGuard {
-    key: u64,
+    key: usize,
     keeper: Weak<LeaseKeeper>,
     receipt: Receipt,
     attempt: u32,
@@ -30,7 +30,7 @@ pub(crate) struct LeaseGuard {
     trace: Option<TraceContext>,
     /// The fence of the order's row while an attempt is under way. Locked while a renewal is, so that nobody
     /// concludes with the fence that it is about to move.
-    fence: Arc<tokio::sync::Mutex<Option<Fence>>>,
+    fence: tokio::sync::Mutex<Option<Fence>>,
     row_lost: AtomicBool,
     row_lost_notice: Notify,
     /// When each lease was renewed last, in milliseconds since the keeper's epoch.
@@ -41,6 +41,11 @@ pub(crate) struct LeaseGuard {
 }
 
 impl LeaseGuard {
+    /// Renews and settles the message.
+    pub(crate) fn receipt(&self) -> &Receipt {
+        &self.receipt
+    }
+
     /// From now on a message that is gone from the queue was settled by us; its lease was not lost.
     pub(crate) fn settle(&self) {
         self.settling.store(true, Ordering::Release);
@@ -89,7 +94,7 @@ impl LeaseGuard {
 impl Drop for LeaseGuard {
     fn drop(&mut self) {
         if let Some(keeper) = self.keeper.upgrade() {
-            keeper.guards().remove(&self.key);
+            keeper.guards().try_remove(self.key);
         }
     }
 }
@@ -101,14 +106,12 @@ pub(crate) struct LeaseKeeper {
     progress: Arc<Progress>,
     lease: Duration,
     epoch: Instant,
-    next_key: AtomicU64,
-    guards: Mutex<HashMap<u64, Weak<LeaseGuard>>>,
+    guards: Mutex<Slab<Weak<LeaseGuard>>>,
 }
 
 impl LeaseKeeper {
     pub(crate) fn new(backends: Backends, progress: Arc<Progress>, lease: Duration) -> Arc<Self> {
-        let (next_key, guards) = (AtomicU64::new(0), Mutex::new(HashMap::new()));
-        Arc::new(Self { backends, progress, lease, epoch: Instant::now(), next_key, guards })
+        Arc::new(Self { backends, progress, lease, epoch: Instant::now(), guards: Mutex::default() })
     }
 
     /// Keeps the lease of a message that was claimed just now.
@@ -119,22 +122,26 @@ impl LeaseKeeper {
         order_id: Option<OrderId>,
         trace: Option<TraceContext>,
     ) -> Arc<LeaseGuard> {
+        let now = self.now_ms();
+        let mut guards = self.guards();
+        let entry = guards.vacant_entry();
         let guard = Arc::new(LeaseGuard {
-            key: self.next_key.fetch_add(1, Ordering::Relaxed),
+            key: entry.key(),
             keeper: Arc::downgrade(self),
             receipt,
             attempt,
             order_id,
             trace,
-            fence: Arc::default(),
+            fence: tokio::sync::Mutex::default(),
             row_lost: AtomicBool::new(false),
             row_lost_notice: Notify::new(),
-            message_renewed_ms: AtomicU64::new(self.now_ms()),
-            row_renewed_ms: AtomicU64::new(self.now_ms()),
+            message_renewed_ms: AtomicU64::new(now),
+            row_renewed_ms: AtomicU64::new(now),
             queue_lost: AtomicBool::new(false),
             settling: AtomicBool::new(false),
         });
-        self.guards().insert(guard.key, Arc::downgrade(&guard));
+        entry.insert(Arc::downgrade(&guard));
+        drop(guards);
         guard
     }
 
@@ -183,7 +190,7 @@ impl LeaseKeeper {
         u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn guards(&self) -> parking_lot::MutexGuard<'_, HashMap<u64, Weak<LeaseGuard>>> {
+    fn guards(&self) -> parking_lot::MutexGuard<'_, Slab<Weak<LeaseGuard>>> {
         self.guards.lock()
     }
 
@@ -191,7 +198,7 @@ impl LeaseKeeper {
         let third = u64::try_from((self.lease / 3).as_millis()).unwrap_or(u64::MAX);
         let now = self.now_ms();
         // Upgraded outside the lock: the last reference to a guard may be dropped here, and its drop takes the lock.
-        let guards: Vec<Weak<LeaseGuard>> = self.guards().values().cloned().collect();
+        let guards: Vec<Weak<LeaseGuard>> = self.guards().iter().map(|(_, guard)| Weak::clone(guard)).collect();
         let mut due: Vec<Arc<LeaseGuard>> = guards
             .iter()
             .filter_map(Weak::upgrade)
@@ -228,10 +235,10 @@ impl LeaseKeeper {
 
     async fn renew_rows(&self, batch: &[Arc<LeaseGuard>]) -> Option<Vec<OrderId>> {
         let mut renewals = Vec::new();
-        let mut kept: Vec<(&Arc<LeaseGuard>, OwnedMutexGuard<Option<Fence>>)> = Vec::new();
+        let mut kept: Vec<(&Arc<LeaseGuard>, MutexGuard<'_, Option<Fence>>)> = Vec::new();
         for guard in batch {
             // A lock that is taken is an attempt that is just ending.
-            if let (Some(order_id), Ok(held)) = (guard.order_id, Arc::clone(&guard.fence).try_lock_owned())
+            if let (Some(order_id), Ok(held)) = (guard.order_id, guard.fence.try_lock())
                 && let Some(fence) = *held
             {
                 renewals.push(Renewal { order_id, fence });
