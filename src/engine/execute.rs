@@ -221,9 +221,10 @@ async fn turn(place: &mut Place) -> bool {
 /// Ends the call of a place, and says whether its outcome counts. Only a failpoint says no.
 async fn end_call(place: &mut Place) -> bool {
     let was_called = place.has_turn();
-    let failed_before = was_called && strikes!(Before, Keep);
+    let fails = was_called && strikes!(Before, Keep);
     place.end();
-    !failed_before && !(was_called && place.is_kept() && strikes!(After, Keep))
+    let fails = fails || (was_called && place.is_kept() && strikes!(After, Keep));
+    !fails
 }
 
 /// Without holding the lock while the call is made.
