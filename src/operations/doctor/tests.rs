@@ -248,7 +248,7 @@ fn what_can_not_be_seen_is_unknown_and_neither_right_nor_wrong() {
     };
     let found = levels(&facts);
     assert!(found.iter().all(|(_, level)| *level == Level::Unknown), "{found:?}");
-    assert_eq!(found.len(), 13, "{found:?}");
+    assert_eq!(found.len(), 14, "{found:?}");
     let view = PostgresFacts { tables: Ok(Vec::new()), ..healthy() };
     assert_eq!(levels(&view), ["hot_updates", "written_indexes", "fillfactor"].map(|check| (check, Level::Unknown)));
 }
