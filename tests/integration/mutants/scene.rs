@@ -26,6 +26,8 @@ pub(crate) const CONCLUSION: &str = "-- Ends attempts";
 /// What conclusions and renewals have in common, and nothing else has.
 pub(crate) const FENCED: &str = "o.updated_at OPERATOR(pg_catalog.=) f.fence";
 pub(crate) const SEARCH: &str = "-- Orders that may have lost their message";
+/// What is told of a wait in vain.
+const SEEN: &str = "SELECT concat(e) FROM fulfillment.events e UNION SELECT concat(state, query) FROM pg_stat_activity";
 
 /// When a scene is given up in which nothing says that there is nothing left to wait for.
 const GIVE_UP: Duration = Duration::from_secs(30);
@@ -173,7 +175,8 @@ impl Scene {
         eventually(LONG, "statements wait for a lock", async || {
             let waiting: Vec<f64> = self.query(&sql).await.iter().map(|row| row.get(0)).collect();
             let enough = waiting.first().is_some_and(|waited| *waited >= so_long.as_secs_f64());
-            if enough { Ok(()) } else { Err(format!("{statement:?} has waited for {waiting:?} s")) }
+            let seen: Vec<String> = self.query(SEEN).await.iter().map(|row| row.get(0)).collect();
+            if enough { Ok(()) } else { Err(format!("{statement:?} has waited for {waiting:?} s, beside {seen:#?}")) }
         })
         .await;
     }
