@@ -2,7 +2,6 @@
 //! long, and of leases that are lost.
 
 mod ambiguous;
-mod blocking;
 mod faults;
 mod hanging;
 mod places;
