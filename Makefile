@@ -120,7 +120,7 @@ mutants: ## Bugs on purpose, each with a scene that it doesn't survive (docs/REL
 	  if [ -f "$(MUTANTS)" ]; then sort "$(MUTANTS)"; fi; exit $$code
 
 model: ## Search the model of the protocol wider than the tests do (docs/MODEL.md)
-	MODEL_MESSAGES=2 MODEL_FAULTS=4 MODEL_FAULTS_IN_HAND=2 cargo test --locked --release -p fulfillment-model --test search -- --nocapture --test-threads 1
+	MODEL_MESSAGES=2 MODEL_FAULTS=4 cargo test --locked --release -p fulfillment-model --test search -- --nocapture --test-threads 1
 
 # Sequences for each backend; SEED draws them.
 CASES ?= 10000

@@ -264,7 +264,12 @@ impl OrderStore for PostgresStore {
 
 /// Reads a column; one that has another type than the given schema's is named in the error.
 fn column<'a, T: FromSql<'a>>(row: &'a Row, at: impl RowIndex + Display) -> Result<T, Failure> {
-    row.try_get(&at).map_err(|error| Failure::Refused(format!("column `{at}` has an unexpected type: {error}")))
+    row.try_get(&at).map_err(|error| {
+        let name = at.to_string();
+        let placed = name.parse().ok().and_then(|place: usize| row.columns().get(place));
+        let name = placed.map_or(name.as_str(), |column| column.name());
+        Failure::Refused(format!("column `{name}` has an unexpected type: {error}"))
+    })
 }
 
 /// A count from a `bigint` column.

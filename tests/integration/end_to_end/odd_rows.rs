@@ -106,7 +106,7 @@ async fn a_horizon_that_is_deleted_leaves_no_order_alone() {
 #[tokio::test]
 async fn a_low_water_mark_that_is_deleted_is_made_anew_and_moves() {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
-    let first = insert(&database, 1).await[0];
+    insert(&database, 1).await;
     run(
         &database,
         "INSERT INTO orders (product_id, quantity, status) SELECT 1, 1, 'cancelled' FROM generate_series(1, 25000);
@@ -125,6 +125,5 @@ async fn a_low_water_mark_that_is_deleted_is_made_anew_and_moves() {
     moved().await;
     run(&database, "DELETE FROM fulfillment.low_water_mark").await;
     moved().await;
-    assert!(first > 0);
     drained(worker).await;
 }
