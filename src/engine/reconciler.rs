@@ -190,7 +190,8 @@ impl Reconciler {
         let candidates = self.store.lost_orders(&search).await?;
         let last = candidates.last().map(|orphan| orphan.order_id);
         let all_seen = candidates.len() < CANDIDATES;
-        let mut orphans = self.without_message(candidates).await?;
+        let orphans = self.without_message(candidates).await?;
+        let mut orphans = self.still_lost(orphans, &search).await?;
         let left_behind = orphans.len() > ROUND;
         orphans.truncate(ROUND);
         self.adopt(&orphans).await?;
@@ -217,6 +218,21 @@ impl Reconciler {
         }
         candidates.retain(|orphan| !held.contains(&orphan.order_id));
         Ok(candidates)
+    }
+
+    /// A message that was settled before it could be read is the message of an order that has moved on since the first search.
+    async fn still_lost(
+        &self,
+        mut orphans: Vec<LostOrder>,
+        search: &LostOrderSearch,
+    ) -> Result<Vec<LostOrder>, StoreError> {
+        if orphans.is_empty() {
+            return Ok(orphans);
+        }
+        let now = self.store.lost_orders(search).await?;
+        let unchanged: HashSet<_> = now.iter().map(|order| (order.order_id, order.fence)).collect();
+        orphans.retain(|orphan| unchanged.contains(&(orphan.order_id, orphan.fence)));
+        Ok(orphans)
     }
 
     async fn adopt(&self, orphans: &[LostOrder]) -> Result<(), QueueError> {

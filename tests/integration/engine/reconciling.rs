@@ -1,15 +1,19 @@
 //! Orders that no message speaks for, found by a reconciler beside an engine.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
+use fulfillment_worker::backend::sqlite::queue::SqliteQueue;
+use fulfillment_worker::backend::sqlite::store::SqliteStore;
 use fulfillment_worker::config::ReconcileSettings;
 use fulfillment_worker::domain::label::Label;
 use fulfillment_worker::domain::order::OrderId;
 use fulfillment_worker::engine::{Reconciler, Watermark};
 use fulfillment_worker::event::{Event, Observer, Observers, ReconcilerEvent};
-use fulfillment_worker::port::queue::{Depth, Disposition, Queue, Settlement};
-use fulfillment_worker::port::store::{BeginRequest, Conclusion, OrderStore, Target};
+use fulfillment_worker::port::queue::{Depth, Disposition, Queue, QueueError, Receipt, Settlement};
+use fulfillment_worker::port::queue_maintenance::{DanglingRecords, Page, Part, QueueMaintenance, RequeuedMessage};
+use fulfillment_worker::port::store::{BeginRequest, Begun, Conclusion, OrderStore, Target};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -54,10 +58,19 @@ struct Running {
 impl Running {
     /// Beside no engine, unless `watermark` is that of one.
     fn start(place: &Place, watermark: Arc<Watermark>, settings: ReconcileSettings) -> Self {
+        Self::start_on(place.queue(LEASE), place, watermark, settings)
+    }
+
+    fn start_on(
+        queue: Arc<dyn QueueMaintenance>,
+        place: &Place,
+        watermark: Arc<Watermark>,
+        settings: ReconcileSettings,
+    ) -> Self {
         let (told, events) = mpsc::unbounded_channel();
         let observers = Observers::new(vec![Arc::new(Watch(told))]);
-        let (queue, store) = (place.queue(LEASE), place.store(LEASE));
-        let reconciler = Reconciler::new(queue.clone(), queue, store, observers, watermark, settings);
+        let depth = place.queue(LEASE);
+        let reconciler = Reconciler::new(queue, depth, place.store(LEASE), observers, watermark, settings);
         let drain = CancellationToken::new();
         Self { events, task: tokio::spawn(reconciler.run(drain.clone())), drain }
     }
@@ -119,6 +132,51 @@ fn unknown() -> Arc<Watermark> {
     Arc::default()
 }
 
+/// Maintains a queue whose claimed message is worked off just before the first look at it.
+struct WorkedOffMeanwhile {
+    queue: Arc<SqliteQueue>,
+    store: Arc<SqliteStore>,
+    order_id: OrderId,
+    receipt: Mutex<Option<Receipt>>,
+}
+
+#[async_trait]
+impl QueueMaintenance for WorkedOffMeanwhile {
+    async fn browse(&self, part: Part, cursor: u64) -> Result<Page, QueueError> {
+        let receipt = self.receipt.lock().unwrap().take();
+        if let Some(receipt) = receipt {
+            let order_id = self.order_id;
+            let begun = self.store.begin(&[BeginRequest { order_id, attempt: 1, correlation_id: None }]).await.unwrap();
+            let Begun::Started { fence, .. } = begun[0] else { panic!("{begun:?}") };
+            let to = Target::Fulfilled { reference: None };
+            let conclusion = Conclusion { order_id, fence, attempt: 1, to, maybe_applied: false };
+            self.store.conclude(&[conclusion]).await.unwrap();
+            self.queue.settle(&[Settlement { receipt, disposition: Disposition::Ack }]).await.unwrap();
+        }
+        self.queue.browse(part, cursor).await
+    }
+
+    async fn oldest(&self, cursor: u64) -> Result<Page, QueueError> {
+        self.queue.oldest(cursor).await
+    }
+
+    async fn requeue_lost(&self, messages: &[RequeuedMessage]) -> Result<usize, QueueError> {
+        self.queue.requeue_lost(messages).await
+    }
+
+    async fn dangling(&self) -> Result<DanglingRecords, QueueError> {
+        self.queue.dangling().await
+    }
+
+    async fn repair(&self) -> Result<DanglingRecords, QueueError> {
+        self.queue.repair().await
+    }
+
+    fn repaired_by_claims(&self) -> DanglingRecords {
+        self.queue.repaired_by_claims()
+    }
+}
+
 #[tokio::test]
 async fn an_order_whose_message_never_came_is_fulfilled() {
     let place = Place::new();
@@ -155,7 +213,7 @@ async fn an_order_in_backoff_is_not_adopted() {
     // One waits for its retry, the other one is claimed and not begun.
     let claims = queue.claim(2).await.unwrap().claims;
     let begun = store.begin(&[BeginRequest { order_id: ids[0], attempt: 1, correlation_id: None }]).await.unwrap();
-    let fulfillment_worker::port::store::Begun::Started { fence, .. } = begun[0] else { panic!("{begun:?}") };
+    let Begun::Started { fence, .. } = begun[0] else { panic!("{begun:?}") };
     let to = Target::Pending { reason: "the warehouse failed".to_owned() };
     let conclusion = Conclusion { order_id: ids[0], fence, attempt: 1, to, maybe_applied: false };
     store.conclude(&[conclusion]).await.unwrap();
@@ -166,6 +224,21 @@ async fn an_order_in_backoff_is_not_adopted() {
     let mut reconciler = Running::start(&place, unknown(), settings());
     assert_eq!(reconciler.three_rounds().await, Vec::<String>::new());
     assert_eq!(place.depth().await, Depth { waiting: 0, in_flight: 1, due: 0, retrying: 1 });
+}
+
+/// Caught, when seeded: a reconciler that doesn't ask the store once more.
+#[tokio::test]
+async fn an_order_that_is_fulfilled_while_the_messages_are_read_is_not_adopted() {
+    let place = Place::new();
+    let ids = place.submit(1).await;
+    let (queue, store) = (place.queue(LEASE), place.store(LEASE));
+    let claim = queue.claim(1).await.unwrap().claims.remove(0);
+    place.age(&ids, Duration::from_secs(120));
+    let queue = WorkedOffMeanwhile { queue, store, order_id: ids[0], receipt: Mutex::new(Some(claim.receipt)) };
+    let mut reconciler = Running::start_on(Arc::new(queue), &place, unknown(), settings());
+    assert_eq!(reconciler.three_rounds().await, Vec::<String>::new());
+    assert_eq!(place.timeline(ids[0]).await, ["processing@1", "fulfilled@1"]);
+    assert_eq!(place.depth().await, Depth::default());
 }
 
 /// Caught, when seeded: a reconciler that looks for `pending` orders only.
@@ -322,7 +395,7 @@ async fn begin_and_lose(place: &Place, id: OrderId) -> u32 {
     let claim = queue.claim(10).await.unwrap().claims.remove(0);
     let request = BeginRequest { order_id: id, attempt: claim.attempt, correlation_id: None };
     let begun = place.store(LEASE).begin(&[request]).await.unwrap();
-    assert!(matches!(begun[0], fulfillment_worker::port::store::Begun::Started { .. }), "{begun:?}");
+    assert!(matches!(begun[0], Begun::Started { .. }), "{begun:?}");
     queue.settle(&[Settlement { receipt: claim.receipt, disposition: Disposition::Ack }]).await.unwrap();
     claim.attempt
 }

@@ -128,11 +128,12 @@ async fn try_connect(url: &str) -> Result<tokio_postgres::Client, tokio_postgres
 
 /// A Postgres server for one test, on a port of its own, that can be stopped and started again.
 pub(crate) struct PostgresServer {
+    /// Before the folder, which holds its output, so that it is dropped first.
+    process: Option<Process>,
     /// What the folder is on, if it is one that can be filled.
     pub(crate) disk: Option<SmallDisk>,
     folder: TempDir,
     port: u16,
-    process: Option<Process>,
 }
 
 impl PostgresServer {

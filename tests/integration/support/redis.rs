@@ -26,12 +26,13 @@ pub(crate) fn server_command() -> Command {
 
 /// See the module. Keeps an append-only file, so that neither a stop nor a kill loses what was answered.
 pub(crate) struct RedisServer {
+    /// Before the folder, which holds its output, so that it is dropped first.
+    process: Option<Process>,
     /// What the folder is on, if it is one that can be filled.
     pub(crate) disk: Option<SmallDisk>,
     pub(crate) folder: TempDir,
     pub(crate) port: u16,
     options: Vec<String>,
-    process: Option<Process>,
 }
 
 impl RedisServer {
