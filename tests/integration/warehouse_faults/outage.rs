@@ -66,15 +66,20 @@ impl Place {
         .await;
     }
 
-    /// Waits for every breaker to open, and then for the end of the outage. Returns from when on all were open.
+    /// Waits for every breaker to open, and then for the end of the outage. Returns from when on all were open, and the calls
+    /// that had begun before had ended.
     async fn sit_out(&self) -> i64 {
         let outage = outage_asked_for().unwrap_or(Duration::from_secs(4));
-        let began = Instant::now();
         for worker in &self.workers {
             eventually(LONG, "the breaker opens", async || worker.answers("/readyz", 503)).await;
             worker.answers("/livez", 200).expect("a restart would not help");
+            eventually(LONG, "no call is under way but a probe", async || {
+                let taken = worker.metrics().value("fulfillment_call_places_taken");
+                if taken <= 1.0 { Ok(()) } else { Err(format!("{taken} places are taken")) }
+            })
+            .await;
         }
-        let open = now_micros();
+        let (began, open) = (Instant::now(), now_micros());
         eventually(outage + LONG, "the outage lasts", async || {
             for worker in &self.workers {
                 worker.answers("/readyz", 503).expect("the breaker stays open");
