@@ -4,6 +4,8 @@
 -- search path, temporary ones left out.
 --
 -- Reads the catalogue only, so that it answers for any role; and itself finds nothing by the search path, whose order it judges.
+-- Finds tables in the catalogue as its snapshot has it: `to_regclass` reads another one, and between the two a table that is
+-- being renamed would have its old name for the one and its new name for the other.
 WITH wanted (place, relation, name) AS (
     VALUES
         (1, 'orders', 'id'), (2, 'orders', 'product_id'), (3, 'orders', 'quantity'), (4, 'orders', 'status'),
@@ -28,7 +30,13 @@ tables AS MATERIALIZED (
            ) AS rival
     FROM (VALUES ('orders', $1::text), ('products', $2::text)) AS r (relation, known)
     LEFT JOIN pg_catalog.pg_class c ON c.oid {=} coalesce(
-        to_regclass(r.known)::oid, (SELECT n.oid FROM named n WHERE n.relation {=} r.relation ORDER BY n.place LIMIT 1)
+        (
+            SELECT k.oid
+            FROM pg_catalog.pg_namespace n
+            JOIN pg_catalog.pg_class k ON k.relnamespace {=} n.oid
+            WHERE n.nspname {=} (parse_ident(r.known))[1] AND k.relname {=} (parse_ident(r.known))[2]
+        ),
+        (SELECT n.oid FROM named n WHERE n.relation {=} r.relation ORDER BY n.place LIMIT 1)
     )
 )
 SELECT w.relation                                                                   AS relation,

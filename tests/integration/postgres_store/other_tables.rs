@@ -1,6 +1,8 @@
 //! Tables of the order API that aren't quite the given ones: what can work, works, and what can't is refused before the first
 //! claim, with what was found and what is wanted.
 
+use std::time::Duration;
+
 use fulfillment_worker::backend::postgres::PostgresStore;
 use fulfillment_worker::domain::order::{OrderId, State};
 use fulfillment_worker::port::audit::Audit;
@@ -262,4 +264,28 @@ async fn a_column_that_changes_its_type_is_worked_with_after_the_next_check() {
     works(&store, &client, "as given").await;
     client.batch_execute(&format!("TRUNCATE orders; TRUNCATE fulfillment.dead_letters; {ENUM}")).await.unwrap();
     works(&store, &client, "an enum").await;
+}
+
+/// As tools that change a table without stopping anybody do: a new one takes the old one's name. A check that met that on its way
+/// took the old one's new name for the name it had always had, and the worker went on there.
+/// Caught, when seeded, in every second or third run: `to_regclass`.
+#[tokio::test]
+async fn a_table_that_takes_the_others_name_during_a_check_is_worked_with() {
+    let (database, client, store) = changed("SELECT 1").await;
+    store.migrate().await.unwrap();
+    let swapping = database.connect().await;
+    for round in 0..160 {
+        let swap = async {
+            tokio::time::sleep(Duration::from_micros(50) * (round % 40)).await;
+            let sql = format!(
+                "ALTER TABLE orders RENAME TO orders_{round}; CREATE TABLE orders (LIKE orders_{round} INCLUDING ALL)"
+            );
+            swapping.batch_execute(&sql).await.unwrap();
+        };
+        // It may have found a column that was gone a moment later.
+        let (_, ()) = tokio::join!(store.check(), swap);
+        let order_id = put(&client, "status", "'pending'").await;
+        let begun = begin(&store, order_id).await;
+        assert!(matches!(begun, Begun::Started { .. }), "round {round}: {begun:?}");
+    }
 }
