@@ -4,9 +4,11 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use futures::FutureExt;
+use futures::{FutureExt, poll};
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::coop::{consume_budget, unconstrained};
 
 use super::backends::Backends;
 use super::decision::{Answer, AttemptOutcome, CallResult, Next, Unplaced, after_begin, after_call, without_place};
@@ -77,13 +79,16 @@ impl Executor {
         let locked = answers.iter().zip(&requests).filter(|(answer, _)| **answer == Begun::Locked);
         let locked: Vec<OrderId> = locked.map(|(_, request)| request.order_id).collect();
         self.backends.report_locked(RowStage::Begin, &locked);
+        let mut calls = Vec::with_capacity(items);
         for (delivery, begun) in deliveries.into_iter().zip(answers) {
             delivery.span.step("begin", began, items);
-            self.follow_begin(delivery, begun).await;
+            calls.extend(self.follow_begin(delivery, begun).await);
         }
+        self.start_calls(calls);
     }
 
-    async fn follow_begin(self: &Arc<Self>, mut delivery: Box<Delivery>, begun: Begun) {
+    /// Returns the call that is to be made, if any.
+    async fn follow_begin(&self, mut delivery: Box<Delivery>, begun: Begun) -> Option<(Box<Delivery>, Order)> {
         if let Begun::Started { order, fence, takeover, waited } = &begun {
             self.watermark.raise(order.created_at_micros);
             delivery.lease.keep_row(*fence).await;
@@ -95,10 +100,37 @@ impl Executor {
                 let traceparent = delivery.message.as_ref().ok().and_then(|message| message.traceparent.clone());
                 let order = Order { traceparent, ..order };
                 delivery.waiting = None;
-                let executor = Arc::clone(self);
-                self.calls.spawn(async move { executor.call(delivery, order).await });
+                Some((delivery, order))
             }
-            Next::End(outcome) => self.complete(delivery, outcome).await,
+            Next::End(outcome) => {
+                self.complete(delivery, outcome).await;
+                None
+            }
+        }
+    }
+
+    /// Starts the calls of a batch. One task for each thread takes them one by one, so that a call which blocks its thread
+    /// leaves the rest to the others. That is for calls which end at once, and cost less than a task of their own would;
+    /// the first one that doesn't gets one, and so does whatever comes after it.
+    fn start_calls(self: &Arc<Self>, calls: Vec<(Box<Delivery>, Order)>) {
+        let tasks = self.calls.metrics().num_workers().min(calls.len());
+        let calls = Arc::new(Mutex::new(calls.into_iter()));
+        for _ in 0..tasks {
+            let (executor, calls) = (Arc::clone(self), Arc::clone(&calls));
+            self.calls.spawn(async move {
+                let mut at_once = true;
+                while let Some((delivery, order)) = next_of(&calls) {
+                    let executor = Arc::clone(&executor);
+                    let call = async move { executor.call(delivery, order).await };
+                    // A panic ends its own call alone, wherever it comes from.
+                    let mut call = AssertUnwindSafe(call).catch_unwind().boxed();
+                    at_once = at_once && poll!(unconstrained(call.as_mut())).is_ready();
+                    if !at_once {
+                        tokio::spawn(call);
+                    }
+                    consume_budget().await;
+                }
+            });
         }
     }
 
@@ -193,6 +225,11 @@ async fn end_call(place: &mut Place) -> bool {
     place.end();
     let fails = fails || (was_called && place.is_kept() && strikes!(After, Keep));
     !fails
+}
+
+/// Without holding the lock while the call is made.
+fn next_of<T>(calls: &Mutex<impl Iterator<Item = T>>) -> Option<T> {
+    calls.lock().next()
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {

@@ -2,6 +2,7 @@
 //! long, and of leases that are lost.
 
 mod ambiguous;
+mod blocking;
 mod faults;
 mod hanging;
 mod places;

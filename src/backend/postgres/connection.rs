@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use deadpool::Runtime;
-use deadpool::managed::{Hook, HookError, Object, Pool, Timeouts};
+use deadpool::managed::{Hook, HookError, Object, Pool, QueueMode, Timeouts};
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Row;
 
@@ -67,6 +67,8 @@ impl Connections {
         let connect = ServerConnect::new(address, connector.clone());
         let pool = Pool::builder(connect)
             .max_size(limit.max(1))
+            // The one that was used last has its plans and caches at hand.
+            .queue_mode(QueueMode::Lifo)
             .timeouts(Timeouts { wait: Some(CONNECT_TIMEOUT), create: Some(create), recycle: Some(CONNECT_TIMEOUT) })
             .runtime(Runtime::Tokio1)
             .post_create({

@@ -16,7 +16,8 @@ use super::sql::{Parameter, Sql};
 
 /// How long a plan is used. One that suits a table may not suit it any more when it has grown.
 const PLAN_AGE: Duration = Duration::from_secs(10);
-/// From this size on the planner finds orders by their keys, and goes on doing so however the table grows. It scans a smaller one.
+/// From this size on the planner finds orders by their keys, and goes on doing so however the table grows. It scans a smaller one,
+/// so such a plan is used only as long as the table stays smaller.
 const ENOUGH_BYTES: i64 = 512 * 1024;
 const FOOTING: &str = "SELECT pg_catalog.pg_backend_pid() AS process,
        coalesce(pg_catalog.pg_relation_size(pg_catalog.to_regclass($1), 'main'), 0) AS bytes";
@@ -41,9 +42,16 @@ struct Known {
 enum Plan {
     /// It was run once: not often enough.
     NotYet,
-    /// Not for now, as the table is too small.
+    /// Not for now: the server refuses it.
     Unfit,
-    Kept(Statement),
+    Kept(Prepared),
+}
+
+#[derive(Clone)]
+struct Prepared {
+    statement: Statement,
+    /// Asks for the size of a table that was small: with each use, as it may have grown.
+    footing: Option<Statement>,
 }
 
 impl Served {
@@ -70,8 +78,8 @@ impl Served {
         self.client.query_typed(statement.as_str(), parameters).await
     }
 
-    /// The same for a statement that finds rows of `orders` by key, and is run often: prepared where that is safe and the plan
-    /// will last.
+    /// The same for a statement that finds rows of `orders` by key, and is run often: prepared where that is safe. A plan for a
+    /// small table is dropped after the first use that finds the table grown, and is asked about that in the same round trip.
     pub(super) async fn query_often(
         &mut self,
         statement: &Sql,
@@ -82,7 +90,12 @@ impl Served {
             return self.query(statement, parameters).await;
         };
         let values: Vec<&(dyn ToSql + Sync)> = parameters.iter().map(|(value, _)| *value).collect();
-        match self.client.query(&prepared, &values).await {
+        let (answer, lasts) =
+            tokio::join!(self.client.query(&prepared.statement, &values), self.lasts(&prepared, orders));
+        if !lasts {
+            self.known.retain(|known| known.statement != *statement);
+        }
+        match answer {
             // Nothing was carried out.
             Err(error) if self.has_lost(&error) => {
                 self.known.clear();
@@ -90,6 +103,13 @@ impl Served {
             }
             answer => answer,
         }
+    }
+
+    /// Whether the table is as small, or as large, as the plan takes it to be.
+    async fn lasts(&self, prepared: &Prepared, orders: &str) -> bool {
+        let Some(footing) = &prepared.footing else { return true };
+        let row = self.client.query_one(footing, &[&orders]).await;
+        row.and_then(|row| row.try_get::<_, i64>("bytes")).is_ok_and(|bytes| bytes < ENOUGH_BYTES)
     }
 
     /// Whether the server hasn't what was prepared, or can't use it since the tables were changed.
@@ -107,7 +127,7 @@ impl Served {
         statement: &Sql,
         parameters: &[Parameter<'_>],
         orders: &str,
-    ) -> Result<Option<Statement>, Error> {
+    ) -> Result<Option<Prepared>, Error> {
         if !self.may_prepare {
             return Ok(None);
         }
@@ -136,11 +156,14 @@ impl Served {
         let rows = self.client.query_typed(FOOTING, &[(&orders, Type::TEXT)]).await?;
         let Some(row) = rows.first() else { return Ok(Plan::Unfit) };
         self.may_prepare = self.named.is(row.try_get("process")?);
-        if !self.may_prepare || row.try_get::<_, i64>("bytes")? < ENOUGH_BYTES {
+        if !self.may_prepare {
             return Ok(Plan::Unfit);
         }
         let types: Vec<Type> = parameters.iter().map(|(_, of)| of.clone()).collect();
-        Ok(Plan::Kept(self.client.prepare_typed(statement.as_str(), &types).await?))
+        let statement = self.client.prepare_typed(statement.as_str(), &types).await?;
+        let is_small = row.try_get::<_, i64>("bytes")? < ENOUGH_BYTES;
+        let footing = if is_small { Some(self.client.prepare_typed(FOOTING, &[Type::TEXT]).await?) } else { None };
+        Ok(Plan::Kept(Prepared { statement, footing }))
     }
 }
 

@@ -73,13 +73,13 @@ async fn nothing_is_prepared_behind_a_pooler() {
     assert_eq!(most_prepared(&database).await, 0);
 }
 
-/// A plan for a table of one page scans it, and stays what it is when 100,000 orders come.
-/// Caught, when seeded: preparing whatever the size of the table.
+/// A plan for a table of one page scans it, and stays what it is when 100,000 orders come: so its next use must be its last.
+/// Caught, when seeded: a plan that is kept whatever has become of the size of the table.
 #[tokio::test]
-async fn plans_are_right_however_fast_the_table_grows() {
+async fn a_small_tables_plans_are_kept_until_their_first_use_on_one_that_has_grown() {
     let (database, store, client) = set_up(40).await;
     fulfil(&store, 1..=20).await;
-    assert_eq!(most_prepared(&database).await, 0, "a small table's plan doesn't last");
+    assert_eq!(most_prepared(&database).await, 4, "a begin, a conclusion, and for each the question for the size");
     place(&client, 100_000).await;
     let reads = |kind| format!("SELECT {kind}::bigint FROM pg_stat_user_tables WHERE relname = 'orders'");
     let count = async |kind| database.number(&reads(kind)).await;
@@ -91,11 +91,12 @@ async fn plans_are_right_however_fast_the_table_grows() {
     eventually(LONG, "the server has counted", async || {
         store.check().await.unwrap();
         let more = count("idx_scan").await - lookups;
-        // Twice per transition.
-        if more >= 2 * 2 * 21 { Ok(()) } else { Err(more) }
+        // Twice per transition, but for the first ones.
+        if more >= 2 * 2 * 20 { Ok(()) } else { Err(more) }
     })
     .await;
-    assert_eq!(count("seq_scan").await, scans, "a whole table was read");
+    let scanned = count("seq_scan").await - scans;
+    assert!(scanned <= 2 * 2, "the whole table was read {scanned} times");
 }
 
 /// Caught, when seeded: `cached plan must not change result type` (0A000) taken for an answer.
