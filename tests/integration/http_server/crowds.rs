@@ -67,7 +67,8 @@ fn from_one_address(_: usize, server: SocketAddr) -> Client {
 fn two_thousand_silent_clients_of_one_address_keep_out_no_probe() {
     let server = server();
     let _crowd = crowd(&server, from_one_address, |_| {});
-    all_probes_are_answered(&server, 256);
+    // One beside the address's share: a probe from elsewhere, whose end the server may not have noticed yet.
+    all_probes_are_answered(&server, 256 + 1);
 }
 
 #[test]
