@@ -183,6 +183,14 @@ impl LeaseKeeper {
         u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// Number of orders whose rows are kept.
+    pub(crate) fn rows_held(&self) -> usize {
+        let guards: Vec<Weak<LeaseGuard>> = self.guards().values().cloned().collect();
+        // One that is locked is being renewed, or concluded.
+        let is_held = |guard: &Arc<LeaseGuard>| guard.fence.try_lock().map_or(true, |fence| fence.is_some());
+        guards.iter().filter_map(Weak::upgrade).filter(is_held).count()
+    }
+
     fn guards(&self) -> parking_lot::MutexGuard<'_, HashMap<u64, Weak<LeaseGuard>>> {
         self.guards.lock()
     }

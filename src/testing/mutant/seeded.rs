@@ -44,6 +44,8 @@ pub enum Mutant {
     MarkPassesOpen,
     /// Orders are claimed although no place for their calls is free.
     ClaimsWithoutPlace,
+    /// A claim that was about to be made when the pause came is made all the same, and so is the next.
+    ClaimsWhilePaused,
 }
 
 impl Mutant {
@@ -99,7 +101,9 @@ impl Mutant {
                 "false AS is_open",
             )],
             Self::BeginsFinished => vec![(BEGIN, "ELSE false", "ELSE o.status = 'fulfilled'")],
-            Self::AckBeforeCommit | Self::KeyPerAttempt | Self::NoReconciler | Self::ClaimsWithoutPlace => Vec::new(),
+            Self::AckBeforeCommit | Self::KeyPerAttempt | Self::NoReconciler
+            | Self::ClaimsWithoutPlace
+            | Self::ClaimsWhilePaused => Vec::new(),
         }
     }
 }
