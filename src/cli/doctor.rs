@@ -57,7 +57,7 @@ pub(super) async fn doctor(arguments: Arguments, origins: &Origins) -> Result<()
         return Err(failure);
     }
     let (queue, store) = (&*opened.queue.diagnosis, &*opened.store.diagnosis);
-    let report = doctor::examine(queue, store, &*opened.store.schema, arguments.sample).await;
+    let report = doctor::examine(queue, store, &*opened.store.schema, &*opened.store.controls, arguments.sample).await;
     output::show(arguments.json, &report, || text(&report, &backends))?;
     match (&report.unanswered[..], report.counts.warnings) {
         ([], 0) => Ok(()),

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use crate::domain::label::Label;
 use crate::event::{
-    ControlsEvent, Dependency, DependencyEvent, Event, LifecycleEvent, Loop, Observer, OrderEvent, TelemetryEvent, Throttle,
+    ControlsEvent, Dependency, DependencyEvent, Event, LifecycleEvent, Loop, Observer, OrderEvent, TelemetryEvent,
+    Throttle,
 };
 use crate::port::controls::InForce;
 use crate::port::reports::ClockDoubt;

@@ -117,7 +117,19 @@ impl Metrics {
         ];
         let native = part(Source::Events, native);
         let exposition = Exposition { parts, native };
-        Self { exposition, lifecycle, dependency, order, fulfiller, controls, reconciler, retention, telemetry, endpoint, login }
+        Self {
+            exposition,
+            lifecycle,
+            dependency,
+            order,
+            fulfiller,
+            controls,
+            reconciler,
+            retention,
+            telemetry,
+            endpoint,
+            login,
+        }
     }
 
     /// All metrics in the given format, `healthy` being what `service_healthy` says.

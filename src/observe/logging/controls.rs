@@ -42,9 +42,9 @@ impl ControlsLog {
 }
 
 fn has(in_force: &InForce, set: &SetControl) -> bool {
-    let same = |other: &SetControl| InForce { controls: vec![other.clone()] }.says_the_same(&InForce {
-        controls: vec![set.clone()],
-    });
+    let same = |other: &SetControl| {
+        InForce { controls: vec![other.clone()] }.says_the_same(&InForce { controls: vec![set.clone()] })
+    };
     in_force.controls.iter().any(same)
 }
 

@@ -101,7 +101,9 @@ impl Mutant {
                 "false AS is_open",
             )],
             Self::BeginsFinished => vec![(BEGIN, "ELSE false", "ELSE o.status = 'fulfilled'")],
-            Self::AckBeforeCommit | Self::KeyPerAttempt | Self::NoReconciler
+            Self::AckBeforeCommit
+            | Self::KeyPerAttempt
+            | Self::NoReconciler
             | Self::ClaimsWithoutPlace
             | Self::ClaimsWhilePaused => Vec::new(),
         }

@@ -45,8 +45,7 @@ const NOTE: &str = "
 INSERT INTO fulfillment_activity (at, by, action, target, detail, why)
 VALUES (:now, :by, :action, :target, :detail, :why)";
 
-const FORGET: &str =
-    "DELETE FROM fulfillment_activity WHERE id <= (SELECT max(id) FROM fulfillment_activity) - 10000";
+const FORGET: &str = "DELETE FROM fulfillment_activity WHERE id <= (SELECT max(id) FROM fulfillment_activity) - 10000";
 
 /// Those of workers that are gone, too.
 const REMOVE_ENDED: &str = "
@@ -87,13 +86,8 @@ impl Controls for SqliteStore {
             move |connection: &Connection| {
                 let now = now_micros();
                 let oldest = now.saturating_sub(micros(fresh));
-                let is_fresh = connection.prepare_cached(IS_FRESH)?.exists((
-                    &worker,
-                    oldest,
-                    now,
-                    holds_claims,
-                    concurrency,
-                ))?;
+                let is_fresh =
+                    connection.prepare_cached(IS_FRESH)?.exists((&worker, oldest, now, holds_claims, concurrency))?;
                 Ok((is_fresh, InForce { controls: set_controls(connection, IN_FORCE, now, Some(&worker))? }))
             }
         };
@@ -176,9 +170,8 @@ impl Controls for SqliteStore {
 
     async fn activity(&self, limit: usize) -> Result<Vec<Activity>, StoreError> {
         let most = i64::try_from(limit).unwrap_or(i64::MAX);
-        let read = move |connection: &Connection| {
-            connection.prepare_cached(ACTIVITY)?.query_map([most], activity)?.collect()
-        };
+        let read =
+            move |connection: &Connection| connection.prepare_cached(ACTIVITY)?.query_map([most], activity)?.collect();
         Ok(self.database.read(read).await?)
     }
 }
