@@ -15,6 +15,7 @@ mod odd_fields;
 mod outages;
 mod oversized;
 mod page;
+mod pausing;
 mod places;
 mod prometheus;
 mod readings;
