@@ -44,8 +44,6 @@ pub enum Mutant {
     MarkPassesOpen,
     /// Orders are claimed although no place for their calls is free.
     ClaimsWithoutPlace,
-    /// A claim that was about to be made when the pause came is made all the same, and so is the next.
-    ClaimsWhilePaused,
 }
 
 impl Mutant {
@@ -104,8 +102,7 @@ impl Mutant {
             Self::AckBeforeCommit
             | Self::KeyPerAttempt
             | Self::NoReconciler
-            | Self::ClaimsWithoutPlace
-            | Self::ClaimsWhilePaused => Vec::new(),
+            | Self::ClaimsWithoutPlace => Vec::new(),
         }
     }
 }

@@ -48,7 +48,6 @@ async fn claims_nothing(database: &TestDatabase) {
     assert_eq!(database.number(BEGUN).await, before, "something was claimed while the fleet was paused");
 }
 
-/// Caught, when seeded: the mutant `claims-while-paused`.
 #[tokio::test(flavor = "multi_thread")]
 async fn four_workers_under_load_claim_nothing_after_a_pause_until_it_ends() {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
@@ -112,7 +111,6 @@ async fn a_quiet_worker_leaves_the_work_to_others_and_an_unknown_one_is_named() 
     assert!(unknown.contains("the registry has no worker nobody"), "{unknown}");
 }
 
-/// Caught, when seeded: turns that were not withheld.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lower_concurrency_lets_calls_finish_and_admits_fewer() {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
@@ -151,7 +149,6 @@ async fn a_rate_bounds_what_is_claimed_in_a_second() {
     assert!(wrong.contains("from 0.001 to 1000000"), "{wrong}");
 }
 
-/// Caught, when seeded: a gate that opens when the store gives no answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pause_stays_in_force_while_the_store_is_down_and_a_killed_worker_is_shown_with_what_it_held() {
     let (redis, mut server) = (RedisServer::start().await, PostgresServer::start().await);

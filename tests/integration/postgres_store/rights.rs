@@ -71,7 +71,7 @@ async fn a_role_without_rights_is_told_each_one_that_is_missing() {
             "privilege SELECT (order_id, at, state, attempt, correlation_id) on fulfillment.events",
             "privilege SELECT (order_id, fence, first_seen) on fulfillment.observed_fences",
             "privilege SELECT (reason, resolved_at) on fulfillment.dead_letters",
-            "privilege SELECT (worker, seen_at, concurrency, holds_claims) on fulfillment.workers",
+            "privilege SELECT (worker, seen_at, in_flight, row_leases, concurrency, holds_claims) on fulfillment.workers",
             "privilege SELECT (zone, noted_at, behind_at) on fulfillment.clocks",
             "privilege UPDATE (fence, first_seen) on fulfillment.observed_fences",
             "privilege UPDATE (holder, until) on fulfillment.leadership",

@@ -79,7 +79,6 @@ pub(crate) async fn the_lowest_limit_is_in_force<F: StoreFixture>() {
     assert!(!in_force.holds_claims());
 }
 
-/// Caught, when seeded: an end that was written and not asked for.
 pub(crate) async fn a_control_ends_by_the_clock_of_the_store<F: StoreFixture>() {
     let fixture = F::fresh().await;
     let worker = fixture.worker(LEASE, true).await;
