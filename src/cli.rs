@@ -16,6 +16,7 @@ use crate::threads::Threads;
 mod completions;
 mod config;
 mod connect;
+mod controls;
 mod dead;
 #[cfg(feature = "demo")]
 mod demo;
@@ -37,6 +38,7 @@ mod warehouse;
 #[cfg(not(feature = "demo"))]
 mod without_demo;
 mod worker_client;
+mod workers;
 
 use failure::Failure;
 #[cfg(not(feature = "demo"))]
@@ -98,6 +100,11 @@ enum Command {
     Verify(verify::Arguments),
     Doctor(doctor::Arguments),
     Dead(dead::Arguments),
+    Pause(controls::PauseArguments),
+    Resume(controls::ResumeArguments),
+    Quiet(controls::QuietArguments),
+    Limit(controls::LimitArguments),
+    Workers(workers::Arguments),
     HandBack(hand_back::Arguments),
     Migrate(migrate::Arguments),
     Config(config::Arguments),
@@ -156,6 +163,11 @@ fn execute(arguments: &[OsString], environment: &Environment) -> Result<(), Fail
             Command::Verify(arguments) => verify::verify(arguments, &origins).await,
             Command::Doctor(arguments) => doctor::doctor(arguments, &origins).await,
             Command::Dead(arguments) => dead::dead(arguments, &origins, environment).await,
+            Command::Pause(arguments) => controls::pause(arguments, &origins, environment).await,
+            Command::Resume(arguments) => controls::resume(arguments, &origins, environment).await,
+            Command::Quiet(arguments) => controls::quiet(arguments, &origins, environment).await,
+            Command::Limit(arguments) => controls::limit(arguments, &origins, environment).await,
+            Command::Workers(arguments) => workers::workers(arguments, &origins).await,
             Command::HandBack(arguments) => hand_back::hand_back(arguments, &origins).await,
             Command::Migrate(arguments) => migrate::migrate(arguments, &origins).await,
             Command::Healthcheck(arguments) => healthcheck::healthcheck(arguments, environment).await,

@@ -6,6 +6,7 @@
 //! about a new event.
 
 pub(crate) mod call_times;
+mod controls;
 mod dependency;
 mod fulfiller;
 mod lifecycle;
@@ -15,6 +16,7 @@ mod reconciler;
 mod retention;
 mod telemetry;
 
+pub use controls::ControlsEvent;
 pub use dependency::{Backend, CallId, Dependency, DependencyEvent, RowStage, Stage, UnderWay};
 pub use fulfiller::{BreakerState, CallOutcome, FulfillerEvent, Limiter, RequestClass};
 pub use lifecycle::{LifecycleEvent, Loop, Reloaded};
@@ -42,6 +44,8 @@ pub enum Event<'a> {
     Order(OrderEvent<'a>),
     /// What the fulfiller was asked and what it answered.
     Fulfiller(FulfillerEvent<'a>),
+    /// What operators set for this worker.
+    Controls(ControlsEvent<'a>),
     /// The search for orders without a message.
     Reconciler(ReconcilerEvent<'a>),
     /// The deletion of old timelines.
@@ -65,6 +69,7 @@ group!(
     Dependency(DependencyEvent),
     Order(OrderEvent),
     Fulfiller(FulfillerEvent),
+    Controls(ControlsEvent),
     Reconciler(ReconcilerEvent),
     Telemetry(TelemetryEvent)
 );

@@ -1,6 +1,7 @@
 //! What the engine and the operations ask of others, as traits of one role each. [`crate::backend`] implements them.
 
 pub mod audit;
+pub mod controls;
 pub mod dead_letters;
 pub mod diagnosis;
 pub mod fulfiller;

@@ -32,6 +32,7 @@ pub(crate) mod backends;
 mod check;
 mod horizon;
 mod polls;
+mod registry;
 #[cfg_attr(not(feature = "http-fulfiller"), expect(dead_code, reason = "the fulfiller over HTTP alone has files"))]
 mod reload;
 mod signals;
@@ -236,12 +237,16 @@ async fn run_engine(
     if settings.drain_to_list {
         engine = engine.drain_to_list(Arc::clone(&opened.queue.hand_back));
     }
+    let controls = engine.controls(Arc::clone(&opened.store.controls), registry::process(settings));
+    let engine_ended = CancellationToken::new();
+    let controlling = tokio::spawn(controls.run(engine_ended.clone()));
     let polling = tokio::spawn(polls::poll(opened.clone(), leases.store.reports, observers.clone()));
     let retaining = start_retention(settings, &opened, observers, &drain);
     let reconciling = start_reconciler(settings, opened, observers, engine.watermark(), &drain);
     engine.run(drain).await;
     polling.abort();
-    for mut leading in [reconciling, retaining].into_iter().flatten() {
+    engine_ended.cancel();
+    for mut leading in [reconciling, retaining, Some(controlling)].into_iter().flatten() {
         if tokio::time::timeout(end.left(LEAD), &mut leading).await.is_err() {
             leading.abort();
         }

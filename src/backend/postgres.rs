@@ -41,6 +41,7 @@ mod clock_notes;
 mod conclude;
 mod connect;
 mod connection;
+mod controls;
 mod dead_letters;
 mod diagnosis;
 mod errors;

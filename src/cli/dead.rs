@@ -12,6 +12,8 @@ mod list;
 mod outcome;
 mod retry;
 mod selection;
+
+pub(super) use selection::author;
 mod show;
 
 /// Look at dead letters, retry them, or discard them

@@ -13,6 +13,8 @@ use super::output;
 use crate::config::Backends;
 use crate::config::Origins;
 use crate::domain::label::Label;
+use crate::operations::controls::SetControlJson;
+use crate::port::controls::SetControl;
 use crate::port::queue::Depth;
 use crate::port::reports::{OpenDeadLetters, Summary};
 use crate::port::store::StoreError;
@@ -27,8 +29,8 @@ Examples:
   fulfillment-worker status --watch 5        again every 5 seconds, until Ctrl-C
   fulfillment-worker status --json | jq .queue.waiting
 
-JSON: queue.{waiting,in_flight,due,retrying}, orders.{pending,processing,fulfilled,failed,…}, open_orders, dead_letters
-(those without a decision), dead_letters_by_reason, oldest_pending_seconds, oldest_processing_seconds (null without such an
+JSON: queue.{waiting,in_flight,due,retrying}, orders.{pending,processing,fulfilled,failed,…}, open_orders, controls (as in
+`limit --json`), dead_letters (those without a decision), dead_letters_by_reason, oldest_pending_seconds, oldest_processing_seconds (null without such an
 order, or where its age is unknown). While queue or store don't answer, what they would say is null and the exit code 1.")]
 pub(super) struct Arguments {
     /// Print one line of JSON
@@ -105,6 +107,9 @@ struct StoreReport {
     dead_letters_by_reason: Option<BTreeMap<&'static str, u64>>,
     oldest_pending_seconds: Option<f64>,
     oldest_processing_seconds: Option<f64>,
+    controls: Option<Vec<SetControlJson>>,
+    #[serde(skip)]
+    set: Vec<SetControl>,
     #[serde(skip)]
     summary: Option<Summary>,
 }
@@ -114,7 +119,8 @@ impl Report {
     async fn of(opened: &Opened) -> (Self, Vec<String>) {
         let store = async {
             let reports = &opened.store.reports;
-            Ok::<_, StoreError>((reports.summary().await?, reports.open_dead_letters().await?))
+            let controls = opened.store.controls.controls().await?;
+            Ok::<_, StoreError>((reports.summary().await?, reports.open_dead_letters().await?, controls))
         };
         let (queue, store) = tokio::join!(opened.queue.reports.depth(), store);
         let mut problems = Vec::new();
@@ -123,14 +129,14 @@ impl Report {
         (Self::new(queue, store), problems)
     }
 
-    fn new(queue: Option<Depth>, store: Option<(Summary, OpenDeadLetters)>) -> Self {
+    fn new(queue: Option<Depth>, store: Option<(Summary, OpenDeadLetters, Vec<SetControl>)>) -> Self {
         let of_queue = |Depth { waiting, in_flight, due, retrying }| QueueReport { waiting, in_flight, due, retrying };
         Self { queue: queue.map(of_queue), store: store.map(StoreReport::new).unwrap_or_default() }
     }
 }
 
 impl StoreReport {
-    fn new((summary, letters): (Summary, OpenDeadLetters)) -> Self {
+    fn new((summary, letters, set): (Summary, OpenDeadLetters, Vec<SetControl>)) -> Self {
         let open = |(state, _): &&(String, u64)| matches!(state.as_str(), "pending" | "processing");
         let by_reason = letters.by_reason.into_iter().filter(|(_, letters)| *letters > 0);
         Self {
@@ -140,6 +146,8 @@ impl StoreReport {
             dead_letters_by_reason: Some(by_reason.map(|(reason, letters)| (reason.as_str(), letters)).collect()),
             oldest_pending_seconds: summary.oldest_pending.map(|age| age.as_secs_f64()),
             oldest_processing_seconds: summary.oldest_processing.map(|age| age.as_secs_f64()),
+            controls: Some(set.iter().map(SetControlJson::from).collect()),
+            set,
             summary: Some(summary),
         }
     }
@@ -179,6 +187,7 @@ fn table(report: &Report, backends: &Backends) -> Vec<String> {
     let reasons: Vec<String> = reasons.iter().map(|(reason, letters)| format!("{letters} {reason}")).collect();
     let reasons = if reasons.is_empty() { String::new() } else { format!("   {}", reasons.join(", ")) };
     lines.push(format!("dead letters    {letters:>10}{reasons}"));
+    lines.extend(report.store.set.iter().map(|set| set.in_words(true)));
     lines
 }
 
@@ -224,7 +233,7 @@ mod tests {
 
     fn report() -> Report {
         let depth = Depth { waiting: 12, in_flight: 3, due: 2, retrying: 1 };
-        Report::new(Some(depth), Some((summary(), letters())))
+        Report::new(Some(depth), Some((summary(), letters(), Vec::new())))
     }
 
     fn backends() -> Backends {
@@ -262,7 +271,7 @@ dead letters            11   8 rejected, 3 other";
     /// Caught on the code before: nothing but `waiting 0` spoke of the orders that a Redis had lost.
     #[test]
     fn open_orders_that_an_empty_queue_says_nothing_of_are_named() {
-        let report = Report::new(Some(Depth::default()), Some((summary(), OpenDeadLetters::default())));
+        let report = Report::new(Some(Depth::default()), Some((summary(), OpenDeadLetters::default(), Vec::new())));
         let shown = table(&report, &backends()).join("\n");
         assert!(shown.contains("  open                  15   15 more than messages in the queue\n"), "{shown}");
         assert!(shown.ends_with("dead letters             0"), "{shown}");
@@ -271,7 +280,7 @@ dead letters            11   8 rejected, 3 other";
     /// Caught on the code before: without an answer of the queue, nothing was shown at all.
     #[test]
     fn what_does_not_answer_is_named_and_the_other_one_shown() {
-        let shown = table(&Report::new(None, Some((summary(), letters()))), &backends()).join("\n");
+        let shown = table(&Report::new(None, Some((summary(), letters(), Vec::new()))), &backends()).join("\n");
         assert!(shown.starts_with("queue   redis://:***@queue:6379   does not answer\norders"), "{shown}");
         let without_store = Report::new(Some(Depth::default()), None);
         let shown = table(&without_store, &backends()).join("\n");
@@ -290,6 +299,7 @@ dead letters            11   8 rejected, 3 other";
             "dead_letters_by_reason": {"other": 3, "rejected": 8},
             "oldest_pending_seconds": 90.4,
             "oldest_processing_seconds": null,
+            "controls": [],
         });
         assert_eq!(serde_json::to_value(report()).unwrap(), expected);
     }

@@ -66,6 +66,10 @@ pub(super) async fn verify(arguments: Arguments, origins: &Origins) -> Result<()
     if let Some(warning) = store.schema.warning().await.map_err(Failure::work)? {
         output::note(&format!("note: {warning}"));
     }
+    // Before `migrate` there is nothing to read, and nothing set.
+    for set in store.controls.controls().await.unwrap_or_default() {
+        output::note(&format!("note: {}", set.in_words(true)));
+    }
     let accounted_for = findings.accounted_for();
     let overdue = count_overdue(&*queue.hand_back).await.map_err(Failure::work)?;
     let json = Json { accounted_for, findings: &findings, overdue };

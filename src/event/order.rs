@@ -178,6 +178,10 @@ pub enum Throttle {
     SlowBackend,
     /// The fulfiller takes no work.
     Fulfiller,
+    /// An operator paused the fleet or this worker, or it isn't known yet whether one did.
+    Paused,
+    /// An operator's limit of the rate.
+    Rate,
 }
 
 /// One of the two leases that an attempt holds.

@@ -18,6 +18,7 @@ use crate::event::{Event, Observer};
 mod allocator;
 mod attempts;
 mod cgroup;
+mod controls;
 mod dependency;
 mod endpoint;
 mod exposition;
@@ -38,6 +39,7 @@ mod telemetry;
 mod under_way;
 
 pub use cgroup::Cgroup;
+use controls::ControlsMetrics;
 use dependency::DependencyMetrics;
 use endpoint::Source;
 pub use endpoint::{Closed, Endpoint, ScrapeOutcome};
@@ -60,6 +62,7 @@ pub struct Metrics {
     dependency: DependencyMetrics,
     order: OrderMetrics,
     fulfiller: FulfillerMetrics,
+    controls: ControlsMetrics,
     reconciler: ReconcilerMetrics,
     retention: RetentionMetrics,
     telemetry: TelemetryMetrics,
@@ -87,6 +90,7 @@ impl Metrics {
         let lifecycle = LifecycleMetrics::register(&mut events);
         let dependency = DependencyMetrics::register(&mut events);
         let fulfiller = FulfillerMetrics::register(&mut events);
+        let controls = ControlsMetrics::register(&mut events);
         let reconciler = ReconcilerMetrics::register(&mut events);
         let retention = RetentionMetrics::register(&mut events);
         let telemetry = TelemetryMetrics::register(&mut events);
@@ -113,7 +117,19 @@ impl Metrics {
         ];
         let native = part(Source::Events, native);
         let exposition = Exposition { parts, native };
-        Self { exposition, lifecycle, dependency, order, fulfiller, reconciler, retention, telemetry, endpoint, login }
+        Self {
+            exposition,
+            lifecycle,
+            dependency,
+            order,
+            fulfiller,
+            controls,
+            reconciler,
+            retention,
+            telemetry,
+            endpoint,
+            login,
+        }
     }
 
     /// All metrics in the given format, `healthy` being what `service_healthy` says.
@@ -160,6 +176,7 @@ impl Observer for Metrics {
             Event::Dependency(event) => self.dependency.observe(event),
             Event::Order(event) => self.order.observe(event),
             Event::Fulfiller(event) => self.fulfiller.observe(event),
+            Event::Controls(event) => self.controls.observe(event),
             Event::Reconciler(event) => self.reconciler.observe(event),
             Event::Retention(event) => self.retention.observe(event),
             Event::Telemetry(event) => self.telemetry.observe(event),

@@ -13,6 +13,7 @@ use crate::domain::worker_id::WorkerId;
 use crate::event::{Dependency, DependencyEvent, Observers};
 use crate::observe::trace::export::TraceError;
 use crate::port::audit::Audit;
+use crate::port::controls::Controls;
 use crate::port::dead_letters::DeadLetters;
 use crate::port::diagnosis::{QueueDiagnosis, StoreDiagnosis};
 use crate::port::horizon::Horizons;
@@ -74,6 +75,8 @@ pub struct StoreRoles {
     pub audit: Arc<dyn Audit>,
     /// Keeps the horizon.
     pub horizons: Arc<dyn Horizons>,
+    /// Keeps what operators set for workers, and which workers there are.
+    pub controls: Arc<dyn Controls>,
     /// Inserts orders.
     pub intake: Arc<dyn Intake>,
     /// Makes and checks the tables.
@@ -116,6 +119,7 @@ impl StoreRoles {
             + Retention
             + Audit
             + Horizons
+            + Controls
             + Intake
             + Schema
             + StoreDiagnosis
@@ -129,6 +133,7 @@ impl StoreRoles {
             retention: store.clone(),
             audit: store.clone(),
             horizons: store.clone(),
+            controls: store.clone(),
             intake: store.clone(),
             schema: store.clone(),
             diagnosis: store,

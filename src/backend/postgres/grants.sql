@@ -22,3 +22,14 @@ GRANT SELECT (closed_up_to, swept_up_to, settling_id, settling_xid, settling_fro
       UPDATE (closed_up_to, swept_up_to, settling_id, settling_xid, settling_from)
     ON fulfillment.low_water_mark TO {role};
 GRANT SELECT (order_id, noted_at), INSERT (order_id, noted_at), UPDATE (noted_at), DELETE ON fulfillment.stragglers TO {role};
+-- A worker reads what is set and keeps its entry; setting is that of `pause`, `resume`, `quiet` and `limit`.
+GRANT SELECT (control, target, value, set_by, why, since, expires_at),
+      INSERT (control, target, value, set_by, why, since, expires_at),
+      UPDATE (value, set_by, why, since, expires_at), DELETE
+    ON fulfillment.controls TO {role};
+GRANT SELECT (worker, host, pid, version, started_at, seen_at, lease_seconds, in_flight, row_leases, concurrency, holds_claims),
+      INSERT (worker, host, pid, version, started_at, seen_at, lease_seconds, in_flight, row_leases, concurrency, holds_claims),
+      UPDATE (seen_at, in_flight, row_leases, concurrency, holds_claims), DELETE
+    ON fulfillment.workers TO {role};
+GRANT SELECT (id, at, by, action, target, detail, why), INSERT (at, by, action, target, detail, why), DELETE
+    ON fulfillment.activity TO {role};

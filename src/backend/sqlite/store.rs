@@ -13,6 +13,7 @@ use crate::port::store::StoreError;
 
 mod audit;
 mod batch;
+mod controls;
 mod dead_letters;
 mod horizon;
 mod intake;

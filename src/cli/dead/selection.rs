@@ -122,10 +122,14 @@ pub(super) struct DecideOptions {
 impl DecideOptions {
     /// Fails where nothing says who decides.
     pub(super) fn decision(&self, environment: &Environment) -> Result<Decision, Failure> {
-        let by = self.actor.clone().or_else(|| environment.login()).or_else(user_and_host);
-        let by = by.ok_or_else(|| Failure::Usage("nothing says who decides; add --actor NAME".to_owned()))?;
-        Ok(Decision { by, reason: self.why.clone() })
+        Ok(Decision { by: author(self.actor.as_ref(), environment)?, reason: self.why.clone() })
     }
+}
+
+/// Who decides. Fails where nothing says it.
+pub(in crate::cli) fn author(actor: Option<&String>, environment: &Environment) -> Result<String, Failure> {
+    let by = actor.cloned().or_else(|| environment.login()).or_else(user_and_host);
+    by.ok_or_else(|| Failure::Usage("nothing says who decides; add --actor NAME".to_owned()))
 }
 
 /// Whom the system knows where a login name is missing, as in most containers.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tracing::field::{DisplayValue, display};
 use tracing::{debug, info, warn};
 
+use super::controls::ControlsLog;
 use super::rate_limit::RateLimit;
 use crate::config::LogOrders;
 use crate::domain::build_info;
@@ -42,6 +43,7 @@ pub struct EventLog {
     locked_rows: RateLimit,
     stuck_fences: RateLimit,
     clock_doubt: Mutex<Option<ClockDoubt>>,
+    controls: ControlsLog,
     unsent_spans: RateLimit,
     stale_orders: AtomicU64,
     before_horizon: AtomicU64,
@@ -65,6 +67,7 @@ impl EventLog {
             locked_rows: RateLimit::new(1, REMINDER),
             stuck_fences: RateLimit::new(1, RARE_REMINDER),
             clock_doubt: Mutex::default(),
+            controls: ControlsLog::new(RateLimit::new(1, REMINDER)),
             unsent_spans: RateLimit::new(1, REMINDER),
             stale_orders: AtomicU64::new(0),
             before_horizon: AtomicU64::new(0),
@@ -78,6 +81,7 @@ impl EventLog {
             Event::Dependency(event) => self.dependency(event, now),
             Event::Order(event) => self.order(event, now),
             Event::Fulfiller(event) => fulfiller(event),
+            Event::Controls(event) => self.controls.observe(event, now),
             Event::Reconciler(event) => self.reconciler(event),
             Event::Retention(event) => retention(event),
             Event::Telemetry(event) => self.telemetry(event, now),

@@ -7,6 +7,7 @@ use fulfillment_worker::WorkerId;
 use fulfillment_worker::domain::dead_letter::DeadReason;
 use fulfillment_worker::domain::order::{Fence, Order, OrderId};
 use fulfillment_worker::port::audit::Audit;
+use fulfillment_worker::port::controls::Controls;
 use fulfillment_worker::port::dead_letters::DeadLetters;
 use fulfillment_worker::port::horizon::Horizons;
 use fulfillment_worker::port::intake::Intake;
@@ -23,6 +24,7 @@ mod auditing;
 mod beginning;
 mod concluding;
 mod contention;
+mod controls;
 mod correlating;
 mod dead_letters;
 mod horizon;
@@ -41,12 +43,12 @@ mod sweeping;
 
 /// A store in each of its roles.
 pub(crate) trait AnyStore:
-    OrderStore + DeadLetters + Reports + Reconciliation + Retention + Audit + Horizons + Intake + Schema
+    OrderStore + DeadLetters + Reports + Reconciliation + Retention + Audit + Horizons + Controls + Intake + Schema
 {
 }
 
-impl<S: OrderStore + DeadLetters + Reports + Reconciliation + Retention + Audit + Horizons + Intake + Schema> AnyStore
-    for S
+impl<S: OrderStore + DeadLetters + Reports + Reconciliation + Retention + Audit + Horizons + Controls + Intake + Schema>
+    AnyStore for S
 {
 }
 
@@ -193,6 +195,12 @@ macro_rules! conformance {
                 retaining::nobody_deletes_timelines_but_the_leader,
                 retaining::a_clock_that_jumps_moves_the_cutoff_by_a_day_an_hour,
                 retaining::the_first_cutoff_is_a_day_after_the_oldest_entry_at_most,
+                controls::a_pause_is_in_force_for_every_worker_until_it_is_cleared,
+                controls::one_worker_is_quiet_alone_and_an_unknown_one_is_refused,
+                controls::the_lowest_limit_is_in_force,
+                controls::a_control_ends_by_the_clock_of_the_store,
+                controls::two_operators_pause_once_and_both_are_in_the_activity,
+                controls::the_registry_has_what_a_worker_last_said_until_it_leaves,
                 inserting::orders_are_answered_by_position,
                 inserting::a_product_is_made_once_and_used_again,
                 inserting::an_order_that_is_invalid_leaves_nothing_behind,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use fulfillment_worker::backend::postgres::{PostgresStore, grant_sql};
 use fulfillment_worker::domain::order::OrderId;
 use fulfillment_worker::port::audit::Audit;
+use fulfillment_worker::port::controls::{Control, Controls, Target as Whom, WorkerReport};
 use fulfillment_worker::port::dead_letters::{DeadLetterFilter, DeadLetters, Decision};
 use fulfillment_worker::port::horizon::{Horizon, Horizons};
 use fulfillment_worker::port::intake::{Intake, NewOrder};
@@ -141,7 +142,18 @@ async fn run_everything(store: &PostgresStore) -> Result<(), StoreError> {
     store.judge(&[order_id], &Horizon::EVERYTHING, LEASE).await?;
     store.open_orders().await?;
     store.open_dead_letters().await?;
-    Ok(())
+    let entry = WorkerReport {
+        host: "rack-1".to_owned(),
+        pid: 1,
+        version: "1".to_owned(),
+        lease: LEASE,
+        in_flight: 0,
+        row_leases: 0,
+        concurrency: 1,
+        holds_claims: false,
+    };
+    store.report(&entry, Duration::ZERO).await?;
+    store.leave().await
 }
 
 /// Each statement of what people ask and decide.
@@ -159,6 +171,11 @@ async fn decide_everything(store: &PostgresStore) -> Result<(), StoreError> {
     store.redrive(&[1], &decision).await?;
     store.resolve(&[1], fulfillment_worker::domain::dead_letter::Resolution::Discarded, &decision).await?;
     store.move_to(Timestamp::UNIX_EPOCH).await?;
+    store.set(Control::Rate, &Whom::Fleet, Some(1.0), None, &decision).await?;
+    store.controls().await?;
+    store.workers().await?;
+    store.activity(10).await?;
+    store.clear(Control::Rate, &Whom::Fleet, &decision).await?;
     Ok(())
 }
 

@@ -19,7 +19,7 @@ async fn make_role(database: &TestDatabase, client: &Client) -> (String, String)
     (name, url.into())
 }
 
-/// The rights by the table that versions before documented: still enough.
+/// The rights by the table that versions before documented, and those to what came since: still enough.
 async fn grant_all_that_run_needs(client: &Client, role: &str) {
     let sql = format!(
         "GRANT SELECT, UPDATE (status, updated_at) ON orders TO {role};
@@ -27,7 +27,8 @@ async fn grant_all_that_run_needs(client: &Client, role: &str) {
          GRANT USAGE ON SCHEMA fulfillment TO {role};
          GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA fulfillment TO {role};
          GRANT UPDATE ON fulfillment.leadership, fulfillment.clocks TO {role};
-         GRANT UPDATE, DELETE ON fulfillment.observed_fences TO {role};"
+         GRANT UPDATE, DELETE ON fulfillment.observed_fences, fulfillment.workers TO {role};
+         GRANT DELETE ON fulfillment.controls TO {role};"
     );
     client.batch_execute(&sql).await.unwrap();
 }
@@ -50,15 +51,19 @@ async fn a_role_without_rights_is_told_each_one_that_is_missing() {
         missing(&store).await,
         [
             "privilege USAGE on schema fulfillment",
+            "privilege DELETE on fulfillment.controls",
             "privilege DELETE on fulfillment.observed_fences",
+            "privilege DELETE on fulfillment.workers",
             "privilege INSERT (adopt_from, last_order_id) on fulfillment.horizon",
             "privilege INSERT (claim_id, order_id, payload, reason, detail, attempts, worker, at) on fulfillment.dead_letters",
             "privilege INSERT (name, holder, until) on fulfillment.leadership",
             "privilege INSERT (order_id) on fulfillment.begun_orders",
             "privilege INSERT (order_id, at, state, attempt, worker, correlation_id, note) on fulfillment.events",
             "privilege INSERT (order_id, fence, first_seen) on fulfillment.observed_fences",
+            "privilege INSERT (worker, host, pid, version, started_at, seen_at, lease_seconds, in_flight, row_leases, concurrency, holds_claims) on fulfillment.workers",
             "privilege INSERT (zone, noted_at, behind_at) on fulfillment.clocks",
             "privilege SELECT (adopt_from, last_order_id) on fulfillment.horizon",
+            "privilege SELECT (control, target, value, set_by, why, since, expires_at) on fulfillment.controls",
             "privilege SELECT (id, name) on products",
             "privilege SELECT (id, product_id, quantity, status, created_at, updated_at) on orders",
             "privilege SELECT (name, holder, until) on fulfillment.leadership",
@@ -66,10 +71,12 @@ async fn a_role_without_rights_is_told_each_one_that_is_missing() {
             "privilege SELECT (order_id, at, state, attempt, correlation_id) on fulfillment.events",
             "privilege SELECT (order_id, fence, first_seen) on fulfillment.observed_fences",
             "privilege SELECT (reason, resolved_at) on fulfillment.dead_letters",
+            "privilege SELECT (worker, seen_at, in_flight, row_leases, concurrency, holds_claims) on fulfillment.workers",
             "privilege SELECT (zone, noted_at, behind_at) on fulfillment.clocks",
             "privilege UPDATE (fence, first_seen) on fulfillment.observed_fences",
             "privilege UPDATE (holder, until) on fulfillment.leadership",
             "privilege UPDATE (noted_at, behind_at) on fulfillment.clocks",
+            "privilege UPDATE (seen_at, in_flight, row_leases, concurrency, holds_claims) on fulfillment.workers",
             "privilege UPDATE (status, updated_at) on orders",
         ]
     );
