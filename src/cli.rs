@@ -13,10 +13,12 @@ use crate::domain::build_info;
 use crate::observe::logging;
 use crate::threads::Threads;
 
+mod author;
 mod completions;
 mod config;
 mod connect;
 mod dead;
+mod decide;
 #[cfg(feature = "demo")]
 mod demo;
 mod doctor;
@@ -98,6 +100,9 @@ enum Command {
     Verify(verify::Arguments),
     Doctor(doctor::Arguments),
     Dead(dead::Arguments),
+    Cancel(decide::CancelArguments),
+    Hold(decide::HoldArguments),
+    Release(decide::ReleaseArguments),
     HandBack(hand_back::Arguments),
     Migrate(migrate::Arguments),
     Config(config::Arguments),
@@ -156,6 +161,9 @@ fn execute(arguments: &[OsString], environment: &Environment) -> Result<(), Fail
             Command::Verify(arguments) => verify::verify(arguments, &origins).await,
             Command::Doctor(arguments) => doctor::doctor(arguments, &origins).await,
             Command::Dead(arguments) => dead::dead(arguments, &origins, environment).await,
+            Command::Cancel(arguments) => decide::cancel(arguments, &origins, environment).await,
+            Command::Hold(arguments) => decide::hold(arguments, &origins, environment).await,
+            Command::Release(arguments) => decide::release(arguments, &origins, environment).await,
             Command::HandBack(arguments) => hand_back::hand_back(arguments, &origins).await,
             Command::Migrate(arguments) => migrate::migrate(arguments, &origins).await,
             Command::Healthcheck(arguments) => healthcheck::healthcheck(arguments, environment).await,

@@ -8,6 +8,7 @@ use crate::port::queue::QueueError;
 use crate::port::store::StoreError;
 
 pub mod adoption;
+pub mod decide;
 pub mod doctor;
 pub mod hand_back;
 pub mod horizon;

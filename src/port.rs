@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod dead_letters;
+pub mod decisions;
 pub mod diagnosis;
 pub mod fulfiller;
 pub mod horizon;

@@ -10,7 +10,7 @@ use tokio_postgres::types::Type;
 use super::errors::Failure;
 use super::sql::Parameter;
 use super::transition::Form;
-use super::{PostgresStore, bisect, column, is_locked, rows_by_order, small};
+use super::{PostgresStore, bisect, decisions, column, is_locked, rows_by_order, small};
 use crate::domain::order::{Fence, Order, State};
 use crate::port::store::{BeginRequest, Begun, TAKEN_OVER};
 
@@ -171,9 +171,12 @@ fn read(store: &PostgresStore, row: &Row, request: &BeginRequest, step: Step) ->
             waited: store.age(row, "waited")?,
         }));
     }
+    if let (State::Pending | State::Processing, Some(left)) = (&found, column::<Option<f64>>(row, "held")?) {
+        return Ok(Found::Answer(Begun::Held(decisions::left(left))));
+    }
     Ok(match found {
         State::Fulfilled | State::Failed => Found::Answer(Begun::AlreadyFinal(found)),
-        State::Foreign(status) => Found::Answer(Begun::NotOurs(status)),
+        State::Cancelled | State::Foreign(_) => Found::Answer(Begun::NotOurs(status)),
         State::Pending => Found::BecameFree,
         State::Processing if matches!(step, Step::Begin(_)) => Found::Held,
         State::Processing => match seconds(row, "idle")? {

@@ -14,6 +14,7 @@ use crate::port::store::StoreError;
 mod audit;
 mod batch;
 mod dead_letters;
+mod decisions;
 mod horizon;
 mod intake;
 mod observed;

@@ -91,6 +91,7 @@ impl Reconciliation for SqliteStore {
             let kept = FORGET_AFTER + 2 * (search.grace + lease);
             self.database.write(move |connection| note_all(connection, kept, now_micros())).await?;
         }
+        self.forget_holds().await?;
         Ok(found)
     }
 
