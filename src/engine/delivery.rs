@@ -136,7 +136,9 @@ impl Completed {
     /// In which state an order was cancelled whose message is dropped for that.
     pub(crate) fn cancelled_from(&self) -> Option<CancelledFrom> {
         match (&self.outcome, &self.verdict) {
-            (AttemptOutcome::Skipped { status }, _) if status == State::Cancelled.as_str() => Some(CancelledFrom::Pending),
+            (AttemptOutcome::Skipped { status }, _) if status == State::Cancelled.as_str() => {
+                Some(CancelledFrom::Pending)
+            }
             (_, Some(Verdict::Superseded(Some(State::Cancelled)))) => Some(CancelledFrom::Processing),
             _ => None,
         }

@@ -62,7 +62,8 @@ impl Decide {
     /// Ends holds, and pushes the messages of orders that are open.
     pub async fn release(&self, order_ids: &[OrderId]) -> Decisions {
         let mut decisions = self.all(order_ids, async |ids| self.store.release(ids, &self.ruling).await).await;
-        let messages: Vec<Vec<u8>> = decisions.orders.iter().filter_map(|(id, decided)| message(*id, decided)).collect();
+        let messages: Vec<Vec<u8>> =
+            decisions.orders.iter().filter_map(|(id, decided)| message(*id, decided)).collect();
         if !messages.is_empty() && !self.ruling.dry_run {
             decisions.not_pushed = self.patiently(QueueError::is_transient, || self.queue.push(&messages)).await.err();
         }
@@ -101,8 +102,12 @@ impl Decide {
     ) -> Result<Vec<Decided>, StoreError> {
         let mut answers = vec![Decided::Locked; order_ids.len()];
         for look in 0..LOOKS {
-            let open: Vec<usize> =
-                answers.iter().enumerate().filter(|(_, answer)| **answer == Decided::Locked).map(|(at, _)| at).collect();
+            let open: Vec<usize> = answers
+                .iter()
+                .enumerate()
+                .filter(|(_, answer)| **answer == Decided::Locked)
+                .map(|(at, _)| at)
+                .collect();
             if open.is_empty() {
                 break;
             }

@@ -10,7 +10,7 @@ use tokio_postgres::types::Type;
 use super::errors::Failure;
 use super::sql::Parameter;
 use super::transition::Form;
-use super::{PostgresStore, bisect, decisions, column, is_locked, rows_by_order, small};
+use super::{PostgresStore, bisect, column, decisions, is_locked, rows_by_order, small};
 use crate::domain::order::{Fence, Order, State};
 use crate::port::store::{BeginRequest, Begun, TAKEN_OVER};
 

@@ -83,7 +83,10 @@ async fn run(
         }
     };
     let rows = rows_by_order(store.connections.query(statement, &parameters).await?)?;
-    order_ids.iter().map(|order_id| rows.get(&order_id.0).map_or(Ok(Decided::Unknown), |row| read(kind, row, ruling))).collect()
+    order_ids
+        .iter()
+        .map(|order_id| rows.get(&order_id.0).map_or(Ok(Decided::Unknown), |row| read(kind, row, ruling)))
+        .collect()
 }
 
 fn read(kind: Kind, row: &Row, ruling: &Ruling) -> Result<Decided, Failure> {

@@ -167,11 +167,13 @@ impl GivenTables {
     pub(super) async fn refused_cancelled(&self, connections: &Connections) -> Result<Vec<String>, Failure> {
         let cancelled = State::Cancelled.as_str();
         match self.column("orders", "status") {
-            Some(status) if status.is_enum && !status.labels.iter().any(|label| label == cancelled) => Ok(vec![format!(
-                "orders.status can't become `{cancelled}`: it is {}, an enum without that label; add it by `ALTER TYPE {} ADD \
+            Some(status) if status.is_enum && !status.labels.iter().any(|label| label == cancelled) => {
+                Ok(vec![format!(
+                    "orders.status can't become `{cancelled}`: it is {}, an enum without that label; add it by `ALTER TYPE {} ADD \
                  VALUE '{cancelled}'`, if the order API knows it",
-                status.shown, status.type_name
-            )]),
+                    status.shown, status.type_name
+                )])
+            }
             _ => self.refused(connections, &[State::Cancelled]).await,
         }
     }

@@ -87,7 +87,11 @@ fn line(kind: Kind, end: HoldEnd, dry_run: bool, id: OrderId, result: &'static s
         order_id: id.0,
         result,
         state: state.map(|state| state.as_str().to_owned()),
-        text: format!("order {id}{} {}", if dry_run { " (dry run):" } else { ":" }, words(kind, end, decided, key.as_deref())),
+        text: format!(
+            "order {id}{} {}",
+            if dry_run { " (dry run):" } else { ":" },
+            words(kind, end, decided, key.as_deref())
+        ),
         unknown_at_fulfiller: is_unknown,
         idempotency_key: key,
     }

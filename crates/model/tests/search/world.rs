@@ -45,6 +45,8 @@ pub(crate) enum Promise {
     DoneTwice,
     /// Parking, and a call was made although an earlier one may have been carried out.
     CalledTwice,
+    /// An order was begun that was held at the time.
+    HeldBegun,
 }
 
 /// What really happened to an order. Workers can't read it: it is here to judge them.
@@ -132,7 +134,7 @@ impl World {
         let mut bits = Bits(0);
         for order in orders {
             let Some(row) = self.store.rows.get(order) else {
-                bits.push(0, 26);
+                bits.push(0, 27);
                 continue;
             };
             let Witness { holder, done_under, doubtful_calls } = self.witnesses[order];
@@ -142,6 +144,7 @@ impl World {
             bits.push(holder.map_or(3, |holder| workers[holder] as u128), 2);
             bits.push(done_under.into(), 4);
             bits.push(doubtful_calls.into(), 2);
+            bits.push(self.store.held.contains(&order).into(), 1);
             let mut messages = [0; 2];
             for (packed, message) in messages.iter_mut().zip(self.messages_of(order)) {
                 *packed = self.packed_message(message, workers);
@@ -208,6 +211,7 @@ fn packed_state(state: &State) -> u128 {
         State::Fulfilled => 3,
         State::Failed => 4,
         State::Foreign(_) => 5,
+        State::Cancelled => 6,
     }
 }
 

@@ -36,11 +36,14 @@ const RELEASE: &str =
 
 const UNHOLD: &str = "DELETE FROM fulfillment_holds WHERE order_id = ?1";
 
-/// Removes holds that are over at `:now`, or whose orders are done.
+/// Removes holds that are over at `:now` and whose orders have moved since, or are done.
 const FORGET: &str = "
 DELETE FROM fulfillment_holds AS h
-WHERE (until < :now AND coalesce(not_before, 0) < :now)
-   OR NOT EXISTS (SELECT 1 FROM orders WHERE id = h.order_id AND status IN ('pending', 'processing', 'failed'))";
+WHERE NOT EXISTS (
+    SELECT 1 FROM orders o
+    WHERE o.id = h.order_id AND o.status IN ('pending', 'processing', 'failed')
+      AND (h.until < min(o.updated_at, :now) AND coalesce(h.not_before, 0) < :now) IS NOT TRUE
+)";
 
 const LAST: &str = "SELECT at, state, attempt FROM fulfillment_events WHERE order_id = ?1 ORDER BY at DESC LIMIT 1";
 
@@ -77,7 +80,8 @@ impl SqliteStore {
     ) -> Result<Vec<Decided>, StoreError> {
         let (ids, ruling, options) = (order_ids.to_vec(), ruling.clone(), self.options.clone());
         let decide = move |connection: &Connection| {
-            let deciding = Deciding { connection, batch: Batch::new(connection, &options), options: &options, ruling: &ruling };
+            let deciding =
+                Deciding { connection, batch: Batch::new(connection, &options), options: &options, ruling: &ruling };
             row_by_row(connection, &ids, Decided::Refused, |&order_id| deciding.one(kind, order_id, end))
         };
         Ok(self.database.write(decide).await?)
@@ -86,7 +90,9 @@ impl SqliteStore {
     /// Removes holds that hold nothing any more. Writes only where there are any.
     pub(super) async fn forget_holds(&self) -> Result<(), StoreError> {
         let any = |connection: &Connection| {
-            connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM fulfillment_holds)")?.query_row([], |row| row.get(0))
+            connection
+                .prepare_cached("SELECT EXISTS (SELECT 1 FROM fulfillment_holds)")?
+                .query_row([], |row| row.get(0))
         };
         if self.database.read(any).await? {
             let forget = |connection: &Connection| {

@@ -9,8 +9,8 @@ use super::{SqliteStore, SqliteStoreOptions, decisions};
 use crate::backend::sqlite::database::age;
 use crate::domain::order::{Refusal, RowView, State, Step, admit};
 use crate::port::store::{
-    BeginRequest, Begun, Conclusion, DeadLetter, NotBefore, OrderStore, Renewal, Renewed, StoreError, TAKEN_OVER, Target,
-    Verdict,
+    BeginRequest, Begun, Conclusion, DeadLetter, NotBefore, OrderStore, Renewal, Renewed, StoreError, TAKEN_OVER,
+    Target, Verdict,
 };
 
 #[async_trait]
