@@ -169,7 +169,7 @@ impl Statements {
             take_over: write(source!("take_over.sql")),
             note_not_before: write(include_str!("note_not_before.sql")),
             cancel: write(include_str!("cancel.sql")),
-            hold: write(source!("hold.sql")),
+            hold: write(include_str!("hold.sql")),
             release: write(include_str!("release.sql")),
             renew: transition(source!("renew.sql")),
             conclude: transition(source!("conclude.sql")),
