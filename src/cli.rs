@@ -13,11 +13,13 @@ use crate::domain::build_info;
 use crate::observe::logging;
 use crate::threads::Threads;
 
+mod author;
 mod completions;
 mod config;
 mod connect;
 mod controls;
 mod dead;
+mod decide;
 #[cfg(feature = "demo")]
 mod demo;
 mod doctor;
@@ -105,6 +107,9 @@ enum Command {
     Quiet(controls::QuietArguments),
     Limit(controls::LimitArguments),
     Workers(workers::Arguments),
+    Cancel(decide::CancelArguments),
+    Hold(decide::HoldArguments),
+    Release(decide::ReleaseArguments),
     HandBack(hand_back::Arguments),
     Migrate(migrate::Arguments),
     Config(config::Arguments),
@@ -168,6 +173,9 @@ fn execute(arguments: &[OsString], environment: &Environment) -> Result<(), Fail
             Command::Quiet(arguments) => controls::quiet(arguments, &origins, environment).await,
             Command::Limit(arguments) => controls::limit(arguments, &origins, environment).await,
             Command::Workers(arguments) => workers::workers(arguments, &origins).await,
+            Command::Cancel(arguments) => decide::cancel(arguments, &origins, environment).await,
+            Command::Hold(arguments) => decide::hold(arguments, &origins, environment).await,
+            Command::Release(arguments) => decide::release(arguments, &origins, environment).await,
             Command::HandBack(arguments) => hand_back::hand_back(arguments, &origins).await,
             Command::Migrate(arguments) => migrate::migrate(arguments, &origins).await,
             Command::Healthcheck(arguments) => healthcheck::healthcheck(arguments, environment).await,

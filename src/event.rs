@@ -21,7 +21,7 @@ pub use dependency::{Backend, CallId, Dependency, DependencyEvent, RowStage, Sta
 pub use fulfiller::{BreakerState, CallOutcome, FulfillerEvent, Limiter, RequestClass};
 pub use lifecycle::{LifecycleEvent, Loop, Reloaded};
 pub use observer::{Observer, Observers};
-pub use order::{AttemptRef, Lease, OrderEvent, RetryReason, Throttle};
+pub use order::{AttemptRef, CancelledFrom, Lease, OrderEvent, RetryReason, Throttle};
 pub use reconciler::{Drift, ReconcilerEvent};
 pub use retention::RetentionEvent;
 pub use telemetry::{Runtime, TelemetryEvent};

@@ -9,6 +9,7 @@ use crate::port::store::StoreError;
 
 pub mod adoption;
 pub mod controls;
+pub mod decide;
 pub mod doctor;
 pub mod hand_back;
 pub mod horizon;

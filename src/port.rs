@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod controls;
 pub mod dead_letters;
+pub mod decisions;
 pub mod diagnosis;
 pub mod fulfiller;
 pub mod horizon;

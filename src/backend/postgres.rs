@@ -29,7 +29,7 @@ use crate::domain::order::OrderId;
 use crate::domain::worker_id::WorkerId;
 use crate::event::{DependencyEvent, Observers};
 use crate::port::store::{
-    BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, StoreError, Verdict,
+    BeginRequest, Begun, Conclusion, DeadLetter, NotBefore, OrderStore, Renewal, Renewed, StoreError, Verdict,
 };
 
 mod address;
@@ -43,6 +43,7 @@ mod connect;
 mod connection;
 mod controls;
 mod dead_letters;
+mod decisions;
 mod diagnosis;
 mod errors;
 mod given_tables;
@@ -248,6 +249,10 @@ impl PostgresStore {
 impl OrderStore for PostgresStore {
     async fn begin(&self, requests: &[BeginRequest]) -> Result<Vec<Begun>, StoreError> {
         self.explain(begin::begin(self, requests).await).await
+    }
+
+    async fn note_not_before(&self, times: &[NotBefore]) -> Result<(), StoreError> {
+        self.explain(decisions::note_not_before(self, times).await).await
     }
 
     async fn renew(&self, renewals: &[Renewal]) -> Result<Vec<Renewed>, StoreError> {

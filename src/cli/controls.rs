@@ -7,7 +7,7 @@ use clap::{ArgAction, Args};
 use serde::Serialize;
 
 use super::connect::ConnectOptions;
-use super::dead::author;
+use super::author::author;
 use super::failure::Failure;
 use super::output;
 use crate::config::Origins;

@@ -13,7 +13,6 @@ mod outcome;
 mod retry;
 mod selection;
 
-pub(super) use selection::author;
 mod show;
 
 /// Look at dead letters, retry them, or discard them

@@ -29,7 +29,7 @@ Examples:
   fulfillment-worker status --watch 5        again every 5 seconds, until Ctrl-C
   fulfillment-worker status --json | jq .queue.waiting
 
-JSON: queue.{waiting,in_flight,due,retrying}, orders.{pending,processing,fulfilled,failed,…}, open_orders, controls (as in
+JSON: queue.{waiting,in_flight,due,retrying}, orders.{pending,processing,fulfilled,failed,…}, open_orders, held, controls (as in
 `limit --json`), dead_letters (those without a decision), dead_letters_by_reason, oldest_pending_seconds, oldest_processing_seconds (null without such an
 order, or where its age is unknown). While queue or store don't answer, what they would say is null and the exit code 1.")]
 pub(super) struct Arguments {
@@ -103,6 +103,7 @@ struct QueueReport {
 struct StoreReport {
     orders: Option<BTreeMap<String, u64>>,
     open_orders: Option<u64>,
+    held: Option<u64>,
     dead_letters: Option<u64>,
     dead_letters_by_reason: Option<BTreeMap<&'static str, u64>>,
     oldest_pending_seconds: Option<f64>,
@@ -142,6 +143,7 @@ impl StoreReport {
         Self {
             orders: Some(summary.orders_by_state.iter().cloned().collect()),
             open_orders: Some(summary.orders_by_state.iter().filter(open).map(|(_, orders)| orders).sum()),
+            held: Some(summary.held),
             dead_letters: Some(letters.all()),
             dead_letters_by_reason: Some(by_reason.map(|(reason, letters)| (reason.as_str(), letters)).collect()),
             oldest_pending_seconds: summary.oldest_pending.map(|age| age.as_secs_f64()),
@@ -182,6 +184,9 @@ fn table(report: &Report, backends: &Backends) -> Vec<String> {
         report.store.open_orders.unwrap_or_default(),
         without_message(report)
     ));
+    if let Some(held @ 1..) = report.store.held {
+        lines.push(format!("  {:<14}{held:>10}", "held"));
+    }
     let mut reasons: Vec<(&&str, &u64)> = report.store.dead_letters_by_reason.iter().flatten().collect();
     reasons.sort_by(|(_, one), (_, other)| other.cmp(one));
     let reasons: Vec<String> = reasons.iter().map(|(reason, letters)| format!("{letters} {reason}")).collect();
@@ -219,6 +224,7 @@ mod tests {
         let states = [("pending", 12), ("processing", 3), ("fulfilled", 989), ("failed", 1), ("cancelled", 2)];
         Summary {
             orders_by_state: states.map(|(state, count)| (state.to_owned(), count)).to_vec(),
+            held: 4,
             oldest_pending: Some(Duration::from_millis(90_400)),
             oldest_processing: None,
         }
@@ -264,6 +270,7 @@ orders  postgres://worker:***@db/shop
   failed                 1
   cancelled              2
   open                  15
+  held                   4
 dead letters            11   8 rejected, 3 other";
         assert_eq!(table(&report(), &backends()).join("\n"), expected);
     }
@@ -295,6 +302,7 @@ dead letters            11   8 rejected, 3 other";
             "queue": {"waiting": 12, "in_flight": 3, "due": 2, "retrying": 1},
             "orders": {"cancelled": 2, "failed": 1, "fulfilled": 989, "pending": 12, "processing": 3},
             "open_orders": 15,
+            "held": 4,
             "dead_letters": 11,
             "dead_letters_by_reason": {"other": 3, "rejected": 8},
             "oldest_pending_seconds": 90.4,

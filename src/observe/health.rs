@@ -347,6 +347,7 @@ impl Observer for Health {
                 | OrderEvent::AlreadyFinal { .. }
                 | OrderEvent::Skipped { .. }
                 | OrderEvent::Superseded { .. }
+                | OrderEvent::Cancelled { .. }
                 | OrderEvent::LeaseLost { .. },
             )
             | Event::Fulfiller(_)

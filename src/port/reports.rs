@@ -48,6 +48,8 @@ pub trait Reports: Send + Sync {
 pub struct Summary {
     /// Number of orders by status, the worker's own four first and always present.
     pub orders_by_state: Vec<(String, u64)>,
+    /// Number of orders that are held, as in [`OpenOrders::held`].
+    pub held: u64,
     /// Age of the oldest order that is `pending`; `None` also where it can't be told ([`ClockDoubt`]).
     pub oldest_pending: Option<Duration>,
     /// Age of the oldest order that is `processing`, since it was created; likewise.
@@ -114,6 +116,8 @@ pub struct OpenOrders {
     pub pending: OpenState,
     /// [`State::Processing`].
     pub processing: OpenState,
+    /// Number of orders that are held. One that has been fulfilled or cancelled since may count for a while.
+    pub held: u64,
     /// How long the statement took. Waits for a connection, or for other statements, are left out.
     pub took: Duration,
     /// Why the ages of orders can't be told, if they can't.
@@ -165,7 +169,7 @@ impl OpenOrders {
         match state {
             State::Pending => self.pending = found,
             State::Processing => self.processing = found,
-            State::Fulfilled | State::Failed | State::Foreign(_) => {}
+            State::Fulfilled | State::Failed | State::Cancelled | State::Foreign(_) => {}
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::observe::trace::export::TraceError;
 use crate::port::audit::Audit;
 use crate::port::controls::Controls;
 use crate::port::dead_letters::DeadLetters;
+use crate::port::decisions::OrderDecisions;
 use crate::port::diagnosis::{QueueDiagnosis, StoreDiagnosis};
 use crate::port::horizon::Horizons;
 use crate::port::intake::Intake;
@@ -65,6 +66,8 @@ pub struct StoreRoles {
     pub orders: Arc<dyn OrderStore>,
     /// Finds, redrives and marks dead letters.
     pub dead_letters: Arc<dyn DeadLetters>,
+    /// Cancels, holds and releases orders.
+    pub decisions: Arc<dyn OrderDecisions>,
     /// Says how many orders there are, and how they are.
     pub reports: Arc<dyn Reports>,
     /// Elects the reconciler and finds lost orders.
@@ -114,6 +117,7 @@ impl StoreRoles {
     where
         S: OrderStore
             + DeadLetters
+            + OrderDecisions
             + Reports
             + Reconciliation
             + Retention
@@ -128,6 +132,7 @@ impl StoreRoles {
         let roles = Self {
             orders: store.clone(),
             dead_letters: store.clone(),
+            decisions: store.clone(),
             reports: store.clone(),
             reconciliation: store.clone(),
             retention: store.clone(),

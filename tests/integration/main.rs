@@ -22,6 +22,7 @@ mod configuring;
 mod conformance;
 mod dashboards;
 mod dead_letters;
+mod decisions;
 mod doctor;
 mod embedding;
 mod end_to_end;

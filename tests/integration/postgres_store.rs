@@ -17,6 +17,7 @@ use crate::support::{LONG, eventually, expect_equal};
 
 mod clocks;
 mod connections;
+mod deciding;
 mod encryption;
 mod grants;
 mod handing_over;

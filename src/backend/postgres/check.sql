@@ -45,7 +45,11 @@ needed (relation, oid, relation_columns, privilege) AS (
         ('fulfillment.workers', (SELECT oid FROM own WHERE relname {=} 'workers'),
             '{worker,host,pid,version,started_at,seen_at,lease_seconds,in_flight,row_leases,concurrency,holds_claims}', 'INSERT'),
         ('fulfillment.workers', (SELECT oid FROM own WHERE relname {=} 'workers'),
-            '{seen_at,in_flight,row_leases,concurrency,holds_claims}', 'UPDATE')
+            '{seen_at,in_flight,row_leases,concurrency,holds_claims}', 'UPDATE'),
+        ('fulfillment.holds', (SELECT oid FROM own WHERE relname {=} 'holds'), '{order_id,until,not_before}', 'SELECT'),
+        ('fulfillment.holds', (SELECT oid FROM own WHERE relname {=} 'holds'),
+            '{order_id,until,held_by,why,at,not_before}', 'INSERT'),
+        ('fulfillment.holds', (SELECT oid FROM own WHERE relname {=} 'holds'), '{until,not_before}', 'UPDATE')
     UNION ALL
     SELECT of_mark.*
     FROM (
@@ -77,7 +81,7 @@ WHERE n.nspname {=} 'fulfillment' AND NOT has_schema_privilege(n.oid, 'USAGE')
 UNION
 SELECT 4, format('privilege DELETE on fulfillment.%s', relname)
 FROM own
-WHERE (relname {=} ANY (ARRAY['observed_fences', 'workers', 'controls']) OR (relname {=} 'stragglers' AND NOT $3::bool)) AND NOT has_table_privilege(oid, 'DELETE')
+WHERE (relname {=} ANY (ARRAY['observed_fences', 'workers', 'controls', 'holds']) OR (relname {=} 'stragglers' AND NOT $3::bool)) AND NOT has_table_privilege(oid, 'DELETE')
 UNION
 SELECT 4, format('privilege %s (%s) on %s', privilege, string_agg(name, ', ' ORDER BY place), relation)
 FROM needed_columns

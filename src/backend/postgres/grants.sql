@@ -14,6 +14,10 @@ GRANT SELECT (zone, noted_at, behind_at), INSERT (zone, noted_at, behind_at), UP
     ON fulfillment.clocks TO {role};
 GRANT SELECT (order_id, fence, first_seen), INSERT (order_id, fence, first_seen), UPDATE (fence, first_seen), DELETE
     ON fulfillment.observed_fences TO {role};
+-- The changes are those of `cancel`, `hold` and `release`, of messages with `not_before`, and of holds that are over.
+GRANT SELECT (order_id, until, held_by, why, at, not_before), INSERT (order_id, until, held_by, why, at, not_before),
+      UPDATE (until, held_by, why, at, not_before), DELETE
+    ON fulfillment.holds TO {role};
 -- The update is that of `--reconcile-from`, after the first start.
 GRANT SELECT (adopt_from, last_order_id), INSERT (adopt_from, last_order_id), UPDATE (adopt_from, noted_at)
     ON fulfillment.horizon TO {role};

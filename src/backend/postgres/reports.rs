@@ -33,6 +33,7 @@ impl Reports for PostgresStore {
                 State::Processing => summary.oldest_processing = oldest,
                 _ => {}
             }
+            summary.held = count(column(&row, "held")?);
             add_orders(&mut summary.orders_by_state, &status, orders);
         }
         Ok(summary)
@@ -80,6 +81,7 @@ impl Reports for PostgresStore {
         let mut open = OpenOrders { took, ..OpenOrders::default() };
         for row in &rows {
             open.doubt = self.clock_doubt(row)?.or(open.doubt);
+            open.held = count(column(row, "held")?);
             let Some(status) = column::<Option<&str>>(row, "status")? else { continue };
             let oldest = seconds(row, "age")?;
             if oldest.is_none() && column::<bool>(row, "has_time")? {

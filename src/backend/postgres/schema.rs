@@ -15,7 +15,7 @@ use crate::port::schema::Schema;
 use crate::port::store::StoreError;
 
 /// Every migration, in order. One that was released is never changed: its checksum is in the history.
-const MIGRATIONS: [(&str, &str); 9] = [
+const MIGRATIONS: [(&str, &str); 10] = [
     ("V1__events_and_dead_letters", include_str!("migrations/V1__events_and_dead_letters.sql")),
     ("V2__resolved_dead_letters", include_str!("migrations/V2__resolved_dead_letters.sql")),
     ("V3__leadership", include_str!("migrations/V3__leadership.sql")),
@@ -25,6 +25,7 @@ const MIGRATIONS: [(&str, &str); 9] = [
     ("V7__retention", include_str!("migrations/V7__retention.sql")),
     ("V8__low_water_mark", include_str!("migrations/V8__low_water_mark.sql")),
     ("V9__controls", include_str!("migrations/V9__controls.sql")),
+    ("V10__holds", include_str!("migrations/V10__holds.sql")),
 ];
 
 /// The migration that brings the horizon.
@@ -273,7 +274,7 @@ mod tests {
         let made =
             sql.split("CREATE TABLE IF NOT EXISTS fulfillment.").skip(1).filter_map(|rest| rest.split(' ').next());
         let made: Vec<&str> = made.chain(["schema_history"]).collect();
-        assert_eq!(made.len(), 15);
+        assert_eq!(made.len(), 16);
         for table in made {
             assert!(include_str!("strangers.sql").contains(&format!("'{table}'")), "{table}");
         }

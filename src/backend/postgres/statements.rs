@@ -78,6 +78,15 @@ const STRAGGLING: &str = "straggling AS (
 ),
 ";
 
+/// How many seconds order `o` is held for: null unless it is. Without any hold, which is nearly always, no order is asked about.
+const HELD: &str = "CASE
+        WHEN (SELECT true FROM fulfillment.holds LIMIT 1) THEN (
+            SELECT coalesce(extract(epoch FROM h.until - clock_timestamp())::float8, 'infinity')
+            FROM fulfillment.holds h
+            WHERE h.order_id = o.id::int8 AND (h.until IS NULL OR h.until > clock_timestamp())
+        )
+    END";
+
 /// When the step `s` was, as the timeline has it: its fence, or where something else kept that from moving, after the step
 /// before.
 const EVENT_AT: &str = "CASE
@@ -109,6 +118,10 @@ pub(super) struct Statements {
     pub(super) begin_and_note: Transition,
     pub(super) note_behind: Sql,
     pub(super) take_over: Sql,
+    pub(super) note_not_before: Sql,
+    pub(super) cancel: Sql,
+    pub(super) hold: Sql,
+    pub(super) release: Sql,
     pub(super) renew: Transition,
     pub(super) conclude: Transition,
     pub(super) lost_orders: Sql,
@@ -154,6 +167,10 @@ impl Statements {
             begin_and_note: transition(source!("begin.sql")),
             note_behind: write(NOTE_BEHIND),
             take_over: write(source!("take_over.sql")),
+            note_not_before: write(include_str!("note_not_before.sql")),
+            cancel: write(include_str!("cancel.sql")),
+            hold: write(include_str!("hold.sql")),
+            release: write(include_str!("release.sql")),
             renew: transition(source!("renew.sql")),
             conclude: transition(source!("conclude.sql")),
             lost_orders: write(source!("lost_orders.sql")),
@@ -243,6 +260,7 @@ impl Dialect {
             ("{open}", if self.open_by_index { "{orders}" } else { FROM_LOW_WATER_MARK }.to_owned()),
             ("{straggling}", if self.open_by_index { "" } else { STRAGGLING }.to_owned()),
             ("{noted}", NOTED.to_owned()),
+            ("{held}", HELD.to_owned()),
             ("{behind}", BEHIND.to_owned()),
             ("{event_at}", EVENT_AT.to_owned()),
             ("{if_taken}", IF_TAKEN.to_owned()),
@@ -332,6 +350,10 @@ mod tests {
                 &all.lost_orders,
                 &all.dead_letters,
                 &all.redrive,
+                &all.note_not_before,
+                &all.cancel,
+                &all.hold,
+                &all.release,
             ] {
                 // `'{…}'` would be an array.
                 assert!(!statement.as_str().contains('{'), "{statement:?}");

@@ -19,6 +19,11 @@ use crate::testing::mutant::is_mutant;
 /// trip, and where none is left behind on a pooler's connection. A commit takes less.
 const PATIENCE: &str = "WHERE (SELECT set_config('lock_timeout', '10ms', true)) IS NOT NULL";
 const PASSING: &str = "FOR NO KEY UPDATE OF o SKIP LOCKED";
+/// That the row is still the one that the statement saw when it began. `found` has the row as it was then where it locks none, and
+/// else as it is by now.
+const UNMOVED: &str = "AND o.updated_at IS NOT DISTINCT FROM f.updated_at";
+const UNMOVED_SINCE: &str =
+    "AND f.updated_at IS NOT DISTINCT FROM (SELECT s.updated_at FROM {orders} s WHERE s.id {=} f.id)";
 /// How long locked rows are passed over since one was met.
 const REMEMBERED: Duration = Duration::from_secs(1);
 
@@ -45,8 +50,9 @@ impl Transition {
     }
 
     pub(super) fn in_form(text: &str, form: Form) -> String {
-        let (patience, passing) = if form == Form::Waiting { (PATIENCE, "") } else { ("", PASSING) };
-        text.replace("{patience}", patience).replace("{passing}", passing)
+        let (patience, passing, unmoved) =
+            if form == Form::Waiting { (PATIENCE, "", UNMOVED) } else { ("", PASSING, UNMOVED_SINCE) };
+        text.replace("{patience}", patience).replace("{passing}", passing).replace("{unmoved}", unmoved)
     }
 }
 

@@ -15,6 +15,7 @@ mod audit;
 mod batch;
 mod controls;
 mod dead_letters;
+mod decisions;
 mod horizon;
 mod intake;
 mod observed;

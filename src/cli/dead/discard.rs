@@ -32,7 +32,7 @@ pub(super) struct Arguments {
 
 pub(super) async fn discard(arguments: Arguments, origins: &Origins, environment: &Environment) -> Result<(), Failure> {
     let Arguments { options } = arguments;
-    let decision = options.decision(environment)?;
+    let decision = options.author.decision(environment)?;
     let (_, store) = options.connect.open_store(origins).await?;
     let store = store.dead_letters;
     let stop = drain_on_signals()?;

@@ -61,7 +61,7 @@ pub(super) async fn retry(arguments: Arguments, origins: &Origins, environment: 
     let redrive = redrive::Redrive {
         queue: opened.queue.producer,
         store: opened.store.dead_letters.clone(),
-        decision: options.decision(environment)?,
+        decision: options.author.decision(environment)?,
         retrying: Retrying { limit: options.connect.wait, stop: stop.clone() },
     };
     let mut outcome = Outcome::new(&options.selection.ids, options.dry_run);

@@ -5,14 +5,13 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use crate::cli::author::AuthorOptions;
 use crate::cli::connect::ConnectOptions;
-use crate::cli::failure::Failure;
-use crate::config::environment::Environment;
 use crate::config::values;
 use crate::domain::dead_letter::DeadReason;
 use crate::domain::label::Label;
 use crate::domain::order::OrderId;
-use crate::port::dead_letters::{DeadLetterFilter, Decision};
+use crate::port::dead_letters::DeadLetterFilter;
 
 const TEN_YEARS: Duration = Duration::from_secs(10 * 8_766 * 3600);
 
@@ -88,20 +87,12 @@ impl Selection {
     }
 }
 
-const DECISION: &str = "Decision";
-
 /// For the commands that decide.
 #[derive(Debug, Args)]
 #[command(mut_arg("wait", |wait| wait.default_value("30s")))]
 pub(super) struct DecideOptions {
-    /// Reason, in your words: kept with the dead letter and in the order's timeline
-    #[arg(long, value_name = "TEXT", value_parser = values::text(500), help_heading = DECISION)]
-    why: String,
-
-    /// Author of the decision; if not set, your login name, or user id and host such as `1000@host` where no variable
-    /// has one
-    #[arg(long, value_name = "NAME", value_parser = values::text(100), help_heading = DECISION)]
-    actor: Option<String>,
+    #[command(flatten)]
+    pub(super) author: AuthorOptions,
 
     /// Count what would change, and change nothing
     #[arg(long)]
@@ -117,30 +108,4 @@ pub(super) struct DecideOptions {
     // Last, as a heading holds for all options that follow.
     #[command(flatten)]
     pub(super) selection: Selection,
-}
-
-impl DecideOptions {
-    /// Fails where nothing says who decides.
-    pub(super) fn decision(&self, environment: &Environment) -> Result<Decision, Failure> {
-        Ok(Decision { by: author(self.actor.as_ref(), environment)?, reason: self.why.clone() })
-    }
-}
-
-/// Who decides. Fails where nothing says it.
-pub(in crate::cli) fn author(actor: Option<&String>, environment: &Environment) -> Result<String, Failure> {
-    let by = actor.cloned().or_else(|| environment.login()).or_else(user_and_host);
-    by.ok_or_else(|| Failure::Usage("nothing says who decides; add --actor NAME".to_owned()))
-}
-
-/// Whom the system knows where a login name is missing, as in most containers.
-#[cfg(unix)]
-fn user_and_host() -> Option<String> {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let user = rustix::process::getuid().as_raw();
-    Some(if host.is_empty() { format!("user {user}") } else { format!("{user}@{host}") })
-}
-
-#[cfg(not(unix))]
-fn user_and_host() -> Option<String> {
-    None
 }

@@ -151,6 +151,9 @@ impl EventLog {
                 self.ended(attempt, "skipped", None, format_args!("status {status:?}"));
             }
             // Another event says what becomes of the message.
+            OrderEvent::Cancelled { attempt, from } => {
+                step(attempt, "cancelled", format_args!("the order was cancelled while {}", from.as_str()));
+            }
             OrderEvent::Superseded { attempt } => step(attempt, "superseded", format_args!("the row had moved on")),
             OrderEvent::LeaseLost { attempt, lease } => {
                 step(attempt, "lease lost", format_args!("on the {}", lease.as_str()));

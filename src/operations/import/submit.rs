@@ -93,6 +93,7 @@ fn message(row: &Row, inserted: &Inserted, now: &str) -> Vec<u8> {
         quantity: row.order.quantity,
         correlation_id: row.correlation_id.clone(),
         traceparent: None,
+        not_before: None,
         timestamp: Some(now.to_owned()),
     }
     .encode()

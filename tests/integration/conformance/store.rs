@@ -9,6 +9,7 @@ use fulfillment_worker::domain::order::{Fence, Order, OrderId};
 use fulfillment_worker::port::audit::Audit;
 use fulfillment_worker::port::controls::Controls;
 use fulfillment_worker::port::dead_letters::DeadLetters;
+use fulfillment_worker::port::decisions::OrderDecisions;
 use fulfillment_worker::port::horizon::Horizons;
 use fulfillment_worker::port::intake::Intake;
 use fulfillment_worker::port::reconciliation::Reconciliation;
@@ -27,6 +28,7 @@ mod contention;
 mod controls;
 mod correlating;
 mod dead_letters;
+mod deciding;
 mod horizon;
 mod inserting;
 mod model;
@@ -43,12 +45,33 @@ mod sweeping;
 
 /// A store in each of its roles.
 pub(crate) trait AnyStore:
-    OrderStore + DeadLetters + Reports + Reconciliation + Retention + Audit + Horizons + Controls + Intake + Schema
+    OrderStore
+    + DeadLetters
+    + OrderDecisions
+    + Reports
+    + Reconciliation
+    + Retention
+    + Audit
+    + Horizons
+    + Controls
+    + Intake
+    + Schema
 {
 }
 
-impl<S: OrderStore + DeadLetters + Reports + Reconciliation + Retention + Audit + Horizons + Controls + Intake + Schema>
-    AnyStore for S
+impl<
+    S: OrderStore
+        + DeadLetters
+        + OrderDecisions
+        + Reports
+        + Reconciliation
+        + Retention
+        + Audit
+        + Horizons
+        + Controls
+        + Intake
+        + Schema,
+> AnyStore for S
 {
 }
 
@@ -169,6 +192,23 @@ macro_rules! conformance {
                 dead_letters::poison_is_kept_with_its_bytes_and_reason,
                 dead_letters::a_claim_id_is_buried_once,
                 dead_letters::letters_come_in_pages_in_order_of_id,
+                deciding::every_state_answers_a_cancel_as_the_rules_do,
+                deciding::the_worker_of_a_cancelled_order_is_superseded,
+                deciding::an_order_that_was_taken_over_is_cancelled_for_both_of_its_workers,
+                deciding::decisions_are_kept_in_the_timeline_with_author_and_reason,
+                deciding::a_held_order_is_not_begun_until_it_is_released,
+                deciding::a_hold_ends_by_itself_at_its_time,
+                deciding::a_hold_of_an_order_in_work_takes_effect_when_its_attempt_has_ended,
+                deciding::a_held_order_has_not_lost_its_message,
+                deciding::a_hold_leaves_the_number_of_spent_attempts_as_it_was,
+                deciding::a_time_that_a_message_names_holds_its_order_until_somebody_releases_it,
+                deciding::what_cannot_be_held_or_released_is_told_with_its_state,
+                deciding::a_dry_run_changes_nothing_and_answers_as_the_run_does,
+                deciding::an_order_that_the_database_refuses_to_cancel_does_not_harm_its_neighbours,
+                deciding::held_orders_are_counted_and_are_no_part_of_an_age,
+                deciding::of_a_cancel_and_a_worker_at_once_never_both_win,
+                deciding::operators_at_once_cancel_each_order_once,
+                deciding::an_order_that_a_hold_found_pending_is_begun_by_nobody_after_it,
                 redriving::every_state_answers_a_redrive_as_the_model_does,
                 redriving::a_redrive_is_kept_with_actor_and_reason_and_the_letter_stays,
                 redriving::a_redriven_order_that_fails_again_has_another_letter,

@@ -21,6 +21,8 @@ const OPEN_ORDERS: &str = include_str!("open_orders.sql");
 /// Dead letters without a decision, by the index on them.
 const OPEN_DEAD_LETTERS: &str =
     "SELECT reason, count(*) FROM fulfillment_dead_letters WHERE resolved_at IS NULL GROUP BY reason";
+/// Number of orders that are held at `:now`.
+const HELD: &str = "SELECT count(*) FROM fulfillment_holds WHERE until IS NULL OR until > :now";
 const ORDER: &str = include_str!("order.sql");
 
 /// An order's transitions, oldest first.
@@ -69,7 +71,8 @@ impl Reports for SqliteStore {
 
 fn summary(connection: &Connection) -> rusqlite::Result<Summary> {
     let now = now_micros();
-    let mut summary = Summary::empty();
+    let held = connection.prepare_cached(HELD)?.query_row(named_params! { ":now": now }, |row| row.get::<_, i64>(0))?;
+    let mut summary = Summary { held: held.unsigned_abs(), ..Summary::empty() };
     let mut count = connection.prepare_cached(COUNT_BY_STATUS)?;
     let mut rows = count.query([])?;
     while let Some(row) = rows.next()? {
@@ -168,8 +171,9 @@ fn within<T>(
 fn open_orders(connection: &Connection) -> rusqlite::Result<OpenOrders> {
     let (now, began) = (now_micros(), Instant::now());
     let mut count = connection.prepare_cached(OPEN_ORDERS)?;
-    let mut rows = count.query([])?;
-    let mut open = OpenOrders::default();
+    let mut rows = count.query(named_params! { ":now": now })?;
+    let held = connection.prepare_cached(HELD)?.query_row(named_params! { ":now": now }, |row| row.get::<_, i64>(0))?;
+    let mut open = OpenOrders { held: held.unsigned_abs(), ..OpenOrders::default() };
     while let Some(row) = rows.next()? {
         let (status, orders, oldest): (String, i64, Option<i64>) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let age_of_oldest = oldest.and_then(|created_at| age(created_at, now));
