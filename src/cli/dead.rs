@@ -7,12 +7,15 @@ use crate::config::Origins;
 use crate::config::environment::Environment;
 
 mod discard;
+mod grouped;
 pub(super) mod letter;
 mod list;
 mod outcome;
 mod retry;
 mod selection;
 mod show;
+
+pub(super) use selection::AuthorOptions;
 
 /// Look at dead letters, retry them, or discard them
 #[derive(Debug, Args)]

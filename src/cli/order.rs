@@ -58,7 +58,7 @@ fn order_id(text: &str) -> Result<i64, String> {
     }
 }
 
-fn not_empty(text: &str) -> Result<String, &'static str> {
+pub(super) fn not_empty(text: &str) -> Result<String, &'static str> {
     if text.is_empty() { Err("must not be empty") } else { Ok(text.to_owned()) }
 }
 
@@ -154,7 +154,7 @@ fn when(at: Option<i64>, ago: Option<Duration>) -> String {
     }
 }
 
-fn entry_in_words(entry: &TimelineEntry) -> String {
+pub(super) fn entry_in_words(entry: &TimelineEntry) -> String {
     let at = iso_8601(entry.at.0).unwrap_or_default();
     let attempt = if entry.attempt == 0 { "by hand  ".to_owned() } else { format!("attempt {}", entry.attempt) };
     let mut line = format!("  {at}  {:<10}  {attempt}  worker {}", entry.state.as_str(), entry.worker);

@@ -29,15 +29,18 @@ impl DeadLetters for PostgresStore {
         after: i64,
         limit: usize,
     ) -> Result<Vec<StoredDeadLetter>, StoreError> {
-        let rows = find(
-            self,
-            &self.ready_statements().await?.dead_letters,
-            filter,
-            after,
-            Some(i64::try_from(limit).unwrap_or(i64::MAX)),
-        )
-        .await?;
-        Ok(rows.iter().map(letter).collect::<Result<_, _>>()?)
+        let statements = self.ready_statements().await?;
+        list(self, &statements.dead_letters, filter, after, limit).await
+    }
+
+    async fn list_without_messages(
+        &self,
+        filter: &DeadLetterFilter,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<StoredDeadLetter>, StoreError> {
+        let statements = self.ready_statements().await?;
+        list(self, &statements.dead_letters_without_messages, filter, after, limit).await
     }
 
     async fn count(&self, filter: &DeadLetterFilter) -> Result<DeadLetterCount, StoreError> {
@@ -74,6 +77,17 @@ impl DeadLetters for PostgresStore {
         // Named twice, it is marked once.
         Ok(letters.iter().map(|id| marked.remove(id)).collect())
     }
+}
+
+async fn list(
+    store: &PostgresStore,
+    statement: &Sql,
+    filter: &DeadLetterFilter,
+    after: i64,
+    limit: usize,
+) -> Result<Vec<StoredDeadLetter>, StoreError> {
+    let rows = find(store, statement, filter, after, Some(i64::try_from(limit).unwrap_or(i64::MAX))).await?;
+    Ok(rows.iter().map(letter).collect::<Result<_, _>>()?)
 }
 
 async fn find(

@@ -15,7 +15,7 @@ use crate::port::schema::Schema;
 use crate::port::store::StoreError;
 
 /// Every migration, in order. One that was released is never changed: its checksum is in the history.
-const MIGRATIONS: [(&str, &str); 8] = [
+const MIGRATIONS: [(&str, &str); 9] = [
     ("V1__events_and_dead_letters", include_str!("migrations/V1__events_and_dead_letters.sql")),
     ("V2__resolved_dead_letters", include_str!("migrations/V2__resolved_dead_letters.sql")),
     ("V3__leadership", include_str!("migrations/V3__leadership.sql")),
@@ -24,6 +24,7 @@ const MIGRATIONS: [(&str, &str); 8] = [
     ("V6__horizon", include_str!("migrations/V6__horizon.sql")),
     ("V7__retention", include_str!("migrations/V7__retention.sql")),
     ("V8__low_water_mark", include_str!("migrations/V8__low_water_mark.sql")),
+    ("V11__lists", include_str!("migrations/V11__lists.sql")),
 ];
 
 /// The migration that brings the horizon.

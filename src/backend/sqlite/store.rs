@@ -14,6 +14,7 @@ use crate::port::store::StoreError;
 mod audit;
 mod batch;
 mod dead_letters;
+mod feed;
 mod horizon;
 mod intake;
 mod observed;
@@ -22,6 +23,7 @@ mod reports;
 mod retention;
 mod row_by_row;
 mod schema;
+mod search;
 mod transition;
 
 /// How a [`SqliteStore`] behaves.

@@ -94,14 +94,8 @@ const DECISION: &str = "Decision";
 #[derive(Debug, Args)]
 #[command(mut_arg("wait", |wait| wait.default_value("30s")))]
 pub(super) struct DecideOptions {
-    /// Reason, in your words: kept with the dead letter and in the order's timeline
-    #[arg(long, value_name = "TEXT", value_parser = values::text(500), help_heading = DECISION)]
-    why: String,
-
-    /// Author of the decision; if not set, your login name, or user id and host such as `1000@host` where no variable
-    /// has one
-    #[arg(long, value_name = "NAME", value_parser = values::text(100), help_heading = DECISION)]
-    actor: Option<String>,
+    #[command(flatten)]
+    author: AuthorOptions,
 
     /// Count what would change, and change nothing
     #[arg(long)]
@@ -119,9 +113,28 @@ pub(super) struct DecideOptions {
     pub(super) selection: Selection,
 }
 
+/// Who decides, and why.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct AuthorOptions {
+    /// Reason, in your words: kept with the dead letter and in the order's timeline
+    #[arg(long, value_name = "TEXT", value_parser = values::text(500), help_heading = DECISION)]
+    why: String,
+
+    /// Author of the decision; if not set, your login name, or user id and host such as `1000@host` where no variable
+    /// has one
+    #[arg(long, value_name = "NAME", value_parser = values::text(100), help_heading = DECISION)]
+    actor: Option<String>,
+}
+
 impl DecideOptions {
-    /// Fails where nothing says who decides.
     pub(super) fn decision(&self, environment: &Environment) -> Result<Decision, Failure> {
+        self.author.decision(environment)
+    }
+}
+
+impl AuthorOptions {
+    /// Fails where nothing says who decides.
+    pub(in crate::cli) fn decision(&self, environment: &Environment) -> Result<Decision, Failure> {
         let by = self.actor.clone().or_else(|| environment.login()).or_else(user_and_host);
         let by = by.ok_or_else(|| Failure::Usage("nothing says who decides; add --actor NAME".to_owned()))?;
         Ok(Decision { by, reason: self.why.clone() })
