@@ -27,8 +27,8 @@ Examples:
   fulfillment-worker order --correlation-id 536365
 
 Times are the database's, without a zone, as in its columns; ages are by its clock. A correlation id is looked for in the
-timelines, from the newest orders backwards, for at most 10 seconds: a timeline begins with an order's first attempt, and
-`--events off` keeps none.
+timelines: one begins with an order's first attempt, and `--events off` keeps none. Where nothing leads to correlation ids
+(docs/POSTGRES.md), the search goes from the newest orders backwards, for at most 10 seconds.
 
 JSON: order_id, state, product_id, product, quantity, created_at, age_seconds, updated_at, idle_seconds,
 idempotency_key, timeline[].{at,state,attempt,worker,correlation_id,note}, dead_letters[] as of `dead list`.

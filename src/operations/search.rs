@@ -163,7 +163,8 @@ impl Finding<'_> {
         loop {
             let Looked { orders, looked, lowest } = self.look(&Source::Newest(most)).await?;
             self.orders.extend(orders);
-            let Some(lowest) = lowest.filter(|_| looked >= most as u64) else { return Ok(None) };
+            let goes_on = |lowest: &OrderId| looked >= most as u64 && lowest.0 > self.between.above;
+            let Some(lowest) = lowest.filter(goes_on) else { return Ok(None) };
             self.between.below = lowest.0;
             if self.is_full() {
                 return Ok(Some(lowest));

@@ -34,6 +34,7 @@ mod http_fulfiller;
 mod http_server;
 mod image;
 mod incidents;
+mod lists;
 mod log_filter;
 mod logging;
 #[cfg(feature = "faults")]

@@ -18,7 +18,9 @@ candidates AS MATERIALIZED (
 matching AS MATERIALIZED (
     SELECT c.*
     FROM candidates c
-    WHERE ($4::text[] IS NULL OR c.status = ANY ($4::text[]))
+    WHERE c.id < $1::int8
+      AND c.id > $2::int8
+      AND ($4::text[] IS NULL OR c.status = ANY ($4::text[]))
       AND ($5::int8 IS NULL OR c.product_id = $5::int8)
       AND ($6::float8 IS NULL OR c.created_at::timestamptz < clock_timestamp() - $6::float8 * interval '1 second')
       AND ($7::float8 IS NULL OR c.created_at::timestamptz >= clock_timestamp() - $7::float8 * interval '1 second')
