@@ -191,7 +191,7 @@ async fn tail_shows_transitions_as_they_happen_and_ends_well() {
     };
     let lines = follow(database.url(), &["--state", "fulfilled", "--order", "4"], orders, 1).await;
     assert!(lines[0].contains("       4  ") && lines[0].contains("  fulfilled "), "{lines:?}");
-    worker.signal(Signal::Terminate);
+    worker.signal(Signal::Term);
     worker.ended(LONG).await;
 }
 

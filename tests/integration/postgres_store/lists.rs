@@ -32,7 +32,7 @@ async fn an_entry_that_is_committed_after_later_ones_is_read_once() {
     let (slow, slower) = (database.connect().await, database.connect().await);
     slower.batch_execute(&format!("BEGIN; {}", entry(1))).await.unwrap();
     let mut position = Position::default();
-    assert_eq!(read(&store, &mut position).await, []);
+    assert_eq!(read(&store, &mut position).await, [0_i64; 0]);
     slow.batch_execute(&format!("BEGIN; {}", entry(2))).await.unwrap();
     client.batch_execute(&entry(3)).await.unwrap();
     assert_eq!(read(&store, &mut position).await, [3]);
@@ -40,13 +40,13 @@ async fn an_entry_that_is_committed_after_later_ones_is_read_once() {
     assert_eq!(read(&store, &mut position).await, [4]);
     slow.batch_execute("COMMIT").await.unwrap();
     assert_eq!(read(&store, &mut position).await, [2]);
-    assert_eq!(read(&store, &mut position).await, []);
+    assert_eq!(read(&store, &mut position).await, [0_i64; 0]);
     client.batch_execute(&entry(5)).await.unwrap();
     slower.batch_execute("COMMIT").await.unwrap();
     let mut last = read(&store, &mut position).await;
     last.sort_unstable();
     assert_eq!(last, [1, 5]);
-    assert_eq!(read(&store, &mut position).await, []);
+    assert_eq!(read(&store, &mut position).await, [0_i64; 0]);
 }
 
 #[tokio::test]
