@@ -73,7 +73,7 @@ async fn what_is_wrong_with_a_list_is_said_by_the_name_of_the_option() {
         (&["--cursor", "\u{1b}[2J"], "--cursor"),
         (&["--cursor", cursor, "--state", "pending"], "--cursor belongs to a list with other filters"),
         (&["--older-than", "soon"], "--older-than"),
-        (&["--product", "-1"], "--product"),
+        (&["--product=-1"], "--product"),
         (&["--product", "99999999999999999999"], "--product"),
         (&["--state", ""], "--state"),
         (&["--correlation-id", ""], "--correlation-id"),
@@ -227,7 +227,8 @@ async fn dead_letters_are_grouped_by_what_their_errors_have_in_common() {
     );
     let (code, table, _) = run(&["dead", "list", "--group", "--reason", "rejected", "--store", database.url()]);
     assert_eq!(code, Some(0));
-    assert_eq!(table.lines().next(), Some("LETTERS  LAST      E.G.  REASON    ERROR"));
+    let header: Vec<&str> = table.lines().next().unwrap_or_default().split_whitespace().collect();
+    assert_eq!(header, ["LETTERS", "LAST", "E.G.", "REASON", "ERROR"]);
     assert!(table.contains("503: '…' \\u{1b}[#m is out") && !table.contains("exhausted"), "{table}");
     let (_, none, _) = run(&["dead", "list", "--group", "--order", "7", "--store", database.url()]);
     assert_eq!(none, "no dead letters match\n");
