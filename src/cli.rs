@@ -23,17 +23,22 @@ mod decide;
 #[cfg(feature = "demo")]
 mod demo;
 mod doctor;
+mod enqueue;
 mod failure;
+mod format;
 mod hand_back;
 mod healthcheck;
 mod help;
 mod log;
+mod man;
 mod migrate;
 mod order;
+mod orders;
 mod output;
 mod run;
 mod status;
 mod submit;
+mod tail;
 mod verify;
 #[cfg(feature = "demo")]
 mod warehouse;
@@ -63,6 +68,7 @@ First steps:
   fulfillment-worker submit orders.csv       submit orders, on a terminal to ./fulfillment.db by default
   fulfillment-worker run                     fulfill them
   fulfillment-worker status                  count them by state
+  fulfillment-worker orders                  list them, newest first
   fulfillment-worker order 7                 show the history of one
 
 Configuration:
@@ -98,7 +104,10 @@ enum Command {
     Demo(demo::Arguments),
     Submit(submit::Arguments),
     Status(status::Arguments),
+    Orders(orders::Arguments),
     Order(order::Arguments),
+    Tail(tail::Arguments),
+    Enqueue(enqueue::Arguments),
     Verify(verify::Arguments),
     Doctor(doctor::Arguments),
     Dead(dead::Arguments),
@@ -117,6 +126,7 @@ enum Command {
     Log(log::Arguments),
     Warehouse(warehouse::Arguments),
     Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
 /// Runs the command that the process was started with.
@@ -164,6 +174,9 @@ fn execute(arguments: &[OsString], environment: &Environment) -> Result<(), Fail
             Command::Demo(arguments) => demo::demo(arguments).await,
             Command::Submit(arguments) => submit::submit(arguments, &origins).await,
             Command::Status(arguments) => status::status(arguments, &origins).await,
+            Command::Orders(arguments) => orders::orders(arguments, &origins).await,
+            Command::Tail(arguments) => tail::tail(arguments, &origins).await,
+            Command::Enqueue(arguments) => enqueue::enqueue(arguments, &origins, environment).await,
             Command::Order(arguments) => order::order(arguments, &origins).await,
             Command::Verify(arguments) => verify::verify(arguments, &origins).await,
             Command::Doctor(arguments) => doctor::doctor(arguments, &origins).await,
@@ -182,6 +195,7 @@ fn execute(arguments: &[OsString], environment: &Environment) -> Result<(), Fail
             Command::Log(arguments) => log::log(arguments, environment).await,
             Command::Warehouse(arguments) => warehouse::warehouse(arguments).await,
             Command::Config(arguments) => config::config(arguments, &matches, &origins, environment),
+            Command::Man(arguments) => man::man(&arguments, self::command()),
             Command::Completions(arguments) => completions::completions(&arguments, self::command()),
         }
     });

@@ -11,11 +11,14 @@ pub mod adoption;
 pub mod controls;
 pub mod decide;
 pub mod doctor;
+pub mod enqueue;
+pub mod groups;
 pub mod hand_back;
 pub mod horizon;
 pub mod import;
 pub mod overdue;
 pub mod redrive;
+pub mod search;
 pub mod verify;
 
 /// `1 order`, `2 orders`.

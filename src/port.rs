@@ -15,4 +15,5 @@ pub mod reports;
 pub mod retention;
 pub mod retrying;
 pub mod schema;
+pub mod search;
 pub mod store;

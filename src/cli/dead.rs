@@ -7,12 +7,12 @@ use crate::config::Origins;
 use crate::config::environment::Environment;
 
 mod discard;
+mod grouped;
 pub(super) mod letter;
 mod list;
 mod outcome;
 mod retry;
 mod selection;
-
 mod show;
 
 /// Look at dead letters, retry them, or discard them

@@ -27,8 +27,8 @@ Examples:
   fulfillment-worker order --correlation-id 536365
 
 Times are the database's, without a zone, as in its columns; ages are by its clock. A correlation id is looked for in the
-timelines, from the newest orders backwards, for at most 10 seconds: a timeline begins with an order's first attempt, and
-`--events off` keeps none.
+timelines: one begins with an order's first attempt, and `--events off` keeps none. Where nothing leads to correlation ids
+(docs/POSTGRES.md), the search goes from the newest orders backwards, for at most 10 seconds.
 
 JSON: order_id, state, product_id, product, quantity, created_at, age_seconds, updated_at, idle_seconds,
 idempotency_key, timeline[].{at,state,attempt,worker,correlation_id,note}, dead_letters[] as of `dead list`.
@@ -58,7 +58,7 @@ fn order_id(text: &str) -> Result<i64, String> {
     }
 }
 
-fn not_empty(text: &str) -> Result<String, &'static str> {
+pub(super) fn not_empty(text: &str) -> Result<String, &'static str> {
     if text.is_empty() { Err("must not be empty") } else { Ok(text.to_owned()) }
 }
 
@@ -154,7 +154,7 @@ fn when(at: Option<i64>, ago: Option<Duration>) -> String {
     }
 }
 
-fn entry_in_words(entry: &TimelineEntry) -> String {
+pub(super) fn entry_in_words(entry: &TimelineEntry) -> String {
     let at = iso_8601(entry.at.0).unwrap_or_default();
     let attempt = if entry.attempt == 0 { "by hand  ".to_owned() } else { format!("attempt {}", entry.attempt) };
     let mut line = format!("  {at}  {:<10}  {attempt}  worker {}", entry.state.as_str(), entry.worker);

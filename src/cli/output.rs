@@ -44,10 +44,18 @@ pub(super) fn print_own(text: &str) -> Result<(), Failure> {
     write_out(&text::lines(text))
 }
 
-/// Prints a result as one line of JSON.
+/// The form of the documents that commands print as JSON. Fields may be added within one; see docs/JSON.md.
+const JSON_VERSION: u32 = 1;
+
+/// Prints a result as one line of JSON: an object says the version of its form first.
 pub(super) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let json = serde_json::to_string(value)
         .map_err(|error| Failure::Work(format!("the result can't be written as JSON: {error}")))?;
+    let json = match json.strip_prefix('{') {
+        Some("}") => format!("{{\"version\":{JSON_VERSION}}}"),
+        Some(fields) => format!("{{\"version\":{JSON_VERSION},{fields}"),
+        None => json,
+    };
     write_out(&text::json(&json))
 }
 

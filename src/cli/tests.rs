@@ -281,7 +281,10 @@ fn the_command_line_offers_nothing_that_does_not_exist_yet() {
             "demo",
             "submit",
             "status",
+            "orders",
             "order",
+            "tail",
+            "enqueue",
             "verify",
             "doctor",
             "dead",
@@ -294,7 +297,8 @@ fn the_command_line_offers_nothing_that_does_not_exist_yet() {
             "healthcheck",
             "log",
             "warehouse",
-            "completions"
+            "completions",
+            "man"
         ]
     );
 }

@@ -25,10 +25,10 @@ pub trait Reports: Send + Sync {
     /// Reads an order's transitions, oldest first.
     async fn timeline(&self, order_id: OrderId) -> Result<Vec<TimelineEntry>, StoreError>;
 
-    /// Looks for a correlation id in timelines, from the newest orders backwards: in at most `limit` transitions, at
-    /// least one, of orders with ids below `below`. No index leads to a correlation id, so that none has to be kept with
-    /// every transition; callers page, and bound how long they do. Of an order with more than `limit` transitions only the
-    /// newest are looked at.
+    /// Looks for a correlation id in timelines, from the newest orders backwards, among orders with ids below `below`. Finds at
+    /// most `limit` orders, at least one, where an index leads to correlation ids. Where none does, as in the tables of a large
+    /// installation that has not made it, looks in at most `limit` transitions; callers page, and bound how long they do. Of an
+    /// order with more than `limit` transitions only the newest are looked at then.
     async fn correlated(&self, correlation_id: &str, below: OrderId, limit: usize) -> Result<Correlated, StoreError>;
 
     /// Counts open orders and finds the oldest of each state. Reads every open order and no other. A count that takes

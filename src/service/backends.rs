@@ -26,6 +26,7 @@ use crate::port::reports::Reports;
 use crate::port::retention::Retention;
 use crate::port::retrying::Retrying;
 use crate::port::schema::Schema;
+use crate::port::search::{Feed, Notes, OrderSearch};
 use crate::port::store::{OrderStore, StoreError};
 #[cfg(feature = "faults")]
 use crate::testing::failpoint;
@@ -70,6 +71,12 @@ pub struct StoreRoles {
     pub decisions: Arc<dyn OrderDecisions>,
     /// Says how many orders there are, and how they are.
     pub reports: Arc<dyn Reports>,
+    /// Finds orders.
+    pub search: Arc<dyn OrderSearch>,
+    /// Reads transitions as they happen.
+    pub feed: Arc<dyn Feed>,
+    /// Takes down what people did.
+    pub notes: Arc<dyn Notes>,
     /// Elects the reconciler and finds lost orders.
     pub reconciliation: Arc<dyn Reconciliation>,
     /// Deletes old timelines.
@@ -119,6 +126,9 @@ impl StoreRoles {
             + DeadLetters
             + OrderDecisions
             + Reports
+            + OrderSearch
+            + Feed
+            + Notes
             + Reconciliation
             + Retention
             + Audit
@@ -134,6 +144,9 @@ impl StoreRoles {
             dead_letters: store.clone(),
             decisions: store.clone(),
             reports: store.clone(),
+            search: store.clone(),
+            feed: store.clone(),
+            notes: store.clone(),
             reconciliation: store.clone(),
             retention: store.clone(),
             audit: store.clone(),

@@ -25,6 +25,7 @@ mod horizon;
 mod hostile_servers;
 mod libpq;
 mod libpq_tls;
+mod lists;
 mod locks;
 mod low_water_mark;
 mod managed;

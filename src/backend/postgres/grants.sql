@@ -1,6 +1,7 @@
 -- What the worker's role needs of the worker's own tables, for every command but `submit` and `migrate`. It owns nothing.
 GRANT USAGE ON SCHEMA fulfillment TO {role};
-GRANT SELECT (order_id, at, state, attempt, worker, correlation_id, note),
+-- `xmin` is for `tail`: whether an entry's transaction had ended by then.
+GRANT SELECT (order_id, at, state, attempt, worker, correlation_id, note, xmin),
       INSERT (order_id, at, state, attempt, worker, correlation_id, note)
     ON fulfillment.events TO {role};
 -- The decisions are those of `dead retry` and `dead discard`.

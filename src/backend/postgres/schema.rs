@@ -15,7 +15,7 @@ use crate::port::schema::Schema;
 use crate::port::store::StoreError;
 
 /// Every migration, in order. One that was released is never changed: its checksum is in the history.
-const MIGRATIONS: [(&str, &str); 10] = [
+const MIGRATIONS: [(&str, &str); 11] = [
     ("V1__events_and_dead_letters", include_str!("migrations/V1__events_and_dead_letters.sql")),
     ("V2__resolved_dead_letters", include_str!("migrations/V2__resolved_dead_letters.sql")),
     ("V3__leadership", include_str!("migrations/V3__leadership.sql")),
@@ -26,6 +26,7 @@ const MIGRATIONS: [(&str, &str); 10] = [
     ("V8__low_water_mark", include_str!("migrations/V8__low_water_mark.sql")),
     ("V9__controls", include_str!("migrations/V9__controls.sql")),
     ("V10__holds", include_str!("migrations/V10__holds.sql")),
+    ("V11__lists", include_str!("migrations/V11__lists.sql")),
 ];
 
 /// The migration that brings the horizon.

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use tokio_postgres::types::Type;
 
 use super::given_tables::Dialect;
+use super::search;
 use super::sql::Sql;
 #[cfg(feature = "internals")]
 use super::transition::Form;
@@ -127,6 +128,7 @@ pub(super) struct Statements {
     pub(super) lost_orders: Sql,
     pub(super) insert_dead_letters: Sql,
     pub(super) dead_letters: Sql,
+    pub(super) dead_letters_without_messages: Sql,
     pub(super) count_dead_letters: Sql,
     pub(super) resolve: Sql,
     pub(super) redrive: Sql,
@@ -135,6 +137,14 @@ pub(super) struct Statements {
     pub(super) order: Sql,
     pub(super) timeline: Sql,
     pub(super) correlated: Sql,
+    pub(super) correlated_by_index: Sql,
+    pub(super) search_newest: Sql,
+    pub(super) search_by_state: Sql,
+    pub(super) search_by_id: Sql,
+    pub(super) bounds: Sql,
+    pub(super) snapshot: Sql,
+    pub(super) feed: Sql,
+    pub(super) note_pending: Sql,
     pub(super) open_dead_letters: Sql,
     pub(super) states: Sql,
     pub(super) stale_orders: Sql,
@@ -162,6 +172,7 @@ impl Statements {
         let write = |text: &str| dialect.write(text);
         let transition = |text: &str| Transition::write(&dialect, text);
         let letters = include_str!("dead_letters.sql");
+        let search = |source: &str| write(&include_str!("search_orders.sql").replace("{candidates}", source));
         Self {
             begin: transition(&source!("begin.sql").replace("{noted}", "")),
             begin_and_note: transition(source!("begin.sql")),
@@ -179,6 +190,7 @@ impl Statements {
                 "SELECT count(*) AS letters, coalesce(max(id), 0) AS last_id FROM (\n{letters}) AS matching"
             )),
             dead_letters: write(letters),
+            dead_letters_without_messages: write(&letters.replace("l.payload ", "''::bytea ")),
             resolve: write(include_str!("resolve.sql")),
             redrive: write(include_str!("redrive.sql")),
             open_orders: write(include_str!("open_orders.sql")),
@@ -186,6 +198,14 @@ impl Statements {
             order: write(include_str!("order.sql")),
             timeline: write(include_str!("timeline.sql")),
             correlated: write(include_str!("correlated.sql")),
+            correlated_by_index: write(include_str!("correlated_by_index.sql")),
+            search_newest: search(search::NEWEST),
+            search_by_state: search(search::BY_STATE),
+            search_by_id: search(search::BY_ID),
+            bounds: write(include_str!("bounds.sql")),
+            snapshot: write(include_str!("snapshot.sql")),
+            feed: write(include_str!("feed.sql")),
+            note_pending: write(include_str!("note_pending.sql")),
             open_dead_letters: write(include_str!("open_dead_letters.sql")),
             states: write(include_str!("states.sql")),
             stale_orders: write(include_str!("stale_orders.sql")),

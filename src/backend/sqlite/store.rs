@@ -16,6 +16,7 @@ mod batch;
 mod controls;
 mod dead_letters;
 mod decisions;
+mod feed;
 mod horizon;
 mod intake;
 mod observed;
@@ -24,6 +25,7 @@ mod reports;
 mod retention;
 mod row_by_row;
 mod schema;
+mod search;
 mod transition;
 
 /// How a [`SqliteStore`] behaves.

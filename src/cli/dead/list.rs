@@ -3,10 +3,11 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::letter;
 use super::selection::FilterOptions;
+use super::{grouped, letter};
 use crate::cli::connect::ConnectOptions;
 use crate::cli::failure::Failure;
+use crate::cli::format::{Format, FormatOptions};
 use crate::cli::output;
 use crate::config::Origins;
 use crate::domain::dead_letter::DeadReason;
@@ -23,10 +24,13 @@ Examples:
   fulfillment-worker dead list --reason rejected --newer-than 8h
   fulfillment-worker dead list --after 50                      the next page
   fulfillment-worker dead list --resolved                      decisions with author and reason
+  fulfillment-worker dead list --group                         what went wrong, and how often
   fulfillment-worker dead list --json --limit 1000 | jq -r '.dead_letters[].detail' | sort | uniq -c
 
 JSON: dead_letters[].{id,order_id,order_state,reason,detail,attempts,worker,at,age_seconds,resolution,resolved_at,
-resolved_by,resolved_reason}, matching (their number on all pages), next_after (null on the last page).")]
+resolved_by,resolved_reason}, matching (their number on all pages), next_after (null on the last page). With --group:
+groups[].{reason,fingerprint,letters,first_at,last_at,last_age_seconds,example,example_order_id,example_detail}, looked
+(letters that were read), is_partial (whether there are more than that).")]
 pub(super) struct Arguments {
     #[command(flatten)]
     filter: FilterOptions,
@@ -43,9 +47,12 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
 
-    /// Print one line of JSON
-    #[arg(long)]
-    json: bool,
+    /// Group them by reason and by what their errors have in common: how many, since when, and an example
+    #[arg(long, conflicts_with = "after")]
+    group: bool,
+
+    #[command(flatten)]
+    format: FormatOptions,
 
     #[command(flatten)]
     connect: ConnectOptions,
@@ -62,10 +69,13 @@ pub(super) async fn list(arguments: Arguments, origins: &Origins) -> Result<(), 
     let (_, store) = arguments.connect.open_store(origins).await?;
     let store = store.dead_letters;
     let filter = arguments.filter.filter(arguments.resolved);
+    if arguments.group {
+        return grouped::show(&*store, &filter, usize::from(arguments.limit), &arguments.format).await;
+    }
     let letters = store.list(&filter, arguments.after, usize::from(arguments.limit)).await.map_err(Failure::work)?;
     let count = store.count(&filter).await.map_err(Failure::work)?;
     let next_after = letters.last().map(|last| last.id).filter(|last| *last < count.last_id);
-    if arguments.json {
+    if arguments.format.format() == Format::Json {
         let dead_letters = letters.iter().map(letter::Json::of).collect();
         return output::print_json(&Page { dead_letters, matching: count.letters, next_after });
     }
@@ -90,7 +100,7 @@ pub(super) async fn list(arguments: Arguments, origins: &Origins) -> Result<(), 
         };
         lines.push(String::new());
         lines.push(format!("{reason}: {shown}"));
-        lines.extend(table(&of_reason, output::columns()));
+        lines.extend(table(&of_reason, arguments.format.columns()));
     }
     output::print_lines(&lines)?;
     if let Some(after) = next_after {

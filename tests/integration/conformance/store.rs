@@ -16,6 +16,7 @@ use fulfillment_worker::port::reconciliation::Reconciliation;
 use fulfillment_worker::port::reports::Reports;
 use fulfillment_worker::port::retention::Retention;
 use fulfillment_worker::port::schema::Schema;
+use fulfillment_worker::port::search::{Feed, Notes, OrderSearch};
 use fulfillment_worker::port::store::{
     BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, Target, Verdict,
 };
@@ -40,6 +41,7 @@ mod redriving;
 mod reporting;
 mod retaining;
 mod schema;
+mod searching;
 pub(crate) mod sqlite_fixture;
 mod sweeping;
 
@@ -49,6 +51,9 @@ pub(crate) trait AnyStore:
     + DeadLetters
     + OrderDecisions
     + Reports
+    + OrderSearch
+    + Feed
+    + Notes
     + Reconciliation
     + Retention
     + Audit
@@ -59,19 +64,21 @@ pub(crate) trait AnyStore:
 {
 }
 
-impl<
+impl<S> AnyStore for S where
     S: OrderStore
         + DeadLetters
         + OrderDecisions
         + Reports
+        + OrderSearch
+        + Feed
+        + Notes
         + Reconciliation
         + Retention
         + Audit
         + Horizons
         + Controls
         + Intake
-        + Schema,
-> AnyStore for S
+        + Schema
 {
 }
 
@@ -278,6 +285,13 @@ macro_rules! conformance {
                 auditing::states_are_answered_by_position,
                 open_dead_letters::letters_count_by_reason_until_somebody_decides,
                 correlating::orders_are_found_by_correlation_id_whatever_the_size_of_a_page,
+                searching::orders_are_listed_by_each_filter_and_by_all_of_them_newest_first,
+                searching::pages_follow_each_other_without_a_gap_whatever_their_size,
+                searching::a_cursor_of_other_filters_is_refused,
+                searching::an_empty_table_is_an_empty_page,
+                searching::a_list_by_age_leaves_out_no_order_and_takes_none_that_does_not_match,
+                searching::every_transition_is_read_once_in_order,
+                searching::a_note_stands_in_the_timeline_of_pending_orders_alone,
                 correlating::an_order_is_found_by_an_id_that_was_cut_when_it_was_kept,
                 open_orders::none_are_counted_where_there_are_none,
                 open_orders::one_is_counted_with_its_age,

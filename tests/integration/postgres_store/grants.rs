@@ -14,6 +14,7 @@ use fulfillment_worker::port::reconciliation::{ClaimedUpTo, LostOrderSearch, Rec
 use fulfillment_worker::port::reports::Reports;
 use fulfillment_worker::port::retention::{Retention, TimelinePage};
 use fulfillment_worker::port::schema::Schema;
+use fulfillment_worker::port::search::{Feed, Position};
 use fulfillment_worker::port::store::{BeginRequest, Conclusion, OrderStore, Renewal, StoreError, Target};
 use jiff::Timestamp;
 use tokio_postgres::Client;
@@ -158,6 +159,9 @@ async fn run_everything(store: &PostgresStore) -> Result<(), StoreError> {
 
 /// Each statement of what people ask and decide.
 async fn decide_everything(store: &PostgresStore) -> Result<(), StoreError> {
+    let mut position = Position::default();
+    store.next(&mut position, 1).await?;
+    store.next(&mut position, 1).await?;
     let order_id = OrderId(1);
     store.summary().await?;
     store.order(order_id).await?;

@@ -285,7 +285,7 @@ async fn opening_a_file_again_applies_no_migration() {
     assert_eq!(again.migrate().await.unwrap(), [""; 0]);
 }
 
-const MIGRATION_NAMES: [&str; 11] = [
+const MIGRATION_NAMES: [&str; 12] = [
     "V1__orders",
     "V2__timeline_and_dead_letters",
     "V3__queue",
@@ -297,6 +297,7 @@ const MIGRATION_NAMES: [&str; 11] = [
     "V9__retention",
     "V10__controls",
     "V11__holds",
+    "V12__lists",
 ];
 
 #[test]

@@ -29,10 +29,11 @@ const ORDER: &str = include_str!("order.sql");
 const TIMELINE: &str = "
 SELECT at, state, attempt, worker, correlation_id, note FROM fulfillment_events WHERE order_id = ?1 ORDER BY at";
 
-/// The newest transitions by order, and whether each has the correlation id or the 256 characters that are kept of it.
+/// The newest orders of which a transition has the correlation id, or the 256 characters that are kept of it.
 const CORRELATED: &str = "
-SELECT order_id, coalesce(correlation_id IN (:correlation_id, substr(:correlation_id, 1, 256)), 0)
-FROM fulfillment_events WHERE order_id < :below ORDER BY order_id DESC, at DESC LIMIT :limit";
+SELECT DISTINCT order_id FROM fulfillment_events
+WHERE correlation_id IN (:correlation_id, substr(:correlation_id, 1, 256)) AND order_id < :below
+ORDER BY order_id DESC LIMIT :limit";
 
 /// Instructions of SQLite's virtual machine between two looks at the clock: some 10 µs.
 const STEPS_PER_LOOK: i32 = 1_000;
@@ -123,20 +124,14 @@ fn correlated(
 ) -> rusqlite::Result<Correlated> {
     let mut page = connection.prepare_cached(CORRELATED)?;
     let most = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut rows =
-        page.query(named_params! { ":correlation_id": correlation_id, ":below": below.0, ":limit": most })?;
-    let (mut order_ids, mut entries, mut lowest) = (Vec::new(), 0, None);
-    while let Some(row) = rows.next()? {
-        let order_id: i64 = row.get(0)?;
-        if row.get(1)? && order_ids.last() != Some(&OrderId(order_id)) {
-            order_ids.push(OrderId(order_id));
-        }
-        (entries, lowest) = (entries + 1, Some(order_id));
-    }
-    Ok(Correlated::page(order_ids, below, limit, entries, lowest))
+    let parameters = named_params! { ":correlation_id": correlation_id, ":below": below.0, ":limit": most };
+    let found = page.query_map(parameters, |row| row.get(0).map(OrderId))?;
+    let order_ids = found.collect::<rusqlite::Result<Vec<_>>>()?;
+    let next = order_ids.last().copied().filter(|_| order_ids.len() >= limit);
+    Ok(Correlated { order_ids, next })
 }
 
-fn timeline_entry(row: &Row<'_>) -> rusqlite::Result<TimelineEntry> {
+pub(super) fn timeline_entry(row: &Row<'_>) -> rusqlite::Result<TimelineEntry> {
     let state: String = row.get(1)?;
     Ok(TimelineEntry {
         at: Fence(row.get(0)?),
@@ -149,7 +144,7 @@ fn timeline_entry(row: &Row<'_>) -> rusqlite::Result<TimelineEntry> {
 }
 
 /// Runs a statement that only reads. After `limit` it is interrupted, which leaves the transaction as it was.
-fn within<T>(
+pub(super) fn within<T>(
     limit: Duration,
     connection: &Connection,
     read: impl FnOnce(&Connection) -> rusqlite::Result<T>,

@@ -1,0 +1,186 @@
+//! `orders`: a list of orders.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::connect::ConnectOptions;
+use super::failure::Failure;
+use super::format::{Format, FormatOptions};
+use super::output;
+use crate::config::{Origins, values};
+use crate::domain::order::{State, iso_8601};
+use crate::operations::search::{self, Cursor, ListError, Page};
+use crate::port::reports::OrderReport;
+use crate::port::search::OrderFilter;
+
+const TEN_YEARS: Duration = Duration::from_secs(10 * 8_766 * 3600);
+
+/// List orders by state, age, product or correlation id, newest first
+///
+/// Pages follow the orders' ids, and ages are by the database's clock. A list by age takes ids to grow with `created_at`, give
+/// or take ten minutes. No list reads the whole table: one that takes longer than two seconds ends with what it has found,
+/// and says where to go on.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  fulfillment-worker orders                                        the newest 50
+  fulfillment-worker orders --state pending --older-than 10m       what waits for long
+  fulfillment-worker orders --state failed --product 85123
+  fulfillment-worker orders --correlation-id 536365
+  fulfillment-worker orders --newer-than 1h --limit 1000 -o json | jq -r '.orders[].order_id'
+
+A correlation id is looked for in the timelines: one begins with an order's first attempt, and `--events off` keeps none.
+
+JSON: version, orders[].{order_id,state,product_id,product,quantity,created_at,age_seconds,updated_at,idle_seconds},
+next_cursor (null on the last page), is_partial (whether the page is short because the search took long).")]
+pub(super) struct Arguments {
+    /// Only orders in this state, also one of somebody else's such as `cancelled`; repeatable
+    #[arg(long = "state", value_name = "STATE", value_parser = values::text(50), help_heading = WHICH)]
+    states: Vec<String>,
+
+    /// Only orders created longer ago than this
+    #[arg(long, value_name = "DURATION", value_parser = values::duration(Duration::ZERO, TEN_YEARS), help_heading = WHICH)]
+    older_than: Option<Duration>,
+
+    /// Only orders created at most this long ago
+    #[arg(long, value_name = "DURATION", value_parser = values::duration(Duration::ZERO, TEN_YEARS), help_heading = WHICH)]
+    newer_than: Option<Duration>,
+
+    /// Only orders of this product
+    #[arg(long, value_name = "ID", value_parser = clap::value_parser!(i64).range(1..), help_heading = WHICH)]
+    product: Option<i64>,
+
+    /// Only orders whose message had this correlation id
+    #[arg(long, value_name = "TEXT", value_parser = super::order::not_empty, help_heading = WHICH)]
+    correlation_id: Option<String>,
+
+    /// Begin where the page before ended: its cursor, with the same filters
+    #[arg(long, value_name = "CURSOR", value_parser = cursor)]
+    cursor: Option<Cursor>,
+
+    /// Largest number of orders on a page
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: u16,
+
+    #[command(flatten)]
+    format: FormatOptions,
+
+    #[command(flatten)]
+    connect: ConnectOptions,
+}
+
+const WHICH: &str = "Which orders";
+
+fn cursor(text: &str) -> Result<Cursor, String> {
+    text.parse().map_err(|error: search::CursorError| error.to_string())
+}
+
+#[derive(Debug, Serialize)]
+struct Json<'a> {
+    orders: Vec<JsonOrder<'a>>,
+    next_cursor: Option<String>,
+    is_partial: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct JsonOrder<'a> {
+    order_id: i64,
+    state: &'a str,
+    product_id: i64,
+    product: Option<&'a str>,
+    quantity: i64,
+    created_at: Option<String>,
+    age_seconds: Option<f64>,
+    updated_at: Option<String>,
+    idle_seconds: Option<f64>,
+}
+
+impl<'a> JsonOrder<'a> {
+    fn of(order: &'a OrderReport) -> Self {
+        Self {
+            order_id: order.id.0,
+            state: order.state.as_str(),
+            product_id: order.product_id,
+            product: order.product.as_deref(),
+            quantity: order.quantity,
+            created_at: order.created_at_micros.and_then(iso_8601),
+            age_seconds: order.age.map(|age| age.as_secs_f64()),
+            updated_at: order.updated_at_micros.and_then(iso_8601),
+            idle_seconds: order.idle.map(|idle| idle.as_secs_f64()),
+        }
+    }
+}
+
+pub(super) async fn orders(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
+    let (_, store) = arguments.connect.open_store(origins).await?;
+    let filter = OrderFilter {
+        states: arguments.states.iter().map(|state| State::from(state.as_str())).collect(),
+        product_id: arguments.product,
+        correlation_id: arguments.correlation_id,
+        older_than: arguments.older_than,
+        newer_than: arguments.newer_than,
+    };
+    let limit = usize::from(arguments.limit);
+    let page = search::page(&*store.search, &*store.reports, &filter, arguments.cursor.as_ref(), limit).await;
+    let page = page.map_err(|error| match error {
+        ListError::Cursor(problem) => Failure::Usage(format!("--cursor {problem}")),
+        ListError::Store(error) => Failure::work(error),
+    })?;
+    let next_cursor = page.next.as_ref().map(Cursor::to_string);
+    if arguments.format.format() == Format::Json {
+        let orders = page.orders.iter().map(JsonOrder::of).collect();
+        return output::print_json(&Json { orders, next_cursor, is_partial: page.is_partial });
+    }
+    match (page.orders.is_empty(), page.is_partial) {
+        (false, _) => output::print_lines(&table(&page, &arguments.format))?,
+        (true, false) => output::print("no order matches")?,
+        (true, true) => output::print("no order matches so far")?,
+    }
+    if let Some(cursor) = next_cursor {
+        let why = if page.is_partial { "not all orders were looked at; go on" } else { "next page" };
+        output::note(&format!("{why}: --cursor {cursor}"));
+    }
+    Ok(())
+}
+
+/// What matters most stands first, as a narrow terminal cuts the end.
+fn table(page: &Page, format: &FormatOptions) -> Vec<String> {
+    let ago = |age: Option<Duration>| age.map_or_else(|| "unknown".to_owned(), output::rounded);
+    let product = |order: &OrderReport| match &order.product {
+        Some(product) => product.clone(),
+        None => format!("{} (not in products)", order.product_id),
+    };
+    if format.format() == Format::Wide {
+        let time = |at: Option<i64>| at.and_then(iso_8601).unwrap_or_else(|| "unknown".to_owned());
+        let row = |order: &OrderReport| {
+            let (created, updated) = (time(order.created_at_micros), time(order.updated_at_micros));
+            let [id, state, age, idle] = first_cells(order, ago);
+            [
+                id,
+                state,
+                age,
+                idle,
+                created,
+                updated,
+                order.quantity.to_string(),
+                order.product_id.to_string(),
+                product(order),
+            ]
+        };
+        let rows: Vec<_> = page.orders.iter().map(row).collect();
+        let header = ["ID", "STATE", "AGE", "UNCHANGED", "CREATED", "UPDATED", "QUANTITY", "PRODUCT ID", "PRODUCT"];
+        return output::table(header, &rows, format.columns());
+    }
+    let row = |order: &OrderReport| {
+        let [id, state, age, idle] = first_cells(order, ago);
+        [id, state, age, idle, order.quantity.to_string(), product(order)]
+    };
+    let rows: Vec<_> = page.orders.iter().map(row).collect();
+    output::table(["ID", "STATE", "AGE", "UNCHANGED", "QUANTITY", "PRODUCT"], &rows, format.columns())
+}
+
+fn first_cells(order: &OrderReport, ago: impl Fn(Option<Duration>) -> String) -> [String; 4] {
+    [order.id.to_string(), order.state.as_str().to_owned(), ago(order.age), ago(order.idle)]
+}
