@@ -8,6 +8,7 @@ pub mod diagnosis;
 pub mod fulfiller;
 pub mod horizon;
 pub mod intake;
+pub mod jobs;
 pub mod queue;
 pub mod queue_maintenance;
 pub mod reconciliation;

@@ -51,6 +51,7 @@ mod given_tables;
 mod greeting;
 mod horizon;
 mod intake;
+mod jobs;
 mod negotiation;
 mod parameters;
 mod producers;

@@ -23,7 +23,8 @@ pub trait OrderDecisions: Send + Sync {
     async fn cancel(&self, order_ids: &[OrderId], ruling: &Ruling) -> Result<Vec<Decided>, StoreError>;
 
     /// Holds orders that are pending or processing. One that was pending is begun by nobody from the answer on; one that was
-    /// processing is held once its attempt has ended. A hold takes the place of the one before.
+    /// processing is held once its attempt has ended. A hold takes the place of the one before; one of the same author, reason and
+    /// end is left as it is, unless that end is [`HoldEnd::After`] now.
     async fn hold(&self, order_ids: &[OrderId], end: HoldEnd, ruling: &Ruling) -> Result<Vec<Decided>, StoreError>;
 
     /// Ends holds, whoever made them. The caller pushes the messages of the orders that are open.

@@ -19,6 +19,7 @@ use crate::port::decisions::OrderDecisions;
 use crate::port::diagnosis::{QueueDiagnosis, StoreDiagnosis};
 use crate::port::horizon::Horizons;
 use crate::port::intake::Intake;
+use crate::port::jobs::Jobs;
 use crate::port::queue::{Producer, Queue, QueueError, QueueReports};
 use crate::port::queue_maintenance::{HandBack, QueueMaintenance};
 use crate::port::reconciliation::Reconciliation;
@@ -87,6 +88,8 @@ pub struct StoreRoles {
     pub horizons: Arc<dyn Horizons>,
     /// Keeps what operators set for workers, and which workers there are.
     pub controls: Arc<dyn Controls>,
+    /// Keeps the jobs of operators.
+    pub jobs: Arc<dyn Jobs>,
     /// Inserts orders.
     pub intake: Arc<dyn Intake>,
     /// Makes and checks the tables.
@@ -134,6 +137,7 @@ impl StoreRoles {
             + Audit
             + Horizons
             + Controls
+            + Jobs
             + Intake
             + Schema
             + StoreDiagnosis
@@ -152,6 +156,7 @@ impl StoreRoles {
             audit: store.clone(),
             horizons: store.clone(),
             controls: store.clone(),
+            jobs: store.clone(),
             intake: store.clone(),
             schema: store.clone(),
             diagnosis: store,

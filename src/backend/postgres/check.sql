@@ -49,7 +49,12 @@ needed (relation, oid, relation_columns, privilege) AS (
         ('fulfillment.holds', (SELECT oid FROM own WHERE relname {=} 'holds'), '{order_id,until,not_before}', 'SELECT'),
         ('fulfillment.holds', (SELECT oid FROM own WHERE relname {=} 'holds'),
             '{order_id,until,held_by,why,at,not_before}', 'INSERT'),
-        ('fulfillment.holds', (SELECT oid FROM own WHERE relname {=} 'holds'), '{until,not_before}', 'UPDATE')
+        ('fulfillment.holds', (SELECT oid FROM own WHERE relname {=} 'holds'), '{until,not_before}', 'UPDATE'),
+        ('fulfillment.jobs', (SELECT oid FROM own WHERE relname {=} 'jobs'),
+            '{id,kind,selection,by,why,up_to,matching,rate,at,cursor,page,done,skipped,refused,problem,holder,lease_until,outcome,ended_at}',
+            'SELECT'),
+        ('fulfillment.jobs', (SELECT oid FROM own WHERE relname {=} 'jobs'),
+            '{cursor,page,done,skipped,refused,problem,holder,lease_until,outcome,ended_at}', 'UPDATE')
     UNION ALL
     SELECT of_mark.*
     FROM (

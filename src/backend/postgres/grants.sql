@@ -38,3 +38,9 @@ GRANT SELECT (worker, host, pid, version, started_at, seen_at, lease_seconds, in
     ON fulfillment.workers TO {role};
 GRANT SELECT (id, at, by, action, target, detail, why), INSERT (at, by, action, target, detail, why), DELETE
     ON fulfillment.activity TO {role};
+-- Workers work off what `dead`, `cancel`, `hold` and `release` with a filter make.
+GRANT SELECT (id, kind, selection, fingerprint, by, why, up_to, matching, rate, at, cursor, page, done, skipped, refused, problem,
+              holder, lease_until, outcome, ended_at),
+      INSERT (kind, selection, fingerprint, by, why, up_to, matching, rate, at),
+      UPDATE (cursor, page, done, skipped, refused, problem, holder, lease_until, outcome, ended_at), DELETE
+    ON fulfillment.jobs TO {role};

@@ -5,7 +5,8 @@
 --
 -- Guarantees: one transaction; a row that another transaction has locked is passed over and said to be locked; rows are locked in
 -- order of id. The fence of an order that is pending moves: a worker that began to look at it before can't begin it any more
--- (begin.sql). The fence of one that is processing stays its worker's. The hold takes the place of one before.
+-- (begin.sql). The fence of one that is processing stays its worker's. The hold takes the place of one before; one of the same author,
+-- reason and end is left as it is, so that a batch may be repeated.
 WITH request AS MATERIALIZED (
     SELECT r.order_id FROM pg_catalog.unnest((SELECT $1::int8[])) AS r (order_id)
 ),
@@ -17,7 +18,17 @@ found AS MATERIALIZED (
     FOR NO KEY UPDATE OF o SKIP LOCKED
 ),
 open AS MATERIALIZED (
-    SELECT f.id, f.status::text AS status, f.updated_at
+    SELECT f.id, f.status::text AS status, f.updated_at,
+           EXISTS (
+               SELECT
+               FROM fulfillment.holds h
+               WHERE h.order_id = f.id::int8
+                 AND h.held_by = $6::text
+                 AND h.why = $7::text
+                 AND h.until IS NOT DISTINCT FROM $8::timestamptz
+                 AND $9::float8 IS NULL
+                 AND (h.until IS NULL OR h.until > clock_timestamp())
+           ) AS is_same
     FROM found f
     WHERE $5::bool AND CASE WHEN f.status {=} 'pending' OR f.status {=} 'processing' THEN true ELSE false END
 ),
@@ -25,7 +36,7 @@ moved AS (
     UPDATE {orders} o
     SET updated_at = greatest(clock_timestamp()::{time}, nullif(o.updated_at::{time}, 'infinity') + {step})
     FROM open f
-    WHERE o.id {=} f.id AND CASE WHEN o.status {=} 'pending' THEN true ELSE false END
+    WHERE o.id {=} f.id AND NOT f.is_same AND CASE WHEN o.status {=} 'pending' THEN true ELSE false END
     RETURNING o.id, o.updated_at
 ),
 written AS (
@@ -34,6 +45,7 @@ written AS (
            coalesce($8::timestamptz, clock_timestamp() + $9::float8 * interval '1 second'),
            $6::text, $7::text, clock_timestamp()
     FROM open f
+    WHERE NOT f.is_same
     ORDER BY f.id
     ON CONFLICT (order_id) DO UPDATE
     SET until = excluded.until, held_by = excluded.held_by, why = excluded.why, at = excluded.at
@@ -59,7 +71,7 @@ event AS (
         ORDER BY e.at DESC
         LIMIT 1
     ) AS last ON true
-    WHERE $3::bool
+    WHERE $3::bool AND NOT f.is_same
     ON CONFLICT DO NOTHING
 )
 SELECT r.order_id           AS order_id,
@@ -69,11 +81,12 @@ SELECT r.order_id           AS order_id,
            ELSE 'missing'
        END                  AS presence,
        f.status::text       AS found_status,
-       w.order_id IS NOT NULL AS written,
+       w.order_id IS NOT NULL OR coalesce(p.is_same, false) AS written,
        f.product_id::int8   AS product_id,
        f.quantity::int8     AS quantity,
        f.created_at         AS created_at,
        NULL::text           AS correlation_id
 FROM request r
 LEFT JOIN found f ON f.id {=} r.order_id
+LEFT JOIN open p ON p.id {=} r.order_id
 LEFT JOIN written w ON w.order_id = r.order_id

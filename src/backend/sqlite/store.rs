@@ -19,6 +19,7 @@ mod decisions;
 mod feed;
 mod horizon;
 mod intake;
+mod jobs;
 mod observed;
 mod reconciliation;
 mod reports;

@@ -190,7 +190,8 @@ fn write_entry(connection: &Connection, worker: &str, entry: &WorkerReport) -> r
     connection.prepare_cached(REMOVE_DEAD)?.execute([now.saturating_sub(micros(KEEP_DEAD_WORKERS))]).map(drop)
 }
 
-fn note(
+/// Appends to the activity.
+pub(super) fn note(
     connection: &Connection,
     now: i64,
     action: &str,

@@ -17,6 +17,11 @@ use crate::port::store::{BY_MESSAGE, NotBefore, StoreError};
 /// Until when an order is held: no row unless it is, and null without an end.
 const HELD: &str = "SELECT until FROM fulfillment_holds WHERE order_id = ?1 AND (until IS NULL OR until > ?2)";
 
+/// Whether it is held so already.
+const SAME: &str = "
+SELECT 1 FROM fulfillment_holds
+WHERE order_id = :order_id AND held_by = :by AND why = :why AND until IS :until AND (until IS NULL OR until > :at)";
+
 const HOLD: &str = "
 INSERT INTO fulfillment_holds (order_id, until, held_by, why, at) VALUES (:order_id, :until, :by, :why, :at)
 ON CONFLICT (order_id) DO UPDATE
@@ -149,13 +154,16 @@ impl Deciding<'_> {
                     HoldEnd::After(time) => Some(now.saturating_add(micros(time))),
                     HoldEnd::At(at) => Some(at),
                 };
-                self.connection.prepare_cached(HOLD)?.execute(named_params! {
-                    ":order_id": order_id.0,
-                    ":until": until,
-                    ":by": truncate_detail(&self.ruling.decision.by),
-                    ":why": truncate_detail(&self.ruling.decision.reason),
-                    ":at": now,
-                })?;
+                let (by, why) = (&self.ruling.decision.by, &self.ruling.decision.reason);
+                let (by, why) = (truncate_detail(by), truncate_detail(why));
+                let hold = named_params! {
+                    ":order_id": order_id.0, ":until": until, ":by": by, ":why": why, ":at": now,
+                };
+                // A batch may be repeated.
+                if self.connection.prepare_cached(SAME)?.exists(hold)? {
+                    return Ok(());
+                }
+                self.connection.prepare_cached(HOLD)?.execute(hold)?;
             }
             Kind::Release => {
                 let parameters = named_params! { ":order_id": order_id.0, ":now": now };
