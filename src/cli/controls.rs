@@ -6,8 +6,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args};
 use serde::Serialize;
 
-use super::connect::ConnectOptions;
 use super::author::author;
+use super::connect::ConnectOptions;
 use super::failure::Failure;
 use super::output;
 use crate::config::Origins;
@@ -18,9 +18,6 @@ use crate::operations::controls::{self, ControlError, Followed, SetControlJson};
 use crate::operations::plural;
 use crate::port::controls::{Control, Controls, SetControl, Target};
 use crate::port::dead_letters::Decision;
-
-/// Of each JSON document here.
-const FORMAT: u32 = 1;
 
 const SECOND: Duration = Duration::from_secs(1);
 const YEAR: Duration = Duration::from_secs(8_766 * 3_600);
@@ -64,7 +61,7 @@ Examples:
   fulfillment-worker pause --for 2h --why 'the warehouse moves'     resumes by itself
   fulfillment-worker resume --why 'moved'
 
-JSON: format (1), changed, holding and outstanding (workers that have stopped to claim, and that have not). Exit code 1 where
+JSON: version, changed, holding and outstanding (workers that have stopped to claim, and that have not). Exit code 1 where
 some have not.")]
 pub(super) struct PauseArguments {
     /// Reason, in your words: kept with the pause and in the activity
@@ -117,7 +114,7 @@ Examples:
   fulfillment-worker resume --why 'the warehouse is back'
   fulfillment-worker resume 3f1c9a0be4d27786 --why 'the host stays'
 
-JSON: format (1), changed (false where nothing was paused), holding and outstanding (empty).")]
+JSON: version, changed (false where nothing was paused), holding and outstanding (empty).")]
 pub(super) struct ResumeArguments {
     /// The worker to resume; without it, the fleet
     #[arg(value_name = "WORKER", value_parser = values::text(100))]
@@ -143,7 +140,7 @@ Examples:
   fulfillment-worker limit rate 10 --worker 3f1c9a0be4d27786 --why 'a trial'
   fulfillment-worker limit concurrency off --why 'warehouse is fast again'
 
-JSON: format (1), changed, and controls: each with control (pause, concurrency, rate), worker (null: the fleet), value, by, why,
+JSON: version, changed, and controls: each with control (pause, concurrency, rate), worker (null: the fleet), value, by, why,
 since, seconds_left (null: until cleared).")]
 pub(super) struct LimitArguments {
     /// What to limit; without it, lists what is set
@@ -199,7 +196,6 @@ impl From<ControlError> for Failure {
 
 #[derive(Debug, Serialize)]
 struct Changed {
-    format: u32,
     changed: bool,
     #[serde(flatten)]
     followed: Followed,
@@ -207,7 +203,6 @@ struct Changed {
 
 #[derive(Debug, Serialize)]
 struct Listed {
-    format: u32,
     changed: bool,
     controls: Vec<SetControlJson>,
 }
@@ -245,7 +240,7 @@ async fn hold(
     let followed = controls::followed(store, target, FOLLOW_LIMIT).await.map_err(|error| {
         Failure::Work(format!("the pause is set, but whether workers follow can't be seen: {error}"))
     })?;
-    let changed = Changed { format: FORMAT, changed: true, followed };
+    let changed = Changed { changed: true, followed };
     output::show(options.json, &changed, || vec![paused_in_words(target, &changed.followed)])?;
     if changed.followed.outstanding.is_empty() {
         return Ok(());
@@ -279,7 +274,7 @@ pub(super) async fn resume(
     let (_, store) = options.connect.open_store(origins).await?;
     let target = worker.map_or(Target::Fleet, Target::Worker);
     let changed = controls::clear(&*store.controls, Control::Pause, &target, &decision).await?;
-    let answer = Changed { format: FORMAT, changed, followed: Followed::default() };
+    let answer = Changed { changed, followed: Followed::default() };
     let words = || match (changed, &target) {
         (true, Target::Fleet) => vec!["resumed: workers claim again within a second".to_owned()],
         (true, Target::Worker(worker)) => vec![format!("resumed: {worker} claims again within a second")],
@@ -314,7 +309,7 @@ pub(super) async fn limit(
 
 async fn list(store: &dyn Controls, changed: bool, json: bool) -> Result<(), Failure> {
     let set = store.controls().await.map_err(Failure::work)?;
-    let listed = Listed { format: FORMAT, changed, controls: set.iter().map(SetControlJson::from).collect() };
+    let listed = Listed { changed, controls: set.iter().map(SetControlJson::from).collect() };
     output::show(json, &listed, || table(&set))
 }
 

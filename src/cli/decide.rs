@@ -41,7 +41,7 @@ Examples:
 Exit code 1 where an order doesn't exist, is fulfilled, failed or somebody else's, or its row is locked. To cancel an order twice is no
 error.
 
-JSON, version 1: version, dry_run, done, unchanged, impossible, locked, missing, refused (numbers), orders[].{order_id, result (one
+JSON: version, dry_run, done, unchanged, impossible, locked, missing, refused (numbers), orders[].{order_id, result (one
 of done, unchanged, impossible, locked, missing, refused), state (that was found), idempotency_key, unknown_at_fulfiller, text}.")]
 pub(super) struct CancelArguments {
     #[command(flatten)]

@@ -3,8 +3,8 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::connect::ConnectOptions;
 use super::author::AuthorOptions;
+use super::connect::ConnectOptions;
 use super::failure::Failure;
 use super::format::{Format, FormatOptions};
 use super::output;

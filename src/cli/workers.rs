@@ -21,7 +21,7 @@ Examples:
   fulfillment-worker workers --json | jq '.workers[] | select(.state == \"dead\")'
 
 STATE: running, paused (with the fleet), quiet (alone), pausing (a claim is still under way), dead.
-JSON: format (1), workers: each with worker, state, host, pid, version, up_seconds, silent_seconds, in_flight, row_leases,
+JSON: version, workers: each with worker, state, host, pid, version, up_seconds, silent_seconds, in_flight, row_leases,
 concurrency, holds_claims, quiet. At most 1,000, those that reported last.")]
 pub(super) struct Arguments {
     /// Print one line of JSON
@@ -34,7 +34,6 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Serialize)]
 struct Listed {
-    format: u32,
     workers: Vec<WorkerJson>,
 }
 
@@ -42,7 +41,7 @@ pub(super) async fn workers(arguments: Arguments, origins: &Origins) -> Result<(
     let (_, store) = arguments.connect.open_store(origins).await?;
     let workers = store.controls.workers().await.map_err(Failure::work)?;
     let controls = store.controls.controls().await.map_err(Failure::work)?;
-    let listed = Listed { format: 1, workers: workers.iter().map(|one| WorkerJson::of(one, &controls)).collect() };
+    let listed = Listed { workers: workers.iter().map(|one| WorkerJson::of(one, &controls)).collect() };
     output::show(arguments.json, &listed, || {
         if workers.is_empty() {
             return vec!["no worker reports, and none did within a day".to_owned()];

@@ -117,5 +117,6 @@ fn message(row: &OrderReport, correlation_id: Option<String>) -> Message {
         correlation_id,
         traceparent: None,
         timestamp: None,
+        not_before: None,
     }
 }

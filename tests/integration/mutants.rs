@@ -13,6 +13,7 @@ mod hunt;
 mod live_work;
 mod lost_orders;
 mod low_water_mark;
+mod operators;
 mod repeated_work;
 mod scene;
 mod stale_workers;

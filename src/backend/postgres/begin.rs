@@ -222,8 +222,8 @@ mod tests {
         for text in [include_str!("begin.sql"), include_str!("take_over.sql")] {
             let columns = columns(text);
             let named =
-                [FOUND_STATUS, IDLE, PRODUCT_ID, PRODUCT, QUANTITY, CREATED_AT, WAITED].map(|place| columns[place]);
-            assert_eq!(named, ["found_status", "idle", "product_id", "product", "quantity", "created_at", "waited"]);
+                [FOUND_STATUS, IDLE, HELD, PRODUCT_ID, PRODUCT, QUANTITY, CREATED_AT, WAITED].map(|place| columns[place]);
+            assert_eq!(named, ["found_status", "idle", "held", "product_id", "product", "quantity", "created_at", "waited"]);
         }
     }
 }

@@ -179,7 +179,7 @@ impl Statements {
             note_behind: write(NOTE_BEHIND),
             take_over: write(source!("take_over.sql")),
             note_not_before: write(include_str!("note_not_before.sql")),
-            cancel: write(include_str!("cancel.sql")),
+            cancel: write(source!("cancel.sql")),
             hold: write(include_str!("hold.sql")),
             release: write(include_str!("release.sql")),
             renew: transition(source!("renew.sql")),

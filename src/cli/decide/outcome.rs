@@ -9,13 +9,9 @@ use crate::operations::decide::Decisions;
 use crate::operations::plural;
 use crate::port::decisions::{Decided, HoldEnd, Kind};
 
-/// The form of the JSON.
-const VERSION: u32 = 1;
-
 /// Numbers of orders by what was done, or would be, and each order.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Outcome {
-    version: u32,
     dry_run: bool,
     done: u64,
     unchanged: u64,
@@ -40,7 +36,7 @@ struct Line {
 
 impl Outcome {
     pub(super) fn new(kind: Kind, end: HoldEnd, dry_run: bool, decisions: &Decisions) -> Self {
-        let mut outcome = Self { version: VERSION, dry_run, ..Self::default() };
+        let mut outcome = Self { dry_run, ..Self::default() };
         for (order_id, decided) in &decisions.orders {
             let (count, result) = match decided {
                 Decided::Done(_) => (&mut outcome.done, "done"),

@@ -50,6 +50,12 @@ pub enum Mutant {
     DeletesOpenTimelines,
     /// A transition that has waited for a locked row in vain waits for it again, and passes nothing over.
     WaitsAgain,
+    /// Messages are claimed although the fleet is paused.
+    ClaimsWhilePaused,
+    /// A begin asks for no hold.
+    BeginsHeld,
+    /// A cancel writes the row whatever its state and fence are by then.
+    CancelsFinished,
 }
 
 impl Mutant {
@@ -110,12 +116,19 @@ impl Mutant {
                 "CASE WHEN o.status {=} 'pending' OR o.status {=} 'processing' THEN true END",
                 "NULL::bool",
             )],
+            Self::BeginsHeld => vec![(BEGIN, "AND f.held IS NULL", "")],
+            Self::CancelsFinished => vec![(
+                CANCEL,
+                "WHEN o.status {=} 'pending' OR o.status {=} 'processing' THEN o.updated_at IS NOT DISTINCT FROM f.updated_at",
+                "WHEN true THEN true",
+            )],
             Self::AckBeforeCommit
             | Self::KeyPerAttempt
             | Self::NoReconciler
             | Self::ClaimsWithoutPlace
             | Self::FinishedWithoutBound
-            | Self::WaitsAgain => Vec::new(),
+            | Self::WaitsAgain
+            | Self::ClaimsWhilePaused => Vec::new(),
         }
     }
 }
@@ -123,6 +136,7 @@ impl Mutant {
 const BEGIN: File = File { name: "begin.sql", text: include_str!("../../backend/postgres/begin.sql") };
 const TAKE_OVER: File = File { name: "take_over.sql", text: include_str!("../../backend/postgres/take_over.sql") };
 const CONCLUDE: File = File { name: "conclude.sql", text: include_str!("../../backend/postgres/conclude.sql") };
+const CANCEL: File = File { name: "cancel.sql", text: include_str!("../../backend/postgres/cancel.sql") };
 const RENEW: File = File { name: "renew.sql", text: include_str!("../../backend/postgres/renew.sql") };
 const LOST_ORDERS: File =
     File { name: "lost_orders.sql", text: include_str!("../../backend/postgres/lost_orders.sql") };

@@ -84,6 +84,7 @@ fn every_mutant_is_hunted_by_one_test() {
         include_str!("live_work.rs"),
         include_str!("lost_orders.rs"),
         include_str!("low_water_mark.rs"),
+        include_str!("operators.rs"),
         include_str!("repeated_work.rs"),
         include_str!("stale_workers.rs"),
         include_str!("timelines.rs"),

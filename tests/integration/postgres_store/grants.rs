@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use fulfillment_worker::backend::postgres::{PostgresStore, grant_sql};
 use fulfillment_worker::domain::order::OrderId;
+use fulfillment_worker::operations::search;
 use fulfillment_worker::port::audit::Audit;
 use fulfillment_worker::port::controls::{Control, Controls, Target as Whom, WorkerReport};
 use fulfillment_worker::port::dead_letters::{DeadLetterFilter, DeadLetters, Decision};
+use fulfillment_worker::port::decisions::{HoldEnd, OrderDecisions, Ruling};
 use fulfillment_worker::port::horizon::{Horizon, Horizons};
 use fulfillment_worker::port::intake::{Intake, NewOrder};
 use fulfillment_worker::port::reconciliation::{ClaimedUpTo, LostOrderSearch, Reconciliation};
 use fulfillment_worker::port::reports::Reports;
 use fulfillment_worker::port::retention::{Retention, TimelinePage};
 use fulfillment_worker::port::schema::Schema;
-use fulfillment_worker::port::search::{Feed, Position};
-use fulfillment_worker::port::store::{BeginRequest, Conclusion, OrderStore, Renewal, StoreError, Target};
+use fulfillment_worker::port::search::{Feed, Notes, OrderFilter, Position};
+use fulfillment_worker::port::store::{BeginRequest, Conclusion, NotBefore, OrderStore, Renewal, StoreError, Target};
 use jiff::Timestamp;
 use tokio_postgres::Client;
 
@@ -119,6 +121,7 @@ async fn run_everything(store: &PostgresStore) -> Result<(), StoreError> {
     let request = BeginRequest { order_id, attempt: 1, correlation_id: None };
     store.begin(std::slice::from_ref(&request)).await?;
     store.begin(&[request]).await?;
+    store.note_not_before(&[NotBefore { order_id, at_micros: 4_000_000_000_000_000 }]).await?;
     store.renew(&[Renewal { order_id, fence }]).await?;
     store.conclude(&[fulfilled(order_id, fence)]).await?;
     store.conclude(&[Conclusion { to: Target::Failed(letter()), ..fulfilled(order_id, fence) }]).await?;
@@ -180,7 +183,15 @@ async fn decide_everything(store: &PostgresStore) -> Result<(), StoreError> {
     store.workers().await?;
     store.activity(10).await?;
     store.clear(Control::Rate, &Whom::Fleet, &decision).await?;
-    Ok(())
+    let aged = OrderFilter { older_than: Some(LEASE), newer_than: Some(2 * LEASE), ..OrderFilter::default() };
+    search::page(store, store, &aged, None, 1).await.map_err(|error| StoreError::Refused(error.to_string()))?;
+    store.list_without_messages(&DeadLetterFilter::default(), 0, 10).await?;
+    store.note_pending(&[order_id], "pushed again").await?;
+    let ruling = Ruling { decision, dry_run: false };
+    store.can_cancel().await?;
+    store.hold(&[order_id], HoldEnd::Never, &ruling).await?;
+    store.release(&[order_id], &ruling).await?;
+    store.cancel(&[order_id], &ruling).await.map(drop)
 }
 
 async fn place_everything(store: &PostgresStore) -> Result<(), StoreError> {

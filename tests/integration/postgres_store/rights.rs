@@ -27,7 +27,7 @@ async fn grant_all_that_run_needs(client: &Client, role: &str) {
          GRANT USAGE ON SCHEMA fulfillment TO {role};
          GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA fulfillment TO {role};
          GRANT UPDATE ON fulfillment.leadership, fulfillment.clocks TO {role};
-         GRANT UPDATE, DELETE ON fulfillment.observed_fences, fulfillment.workers TO {role};
+         GRANT UPDATE, DELETE ON fulfillment.observed_fences, fulfillment.workers, fulfillment.holds TO {role};
          GRANT DELETE ON fulfillment.controls TO {role};"
     );
     client.batch_execute(&sql).await.unwrap();
@@ -52,6 +52,7 @@ async fn a_role_without_rights_is_told_each_one_that_is_missing() {
         [
             "privilege USAGE on schema fulfillment",
             "privilege DELETE on fulfillment.controls",
+            "privilege DELETE on fulfillment.holds",
             "privilege DELETE on fulfillment.observed_fences",
             "privilege DELETE on fulfillment.workers",
             "privilege INSERT (adopt_from, last_order_id) on fulfillment.horizon",
@@ -60,6 +61,7 @@ async fn a_role_without_rights_is_told_each_one_that_is_missing() {
             "privilege INSERT (order_id) on fulfillment.begun_orders",
             "privilege INSERT (order_id, at, state, attempt, worker, correlation_id, note) on fulfillment.events",
             "privilege INSERT (order_id, fence, first_seen) on fulfillment.observed_fences",
+            "privilege INSERT (order_id, until, held_by, why, at, not_before) on fulfillment.holds",
             "privilege INSERT (worker, host, pid, version, started_at, seen_at, lease_seconds, in_flight, row_leases, concurrency, holds_claims) on fulfillment.workers",
             "privilege INSERT (zone, noted_at, behind_at) on fulfillment.clocks",
             "privilege SELECT (adopt_from, last_order_id) on fulfillment.horizon",
@@ -70,6 +72,7 @@ async fn a_role_without_rights_is_told_each_one_that_is_missing() {
             "privilege SELECT (order_id) on fulfillment.begun_orders",
             "privilege SELECT (order_id, at, state, attempt, correlation_id) on fulfillment.events",
             "privilege SELECT (order_id, fence, first_seen) on fulfillment.observed_fences",
+            "privilege SELECT (order_id, until, not_before) on fulfillment.holds",
             "privilege SELECT (reason, resolved_at) on fulfillment.dead_letters",
             "privilege SELECT (worker, seen_at, in_flight, row_leases, concurrency, holds_claims) on fulfillment.workers",
             "privilege SELECT (zone, noted_at, behind_at) on fulfillment.clocks",
@@ -78,6 +81,7 @@ async fn a_role_without_rights_is_told_each_one_that_is_missing() {
             "privilege UPDATE (noted_at, behind_at) on fulfillment.clocks",
             "privilege UPDATE (seen_at, in_flight, row_leases, concurrency, holds_claims) on fulfillment.workers",
             "privilege UPDATE (status, updated_at) on orders",
+            "privilege UPDATE (until, not_before) on fulfillment.holds",
         ]
     );
     client.batch_execute(&format!("GRANT SELECT ON orders TO {role}")).await.unwrap();

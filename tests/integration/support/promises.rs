@@ -161,7 +161,8 @@ impl Findings {
 
 fn is_a_step(from: &str, to: &str) -> bool {
     match from {
-        "pending" => to == "processing",
+        // A hold, and its end, are noted.
+        "pending" => ["processing", "pending"].contains(&to),
         "processing" => ["processing", "pending", "fulfilled", "failed"].contains(&to),
         _ => false,
     }

@@ -225,7 +225,7 @@ impl World {
             Step::RowLeaseEnds { order } => *state(*order) == State::Processing && !self.store.is_lapsed(*order),
             Step::ClockPutBack { order } => *state(*order) == State::Processing,
             Step::Cancel { order } => matches!(state(*order), State::Pending | State::Processing),
-            Step::Reinstate { order } => matches!(state(*order), State::Foreign(_)),
+            Step::Reinstate { order } => *state(*order) == State::Cancelled,
             Step::Redrive { letters } | Step::Resolve { letters, .. } => {
                 letters.iter().all(|letter| *letter < self.store.letters.len())
             }
