@@ -29,6 +29,7 @@ mod format;
 mod hand_back;
 mod healthcheck;
 mod help;
+mod jobs;
 mod log;
 mod man;
 mod migrate;
@@ -119,6 +120,7 @@ enum Command {
     Cancel(decide::CancelArguments),
     Hold(decide::HoldArguments),
     Release(decide::ReleaseArguments),
+    Jobs(jobs::Arguments),
     HandBack(hand_back::Arguments),
     Migrate(migrate::Arguments),
     Config(config::Arguments),
@@ -189,6 +191,7 @@ fn execute(arguments: &[OsString], environment: &Environment) -> Result<(), Fail
             Command::Cancel(arguments) => decide::cancel(arguments, &origins, environment).await,
             Command::Hold(arguments) => decide::hold(arguments, &origins, environment).await,
             Command::Release(arguments) => decide::release(arguments, &origins, environment).await,
+            Command::Jobs(arguments) => jobs::jobs(arguments, &origins, environment).await,
             Command::HandBack(arguments) => hand_back::hand_back(arguments, &origins).await,
             Command::Migrate(arguments) => migrate::migrate(arguments, &origins).await,
             Command::Healthcheck(arguments) => healthcheck::healthcheck(arguments, environment).await,

@@ -9,6 +9,7 @@ pub(crate) mod call_times;
 mod controls;
 mod dependency;
 mod fulfiller;
+mod jobs;
 mod lifecycle;
 mod observer;
 mod order;
@@ -19,6 +20,7 @@ mod telemetry;
 pub use controls::ControlsEvent;
 pub use dependency::{Backend, CallId, Dependency, DependencyEvent, RowStage, Stage, UnderWay};
 pub use fulfiller::{BreakerState, CallOutcome, FulfillerEvent, Limiter, RequestClass};
+pub use jobs::JobsEvent;
 pub use lifecycle::{LifecycleEvent, Loop, Reloaded};
 pub use observer::{Observer, Observers};
 pub use order::{AttemptRef, CancelledFrom, Lease, OrderEvent, RetryReason, Throttle};
@@ -50,6 +52,8 @@ pub enum Event<'a> {
     Reconciler(ReconcilerEvent<'a>),
     /// The deletion of old timelines.
     Retention(RetentionEvent),
+    /// The bulk work of operators.
+    Jobs(JobsEvent<'a>),
     /// A reading was taken, or traces were exported.
     Telemetry(TelemetryEvent<'a>),
 }
@@ -71,5 +75,6 @@ group!(
     Fulfiller(FulfillerEvent),
     Controls(ControlsEvent),
     Reconciler(ReconcilerEvent),
+    Jobs(JobsEvent),
     Telemetry(TelemetryEvent)
 );

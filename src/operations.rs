@@ -16,6 +16,7 @@ pub mod groups;
 pub mod hand_back;
 pub mod horizon;
 pub mod import;
+pub mod jobs;
 pub mod overdue;
 pub mod redrive;
 pub mod search;

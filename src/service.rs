@@ -31,6 +31,7 @@ pub(crate) mod backends;
 #[cfg(feature = "cli")]
 mod check;
 mod horizon;
+mod jobs;
 mod polls;
 mod registry;
 #[cfg_attr(not(feature = "http-fulfiller"), expect(dead_code, reason = "the fulfiller over HTTP alone has files"))]
@@ -242,11 +243,12 @@ async fn run_engine(
     let controlling = tokio::spawn(controls.run(engine_ended.clone()));
     let polling = tokio::spawn(polls::poll(opened.clone(), leases.store.reports, observers.clone()));
     let retaining = start_retention(settings, &opened, observers, &drain);
+    let on_jobs = jobs::start(settings, &opened, observers, &drain);
     let reconciling = start_reconciler(settings, opened, observers, engine.watermark(), &drain);
     engine.run(drain).await;
     polling.abort();
     engine_ended.cancel();
-    for mut leading in [reconciling, retaining, Some(controlling)].into_iter().flatten() {
+    for mut leading in [reconciling, retaining, Some(controlling), Some(on_jobs)].into_iter().flatten() {
         if tokio::time::timeout(end.left(LEAD), &mut leading).await.is_err() {
             leading.abort();
         }

@@ -6,6 +6,7 @@ use super::failure::Failure;
 use crate::config::Origins;
 use crate::config::environment::Environment;
 
+mod bulk;
 mod discard;
 mod grouped;
 pub(super) mod letter;

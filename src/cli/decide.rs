@@ -6,19 +6,23 @@ use clap::Args;
 use jiff::Timestamp;
 
 use self::outcome::Outcome;
+use self::selection::Selection;
 use super::author::AuthorOptions;
 use super::connect::ConnectOptions;
 use super::failure::Failure;
+use super::jobs::Bulk;
 use crate::config::Origins;
 use crate::config::environment::Environment;
 use crate::config::values;
 use crate::domain::order::OrderId;
 use crate::operations::decide::Decide;
 use crate::port::decisions::{HoldEnd, Kind, Ruling};
+use crate::port::jobs::Task;
 use crate::port::retrying::Retrying;
 use crate::service::drain_on_signals;
 
 mod outcome;
+pub(super) mod selection;
 
 /// Orders that one command may name.
 const MOST_ORDERS: usize = 1_000;
@@ -36,13 +40,15 @@ const TEN_YEARS: Duration = Duration::from_secs(10 * 8_766 * 3600);
 Examples:
   fulfillment-worker cancel 7 --why 'the customer called'
   fulfillment-worker cancel 7 8 9 --why 'recalled' --dry-run
+  fulfillment-worker cancel --product 85123 --why 'recalled' --dry-run     all that are not done, as a job
   fulfillment-worker cancel 7 --why 'recalled' --json | jq -r '.orders[] | select(.unknown_at_fulfiller) | .idempotency_key'
 
 Exit code 1 where an order doesn't exist, is fulfilled, failed or somebody else's, or its row is locked. To cancel an order twice is no
-error.
+error. A filter makes a job: it goes on if this process is killed, and skips what can't be cancelled (`jobs --help`).
 
 JSON: version, dry_run, done, unchanged, impossible, locked, missing, refused (numbers), orders[].{order_id, result (one
-of done, unchanged, impossible, locked, missing, refused), state (that was found), idempotency_key, unknown_at_fulfiller, text}.")]
+of done, unchanged, impossible, locked, missing, refused), state (that was found), idempotency_key, unknown_at_fulfiller, text}. With a filter: version, job (as of `jobs list`); of a dry
+run, and where nothing matches: version, dry_run, matching, is_partial (whether there may be more), job (null).")]
 pub(super) struct CancelArguments {
     #[command(flatten)]
     options: Options,
@@ -58,6 +64,7 @@ Examples:
   fulfillment-worker hold 7 --why 'address to be checked'
   fulfillment-worker hold 7 8 --for 2d --why 'not in stock before Monday'
   fulfillment-worker hold 7 --until 2027-01-02T08:00:00+01:00 --why 'sale begins'
+  fulfillment-worker hold --product 85123 --rate 500 --why 'to be checked'     all that are not done, as a job
 
 Exit codes and JSON are those of `cancel`, without idempotency_key and unknown_at_fulfiller.")]
 pub(super) struct HoldArguments {
@@ -115,9 +122,8 @@ fn future(text: &str) -> Result<Timestamp, String> {
 #[derive(Debug, Args)]
 #[command(mut_arg("wait", |wait| wait.default_value("30s")))]
 struct Options {
-    /// Keys of the orders' rows, at most 1,000
-    #[arg(value_name = "ID", required = true, value_parser = clap::value_parser!(i64).range(1..))]
-    ids: Vec<i64>,
+    #[command(flatten)]
+    selection: Selection,
 
     /// Say what would change, and change nothing
     #[arg(long)]
@@ -165,7 +171,15 @@ async fn decide(
     origins: &Origins,
     environment: &Environment,
 ) -> Result<(), Failure> {
-    let order_ids: Vec<OrderId> = options.ids.iter().copied().map(OrderId).collect();
+    if let Some(filter) = options.selection.filter() {
+        let task = match kind {
+            Kind::Cancel => Task::Cancel(filter),
+            Kind::Hold => Task::Hold(filter, end),
+            Kind::Release => Task::Release(filter),
+        };
+        return bulk(task, options, origins, environment).await;
+    }
+    let order_ids: Vec<OrderId> = options.selection.ids.iter().copied().map(OrderId).collect();
     if order_ids.len() > MOST_ORDERS {
         return Err(Failure::Usage(format!("{} orders are more than {MOST_ORDERS} at once", order_ids.len())));
     }
@@ -183,4 +197,17 @@ async fn decide(
         Kind::Release => decide.release(&order_ids).await,
     };
     Outcome::new(kind, end, options.dry_run, &decisions).report(options.json, decisions)
+}
+
+/// Decides about everything that matches.
+async fn bulk(task: Task, options: Options, origins: &Origins, environment: &Environment) -> Result<(), Failure> {
+    let decision = options.author.decision(environment)?;
+    let (backends, opened) = options.connect.open(origins).await?;
+    if let Task::Cancel(_) = task {
+        opened.store.decisions.can_cancel().await.map_err(Failure::work)?;
+    }
+    let Selection { rate, detach, .. } = options.selection;
+    let rate = rate.map(std::num::NonZeroU32::get);
+    let bulk = Bulk { task, decision, rate, detach, dry_run: options.dry_run, json: options.json };
+    bulk.carry_out(&opened, backends.lease).await
 }

@@ -353,6 +353,7 @@ impl Observer for Health {
             | Event::Fulfiller(_)
             | Event::Reconciler(_)
             | Event::Retention(_)
+            | Event::Jobs(_)
             | Event::Telemetry(_) => {}
         }
     }

@@ -23,6 +23,7 @@ mod controls;
 mod event_log;
 mod fields;
 mod filter;
+mod jobs;
 #[cfg(feature = "cli")]
 mod notes;
 mod queue;

@@ -23,6 +23,7 @@ mod dependency;
 mod endpoint;
 mod exposition;
 mod fulfiller;
+mod jobs;
 mod labelled;
 mod lifecycle;
 mod log_messages;
@@ -46,6 +47,7 @@ pub use endpoint::{Closed, Endpoint, ScrapeOutcome};
 pub use exposition::Format;
 use exposition::{Exposition, Part};
 use fulfiller::FulfillerMetrics;
+use jobs::JobsMetrics;
 use lifecycle::LifecycleMetrics;
 pub use log_messages::LogMessages;
 pub use login::{LoginFailure, LoginMetrics};
@@ -65,6 +67,7 @@ pub struct Metrics {
     controls: ControlsMetrics,
     reconciler: ReconcilerMetrics,
     retention: RetentionMetrics,
+    jobs: JobsMetrics,
     telemetry: TelemetryMetrics,
     endpoint: Endpoint,
     login: LoginMetrics,
@@ -93,6 +96,7 @@ impl Metrics {
         let controls = ControlsMetrics::register(&mut events);
         let reconciler = ReconcilerMetrics::register(&mut events);
         let retention = RetentionMetrics::register(&mut events);
+        let jobs = JobsMetrics::register(&mut events);
         let telemetry = TelemetryMetrics::register(&mut events);
         let help = "Service name and version of this worker, the commit that it is built from, and its date";
         events.register("fulfillment_build", help, build_info(service_name));
@@ -126,6 +130,7 @@ impl Metrics {
             controls,
             reconciler,
             retention,
+            jobs,
             telemetry,
             endpoint,
             login,
@@ -179,6 +184,7 @@ impl Observer for Metrics {
             Event::Controls(event) => self.controls.observe(event),
             Event::Reconciler(event) => self.reconciler.observe(event),
             Event::Retention(event) => self.retention.observe(event),
+            Event::Jobs(event) => self.jobs.observe(event),
             Event::Telemetry(event) => self.telemetry.observe(event),
         }
     }

@@ -47,6 +47,16 @@ impl Cursor {
     fn new(filter: &OrderFilter, below: OrderId) -> Self {
         Self { filter: fingerprint(filter), below }
     }
+
+    /// One that begins below this id.
+    pub(super) fn below(filter: &OrderFilter, id: i64) -> Self {
+        Self::new(filter, OrderId(id))
+    }
+
+    /// Below which id it begins.
+    pub(super) fn below_id(&self) -> i64 {
+        self.below.0
+    }
 }
 
 impl fmt::Display for Cursor {

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::bulk;
 use super::outcome::{Outcome, each_page};
 use super::selection::DecideOptions;
 use crate::cli::failure::Failure;
@@ -10,6 +11,7 @@ use crate::config::environment::Environment;
 use crate::domain::dead_letter::Resolution;
 use crate::operations::plural;
 use crate::port::dead_letters::StoredDeadLetter;
+use crate::port::jobs::JobKind;
 use crate::service::drain_on_signals;
 
 /// Dead letters in one transaction.
@@ -24,7 +26,9 @@ Examples:
   fulfillment-worker dead discard 7 8 --why 'refunded by hand'
   fulfillment-worker dead discard --reason invalid_message --older-than 7d --why 'the producer is fixed' --dry-run
 
-JSON: discarded, skipped, refused, missing (ids that do not exist), dry_run; redriven, pushed, pushed_again, cut are 0.")]
+JSON: discarded, skipped, refused, missing (ids that do not exist), dry_run, job (its number, or null); redriven, pushed,
+pushed_again, cut are 0. With --detach: version, job (as of `jobs list`). More than 1,000 by a filter are a job, which goes on if this
+process is killed (`jobs --help`).")]
 pub(super) struct Arguments {
     #[command(flatten)]
     options: DecideOptions,
@@ -35,6 +39,9 @@ pub(super) async fn discard(arguments: Arguments, origins: &Origins, environment
     let decision = options.author.decision(environment)?;
     let (_, store) = options.connect.open_store(origins).await?;
     let store = store.dead_letters;
+    if let Some(counted) = bulk::counted(&options, &*store).await? {
+        return bulk::carry_out(JobKind::DeadDiscard, options, &counted, decision, None, origins).await;
+    }
     let stop = drain_on_signals()?;
     let mut outcome = Outcome::new(&options.selection.ids, options.dry_run);
     let discard = async |page: &[StoredDeadLetter]| {

@@ -24,6 +24,8 @@ pub(super) struct Outcome {
     cut: u64,
     missing: Vec<i64>,
     pub(super) dry_run: bool,
+    /// The job that did it, if one did.
+    pub(super) job: Option<i64>,
     /// Dead letters named on standard error, or too many for it.
     #[serde(skip)]
     named: usize,

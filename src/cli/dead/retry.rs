@@ -6,14 +6,17 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
+use super::bulk;
 use super::outcome::{Outcome, each_page};
 use super::selection::DecideOptions;
+use crate::cli::decide::selection::rate;
 use crate::cli::failure::Failure;
 use crate::config::Origins;
 use crate::config::environment::Environment;
 use crate::domain::dead_letter::RetryStep;
 use crate::operations::{plural, redrive};
 use crate::port::dead_letters::{Redriven, StoredDeadLetter};
+use crate::port::jobs::JobKind;
 use crate::port::retrying::Retrying;
 use crate::service::drain_on_signals;
 
@@ -33,11 +36,12 @@ Examples:
   fulfillment-worker dead retry --all --rate 50 --why 'after the outage'      50 per second
 
 If it ends between the commit and the push, orders are `pending` without a message. The same command with the ids of the
-dead letters pushes them again, and so does the reconciler of any worker.
+dead letters pushes them again, and so does the reconciler of any worker. More than 1,000 by a filter are a job, which goes on if
+this process is killed (`jobs --help`).
 
 JSON: redriven (orders moved to pending), pushed (messages without a failed order), pushed_again (retried before, still
 pending), skipped, refused, cut (only the first 64 KiB of their messages are kept), missing (ids that do not exist),
-dry_run.")]
+dry_run, job (its number, or null; then redriven are all that it retried). With --detach: version, job (as of `jobs list`).")]
 pub(super) struct Arguments {
     /// Largest number of dead letters per second
     #[arg(long, value_name = "N", value_parser = rate)]
@@ -47,21 +51,19 @@ pub(super) struct Arguments {
     options: DecideOptions,
 }
 
-fn rate(text: &str) -> Result<NonZeroU32, String> {
-    match text.parse() {
-        Ok(rate) if rate <= NonZeroU32::MIN.saturating_add(9_999) => Ok(rate),
-        _ => Err("must be a whole number from 1 to 10000".to_owned()),
-    }
-}
-
 pub(super) async fn retry(arguments: Arguments, origins: &Origins, environment: &Environment) -> Result<(), Failure> {
     let Arguments { options, rate } = arguments;
+    let decision = options.author.decision(environment)?;
     let (_, opened) = options.connect.open(origins).await?;
+    if let Some(counted) = bulk::counted(&options, &*opened.store.dead_letters).await? {
+        let rate = rate.map(NonZeroU32::get);
+        return bulk::carry_out(JobKind::DeadRetry, options, &counted, decision, rate, origins).await;
+    }
     let stop = drain_on_signals()?;
     let redrive = redrive::Redrive {
         queue: opened.queue.producer,
         store: opened.store.dead_letters.clone(),
-        decision: options.author.decision(environment)?,
+        decision,
         retrying: Retrying { limit: options.connect.wait, stop: stop.clone() },
     };
     let mut outcome = Outcome::new(&options.selection.ids, options.dry_run);

@@ -98,6 +98,10 @@ pub(super) struct DecideOptions {
     #[arg(long)]
     pub(super) dry_run: bool,
 
+    /// With a filter: make a job of it, leave that to the workers, and don't wait
+    #[arg(long, conflicts_with_all = ["ids", "dry_run"])]
+    pub(super) detach: bool,
+
     /// Print the summary as one line of JSON
     #[arg(long)]
     pub(super) json: bool,

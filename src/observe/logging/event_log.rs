@@ -10,6 +10,7 @@ use tracing::field::{DisplayValue, display};
 use tracing::{debug, info, warn};
 
 use super::controls::ControlsLog;
+use super::jobs::jobs;
 use super::rate_limit::RateLimit;
 use crate::config::LogOrders;
 use crate::domain::build_info;
@@ -84,6 +85,7 @@ impl EventLog {
             Event::Controls(event) => self.controls.observe(event, now),
             Event::Reconciler(event) => self.reconciler(event),
             Event::Retention(event) => retention(event),
+            Event::Jobs(event) => jobs(event),
             Event::Telemetry(event) => self.telemetry(event, now),
         }
     }
