@@ -34,7 +34,7 @@ pub use finding::{Counted, count};
 const PAGE: u32 = 100;
 
 /// How often a worker without a job looks for one.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// How often whoever waits for a job looks at it.
 const WATCH_EVERY: Duration = Duration::from_millis(250);

@@ -117,7 +117,7 @@ fn what_is_wrong_is_named_before_anything_is_asked() {
         (&["hold", "1", "--why", "x", "--until", "2199-01-01T00:00:00"], "with its zone"),
         (&["hold", "1", "--why", "x", "--until", "2199-01-01T00:00:00Z", "--for", "1h"], "cannot be used with"),
         (&["cancel", "1"], "--why"),
-        (&["cancel", "--why", "x"], "<ID>"),
+        (&["cancel", "--why", "x"], "<ID"),
         (&many, "1001 orders are more than 1000"),
     ];
     for (arguments, expected) in cases {

@@ -35,6 +35,7 @@ mod http_fulfiller;
 mod http_server;
 mod image;
 mod incidents;
+mod jobs;
 mod lists;
 mod log_filter;
 mod logging;

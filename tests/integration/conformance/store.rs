@@ -12,6 +12,7 @@ use fulfillment_worker::port::dead_letters::DeadLetters;
 use fulfillment_worker::port::decisions::OrderDecisions;
 use fulfillment_worker::port::horizon::Horizons;
 use fulfillment_worker::port::intake::Intake;
+use fulfillment_worker::port::jobs::Jobs;
 use fulfillment_worker::port::reconciliation::Reconciliation;
 use fulfillment_worker::port::reports::Reports;
 use fulfillment_worker::port::retention::Retention;
@@ -32,6 +33,7 @@ mod dead_letters;
 mod deciding;
 mod horizon;
 mod inserting;
+mod jobs;
 mod model;
 mod open_dead_letters;
 mod open_orders;
@@ -59,6 +61,7 @@ pub(crate) trait AnyStore:
     + Audit
     + Horizons
     + Controls
+    + Jobs
     + Intake
     + Schema
 {
@@ -77,6 +80,7 @@ impl<S> AnyStore for S where
         + Audit
         + Horizons
         + Controls
+        + Jobs
         + Intake
         + Schema
 {
@@ -300,6 +304,15 @@ macro_rules! conformance {
                 open_orders::what_is_done_or_not_ours_is_not_counted,
                 open_orders::one_that_was_created_in_the_future_has_no_age_that_could_be_told,
                 sweeping::sweeping_changes_nothing_that_is_told_of_open_orders,
+                jobs::a_job_is_kept_as_it_was_made_and_is_in_the_activity,
+                jobs::two_operators_with_one_selection_make_one_job_until_it_has_ended,
+                jobs::a_job_is_one_workers_until_its_lease_is_over_and_the_old_one_writes_nothing_more,
+                jobs::a_cancelled_job_is_nobodys_and_both_are_in_the_activity,
+                jobs::letters_are_retried_once_each_when_whoever_did_it_died_before_the_push,
+                jobs::letters_are_discarded_once_each_and_those_that_came_later_are_left_alone,
+                jobs::orders_are_held_once_each_when_whoever_did_it_died_half_way,
+                jobs::orders_are_cancelled_and_released_in_bulk_with_a_message_for_each,
+                jobs::a_rate_spreads_a_job_and_a_stop_leaves_it_to_others_at_once,
                 schema::migrating_twice_applies_nothing_more,
                 schema::several_workers_may_migrate_at_once,
                 schema::check_passes_after_migrating,

@@ -12,6 +12,7 @@ use fulfillment_worker::port::dead_letters::{DeadLetterFilter, DeadLetters, Deci
 use fulfillment_worker::port::decisions::{HoldEnd, OrderDecisions, Ruling};
 use fulfillment_worker::port::horizon::{Horizon, Horizons};
 use fulfillment_worker::port::intake::{Intake, NewOrder};
+use fulfillment_worker::port::jobs::{Jobs, NewJob, Next, Progress, Task};
 use fulfillment_worker::port::reconciliation::{ClaimedUpTo, LostOrderSearch, Reconciliation};
 use fulfillment_worker::port::reports::Reports;
 use fulfillment_worker::port::retention::{Retention, TimelinePage};
@@ -157,7 +158,10 @@ async fn run_everything(store: &PostgresStore) -> Result<(), StoreError> {
         holds_claims: false,
     };
     store.report(&entry, Duration::ZERO).await?;
-    store.leave().await
+    store.leave().await?;
+    store.open_jobs().await?;
+    store.claim_job(None, LEASE).await?;
+    store.advance_job(1, &Progress::default(), Next::Keep(LEASE)).await.map(drop)
 }
 
 /// Each statement of what people ask and decide.
@@ -187,6 +191,12 @@ async fn decide_everything(store: &PostgresStore) -> Result<(), StoreError> {
     search::page(store, store, &aged, None, 1).await.map_err(|error| StoreError::Refused(error.to_string()))?;
     store.list_without_messages(&DeadLetterFilter::default(), 0, 10).await?;
     store.note_pending(&[order_id], "pushed again").await?;
+    let task = Task::Cancel(OrderFilter::default());
+    let job = NewJob { task, decision: decision.clone(), up_to: 0, matching: 0, rate: None };
+    store.make_job(&job).await?;
+    store.make_job(&job).await?;
+    store.jobs(1).await?;
+    store.cancel_job(1, &decision).await?;
     let ruling = Ruling { decision, dry_run: false };
     store.can_cancel().await?;
     store.hold(&[order_id], HoldEnd::Never, &ruling).await?;
