@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::domain::message::Message;
 use crate::domain::order::{OrderId, State};
-use crate::port::decisions::{Decided, HoldEnd, OpenOrder, OrderDecisions, Ruling};
+use crate::port::decisions::{Decided, HoldEnd, Kind, OpenOrder, OrderDecisions, Ruling};
 use crate::port::queue::{Producer, QueueError};
 use crate::port::retrying::Retrying;
 use crate::port::store::StoreError;
@@ -51,17 +51,17 @@ impl Decide {
     /// Before anything is changed: the store doesn't answer, or can't say that an order is cancelled.
     pub async fn cancel(&self, order_ids: &[OrderId]) -> Result<Decisions, StoreError> {
         self.patiently(StoreError::is_transient, || self.store.can_cancel()).await?;
-        Ok(self.all(order_ids, async |ids| self.store.cancel(ids, &self.ruling).await).await)
+        Ok(self.all(Kind::Cancel, order_ids, HoldEnd::Never).await)
     }
 
     /// Holds orders.
     pub async fn hold(&self, order_ids: &[OrderId], end: HoldEnd) -> Decisions {
-        self.all(order_ids, async |ids| self.store.hold(ids, end, &self.ruling).await).await
+        self.all(Kind::Hold, order_ids, end).await
     }
 
     /// Ends holds, and pushes the messages of orders that are open.
     pub async fn release(&self, order_ids: &[OrderId]) -> Decisions {
-        let mut decisions = self.all(order_ids, async |ids| self.store.release(ids, &self.ruling).await).await;
+        let mut decisions = self.all(Kind::Release, order_ids, HoldEnd::Never).await;
         let messages: Vec<Vec<u8>> =
             decisions.orders.iter().filter_map(|(id, decided)| message(*id, decided)).collect();
         if !messages.is_empty() && !self.ruling.dry_run {
@@ -70,11 +70,7 @@ impl Decide {
         decisions
     }
 
-    async fn all(
-        &self,
-        order_ids: &[OrderId],
-        decide: impl AsyncFn(&[OrderId]) -> Result<Vec<Decided>, StoreError>,
-    ) -> Decisions {
+    async fn all(&self, kind: Kind, order_ids: &[OrderId], end: HoldEnd) -> Decisions {
         let mut named = HashSet::new();
         let order_ids: Vec<OrderId> = order_ids.iter().copied().filter(|id| named.insert(*id)).collect();
         let mut decisions = Decisions { orders: Vec::new(), not_pushed: None, ended: None };
@@ -83,7 +79,7 @@ impl Decide {
                 decisions.ended = Some(StoreError::Unavailable("interrupted".to_owned()));
                 break;
             }
-            match self.batch(batch, &decide).await {
+            match self.batch(kind, batch, end).await {
                 Ok(decided) => decisions.orders.extend(batch.iter().copied().zip(decided)),
                 Err(error) => {
                     decisions.ended = Some(error);
@@ -95,11 +91,7 @@ impl Decide {
     }
 
     /// Looks again at rows that are locked, for a moment.
-    async fn batch(
-        &self,
-        order_ids: &[OrderId],
-        decide: impl AsyncFn(&[OrderId]) -> Result<Vec<Decided>, StoreError>,
-    ) -> Result<Vec<Decided>, StoreError> {
+    async fn batch(&self, kind: Kind, order_ids: &[OrderId], end: HoldEnd) -> Result<Vec<Decided>, StoreError> {
         let mut answers = vec![Decided::Locked; order_ids.len()];
         for look in 0..LOOKS {
             let open: Vec<usize> = answers
@@ -115,7 +107,7 @@ impl Decide {
                 self.retrying.stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
             }
             let ids: Vec<OrderId> = open.iter().filter_map(|&at| order_ids.get(at).copied()).collect();
-            let decided = self.patiently(StoreError::is_transient, || decide(&ids)).await?;
+            let decided = self.patiently(StoreError::is_transient, || self.ask(kind, &ids, end)).await?;
             for (at, decided) in open.into_iter().zip(decided) {
                 if let Some(answer) = answers.get_mut(at) {
                     *answer = decided;
@@ -123,6 +115,14 @@ impl Decide {
             }
         }
         Ok(answers)
+    }
+
+    async fn ask(&self, kind: Kind, order_ids: &[OrderId], end: HoldEnd) -> Result<Vec<Decided>, StoreError> {
+        match kind {
+            Kind::Cancel => self.store.cancel(order_ids, &self.ruling).await,
+            Kind::Hold => self.store.hold(order_ids, end, &self.ruling).await,
+            Kind::Release => self.store.release(order_ids, &self.ruling).await,
+        }
     }
 
     async fn patiently<T, E, F>(&self, is_transient: impl Fn(&E) -> bool, call: impl Fn() -> F) -> Result<T, E>

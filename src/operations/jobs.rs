@@ -157,7 +157,7 @@ impl JobRunner {
     ///
     /// # Errors
     /// When the store gives no answer for as long as a lease.
-    pub async fn carry_through(&self, id: i64, mut told: impl FnMut(&Job)) -> Result<Option<Job>, StoreError> {
+    pub async fn carry_through(&self, id: i64, mut told: impl FnMut(&Job) + Send) -> Result<Option<Job>, StoreError> {
         loop {
             let claim = || self.backends.jobs.claim_job(Some(id), self.lease);
             if !self.stop.is_cancelled()
@@ -175,7 +175,7 @@ impl JobRunner {
         }
     }
 
-    async fn work(&self, job: Job, told: &mut impl FnMut(&Job)) -> Worked {
+    async fn work(&self, job: Job, told: &mut (dyn FnMut(&Job) + Send)) -> Worked {
         let task = match job.task() {
             Ok(task) => task,
             Err(error) => return self.give_up(&job, JobError::Hopeless(error.to_string())).await,
@@ -210,8 +210,8 @@ impl JobRunner {
             return Ok(true);
         }
         let tally = self.decide(work, is_repeated).await?;
-        work.decided(tally);
         self.observers.emit(JobsEvent::Decided { done: tally.done, skipped: tally.skipped, refused: tally.refused });
+        work.decided(tally);
         Ok(true)
     }
 

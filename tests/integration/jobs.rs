@@ -202,15 +202,19 @@ async fn two_operators_with_one_selection_retry_each_letter_once_and_both_see_it
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
     assert_eq!(command(&redis, &database, &["migrate"]).code, Some(0));
     fail(&database, COUNT).await;
-    let retry = |actor: &'static str| {
-        let mut command = binary(&["dead", "retry", "--all", "--why", "the outage", "--actor", actor, "--json"]);
+    for actor in ["ann", "bob"] {
+        let retry = ["dead", "retry", "--all", "--why", "the outage", "--actor", actor, "--detach", "--json"];
+        assert_eq!(command(&redis, &database, &retry).json()["job"]["id"], 1);
+    }
+    let run = || {
+        let mut command = binary(&["jobs", "run", "1", "--json"]);
         command.args(["--store", database.url(), "--queue", &redis.url()]);
         tokio::task::spawn_blocking(move || Ended::of(command))
     };
-    let (ann, bob) = tokio::join!(retry("ann"), retry("bob"));
-    for ended in [ann.unwrap(), bob.unwrap()] {
-        let json = ended.json();
-        assert_eq!((&json["redriven"], &json["job"]), (&json!(COUNT), &json!(1)), "{ended:?}");
+    let (one, other) = tokio::join!(run(), run());
+    for ended in [one.unwrap(), other.unwrap()] {
+        let job = ended.json()["job"].clone();
+        assert_eq!((&job["done"], &job["by"]), (&json!(COUNT), &json!("ann")), "{ended:?}");
     }
     each_was_retried_once(&redis, &database, COUNT).await;
 }
