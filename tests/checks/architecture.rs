@@ -17,7 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("observe", &["threads", "domain", "config", "port", "event"]),
     ("engine", &["threads", "domain", "config", "port", "event", "testing", "observe"]),
     ("admin", &["threads", "domain", "config", "event", "observe"]),
-    ("operations", &["domain", "port"]),
+    ("operations", &["domain", "port", "event"]),
     (
         "service",
         &[

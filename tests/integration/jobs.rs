@@ -104,7 +104,7 @@ fn ids_and_filters_exclude_each_other_and_an_empty_selection_is_none() {
         (&["cancel", "--why", "x"], "<ID"),
         (&["cancel", "7", "--product", "1", "--why", "x"], "cannot be used with"),
         (&["hold", "7", "--rate", "5", "--why", "x"], "cannot be used with"),
-        (&["release", "--state", "fulfilled", "--why", "x"], "possible values: pending, processing"),
+        (&["release", "--state", "fulfilled", "--why", "x"], "must be one of pending, processing"),
         (&["dead", "retry", "7", "--detach", "--why", "x"], "cannot be used with"),
     ];
     for (words, expected) in cases {
