@@ -260,7 +260,9 @@ fn dry_in_words(kind: JobKind, counted: &Counted) -> String {
     let Counted { matching, is_partial, .. } = *counted;
     match (matching, is_partial) {
         (0, _) => format!("no {} matches: nothing to do", kind.noun()),
-        (_, false) => format!("dry run, nothing changed; {} would be {}", plural(matching, kind.noun()), kind.participle()),
+        (_, false) => {
+            format!("dry run, nothing changed; {} would be {}", plural(matching, kind.noun()), kind.participle())
+        }
         (_, true) => {
             let noun = plural(matching, kind.noun());
             format!("dry run, nothing changed; at least {noun} would be {}", kind.participle())
@@ -303,7 +305,9 @@ pub(super) fn check(job: &Job) -> Result<(), Failure> {
     let problem = problem.as_ref().map(|problem| format!(", such as {problem}")).unwrap_or_default();
     match job.ended {
         Some((Outcome::Done, _)) if *refused == 0 => Ok(()),
-        Some((Outcome::Done, _)) => Err(Failure::Work(format!("not done for {}{problem}", plural(*refused, noun(job))))),
+        Some((Outcome::Done, _)) => {
+            Err(Failure::Work(format!("not done for {}{problem}", plural(*refused, noun(job)))))
+        }
         Some(_) => Err(Failure::Work(in_words(job))),
         None => Err(Failure::Work(format!(
             "interrupted: {}; any running worker goes on, so does `jobs run {id}`, and `jobs cancel {id}` ends it",

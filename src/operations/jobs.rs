@@ -183,7 +183,8 @@ impl JobRunner {
         let mut work = Work::new(job, task);
         loop {
             if self.stop.is_cancelled() {
-                let _ = self.backends.jobs.advance_job(work.job.id, &work.job.progress, Next::Leave(Duration::ZERO)).await;
+                let _ =
+                    self.backends.jobs.advance_job(work.job.id, &work.job.progress, Next::Leave(Duration::ZERO)).await;
                 return Worked::Stopped;
             }
             match self.step(&mut work).await {

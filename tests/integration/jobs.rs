@@ -71,9 +71,14 @@ async fn a_job_that_is_left_to_the_workers_is_listed_run_elsewhere_and_cancelled
     let cancelled = place.run(&["jobs", "cancel", "2", "--why", "not so old", "--json"]).json();
     assert_eq!(cancelled["job"]["state"], "cancelled");
     let run = place.run(&["jobs", "run", "2"]);
-    assert_eq!((run.code, run.stderr.contains("job 2 cancelled: 0 dead letters discarded")), (Some(1), true), "{run:?}");
+    assert_eq!(
+        (run.code, run.stderr.contains("job 2 cancelled: 0 dead letters discarded")),
+        (Some(1), true),
+        "{run:?}"
+    );
     let listed = place.run(&["jobs", "list", "--json"]).json();
-    let states: Vec<&str> = listed["jobs"].as_array().unwrap().iter().map(|job| job["state"].as_str().unwrap()).collect();
+    let states: Vec<&str> =
+        listed["jobs"].as_array().unwrap().iter().map(|job| job["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["cancelled", "done"]);
     assert_eq!(place.listed(&[]).len(), 1);
 }
@@ -116,8 +121,10 @@ fn ids_and_filters_exclude_each_other_and_an_empty_selection_is_none() {
 /// Puts in orders that failed, each with its letter.
 async fn fail(database: &TestDatabase, count: i64) {
     let product = "INSERT INTO products (id, name, price) VALUES (1, 'HAND WARMER', 1.85) ON CONFLICT DO NOTHING";
-    let orders = "INSERT INTO orders (product_id, quantity, status) SELECT 1, 1, 'failed' FROM generate_series(1, $1::int8)";
-    let letters = "INSERT INTO fulfillment.dead_letters (claim_id, order_id, payload, reason, detail, attempts, worker, at)
+    let orders =
+        "INSERT INTO orders (product_id, quantity, status) SELECT 1, 1, 'failed' FROM generate_series(1, $1::int8)";
+    let letters =
+        "INSERT INTO fulfillment.dead_letters (claim_id, order_id, payload, reason, detail, attempts, worker, at)
         SELECT 'claim ' || id, id, convert_to(format('{\"order_id\":%s,\"product_id\":1,\"quantity\":1}', id), 'UTF8'),
                'attempts_exhausted', 'no answer', 5, 'a worker', localtimestamp
         FROM orders";
@@ -162,7 +169,8 @@ async fn a_job_goes_on_whenever_the_worker_that_has_it_is_killed_and_each_letter
     assert_eq!(command(&redis, &database, &["pause", "--why", "to count", "--actor", "ann"]).code, Some(0));
     fail(&database, letters).await;
     let rate = (letters / 2).min(10_000).to_string();
-    let retry = ["dead", "retry", "--all", "--why", "the outage", "--actor", "ann", "--rate", &rate, "--detach", "--json"];
+    let retry =
+        ["dead", "retry", "--all", "--why", "the outage", "--actor", "ann", "--rate", &rate, "--detach", "--json"];
     let made = command(&redis, &database, &retry).json();
     assert_eq!(made["job"]["matching"].as_i64(), Some(letters), "{made}");
 

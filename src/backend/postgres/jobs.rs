@@ -17,7 +17,8 @@ use crate::port::jobs::{Job, JobKind, Jobs, KEEP_ENDED_JOBS, Made, NewJob, Next,
 use crate::port::store::StoreError;
 
 /// What stands in the place of `{job}`.
-const JOB: &str = "j.id, j.kind, j.selection, j.by, j.why, j.up_to, j.matching, j.rate, j.at, j.cursor, j.page, j.done, j.skipped,
+const JOB: &str =
+    "j.id, j.kind, j.selection, j.by, j.why, j.up_to, j.matching, j.rate, j.at, j.cursor, j.page, j.done, j.skipped,
        j.refused, j.problem, j.holder, j.outcome, j.ended_at,
        extract(epoch FROM clock_timestamp() - j.at)::float8 AS age,
        CASE WHEN j.ended_at IS NULL AND j.holder <> '' AND j.lease_until > clock_timestamp()

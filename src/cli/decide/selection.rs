@@ -65,8 +65,7 @@ pub(in crate::cli) fn rate(text: &str) -> Result<NonZeroU32, String> {
 impl Selection {
     /// What is asked for, if it isn't ids: orders that are not done.
     pub(super) fn filter(&self) -> Option<OrderFilter> {
-        let states =
-            if self.states.is_empty() { vec![State::Pending, State::Processing] } else { self.states.clone() };
+        let states = if self.states.is_empty() { vec![State::Pending, State::Processing] } else { self.states.clone() };
         self.ids.is_empty().then(|| OrderFilter {
             states,
             product_id: self.product,

@@ -114,9 +114,8 @@ fn orders(ids: &[i64]) -> Vec<OrderId> {
 /// Letters that this job has decided about already, before whoever had it died.
 fn decided_by(job: &Job, letters: &[StoredDeadLetter]) -> HashSet<i64> {
     let stamp = job.stamp();
-    let is_ours = |letter: &&StoredDeadLetter| {
-        letter.resolved.as_ref().is_some_and(|resolved| resolved.reason.contains(&stamp))
-    };
+    let is_ours =
+        |letter: &&StoredDeadLetter| letter.resolved.as_ref().is_some_and(|resolved| resolved.reason.contains(&stamp));
     letters.iter().filter(is_ours).map(|letter| letter.id).collect()
 }
 

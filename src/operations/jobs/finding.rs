@@ -41,7 +41,8 @@ async fn count_orders(backends: &JobBackends, filter: &OrderFilter, limit: Durat
     let (began, mut counted, mut cursor) = (Instant::now(), Counted::default(), None);
     loop {
         let (search, reports) = (&*backends.search, &*backends.reports);
-        let page = search::page(search, reports, filter, cursor.as_ref(), MOST_ON_PAGE).await.map_err(as_store_error)?;
+        let page =
+            search::page(search, reports, filter, cursor.as_ref(), MOST_ON_PAGE).await.map_err(as_store_error)?;
         counted.matching += page.orders.len() as u64;
         if let Some(first) = page.orders.first() {
             counted.up_to = counted.up_to.max(first.id.0);

@@ -118,7 +118,10 @@ pub(crate) async fn a_job_is_kept_as_it_was_made_and_is_in_the_activity<F: Store
     assert_eq!((worker.store.open_jobs().await.unwrap(), worker.store.jobs(9).await.unwrap()), (0, Vec::new()));
     let task = Task::Hold(pending(), HoldEnd::After(Duration::from_secs(90)));
     let job = made(worker.store.make_job(&new(task.clone())).await.unwrap());
-    assert_eq!((job.task().unwrap(), &job.decision, job.up_to, job.matching, job.rate), (task, &by("ann"), 9, 3, Some(7)));
+    assert_eq!(
+        (job.task().unwrap(), &job.decision, job.up_to, job.matching, job.rate),
+        (task, &by("ann"), 9, 3, Some(7))
+    );
     assert_eq!((&job.progress, job.left, job.ended), (&Progress::default(), None, None));
     assert_eq!(worker.store.open_jobs().await.unwrap(), 1);
     let kept = worker.store.job(job.id).await.unwrap().unwrap();
@@ -146,7 +149,9 @@ pub(crate) async fn two_operators_with_one_selection_make_one_job_until_it_has_e
     assert_eq!(made_so_far, ["cancel", "release", "cancel"]);
 }
 
-pub(crate) async fn a_job_is_one_workers_until_its_lease_is_over_and_the_old_one_writes_nothing_more<F: StoreFixture>() {
+pub(crate) async fn a_job_is_one_workers_until_its_lease_is_over_and_the_old_one_writes_nothing_more<
+    F: StoreFixture,
+>() {
     let fixture = F::fresh().await;
     let (one, other) = (fixture.worker(LEASE, true).await, fixture.worker(LEASE, true).await);
     let id = made(one.store.make_job(&new(Task::Cancel(pending()))).await.unwrap()).id;
@@ -154,7 +159,8 @@ pub(crate) async fn a_job_is_one_workers_until_its_lease_is_over_and_the_old_one
     assert_eq!((job.id, &*job.holder, job.left.is_some()), (id, one.id.as_str(), true));
     assert_eq!(other.store.claim_job(None, LONG).await.unwrap(), None);
     assert_eq!(other.store.claim_job(Some(id), LONG).await.unwrap(), None);
-    let progress = Progress { cursor: Some(7), page: vec![6, 4], done: 3, skipped: 2, refused: 1, problem: Some("x".to_owned()) };
+    let progress =
+        Progress { cursor: Some(7), page: vec![6, 4], done: 3, skipped: 2, refused: 1, problem: Some("x".to_owned()) };
     assert!(!other.store.advance_job(id, &progress, Next::Keep(LONG)).await.unwrap());
     assert!(one.store.advance_job(id, &progress, Next::Keep(LONG)).await.unwrap());
     assert!(one.store.advance_job(id, &progress, Next::Keep(Duration::ZERO)).await.unwrap(), "it may be repeated");
@@ -180,8 +186,7 @@ pub(crate) async fn a_cancelled_job_is_nobodys_and_both_are_in_the_activity<F: S
     let ended = worker.store.job(id).await.unwrap().unwrap().ended;
     assert_eq!(ended.map(|(outcome, _)| outcome), Some(Outcome::Cancelled));
     let activity = worker.store.activity(9).await.unwrap();
-    let actions: Vec<(&str, &str)> =
-        activity.iter().map(|each| (&*each.action, &*each.decision.by)).collect();
+    let actions: Vec<(&str, &str)> = activity.iter().map(|each| (&*each.action, &*each.decision.by)).collect();
     assert_eq!(actions, [("cancel_job", "bob"), ("cancel", "ann")]);
 }
 
