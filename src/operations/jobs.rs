@@ -115,10 +115,7 @@ enum JobError {
 
 impl From<StoreError> for JobError {
     fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Tables(_) => Self::Hopeless(error.to_string()),
-            other => Self::Later(other.to_string()),
-        }
+        Self::Later(error.to_string())
     }
 }
 

@@ -28,6 +28,7 @@ async fn grant_all_that_run_needs(client: &Client, role: &str) {
          GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA fulfillment TO {role};
          GRANT UPDATE ON fulfillment.leadership, fulfillment.clocks TO {role};
          GRANT UPDATE, DELETE ON fulfillment.observed_fences, fulfillment.workers, fulfillment.holds TO {role};
+         GRANT UPDATE ON fulfillment.jobs TO {role};
          GRANT DELETE ON fulfillment.controls TO {role};"
     );
     client.batch_execute(&sql).await.unwrap();
@@ -66,6 +67,7 @@ async fn a_role_without_rights_is_told_each_one_that_is_missing() {
             "privilege INSERT (zone, noted_at, behind_at) on fulfillment.clocks",
             "privilege SELECT (adopt_from, last_order_id) on fulfillment.horizon",
             "privilege SELECT (control, target, value, set_by, why, since, expires_at) on fulfillment.controls",
+            "privilege SELECT (id, kind, selection, by, why, up_to, matching, rate, at, cursor, page, done, skipped, refused, problem, holder, lease_until, outcome, ended_at) on fulfillment.jobs",
             "privilege SELECT (id, name) on products",
             "privilege SELECT (id, product_id, quantity, status, created_at, updated_at) on orders",
             "privilege SELECT (name, holder, until) on fulfillment.leadership",
@@ -76,6 +78,7 @@ async fn a_role_without_rights_is_told_each_one_that_is_missing() {
             "privilege SELECT (reason, resolved_at) on fulfillment.dead_letters",
             "privilege SELECT (worker, seen_at, in_flight, row_leases, concurrency, holds_claims) on fulfillment.workers",
             "privilege SELECT (zone, noted_at, behind_at) on fulfillment.clocks",
+            "privilege UPDATE (cursor, page, done, skipped, refused, problem, holder, lease_until, outcome, ended_at) on fulfillment.jobs",
             "privilege UPDATE (fence, first_seen) on fulfillment.observed_fences",
             "privilege UPDATE (holder, until) on fulfillment.leadership",
             "privilege UPDATE (noted_at, behind_at) on fulfillment.clocks",
