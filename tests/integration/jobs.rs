@@ -156,8 +156,6 @@ async fn each_was_retried_once(redis: &RedisServer, database: &TestDatabase, cou
     assert_eq!(orders.len() as i64, count, "orders with a message, of {} messages", messages.len());
 }
 
-/// Caught, when seeded: a runner that doesn't write its page down, one that moves the cursor before it has decided, and one that goes by
-/// the filter again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_goes_on_whenever_the_worker_that_has_it_is_killed_and_each_letter_is_retried_once() {
     let letters: i64 = std::env::var(LETTERS).map_or(3_000, |letters| letters.parse().expect("a number of letters"));

@@ -190,7 +190,6 @@ pub(crate) async fn a_cancelled_job_is_nobodys_and_both_are_in_the_activity<F: S
     assert_eq!(actions, [("cancel_job", "bob"), ("cancel", "ann")]);
 }
 
-/// Caught, when seeded: a runner that looks for its page by the filter again, and one that doesn't write it down.
 pub(crate) async fn letters_are_retried_once_each_when_whoever_did_it_died_before_the_push<F: StoreFixture>() {
     let fixture = F::fresh().await;
     let (dead, worker) = (fixture.worker(LEASE, true).await, fixture.worker(LEASE, true).await);
@@ -231,7 +230,6 @@ pub(crate) async fn letters_are_discarded_once_each_and_those_that_came_later_ar
     assert_eq!(worker.store.count(&letters()).await.unwrap().letters, 1);
 }
 
-/// Caught, when seeded: a hold that is written once more.
 pub(crate) async fn orders_are_held_once_each_when_whoever_did_it_died_half_way<F: StoreFixture>() {
     let fixture = F::fresh().await;
     let (dead, worker) = (fixture.worker(LEASE, true).await, fixture.worker(LEASE, true).await);
