@@ -4,9 +4,9 @@
 -- $6 whether transitions are kept in the timeline, $7 what it notes of an order that is taken over. `take_over.sql` has the same
 -- parameters, and $4 and $7 are of use there alone.
 --
--- It has two forms: `{patience}` sets a limit on the wait for a locked row, over which the whole statement fails, and
--- `{passing}` passes such rows over and says that they are locked (transition.rs). `found` is the row as it was when the
--- statement began, or, with its lock, as it is.
+-- It has two forms, and lines marked with the one that has them (transition.rs). One sets a limit on the wait for a locked row, over
+-- which the whole statement fails; the other one passes such rows over and says that they are locked. `found` is the row as it
+-- was when the statement began, or, with its lock, as it is.
 --
 -- Guarantees: one transaction; nobody's open transaction holds up the other rows for more than that limit; rows are locked in
 -- order of id; the guard is repeated on the row that is written, and re-checked on its newest version, which is ours to write
@@ -23,14 +23,14 @@
 WITH request AS MATERIALIZED (
     SELECT r.order_id, r.attempt, r.correlation_id
     FROM unnest((SELECT $1::int8[]), (SELECT $2::int4[]), (SELECT $3::text[])) AS r (order_id, attempt, correlation_id)
-    {patience}
+    {waiting} WHERE (SELECT set_config('lock_timeout', '10ms', true)) IS NOT NULL
 ),
 found AS MATERIALIZED (
     SELECT o.id, o.status, o.updated_at, r.attempt, r.correlation_id
     FROM request r
     JOIN {orders} o ON o.id {=} r.order_id
     ORDER BY o.id
-    {passing}
+    {passing} FOR NO KEY UPDATE OF o SKIP LOCKED
 ),
 written AS (
     UPDATE {orders} o
