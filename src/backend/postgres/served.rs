@@ -63,7 +63,7 @@ struct AskedSize {
 
 impl Prepared {
     /// The statement, and beside it the question for the size if that is due.
-    fn to_be_used(&mut self) -> (Statement, Option<Statement>) {
+    fn next_use(&mut self) -> (Statement, Option<Statement>) {
         let due = self.size.as_mut().filter(|size| size.asked.elapsed() >= SIZE_AGE);
         let question = due.map(|size| {
             size.asked = Instant::now();
@@ -165,7 +165,7 @@ impl Served {
             }
         }
         Ok(match self.known.get_mut(at) {
-            Some(Known { plan: Plan::Kept(prepared), .. }) => Some(prepared.to_be_used()),
+            Some(Known { plan: Plan::Kept(prepared), .. }) => Some(prepared.next_use()),
             _ => None,
         })
     }
