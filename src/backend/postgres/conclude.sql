@@ -1,6 +1,6 @@
 -- Ends attempts: processing -> fulfilled, pending or failed, for whoever holds the fence.
 --
--- By position: $1 order ids (each once), $2 fences held, $3 states to enter, $4 attempts, $5 notes.
+-- By position: $1 order ids (each once, in order, in which rows are locked), $2 fences held, $3 states to enter, $4 attempts, $5 notes.
 -- $6 worker, $7 whether transitions are kept in the timeline.
 -- Dead letters of the orders that fail, by position among themselves: $8 order ids, $9 claim ids, $10 payloads,
 -- $11 reasons, $12 details, $13 attempts.
