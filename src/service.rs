@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use self::backends::Opened;
 pub use self::backends::StartError;
 use crate::admin::{self, Access, OneTimeToken};
+use crate::api::{Api, Roles};
 use crate::backend::simulated::SimulatedFulfiller;
 use crate::config::environment::Environment;
 use crate::config::{Backends, FulfillerTarget, Settings};
@@ -145,7 +146,9 @@ impl Service {
         let mut listeners = admin::open(&settings.listen).await?;
         let listen = listeners.iter().map(|listener| listener.url(&access)).collect::<Result<Vec<_>, _>>()?;
         listeners.extend(admin::open_admin(&settings.admin_socket, &listeners, &environment)?);
-        let server = admin::Server::start(listeners, admin::Routes { metrics, health, log, access })?;
+        let api = Api::default();
+        let routes = admin::Routes { metrics, health, log, access, api: api.clone().router() };
+        let server = admin::Server::start(listeners, routes)?;
         let Backends { queue, store, .. } = &settings.backends;
         observers.emit(LifecycleEvent::Starting {
             queue: &queue.to_string(),
@@ -154,7 +157,7 @@ impl Service {
             listen: &listen,
         });
         let end = DrainEnd::of(&drain, settings.drain_timeout);
-        let result = run_engine(&settings, worker, fulfiller, tracer, &observers, drain, &end).await;
+        let result = run_engine(&settings, worker, fulfiller, tracer, &observers, &api, drain, &end).await;
         let left = end.left(SCRAPES_AND_TRACES);
         let flushing = async {
             if let Some(export) = export {
@@ -209,6 +212,7 @@ async fn run_engine(
     fulfiller: Arc<dyn Fulfiller>,
     tracer: Tracer,
     observers: &Observers,
+    api: &Api,
     drain: CancellationToken,
     end: &DrainEnd,
 ) -> Result<(), StartError> {
@@ -228,6 +232,7 @@ async fn run_engine(
     if drain.run_until_cancelled(warn_about_configuration(&opened)).await.is_none() {
         return Ok(());
     }
+    api.open(roles(&opened, settings), settings.backends.store_connections, drain.clone());
     observers.emit(LifecycleEvent::Started { worker: worker.as_str(), concurrency: settings.concurrency });
 
     let (queue, store) = (Arc::clone(&opened.queue.messages), Arc::clone(&opened.store.orders));
@@ -252,6 +257,21 @@ async fn run_engine(
         }
     }
     Ok(())
+}
+
+fn roles(opened: &Opened, settings: &Settings) -> Roles {
+    let Opened { queue, store } = opened.clone();
+    Roles {
+        producer: queue.producer,
+        search: store.search,
+        reports: store.reports,
+        dead_letters: store.dead_letters,
+        decisions: store.decisions,
+        notes: store.notes,
+        controls: store.controls,
+        intake: store.intake,
+        lease: settings.backends.lease,
+    }
 }
 
 async fn warn_about_configuration(opened: &Opened) {
