@@ -21,6 +21,7 @@ pub mod hand_back;
 pub mod history;
 pub mod horizon;
 pub mod import;
+pub mod letters;
 pub mod overdue;
 pub mod redrive;
 pub mod search;

@@ -5,20 +5,19 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 
-use self::outcome::Outcome;
 use super::author::AuthorOptions;
 use super::connect::ConnectOptions;
 use super::failure::Failure;
+use super::output;
 use crate::config::Origins;
 use crate::config::environment::Environment;
 use crate::config::values;
 use crate::domain::order::OrderId;
 use crate::operations::decide::Decide;
+use crate::operations::documents::decisions::DecisionsDocument;
 use crate::port::decisions::{HoldEnd, Kind, Ruling};
 use crate::port::retrying::Retrying;
 use crate::service::drain_on_signals;
-
-mod outcome;
 
 /// Orders that one command may name.
 const MOST_ORDERS: usize = 1_000;
@@ -182,5 +181,7 @@ async fn decide(
         Kind::Hold => decide.hold(&order_ids, end).await,
         Kind::Release => decide.release(&order_ids).await,
     };
-    Outcome::new(kind, end, options.dry_run, &decisions).report(options.json, decisions)
+    let document = DecisionsDocument::new(kind, end, options.dry_run, &decisions);
+    output::show(options.json, &document, || document.lines())?;
+    document.problem().map_or(Ok(()), |problem| Err(Failure::Work(problem)))
 }
