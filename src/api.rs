@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, header};
 use axum::middleware::from_extractor;
 use axum::response::{IntoResponse, Response};
@@ -19,19 +20,24 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{Problem, Viewer};
+use self::body::Plain;
+use crate::admin::{Operator, Problem, Viewer};
 use crate::domain::text;
 use crate::operations::documents::Document;
 use crate::port::controls::Controls;
-use crate::port::dead_letters::DeadLetters;
+use crate::port::dead_letters::{DeadLetters, Decision};
 use crate::port::decisions::OrderDecisions;
 use crate::port::intake::Intake;
 use crate::port::queue::{Producer, QueueError};
 use crate::port::reports::Reports;
+use crate::port::retrying::Retrying;
 use crate::port::search::{Notes, OrderSearch};
 use crate::port::store::StoreError;
 
+mod body;
+mod controls;
 mod dead_letters;
+mod decide;
 mod description;
 mod fleet;
 mod orders;
@@ -43,7 +49,13 @@ mod tests;
 /// How long a request may take. A statement that takes longer ends by its own limit, and its place is taken until then.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Requests that are worked on at once, at most.
+/// How long a server that doesn't answer is asked again.
+const RETRY_FOR: Duration = Duration::from_secs(5);
+
+/// Characters of a name that are kept.
+const MOST_NAME: usize = 100;
+
+/// Requests that read, and requests that decide, which are worked on at once, at most.
 const MOST_AT_ONCE: usize = 4;
 
 /// Of the connections to the store, the API takes one in so many, and one at least.
@@ -81,7 +93,9 @@ struct Open {
     roles: Roles,
     /// The worker's threads.
     threads: Handle,
-    places: Arc<Semaphore>,
+    /// For what reads, and for what decides: neither waits for the other.
+    reading: Arc<Semaphore>,
+    deciding: Arc<Semaphore>,
     /// Ends what is repeated.
     stop: CancellationToken,
 }
@@ -90,9 +104,9 @@ impl Api {
     /// Works through these from now on, on the threads of the runtime that this is called in, and takes its share of
     /// `connections` to the store.
     pub fn open(&self, roles: Roles, connections: usize, stop: CancellationToken) {
-        let places = Arc::new(Semaphore::new((connections / SHARE).clamp(1, MOST_AT_ONCE)));
+        let places = || Arc::new(Semaphore::new((connections / SHARE).clamp(1, MOST_AT_ONCE)));
         // A second time changes nothing.
-        let _ = self.0.set(Open { roles, threads: Handle::current(), places, stop });
+        let _ = self.0.set(Open { roles, threads: Handle::current(), reading: places(), deciding: places(), stop });
     }
 
     /// Every path below `/api/v1`.
@@ -101,9 +115,12 @@ impl Api {
             .merge(orders::router())
             .merge(dead_letters::router())
             .merge(fleet::router())
+            .merge(decide::router())
+            .merge(controls::router())
             .route_layer(from_extractor::<Viewer>())
             .route("/openapi.json", get(description::openapi))
             .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such path; /api/v1/openapi.json has all"))
+            .layer(DefaultBodyLimit::max(body::MOST_BYTES))
             .with_state(self)
     }
 
@@ -116,8 +133,29 @@ impl Api {
         T: Serialize,
         F: Future<Output = Result<T, Problem>> + Send + 'static,
     {
+        self.within(|open| &open.reading, work).await
+    }
+
+    /// The same with what `work` does, which goes on where nobody waits for it any more.
+    async fn decide<T, F>(&self, work: impl FnOnce(Open) -> F) -> Result<Response, Problem>
+    where
+        T: Serialize,
+        F: Future<Output = Result<T, Problem>> + Send + 'static,
+    {
+        self.within(|open| &open.deciding, work).await
+    }
+
+    async fn within<T, F>(
+        &self,
+        places: impl FnOnce(&Open) -> &Arc<Semaphore>,
+        work: impl FnOnce(Open) -> F,
+    ) -> Result<Response, Problem>
+    where
+        T: Serialize,
+        F: Future<Output = Result<T, Problem>> + Send + 'static,
+    {
         let open = self.0.get().ok_or_else(|| Problem::unavailable("the worker is not ready yet; /readyz says why", 1))?;
-        let place = Arc::clone(&open.places).try_acquire_owned().map_err(|_| {
+        let place = Arc::clone(places(open)).try_acquire_owned().map_err(|_| {
             Problem::unavailable("other requests of the API are being worked on; this worker takes few at once", 1)
         })?;
         let work = work(open.clone());
@@ -131,6 +169,27 @@ impl Api {
             Ok(Err(_)) => Err(Problem::unavailable("the worker is ending", 5)),
             Err(_) => Err(Problem::unavailable(format!("no answer within {} s; try again, or ask for less", LIMIT.as_secs()), 5)),
         }
+    }
+}
+
+impl Open {
+    fn retrying(&self) -> Retrying {
+        Retrying { limit: Some(RETRY_FOR), stop: self.stop.clone() }
+    }
+}
+
+/// Who decides, and why.
+fn decision(operator: &Operator, why: Plain<500>) -> Decision {
+    Decision { by: operator.to_string().chars().take(MOST_NAME).collect(), reason: why.0 }
+}
+
+/// How long something is to last.
+fn lasts(seconds: Option<u64>, most: u64) -> Result<Option<Duration>, Problem> {
+    match seconds {
+        Some(seconds) if !(1..=most).contains(&seconds) => {
+            Err(Problem::of_field("for_seconds", format!("must be from 1 to {most}")))
+        }
+        seconds => Ok(seconds.map(Duration::from_secs)),
     }
 }
 

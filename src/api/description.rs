@@ -8,7 +8,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::{Components, Content, OpenApi, Ref, RefOr};
 use utoipa::{Modify, OpenApi as _, ToSchema};
 
-use super::{dead_letters, fleet, json, orders};
+use super::{controls, dead_letters, decide, fleet, json, orders};
 use crate::admin::{PROBLEM_TYPE, Problem};
 
 /// Why a message ended in the dead letters.
@@ -33,7 +33,12 @@ pub(super) enum Reason {
         description = "Lists come in pages: `next_cursor` of one leads to the next. Whatever is refused is refused with a problem \
                        document (RFC 9457). A worker takes few requests at once, and answers 503 with Retry-After beyond."
     ),
-    paths(orders::list, orders::show, dead_letters::list, dead_letters::show, dead_letters::grouped, fleet::workers, fleet::controls),
+    paths(
+        orders::list, orders::show, decide::cancel, decide::hold, decide::release, decide::enqueue,
+        dead_letters::list, dead_letters::show, dead_letters::grouped, decide::retry, decide::discard,
+        fleet::workers, fleet::controls, controls::pause, controls::quiet, controls::resume, controls::concurrency,
+        controls::rate, controls::clear,
+    ),
     components(schemas(Problem)),
     modifiers(&Refusals)
 )]
@@ -51,6 +56,13 @@ const REFUSALS: [(StatusCode, &str); 8] = [
     (StatusCode::SERVICE_UNAVAILABLE, "Queue or store doesn't answer, or too much is asked at once; Retry-After says when to come again"),
 ];
 
+/// And what a path with a body may.
+const OF_BODIES: [(StatusCode, &str); 3] = [
+    (StatusCode::REQUEST_TIMEOUT, "The body has not come in time"),
+    (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is of another type"),
+    (StatusCode::UNPROCESSABLE_ENTITY, "The body can't be used; `field` names what is wrong"),
+];
+
 const LOGIN: &str = "login";
 
 struct Refusals;
@@ -63,10 +75,11 @@ impl Modify for Refusals {
         components.add_security_scheme(LOGIN, SecurityScheme::Http(scheme.build()));
         api.security = Some(vec![SecurityRequirement::new(LOGIN, std::iter::empty::<String>())]);
         for path in api.paths.paths.values_mut() {
-            for operation in [&mut path.get, &mut path.post].into_iter().flatten() {
-                for (status, description) in REFUSALS {
+            for (operation, refusals) in [(&mut path.get, &[][..]), (&mut path.post, &OF_BODIES)] {
+                let Some(operation) = operation else { continue };
+                for (status, description) in REFUSALS.iter().chain(refusals) {
                     let content = Content::new(Some(Ref::from_schema_name("Problem")));
-                    let response = ResponseBuilder::new().description(description).content(PROBLEM_TYPE, content);
+                    let response = ResponseBuilder::new().description(*description).content(PROBLEM_TYPE, content);
                     operation.responses.responses.entry(status.as_str().to_owned()).or_insert(RefOr::T(response.build()));
                 }
             }
