@@ -43,9 +43,6 @@ mod fleet;
 mod orders;
 mod parameters;
 
-#[cfg(test)]
-mod tests;
-
 /// How long a request may take. A statement that takes longer ends by its own limit, and its place is taken until then.
 const LIMIT: Duration = Duration::from_secs(10);
 

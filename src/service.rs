@@ -157,7 +157,7 @@ impl Service {
             listen: &listen,
         });
         let end = DrainEnd::of(&drain, settings.drain_timeout);
-        let result = run_engine(&settings, worker, fulfiller, tracer, &observers, &api, drain, &end).await;
+        let result = run_engine(&settings, Parts { worker, fulfiller, tracer, api }, &observers, drain, &end).await;
         let left = end.left(SCRAPES_AND_TRACES);
         let flushing = async {
             if let Some(export) = export {
@@ -205,17 +205,24 @@ fn open_fulfiller(
     })
 }
 
-/// Opens the backends, waits until they answer, and runs the engine with everything beside it until it has drained.
-async fn run_engine(
-    settings: &Settings,
+/// What the engine runs with.
+struct Parts {
     worker: WorkerId,
     fulfiller: Arc<dyn Fulfiller>,
     tracer: Tracer,
+    /// Opened with the backends.
+    api: Api,
+}
+
+/// Opens the backends, waits until they answer, and runs the engine with everything beside it until it has drained.
+async fn run_engine(
+    settings: &Settings,
+    parts: Parts,
     observers: &Observers,
-    api: &Api,
     drain: CancellationToken,
     end: &DrainEnd,
 ) -> Result<(), StartError> {
+    let Parts { worker, fulfiller, tracer, api } = parts;
     let (opened, leases) = backends::open_with_leases(&settings.backends, &worker, observers)?;
     // Until a call shows otherwise.
     observers.emit(DependencyEvent::Up(Dependency::Fulfiller));

@@ -1,6 +1,6 @@
 //! What a program is told when its request comes to nothing: a problem document (RFC 9457).
 
-use axum::body::{Body, to_bytes};
+use axum::body::to_bytes;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
@@ -126,7 +126,7 @@ fn without_words(status: StatusCode, headers: &HeaderMap) -> String {
 mod tests {
     use super::*;
 
-    async fn text(response: Response<Body>) -> String {
+    async fn text(response: Response) -> String {
         String::from_utf8(to_bytes(response.into_body(), MOST_TEXT).await.unwrap().to_vec()).unwrap()
     }
 

@@ -40,10 +40,10 @@ struct LettersQuery {
     #[param(minimum = 0, maximum = 315576000)]
     newer_than_seconds: Option<u32>,
     /// Only letters of orders of this product.
-    #[param(minimum = 1, maximum = 9223372036854775807)]
+    #[param(minimum = 1, maximum = 9223372036854775807_i64)]
     product_id: Option<i64>,
     /// Only letters of this order.
-    #[param(minimum = 1, maximum = 9223372036854775807)]
+    #[param(minimum = 1, maximum = 9223372036854775807_i64)]
     order_id: Option<i64>,
     /// Those with a decision instead of those without one.
     #[param(default = false)]
@@ -94,7 +94,7 @@ pub(super) async fn list(State(api): State<Api>, mut query: Parameters) -> Resul
 
 /// Shows a dead letter with its message
 #[utoipa::path(get, path = "/api/v1/dead-letters/{id}", tag = "dead letters", operation_id = "getDeadLetter",
-    params(("id" = i64, Path, description = "Of the letter", minimum = 1, maximum = 9223372036854775807)),
+    params(("id" = i64, Path, description = "Of the letter", minimum = 1, maximum = 9223372036854775807_i64)),
     responses((status = 200, description = "The letter", body = Document<WholeLetterDocument>)))]
 pub(super) async fn show(State(api): State<Api>, Path(id): Path<String>, query: Parameters) -> Result<Response, Problem> {
     query.none_left()?;

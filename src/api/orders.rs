@@ -41,7 +41,7 @@ struct OrdersQuery {
     #[param(minimum = 0, maximum = 315576000)]
     newer_than_seconds: Option<u32>,
     /// Only orders of this product.
-    #[param(minimum = 1, maximum = 9223372036854775807)]
+    #[param(minimum = 1, maximum = 9223372036854775807_i64)]
     product_id: Option<i64>,
     /// Only orders whose message had this correlation id. It is looked for in the timelines: one begins with an order's first
     /// attempt.
@@ -83,7 +83,7 @@ pub(super) async fn list(State(api): State<Api>, mut query: Parameters) -> Resul
 
 /// Shows an order with its timeline and its dead letters
 #[utoipa::path(get, path = "/api/v1/orders/{id}", tag = "orders", operation_id = "getOrder",
-    params(("id" = i64, Path, description = "Key of the row", minimum = 1, maximum = 9223372036854775807)),
+    params(("id" = i64, Path, description = "Key of the row", minimum = 1, maximum = 9223372036854775807_i64)),
     responses((status = 200, description = "The order", body = Document<HistoryDocument>)))]
 pub(super) async fn show(State(api): State<Api>, Path(id): Path<String>, query: Parameters) -> Result<Response, Problem> {
     query.none_left()?;

@@ -6,7 +6,6 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::iter;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anstream::adapter::strip_str;
 use clap::error::{ContextKind, ContextValue};
