@@ -41,7 +41,7 @@ pub use listen::{Listener, open};
 #[cfg(any(feature = "demo", feature = "internals"))]
 pub use network::bind;
 pub use peer::Peer;
-pub(crate) use problem::{Problem, TYPE as PROBLEM_TYPE};
+pub(crate) use problem::{ElementProblem, Problem, TYPE as PROBLEM_TYPE};
 pub use thread::Server;
 
 /// The state that the routes show.

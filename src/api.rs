@@ -14,6 +14,8 @@ use axum::http::{StatusCode, header};
 use axum::middleware::from_extractor;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures::future::BoxFuture;
+use futures::{FutureExt, TryFutureExt};
 use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -40,6 +42,7 @@ mod dead_letters;
 mod decide;
 mod description;
 mod fleet;
+mod intake;
 mod orders;
 mod parameters;
 
@@ -114,6 +117,7 @@ impl Api {
             .merge(fleet::router())
             .merge(decide::router())
             .merge(controls::router())
+            .merge(intake::router())
             .route_layer(from_extractor::<Viewer>())
             .route("/openapi.json", get(description::openapi))
             .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such path; /api/v1/openapi.json has all"))
@@ -127,17 +131,26 @@ impl Api {
     /// That of `work`; or 503 before the backends answer, when enough is being worked on, and when it takes too long.
     async fn answer<T, F>(&self, work: impl FnOnce(Open) -> F) -> Result<Response, Problem>
     where
-        T: Serialize,
+        T: Serialize + 'static,
         F: Future<Output = Result<T, Problem>> + Send + 'static,
     {
-        self.within(|open| &open.reading, work).await
+        self.within(|open| &open.reading, ok(work)).await
     }
 
     /// The same with what `work` does, which goes on where nobody waits for it any more.
     async fn decide<T, F>(&self, work: impl FnOnce(Open) -> F) -> Result<Response, Problem>
     where
-        T: Serialize,
+        T: Serialize + 'static,
         F: Future<Output = Result<T, Problem>> + Send + 'static,
+    {
+        self.within(|open| &open.deciding, ok(work)).await
+    }
+
+    /// The same with a status.
+    async fn decide_as<T, F>(&self, work: impl FnOnce(Open) -> F) -> Result<Response, Problem>
+    where
+        T: Serialize + 'static,
+        F: Future<Output = Result<(StatusCode, T), Problem>> + Send + 'static,
     {
         self.within(|open| &open.deciding, work).await
     }
@@ -148,8 +161,8 @@ impl Api {
         work: impl FnOnce(Open) -> F,
     ) -> Result<Response, Problem>
     where
-        T: Serialize,
-        F: Future<Output = Result<T, Problem>> + Send + 'static,
+        T: Serialize + 'static,
+        F: Future<Output = Result<(StatusCode, T), Problem>> + Send + 'static,
     {
         let open = self.0.get().ok_or_else(|| Problem::unavailable("the worker is not ready yet; /readyz says why", 1))?;
         let place = Arc::clone(places(open)).try_acquire_owned().map_err(|_| {
@@ -159,7 +172,7 @@ impl Api {
         let working = open.threads.spawn(async move {
             // Until it is over, also where nobody waits for it any more.
             let _place = place;
-            work.await.and_then(|document| json(StatusCode::OK, &Document::of(document)))
+            work.await.and_then(|(status, document)| json(status, &Document::of(document)))
         });
         match timeout(LIMIT, working).await {
             Ok(Ok(answer)) => answer,
@@ -167,6 +180,13 @@ impl Api {
             Err(_) => Err(Problem::unavailable(format!("no answer within {} s; try again, or ask for less", LIMIT.as_secs()), 5)),
         }
     }
+}
+
+fn ok<T, F>(work: impl FnOnce(Open) -> F) -> impl FnOnce(Open) -> BoxFuture<'static, Result<(StatusCode, T), Problem>>
+where
+    F: Future<Output = Result<T, Problem>> + Send + 'static,
+{
+    |open| work(open).map_ok(|document| (StatusCode::OK, document)).boxed()
 }
 
 impl Open {

@@ -19,6 +19,18 @@ pub(crate) const TYPE: &str = "application/problem+json";
 /// More than any refusal in words has.
 const MOST_TEXT: usize = 64 * 1024;
 
+/// Elements of a batch that are named, at most.
+const MOST_ELEMENTS: usize = 100;
+
+/// An element of a batch that can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct ElementProblem {
+    /// Its place, from 0; of JSON Lines, without empty lines.
+    pub(crate) index: usize,
+    /// What is wrong with it.
+    pub(crate) detail: String,
+}
+
 /// A problem document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Problem {
@@ -34,6 +46,9 @@ pub(crate) struct Problem {
     /// The field of the body that is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
+    /// The elements of a batch that can't be used, at most 100.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<ElementProblem>,
     /// Seconds.
     #[serde(skip)]
     retry_after: Option<u32>,
@@ -47,6 +62,7 @@ impl Problem {
             detail: detail.into(),
             parameter: None,
             field: None,
+            errors: Vec::new(),
             retry_after: None,
         }
     }
@@ -61,6 +77,18 @@ impl Problem {
     pub(crate) fn of_field(name: &str, problem: impl std::fmt::Display) -> Self {
         let field = Some(name.to_owned());
         Self { field, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, format!("`{name}` {problem}")) }
+    }
+
+    /// Elements of a batch that can't be used, of which nothing is done then.
+    pub(crate) fn of_elements(mut errors: Vec<ElementProblem>) -> Self {
+        let detail = format!("nothing is done, as {} of the elements can't be used", errors.len());
+        errors.truncate(MOST_ELEMENTS);
+        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
+    }
+
+    /// What happened.
+    pub(crate) fn into_detail(self) -> String {
+        self.detail
     }
 
     /// The same with another status.
