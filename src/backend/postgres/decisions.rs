@@ -11,7 +11,7 @@ use tokio_postgres::types::Type;
 use super::errors::Failure;
 use super::sql::Parameter;
 use super::timestamp::{micros, timestamp};
-use super::{PostgresStore, bisect, column};
+use super::{PostgresStore, bisect, column, is_locked, rows_by_order};
 use crate::domain::order::{OrderId, State};
 use crate::port::decisions::{Decided, HoldEnd, Kind, OpenOrder, OrderDecisions, Ruling};
 use crate::port::store::{BY_MESSAGE, NotBefore, StoreError};
@@ -130,20 +130,4 @@ pub(super) async fn note_not_before(store: &PostgresStore, times: &[NotBefore]) 
 /// What is left of a hold, as begin's statements have it; `None` without an end.
 pub(super) fn left(seconds: f64) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok()
-}
-
-/// By order, of those that have a row.
-fn rows_by_order(rows: Vec<Row>) -> Result<HashMap<i64, Row>, Failure> {
-    let mut rows_by_order = HashMap::with_capacity(rows.len());
-    for row in rows {
-        if column::<&str>(&row, "presence")? != "missing" {
-            rows_by_order.insert(column(&row, "order_id")?, row);
-        }
-    }
-    Ok(rows_by_order)
-}
-
-/// Whether the row of such an order was passed over, as another transaction has locked it.
-fn is_locked(row: &Row) -> Result<bool, Failure> {
-    Ok(column::<&str>(row, "presence")? == "locked")
 }
