@@ -221,9 +221,12 @@ mod tests {
     fn columns_stand_where_they_are_read() {
         for text in [include_str!("begin.sql"), include_str!("take_over.sql")] {
             let columns = columns(text);
-            let named =
-                [FOUND_STATUS, IDLE, HELD, PRODUCT_ID, PRODUCT, QUANTITY, CREATED_AT, WAITED].map(|place| columns[place]);
-            assert_eq!(named, ["found_status", "idle", "held", "product_id", "product", "quantity", "created_at", "waited"]);
+            let named = [FOUND_STATUS, IDLE, HELD, PRODUCT_ID, PRODUCT, QUANTITY, CREATED_AT, WAITED]
+                .map(|place| columns[place]);
+            assert_eq!(
+                named,
+                ["found_status", "idle", "held", "product_id", "product", "quantity", "created_at", "waited"]
+            );
         }
     }
 }

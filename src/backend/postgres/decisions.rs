@@ -5,13 +5,13 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use futures::FutureExt;
-use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::answers::{Answer, Answers};
 use super::errors::Failure;
 use super::sql::Parameter;
 use super::timestamp::{micros, timestamp};
-use super::{PostgresStore, bisect, column, is_locked, rows_by_order};
+use super::{PostgresStore, bisect, column};
 use crate::domain::order::{OrderId, State};
 use crate::port::decisions::{Decided, HoldEnd, Kind, OpenOrder, OrderDecisions, Ruling};
 use crate::port::store::{BY_MESSAGE, NotBefore, StoreError};
@@ -82,15 +82,15 @@ async fn run(
             &statements.hold
         }
     };
-    let rows = rows_by_order(store.connections.query(statement, &parameters).await?)?;
+    let answers = Answers::of(store.connections.query(statement, &parameters).await?)?;
     order_ids
         .iter()
-        .map(|order_id| rows.get(&order_id.0).map_or(Ok(Decided::Unknown), |row| read(kind, row, ruling)))
+        .map(|order_id| answers.of_order(order_id.0).map_or(Ok(Decided::Unknown), |answer| read(kind, answer, ruling)))
         .collect()
 }
 
-fn read(kind: Kind, row: &Row, ruling: &Ruling) -> Result<Decided, Failure> {
-    if is_locked(row)? {
+fn read(kind: Kind, Answer { row, is_locked, .. }: &Answer, ruling: &Ruling) -> Result<Decided, Failure> {
+    if *is_locked {
         return Ok(Decided::Locked);
     }
     let status = column::<Option<String>>(row, "found_status")?.unwrap_or_else(|| "null".to_owned());

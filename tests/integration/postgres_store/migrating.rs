@@ -45,7 +45,10 @@ async fn tables_that_the_version_before_has_made_get_what_came_since_and_no_hori
     let (store, client) = migrated(&database).await;
     client.batch_execute(&format!("{FORGET} WHERE version <> 4 AND version <> 5; {HISTORY}")).await.unwrap();
     client.batch_execute("DROP TABLE fulfillment.horizon, fulfillment.begun_orders").await.unwrap();
-    assert_eq!(store.migrate().await.unwrap(), ["V6__horizon", "V7__retention", "V8__low_water_mark", "V9__controls", "V10__holds", "V11__lists"]);
+    assert_eq!(
+        store.migrate().await.unwrap(),
+        ["V6__horizon", "V7__retention", "V8__low_water_mark", "V9__controls", "V10__holds", "V11__lists"]
+    );
     assert_eq!(store.noted().await.unwrap(), Noted::Horizon(Horizon::EVERYTHING));
 }
 

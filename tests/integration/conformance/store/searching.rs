@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fulfillment_worker::domain::order::{OrderId, State};
 use fulfillment_worker::operations::search::{self, Cursor, CursorError, ListError, Page};
-use fulfillment_worker::port::search::{Feed, Notes, OrderFilter, Position, Transition};
+use fulfillment_worker::port::search::{OrderFilter, Position, Transition};
 use fulfillment_worker::port::store::{BeginRequest, Begun};
 
 use super::{LEASE, StoreFixture, Worker, conclude, conclusion, fulfilled, is_done, pending_orders};
