@@ -141,7 +141,7 @@ Examples:
   fulfillment-worker limit concurrency off --why 'warehouse is fast again'
 
 JSON: version, changed, and controls: each with control (pause, concurrency, rate), worker (null: the fleet), value, by, why,
-since, seconds_left (null: until cleared).")]
+since, seconds_left (null: until cleared); next_cursor (null; for the API).")]
 pub(super) struct LimitArguments {
     /// What to limit; without it, lists what is set
     #[arg(value_name = "WHAT", value_parser = limit_kind(), requires = "value", requires = "why")]

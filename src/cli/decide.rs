@@ -41,7 +41,8 @@ Exit code 1 where an order doesn't exist, is fulfilled, failed or somebody else'
 error.
 
 JSON: version, dry_run, done, unchanged, impossible, locked, missing, refused (numbers), orders[].{order_id, result (one
-of done, unchanged, impossible, locked, missing, refused), state (that was found), idempotency_key, unknown_at_fulfiller, text}.")]
+of done, unchanged, impossible, locked, missing, refused), state (that was found), idempotency_key, unknown_at_fulfiller, text}, problem
+(what else went wrong; null where nothing did).")]
 pub(super) struct CancelArguments {
     #[command(flatten)]
     options: Options,

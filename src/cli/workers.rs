@@ -22,7 +22,7 @@ Examples:
 
 STATE: running, paused (with the fleet), quiet (alone), pausing (a claim is still under way), dead.
 JSON: version, workers: each with worker, state, host, pid, version, up_seconds, silent_seconds, in_flight, row_leases,
-concurrency, holds_claims, quiet. At most 1,000, those that reported last.")]
+concurrency, holds_claims, quiet; next_cursor (null; for the API). At most 1,000, those that reported last.")]
 pub(super) struct Arguments {
     /// Print one line of JSON
     #[arg(long)]

@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::access::{Folder, users};
 use crate::support::http::{self, Answer};
@@ -19,33 +20,33 @@ mod reading;
 /// A worker with the user `ann`, who may look, and `bob`, an operator.
 struct Served {
     worker: WorkerProcess,
-    queue: String,
     store: String,
     folder: Folder,
-    _servers: Option<(RedisServer, TestDatabase)>,
+    _files: Option<TempDir>,
+    servers: Option<(RedisServer, TestDatabase)>,
 }
 
 impl Served {
     /// On Redis and Postgres.
     async fn by_servers(options: &[&str]) -> Self {
         let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
-        let (queue, store) = (redis.url(), database.url().to_owned());
-        Self { _servers: Some((redis, database)), ..Self::of(queue, store, options).await }
+        let served = Self::of(&redis.url(), database.url(), options).await;
+        Self { servers: Some((redis, database)), ..served }
     }
 
     /// With an embedded queue and store.
     async fn embedded(options: &[&str]) -> Self {
-        let folder = tempfile::tempdir().expect("a folder").keep();
-        let url = format!("sqlite:{}", folder.join("w.db").display());
-        Self::of(url.clone(), url, options).await
+        let files = tempfile::tempdir().expect("a folder");
+        let url = format!("sqlite:{}", files.path().join("w.db").display());
+        Self { _files: Some(files), ..Self::of(&url, &url, options).await }
     }
 
-    async fn of(queue: String, store: String, options: &[&str]) -> Self {
+    async fn of(queue: &str, store: &str, options: &[&str]) -> Self {
         let folder = Folder::with(&users(&["ann", "bob"]));
         let web_config = folder.file("web.yml");
         let given = ["--web-config", &web_config, "--operators", "bob", "--simulate-latency", "0"];
-        let worker = WorkerProcess::ready(&queue, &store, &[&given[..], options].concat()).await;
-        Self { worker, queue, store, folder, _servers: None }
+        let worker = WorkerProcess::ready(queue, store, &[&given[..], options].concat()).await;
+        Self { worker, store: store.to_owned(), folder, _files: None, servers: None }
     }
 
     fn ask(&self, user: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {

@@ -30,7 +30,7 @@ Examples:
 JSON: dead_letters[].{id,order_id,order_state,reason,detail,attempts,worker,at,age_seconds,resolution,resolved_at,
 resolved_by,resolved_reason}, matching (their number on all pages), next_after and next_cursor (null on the last page). With --group:
 groups[].{reason,fingerprint,letters,first_at,last_at,last_age_seconds,example,example_order_id,example_detail}, looked
-(letters that were read), is_partial (whether there are more than that).")]
+(letters that were read), is_partial (whether there are more than that), next_cursor (null; for the API).")]
 pub(super) struct Arguments {
     #[command(flatten)]
     filter: FilterOptions,

@@ -114,7 +114,7 @@ fn results(decided: &Value) -> Vec<&str> {
 #[tokio::test]
 async fn while_the_store_hangs_the_api_says_so_and_probes_and_metrics_are_answered() {
     let served = Served::by_servers(&["--store-connections", "4"]).await;
-    let (_, database) = served._servers.as_ref().expect("servers");
+    let (_, database) = served.servers.as_ref().expect("servers");
     let locking = database.connect().await;
     locking.batch_execute("BEGIN; LOCK TABLE fulfillment.dead_letters IN ACCESS EXCLUSIVE MODE").await.expect("a lock");
     let ask = || {
