@@ -40,7 +40,8 @@ async fn a_list_is_a_table_that_is_cut_nowhere_but_on_a_terminal_and_json_has_th
     let (code, shown, said) = run(&["orders", "--store", database.url()]);
     let lines: Vec<&str> = shown.lines().collect();
     assert_eq!((code, lines.len(), said.as_str()), (Some(0), 4, ""), "{shown}");
-    assert_eq!(lines[0], "ID  STATE      AGE       UNCHANGED  QUANTITY  PRODUCT");
+    let header: Vec<&str> = lines[0].split_whitespace().collect();
+    assert_eq!(header, ["ID", "STATE", "AGE", "UNCHANGED", "QUANTITY", "PRODUCT"]);
     assert!(lines[1].starts_with(" 3  pending    ") && lines[1].ends_with("\\u{1b}[31mTEA\\t紅茶\\nBOX"), "{shown}");
     assert!(lines[2].starts_with(" 2  cancelled  "), "{shown}");
     let (_, wide, _) = run(&["orders", "-o", "wide", "--store", database.url()]);

@@ -3,10 +3,10 @@
 -- Halves the range of all ids, as they grow with `created_at`, and takes ten minutes more on either side for orders that don't:
 -- at most 64 steps, each by the primary key. Orders without a `created_at` are stepped over, up to a hundred in a row.
 WITH RECURSIVE wanted AS MATERIALIZED (
-    SELECT 'above'::text AS bound, clock_timestamp() - ($1::float8 + 600) * interval '1 second' AS at
+    SELECT 'above'::text AS bound, clock_timestamp() - ($1::float8 + 600::float8) * interval '1 second' AS at
     WHERE $1::float8 IS NOT NULL
     UNION ALL
-    SELECT 'below', clock_timestamp() - ($2::float8 - 600) * interval '1 second'
+    SELECT 'below', clock_timestamp() - ($2::float8 - 600::float8) * interval '1 second'
     WHERE $2::float8 IS NOT NULL
 ),
 halves AS (

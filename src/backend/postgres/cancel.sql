@@ -24,7 +24,7 @@ written AS (
     WHERE o.id {=} f.id
       AND $5::bool
       AND CASE
-              WHEN o.status {=} 'pending' OR o.status {=} 'processing' THEN o.updated_at IS NOT DISTINCT FROM f.updated_at
+              WHEN o.status {=} 'pending' OR o.status {=} 'processing' THEN o.updated_at::{time} IS NOT DISTINCT FROM f.updated_at::{time}
               ELSE false
           END
     RETURNING o.id, o.updated_at, nullif(f.updated_at::{time}, 'infinity') AS left_fence

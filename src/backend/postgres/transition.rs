@@ -21,9 +21,9 @@ const PATIENCE: &str = "WHERE (SELECT set_config('lock_timeout', '10ms', true)) 
 const PASSING: &str = "FOR NO KEY UPDATE OF o SKIP LOCKED";
 /// That the row is still the one that the statement saw when it began. `found` has the row as it was then where it locks none, and
 /// else as it is by now.
-const UNMOVED: &str = "AND o.updated_at IS NOT DISTINCT FROM f.updated_at";
+const UNMOVED: &str = "AND o.updated_at::{time} IS NOT DISTINCT FROM f.updated_at::{time}";
 const UNMOVED_SINCE: &str =
-    "AND f.updated_at IS NOT DISTINCT FROM (SELECT s.updated_at FROM {orders} s WHERE s.id {=} f.id)";
+    "AND f.updated_at::{time} IS NOT DISTINCT FROM (SELECT s.updated_at::{time} FROM {orders} s WHERE s.id {=} f.id)";
 /// How long locked rows are passed over since one was met.
 const REMEMBERED: Duration = Duration::from_secs(1);
 

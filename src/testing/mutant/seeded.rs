@@ -119,7 +119,7 @@ impl Mutant {
             Self::BeginsHeld => vec![(BEGIN, "AND f.held IS NULL", "")],
             Self::CancelsFinished => vec![(
                 CANCEL,
-                "WHEN o.status {=} 'pending' OR o.status {=} 'processing' THEN o.updated_at IS NOT DISTINCT FROM f.updated_at",
+                "WHEN o.status {=} 'pending' OR o.status {=} 'processing' THEN o.updated_at::{time} IS NOT DISTINCT FROM f.updated_at::{time}",
                 "WHEN true THEN true",
             )],
             Self::AckBeforeCommit

@@ -1,5 +1,6 @@
 //! Decisions of operators on tables that aren't quite the given ones, and on rows that others have locked.
 
+use fulfillment_worker::backend::postgres::PostgresStore;
 use fulfillment_worker::domain::order::{OrderId, State};
 use fulfillment_worker::port::dead_letters::Decision;
 use fulfillment_worker::port::decisions::{Decided, HoldEnd, OrderDecisions, Ruling};
@@ -19,16 +20,16 @@ fn is_done(decided: &[Decided], state: &State) -> bool {
     matches!(decided, [Decided::Done(order)] if order.state == *state)
 }
 
-async fn decides_all(database: &TestDatabase, client: &Client, what: &str) {
-    let store = open(database.url(), LEASE, 2);
+/// Everything that operators decide, on whatever table there is.
+pub(super) async fn decides(store: &PostgresStore, client: &Client, what: &str) {
     store.migrate().await.unwrap_or_else(|error| panic!("{what}: {error}"));
     store.check().await.unwrap_or_else(|error| panic!("{what}: {error}"));
     store.can_cancel().await.unwrap_or_else(|error| panic!("{what}: {error}"));
     let ids = [put(client, "status", "'pending'").await];
     assert!(is_done(&store.hold(&ids, HoldEnd::Never, &ruling()).await.unwrap(), &State::Pending), "{what}");
-    assert_eq!(begin(&store, ids[0]).await, Begun::Held(None), "{what}");
+    assert_eq!(begin(store, ids[0]).await, Begun::Held(None), "{what}");
     assert!(is_done(&store.release(&ids, &ruling()).await.unwrap(), &State::Pending), "{what}");
-    let Begun::Started { fence, .. } = begin(&store, ids[0]).await else { panic!("{what}") };
+    let Begun::Started { fence, .. } = begin(store, ids[0]).await else { panic!("{what}") };
     assert!(is_done(&store.cancel(&ids, &ruling()).await.unwrap(), &State::Processing), "{what}");
     let verdicts = store.conclude(&[fulfilled(ids[0], fence)]).await.unwrap();
     assert_eq!(verdicts, [Verdict::Superseded(Some(State::Cancelled))], "{what}");
@@ -50,7 +51,7 @@ async fn operators_decide_on_tables_of_other_types_too() {
         let client = database.connect().await;
         client.batch_execute("INSERT INTO products (name, price) VALUES ('hand warmer', 1.85)").await.unwrap();
         client.batch_execute(sql).await.unwrap();
-        decides_all(&database, &database.connect().await, sql).await;
+        decides(&open(database.url(), LEASE, 2), &database.connect().await, sql).await;
     }
 }
 

@@ -6,7 +6,7 @@
 --
 -- Making them reads the whole table and keeps workers from writing to it. Where that is larger than 64 MiB they are left
 -- out, `tail` and the search for a correlation id say so, and an administrator makes them beside the workers:
--- `CREATE INDEX CONCURRENTLY …`, as here. Before version 14, Postgres has no such index on texts.
+-- `CREATE INDEX CONCURRENTLY`, as here. Before version 14, Postgres has no such index on texts.
 DO $$ BEGIN
     IF pg_catalog.pg_relation_size('fulfillment.events') <= 67108864 THEN
         CREATE INDEX IF NOT EXISTS events_at ON fulfillment.events
