@@ -120,7 +120,9 @@ impl Api {
             .merge(intake::router())
             .route_layer(from_extractor::<Viewer>())
             .route("/openapi.json", get(description::openapi))
-            .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such path; /api/v1/openapi.json has all"))
+            .fallback(async || {
+                Problem::new(StatusCode::NOT_FOUND, "there is no such path; /api/v1/openapi.json has all")
+            })
             .layer(DefaultBodyLimit::max(body::MOST_BYTES))
             .with_state(self)
     }
@@ -164,7 +166,8 @@ impl Api {
         T: Serialize + 'static,
         F: Future<Output = Result<(StatusCode, T), Problem>> + Send + 'static,
     {
-        let open = self.0.get().ok_or_else(|| Problem::unavailable("the worker is not ready yet; /readyz says why", 1))?;
+        let open =
+            self.0.get().ok_or_else(|| Problem::unavailable("the worker is not ready yet; /readyz says why", 1))?;
         let place = Arc::clone(places(open)).try_acquire_owned().map_err(|_| {
             Problem::unavailable("other requests of the API are being worked on; this worker takes few at once", 1)
         })?;
@@ -177,7 +180,10 @@ impl Api {
         match timeout(LIMIT, working).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(Problem::unavailable("the worker is ending", 5)),
-            Err(_) => Err(Problem::unavailable(format!("no answer within {} s; try again, or ask for less", LIMIT.as_secs()), 5)),
+            Err(_) => Err(Problem::unavailable(
+                format!("no answer within {} s; try again, or ask for less", LIMIT.as_secs()),
+                5,
+            )),
         }
     }
 }

@@ -170,6 +170,9 @@ mod tests {
     #[tokio::test]
     async fn who_is_to_come_again_is_told_when() {
         let response = Problem::unavailable("too many at once", 1).into_response();
-        assert_eq!((response.status(), &response.headers()[header::RETRY_AFTER]), (StatusCode::SERVICE_UNAVAILABLE, &HeaderValue::from(1)));
+        assert_eq!(
+            (response.status(), &response.headers()[header::RETRY_AFTER]),
+            (StatusCode::SERVICE_UNAVAILABLE, &HeaderValue::from(1))
+        );
     }
 }

@@ -52,7 +52,9 @@ pub(super) async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result
     let read = timeout(LIMIT, Bytes::from_request(request, state)).await;
     let read = read.map_err(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, late()))?;
     read.map_err(|rejection| match rejection.status() {
-        status @ StatusCode::PAYLOAD_TOO_LARGE => Problem::new(status, format!("the body has more than {MOST_BYTES} bytes")),
+        status @ StatusCode::PAYLOAD_TOO_LARGE => {
+            Problem::new(status, format!("the body has more than {MOST_BYTES} bytes"))
+        }
         status => Problem::new(status, rejection.body_text()),
     })
 }
@@ -159,7 +161,13 @@ mod tests {
         for name in ["application/json", "Application/JSON; charset=utf-8"] {
             assert_eq!(of(name).unwrap(), "application/json");
         }
-        for name in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "", "text/plain, application/json"] {
+        for name in [
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data",
+            "",
+            "text/plain, application/json",
+        ] {
             assert!(of(name).is_err(), "{name}");
         }
     }

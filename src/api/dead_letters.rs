@@ -96,7 +96,11 @@ pub(super) async fn list(State(api): State<Api>, mut query: Parameters) -> Resul
 #[utoipa::path(get, path = "/api/v1/dead-letters/{id}", tag = "dead letters", operation_id = "getDeadLetter",
     params(("id" = i64, Path, description = "Of the letter", minimum = 1, maximum = 9223372036854775807_i64)),
     responses((status = 200, description = "The letter", body = Document<WholeLetterDocument>)))]
-pub(super) async fn show(State(api): State<Api>, Path(id): Path<String>, query: Parameters) -> Result<Response, Problem> {
+pub(super) async fn show(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    query: Parameters,
+) -> Result<Response, Problem> {
     query.none_left()?;
     let id = parameters::id(&id)?;
     api.answer(move |open| async move {

@@ -53,7 +53,10 @@ const REFUSALS: [(StatusCode, &str); 8] = [
     (StatusCode::PAYLOAD_TOO_LARGE, "The body is too long, or there should be none"),
     (StatusCode::TOO_MANY_REQUESTS, "Too many requests or wrong passwords; Retry-After says when to come again"),
     (StatusCode::INTERNAL_SERVER_ERROR, "Queue or store refused"),
-    (StatusCode::SERVICE_UNAVAILABLE, "Queue or store doesn't answer, or too much is asked at once; Retry-After says when to come again"),
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        "Queue or store doesn't answer, or too much is asked at once; Retry-After says when to come again",
+    ),
 ];
 
 /// And what a path with a body may.
@@ -80,7 +83,11 @@ impl Modify for Refusals {
                 for (status, description) in REFUSALS.iter().chain(refusals) {
                     let content = Content::new(Some(Ref::from_schema_name("Problem")));
                     let response = ResponseBuilder::new().description(*description).content(PROBLEM_TYPE, content);
-                    operation.responses.responses.entry(status.as_str().to_owned()).or_insert(RefOr::T(response.build()));
+                    operation
+                        .responses
+                        .responses
+                        .entry(status.as_str().to_owned())
+                        .or_insert(RefOr::T(response.build()));
                 }
             }
         }

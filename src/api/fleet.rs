@@ -86,7 +86,10 @@ mod tests {
             ["a", "b", "c", "d", "e"].iter().filter(|one| **one != without).map(ToString::to_string).collect()
         };
         assert_eq!(page(all(""), String::clone, None, 2), (vec!["a".into(), "b".into()], Some("b".into())));
-        assert_eq!(page(all("b"), String::clone, Some("b".into()), 2), (vec!["c".into(), "d".into()], Some("d".into())));
+        assert_eq!(
+            page(all("b"), String::clone, Some("b".into()), 2),
+            (vec!["c".into(), "d".into()], Some("d".into()))
+        );
         assert_eq!(page(all(""), String::clone, Some("d".into()), 2), (vec!["e".into()], None));
         assert_eq!(page(all(""), String::clone, None, 5).1, None);
         assert_eq!(page(all(""), String::clone, Some("e".into()), 5), (vec![], None));

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::Api;
 use super::body::{self, Json, MOST};
 use super::parameters::Parameters;
-use super::Api;
 use crate::admin::{ElementProblem, Operator, Problem};
 use crate::domain::text;
 use crate::operations::documents::Document;
@@ -99,7 +99,8 @@ impl TryFrom<String> for Price {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let digits = |part: &str, most| (1..=most).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+        let digits =
+            |part: &str, most| (1..=most).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
         let is_written_so = match text.split_once('.') {
             Some((whole, hundredths)) => digits(whole, 8) && digits(hundredths, 2),
             None => digits(&text, 8),
@@ -241,7 +242,8 @@ impl From<SubmitError> for Problem {
             SubmitError::Refused(error) => error.into(),
             SubmitError::Unknown(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, text),
             SubmitError::NoMessages { .. } => {
-                let text = format!("{text}; the orders are in: don't send them again, the reconciler pushes their messages");
+                let text =
+                    format!("{text}; the orders are in: don't send them again, the reconciler pushes their messages");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, text)
             }
         }

@@ -85,12 +85,17 @@ pub(super) async fn list(State(api): State<Api>, mut query: Parameters) -> Resul
 #[utoipa::path(get, path = "/api/v1/orders/{id}", tag = "orders", operation_id = "getOrder",
     params(("id" = i64, Path, description = "Key of the row", minimum = 1, maximum = 9223372036854775807_i64)),
     responses((status = 200, description = "The order", body = Document<HistoryDocument>)))]
-pub(super) async fn show(State(api): State<Api>, Path(id): Path<String>, query: Parameters) -> Result<Response, Problem> {
+pub(super) async fn show(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    query: Parameters,
+) -> Result<Response, Problem> {
     query.none_left()?;
     let id = parameters::id(&id)?;
     api.answer(move |open| async move {
         let history = History::of(&*open.roles.reports, &*open.roles.dead_letters, OrderId(id)).await?;
-        let history = history.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, format!("order {id} does not exist")))?;
+        let history =
+            history.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, format!("order {id} does not exist")))?;
         Ok(HistoryDocument::from(&history))
     })
     .await

@@ -40,11 +40,7 @@ impl Parameters {
     }
 
     /// Every value of a parameter that may be there several times.
-    pub(super) fn many<T>(
-        &mut self,
-        name: &str,
-        read: impl Fn(&str) -> Result<T, String>,
-    ) -> Result<Vec<T>, Problem> {
+    pub(super) fn many<T>(&mut self, name: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, Problem> {
         let (of_name, others) = std::mem::take(&mut self.0).into_iter().partition(|(of, _)| of == name);
         self.0 = others;
         let of_name: Vec<(String, String)> = of_name;
@@ -100,7 +96,9 @@ impl Parameters {
     pub(super) fn none_left(self) -> Result<(), Problem> {
         match self.0.first() {
             None => Ok(()),
-            Some((name, _)) => Err(Problem::of_parameter(name, "is no parameter of this path; /api/v1/openapi.json has all")),
+            Some((name, _)) => {
+                Err(Problem::of_parameter(name, "is no parameter of this path; /api/v1/openapi.json has all"))
+            }
         }
     }
 }
@@ -113,7 +111,8 @@ pub(super) fn no_such_page(problem: CursorError) -> Problem {
 
 /// A whole number of a range, without a sign or a blank.
 pub(super) fn number<T: FromStr + PartialOrd + Display>(text: &str, range: &RangeInclusive<T>) -> Result<T, String> {
-    let number = text.parse().ok().filter(|number| range.contains(number) && text.bytes().all(|byte| byte.is_ascii_digit()));
+    let number =
+        text.parse().ok().filter(|number| range.contains(number) && text.bytes().all(|byte| byte.is_ascii_digit()));
     number.ok_or_else(|| format!("must be a whole number from {} to {}", range.start(), range.end()))
 }
 

@@ -296,7 +296,8 @@ pub(super) async fn limit(
 
 async fn list(store: &dyn Controls, changed: bool, json: bool) -> Result<(), Failure> {
     let set = store.controls().await.map_err(Failure::work)?;
-    let listed = ControlsDocument { changed, controls: set.iter().map(SetControlJson::from).collect(), next_cursor: None };
+    let listed =
+        ControlsDocument { changed, controls: set.iter().map(SetControlJson::from).collect(), next_cursor: None };
     output::show(json, &listed, || table(&set))
 }
 

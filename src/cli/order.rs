@@ -64,7 +64,8 @@ pub(super) async fn order(arguments: Arguments, origins: &Origins) -> Result<(),
     let (backends, store) = arguments.connect.open_store(origins).await?;
     match (arguments.id, arguments.correlation_id) {
         (Some(id), _) => {
-            let history = History::of(&*store.reports, &*store.dead_letters, OrderId(id)).await.map_err(Failure::work)?;
+            let history =
+                History::of(&*store.reports, &*store.dead_letters, OrderId(id)).await.map_err(Failure::work)?;
             let Some(history) = history else {
                 return Err(Failure::Work(format!("order {id} does not exist in {}", backends.store)));
             };

@@ -75,7 +75,8 @@ impl Served {
     fn put_in(&self, count: usize) -> Vec<i64> {
         let orders = vec![json!({"product": "CUP", "quantity": 2, "correlation_id": "c-7"}); count];
         let made = document(&self.post("/orders/batch", &json!({ "orders": orders })), 201);
-        let ids = made["orders"].as_array().expect("orders").iter().map(|order| order["order_id"].as_i64().expect("an id"));
+        let ids =
+            made["orders"].as_array().expect("orders").iter().map(|order| order["order_id"].as_i64().expect("an id"));
         ids.collect()
     }
 

@@ -33,7 +33,8 @@ const PROBES: [&str; 3] = ["/health", "/livez", "/readyz"];
 const LOG_IN: &str = "log in with a name and password of the worker's --web-config\n";
 const NOT_ON_THE_NETWORK: &str = "this changes the worker, which takes its admin socket (`fulfillment-worker log` on its \
                                   machine uses it) or a user whom --operators names\n";
-const NOT_FOR_EVERYBODY: &str = "this shows orders and errors, which takes the worker's admin socket or a user of --web-config\n";
+const NOT_FOR_EVERYBODY: &str =
+    "this shows orders and errors, which takes the worker's admin socket or a user of --web-config\n";
 const PASSED_ON: &str = "a proxy has passed this on: the admin socket is for the worker's own machine\n";
 const USED_UP: &str = "this link is used up or wrong; the page without it is /\n";
 
@@ -87,7 +88,8 @@ impl Client {
 
 /// Whether the request is one of those that change something: in the API, each that doesn't read.
 pub(in crate::admin) fn is_changing(of: &Method, uri: &Uri) -> bool {
-    (uri.path().starts_with(API) && ![Method::GET, Method::HEAD].contains(of)) || CHANGING.iter().any(|(path, method)| *path == uri.path() && method == of)
+    (uri.path().starts_with(API) && ![Method::GET, Method::HEAD].contains(of))
+        || CHANGING.iter().any(|(path, method)| *path == uri.path() && method == of)
 }
 
 /// The layer around every route.

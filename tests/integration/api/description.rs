@@ -24,7 +24,14 @@ fn keeps_to_its_description(served: Served) {
     let description = served.ask("ann", "GET", "/openapi.json", &[], "");
     served.folder.write("openapi.json", &description.text());
     let output = python()
-        .args(["-m", "schemathesis.cli", "run", &served.folder.file("openapi.json"), "--url", &format!("http://{address}")])
+        .args([
+            "-m",
+            "schemathesis.cli",
+            "run",
+            &served.folder.file("openapi.json"),
+            "--url",
+            &format!("http://{address}"),
+        ])
         .args(["--auth", "bob:bob's", "--seed", "1", "--max-examples", "30", "--no-color"])
         // It guesses passwords, after which its address has to wait: `access.rs` asks without a login.
         .args(["--exclude-checks", "ignored_auth"])

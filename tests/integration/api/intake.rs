@@ -70,7 +70,8 @@ async fn where_one_order_of_a_batch_can_not_be_used_each_such_is_named_and_none_
         "A;1",
     ]
     .join("\n");
-    let said = problem(&served.ask("bob", "POST", "/orders/batch", &[("Content-Type", "application/x-ndjson")], &lines), 422);
+    let said =
+        problem(&served.ask("bob", "POST", "/orders/batch", &[("Content-Type", "application/x-ndjson")], &lines), 422);
     let errors = said["errors"].as_array().expect("errors");
     let places: Vec<_> = errors.iter().map(|error| error["index"].as_i64().expect("a place")).collect();
     assert_eq!(places, [1, 2, 3, 4, 5, 6, 7], "{said}");

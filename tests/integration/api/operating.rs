@@ -20,7 +20,10 @@ async fn operate(served: Served) {
     assert_eq!((&paused["changed"], &paused["outstanding"]), (&json!(true), &json!([])), "{paused}");
     let controls = served.read("/controls");
     let control = &controls["controls"][0];
-    assert_eq!((&control["control"], &control["worker"], &control["why"]), (&json!("pause"), &Value::Null, &json!("the warehouse moves")));
+    assert_eq!(
+        (&control["control"], &control["worker"], &control["why"]),
+        (&json!("pause"), &Value::Null, &json!("the warehouse moves"))
+    );
     assert!(control["by"].as_str().is_some_and(|by| by.starts_with("bob at 127.0.0.1")), "{control}");
     let ids = served.put_in(3);
 

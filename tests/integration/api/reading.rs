@@ -20,7 +20,8 @@ async fn embedded_everything_is_read_page_by_page_as_commands_print_it() {
 
 async fn read_everything(served: Served) {
     let ids = served.put_in(5);
-    let failed = async || expect_equal(served.read("/orders?state=failed&limit=10")["orders"].as_array().map(Vec::len), Some(5));
+    let failed =
+        async || expect_equal(served.read("/orders?state=failed&limit=10")["orders"].as_array().map(Vec::len), Some(5));
     eventually(LONG, "all have failed", failed).await;
 
     let mut newest_first = ids.clone();
@@ -44,7 +45,10 @@ async fn read_everything(served: Served) {
     same(&served.read(&format!("/dead-letters/{letter}")), &served.printed(&["dead", "show", &letter]));
 
     let groups = served.read("/dead-letter-groups");
-    assert_eq!((&groups["groups"][0]["letters"], &groups["looked"], &groups["next_cursor"]), (&json!(5), &json!(5), &Value::Null));
+    assert_eq!(
+        (&groups["groups"][0]["letters"], &groups["looked"], &groups["next_cursor"]),
+        (&json!(5), &json!(5), &Value::Null)
+    );
     same(&groups, &served.printed(&["dead", "list", "--group"]));
     let workers = served.read("/workers");
     assert_eq!((&workers["workers"][0]["state"], &workers["workers"][1]), (&json!("running"), &Value::Null));
