@@ -179,6 +179,9 @@ impl Api {
         });
         match timeout(LIMIT, working).await {
             Ok(Ok(answer)) => answer,
+            Ok(Err(error)) if error.is_panic() => {
+                Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "a fault of this program; its log says more"))
+            }
             Ok(Err(_)) => Err(Problem::unavailable("the worker is ending", 5)),
             Err(_) => Err(Problem::unavailable(
                 format!("no answer within {} s; try again, or ask for less", LIMIT.as_secs()),

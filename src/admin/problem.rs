@@ -76,7 +76,7 @@ impl Problem {
     /// A field that can't be used.
     pub(crate) fn of_field(name: &str, problem: impl std::fmt::Display) -> Self {
         let field = Some(name.to_owned());
-        Self { field, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, format!("`{name}` {problem}")) }
+        Self { field, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, format!("`{name}`: {problem}")) }
     }
 
     /// Elements of a batch that can't be used, of which nothing is done then.

@@ -61,12 +61,16 @@ pub(super) async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result
 
 /// What JSON says, or the field that is wrong.
 pub(super) fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, Problem> {
+    // Which would do for the fields in their order.
+    if json.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "must be an object, and is an array"));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
         let problem = error.into_inner();
         match problem.classify() {
-            serde_json::error::Category::Data if path != "." => Problem::of_field(&path, format!(": {problem}")),
+            serde_json::error::Category::Data if path != "." => Problem::of_field(&path, problem),
             serde_json::error::Category::Data => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, problem.to_string()),
             _ => Problem::new(StatusCode::BAD_REQUEST, format!("the body is no JSON: {problem}")),
         }
@@ -144,6 +148,7 @@ mod tests {
             (r#"{"ids":[1],"why":"x","colour":"red"}"#, 422, "unknown field `colour`"),
             (r#"{"ids":[1],"why":"x"} {}"#, 400, "no JSON"),
             (r#"{"ids":[1"#, 400, "no JSON"),
+            (r#"[[1],"x"]"#, 422, "must be an object"),
             ("", 400, "no JSON"),
         ] {
             let problem = parse::<Asked>(json.as_bytes()).unwrap_err();

@@ -278,7 +278,7 @@ impl From<ControlError> for Problem {
         match error {
             ControlError::Store(error) => error.into(),
             ControlError::UnknownWorker(_) => Self::new(StatusCode::NOT_FOUND, error.to_string()),
-            ControlError::Value(problem) => Self::of_field("value", format!(": {problem}")),
+            ControlError::Value(problem) => Self::of_field("value", problem),
         }
     }
 }
