@@ -4,16 +4,16 @@
 -- $6 whether transitions are kept in the timeline, $7 what it notes of an order that is taken over. `take_over.sql` has the same
 -- parameters, and $4 and $7 are of use there alone.
 --
--- It has two forms: `{patience}` sets a limit on the wait for a locked row, over which the whole statement fails, and
--- `{passing}` passes such rows over and says that they are locked (transition.rs). `found` is the row as it was when the
--- statement began, or, with its lock, as it is.
+-- It has two forms, and lines marked with the one that has them (transition.rs). One sets a limit on the wait for a locked row, over
+-- which the whole statement fails; the other one passes such rows over and says that they are locked. `found` is the row as it
+-- was when the statement began, or, with its lock, as it is.
 --
 -- Guarantees: one transaction; nobody's open transaction holds up the other rows for more than that limit; rows are locked in
 -- order of id; the guard is repeated on the row that is written, and re-checked on its newest version, which is ours to write
 -- by then; the fence moves strictly forward by the database's clock. Every order is in the answer once. One that was there when the horizon was set is noted as begun, so that the
 -- reconciler looks after it whatever its age. `take_over.sql` is asked about orders that are found in `processing`. An order that
--- is held is not begun; nor is one whose row has changed since the statement began (`{unmoved}`), which is asked about again: a
--- hold moves the fence of an order that is pending, so that none begins behind its back.
+-- is held is not begun; nor is one whose fence has moved since the statement began, which is asked about again: a hold moves the
+-- fence of an order that is pending, so that none begins behind its back.
 --
 -- Why it is written this way:
 --   `(SELECT $1)` hides the length of the array: the planner assumes a few rows and stays with the primary key.
@@ -25,14 +25,14 @@
 WITH request AS MATERIALIZED (
     SELECT r.order_id, r.attempt, r.correlation_id
     FROM unnest((SELECT $1::int8[]), (SELECT $2::int4[]), (SELECT $3::text[])) AS r (order_id, attempt, correlation_id)
-    {patience}
+    {waiting} WHERE (SELECT set_config('lock_timeout', '10ms', true)) IS NOT NULL
 ),
 found AS MATERIALIZED (
     SELECT o.id, o.status, o.updated_at, r.attempt, r.correlation_id, {held} AS held
     FROM request r
     JOIN {orders} o ON o.id {=} r.order_id
     ORDER BY o.id
-    {passing}
+    {passing} FOR NO KEY UPDATE OF o SKIP LOCKED
 ),
 written AS (
     UPDATE {orders} o
@@ -42,7 +42,8 @@ written AS (
     WHERE o.id {=} f.id
       AND CASE WHEN o.status {=} 'pending' THEN true ELSE false END
       AND f.held IS NULL
-      {unmoved}
+      {waiting} AND o.updated_at::{time} IS NOT DISTINCT FROM f.updated_at::{time}
+      {passing} AND f.updated_at::{time} IS NOT DISTINCT FROM (SELECT s.updated_at::{time} FROM {orders} s WHERE s.id {=} f.id)
     RETURNING o.id, o.product_id, o.quantity, o.created_at, o.updated_at, f.attempt, f.correlation_id,
               nullif(f.updated_at::{time}, 'infinity') AS left_fence, {behind} AS behind
 ),

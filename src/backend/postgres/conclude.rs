@@ -77,8 +77,8 @@ fn rounds<T>(items: &[T], order_id: impl Fn(&T) -> OrderId) -> Vec<Vec<usize>> {
     rounds
 }
 
-/// Runs the statement once, for orders that are all different. Answers nothing where a row that could be written wasn't, and
-/// may have changed meanwhile: by [`Form::Passing`] that is told.
+/// Runs the statement once, for orders that are all different. Answers nothing where [`Form::Waiting`] hasn't written a row: by
+/// [`Form::Passing`] it is told why.
 async fn run_conclude(
     store: &PostgresStore,
     form: Form,
@@ -141,19 +141,23 @@ fn judge(
     if *is_locked {
         return Ok(Some(Verdict::Locked));
     }
+    if column::<Option<SystemTime>>(row, FENCE)?.is_some() {
+        return Ok(Some(Verdict::Done { age: store.age(row, AGE)? }));
+    }
+    if form == Form::Waiting {
+        return Ok(None);
+    }
     let found = State::from(column::<Option<&str>>(row, FOUND_STATUS)?.unwrap_or("null"));
     let found_at = column::<Option<SystemTime>>(row, FOUND_AT)?.map(micros);
-    let carried_out = column::<Option<SystemTime>>(row, FENCE)?.is_some();
-    let carried_out_before = conclusion.maybe_applied
+    let was_carried_out = conclusion.maybe_applied
         && found == conclusion.to.state()
         && found_at.is_some_and(|found_at| found_at > conclusion.fence.0);
-    if carried_out || carried_out_before {
+    if was_carried_out {
         return Ok(Some(Verdict::Done { age: store.age(row, AGE)? }));
     }
     if found == State::Processing && found_at == Some(conclusion.fence.0) {
-        let refused =
-            || Verdict::Refused("the row stays as it is: does a trigger on orders suppress updates?".to_owned());
-        return Ok((form == Form::Passing).then(refused));
+        let reason = "the row stays as it is: does a trigger on orders suppress updates?";
+        return Ok(Some(Verdict::Refused(reason.to_owned())));
     }
     Ok(Some(Verdict::Superseded(Some(found))))
 }

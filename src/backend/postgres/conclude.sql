@@ -1,11 +1,12 @@
 -- Ends attempts: processing -> fulfilled, pending or failed, for whoever holds the fence.
 --
--- By position: $1 order ids (each once), $2 fences held, $3 states to enter, $4 attempts, $5 notes.
+-- By position: $1 order ids (each once, in order, in which rows are locked), $2 fences held, $3 states to enter, $4 attempts, $5 notes.
 -- $6 worker, $7 whether transitions are kept in the timeline.
 -- Dead letters of the orders that fail, by position among themselves: $8 order ids, $9 claim ids, $10 payloads,
 -- $11 reasons, $12 details, $13 attempts.
 --
--- Guarantees: as `begin.sql`, whose header also tells why it is written this way. A dead letter is written if and only
+-- Guarantees: as `begin.sql`, whose header also tells why it is written this way and what its two forms are. The one that waits
+-- says nothing of a row that it doesn't write: nobody has to find what is written anyway. A dead letter is written if and only
 -- if its order's transition is. An entry of the timeline has worker '': the worker and the correlation id are those of
 -- the entry that began the attempt, and not written again.
 WITH request AS MATERIALIZED (
@@ -14,14 +15,18 @@ WITH request AS MATERIALIZED (
         (SELECT $1::int8[]), (SELECT $2::{time}[]), (SELECT $3::text[]),
         (SELECT $4::int4[]), (SELECT $5::text[])
     ) AS r (order_id, fence, state, attempt, note)
-    {patience}
+    {waiting} WHERE (SELECT set_config('lock_timeout', '10ms', true)) IS NOT NULL
 ),
-found AS MATERIALIZED (
-    SELECT o.id, o.status, o.updated_at, o.created_at, r.fence, r.state, r.attempt, r.note
-    FROM request r
-    JOIN {orders} o ON o.id {=} r.order_id
-    ORDER BY o.id
-    {passing}
+{waiting} found AS NOT MATERIALIZED (
+{waiting}     SELECT r.order_id AS id, NULL::text AS status, r.fence AS updated_at, NULL::{created} AS created_at,
+{waiting}            r.fence, r.state, r.attempt, r.note
+{waiting}     FROM request r
+{passing} found AS MATERIALIZED (
+{passing}     SELECT o.id, o.status, o.updated_at, o.created_at, r.fence, r.state, r.attempt, r.note
+{passing}     FROM request r
+{passing}     JOIN {orders} o ON o.id {=} r.order_id
+{passing}     ORDER BY o.id
+{passing}     FOR NO KEY UPDATE OF o SKIP LOCKED
 ),
 concluded AS (
     UPDATE {orders} o
@@ -30,7 +35,7 @@ concluded AS (
     FROM found f
     WHERE o.id {=} f.id
       AND CASE WHEN o.status {=} 'processing' THEN o.updated_at {=} f.fence ELSE false END
-    RETURNING o.id, o.updated_at, f.state, f.attempt, f.note, f.updated_at AS left_fence
+    RETURNING o.id, o.updated_at, o.created_at, f.state, f.attempt, f.note, f.updated_at AS left_fence
 ),
 event AS (
     INSERT INTO fulfillment.events (order_id, at, state, attempt, worker, note)
@@ -59,7 +64,7 @@ SELECT r.order_id                   AS order_id,
        s.updated_at {<=} s.left_fence AS stuck,
        f.status::text               AS found_status,
        f.updated_at                 AS found_at,
-       {age f.created_at}           AS age
+       {age coalesce(s.created_at, f.created_at)} AS age
 FROM request r
 LEFT JOIN found f ON f.id {=} r.order_id
 LEFT JOIN concluded s ON s.id {=} r.order_id

@@ -7,14 +7,14 @@
 WITH request AS MATERIALIZED (
     SELECT r.order_id, r.fence
     FROM unnest((SELECT $1::int8[]), (SELECT $2::{time}[])) AS r (order_id, fence)
-    {patience}
+    {waiting} WHERE (SELECT set_config('lock_timeout', '10ms', true)) IS NOT NULL
 ),
 found AS MATERIALIZED (
     SELECT o.id, o.updated_at, r.fence
     FROM request r
     JOIN {orders} o ON o.id {=} r.order_id
     ORDER BY o.id
-    {passing}
+    {passing} FOR NO KEY UPDATE OF o SKIP LOCKED
 ),
 written AS (
     UPDATE {orders} o

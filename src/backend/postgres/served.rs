@@ -19,6 +19,8 @@ const PLAN_AGE: Duration = Duration::from_secs(10);
 /// From this size on the planner finds orders by their keys, and goes on doing so however the table grows. It scans a smaller one,
 /// so such a plan is used only as long as the table stays smaller.
 const ENOUGH_BYTES: i64 = 512 * 1024;
+/// How long a small table is taken to be as small as it was. A scan can bear what comes in that time.
+const SIZE_AGE: Duration = Duration::from_secs(1);
 const FOOTING: &str = "SELECT pg_catalog.pg_backend_pid() AS process,
        coalesce(pg_catalog.pg_relation_size(pg_catalog.to_regclass($1), 'main'), 0) AS bytes";
 
@@ -47,11 +49,28 @@ enum Plan {
     Kept(Prepared),
 }
 
-#[derive(Clone)]
 struct Prepared {
     statement: Statement,
-    /// Asks for the size of a table that was small: with each use, as it may have grown.
-    footing: Option<Statement>,
+    /// Of a table that was small.
+    size: Option<AskedSize>,
+}
+
+/// The question for a table's size, as it may have grown.
+struct AskedSize {
+    question: Statement,
+    asked: Instant,
+}
+
+impl Prepared {
+    /// The statement, and beside it the question for the size if that is due.
+    fn next_use(&mut self) -> (Statement, Option<Statement>) {
+        let due = self.size.as_mut().filter(|size| size.asked.elapsed() >= SIZE_AGE);
+        let question = due.map(|size| {
+            size.asked = Instant::now();
+            size.question.clone()
+        });
+        (self.statement.clone(), question)
+    }
 }
 
 impl Served {
@@ -79,20 +98,19 @@ impl Served {
     }
 
     /// The same for a statement that finds rows of `orders` by key, and is run often: prepared where that is safe. A plan for a
-    /// small table is dropped after the first use that finds the table grown, and is asked about that in the same round trip.
+    /// small table is dropped once the table is found to have grown, which is asked in the round trip of a use.
     pub(super) async fn query_often(
         &mut self,
         statement: &Sql,
         parameters: &[Parameter<'_>],
         orders: &str,
     ) -> Result<Vec<Row>, Error> {
-        let Some(prepared) = self.plan_of(statement, parameters, orders).await? else {
+        let Some((prepared, question)) = self.plan_of(statement, parameters, orders).await? else {
             return self.query(statement, parameters).await;
         };
         let values: Vec<&(dyn ToSql + Sync)> = parameters.iter().map(|(value, _)| *value).collect();
-        let (answer, lasts) =
-            tokio::join!(self.client.query(&prepared.statement, &values), self.lasts(&prepared, orders));
-        if !lasts {
+        let (answer, is_small) = tokio::join!(self.client.query(&prepared, &values), self.is_small(question, orders));
+        if !is_small {
             self.known.retain(|known| known.statement != *statement);
         }
         match answer {
@@ -105,10 +123,10 @@ impl Served {
         }
     }
 
-    /// Whether the table is as small, or as large, as the plan takes it to be.
-    async fn lasts(&self, prepared: &Prepared, orders: &str) -> bool {
-        let Some(footing) = &prepared.footing else { return true };
-        let row = self.client.query_one(footing, &[&orders]).await;
+    /// Whether the table is as small as it was, if that is a question.
+    async fn is_small(&self, question: Option<Statement>, orders: &str) -> bool {
+        let Some(question) = question else { return true };
+        let row = self.client.query_one(&question, &[&orders]).await;
         row.and_then(|row| row.try_get::<_, i64>("bytes")).is_ok_and(|bytes| bytes < ENOUGH_BYTES)
     }
 
@@ -127,7 +145,7 @@ impl Served {
         statement: &Sql,
         parameters: &[Parameter<'_>],
         orders: &str,
-    ) -> Result<Option<Prepared>, Error> {
+    ) -> Result<Option<(Statement, Option<Statement>)>, Error> {
         if !self.may_prepare {
             return Ok(None);
         }
@@ -146,8 +164,8 @@ impl Served {
                 known.plan = plan;
             }
         }
-        Ok(match self.known.get(at) {
-            Some(Known { plan: Plan::Kept(prepared), .. }) => Some(prepared.clone()),
+        Ok(match self.known.get_mut(at) {
+            Some(Known { plan: Plan::Kept(prepared), .. }) => Some(prepared.next_use()),
             _ => None,
         })
     }
@@ -161,9 +179,12 @@ impl Served {
         }
         let types: Vec<Type> = parameters.iter().map(|(_, of)| of.clone()).collect();
         let statement = self.client.prepare_typed(statement.as_str(), &types).await?;
-        let is_small = row.try_get::<_, i64>("bytes")? < ENOUGH_BYTES;
-        let footing = if is_small { Some(self.client.prepare_typed(FOOTING, &[Type::TEXT]).await?) } else { None };
-        Ok(Plan::Kept(Prepared { statement, footing }))
+        let mut size = None;
+        if row.try_get::<_, i64>("bytes")? < ENOUGH_BYTES {
+            let question = self.client.prepare_typed(FOOTING, &[Type::TEXT]).await?;
+            size = Some(AskedSize { question, asked: Instant::now() });
+        }
+        Ok(Plan::Kept(Prepared { statement, size }))
     }
 }
 

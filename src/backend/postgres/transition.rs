@@ -15,22 +15,16 @@ use super::given_tables::Dialect;
 use super::sql::{Parameter, Sql};
 use crate::testing::mutant::is_mutant;
 
-/// Sets the limit for the transaction that the statement is, before it touches a row: the only place where a limit costs no round
-/// trip, and where none is left behind on a pooler's connection. A commit takes less.
-const PATIENCE: &str = "WHERE (SELECT set_config('lock_timeout', '10ms', true)) IS NOT NULL";
-const PASSING: &str = "FOR NO KEY UPDATE OF o SKIP LOCKED";
-/// That the row is still the one that the statement saw when it began. `found` has the row as it was then where it locks none, and
-/// else as it is by now.
-const UNMOVED: &str = "AND o.updated_at::{time} IS NOT DISTINCT FROM f.updated_at::{time}";
-const UNMOVED_SINCE: &str =
-    "AND f.updated_at::{time} IS NOT DISTINCT FROM (SELECT s.updated_at::{time} FROM {orders} s WHERE s.id {=} f.id)";
 /// How long locked rows are passed over since one was met.
 const REMEMBERED: Duration = Duration::from_secs(1);
 
 /// What a transition does with locked rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// Waits for each, at most 10 ms, and then fails as a whole. A row that it didn't write is told as it was before.
+    /// Waits for each, at most 10 ms, and then fails as a whole. A row that it didn't write is told as it was before, or not at all.
+    ///
+    /// The statement sets the limit for its own transaction, before it touches a row: the only place where a limit costs no
+    /// round trip, and where none is left behind on a pooler's connection. A commit takes less.
     Waiting,
     /// Passes them over, and says so. A row that it didn't write is told as it is.
     Passing,
@@ -43,16 +37,19 @@ pub(super) struct Transition {
 }
 
 impl Transition {
-    /// Writes a text that has `{patience}` behind what it asks for, and `{passing}` behind the rows that it finds.
+    /// Writes a text some of whose lines begin with the form that has them: `{waiting}` or `{passing}`.
     pub(super) fn write(dialect: &Dialect, text: &str) -> Self {
         let write = |form| dialect.write(&Self::in_form(text, form));
         Self { waiting: write(Form::Waiting), passing: write(Form::Passing) }
     }
 
     pub(super) fn in_form(text: &str, form: Form) -> String {
-        let (patience, passing, unmoved) =
-            if form == Form::Waiting { (PATIENCE, "", UNMOVED) } else { ("", PASSING, UNMOVED_SINCE) };
-        text.replace("{patience}", patience).replace("{passing}", passing).replace("{unmoved}", unmoved)
+        let (its, others) = match form {
+            Form::Waiting => ("{waiting}", "{passing}"),
+            Form::Passing => ("{passing}", "{waiting}"),
+        };
+        let lines = text.split_inclusive('\n').filter(|line| !line.trim_start().starts_with(others));
+        lines.map(|line| line.replacen(its, "", 1)).collect()
     }
 }
 

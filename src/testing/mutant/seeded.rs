@@ -64,7 +64,7 @@ impl Mutant {
         match self {
             Self::NoFence => vec![(CONCLUDE, "THEN o.updated_at {=} f.fence", "THEN true")],
             Self::FenceInAnotherStatement => vec![
-                (CONCLUDE, "    {passing}\n", ""),
+                (CONCLUDE, "{passing}     FOR NO KEY UPDATE OF o SKIP LOCKED\n", ""),
                 (CONCLUDE, "THEN o.updated_at {=} f.fence", "THEN f.updated_at {=} f.fence"),
             ],
             Self::Brpop => vec![

@@ -151,10 +151,8 @@ struct Held {
 fn behaviour(until: Option<Step>) -> Value {
     let retries = matches!(until, Some(Step::RetryRow | Step::RetryMessage));
     let latency = match until {
-        // A call that is renewed takes longer than half a lease.
-        Some(Step::RenewRow | Step::RenewMessage) => "1100ms..1100ms",
-        // One whose message is put back comes to no end.
-        Some(Step::HandBack) => "3s..3s",
+        // A call that is renewed takes longer than a lease, and one whose message is put back comes to no end.
+        Some(Step::RenewRow | Step::RenewMessage | Step::HandBack) => "3s..3s",
         _ => "300ms..700ms",
     };
     json!({

@@ -276,6 +276,7 @@ async fn a_table_that_takes_the_others_name_during_a_check_is_worked_with() {
     let swapping = database.connect().await;
     for round in 0..160 {
         let swap = async {
+            // At another moment of the check in each round: nothing tells from outside how far it is.
             tokio::time::sleep(Duration::from_micros(50) * (round % 40)).await;
             let sql = format!(
                 "ALTER TABLE orders RENAME TO orders_{round}; CREATE TABLE orders (LIKE orders_{round} INCLUDING ALL)"
