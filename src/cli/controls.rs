@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args};
-use serde::Serialize;
 
 use super::author::author;
 use super::connect::ConnectOptions;
@@ -15,6 +14,7 @@ use crate::config::environment::Environment;
 use crate::config::values;
 use crate::domain::label::Label;
 use crate::operations::controls::{self, ControlError, Followed, SetControlJson};
+use crate::operations::documents::fleet::{ControlsDocument, FollowedDocument};
 use crate::operations::plural;
 use crate::port::controls::{Control, Controls, SetControl, Target};
 use crate::port::dead_letters::Decision;
@@ -141,7 +141,7 @@ Examples:
   fulfillment-worker limit concurrency off --why 'warehouse is fast again'
 
 JSON: version, changed, and controls: each with control (pause, concurrency, rate), worker (null: the fleet), value, by, why,
-since, seconds_left (null: until cleared).")]
+since, seconds_left (null: until cleared); next_cursor (null; for the API).")]
 pub(super) struct LimitArguments {
     /// What to limit; without it, lists what is set
     #[arg(value_name = "WHAT", value_parser = limit_kind(), requires = "value", requires = "why")]
@@ -194,19 +194,6 @@ impl From<ControlError> for Failure {
     }
 }
 
-#[derive(Debug, Serialize)]
-struct Changed {
-    changed: bool,
-    #[serde(flatten)]
-    followed: Followed,
-}
-
-#[derive(Debug, Serialize)]
-struct Listed {
-    changed: bool,
-    controls: Vec<SetControlJson>,
-}
-
 pub(super) async fn pause(
     arguments: PauseArguments,
     origins: &Origins,
@@ -240,7 +227,7 @@ async fn hold(
     let followed = controls::followed(store, target, FOLLOW_LIMIT).await.map_err(|error| {
         Failure::Work(format!("the pause is set, but whether workers follow can't be seen: {error}"))
     })?;
-    let changed = Changed { changed: true, followed };
+    let changed = FollowedDocument { changed: true, followed };
     output::show(options.json, &changed, || vec![paused_in_words(target, &changed.followed)])?;
     if changed.followed.outstanding.is_empty() {
         return Ok(());
@@ -274,7 +261,7 @@ pub(super) async fn resume(
     let (_, store) = options.connect.open_store(origins).await?;
     let target = worker.map_or(Target::Fleet, Target::Worker);
     let changed = controls::clear(&*store.controls, Control::Pause, &target, &decision).await?;
-    let answer = Changed { changed, followed: Followed::default() };
+    let answer = FollowedDocument { changed, followed: Followed::default() };
     let words = || match (changed, &target) {
         (true, Target::Fleet) => vec!["resumed: workers claim again within a second".to_owned()],
         (true, Target::Worker(worker)) => vec![format!("resumed: {worker} claims again within a second")],
@@ -309,7 +296,8 @@ pub(super) async fn limit(
 
 async fn list(store: &dyn Controls, changed: bool, json: bool) -> Result<(), Failure> {
     let set = store.controls().await.map_err(Failure::work)?;
-    let listed = Listed { changed, controls: set.iter().map(SetControlJson::from).collect() };
+    let listed =
+        ControlsDocument { changed, controls: set.iter().map(SetControlJson::from).collect(), next_cursor: None };
     output::show(json, &listed, || table(&set))
 }
 

@@ -5,23 +5,23 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 
-use self::outcome::Outcome;
 use self::selection::Selection;
 use super::author::AuthorOptions;
 use super::connect::ConnectOptions;
 use super::failure::Failure;
 use super::jobs::Bulk;
+use super::output;
 use crate::config::Origins;
 use crate::config::environment::Environment;
 use crate::config::values;
 use crate::domain::order::OrderId;
 use crate::operations::decide::Decide;
+use crate::operations::documents::decisions::DecisionsDocument;
 use crate::port::decisions::{HoldEnd, Kind, Ruling};
 use crate::port::jobs::Task;
 use crate::port::retrying::Retrying;
 use crate::service::drain_on_signals;
 
-mod outcome;
 pub(super) mod selection;
 
 /// Orders that one command may name.
@@ -47,8 +47,9 @@ Exit code 1 where an order doesn't exist, is fulfilled, failed or somebody else'
 error. A filter makes a job: it goes on if this process is killed, and skips what can't be cancelled (`jobs --help`).
 
 JSON: version, dry_run, done, unchanged, impossible, locked, missing, refused (numbers), orders[].{order_id, result (one
-of done, unchanged, impossible, locked, missing, refused), state (that was found), idempotency_key, unknown_at_fulfiller, text}. With a filter: version, job (as of `jobs list`); of a dry
-run, and where nothing matches: version, dry_run, matching, is_partial (whether there may be more), job (null).")]
+of done, unchanged, impossible, locked, missing, refused), state (that was found), idempotency_key, unknown_at_fulfiller, text}, problem
+(what else went wrong; null where nothing did). With a filter: version, job (as of `jobs list`); of a dry run, and where nothing matches:
+version, dry_run, matching, is_partial (whether there may be more), job (null).")]
 pub(super) struct CancelArguments {
     #[command(flatten)]
     options: Options,
@@ -196,7 +197,9 @@ async fn decide(
         Kind::Hold => decide.hold(&order_ids, end).await,
         Kind::Release => decide.release(&order_ids).await,
     };
-    Outcome::new(kind, end, options.dry_run, &decisions).report(options.json, decisions)
+    let document = DecisionsDocument::new(kind, end, options.dry_run, &decisions);
+    output::show(options.json, &document, || document.lines())?;
+    document.problem().map_or(Ok(()), |problem| Err(Failure::Work(problem)))
 }
 
 /// Decides about everything that matches.

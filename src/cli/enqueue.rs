@@ -1,7 +1,6 @@
 //! `enqueue`: pushes the messages of orders again.
 
 use clap::Args;
-use serde::Serialize;
 
 use super::author::AuthorOptions;
 use super::connect::ConnectOptions;
@@ -11,6 +10,7 @@ use super::output;
 use crate::config::Origins;
 use crate::config::environment::Environment;
 use crate::domain::order::OrderId;
+use crate::operations::documents::orders::{EnqueuedDocument, EnqueuedOrder};
 use crate::operations::enqueue::{Enqueue, Enqueued, MOST};
 use crate::operations::plural;
 use crate::port::retrying::Retrying;
@@ -52,21 +52,6 @@ pub(super) struct Arguments {
     author: AuthorOptions,
 }
 
-#[derive(Debug, Serialize)]
-struct Json {
-    pushed: usize,
-    left: usize,
-    orders: Vec<JsonOrder>,
-    dry_run: bool,
-}
-
-#[derive(Debug, Serialize)]
-struct JsonOrder {
-    order_id: i64,
-    pushed: bool,
-    why: String,
-}
-
 pub(super) async fn enqueue(arguments: Arguments, origins: &Origins, environment: &Environment) -> Result<(), Failure> {
     if arguments.ids.len() > MOST {
         return Err(Failure::Usage(format!("{} are too many at once; name at most {MOST}", arguments.ids.len())));
@@ -87,13 +72,8 @@ pub(super) async fn enqueue(arguments: Arguments, origins: &Origins, environment
         retrying: Retrying { limit: arguments.connect.wait, stop: drain_on_signals()? },
     };
     let answers = enqueue.orders(&ids, &decision, arguments.dry_run).await.map_err(Failure::work)?;
-    let orders: Vec<JsonOrder> = ids
-        .iter()
-        .zip(&answers)
-        .map(|(id, answer)| JsonOrder { order_id: id.0, pushed: *answer == Enqueued::Pushed, why: in_words(answer) })
-        .collect();
-    let pushed = orders.iter().filter(|order| order.pushed).count();
-    let json = Json { pushed, left: orders.len() - pushed, orders, dry_run: arguments.dry_run };
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let json = EnqueuedDocument::new(&ids, &answers, arguments.dry_run);
     if arguments.format.format() == Format::Json {
         output::print_json(&json)?;
     } else {
@@ -106,24 +86,13 @@ pub(super) async fn enqueue(arguments: Arguments, origins: &Origins, environment
     Ok(())
 }
 
-fn table(json: &Json, format: &FormatOptions) -> Vec<String> {
-    let answer = |order: &JsonOrder| match (order.pushed, json.dry_run) {
+fn table(json: &EnqueuedDocument, format: &FormatOptions) -> Vec<String> {
+    let answer = |order: &EnqueuedOrder| match (order.pushed, json.dry_run) {
         (true, false) => "pushed",
         (true, true) => "would be pushed",
         (false, _) => "left",
     };
-    let row = |order: &JsonOrder| [order.order_id.to_string(), answer(order).to_owned(), order.why.clone()];
+    let row = |order: &EnqueuedOrder| [order.order_id.to_string(), answer(order).to_owned(), order.why.clone()];
     let rows: Vec<[String; 3]> = json.orders.iter().map(row).collect();
     output::table(["ID", "MESSAGE", "WHY"], &rows, format.columns())
-}
-
-fn in_words(answer: &Enqueued) -> String {
-    match answer {
-        Enqueued::Pushed => "no worker has it".to_owned(),
-        Enqueued::InHand(left) => format!("a worker has it; its lease runs for {} more", output::rounded(*left)),
-        Enqueued::ClockDoubt => "a worker has it, and the clocks don't tell since when".to_owned(),
-        Enqueued::Left(state) => format!("it is {}, which no message changes", state.as_str()),
-        Enqueued::Missing => "it does not exist".to_owned(),
-        Enqueued::Unfit(why) => format!("{why}, which no message can have"),
-    }
 }

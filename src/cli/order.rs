@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use clap::Args;
-use serde::Serialize;
 
 use super::connect::ConnectOptions;
 use super::dead::letter;
@@ -11,10 +10,9 @@ use super::failure::Failure;
 use super::output;
 use crate::config::Origins;
 use crate::domain::order::{IdempotencyKey, OrderId, iso_8601};
-use crate::port::dead_letters::{DeadLetterFilter, StoredDeadLetter};
-use crate::port::reports::{OrderReport, TimelineEntry};
-use crate::port::store::StoreError;
-use crate::service::backends::StoreRoles;
+use crate::operations::documents::orders::HistoryDocument;
+use crate::operations::history::History;
+use crate::port::reports::TimelineEntry;
 
 mod correlated;
 
@@ -66,11 +64,12 @@ pub(super) async fn order(arguments: Arguments, origins: &Origins) -> Result<(),
     let (backends, store) = arguments.connect.open_store(origins).await?;
     match (arguments.id, arguments.correlation_id) {
         (Some(id), _) => {
-            let history = History::of(&store, OrderId(id)).await.map_err(Failure::work)?;
+            let history =
+                History::of(&*store.reports, &*store.dead_letters, OrderId(id)).await.map_err(Failure::work)?;
             let Some(history) = history else {
                 return Err(Failure::Work(format!("order {id} does not exist in {}", backends.store)));
             };
-            output::show(arguments.json, &history.json(), || history.lines())
+            output::show(arguments.json, &HistoryDocument::from(&history), || lines(&history))
         }
         (None, id) => {
             let id = id.unwrap_or_default();
@@ -80,70 +79,30 @@ pub(super) async fn order(arguments: Arguments, origins: &Origins) -> Result<(),
     }
 }
 
-/// Dead letters shown of an order, oldest first. Each redrive that fails adds one.
-const MOST_LETTERS: usize = 1_000;
-
-/// An order, its timeline and its dead letters.
-struct History {
-    order: OrderReport,
-    timeline: Vec<TimelineEntry>,
-    letters: Vec<StoredDeadLetter>,
-}
-
-impl History {
-    async fn of(store: &StoreRoles, id: OrderId) -> Result<Option<Self>, StoreError> {
-        let Some(order) = store.reports.order(id).await? else { return Ok(None) };
-        let of_order = DeadLetterFilter { order_id: Some(id), ..DeadLetterFilter::default() };
-        let letters = store.dead_letters.list(&of_order, 0, MOST_LETTERS).await?;
-        Ok(Some(Self { order, timeline: store.reports.timeline(id).await?, letters }))
+fn lines(history: &History) -> Vec<String> {
+    let order = &history.order;
+    let key = IdempotencyKey::of(order.id, order.created_at_micros);
+    let mut lines = vec![
+        format!("order     {}   {}", order.id, order.state.as_str()),
+        format!("product   {}   {}", order.product_id, order.product.as_deref().unwrap_or("(not in products)")),
+        format!("quantity  {}", order.quantity),
+        format!("created   {}", when(order.created_at_micros, order.age)),
+        format!("updated   {}", when(order.updated_at_micros, order.idle)),
+        format!("key       {key}"),
+        "timeline".to_owned(),
+    ];
+    lines.extend(history.timeline.iter().map(entry_in_words));
+    if history.timeline.is_empty() {
+        lines.push("  empty: never begun, or begun with --events off, or deleted by --keep-events".to_owned());
     }
-
-    fn key(&self) -> String {
-        IdempotencyKey::of(self.order.id, self.order.created_at_micros).to_string()
+    if !history.letters.is_empty() {
+        lines.push("dead letters".to_owned());
+        let rows: Vec<_> = history.letters.iter().map(letter::cells).collect();
+        let width = output::columns().map(|columns| columns.saturating_sub(2));
+        let table = output::table(["ID", "AGE", "REASON", "ORDER", "DETAIL"], &rows, width);
+        lines.extend(table.iter().map(|line| format!("  {line}")));
     }
-
-    fn json(&self) -> Json<'_> {
-        let order = &self.order;
-        Json {
-            order_id: order.id.0,
-            state: order.state.as_str(),
-            product_id: order.product_id,
-            product: order.product.as_deref(),
-            quantity: order.quantity,
-            created_at: order.created_at_micros.and_then(iso_8601),
-            age_seconds: order.age.map(|age| age.as_secs_f64()),
-            updated_at: order.updated_at_micros.and_then(iso_8601),
-            idle_seconds: order.idle.map(|idle| idle.as_secs_f64()),
-            idempotency_key: self.key(),
-            timeline: self.timeline.iter().map(JsonEntry::of).collect(),
-            dead_letters: self.letters.iter().map(letter::Json::of).collect(),
-        }
-    }
-
-    fn lines(&self) -> Vec<String> {
-        let order = &self.order;
-        let mut lines = vec![
-            format!("order     {}   {}", order.id, order.state.as_str()),
-            format!("product   {}   {}", order.product_id, order.product.as_deref().unwrap_or("(not in products)")),
-            format!("quantity  {}", order.quantity),
-            format!("created   {}", when(order.created_at_micros, order.age)),
-            format!("updated   {}", when(order.updated_at_micros, order.idle)),
-            format!("key       {}", self.key()),
-            "timeline".to_owned(),
-        ];
-        lines.extend(self.timeline.iter().map(entry_in_words));
-        if self.timeline.is_empty() {
-            lines.push("  empty: never begun, or begun with --events off, or deleted by --keep-events".to_owned());
-        }
-        if !self.letters.is_empty() {
-            lines.push("dead letters".to_owned());
-            let rows: Vec<_> = self.letters.iter().map(letter::cells).collect();
-            let width = output::columns().map(|columns| columns.saturating_sub(2));
-            let table = output::table(["ID", "AGE", "REASON", "ORDER", "DETAIL"], &rows, width);
-            lines.extend(table.iter().map(|line| format!("  {line}")));
-        }
-        lines
-    }
+    lines
 }
 
 fn when(at: Option<i64>, ago: Option<Duration>) -> String {
@@ -167,49 +126,11 @@ pub(super) fn entry_in_words(entry: &TimelineEntry) -> String {
     line
 }
 
-#[derive(Debug, Serialize)]
-struct Json<'a> {
-    order_id: i64,
-    state: &'a str,
-    product_id: i64,
-    product: Option<&'a str>,
-    quantity: i64,
-    created_at: Option<String>,
-    age_seconds: Option<f64>,
-    updated_at: Option<String>,
-    idle_seconds: Option<f64>,
-    idempotency_key: String,
-    timeline: Vec<JsonEntry<'a>>,
-    dead_letters: Vec<letter::Json<'a>>,
-}
-
-#[derive(Debug, Serialize)]
-struct JsonEntry<'a> {
-    at: Option<String>,
-    state: &'a str,
-    attempt: u32,
-    worker: &'a str,
-    correlation_id: Option<&'a str>,
-    note: Option<&'a str>,
-}
-
-impl<'a> JsonEntry<'a> {
-    fn of(entry: &'a TimelineEntry) -> Self {
-        Self {
-            at: iso_8601(entry.at.0),
-            state: entry.state.as_str(),
-            attempt: entry.attempt,
-            worker: &entry.worker,
-            correlation_id: entry.correlation_id.as_deref(),
-            note: entry.note.as_deref(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::order::{Fence, State};
+    use crate::port::reports::OrderReport;
 
     fn history() -> History {
         let entry = |at, state, note: &str| TimelineEntry {
@@ -243,7 +164,7 @@ mod tests {
     #[test]
     fn the_text_has_a_line_for_each_step() {
         assert_eq!(
-            history().lines().join("\n"),
+            lines(&history()).join("\n"),
             "\
 order     7   failed
 product   3   HAND WARMER
@@ -259,7 +180,7 @@ timeline
 
     #[test]
     fn an_empty_timeline_names_what_can_have_emptied_it() {
-        let lines = History { timeline: Vec::new(), ..history() }.lines().join("\n");
+        let lines = lines(&History { timeline: Vec::new(), ..history() }).join("\n");
         assert!(
             lines.ends_with("timeline\n  empty: never begun, or begun with --events off, or deleted by --keep-events")
         );
@@ -267,7 +188,7 @@ timeline
 
     #[test]
     fn json_has_the_names_that_help_promises() {
-        let json = serde_json::to_value(history().json()).unwrap();
+        let json = serde_json::to_value(HistoryDocument::from(&history())).unwrap();
         let expected = serde_json::json!({
             "order_id": 7, "state": "failed", "product_id": 3, "product": "HAND WARMER", "quantity": 6,
             "created_at": "2023-11-14T22:13:20.000001", "age_seconds": 90.4, "updated_at": null, "idle_seconds": null,

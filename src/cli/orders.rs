@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use clap::Args;
-use serde::Serialize;
 
 use super::connect::ConnectOptions;
 use super::failure::Failure;
@@ -11,6 +10,8 @@ use super::format::{Format, FormatOptions};
 use super::output;
 use crate::config::{Origins, values};
 use crate::domain::order::{State, iso_8601};
+use crate::operations::cursor::CursorError;
+use crate::operations::documents::orders::OrdersDocument;
 use crate::operations::search::{self, Cursor, ListError, Page};
 use crate::port::reports::OrderReport;
 use crate::port::search::OrderFilter;
@@ -74,43 +75,7 @@ pub(super) struct Arguments {
 const WHICH: &str = "Which orders";
 
 fn cursor(text: &str) -> Result<Cursor, String> {
-    text.parse().map_err(|error: search::CursorError| error.to_string())
-}
-
-#[derive(Debug, Serialize)]
-struct Json<'a> {
-    orders: Vec<JsonOrder<'a>>,
-    next_cursor: Option<String>,
-    is_partial: bool,
-}
-
-#[derive(Debug, Serialize)]
-struct JsonOrder<'a> {
-    order_id: i64,
-    state: &'a str,
-    product_id: i64,
-    product: Option<&'a str>,
-    quantity: i64,
-    created_at: Option<String>,
-    age_seconds: Option<f64>,
-    updated_at: Option<String>,
-    idle_seconds: Option<f64>,
-}
-
-impl<'a> JsonOrder<'a> {
-    fn of(order: &'a OrderReport) -> Self {
-        Self {
-            order_id: order.id.0,
-            state: order.state.as_str(),
-            product_id: order.product_id,
-            product: order.product.as_deref(),
-            quantity: order.quantity,
-            created_at: order.created_at_micros.and_then(iso_8601),
-            age_seconds: order.age.map(|age| age.as_secs_f64()),
-            updated_at: order.updated_at_micros.and_then(iso_8601),
-            idle_seconds: order.idle.map(|idle| idle.as_secs_f64()),
-        }
-    }
+    text.parse().map_err(|error: CursorError| error.to_string())
 }
 
 pub(super) async fn orders(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
@@ -128,17 +93,15 @@ pub(super) async fn orders(arguments: Arguments, origins: &Origins) -> Result<()
         ListError::Cursor(problem) => Failure::Usage(format!("--cursor {problem}")),
         ListError::Store(error) => Failure::work(error),
     })?;
-    let next_cursor = page.next.as_ref().map(Cursor::to_string);
     if arguments.format.format() == Format::Json {
-        let orders = page.orders.iter().map(JsonOrder::of).collect();
-        return output::print_json(&Json { orders, next_cursor, is_partial: page.is_partial });
+        return output::print_json(&OrdersDocument::from(&page));
     }
     match (page.orders.is_empty(), page.is_partial) {
         (false, _) => output::print_lines(&table(&page, &arguments.format))?,
         (true, false) => output::print("no order matches")?,
         (true, true) => output::print("no order matches so far")?,
     }
-    if let Some(cursor) = next_cursor {
+    if let Some(cursor) = &page.next {
         let why = if page.is_partial { "not all orders were looked at; go on" } else { "next page" };
         output::note(&format!("{why}: --cursor {cursor}"));
     }

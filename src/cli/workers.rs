@@ -1,13 +1,13 @@
 //! `workers`: who works on this store.
 
 use clap::Args;
-use serde::Serialize;
 
 use super::connect::ConnectOptions;
 use super::failure::Failure;
 use super::output;
 use crate::config::Origins;
 use crate::operations::controls::{WorkerJson, state};
+use crate::operations::documents::fleet::WorkersDocument;
 use crate::port::controls::Worker;
 
 /// List the workers that report to this store, and those that died within a day
@@ -22,7 +22,7 @@ Examples:
 
 STATE: running, paused (with the fleet), quiet (alone), pausing (a claim is still under way), dead.
 JSON: version, workers: each with worker, state, host, pid, version, up_seconds, silent_seconds, in_flight, row_leases,
-concurrency, holds_claims, quiet. At most 1,000, those that reported last.")]
+concurrency, holds_claims, quiet; next_cursor (null; for the API). At most 1,000, those that reported last.")]
 pub(super) struct Arguments {
     /// Print one line of JSON
     #[arg(long)]
@@ -32,16 +32,12 @@ pub(super) struct Arguments {
     connect: ConnectOptions,
 }
 
-#[derive(Debug, Serialize)]
-struct Listed {
-    workers: Vec<WorkerJson>,
-}
-
 pub(super) async fn workers(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
     let (_, store) = arguments.connect.open_store(origins).await?;
     let workers = store.controls.workers().await.map_err(Failure::work)?;
     let controls = store.controls.controls().await.map_err(Failure::work)?;
-    let listed = Listed { workers: workers.iter().map(|one| WorkerJson::of(one, &controls)).collect() };
+    let shown = workers.iter().map(|one| WorkerJson::of(one, &controls)).collect();
+    let listed = WorkersDocument { workers: shown, next_cursor: None };
     output::show(arguments.json, &listed, || {
         if workers.is_empty() {
             return vec!["no worker reports, and none did within a day".to_owned()];

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::domain::label::Label;
 use crate::port::controls::{Control, Controls, SetControl, Target, Worker};
@@ -33,7 +34,7 @@ pub enum ControlError {
 }
 
 /// Who has followed a pause.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, ToSchema)]
 pub struct Followed {
     /// Workers that claim nothing any more: none of their claims is under way.
     pub holding: Vec<String>,
@@ -116,10 +117,11 @@ fn check(control: Control, value: Option<f64>) -> Result<(), ControlError> {
 }
 
 /// A control as JSON has it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct SetControlJson {
+    /// `pause`, `concurrency` or `rate`.
     control: &'static str,
-    /// `None` for the fleet.
+    /// Null for the fleet.
     worker: Option<String>,
     value: Option<f64>,
     by: String,
@@ -143,9 +145,10 @@ impl From<&SetControl> for SetControlJson {
 }
 
 /// An entry of the registry as JSON has it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct WorkerJson {
     worker: String,
+    /// `running`, `paused`, `quiet`, `pausing` or `dead`.
     state: &'static str,
     host: String,
     pid: u32,

@@ -44,6 +44,13 @@ pub struct Decisions {
     pub ended: Option<StoreError>,
 }
 
+#[derive(Clone, Copy)]
+enum What {
+    Cancel,
+    Hold(HoldEnd),
+    Release,
+}
+
 impl Decide {
     /// Cancels orders.
     ///
@@ -51,17 +58,17 @@ impl Decide {
     /// Before anything is changed: the store doesn't answer, or can't say that an order is cancelled.
     pub async fn cancel(&self, order_ids: &[OrderId]) -> Result<Decisions, StoreError> {
         self.patiently(StoreError::is_transient, || self.store.can_cancel()).await?;
-        Ok(self.all(Kind::Cancel, order_ids, HoldEnd::Never).await)
+        Ok(self.all(order_ids, What::Cancel).await)
     }
 
     /// Holds orders.
     pub async fn hold(&self, order_ids: &[OrderId], end: HoldEnd) -> Decisions {
-        self.all(Kind::Hold, order_ids, end).await
+        self.all(order_ids, What::Hold(end)).await
     }
 
     /// Ends holds, and pushes the messages of orders that are open.
     pub async fn release(&self, order_ids: &[OrderId]) -> Decisions {
-        let mut decisions = self.all(Kind::Release, order_ids, HoldEnd::Never).await;
+        let mut decisions = self.all(order_ids, What::Release).await;
         let messages: Vec<Vec<u8>> =
             decisions.orders.iter().filter_map(|(id, decided)| message(*id, decided)).collect();
         if !messages.is_empty() && !self.ruling.dry_run {
@@ -70,7 +77,7 @@ impl Decide {
         decisions
     }
 
-    async fn all(&self, kind: Kind, order_ids: &[OrderId], end: HoldEnd) -> Decisions {
+    async fn all(&self, order_ids: &[OrderId], what: What) -> Decisions {
         let mut named = HashSet::new();
         let order_ids: Vec<OrderId> = order_ids.iter().copied().filter(|id| named.insert(*id)).collect();
         let mut decisions = Decisions { orders: Vec::new(), not_pushed: None, ended: None };
@@ -79,7 +86,7 @@ impl Decide {
                 decisions.ended = Some(StoreError::Unavailable("interrupted".to_owned()));
                 break;
             }
-            match self.batch(kind, batch, end).await {
+            match self.batch(batch, what).await {
                 Ok(decided) => decisions.orders.extend(batch.iter().copied().zip(decided)),
                 Err(error) => {
                     decisions.ended = Some(error);
@@ -91,7 +98,7 @@ impl Decide {
     }
 
     /// Looks again at rows that are locked, for a moment.
-    async fn batch(&self, kind: Kind, order_ids: &[OrderId], end: HoldEnd) -> Result<Vec<Decided>, StoreError> {
+    async fn batch(&self, order_ids: &[OrderId], what: What) -> Result<Vec<Decided>, StoreError> {
         let mut answers = vec![Decided::Locked; order_ids.len()];
         for look in 0..LOOKS {
             let open: Vec<usize> = answers
@@ -107,7 +114,7 @@ impl Decide {
                 self.retrying.stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
             }
             let ids: Vec<OrderId> = open.iter().filter_map(|&at| order_ids.get(at).copied()).collect();
-            let decided = self.patiently(StoreError::is_transient, || self.ask(kind, &ids, end)).await?;
+            let decided = self.patiently(StoreError::is_transient, || self.once(&ids, what)).await?;
             for (at, decided) in open.into_iter().zip(decided) {
                 if let Some(answer) = answers.get_mut(at) {
                     *answer = decided;
@@ -117,11 +124,11 @@ impl Decide {
         Ok(answers)
     }
 
-    async fn ask(&self, kind: Kind, order_ids: &[OrderId], end: HoldEnd) -> Result<Vec<Decided>, StoreError> {
-        match kind {
-            Kind::Cancel => self.store.cancel(order_ids, &self.ruling).await,
-            Kind::Hold => self.store.hold(order_ids, end, &self.ruling).await,
-            Kind::Release => self.store.release(order_ids, &self.ruling).await,
+    async fn once(&self, order_ids: &[OrderId], what: What) -> Result<Vec<Decided>, StoreError> {
+        match what {
+            What::Cancel => self.store.cancel(order_ids, &self.ruling).await,
+            What::Hold(end) => self.store.hold(order_ids, end, &self.ruling).await,
+            What::Release => self.store.release(order_ids, &self.ruling).await,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::domain::fingerprint::fingerprint;
 use crate::domain::order::iso_8601;
@@ -15,7 +16,7 @@ pub const MOST_LETTERS: usize = 50_000;
 const PAGE: usize = 10_000;
 
 /// Letters with one reason, whose errors have one fingerprint.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Group {
     /// The reason.
     pub reason: String,
@@ -25,9 +26,11 @@ pub struct Group {
     pub letters: u64,
     /// When the first of them was stored, in microseconds since 1970-01-01 00:00 on the database's own clock.
     #[serde(rename = "first_at", serialize_with = "time")]
+    #[schema(value_type = Option<String>)]
     pub first_micros: i64,
     /// When the last one was.
     #[serde(rename = "last_at", serialize_with = "time")]
+    #[schema(value_type = Option<String>)]
     pub last_micros: i64,
     /// How long ago that was.
     #[serde(rename = "last_age_seconds")]

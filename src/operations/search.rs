@@ -9,6 +9,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use sha1_smol::Sha1;
 
 use crate::domain::order::OrderId;
+use crate::operations::cursor::CursorError;
 use crate::port::reports::{OrderReport, Reports};
 use crate::port::search::{Between, Looked, MOST_BY_STATE, OrderFilter, OrderSearch, Source};
 use crate::port::store::StoreError;
@@ -27,17 +28,6 @@ const STEPS: [usize; 2] = [2_000, 50_000];
 pub struct Cursor {
     filter: String,
     below: OrderId,
-}
-
-/// Why a text is no cursor, or not one of this search.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum CursorError {
-    /// Nothing that this program made.
-    #[error("is no cursor of this program; take it from the page before, as it is")]
-    Unreadable,
-    /// Made for another filter.
-    #[error("belongs to a list with other filters; repeat the filters of the page before")]
-    OtherFilter,
 }
 
 /// The form that cursors have today.

@@ -18,6 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("engine", &["threads", "domain", "config", "port", "event", "testing", "observe"]),
     ("admin", &["threads", "domain", "config", "event", "observe"]),
     ("operations", &["domain", "port", "event"]),
+    ("api", &["domain", "port", "admin", "operations"]),
     (
         "service",
         &[
@@ -32,6 +33,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "engine",
             "admin",
             "operations",
+            "api",
         ],
     ),
     ("prelude", &["domain", "config", "port", "event", "service"]),

@@ -12,6 +12,7 @@
 #![cfg_attr(not(feature = "faults"), expect(dead_code, reason = "made for the matrix and the mutants, too"))]
 
 mod access;
+mod api;
 mod build_info;
 mod chaos;
 mod cli;

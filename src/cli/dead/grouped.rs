@@ -2,21 +2,13 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
-
 use crate::cli::failure::Failure;
 use crate::cli::format::{Format, FormatOptions};
 use crate::cli::output;
+use crate::operations::documents::letters::GroupsDocument;
 use crate::operations::groups::{self, Group};
 use crate::operations::plural;
 use crate::port::dead_letters::{DeadLetterFilter, DeadLetters};
-
-#[derive(Debug, Serialize)]
-struct Json<'a> {
-    groups: &'a [Group],
-    looked: u64,
-    is_partial: bool,
-}
 
 pub(super) async fn show(
     store: &dyn DeadLetters,
@@ -27,7 +19,8 @@ pub(super) async fn show(
     let found = groups::groups(store, filter).await.map_err(Failure::work)?;
     let shown = found.groups.get(..limit).unwrap_or(&found.groups);
     if format.format() == Format::Json {
-        return output::print_json(&Json { groups: shown, looked: found.looked, is_partial: found.is_partial });
+        let (looked, is_partial) = (found.looked, found.is_partial);
+        return output::print_json(&GroupsDocument { groups: shown.to_vec(), looked, is_partial, next_cursor: None });
     }
     let row = |group: &Group| {
         let last = Duration::try_from_secs_f64(group.last_age).unwrap_or_default();

@@ -1,7 +1,6 @@
 //! `dead list`: a page of dead letters.
 
 use clap::Args;
-use serde::Serialize;
 
 use super::selection::FilterOptions;
 use super::{grouped, letter};
@@ -12,6 +11,7 @@ use crate::cli::output;
 use crate::config::Origins;
 use crate::domain::dead_letter::DeadReason;
 use crate::domain::label::Label;
+use crate::operations::documents::letters::LettersDocument;
 use crate::operations::plural;
 use crate::port::dead_letters::{DeadLetterFilter, StoredDeadLetter};
 
@@ -28,9 +28,9 @@ Examples:
   fulfillment-worker dead list --json --limit 1000 | jq -r '.dead_letters[].detail' | sort | uniq -c
 
 JSON: dead_letters[].{id,order_id,order_state,reason,detail,attempts,worker,at,age_seconds,resolution,resolved_at,
-resolved_by,resolved_reason}, matching (their number on all pages), next_after (null on the last page). With --group:
+resolved_by,resolved_reason}, matching (their number on all pages), next_after and next_cursor (null on the last page). With --group:
 groups[].{reason,fingerprint,letters,first_at,last_at,last_age_seconds,example,example_order_id,example_detail}, looked
-(letters that were read), is_partial (whether there are more than that).")]
+(letters that were read), is_partial (whether there are more than that), next_cursor (null; for the API).")]
 pub(super) struct Arguments {
     #[command(flatten)]
     filter: FilterOptions,
@@ -58,13 +58,6 @@ pub(super) struct Arguments {
     connect: ConnectOptions,
 }
 
-#[derive(Debug, Serialize)]
-struct Page<'a> {
-    dead_letters: Vec<letter::Json<'a>>,
-    matching: u64,
-    next_after: Option<i64>,
-}
-
 pub(super) async fn list(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
     let (_, store) = arguments.connect.open_store(origins).await?;
     let store = store.dead_letters;
@@ -74,10 +67,9 @@ pub(super) async fn list(arguments: Arguments, origins: &Origins) -> Result<(), 
     }
     let letters = store.list(&filter, arguments.after, usize::from(arguments.limit)).await.map_err(Failure::work)?;
     let count = store.count(&filter).await.map_err(Failure::work)?;
-    let next_after = letters.last().map(|last| last.id).filter(|last| *last < count.last_id);
+    let page = LettersDocument::new(&letters, count, &filter);
     if arguments.format.format() == Format::Json {
-        let dead_letters = letters.iter().map(letter::Json::of).collect();
-        return output::print_json(&Page { dead_letters, matching: count.letters, next_after });
+        return output::print_json(&page);
     }
     let kind = if arguments.resolved { "with a decision" } else { "without a decision" };
     if letters.is_empty() {
@@ -103,7 +95,7 @@ pub(super) async fn list(arguments: Arguments, origins: &Origins) -> Result<(), 
         lines.extend(table(&of_reason, arguments.format.columns()));
     }
     output::print_lines(&lines)?;
-    if let Some(after) = next_after {
+    if let Some(after) = page.next_after() {
         output::note(&format!(
             "{} of {}; next page: --after {after}",
             letters.len(),

@@ -7,6 +7,7 @@ use crate::cli::connect::ConnectOptions;
 use crate::cli::failure::Failure;
 use crate::cli::output;
 use crate::config::Origins;
+use crate::operations::documents::letters::WholeLetterDocument;
 use crate::port::dead_letters::DeadLetterFilter;
 
 /// Show one dead letter with its message
@@ -40,5 +41,5 @@ pub(super) async fn show(arguments: Arguments, origins: &Origins) -> Result<(), 
     let Some(letter) = letters.first() else {
         return Err(Failure::Work(format!("dead letter {} does not exist in {}", arguments.id, backends.store)));
     };
-    output::show(arguments.json, &letter::WholeJson::of(letter), || letter::whole(letter))
+    output::show(arguments.json, &WholeLetterDocument::from(letter), || letter::whole(letter))
 }

@@ -4,11 +4,13 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::{History, Json, when};
+use super::{lines, when};
 use crate::cli::failure::Failure;
 use crate::cli::output;
 use crate::config::StoreTarget;
 use crate::domain::order::OrderId;
+use crate::operations::documents::orders::HistoryDocument;
+use crate::operations::history::History;
 use crate::operations::plural;
 use crate::port::store::StoreError;
 use crate::service::backends::StoreRoles;
@@ -50,7 +52,7 @@ pub(super) async fn search(store: &StoreRoles, correlation_id: &str) -> Result<F
     let mut histories = Vec::new();
     for order_id in order_ids {
         // A row may be gone, and its timeline still there.
-        histories.extend(History::of(store, order_id).await?);
+        histories.extend(History::of(&*store.reports, &*store.dead_letters, order_id).await?);
     }
     Ok(Found { histories, down_to: below })
 }
@@ -58,14 +60,14 @@ pub(super) async fn search(store: &StoreRoles, correlation_id: &str) -> Result<F
 #[derive(Debug, Serialize)]
 struct FoundJson<'a> {
     correlation_id: &'a str,
-    orders: Vec<Json<'a>>,
+    orders: Vec<HistoryDocument>,
     searched_down_to: Option<i64>,
 }
 
 impl Found {
     /// Fails if there is none.
     pub(super) fn show(&self, correlation_id: &str, json: bool, store: &StoreTarget) -> Result<(), Failure> {
-        let orders = self.histories.iter().map(History::json).collect();
+        let orders = self.histories.iter().map(HistoryDocument::from).collect();
         let searched_down_to = self.down_to.map(|order_id| order_id.0);
         let not_seen =
             self.down_to.map(|order_id| format!("orders below {order_id} were not looked at")).unwrap_or_default();
@@ -79,7 +81,7 @@ impl Found {
             ))),
             [] => Err(Failure::Work(format!("no timeline has correlation id {correlation_id} so far: {not_seen}"))),
             _ if json => Ok(()),
-            [only] if not_seen.is_empty() => output::print_lines(&only.lines()),
+            [only] if not_seen.is_empty() => output::print_lines(&lines(only)),
             several => {
                 output::print_lines(&list(several, correlation_id))?;
                 if !not_seen.is_empty() {

@@ -60,7 +60,13 @@ async fn limited() -> (SocketAddr, DropGuard) {
     let cgroup = Cgroup::at(repository("tests/data/cgroup"));
     let runtime = tokio::runtime::Handle::current();
     let metrics = Arc::new(Metrics::limited_by(runtime, "limited", LogMessages::default(), cgroup));
-    let routes = Routes { metrics, health: Arc::new(Health::new(SILENCE_LIMIT)), log: None, access: Arc::default() };
+    let routes = Routes {
+        metrics,
+        health: Arc::new(Health::new(SILENCE_LIMIT)),
+        log: None,
+        access: Arc::default(),
+        api: axum::Router::new(),
+    };
     let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port");
     let address = listener.local_addr().expect("its address");
     let shutdown = CancellationToken::new();

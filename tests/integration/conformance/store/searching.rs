@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use fulfillment_worker::domain::order::{OrderId, State};
-use fulfillment_worker::operations::search::{self, Cursor, CursorError, ListError, Page};
+use fulfillment_worker::operations::cursor::CursorError;
+use fulfillment_worker::operations::search::{self, Cursor, ListError, Page};
 use fulfillment_worker::port::search::{OrderFilter, Position, Transition};
 use fulfillment_worker::port::store::{BeginRequest, Begun};
 

@@ -1,41 +1,55 @@
-//! What a command did to each order.
+//! What operators decided about orders, as JSON.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::cli::failure::Failure;
-use crate::cli::output;
 use crate::domain::order::{IdempotencyKey, OrderId, State};
 use crate::operations::decide::Decisions;
 use crate::operations::plural;
 use crate::port::decisions::{Decided, HoldEnd, Kind};
 
 /// Numbers of orders by what was done, or would be, and each order.
-#[derive(Debug, Default, Serialize)]
-pub(super) struct Outcome {
+#[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
+pub struct DecisionsDocument {
+    /// Whether nothing was changed.
     dry_run: bool,
+    /// It is done, or would be.
     done: u64,
+    /// There was nothing to do.
     unchanged: u64,
+    /// They are in a state from which this can't be done.
     impossible: u64,
+    /// Another transaction has locked their rows.
     locked: u64,
+    /// They don't exist.
     missing: u64,
+    /// The database refused their rows.
     refused: u64,
-    orders: Vec<Line>,
+    /// Each order once, in the order in which they were named.
+    orders: Vec<DecidedOrder>,
+    /// What else went wrong, and for which orders nothing is known then; null where nothing did.
+    problem: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
-struct Line {
+/// What became of one order.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct DecidedOrder {
     order_id: i64,
+    /// `done`, `unchanged`, `impossible`, `locked`, `missing` or `refused`.
     result: &'static str,
+    /// That it was found in.
     state: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     idempotency_key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unknown_at_fulfiller: Option<bool>,
+    /// For a person.
     text: String,
 }
 
-impl Outcome {
-    pub(super) fn new(kind: Kind, end: HoldEnd, dry_run: bool, decisions: &Decisions) -> Self {
+impl DecisionsDocument {
+    /// Of what was decided.
+    pub(crate) fn new(kind: Kind, end: HoldEnd, dry_run: bool, decisions: &Decisions) -> Self {
         let mut outcome = Self { dry_run, ..Self::default() };
         for (order_id, decided) in &decisions.orders {
             let (count, result) = match decided {
@@ -49,29 +63,32 @@ impl Outcome {
             *count += 1;
             outcome.orders.push(line(kind, end, dry_run, *order_id, result, decided));
         }
+        let mut problems: Vec<String> = Vec::new();
+        if let Some(error) = &decisions.ended {
+            problems.push(format!("{error}; nothing is known of the orders that are not named here"));
+        }
+        if let Some(error) = &decisions.not_pushed {
+            problems.push(format!("{error}; the orders are released, and workers come to them within minutes"));
+        }
+        outcome.problem = (!problems.is_empty()).then(|| problems.join("; "));
         outcome
     }
 
-    /// Prints it. Fails where something that was asked for could not be done.
-    pub(super) fn report(self, json: bool, decisions: Decisions) -> Result<(), Failure> {
-        output::show(json, &self, || self.orders.iter().map(|line| line.text.clone()).collect())?;
-        let Self { impossible, locked, missing, refused, .. } = self;
-        let mut problems: Vec<String> = Vec::new();
-        if let Some(error) = decisions.ended {
-            problems.push(format!("{error}; nothing is known of the orders that are not named above"));
-        }
-        if let Some(error) = decisions.not_pushed {
-            problems.push(format!("{error}; the orders are released, and workers come to them within minutes"));
-        }
-        let undone = impossible + locked + missing + refused;
-        if undone > 0 {
-            problems.push(format!("not done for {}", plural(undone, "order")));
-        }
-        if problems.is_empty() { Ok(()) } else { Err(Failure::Work(problems.join("; "))) }
+    /// A line for each order.
+    pub fn lines(&self) -> Vec<String> {
+        self.orders.iter().map(|order| order.text.clone()).collect()
+    }
+
+    /// What went wrong, if anything did: besides, and with orders.
+    pub fn problem(&self) -> Option<String> {
+        let undone = self.impossible + self.locked + self.missing + self.refused;
+        let undone = (undone > 0).then(|| format!("not done for {}", plural(undone, "order")));
+        let problems: Vec<String> = self.problem.iter().cloned().chain(undone).collect();
+        (!problems.is_empty()).then(|| problems.join("; "))
     }
 }
 
-fn line(kind: Kind, end: HoldEnd, dry_run: bool, id: OrderId, result: &'static str, decided: &Decided) -> Line {
+fn line(kind: Kind, end: HoldEnd, dry_run: bool, id: OrderId, result: &'static str, decided: &Decided) -> DecidedOrder {
     let (state, key) = match decided {
         Decided::Done(order) => (Some(&order.state), Some(IdempotencyKey::of(id, order.created_at_micros).to_string())),
         Decided::AsItWas(state) | Decided::OrderIs(state) => (Some(state), None),
@@ -79,7 +96,7 @@ fn line(kind: Kind, end: HoldEnd, dry_run: bool, id: OrderId, result: &'static s
     };
     let key = key.filter(|_| kind == Kind::Cancel);
     let is_unknown = key.as_ref().map(|_| state == Some(&State::Processing));
-    Line {
+    DecidedOrder {
         order_id: id.0,
         result,
         state: state.map(|state| state.as_str().to_owned()),
