@@ -26,7 +26,8 @@ const ORDER: &str = "INSERT INTO orders (id, product_id, quantity) VALUES (?, ?,
 const MESSAGE: &str = "INSERT INTO fulfillment_queue (payload, pushed_at) \
                        VALUES (?, CAST(unixepoch('subsec') * 1000000 AS INTEGER))";
 const ROWS: &str = "SELECT id, product_id, quantity, status, created_at, updated_at FROM orders";
-const EVENTS: &str = "SELECT order_id, at, state, attempt, worker FROM fulfillment_timeline ORDER BY order_id, at";
+const EVENTS: &str =
+    "SELECT order_id, at, state, attempt, worker, note FROM fulfillment_timeline ORDER BY order_id, at";
 const DEAD_LETTERS: &str = "SELECT reason, order_id FROM fulfillment_dead_letters";
 const MESSAGES: &str = "SELECT count(*) FROM fulfillment_queue";
 
@@ -56,8 +57,13 @@ impl Embedded {
         let mut statement = connection.prepare(EVENTS)?;
         let mut events = statement.query([])?;
         while let Some(event) = events.next()? {
-            let entry =
-                Event { at_micros: event.get(1)?, state: event.get(2)?, attempt: event.get(3)?, worker: event.get(4)? };
+            let entry = Event {
+                at_micros: event.get(1)?,
+                state: event.get(2)?,
+                attempt: event.get(3)?,
+                worker: event.get(4)?,
+                note: event.get(5)?,
+            };
             timelines.entry(event.get(0)?).or_default().push(entry);
         }
         let dead_letters = connection

@@ -273,7 +273,7 @@ async fn until_held_up(
 }
 
 fn is_open((_, row): (&i64, &Row)) -> bool {
-    !["fulfilled", "failed"].contains(&row.status.as_str())
+    !["fulfilled", "failed", "cancelled"].contains(&row.status.as_str())
 }
 
 /// Waits until nothing is left to do, and checks everything.
