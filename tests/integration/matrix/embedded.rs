@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::matrix::cases::Setting;
-use crate::matrix::ground::{Ground, message, product, warehouse};
+use crate::matrix::ground::{Ground, JobRow, message, product, warehouse};
 use crate::support::evidence::{Event, Evidence, REJECTED_PRODUCT, Row};
 use crate::support::warehouse::WarehouseProcess;
 
@@ -29,6 +29,7 @@ const ROWS: &str = "SELECT id, product_id, quantity, status, created_at, updated
 const EVENTS: &str =
     "SELECT order_id, at, state, attempt, worker, note FROM fulfillment_timeline ORDER BY order_id, at";
 const DEAD_LETTERS: &str = "SELECT reason, order_id FROM fulfillment_dead_letters";
+const JOBS: &str = "SELECT id, outcome, matching, done, skipped, refused FROM fulfillment_jobs ORDER BY id";
 const MESSAGES: &str = "SELECT count(*) FROM fulfillment_queue";
 
 impl Embedded {
@@ -122,6 +123,24 @@ impl Ground for Embedded {
 
     async fn evidence(&mut self, calls: Vec<Value>) -> Result<Evidence, String> {
         self.read(calls).map_err(|error| error.to_string())
+    }
+
+    async fn jobs(&mut self) -> Result<Vec<JobRow>, String> {
+        let read = || -> rusqlite::Result<Vec<JobRow>> {
+            let connection = self.connect()?;
+            let job = |row: &rusqlite::Row<'_>| {
+                Ok(JobRow {
+                    id: row.get(0)?,
+                    outcome: row.get(1)?,
+                    matching: row.get(2)?,
+                    done: row.get(3)?,
+                    skipped: row.get(4)?,
+                    refused: row.get(5)?,
+                })
+            };
+            connection.prepare(JOBS)?.query_map([], job)?.collect()
+        };
+        read().map_err(|error| error.to_string())
     }
 
     fn queue_is_empty(&self) -> Result<(), String> {
