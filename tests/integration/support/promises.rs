@@ -180,18 +180,38 @@ fn is_a_step(from: &str, to: &str) -> bool {
     }
 }
 
-/// Whether an attempt begins between a hold without an end and its release, or its cancel.
+/// Whether an attempt begins between a hold and its end.
 fn is_begun_while_held(timeline: &[Event]) -> bool {
-    let mut held = false;
+    let mut until = i64::MIN;
     for event in timeline {
-        match event.note.as_deref() {
-            Some(note) if note.starts_with("held by ") => held = true,
-            Some(note) if note.starts_with("released by ") => held = false,
-            _ if held && event.state == "processing" => return true,
-            _ => {}
+        let note = event.note.as_deref().unwrap_or_default();
+        if let Some(how) = note.strip_prefix("held ") {
+            until = end_of_hold(how, event.at_micros);
+        } else if note.starts_with("released by ") {
+            until = i64::MIN;
+        } else if event.state == "processing" && event.at_micros < until {
+            return true;
         }
     }
     false
+}
+
+/// As the note has it, to be on the safe side: the hold is a little older than its entry, or younger.
+fn end_of_hold(how: &str, at_micros: i64) -> i64 {
+    const SLACK_MICROS: i64 = 100_000;
+    let words: Vec<&str> = how.split(' ').collect();
+    match words[..] {
+        ["by", ..] => i64::MAX,
+        ["for", time, "by", ..] => {
+            let time: jiff::SignedDuration = time.parse().unwrap_or_else(|error| panic!("{how}: {error}"));
+            at_micros + i64::try_from(time.as_micros()).expect("a short hold") - SLACK_MICROS
+        }
+        ["until", time, "by", ..] => {
+            let time: jiff::Timestamp = time.parse().unwrap_or_else(|error| panic!("{how}: {error}"));
+            time.as_microsecond() - SLACK_MICROS
+        }
+        _ => panic!("what hold is this: {how}"),
+    }
 }
 
 /// Whether what a worker says of itself fits to the rows.
