@@ -148,7 +148,8 @@ impl Service {
         let listen = listeners.iter().map(|listener| listener.url(&access)).collect::<Result<Vec<_>, _>>()?;
         listeners.extend(admin::open_admin(&settings.admin_socket, &listeners, &environment)?);
         let api = Api::default();
-        let routes = admin::Routes { metrics, health, log, access, api: api.clone().router() };
+        let router = api.clone().router(metrics.api().clone());
+        let routes = admin::Routes { metrics, health, log, access, api: router };
         let server = admin::Server::start(listeners, routes)?;
         let Backends { queue, store, .. } = &settings.backends;
         observers.emit(LifecycleEvent::Starting {
@@ -279,6 +280,7 @@ fn roles(opened: &Opened, settings: &Settings) -> Roles {
         notes: store.notes,
         controls: store.controls,
         intake: store.intake,
+        jobs: store.jobs,
         lease: settings.backends.lease,
     }
 }

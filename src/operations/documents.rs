@@ -6,6 +6,8 @@ use utoipa::ToSchema;
 
 pub mod decisions;
 pub mod fleet;
+pub mod intake;
+pub mod jobs;
 pub mod letters;
 pub mod orders;
 
