@@ -31,9 +31,9 @@ mod thread;
 
 pub use access::{Access, AccessError, OneTimeToken};
 pub(crate) use access::{Operator, Viewer};
-pub(crate) use guard::refuse_bodies;
 pub use bind_error::BindError;
 pub use connection::serve_within;
+pub(crate) use guard::refuse_bodies;
 pub use limits::ConnectionLimits;
 #[cfg(feature = "cli")]
 pub(crate) use listen::check;

@@ -9,8 +9,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::{self, DeserializeOwned, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 use tokio::time::timeout;
-use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::admin::Problem;
@@ -125,7 +125,7 @@ impl<const LEAST: i64, const MOST: i64> Visitor<'_> for InRange<LEAST, MOST> {
     }
 }
 
-/// In line with each field.
+/// In line with what holds it: a field with a comment of its own says `value_type`, as both at once are described as an object.
 impl<const LEAST: i64, const MOST: i64> PartialSchema for Whole<LEAST, MOST> {
     fn schema() -> RefOr<Schema> {
         let format = SchemaFormat::KnownFormat(KnownFormat::Int64);

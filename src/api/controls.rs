@@ -83,7 +83,7 @@ pub(super) struct Resume {
 #[serde(deny_unknown_fields)]
 pub(super) struct Concurrency {
     /// Calls to the fulfiller at once, of each worker.
-    #[schema(inline)]
+    #[schema(value_type = u32, minimum = 1, maximum = 100000)]
     value: Calls,
     /// For this worker alone; for the fleet if it is missing or null.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 100, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
@@ -234,12 +234,7 @@ struct Setting {
 }
 
 impl Setting {
-    fn new(
-        control: Control,
-        value: Option<f64>,
-        worker: Option<Plain<100>>,
-        for_seconds: Option<Seconds>,
-    ) -> Self {
+    fn new(control: Control, value: Option<f64>, worker: Option<Plain<100>>, for_seconds: Option<Seconds>) -> Self {
         Self { control, value, target: target(worker), lasts: lasts(for_seconds) }
     }
 

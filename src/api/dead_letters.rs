@@ -6,8 +6,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use utoipa::IntoParams;
 
-use super::{Api, reading};
 use super::parameters::{self, Parameters};
+use super::{Api, reading};
 use crate::admin::Problem;
 use crate::domain::dead_letter::DeadReason;
 use crate::domain::label::Label;

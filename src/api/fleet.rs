@@ -5,8 +5,8 @@ use axum::extract::State;
 use axum::response::Response;
 use utoipa::IntoParams;
 
-use super::{Api, reading};
 use super::parameters::Parameters;
+use super::{Api, reading};
 use crate::admin::Problem;
 use crate::domain::label::Label;
 use crate::operations::controls::{SetControlJson, WorkerJson};

@@ -46,7 +46,7 @@ pub(super) struct NewOrder {
     #[schema(value_type = String, max_length = 255, pattern = "^[^\\u0000]*$")]
     product: Text<0, 255>,
     /// Pieces.
-    #[schema(inline)]
+    #[schema(value_type = i32, minimum = 1, maximum = 2147483647)]
     quantity: Quantity,
     /// The price of a product that has to be made; 0 if it is missing or null.
     #[schema(value_type = Option<String>, pattern = "^[0-9]{1,8}(\\.[0-9]{1,2})?$", example = "12.50")]
@@ -190,7 +190,9 @@ async fn put_in(api: &Api, orders: Vec<NewOrder>, request: Option<Request>) -> R
     let answer = api.decide_as(|open| async move {
         let (queue, store) = (&*open.roles.producer, &*open.roles.intake);
         let inserted = match &request {
-            Some(request) => submit_once(&rows, request, queue, store, Some(WAIT)).await?.ok_or_else(another_request)?,
+            Some(request) => {
+                submit_once(&rows, request, queue, store, Some(WAIT)).await?.ok_or_else(another_request)?
+            }
             None => submit(&rows, queue, store, Some(WAIT)).await?,
         };
         Ok((StatusCode::CREATED, IntakeDocument::from(&*inserted)))

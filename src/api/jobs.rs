@@ -94,7 +94,9 @@ pub(super) async fn make(
         if counted.matching == 0 && counted.is_partial {
             let limit = COUNT_FOR.as_secs();
             return Err(Problem::unavailable(
-                format!("nothing was found within {limit} s, and not everything was looked at; filter by state or age, too"),
+                format!(
+                    "nothing was found within {limit} s, and not everything was looked at; filter by state or age, too"
+                ),
                 5,
             ));
         }

@@ -7,8 +7,8 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Api, reading};
 use super::parameters::{self, Parameters, no_such_page, words};
+use super::{Api, reading};
 use crate::admin::Problem;
 use crate::domain::order::{OrderId, State as OrderState};
 use crate::operations::documents::Document;
