@@ -35,7 +35,7 @@ fn keeps_to_its_description(served: Served) {
         .args(["--auth", "bob:bob's", "--seed", "1", "--max-examples", "30", "--no-color"])
         // It guesses passwords, after which its address has to wait: `access.rs` asks without a login.
         .args(["--exclude-checks", "ignored_auth"])
-        .env("SCHEMATHESIS_HOOKS", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/json_lines.py"))
+        .env("SCHEMATHESIS_HOOKS", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/api.py"))
         // It leaves files of its own.
         .current_dir(served.folder.path(""))
         .output()
