@@ -164,7 +164,10 @@ impl StoreRoles {
         #[cfg(feature = "faults")]
         let roles = Self {
             orders: failpoint::before_store(roles.orders)?,
+            decisions: failpoint::before_decisions(roles.decisions)?,
             horizons: failpoint::before_horizons(roles.horizons)?,
+            controls: failpoint::before_controls(roles.controls)?,
+            jobs: failpoint::before_jobs(roles.jobs)?,
             reconciliation: failpoint::before_reconciliation(roles.reconciliation)?,
             schema: failpoint::before_schema(roles.schema)?,
             ..roles
