@@ -26,14 +26,15 @@ use self::body::Plain;
 use crate::admin::{Operator, Problem, Viewer};
 use crate::domain::text;
 use crate::operations::documents::Document;
+use crate::operations::documents::status::Place;
 use crate::port::controls::Controls;
 use crate::port::dead_letters::{DeadLetters, Decision};
 use crate::port::decisions::OrderDecisions;
 use crate::port::intake::Intake;
-use crate::port::queue::{Producer, QueueError};
+use crate::port::queue::{Producer, QueueError, QueueReports};
 use crate::port::reports::Reports;
 use crate::port::retrying::Retrying;
-use crate::port::search::{Notes, OrderSearch};
+use crate::port::search::{Feed, Notes, OrderSearch};
 use crate::port::store::StoreError;
 
 mod body;
@@ -41,10 +42,12 @@ mod controls;
 mod dead_letters;
 mod decide;
 mod description;
+mod events;
 mod fleet;
 mod intake;
 mod orders;
 mod parameters;
+mod status;
 
 /// How long a request may take. A statement that takes longer ends by its own limit, and its place is taken until then.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -64,6 +67,8 @@ const SHARE: usize = 4;
 /// What the API works through.
 #[derive(Clone)]
 pub struct Roles {
+    /// Says how full the queue is.
+    pub queue: Arc<dyn QueueReports>,
     /// Takes messages.
     pub producer: Arc<dyn Producer>,
     /// Finds orders.
@@ -80,6 +85,10 @@ pub struct Roles {
     pub controls: Arc<dyn Controls>,
     /// Inserts orders.
     pub intake: Arc<dyn Intake>,
+    /// Reads transitions as they happen.
+    pub feed: Arc<dyn Feed>,
+    /// Where queue and store are.
+    pub place: Place,
     /// How long a worker may stay silent before another one takes its order over.
     pub lease: Duration,
 }
@@ -118,6 +127,8 @@ impl Api {
             .merge(decide::router())
             .merge(controls::router())
             .merge(intake::router())
+            .merge(events::router())
+            .merge(status::router())
             .route_layer(from_extractor::<Viewer>())
             .route("/openapi.json", get(description::openapi))
             .fallback(async || {

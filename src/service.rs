@@ -271,6 +271,7 @@ async fn run_engine(
 fn roles(opened: &Opened, settings: &Settings) -> Roles {
     let Opened { queue, store } = opened.clone();
     Roles {
+        queue: queue.reports,
         producer: queue.producer,
         search: store.search,
         reports: store.reports,
@@ -279,6 +280,8 @@ fn roles(opened: &Opened, settings: &Settings) -> Roles {
         notes: store.notes,
         controls: store.controls,
         intake: store.intake,
+        feed: store.feed,
+        place: backends::place(&settings.backends),
         lease: settings.backends.lease,
     }
 }

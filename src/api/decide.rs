@@ -4,6 +4,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::post;
+use jiff::Timestamp;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -64,6 +65,22 @@ pub(super) struct Hold {
     /// By the database's clock; without an end if it is missing or null.
     #[schema(minimum = 1, maximum = 315576000)]
     for_seconds: Option<u64>,
+    /// Until this time instead.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    until: Option<Time>,
+}
+
+/// A time with its zone.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+struct Time(Timestamp);
+
+impl TryFrom<String> for Time {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        text.parse().map(Self).map_err(|_| "must be a time such as 2027-01-02T08:00:00Z, with its zone")
+    }
 }
 
 /// Cancels orders that are not done
@@ -94,8 +111,13 @@ pub(super) async fn hold(
     Json(hold): Json<Hold>,
 ) -> Result<Response, Problem> {
     query.none_left()?;
-    let Hold { ids, why, dry_run, for_seconds } = hold;
-    let end = super::lasts(for_seconds, MOST_SECONDS)?.map_or(HoldEnd::Never, HoldEnd::After);
+    let Hold { ids, why, dry_run, for_seconds, until } = hold;
+    let end = match (super::lasts(for_seconds, MOST_SECONDS)?, until) {
+        (None, None) => HoldEnd::Never,
+        (Some(time), None) => HoldEnd::After(time),
+        (None, Some(Time(until))) => HoldEnd::At(until.as_microsecond()),
+        (Some(_), Some(_)) => return Err(Problem::of_field("until", "and `for_seconds` exclude each other")),
+    };
     decide(&api, Kind::Hold, end, &operator, Named { ids, why, dry_run }).await
 }
 
@@ -203,7 +225,10 @@ pub(super) async fn discard(
     query.none_left()?;
     let ids = body::ids(&named.ids)?;
     let (decision, dry_run) = (decision(&operator, named.why), named.dry_run);
-    api.decide(move |open| async move { Ok(letters::discard(&redrive(open, decision), &ids, dry_run).await?) }).await
+    api.decide(move |open| async move {
+        Ok(letters::discard(&*open.roles.dead_letters, &decision, &ids, dry_run).await?)
+    })
+    .await
 }
 
 fn redrive(open: Open, decision: Decision) -> Redrive {

@@ -8,7 +8,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::{Components, Content, OpenApi, Ref, RefOr};
 use utoipa::{Modify, OpenApi as _, ToSchema};
 
-use super::{controls, dead_letters, decide, fleet, intake, json, orders};
+use super::{controls, dead_letters, decide, events, fleet, intake, json, orders, status};
 use crate::admin::{PROBLEM_TYPE, Problem};
 
 /// Why a message ended in the dead letters.
@@ -37,7 +37,7 @@ pub(super) enum Reason {
         orders::list, orders::show, decide::cancel, decide::hold, decide::release, decide::enqueue,
         dead_letters::list, dead_letters::show, dead_letters::grouped, decide::retry, decide::discard,
         fleet::workers, fleet::controls, controls::pause, controls::quiet, controls::resume, controls::concurrency,
-        controls::rate, controls::clear, intake::one, intake::batch,
+        controls::rate, controls::clear, intake::one, intake::batch, events::list, status::show,
     ),
     components(schemas(Problem)),
     modifiers(&Refusals)

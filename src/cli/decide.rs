@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
+use serde_json::json;
 
 use self::selection::Selection;
 use super::author::AuthorOptions;
-use super::connect::ConnectOptions;
 use super::failure::Failure;
 use super::jobs::Bulk;
 use super::output;
+use super::reach::{ReachOptions, Way, whole_seconds};
 use crate::config::Origins;
 use crate::config::environment::Environment;
 use crate::config::values;
@@ -135,7 +136,7 @@ struct Options {
     json: bool,
 
     #[command(flatten)]
-    connect: ConnectOptions,
+    reach: ReachOptions,
 
     #[command(flatten)]
     author: AuthorOptions,
@@ -184,28 +185,50 @@ async fn decide(
     if order_ids.len() > MOST_ORDERS {
         return Err(Failure::Usage(format!("{} orders are more than {MOST_ORDERS} at once", order_ids.len())));
     }
-    let ruling = Ruling { decision: options.author.decision(environment)?, dry_run: options.dry_run };
-    let (_, opened) = options.connect.open(origins).await?;
-    let decide = Decide {
-        queue: opened.queue.producer,
-        store: opened.store.decisions,
-        ruling,
-        retrying: Retrying { limit: options.connect.wait, stop: drain_on_signals()? },
+    let dry_run = options.dry_run;
+    let document: DecisionsDocument = match options.reach.way(origins)? {
+        Way::Server(server) => {
+            let mut body = json!({ "ids": options.selection.ids, "why": options.author.why()?, "dry_run": dry_run });
+            match end {
+                HoldEnd::Never => {}
+                HoldEnd::After(time) => body["for_seconds"] = whole_seconds(time).into(),
+                HoldEnd::At(micros) => body["until"] = until(micros).into(),
+            }
+            let path = match kind {
+                Kind::Cancel => "/orders/cancel",
+                Kind::Hold => "/orders/hold",
+                Kind::Release => "/orders/release",
+            };
+            server.post(path, &body).await?
+        }
+        Way::Stores(connect) => {
+            let ruling = Ruling { decision: options.author.decision(environment)?, dry_run };
+            let (_, opened) = connect.open(origins).await?;
+            let retrying = Retrying { limit: connect.wait, stop: drain_on_signals()? };
+            let decide =
+                Decide { queue: opened.queue.producer, store: opened.store.decisions, ruling, retrying };
+            let decisions = match kind {
+                Kind::Cancel => decide.cancel(&order_ids).await.map_err(Failure::work)?,
+                Kind::Hold => decide.hold(&order_ids, end).await,
+                Kind::Release => decide.release(&order_ids).await,
+            };
+            DecisionsDocument::new(kind, end, dry_run, &decisions)
+        }
     };
-    let decisions = match kind {
-        Kind::Cancel => decide.cancel(&order_ids).await.map_err(Failure::work)?,
-        Kind::Hold => decide.hold(&order_ids, end).await,
-        Kind::Release => decide.release(&order_ids).await,
-    };
-    let document = DecisionsDocument::new(kind, end, options.dry_run, &decisions);
     output::show(options.json, &document, || document.lines())?;
     document.problem().map_or(Ok(()), |problem| Err(Failure::Work(problem)))
 }
 
+/// A time as the API takes it.
+fn until(micros: i64) -> String {
+    Timestamp::from_microsecond(micros).unwrap_or_default().to_string()
+}
+
 /// Decides about everything that matches.
 async fn bulk(task: Task, options: Options, origins: &Origins, environment: &Environment) -> Result<(), Failure> {
+    let Way::Stores(connect) = options.reach.way(origins)? else { return Err(Failure::Usage("not yet".to_owned())) };
     let decision = options.author.decision(environment)?;
-    let (backends, opened) = options.connect.open(origins).await?;
+    let (backends, opened) = connect.open(origins).await?;
     if let Task::Cancel(_) = task {
         opened.store.decisions.can_cancel().await.map_err(Failure::work)?;
     }

@@ -1,40 +1,33 @@
 //! `dead retry` and `dead discard` of so many dead letters that it is a job.
 
+use std::num::NonZeroU32;
+
 use super::outcome::Outcome;
 use super::selection::DecideOptions;
 use crate::cli::failure::Failure;
 use crate::cli::jobs::{self, Bulk};
+use crate::cli::reach::Way;
 use crate::config::Origins;
+use crate::config::environment::Environment;
 use crate::operations::jobs::Counted;
 use crate::operations::plural;
-use crate::port::dead_letters::{DeadLetters, Decision};
 use crate::port::jobs::{JobKind, Task};
 use crate::service::drain_on_signals;
-
-/// More are a job: it goes on if the process is killed.
-const MOST_AT_ONCE: u64 = 1_000;
-
-/// What is to be a job, if it is to be one: more than [`MOST_AT_ONCE`] by a filter, or what is left to the workers.
-pub(super) async fn counted(options: &DecideOptions, store: &dyn DeadLetters) -> Result<Option<Counted>, Failure> {
-    if options.dry_run || !options.selection.ids.is_empty() {
-        return Ok(None);
-    }
-    let count = store.count(&options.selection.filter()).await.map_err(Failure::work)?;
-    let is_job = count.letters > if options.detach { 0 } else { MOST_AT_ONCE };
-    Ok(is_job.then_some(Counted { matching: count.letters, up_to: count.last_id, is_partial: false }))
-}
 
 /// Makes the job, and works it off unless it is left to the workers.
 pub(super) async fn carry_out(
     kind: JobKind,
     options: DecideOptions,
-    counted: &Counted,
-    decision: Decision,
-    rate: Option<u32>,
+    rate: Option<NonZeroU32>,
     origins: &Origins,
+    environment: &Environment,
 ) -> Result<(), Failure> {
-    let (backends, opened) = options.connect.open(origins).await?;
+    let Way::Stores(connect) = options.reach.way(origins)? else { return Err(Failure::Usage("not yet".to_owned())) };
+    let (decision, rate) = (options.author.decision(environment)?, rate.map(NonZeroU32::get));
+    let (backends, opened) = connect.open(origins).await?;
     let filter = options.selection.filter();
+    let count = opened.store.dead_letters.count(&filter).await.map_err(Failure::work)?;
+    let counted = &Counted { matching: count.letters, up_to: count.last_id, is_partial: false };
     let task = if kind == JobKind::DeadRetry { Task::DeadRetry(filter) } else { Task::DeadDiscard(filter) };
     let (json, detach) = (options.json, options.detach);
     let job = Bulk { task, decision, rate, detach, dry_run: false, json }.make(&opened, counted).await?;
