@@ -10,7 +10,7 @@ use axum::routing::post;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::body::{Json, Plain};
+use super::body::{Json, Plain, Whole};
 use super::parameters::Parameters;
 use super::{Api, decision, lasts};
 use crate::admin::{Operator, Problem};
@@ -20,8 +20,11 @@ use crate::operations::documents::fleet::FollowedDocument;
 use crate::port::controls::{Control, Target};
 use crate::port::dead_letters::Decision;
 
-/// The longest time for which something is set: a year, in seconds.
-const MOST_SECONDS: u64 = 31_557_600;
+/// How long something is set, a year at most.
+type Seconds = Whole<1, 31_557_600>;
+
+/// Calls at once.
+type Calls = Whole<1, 100_000>;
 
 pub(super) fn router() -> Router<Api> {
     Router::new()
@@ -41,8 +44,8 @@ pub(super) struct Pause {
     #[schema(value_type = String, min_length = 1, max_length = 500, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     why: Plain<500>,
     /// By the store's clock; until `resume` if it is missing or null.
-    #[schema(minimum = 1, maximum = 31557600)]
-    for_seconds: Option<u64>,
+    #[schema(inline)]
+    for_seconds: Option<Seconds>,
 }
 
 /// A pause of one worker.
@@ -56,8 +59,8 @@ pub(super) struct Quiet {
     #[schema(value_type = String, min_length = 1, max_length = 500, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     why: Plain<500>,
     /// By the store's clock; until `resume` if it is missing or null.
-    #[schema(minimum = 1, maximum = 31557600)]
-    for_seconds: Option<u64>,
+    #[schema(inline)]
+    for_seconds: Option<Seconds>,
 }
 
 /// The end of a pause.
@@ -77,8 +80,8 @@ pub(super) struct Resume {
 #[serde(deny_unknown_fields)]
 pub(super) struct Concurrency {
     /// Calls to the fulfiller at once, of each worker.
-    #[schema(minimum = 1, maximum = 100000)]
-    value: u32,
+    #[schema(inline)]
+    value: Calls,
     /// For this worker alone; for the fleet if it is missing or null.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 100, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     worker: Option<Plain<100>>,
@@ -86,8 +89,8 @@ pub(super) struct Concurrency {
     #[schema(value_type = String, min_length = 1, max_length = 500, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     why: Plain<500>,
     /// By the store's clock; until it is cleared if it is missing or null.
-    #[schema(minimum = 1, maximum = 31557600)]
-    for_seconds: Option<u64>,
+    #[schema(inline)]
+    for_seconds: Option<Seconds>,
 }
 
 /// A limit of claims.
@@ -104,8 +107,8 @@ pub(super) struct Rate {
     #[schema(value_type = String, min_length = 1, max_length = 500, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     why: Plain<500>,
     /// By the store's clock; until it is cleared if it is missing or null.
-    #[schema(minimum = 1, maximum = 31557600)]
-    for_seconds: Option<u64>,
+    #[schema(inline)]
+    for_seconds: Option<Seconds>,
 }
 
 /// The end of a limit.
@@ -144,7 +147,7 @@ pub(super) async fn pause(
     Json(asked): Json<Pause>,
 ) -> Result<Response, Problem> {
     query.none_left()?;
-    let setting = Setting::new(Control::Pause, None, None, asked.for_seconds)?;
+    let setting = Setting::new(Control::Pause, None, None, asked.for_seconds);
     setting.set(&api, decision(&operator, asked.why)).await
 }
 
@@ -158,7 +161,7 @@ pub(super) async fn quiet(
     Json(asked): Json<Quiet>,
 ) -> Result<Response, Problem> {
     query.none_left()?;
-    let setting = Setting::new(Control::Pause, None, Some(asked.worker), asked.for_seconds)?;
+    let setting = Setting::new(Control::Pause, None, Some(asked.worker), asked.for_seconds);
     setting.set(&api, decision(&operator, asked.why)).await
 }
 
@@ -185,7 +188,7 @@ pub(super) async fn concurrency(
     Json(asked): Json<Concurrency>,
 ) -> Result<Response, Problem> {
     query.none_left()?;
-    let setting = Setting::new(Control::Concurrency, Some(asked.value.into()), asked.worker, asked.for_seconds)?;
+    let setting = Setting::new(Control::Concurrency, Some(asked.value.0 as f64), asked.worker, asked.for_seconds);
     setting.set(&api, decision(&operator, asked.why)).await
 }
 
@@ -199,7 +202,7 @@ pub(super) async fn rate(
     Json(asked): Json<Rate>,
 ) -> Result<Response, Problem> {
     query.none_left()?;
-    let setting = Setting::new(Control::Rate, Some(asked.value), asked.worker, asked.for_seconds)?;
+    let setting = Setting::new(Control::Rate, Some(asked.value), asked.worker, asked.for_seconds);
     setting.set(&api, decision(&operator, asked.why)).await
 }
 
@@ -228,13 +231,8 @@ struct Setting {
 }
 
 impl Setting {
-    fn new(
-        control: Control,
-        value: Option<f64>,
-        worker: Option<Plain<100>>,
-        for_seconds: Option<u64>,
-    ) -> Result<Self, Problem> {
-        Ok(Self { control, value, target: target(worker), lasts: lasts(for_seconds, MOST_SECONDS)? })
+    fn new(control: Control, value: Option<f64>, worker: Option<Plain<100>>, for_seconds: Option<Seconds>) -> Self {
+        Self { control, value, target: target(worker), lasts: lasts(for_seconds) }
     }
 
     async fn set(self, api: &Api, decision: Decision) -> Result<Response, Problem> {

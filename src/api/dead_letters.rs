@@ -4,11 +4,10 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::get;
 use utoipa::IntoParams;
 
-use super::Api;
 use super::parameters::{self, Parameters};
+use super::{Api, reading};
 use crate::admin::Problem;
 use crate::domain::dead_letter::DeadReason;
 use crate::domain::label::Label;
@@ -21,9 +20,9 @@ use crate::port::dead_letters::DeadLetterFilter;
 
 pub(super) fn router() -> Router<Api> {
     Router::new()
-        .route("/dead-letters", get(list))
-        .route("/dead-letters/{id}", get(show))
-        .route("/dead-letter-groups", get(grouped))
+        .route("/dead-letters", reading(list))
+        .route("/dead-letters/{id}", reading(show))
+        .route("/dead-letter-groups", reading(grouped))
 }
 
 /// Which dead letters, and which page of them.

@@ -3,18 +3,17 @@
 use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
-use axum::routing::get;
 use utoipa::IntoParams;
 
-use super::Api;
 use super::parameters::{Parameters, no_such_page};
+use super::{Api, reading};
 use crate::admin::Problem;
 use crate::operations::documents::Document;
 use crate::operations::documents::events::{EventsDocument, TransitionDocument};
 use crate::operations::events;
 
 pub(super) fn router() -> Router<Api> {
-    Router::new().route("/events", get(list))
+    Router::new().route("/events", reading(list))
 }
 
 /// Where to go on.

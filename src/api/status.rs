@@ -3,17 +3,16 @@
 use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
-use axum::routing::get;
 
-use super::Api;
 use super::parameters::Parameters;
+use super::{Api, reading};
 use crate::admin::Problem;
 use crate::operations::documents::Document;
 use crate::operations::documents::status::StatusDocument;
 use crate::operations::status;
 
 pub(super) fn router() -> Router<Api> {
-    Router::new().route("/status", get(show))
+    Router::new().route("/status", reading(show))
 }
 
 /// Shows the length of the queue, the orders in each state, and the age of the oldest

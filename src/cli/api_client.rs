@@ -258,7 +258,9 @@ impl ApiClient {
         match serde_json::from_slice(body) {
             Ok(Versioned { version: VERSION }) => {}
             Ok(Versioned { version }) => {
-                return Err(unlike(format!("its documents have version {version}, and version {VERSION} is read here")));
+                return Err(unlike(format!(
+                    "its documents have version {version}, and version {VERSION} is read here"
+                )));
             }
             Err(error) => return Err(unlike(format!("the answer has no version: {error}"))),
         }
@@ -274,8 +276,7 @@ impl Problem {
 }
 
 fn authorities(path: &Path) -> Result<Vec<Certificate>, Failure> {
-    let failed =
-        |problem: &dyn fmt::Display| Failure::Usage(format!("--server-ca: {}: {problem}", path.display()));
+    let failed = |problem: &dyn fmt::Display| Failure::Usage(format!("--server-ca: {}: {problem}", path.display()));
     let pem = std::fs::read(path).map_err(|error| failed(&error))?;
     let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| failed(&root_cause(&error)))?;
     if certificates.is_empty() { Err(failed(&"has no certificate")) } else { Ok(certificates) }

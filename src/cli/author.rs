@@ -38,7 +38,9 @@ impl AuthorOptions {
 pub(super) fn is_the_login(actor: Option<&String>) -> Result<(), Failure> {
     match actor {
         None => Ok(()),
-        Some(_) => Err(Failure::Usage("--actor: with --server the author is who logs in there; leave it out".to_owned())),
+        Some(_) => {
+            Err(Failure::Usage("--actor: with --server the author is who logs in there; leave it out".to_owned()))
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use self::selection::Selection;
 use super::author::AuthorOptions;
 use super::failure::Failure;
-use super::jobs::Bulk;
+use super::jobs::bulk::{self, Bulk, Came, until};
 use super::output;
 use super::reach::{ReachOptions, Way, whole_seconds};
 use crate::config::Origins;
@@ -179,7 +179,7 @@ async fn decide(
             Kind::Hold => Task::Hold(filter, end),
             Kind::Release => Task::Release(filter),
         };
-        return bulk(task, options, origins, environment).await;
+        return about_all(task, options, origins, environment).await;
     }
     let order_ids: Vec<OrderId> = options.selection.ids.iter().copied().map(OrderId).collect();
     if order_ids.len() > MOST_ORDERS {
@@ -205,8 +205,7 @@ async fn decide(
             let ruling = Ruling { decision: options.author.decision(environment)?, dry_run };
             let (_, opened) = connect.open(origins).await?;
             let retrying = Retrying { limit: connect.wait, stop: drain_on_signals()? };
-            let decide =
-                Decide { queue: opened.queue.producer, store: opened.store.decisions, ruling, retrying };
+            let decide = Decide { queue: opened.queue.producer, store: opened.store.decisions, ruling, retrying };
             let decisions = match kind {
                 Kind::Cancel => decide.cancel(&order_ids).await.map_err(Failure::work)?,
                 Kind::Hold => decide.hold(&order_ids, end).await,
@@ -219,21 +218,15 @@ async fn decide(
     document.problem().map_or(Ok(()), |problem| Err(Failure::Work(problem)))
 }
 
-/// A time as the API takes it.
-fn until(micros: i64) -> String {
-    Timestamp::from_microsecond(micros).unwrap_or_default().to_string()
-}
-
 /// Decides about everything that matches.
-async fn bulk(task: Task, options: Options, origins: &Origins, environment: &Environment) -> Result<(), Failure> {
-    let Way::Stores(connect) = options.reach.way(origins)? else { return Err(Failure::Usage("not yet".to_owned())) };
-    let decision = options.author.decision(environment)?;
-    let (backends, opened) = connect.open(origins).await?;
-    if let Task::Cancel(_) = task {
-        opened.store.decisions.can_cancel().await.map_err(Failure::work)?;
-    }
+async fn about_all(task: Task, options: Options, origins: &Origins, environment: &Environment) -> Result<(), Failure> {
+    let (kind, json) = (task.kind(), options.json);
     let Selection { rate, detach, .. } = options.selection;
     let rate = rate.map(std::num::NonZeroU32::get);
-    let bulk = Bulk { task, decision, rate, detach, dry_run: options.dry_run, json: options.json };
-    bulk.carry_out(&opened, backends.lease).await
+    let bulk = Bulk { task, author: &options.author, rate, dry_run: options.dry_run, detach };
+    match bulk.carry_out(options.reach.way(origins)?, origins, environment).await? {
+        Came::None(made) => bulk::show_none(&made, kind, json),
+        Came::Left(job) => bulk::show_left(job, json),
+        Came::Worked(job) => bulk::report(job, json),
+    }
 }

@@ -40,9 +40,7 @@ impl ReachOptions {
     /// `--server` can't be used.
     pub(super) fn way(&self, origins: &Origins) -> Result<Way<'_>, Failure> {
         Ok(match self.server.resolve(origins)? {
-            Some(server) => {
-                Way::Server(ApiClient::new(server, self.server.server_ca.as_deref(), self.connect.wait)?)
-            }
+            Some(server) => Way::Server(ApiClient::new(server, self.server.server_ca.as_deref(), self.connect.wait)?),
             None => Way::Stores(&self.connect),
         })
     }

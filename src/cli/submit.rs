@@ -110,8 +110,8 @@ pub(super) struct Arguments {
     #[arg(long, action = ArgAction::Set, default_value = "auto", value_parser = values::migrate())]
     migrate: bool,
 
-    /// With --server: names this submission among all others. What was put in under this key before is skipped; a submission
-    /// that broke off says its key
+    /// With --server: names this submission among all others. Submitted again under its key, it puts nothing in twice; one that
+    /// broke off says its key
     #[arg(long, value_name = "KEY", value_parser = remote::key, conflicts_with = "dedupe")]
     idempotency_key: Option<String>,
 
@@ -227,13 +227,12 @@ enum Intake {
 
 impl Intake {
     /// Puts a batch in, of which the first row is number `at`.
-    async fn put_in(&self, batch: &[Row], at: usize) -> Result<PutIn, String> {
+    async fn put_in(&self, batch: &[Row], at: usize) -> Result<Vec<Inserted>, String> {
         match self {
             Self::Server(remote) => remote.put_in(batch, at).await,
             Self::Stores(opened, wait) => {
                 let inserted = submit::submit(batch, &*opened.queue.producer, &*opened.store.intake, *wait).await;
-                let new = inserted.map_err(|error| error.to_string())?;
-                Ok(PutIn { submitted: new.len(), new })
+                inserted.map_err(|error| error.to_string())
             }
         }
     }
@@ -245,14 +244,6 @@ impl Intake {
             Self::Stores(..) => String::new(),
         }
     }
-}
-
-/// What became of a batch.
-struct PutIn {
-    /// How many are in by this submission.
-    submitted: usize,
-    /// Those whose ids are known.
-    new: Vec<Inserted>,
 }
 
 /// Shows the invalid lines. An error unless they may be skipped.
@@ -286,16 +277,17 @@ async fn submit_all(
     let mut done_rows = 0;
     while let Some(rest) = collected.rows.get(done_rows..).filter(|rest| !rest.is_empty()) {
         let batch = remote::batch(rest);
-        let done = if stop.is_cancelled() { Err("interrupted".to_owned()) } else { intake.put_in(batch, done_rows).await };
-        let PutIn { submitted, new } = done.map_err(|problem| {
+        let done =
+            if stop.is_cancelled() { Err("interrupted".to_owned()) } else { intake.put_in(batch, done_rows).await };
+        let inserted = done.map_err(|problem| {
             let (submitted, all) = (outcome.submitted, plural(collected.rows.len() as u64, "order"));
             let (from, advice) = (collected.place(done_rows), intake.advice());
             Failure::Work(format!("{problem}; submitted {submitted} of {all}: those before {from}{advice}"))
         })?;
-        outcome.submitted += submitted;
-        outcome.skipped += batch.len() - submitted;
+        outcome.submitted += inserted.len();
+        outcome.skipped += batch.len() - inserted.len();
         done_rows += batch.len();
-        for row in new {
+        for row in inserted {
             products.insert(row.product_id);
             let id = row.order_id.0;
             outcome.first_order_id = Some(outcome.first_order_id.map_or(id, |first| first.min(id)));

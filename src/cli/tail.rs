@@ -114,8 +114,8 @@ fn show(transitions: &[TransitionDocument], arguments: &Arguments) -> Result<(),
     let Arguments { states, orders, json, .. } = arguments;
     for transition in transitions {
         let TransitionDocument { order_id, entry } = transition;
-        let is_wanted = (states.is_empty() || states.contains(&entry.state))
-            && (orders.is_empty() || orders.contains(order_id));
+        let is_wanted =
+            (states.is_empty() || states.contains(&entry.state)) && (orders.is_empty() || orders.contains(order_id));
         if is_wanted {
             output::show(*json, transition, || vec![format!("{order_id:>8}{}", entry_in_words(entry))])?;
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::domain::message::Message;
 use crate::domain::order::{OrderId, State};
-use crate::port::decisions::{Decided, HoldEnd, Kind, OpenOrder, OrderDecisions, Ruling};
+use crate::port::decisions::{Decided, HoldEnd, OpenOrder, OrderDecisions, Ruling};
 use crate::port::queue::{Producer, QueueError};
 use crate::port::retrying::Retrying;
 use crate::port::store::StoreError;

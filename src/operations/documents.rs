@@ -8,6 +8,7 @@ pub mod decisions;
 pub mod events;
 pub mod fleet;
 pub mod intake;
+pub mod jobs;
 pub mod letters;
 pub mod orders;
 pub mod status;

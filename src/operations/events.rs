@@ -81,7 +81,9 @@ mod tests {
 
     #[test]
     fn what_no_database_reads_as_a_snapshot_is_no_cursor() {
-        for snapshot in ["", "1", "1:2", "0:2:", "3:2:", "1:5:7", "1:5:4,2", "1:5:x", "1:5:1,", "1:99999999999999999999:"] {
+        for snapshot in
+            ["", "1", "1:2", "0:2:", "3:2:", "1:5:7", "1:5:4,2", "1:5:x", "1:5:1,", "1:99999999999999999999:"]
+        {
             let odd = Position { read: Some(snapshot.to_owned()), ..of_postgres() };
             assert_eq!(position(&cursor(odd)), Err(CursorError::Unreadable), "{snapshot}");
         }

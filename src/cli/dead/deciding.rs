@@ -88,7 +88,7 @@ pub(super) async fn decide(
         && !options.dry_run
         && first.matching > most
     {
-        return bulk::carry_out(kind, options, rate, origins, environment).await;
+        return bulk::carry_out(kind, &options, rate.map(NonZeroU32::get), origins, environment).await;
     }
     let mut outcome = Outcome::new(&options.selection.ids, options.dry_run);
     let limit = rate.map_or(BATCH, |rate| (rate.get() / 10).clamp(1, BATCH));

@@ -36,9 +36,7 @@ pub(super) struct Arguments {
 pub(super) async fn show(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
     let id = arguments.id;
     let (letter, place): (Option<WholeLetterDocument>, String) = match arguments.reach.way(origins)? {
-        Way::Server(server) => {
-            (server.find(&format!("/dead-letters/{id}")).await?, format!("the store of {server}"))
-        }
+        Way::Server(server) => (server.find(&format!("/dead-letters/{id}")).await?, format!("the store of {server}")),
         Way::Stores(connect) => {
             let (backends, store) = connect.open_store(origins).await?;
             let filter = DeadLetterFilter { ids: Some(vec![id]), ..DeadLetterFilter::default() };

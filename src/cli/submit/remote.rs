@@ -4,7 +4,6 @@ use std::fmt;
 
 use serde_json::json;
 
-use super::PutIn;
 use crate::cli::api_client::ApiClient;
 use crate::cli::failure::Failure;
 use crate::domain::order::OrderId;
@@ -21,8 +20,6 @@ pub(super) struct RemoteIntake {
     server: ApiClient,
     /// Names this submission.
     key: String,
-    /// Whether nothing can be in under the key before.
-    is_new: bool,
     /// Whether rows have keys of their own instead.
     by_rows: bool,
 }
@@ -35,12 +32,11 @@ impl fmt::Display for RemoteIntake {
 
 impl RemoteIntake {
     pub(super) fn new(server: ApiClient, key: Option<String>, by_rows: bool) -> Self {
-        let is_new = key.is_none() && !by_rows;
         let key = key.unwrap_or_else(|| format!("{:032x}", rand::random::<u128>()));
-        Self { server, key, is_new, by_rows }
+        Self { server, key, by_rows }
     }
 
-    pub(super) async fn put_in(&self, batch: &[Row], at: usize) -> Result<PutIn, String> {
+    pub(super) async fn put_in(&self, batch: &[Row], at: usize) -> Result<Vec<Inserted>, String> {
         let lines: String = batch.iter().map(line).collect();
         // Lines that come before it give a batch its place, in each repetition the same.
         let key = (!self.by_rows).then(|| format!("{}-{at}", self.key));
@@ -49,16 +45,15 @@ impl RemoteIntake {
             Failure::Work(problem) | Failure::Usage(problem) => problem,
             _ => "no answer".to_owned(),
         })?;
-        let inserted = |order: &CreatedOrder| Inserted { order_id: OrderId(order.order_id), product_id: order.product_id };
-        let new: Vec<Inserted> = orders.iter().map(inserted).collect();
-        // What is in already is so by an answer that got lost.
-        Ok(PutIn { submitted: if self.is_new { batch.len() } else { new.len() }, new })
+        let inserted =
+            |order: &CreatedOrder| Inserted { order_id: OrderId(order.order_id), product_id: order.product_id };
+        Ok(orders.iter().map(inserted).collect())
     }
 
     pub(super) fn advice(&self) -> String {
         match self.by_rows {
             true => "; submit again: those that are in are skipped by their keys".to_owned(),
-            false => format!("; submit again with --idempotency-key {}: those that are in are skipped", self.key),
+            false => format!("; submit again with --idempotency-key {}: nothing goes in twice", self.key),
         }
     }
 }
