@@ -320,6 +320,7 @@ fn without_filter(all: &str) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::port::decisions::HoldEnd;
 
     #[test]
     fn a_body_is_read_by_its_kind_and_each_problem_names_its_field() {
