@@ -126,7 +126,7 @@ impl<const LEAST: i64, const MOST: i64> Visitor<'_> for InRange<LEAST, MOST> {
     }
 }
 
-/// In line with each field.
+/// In line with what holds it: a field with a comment of its own says `value_type`, as both at once are described as an object.
 impl<const LEAST: i64, const MOST: i64> PartialSchema for Whole<LEAST, MOST> {
     fn schema() -> RefOr<Schema> {
         let format = SchemaFormat::KnownFormat(KnownFormat::Int64);

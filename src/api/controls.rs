@@ -80,7 +80,7 @@ pub(super) struct Resume {
 #[serde(deny_unknown_fields)]
 pub(super) struct Concurrency {
     /// Calls to the fulfiller at once, of each worker.
-    #[schema(inline)]
+    #[schema(value_type = u32, minimum = 1, maximum = 100000)]
     value: Calls,
     /// For this worker alone; for the fleet if it is missing or null.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 100, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]

@@ -47,7 +47,7 @@ pub(super) struct NewOrder {
     #[schema(value_type = String, max_length = 255, pattern = "^[^\\u0000]*$")]
     product: Text<0, 255>,
     /// Pieces.
-    #[schema(inline)]
+    #[schema(value_type = i32, minimum = 1, maximum = 2147483647)]
     quantity: Quantity,
     /// The price of a product that has to be made; 0 if it is missing or null.
     #[schema(value_type = Option<String>, pattern = "^[0-9]{1,8}(\\.[0-9]{1,2})?$", example = "12.50")]

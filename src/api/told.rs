@@ -19,8 +19,8 @@ pub(super) async fn tell(State(metrics): State<ApiMetrics>, request: Request, ne
     let (mut parts, body) = request.into_parts();
     let method = parts.method.clone();
     let route = parts.extensions.get::<MatchedPath>().cloned();
-    // As it came, which names the job; the router has cut its beginning off.
-    let path = parts.uri.path().to_owned();
+    // The router has cut its beginning off. The route alone would not name the job.
+    let path = format!("/api/v1{}", parts.uri.path());
     let operator = Operator::from_request_parts(&mut parts, &()).await.ok();
     let response = next.run(Request::from_parts(parts, body)).await;
     let (status, route) = (response.status(), route.as_ref().map(MatchedPath::as_str));

@@ -72,19 +72,19 @@ pub(in crate::api) struct LetterSelection {
     reasons: Option<Vec<ReasonName>>,
     /// Stored longer ago than this, by the database's clock.
     #[serde(default, deserialize_with = "named")]
-    #[schema(value_type = Age, inline, required = false)]
+    #[schema(value_type = i64, required = false, minimum = 0, maximum = 315576000)]
     older_than_seconds: Option<Age>,
     /// Stored at most this long ago.
     #[serde(default, deserialize_with = "named")]
-    #[schema(value_type = Age, inline, required = false)]
+    #[schema(value_type = i64, required = false, minimum = 0, maximum = 315576000)]
     newer_than_seconds: Option<Age>,
     /// Of orders of this product.
     #[serde(default, deserialize_with = "named")]
-    #[schema(value_type = Id, inline, required = false)]
+    #[schema(value_type = i64, required = false, minimum = 1, maximum = 9223372036854775807_i64)]
     product_id: Option<Id>,
     /// Of this order.
     #[serde(default, deserialize_with = "named")]
-    #[schema(value_type = Id, inline, required = false)]
+    #[schema(value_type = i64, required = false, minimum = 1, maximum = 9223372036854775807_i64)]
     order_id: Option<Id>,
 }
 
@@ -99,15 +99,15 @@ pub(in crate::api) struct OrderSelection {
     states: Option<Vec<OpenState>>,
     /// Created longer ago than this, by the database's clock.
     #[serde(default, deserialize_with = "named")]
-    #[schema(value_type = Age, inline, required = false)]
+    #[schema(value_type = i64, required = false, minimum = 0, maximum = 315576000)]
     older_than_seconds: Option<Age>,
     /// Created at most this long ago.
     #[serde(default, deserialize_with = "named")]
-    #[schema(value_type = Age, inline, required = false)]
+    #[schema(value_type = i64, required = false, minimum = 0, maximum = 315576000)]
     newer_than_seconds: Option<Age>,
     /// Of this product.
     #[serde(default, deserialize_with = "named")]
-    #[schema(value_type = Id, inline, required = false)]
+    #[schema(value_type = i64, required = false, minimum = 1, maximum = 9223372036854775807_i64)]
     product_id: Option<Id>,
     /// Whose message had this correlation id.
     #[serde(default, deserialize_with = "named")]
