@@ -8,7 +8,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::{Components, Content, OpenApi, Ref, RefOr};
 use utoipa::{Modify, OpenApi as _, ToSchema};
 
-use super::{controls, dead_letters, decide, fleet, intake, jobs, json, orders};
+use super::{controls, dead_letters, decide, events, fleet, intake, jobs, json, orders, status};
 use crate::admin::{PROBLEM_TYPE, Problem};
 
 /// Why a message ended in the dead letters.
@@ -38,6 +38,7 @@ pub(super) enum Reason {
         dead_letters::list, dead_letters::show, dead_letters::grouped, decide::retry, decide::discard,
         fleet::workers, fleet::controls, controls::pause, controls::quiet, controls::resume, controls::concurrency,
         controls::rate, controls::clear, intake::one, intake::batch, jobs::list, jobs::show, jobs::make, jobs::cancel,
+        events::list, status::show,
     ),
     components(schemas(Problem, Reason, orders::StateName, jobs::body::LettersJob, jobs::body::OrdersJob, jobs::body::HoldJob)),
     modifiers(&Refusals)

@@ -27,7 +27,6 @@ use crate::testing::mutant::is_mutant;
 mod deciding;
 mod finding;
 
-pub use crate::operations::documents::jobs::JobJson;
 pub use finding::{Counted, count, count_briefly};
 
 /// Ids that are decided about at once, at most.

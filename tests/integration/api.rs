@@ -12,6 +12,7 @@ use crate::support::redis::RedisServer;
 use crate::support::worker::{WorkerProcess, run_to_end};
 
 mod access;
+mod commands;
 mod description;
 mod hostile;
 mod intake;

@@ -26,6 +26,7 @@ pub(crate) const ROUTES: [(&str, &str); 26] = [
     ("GET", "/api/v1/dead-letter-groups"),
     ("GET", "/api/v1/dead-letters"),
     ("GET", "/api/v1/dead-letters/{id}"),
+    ("GET", "/api/v1/events"),
     ("GET", "/api/v1/jobs"),
     ("GET", "/api/v1/jobs/{id}"),
     ("GET", "/api/v1/openapi.json"),
