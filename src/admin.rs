@@ -33,6 +33,7 @@ pub use access::{Access, AccessError, OneTimeToken};
 pub(crate) use access::{Operator, Viewer};
 pub use bind_error::BindError;
 pub use connection::serve_within;
+pub(crate) use guard::refuse_bodies;
 pub use limits::ConnectionLimits;
 #[cfg(feature = "cli")]
 pub(crate) use listen::check;

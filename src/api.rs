@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::handler::Handler;
 use axum::http::{StatusCode, header};
-use axum::middleware::from_extractor;
+use axum::middleware::{from_extractor, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use futures::future::BoxFuture;
 use futures::{FutureExt, TryFutureExt};
 use serde::Serialize;
@@ -22,18 +23,21 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use self::body::Plain;
-use crate::admin::{Operator, Problem, Viewer};
+use self::body::{HoldSeconds, Plain, Time, Whole};
+use crate::admin::{Operator, Problem, Viewer, refuse_bodies};
 use crate::domain::text;
+use crate::observe::metrics::ApiMetrics;
 use crate::operations::documents::Document;
+use crate::operations::documents::status::Place;
 use crate::port::controls::Controls;
 use crate::port::dead_letters::{DeadLetters, Decision};
-use crate::port::decisions::OrderDecisions;
+use crate::port::decisions::{HoldEnd, OrderDecisions};
 use crate::port::intake::Intake;
-use crate::port::queue::{Producer, QueueError};
+use crate::port::jobs::Jobs;
+use crate::port::queue::{Producer, QueueError, QueueReports};
 use crate::port::reports::Reports;
 use crate::port::retrying::Retrying;
-use crate::port::search::{Notes, OrderSearch};
+use crate::port::search::{Feed, Notes, OrderSearch};
 use crate::port::store::StoreError;
 
 mod body;
@@ -41,10 +45,14 @@ mod controls;
 mod dead_letters;
 mod decide;
 mod description;
+mod events;
 mod fleet;
 mod intake;
+mod jobs;
 mod orders;
 mod parameters;
+mod status;
+mod told;
 
 /// How long a request may take. A statement that takes longer ends by its own limit, and its place is taken until then.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -64,6 +72,8 @@ const SHARE: usize = 4;
 /// What the API works through.
 #[derive(Clone)]
 pub struct Roles {
+    /// Says how full the queue is.
+    pub queue: Arc<dyn QueueReports>,
     /// Takes messages.
     pub producer: Arc<dyn Producer>,
     /// Finds orders.
@@ -80,6 +90,12 @@ pub struct Roles {
     pub controls: Arc<dyn Controls>,
     /// Inserts orders.
     pub intake: Arc<dyn Intake>,
+    /// Reads transitions as they happen.
+    pub feed: Arc<dyn Feed>,
+    /// Where queue and store are.
+    pub place: Place,
+    /// Keeps the jobs.
+    pub jobs: Arc<dyn Jobs>,
     /// How long a worker may stay silent before another one takes its order over.
     pub lease: Duration,
 }
@@ -109,8 +125,8 @@ impl Api {
         let _ = self.0.set(Open { roles, threads: Handle::current(), reading: places(), deciding: places(), stop });
     }
 
-    /// Every path below `/api/v1`.
-    pub fn router(self) -> Router {
+    /// Every path below `/api/v1`, whose requests `metrics` count.
+    pub fn router(self, metrics: ApiMetrics) -> Router {
         Router::new()
             .merge(orders::router())
             .merge(dead_letters::router())
@@ -118,12 +134,16 @@ impl Api {
             .merge(decide::router())
             .merge(controls::router())
             .merge(intake::router())
+            .merge(events::router())
+            .merge(status::router())
+            .merge(jobs::router())
             .route_layer(from_extractor::<Viewer>())
-            .route("/openapi.json", get(description::openapi))
+            .route("/openapi.json", reading(description::openapi))
             .fallback(async || {
                 Problem::new(StatusCode::NOT_FOUND, "there is no such path; /api/v1/openapi.json has all")
             })
             .layer(DefaultBodyLimit::max(body::MOST_BYTES))
+            .layer(from_fn_with_state(metrics, told::tell))
             .with_state(self)
     }
 
@@ -210,13 +230,23 @@ fn decision(operator: &Operator, why: Plain<500>) -> Decision {
 }
 
 /// How long something is to last.
-fn lasts(seconds: Option<u64>, most: u64) -> Result<Option<Duration>, Problem> {
-    match seconds {
-        Some(seconds) if !(1..=most).contains(&seconds) => {
-            Err(Problem::of_field("for_seconds", format!("must be from 1 to {most}")))
-        }
-        seconds => Ok(seconds.map(Duration::from_secs)),
+fn lasts<const MOST: i64>(seconds: Option<Whole<1, MOST>>) -> Option<Duration> {
+    seconds.map(|seconds| Duration::from_secs(seconds.0.unsigned_abs()))
+}
+
+/// When a hold is to end.
+fn hold_end(seconds: Option<HoldSeconds>, until: Option<Time>) -> Result<HoldEnd, Problem> {
+    match (lasts(seconds), until) {
+        (None, None) => Ok(HoldEnd::Never),
+        (Some(time), None) => Ok(HoldEnd::After(time)),
+        (None, Some(Time(until))) => Ok(HoldEnd::At(until.as_microsecond())),
+        (Some(_), Some(_)) => Err(Problem::of_field("until", "and `for_seconds` exclude each other")),
     }
+}
+
+/// A route that reads, and takes no body.
+fn reading<H: Handler<T, Api>, T: 'static>(handler: H) -> MethodRouter<Api> {
+    get(handler).route_layer(from_fn(refuse_bodies))
 }
 
 /// Readers show what others wrote in it on a terminal.

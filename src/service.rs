@@ -148,7 +148,8 @@ impl Service {
         let listen = listeners.iter().map(|listener| listener.url(&access)).collect::<Result<Vec<_>, _>>()?;
         listeners.extend(admin::open_admin(&settings.admin_socket, &listeners, &environment)?);
         let api = Api::default();
-        let routes = admin::Routes { metrics, health, log, access, api: api.clone().router() };
+        let router = api.clone().router(metrics.api().clone());
+        let routes = admin::Routes { metrics, health, log, access, api: router };
         let server = admin::Server::start(listeners, routes)?;
         let Backends { queue, store, .. } = &settings.backends;
         observers.emit(LifecycleEvent::Starting {
@@ -271,6 +272,7 @@ async fn run_engine(
 fn roles(opened: &Opened, settings: &Settings) -> Roles {
     let Opened { queue, store } = opened.clone();
     Roles {
+        queue: queue.reports,
         producer: queue.producer,
         search: store.search,
         reports: store.reports,
@@ -279,6 +281,9 @@ fn roles(opened: &Opened, settings: &Settings) -> Roles {
         notes: store.notes,
         controls: store.controls,
         intake: store.intake,
+        feed: store.feed,
+        place: backends::place(&settings.backends),
+        jobs: store.jobs,
         lease: settings.backends.lease,
     }
 }

@@ -13,7 +13,7 @@ use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
 use super::access::{Client, gate};
-use super::guard::{guard, refuse_bodies};
+use super::guard::{guard, refuse_needless_bodies};
 use super::problem::as_problems;
 use super::scrape::{Scrapes, metrics};
 use super::{Routes, log_route};
@@ -49,7 +49,7 @@ pub(super) fn router(routes: Routes) -> Router {
         .merge(log_route::router())
         .nest_service("/api/v1", routes.api.clone())
         .layer(middleware::from_fn_with_state(Arc::clone(&routes.access), gate))
-        .layer(middleware::from_fn(refuse_bodies))
+        .layer(middleware::from_fn(refuse_needless_bodies))
         .layer(middleware::from_fn(as_problems))
         .layer(middleware::map_response(guard))
         .with_state(routes)

@@ -1,14 +1,18 @@
 //! The body of a request: JSON of the kind that its path takes, read within bounds.
 
+use std::fmt;
 use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use jiff::Timestamp;
+use serde::de::{self, DeserializeOwned, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
 use tokio::time::timeout;
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::admin::Problem;
 use crate::domain::order::OrderId;
@@ -80,17 +84,75 @@ pub(super) fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
-/// Key of a row.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
-#[serde(try_from = "i64")]
-#[schema(minimum = 1, maximum = 9223372036854775807_i64)]
-pub(super) struct Id(i64);
+/// A whole number of a range, also where it is written as `7.0`: JSON knows one kind of number.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Whole<const LEAST: i64, const MOST: i64>(pub(super) i64);
 
-impl TryFrom<i64> for Id {
+/// Up to here, two whole numbers are never the same as floating point.
+const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
+
+impl<'de, const LEAST: i64, const MOST: i64> Deserialize<'de> for Whole<LEAST, MOST> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Not as an integer: a number with a point would be refused.
+        deserializer.deserialize_any(InRange::<LEAST, MOST>)
+    }
+}
+
+struct InRange<const LEAST: i64, const MOST: i64>;
+
+impl<const LEAST: i64, const MOST: i64> Visitor<'_> for InRange<LEAST, MOST> {
+    type Value = Whole<LEAST, MOST>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a whole number from {LEAST} to {MOST}")
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+        let is_in_range = (LEAST..=MOST).contains(&number);
+        is_in_range.then_some(Whole(number)).ok_or_else(|| E::invalid_value(Unexpected::Signed(number), &self))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
+        let signed = i64::try_from(number).map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))?;
+        self.visit_i64(signed)
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Self::Value, E> {
+        match number.fract() == 0.0 && number.abs() <= MOST_EXACT {
+            #[expect(clippy::cast_possible_truncation, reason = "it is whole, and far from the bounds")]
+            true => self.visit_i64(number as i64),
+            false => Err(E::invalid_value(Unexpected::Float(number), &self)),
+        }
+    }
+}
+
+/// In line with what holds it: a field with a comment of its own says `value_type`, as both at once are described as an object.
+impl<const LEAST: i64, const MOST: i64> PartialSchema for Whole<LEAST, MOST> {
+    fn schema() -> RefOr<Schema> {
+        let format = SchemaFormat::KnownFormat(KnownFormat::Int64);
+        let object = ObjectBuilder::new().schema_type(Type::Integer).format(Some(format));
+        object.minimum(Some(LEAST)).maximum(Some(MOST)).into()
+    }
+}
+
+impl<const LEAST: i64, const MOST: i64> ToSchema for Whole<LEAST, MOST> {}
+
+/// How long a hold lasts, ten years at most. The description knows types by plain names alone.
+pub(super) type HoldSeconds = Whole<1, 315_576_000>;
+
+/// Key of a row.
+pub(super) type Id = Whole<1, { i64::MAX }>;
+
+/// A time with its zone.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Time(pub(super) Timestamp);
+
+impl TryFrom<String> for Time {
     type Error = &'static str;
 
-    fn try_from(id: i64) -> Result<Self, &'static str> {
-        if id > 0 { Ok(Self(id)) } else { Err("an id is a whole number from 1") }
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        text.parse().map(Self).map_err(|_| "must be a time such as 2027-01-02T08:00:00Z, with its zone")
     }
 }
 
@@ -124,6 +186,22 @@ impl<const LONGEST: usize> TryFrom<String> for Plain<LONGEST> {
     }
 }
 
+/// Text of `LEAST` to `MOST` characters that a database can hold.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Text<const LEAST: usize, const MOST: usize>(pub(super) String);
+
+impl<const LEAST: usize, const MOST: usize> TryFrom<String> for Text<LEAST, MOST> {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.chars().count() {
+            length if (LEAST..=MOST).contains(&length) && !text.contains('\0') => Ok(Self(text)),
+            _ => Err(format!("must have {LEAST} to {MOST} characters, and none of them NUL")),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,6 +219,9 @@ mod tests {
         for (json, status, expected) in [
             (r#"{"ids":[1,0],"why":"x"}"#, 422, r#""field":"ids[1]""#),
             (r#"{"ids":["1"],"why":"x"}"#, 422, r#""field":"ids[0]""#),
+            (r#"{"ids":[1.5],"why":"x"}"#, 422, "from 1 to 9223372036854775807"),
+            (r#"{"ids":[-1],"why":"x"}"#, 422, r#""field":"ids[0]""#),
+            (r#"{"ids":[9223372036854775808],"why":"x"}"#, 422, r#""field":"ids[0]""#),
             (r#"{"ids":[1],"why":""}"#, 422, r#""field":"why""#),
             (r#"{"ids":[1],"why":"a\nb"}"#, 422, r#""field":"why""#),
             (r#"{"ids":[1],"why":"123456"}"#, 422, r#""field":"why""#),
@@ -154,6 +235,25 @@ mod tests {
             let problem = parse::<Asked>(json.as_bytes()).unwrap_err();
             let shown = serde_json::to_string(&problem).unwrap();
             assert!(shown.contains(expected) && shown.contains(&format!(r#""status":{status}"#)), "{json}: {shown}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_whole_whichever_way_it_is_written_and_never_rounded() {
+        let read = |json: &str| serde_json::from_str::<Id>(json).map(|id| id.0).ok();
+        for (json, expected) in [
+            ("7", Some(7)),
+            ("7.0", Some(7)),
+            ("7e2", Some(700)),
+            ("9223372036854775807", Some(i64::MAX)),
+            ("9007199254740994.0", None),
+            ("1e300", None),
+            ("7.5", None),
+            ("0", None),
+            ("true", None),
+            ("null", None),
+        ] {
+            assert_eq!(read(json), expected, "{json}");
         }
     }
 

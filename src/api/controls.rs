@@ -10,21 +10,21 @@ use axum::routing::post;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::body::{Json, Plain};
+use super::body::{Json, Plain, Whole};
 use super::parameters::Parameters;
 use super::{Api, decision, lasts};
 use crate::admin::{Operator, Problem};
-use crate::operations::controls::{self, ControlError, Followed};
+use crate::operations::controls::{self, ControlError, FOLLOW_LIMIT, Followed};
 use crate::operations::documents::Document;
 use crate::operations::documents::fleet::FollowedDocument;
 use crate::port::controls::{Control, Target};
 use crate::port::dead_letters::Decision;
 
-/// How long workers have to follow a pause; each asks the store twice a second.
-const FOLLOW_LIMIT: Duration = Duration::from_secs(2);
+/// How long something is set, a year at most.
+type Seconds = Whole<1, 31_557_600>;
 
-/// The longest time for which something is set: a year, in seconds.
-const MOST_SECONDS: u64 = 31_557_600;
+/// Calls at once.
+type Calls = Whole<1, 100_000>;
 
 pub(super) fn router() -> Router<Api> {
     Router::new()
@@ -44,8 +44,8 @@ pub(super) struct Pause {
     #[schema(value_type = String, min_length = 1, max_length = 500, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     why: Plain<500>,
     /// By the store's clock; until `resume` if it is missing or null.
-    #[schema(minimum = 1, maximum = 31557600)]
-    for_seconds: Option<u64>,
+    #[schema(inline)]
+    for_seconds: Option<Seconds>,
 }
 
 /// A pause of one worker.
@@ -59,8 +59,8 @@ pub(super) struct Quiet {
     #[schema(value_type = String, min_length = 1, max_length = 500, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     why: Plain<500>,
     /// By the store's clock; until `resume` if it is missing or null.
-    #[schema(minimum = 1, maximum = 31557600)]
-    for_seconds: Option<u64>,
+    #[schema(inline)]
+    for_seconds: Option<Seconds>,
 }
 
 /// The end of a pause.
@@ -80,8 +80,8 @@ pub(super) struct Resume {
 #[serde(deny_unknown_fields)]
 pub(super) struct Concurrency {
     /// Calls to the fulfiller at once, of each worker.
-    #[schema(minimum = 1, maximum = 100000)]
-    value: u32,
+    #[schema(value_type = u32, minimum = 1, maximum = 100000)]
+    value: Calls,
     /// For this worker alone; for the fleet if it is missing or null.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 100, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     worker: Option<Plain<100>>,
@@ -89,8 +89,8 @@ pub(super) struct Concurrency {
     #[schema(value_type = String, min_length = 1, max_length = 500, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     why: Plain<500>,
     /// By the store's clock; until it is cleared if it is missing or null.
-    #[schema(minimum = 1, maximum = 31557600)]
-    for_seconds: Option<u64>,
+    #[schema(inline)]
+    for_seconds: Option<Seconds>,
 }
 
 /// A limit of claims.
@@ -107,8 +107,8 @@ pub(super) struct Rate {
     #[schema(value_type = String, min_length = 1, max_length = 500, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     why: Plain<500>,
     /// By the store's clock; until it is cleared if it is missing or null.
-    #[schema(minimum = 1, maximum = 31557600)]
-    for_seconds: Option<u64>,
+    #[schema(inline)]
+    for_seconds: Option<Seconds>,
 }
 
 /// The end of a limit.
@@ -136,8 +136,8 @@ pub(super) enum Limit {
 
 /// Pauses the fleet: no worker claims a message
 ///
-/// In force on every worker within 2 s, and kept in the store. Waits so long until each worker that reports has stopped to claim;
-/// `outstanding` names those that have not.
+/// In force on every worker within 2 s, and kept in the store. Waits up to 5 s until each worker that reports has stopped to
+/// claim; `outstanding` names those that have not.
 #[utoipa::path(post, path = "/api/v1/pause", tag = "fleet", operation_id = "pause", request_body = Pause,
     responses((status = 200, description = "Who has followed", body = Document<FollowedDocument>)))]
 pub(super) async fn pause(
@@ -147,7 +147,7 @@ pub(super) async fn pause(
     Json(asked): Json<Pause>,
 ) -> Result<Response, Problem> {
     query.none_left()?;
-    let setting = Setting::new(Control::Pause, None, None, asked.for_seconds)?;
+    let setting = Setting::new(Control::Pause, None, None, asked.for_seconds);
     setting.set(&api, decision(&operator, asked.why)).await
 }
 
@@ -161,7 +161,7 @@ pub(super) async fn quiet(
     Json(asked): Json<Quiet>,
 ) -> Result<Response, Problem> {
     query.none_left()?;
-    let setting = Setting::new(Control::Pause, None, Some(asked.worker), asked.for_seconds)?;
+    let setting = Setting::new(Control::Pause, None, Some(asked.worker), asked.for_seconds);
     setting.set(&api, decision(&operator, asked.why)).await
 }
 
@@ -188,7 +188,7 @@ pub(super) async fn concurrency(
     Json(asked): Json<Concurrency>,
 ) -> Result<Response, Problem> {
     query.none_left()?;
-    let setting = Setting::new(Control::Concurrency, Some(asked.value.into()), asked.worker, asked.for_seconds)?;
+    let setting = Setting::new(Control::Concurrency, Some(asked.value.0 as f64), asked.worker, asked.for_seconds);
     setting.set(&api, decision(&operator, asked.why)).await
 }
 
@@ -202,7 +202,7 @@ pub(super) async fn rate(
     Json(asked): Json<Rate>,
 ) -> Result<Response, Problem> {
     query.none_left()?;
-    let setting = Setting::new(Control::Rate, Some(asked.value), asked.worker, asked.for_seconds)?;
+    let setting = Setting::new(Control::Rate, Some(asked.value), asked.worker, asked.for_seconds);
     setting.set(&api, decision(&operator, asked.why)).await
 }
 
@@ -231,13 +231,8 @@ struct Setting {
 }
 
 impl Setting {
-    fn new(
-        control: Control,
-        value: Option<f64>,
-        worker: Option<Plain<100>>,
-        for_seconds: Option<u64>,
-    ) -> Result<Self, Problem> {
-        Ok(Self { control, value, target: target(worker), lasts: lasts(for_seconds, MOST_SECONDS)? })
+    fn new(control: Control, value: Option<f64>, worker: Option<Plain<100>>, for_seconds: Option<Seconds>) -> Self {
+        Self { control, value, target: target(worker), lasts: lasts(for_seconds) }
     }
 
     async fn set(self, api: &Api, decision: Decision) -> Result<Response, Problem> {

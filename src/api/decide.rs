@@ -7,8 +7,8 @@ use axum::routing::post;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::body::{self, Id, Json, Plain};
-use super::parameters::{MOST_SECONDS, Parameters};
+use super::body::{self, HoldSeconds, Id, Json, Plain, Time};
+use super::parameters::Parameters;
 use super::{Api, Open, decision};
 use crate::admin::{Operator, Problem};
 use crate::domain::order::OrderId;
@@ -38,7 +38,7 @@ pub(super) fn router() -> Router<Api> {
 #[serde(deny_unknown_fields)]
 pub(super) struct Named {
     /// Which; one that is named twice counts once.
-    #[schema(min_items = 1, max_items = 1000)]
+    #[schema(inline, min_items = 1, max_items = 1000)]
     ids: Vec<Id>,
     /// Reason, in your words: kept in the timeline, and with a dead letter.
     #[schema(value_type = String, min_length = 1, max_length = 500, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
@@ -53,7 +53,7 @@ pub(super) struct Named {
 #[serde(deny_unknown_fields)]
 pub(super) struct Hold {
     /// Which orders; one that is named twice counts once.
-    #[schema(min_items = 1, max_items = 1000)]
+    #[schema(inline, min_items = 1, max_items = 1000)]
     ids: Vec<Id>,
     /// Reason, in your words: kept in the timeline.
     #[schema(value_type = String, min_length = 1, max_length = 500, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
@@ -62,8 +62,11 @@ pub(super) struct Hold {
     #[serde(default)]
     dry_run: bool,
     /// By the database's clock; without an end if it is missing or null.
-    #[schema(minimum = 1, maximum = 315576000)]
-    for_seconds: Option<u64>,
+    #[schema(inline)]
+    for_seconds: Option<HoldSeconds>,
+    /// Until this time instead.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    until: Option<Time>,
 }
 
 /// Cancels orders that are not done
@@ -94,8 +97,8 @@ pub(super) async fn hold(
     Json(hold): Json<Hold>,
 ) -> Result<Response, Problem> {
     query.none_left()?;
-    let Hold { ids, why, dry_run, for_seconds } = hold;
-    let end = super::lasts(for_seconds, MOST_SECONDS)?.map_or(HoldEnd::Never, HoldEnd::After);
+    let Hold { ids, why, dry_run, for_seconds, until } = hold;
+    let end = super::hold_end(for_seconds, until)?;
     decide(&api, Kind::Hold, end, &operator, Named { ids, why, dry_run }).await
 }
 
@@ -203,7 +206,10 @@ pub(super) async fn discard(
     query.none_left()?;
     let ids = body::ids(&named.ids)?;
     let (decision, dry_run) = (decision(&operator, named.why), named.dry_run);
-    api.decide(move |open| async move { Ok(letters::discard(&redrive(open, decision), &ids, dry_run).await?) }).await
+    api.decide(
+        move |open| async move { Ok(letters::discard(&*open.roles.dead_letters, &decision, &ids, dry_run).await?) },
+    )
+    .await
 }
 
 fn redrive(open: Open, decision: Decision) -> Redrive {

@@ -8,7 +8,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::{Components, Content, OpenApi, Ref, RefOr};
 use utoipa::{Modify, OpenApi as _, ToSchema};
 
-use super::{controls, dead_letters, decide, fleet, intake, json, orders};
+use super::{controls, dead_letters, decide, events, fleet, intake, jobs, json, orders, status};
 use crate::admin::{PROBLEM_TYPE, Problem};
 
 /// Why a message ended in the dead letters.
@@ -37,9 +37,10 @@ pub(super) enum Reason {
         orders::list, orders::show, decide::cancel, decide::hold, decide::release, decide::enqueue,
         dead_letters::list, dead_letters::show, dead_letters::grouped, decide::retry, decide::discard,
         fleet::workers, fleet::controls, controls::pause, controls::quiet, controls::resume, controls::concurrency,
-        controls::rate, controls::clear, intake::one, intake::batch,
+        controls::rate, controls::clear, intake::one, intake::batch, jobs::list, jobs::show, jobs::make, jobs::cancel,
+        events::list, status::show,
     ),
-    components(schemas(Problem)),
+    components(schemas(Problem, Reason, orders::StateName, jobs::body::LettersJob, jobs::body::OrdersJob, jobs::body::HoldJob)),
     modifiers(&Refusals)
 )]
 struct Description;
@@ -104,12 +105,27 @@ mod tests {
     use super::*;
     use crate::domain::dead_letter::DeadReason;
     use crate::domain::label::Label;
+    use crate::observe::metrics::API_ROUTES;
 
     #[test]
     fn every_reason_is_described() {
         let described = serde_json::to_value(<Reason as utoipa::PartialSchema>::schema()).unwrap();
         let known: Vec<&str> = DeadReason::all().map(DeadReason::as_str).collect();
         assert_eq!(described["enum"], serde_json::json!(known));
+    }
+
+    #[test]
+    fn metrics_know_every_route_that_is_described_and_no_other() {
+        let description = serde_json::to_value(Description::openapi()).unwrap();
+        let of_path = |(path, item): (&String, &serde_json::Value)| {
+            let methods: Vec<String> = item.as_object().unwrap().keys().map(|method| method.to_uppercase()).collect();
+            methods.into_iter().map(|method| (method, path.clone())).collect::<Vec<_>>()
+        };
+        let mut described: Vec<_> = description["paths"].as_object().unwrap().iter().flat_map(of_path).collect();
+        described.push(("GET".to_owned(), "/api/v1/openapi.json".to_owned()));
+        described.sort();
+        let known = API_ROUTES.map(|(method, path)| (method.to_owned(), path.to_owned()));
+        assert_eq!(described, known);
     }
 
     #[test]

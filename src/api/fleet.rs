@@ -3,11 +3,10 @@
 use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
-use axum::routing::get;
 use utoipa::IntoParams;
 
-use super::Api;
 use super::parameters::Parameters;
+use super::{Api, reading};
 use crate::admin::Problem;
 use crate::domain::label::Label;
 use crate::operations::controls::{SetControlJson, WorkerJson};
@@ -17,14 +16,14 @@ use crate::operations::documents::fleet::{ControlsDocument, WorkersDocument};
 use crate::port::controls::SetControl;
 
 pub(super) fn router() -> Router<Api> {
-    Router::new().route("/workers", get(workers)).route("/controls", get(controls))
+    Router::new().route("/workers", reading(workers)).route("/controls", reading(controls))
 }
 
 /// Which page.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "read by its names, for errors that name each")]
-struct PageQuery {
+pub(super) struct PageQuery {
     /// `next_cursor` of the page before.
     cursor: Option<String>,
     /// Elements of a page, at most.

@@ -1,25 +1,30 @@
 //! Intake: orders as an order API puts them in, the rows first and then their messages. All of a request or none of it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{Request as HttpRequest, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::post;
-use serde::{Deserialize, Serialize};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use ring::digest::{Context, SHA256};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::Api;
-use super::body::{self, Json, MOST};
+use super::body::{self, MOST, Text, Whole};
 use super::parameters::Parameters;
 use crate::admin::{ElementProblem, Operator, Problem};
 use crate::domain::text;
 use crate::operations::documents::Document;
-use crate::operations::import::submit::{SubmitError, submit};
+use crate::operations::documents::intake::IntakeDocument;
+use crate::operations::import::submit::{SubmitError, submit, submit_once};
 use crate::operations::import::{Row, price_cents};
-use crate::port::intake::NewOrder as Placed;
+use crate::port::intake::{NewOrder as Placed, Request};
 
 /// How long the queue is asked again.
 const WAIT: Duration = Duration::from_secs(5);
@@ -50,6 +55,10 @@ pub(super) struct NewOrder {
     /// Follows the order into logs and traces.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 256, pattern = "^[^\\u0000]*$")]
     correlation_id: Option<Text<1, 256>>,
+    /// What no two orders share: an order whose key is in already is left out of the answer. All orders of a request have one,
+    /// or none.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 512, pattern = "^[^\\u0000]*$")]
+    dedupe_key: Option<Text<1, 512>>,
 }
 
 /// Orders to put in.
@@ -60,35 +69,7 @@ pub(super) struct Batch {
     orders: Vec<Box<RawValue>>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "String")]
-struct Text<const LEAST: usize, const MOST: usize>(String);
-
-impl<const LEAST: usize, const MOST: usize> TryFrom<String> for Text<LEAST, MOST> {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.chars().count() {
-            length if (LEAST..=MOST).contains(&length) && !text.contains('\0') => Ok(Self(text)),
-            _ => Err(format!("must have {LEAST} to {MOST} characters, and none of them NUL")),
-        }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "i64")]
-struct Quantity(i64);
-
-impl TryFrom<i64> for Quantity {
-    type Error = String;
-
-    fn try_from(quantity: i64) -> Result<Self, String> {
-        if i32::try_from(quantity).is_ok_and(|quantity| quantity > 0) {
-            return Ok(Self(quantity));
-        }
-        Err(format!("must be a whole number from 1 to {}", i32::MAX))
-    }
-}
+type Quantity = Whole<1, 2_147_483_647>;
 
 /// In hundredths.
 #[derive(Debug, Deserialize)]
@@ -112,40 +93,24 @@ impl TryFrom<String> for Price {
     }
 }
 
-/// What was put in.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct IntakeDocument {
-    /// How many orders are new.
-    created: usize,
-    /// How many were put in before, under the same `Idempotency-Key`: nothing was done for them.
-    duplicates: usize,
-    /// The new ones, in the order in which they were named.
-    orders: Vec<CreatedOrder>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-struct CreatedOrder {
-    order_id: i64,
-    product_id: i64,
-}
-
 /// Puts one order in
 ///
-/// With an `Idempotency-Key` the same request may be sent again: an order that is in already is not put in twice. A key belongs to
-/// one request for ever; another one under it is taken for the same.
+/// With an `Idempotency-Key` the same request may be sent again, for a week: it is answered as before, and nothing is put in twice.
+/// Another request under its key is refused.
 #[utoipa::path(post, path = "/api/v1/orders", tag = "intake", operation_id = "createOrder", request_body = NewOrder,
     params(("Idempotency-Key" = Option<String>, Header, description = "Names this request among all others", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
-    responses((status = 200, description = "It was in before", body = Document<IntakeDocument>),
-        (status = 201, description = "It is in", body = Document<IntakeDocument>)))]
+    responses((status = 201, description = "It is in", body = Document<IntakeDocument>)))]
 pub(super) async fn one(
     State(api): State<Api>,
     _: Operator,
     query: Parameters,
-    headers: HeaderMap,
-    Json(order): Json<NewOrder>,
+    request: HttpRequest,
 ) -> Result<Response, Problem> {
     query.none_left()?;
-    put_in(&api, vec![order], key(&headers)?).await
+    let key = key(request.headers())?;
+    body::content_type(request.headers(), &["application/json"])?;
+    let bytes = body::bytes(request, &()).await?;
+    put_in(&api, vec![body::parse(&bytes)?], key.map(|key| named(key, "one", &bytes))).await
 }
 
 /// Puts up to 1,000 orders in
@@ -154,13 +119,12 @@ pub(super) async fn one(
 #[utoipa::path(post, path = "/api/v1/orders/batch", tag = "intake", operation_id = "createOrders",
     request_body(content((Batch = "application/json"), (NewOrder = "application/x-ndjson"))),
     params(("Idempotency-Key" = Option<String>, Header, description = "Names this request among all others", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
-    responses((status = 200, description = "All were in before", body = Document<IntakeDocument>),
-        (status = 201, description = "They are in", body = Document<IntakeDocument>)))]
+    responses((status = 201, description = "They are in", body = Document<IntakeDocument>)))]
 pub(super) async fn batch(
     State(api): State<Api>,
     _: Operator,
     query: Parameters,
-    request: Request,
+    request: HttpRequest,
 ) -> Result<Response, Problem> {
     query.none_left()?;
     let key = key(request.headers())?;
@@ -173,7 +137,7 @@ pub(super) async fn batch(
         }
         _ => elements(bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty())),
     }?;
-    put_in(&api, orders, key).await
+    put_in(&api, orders, key.map(|key| named(key, kind, &bytes))).await
 }
 
 fn elements<'a>(elements: impl Iterator<Item = &'a [u8]>) -> Result<Vec<NewOrder>, Problem> {
@@ -207,7 +171,16 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     Err(Problem::of_parameter("Idempotency-Key", problem))
 }
 
-async fn put_in(api: &Api, orders: Vec<NewOrder>, key: Option<String>) -> Result<Response, Problem> {
+/// The request under this key, which is another one if it has another body or kind.
+fn named(key: String, kind: &str, body: &[u8]) -> Request {
+    let mut context = Context::new(&SHA256);
+    for part in [kind.as_bytes(), b"\n", body] {
+        context.update(part);
+    }
+    Request { key, fingerprint: BASE64_STANDARD.encode(context.finish()) }
+}
+
+async fn put_in(api: &Api, orders: Vec<NewOrder>, request: Option<Request>) -> Result<Response, Problem> {
     let row = |(index, order): (usize, NewOrder)| Row {
         line: index as u64,
         order: Placed {
@@ -216,22 +189,37 @@ async fn put_in(api: &Api, orders: Vec<NewOrder>, key: Option<String>) -> Result
             quantity: order.quantity.0,
         },
         correlation_id: order.correlation_id.and_then(|id| text::correlation_id(&id.0)),
-        // No key of `submit` has two separators in a row.
-        dedupe_key: key.as_ref().map(|key| format!("\u{1f}\u{1f}{key}\u{1f}{index}")),
+        dedupe_key: order.dedupe_key.map(|key| key.0),
     };
     let rows: Vec<Row> = orders.into_iter().enumerate().map(row).collect();
-    let asked = rows.len();
+    let keys: HashSet<&str> = rows.iter().filter_map(|row| row.dedupe_key.as_deref()).collect();
+    if !keys.is_empty() {
+        if request.is_some() {
+            return Err(Problem::of_field("dedupe_key", "and an Idempotency-Key exclude each other"));
+        }
+        if keys.len() < rows.len() {
+            return Err(Problem::of_field(
+                "dedupe_key",
+                "must be there in each order of the request, and no two the same",
+            ));
+        }
+    }
     let answer = api.decide_as(|open| async move {
-        let inserted = submit(&rows, &*open.roles.producer, &*open.roles.intake, Some(WAIT)).await?;
-        let created = |order: &crate::port::intake::Inserted| CreatedOrder {
-            order_id: order.order_id.0,
-            product_id: order.product_id,
+        let (queue, store) = (&*open.roles.producer, &*open.roles.intake);
+        let inserted = match &request {
+            Some(request) => {
+                submit_once(&rows, request, queue, store, Some(WAIT)).await?.ok_or_else(another_request)?
+            }
+            None => submit(&rows, queue, store, Some(WAIT)).await?,
         };
-        let orders: Vec<CreatedOrder> = inserted.iter().map(created).collect();
-        let status = if orders.is_empty() { StatusCode::OK } else { StatusCode::CREATED };
-        Ok((status, IntakeDocument { created: orders.len(), duplicates: asked - orders.len(), orders }))
+        Ok((StatusCode::CREATED, IntakeDocument::from(&*inserted)))
     });
     answer.await
+}
+
+fn another_request() -> Problem {
+    let problem = "names another request; repeat that one as it was, or take a new key";
+    Problem::of_parameter("Idempotency-Key", problem).with_status(StatusCode::UNPROCESSABLE_ENTITY)
 }
 
 impl From<SubmitError> for Problem {

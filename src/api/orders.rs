@@ -4,12 +4,11 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::get;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::Api;
 use super::parameters::{self, Parameters, no_such_page, words};
+use super::{Api, reading};
 use crate::admin::Problem;
 use crate::domain::order::{OrderId, State as OrderState};
 use crate::operations::documents::Document;
@@ -19,7 +18,7 @@ use crate::operations::search::{self, Cursor, ListError};
 use crate::port::search::OrderFilter;
 
 pub(super) fn router() -> Router<Api> {
-    Router::new().route("/orders", get(list)).route("/orders/{id}", get(show))
+    Router::new().route("/orders", reading(list)).route("/orders/{id}", reading(show))
 }
 
 /// A status of a row: one of the worker's, or another program's.

@@ -20,7 +20,7 @@ const LIMIT: u64 = 50;
 pub(super) const MOST: u64 = 1_000;
 
 /// The longest age: ten years, in seconds.
-pub(super) const MOST_SECONDS: u64 = 315_576_000;
+const MOST_SECONDS: u64 = 315_576_000;
 
 /// Those that have not been read yet.
 #[derive(Debug)]

@@ -16,6 +16,7 @@ use crate::event::{Event, Observer};
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod allocator;
+mod api;
 mod attempts;
 mod cgroup;
 mod controls;
@@ -39,6 +40,9 @@ mod sample;
 mod telemetry;
 mod under_way;
 
+pub use api::ApiMetrics;
+#[cfg(test)]
+pub(crate) use api::ROUTES as API_ROUTES;
 pub use cgroup::Cgroup;
 use controls::ControlsMetrics;
 use dependency::DependencyMetrics;
@@ -71,6 +75,7 @@ pub struct Metrics {
     telemetry: TelemetryMetrics,
     endpoint: Endpoint,
     login: LoginMetrics,
+    api: ApiMetrics,
 }
 
 impl Metrics {
@@ -88,6 +93,7 @@ impl Metrics {
         let endpoint = Endpoint::register(&mut of_endpoint);
         let login = LoginMetrics::register(&mut of_endpoint);
         login.reloaded(true);
+        let api = ApiMetrics::register(&mut of_endpoint);
         let order = OrderMetrics::register(&mut events);
         order.register_native(&mut native);
         let lifecycle = LifecycleMetrics::register(&mut events);
@@ -134,6 +140,7 @@ impl Metrics {
             telemetry,
             endpoint,
             login,
+            api,
         }
     }
 
@@ -156,6 +163,11 @@ impl Metrics {
     /// What whoever lets clients in tells of them.
     pub fn login(&self) -> &LoginMetrics {
         &self.login
+    }
+
+    /// What the API tells of its requests.
+    pub fn api(&self) -> &ApiMetrics {
+        &self.api
     }
 
     /// Counts a connection to the server as open until the returned value is dropped.

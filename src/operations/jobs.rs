@@ -8,8 +8,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
 use self::deciding::Tally;
@@ -29,7 +27,7 @@ use crate::testing::mutant::is_mutant;
 mod deciding;
 mod finding;
 
-pub use finding::{Counted, count};
+pub use finding::{Counted, count, count_briefly};
 
 /// Ids that are decided about at once, at most.
 const PAGE: u32 = 100;
@@ -324,52 +322,6 @@ impl Pace {
         }
         self.next = due + Duration::from_secs(1).saturating_mul(u32::try_from(ids).unwrap_or(u32::MAX)) / rate;
         true
-    }
-}
-
-/// A job as JSON has it.
-#[derive(Debug, Serialize)]
-pub struct JobJson {
-    id: i64,
-    kind: String,
-    state: &'static str,
-    selection: Option<Box<RawValue>>,
-    by: String,
-    why: String,
-    matching: u64,
-    done: u64,
-    skipped: u64,
-    refused: u64,
-    rate: Option<u32>,
-    problem: Option<String>,
-    /// The worker that has it.
-    worker: Option<String>,
-    made_at: String,
-    age_seconds: f64,
-    ended_at: Option<String>,
-}
-
-impl From<&Job> for JobJson {
-    fn from(job: &Job) -> Self {
-        let Progress { done, skipped, refused, .. } = job.progress;
-        Self {
-            id: job.id,
-            kind: job.kind.clone(),
-            state: state(job),
-            selection: RawValue::from_string(job.selection.clone()).ok(),
-            by: job.decision.by.clone(),
-            why: job.decision.reason.clone(),
-            matching: job.matching,
-            done,
-            skipped,
-            refused,
-            rate: job.rate,
-            problem: job.progress.problem.clone(),
-            worker: job.left.map(|_| job.holder.clone()),
-            made_at: job.at.to_string(),
-            age_seconds: job.age.as_secs_f64(),
-            ended_at: job.ended.map(|(_, at)| at.to_string()),
-        }
     }
 }
 

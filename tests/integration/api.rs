@@ -12,10 +12,14 @@ use crate::support::redis::RedisServer;
 use crate::support::worker::{WorkerProcess, run_to_end};
 
 mod access;
+mod commands;
 mod description;
+mod hostile;
 mod intake;
+mod jobs;
 mod operating;
 mod reading;
+mod told;
 
 /// A worker with the user `ann`, who may look, and `bob`, an operator.
 struct Served {

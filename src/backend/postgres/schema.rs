@@ -15,7 +15,7 @@ use crate::port::schema::Schema;
 use crate::port::store::StoreError;
 
 /// Every migration, in order. One that was released is never changed: its checksum is in the history.
-const MIGRATIONS: [(&str, &str); 12] = [
+const MIGRATIONS: [(&str, &str); 13] = [
     ("V1__events_and_dead_letters", include_str!("migrations/V1__events_and_dead_letters.sql")),
     ("V2__resolved_dead_letters", include_str!("migrations/V2__resolved_dead_letters.sql")),
     ("V3__leadership", include_str!("migrations/V3__leadership.sql")),
@@ -28,6 +28,7 @@ const MIGRATIONS: [(&str, &str); 12] = [
     ("V10__holds", include_str!("migrations/V10__holds.sql")),
     ("V11__lists", include_str!("migrations/V11__lists.sql")),
     ("V12__jobs", include_str!("migrations/V12__jobs.sql")),
+    ("V13__requests", include_str!("migrations/V13__requests.sql")),
 ];
 
 /// The migration that brings the horizon.

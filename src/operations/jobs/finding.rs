@@ -21,23 +21,43 @@ pub struct Counted {
     pub is_partial: bool,
 }
 
-/// Counts what a task is about, for `limit` at most.
+/// Counts what a task is about, for `limit` and until anything is found.
 ///
 /// # Errors
 /// When the store gives no answer.
 pub async fn count(backends: &JobBackends, task: &Task, limit: Duration) -> Result<Counted, StoreError> {
+    count_until(backends, task, |counted, took| took >= limit && counted.matching > 0).await
+}
+
+/// As [`count`], for little more than `limit` also where nothing is found.
+///
+/// # Errors
+/// When the store gives no answer.
+pub async fn count_briefly(backends: &JobBackends, task: &Task, limit: Duration) -> Result<Counted, StoreError> {
+    count_until(backends, task, |_, took| took >= limit).await
+}
+
+async fn count_until(
+    backends: &JobBackends,
+    task: &Task,
+    is_enough: impl Fn(&Counted, Duration) -> bool,
+) -> Result<Counted, StoreError> {
     match task {
         Task::DeadRetry(filter) | Task::DeadDiscard(filter) => {
             let count = backends.dead_letters.count(filter).await?;
             Ok(Counted { matching: count.letters, up_to: count.last_id, is_partial: false })
         }
         Task::Cancel(filter) | Task::Hold(filter, _) | Task::Release(filter) => {
-            count_orders(backends, filter, limit).await
+            count_orders(backends, filter, is_enough).await
         }
     }
 }
 
-async fn count_orders(backends: &JobBackends, filter: &OrderFilter, limit: Duration) -> Result<Counted, StoreError> {
+async fn count_orders(
+    backends: &JobBackends,
+    filter: &OrderFilter,
+    is_enough: impl Fn(&Counted, Duration) -> bool,
+) -> Result<Counted, StoreError> {
     let (began, mut counted, mut cursor) = (Instant::now(), Counted::default(), None);
     loop {
         let (search, reports) = (&*backends.search, &*backends.reports);
@@ -49,7 +69,7 @@ async fn count_orders(backends: &JobBackends, filter: &OrderFilter, limit: Durat
         }
         cursor = page.next;
         counted.is_partial = cursor.is_some();
-        if !counted.is_partial || (began.elapsed() >= limit && counted.matching > 0) {
+        if !counted.is_partial || is_enough(&counted, began.elapsed()) {
             return Ok(counted);
         }
     }

@@ -8,10 +8,19 @@ use crate::support::worker::WorkerProcess;
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
-const READ: [&str; 7] =
-    ["/orders", "/orders/1", "/dead-letters", "/dead-letters/1", "/dead-letter-groups", "/workers", "/controls"];
+const READ: [&str; 9] = [
+    "/orders",
+    "/orders/1",
+    "/dead-letters",
+    "/dead-letters/1",
+    "/dead-letter-groups",
+    "/workers",
+    "/controls",
+    "/jobs",
+    "/jobs/1",
+];
 
-const DECIDE: [&str; 14] = [
+const DECIDE: [&str; 16] = [
     "/orders",
     "/orders/batch",
     "/orders/cancel",
@@ -26,6 +35,8 @@ const DECIDE: [&str; 14] = [
     "/limits/concurrency",
     "/limits/rate",
     "/limits/clear",
+    "/jobs",
+    "/jobs/1/cancel",
 ];
 
 /// Caught, when seeded: a router without its layer for viewers.

@@ -35,9 +35,15 @@ fn keeps_to_its_description(served: Served) {
         .args(["--auth", "bob:bob's", "--seed", "1", "--max-examples", "30", "--no-color"])
         // It guesses passwords, after which its address has to wait: `access.rs` asks without a login.
         .args(["--exclude-checks", "ignored_auth"])
+        .env("SCHEMATHESIS_HOOKS", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/api.py"))
         // It leaves files of its own.
         .current_dir(served.folder.path(""))
         .output()
         .expect("schemathesis starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    let cases = said.lines().find_map(|line| line.trim().split_once(" generated")?.0.parse::<u32>().ok());
+    assert!(cases >= Some(1_000), "hardly tested: {said}");
+    assert!(!said.contains("Unresolvable"), "something could not be tested: {said}");
+    println!("{cases:?} cases");
 }

@@ -125,6 +125,8 @@ async fn while_the_store_hangs_the_api_says_so_and_probes_and_metrics_are_answer
         let login = ("Authorization", "Basic YW5uOmFubidz");
         std::thread::spawn(move || crate::support::http::get(address, path, &[login]).expect("an answer"))
     };
+    // A password takes long the first time, and few are verified at once.
+    served.read("/workers");
     let asked: Vec<_> = (0..6).map(|_| ask()).collect();
     for path in ["/livez", "/metrics"] {
         let answer = match path {

@@ -260,6 +260,8 @@ macro_rules! conformance {
                 inserting::an_order_whose_key_was_inserted_before_is_passed_over,
                 inserting::a_key_is_remembered_with_its_order_or_not_at_all,
                 inserting::two_submitters_of_one_file_insert_each_order_once,
+                inserting::a_request_is_taken_once_and_answered_as_before,
+                inserting::of_two_at_once_under_one_key_one_inserts,
                 inserting::inserting_nothing_is_no_error,
                 orphans::a_pending_order_left_alone_for_the_grace_is_one,
                 orphans::a_pending_order_touched_lately_is_none,

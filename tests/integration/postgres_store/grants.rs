@@ -11,7 +11,7 @@ use fulfillment_worker::port::controls::{Control, Controls, Target as Whom, Work
 use fulfillment_worker::port::dead_letters::{DeadLetterFilter, DeadLetters, Decision};
 use fulfillment_worker::port::decisions::{HoldEnd, OrderDecisions, Ruling};
 use fulfillment_worker::port::horizon::{Horizon, Horizons};
-use fulfillment_worker::port::intake::{Intake, NewOrder};
+use fulfillment_worker::port::intake::{Intake, NewOrder, Request};
 use fulfillment_worker::port::jobs::{Jobs, NewJob, Next, Progress, Task};
 use fulfillment_worker::port::reconciliation::{ClaimedUpTo, LostOrderSearch, Reconciliation};
 use fulfillment_worker::port::reports::Reports;
@@ -360,4 +360,39 @@ async fn a_producer_that_remembers_what_it_submitted_needs_the_documented_rights
     assert_eq!(documented.len(), 2, "{documented:?}");
     roles.run(&documented.concat()).await;
     assert_eq!(producer.insert_new(&[order], &keys).await.unwrap().iter().flatten().count(), 1);
+}
+
+/// Orders that come through the API are inserted with the worker's role, which need not be able to do that.
+#[tokio::test]
+async fn a_worker_that_takes_orders_in_needs_the_documented_rights_besides() {
+    let roles = Roles::migrated().await;
+    let worker = roles.open("worker");
+    let page = include_str!("../../../docs/POSTGRES.md");
+    let documented: Vec<&str> =
+        page.lines().filter(|line| line.ends_with("TO fulfillment_worker; -- intake")).collect();
+    let rights = rights(&roles.named(&documented.concat().replace(" -- intake", "")), &roles.name("worker"));
+    let client = roles.database.connect().await;
+    let mut number = 0;
+    let mut take = async || {
+        number += 1;
+        let aged =
+            "INSERT INTO fulfillment.requests (key, fingerprint, at) VALUES ($1, 'x', now() - interval '8 days')";
+        client.execute(aged, &[&format!("old {number}")]).await.unwrap();
+        let order = NewOrder { product: format!("lantern {number}"), price_cents: 100, quantity: 1 };
+        let request = Request { key: number.to_string(), fingerprint: "a".to_owned() };
+        worker.insert_once(std::slice::from_ref(&order), &request).await?;
+        worker.insert_once(&[order], &request).await.map(drop)
+    };
+    take().await.unwrap_err();
+    let granted: Vec<String> = documented.iter().map(|line| line.replace(" -- intake", "")).collect();
+    roles.run(&granted.concat()).await;
+    take().await.unwrap();
+    let left = "SELECT count(*) FROM fulfillment.requests WHERE key LIKE 'old%'";
+    assert_eq!(roles.database.number(left).await, 0, "what is older than a week is forgotten");
+    for right in rights {
+        roles.run(&format!("REVOKE {} ON {} FROM {}", right.privilege, right.on, roles.name("worker"))).await;
+        assert!(take().await.is_err(), "{right:?} can be left out");
+        roles.run(&format!("GRANT {} ON {} TO {}", right.privilege, right.on, roles.name("worker"))).await;
+    }
+    take().await.unwrap();
 }

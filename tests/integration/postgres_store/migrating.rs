@@ -47,7 +47,16 @@ async fn tables_that_the_version_before_has_made_get_what_came_since_and_no_hori
     client.batch_execute("DROP TABLE fulfillment.horizon, fulfillment.begun_orders").await.unwrap();
     assert_eq!(
         store.migrate().await.unwrap(),
-        ["V6__horizon", "V7__retention", "V8__low_water_mark", "V9__controls", "V10__holds", "V11__lists", "V12__jobs"]
+        [
+            "V6__horizon",
+            "V7__retention",
+            "V8__low_water_mark",
+            "V9__controls",
+            "V10__holds",
+            "V11__lists",
+            "V12__jobs",
+            "V13__requests"
+        ]
     );
     assert_eq!(store.noted().await.unwrap(), Noted::Horizon(Horizon::EVERYTHING));
 }
@@ -73,7 +82,7 @@ async fn only_what_is_missing_is_applied() {
     let (store, client) = migrated(&database).await;
     let last = format!("{FORGET} WHERE version >= 10; DROP TABLE fulfillment.holds");
     client.batch_execute(&last).await.unwrap();
-    assert_eq!(store.migrate().await.unwrap(), ["V10__holds", "V11__lists", "V12__jobs"]);
+    assert_eq!(store.migrate().await.unwrap(), ["V10__holds", "V11__lists", "V12__jobs", "V13__requests"]);
     store.check().await.unwrap();
 }
 

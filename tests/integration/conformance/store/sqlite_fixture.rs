@@ -49,6 +49,7 @@ impl StoreFixture for SqliteFixture {
                    DROP VIEW fulfillment_timeline; DROP TABLE fulfillment_retention;
                    DROP TABLE fulfillment_controls; DROP TABLE fulfillment_workers; DROP TABLE fulfillment_activity;
                    DROP TABLE fulfillment_holds; DROP TABLE fulfillment_jobs;
+                   DROP TABLE fulfillment_requests;
                    DROP TABLE orders; DROP TABLE products; DROP TABLE refinery_schema_history;";
         fixture.connection().execute_batch(sql).unwrap();
         fixture
