@@ -24,7 +24,7 @@ pub(super) async fn show(State(api): State<Api>, query: Parameters) -> Result<Re
     query.none_left()?;
     api.answer(move |open| async move {
         let roles = open.roles;
-        let status = status::status(&*roles.queue, &*roles.reports, &*roles.controls, roles.place).await;
+        let status = status::status(&*roles.queue, &*roles.reports, &*roles.controls, &*roles.jobs, roles.place).await;
         match &status.problem {
             Some(problem) if status.says_nothing() => Err(Problem::unavailable(problem, 5)),
             _ => Ok(status),

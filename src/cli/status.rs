@@ -26,7 +26,7 @@ Examples:
   fulfillment-worker status --watch 5        again every 5 seconds, until Ctrl-C
   fulfillment-worker status --json | jq .queue.waiting
 
-JSON: queue.{waiting,in_flight,due,retrying}, orders.{pending,processing,fulfilled,failed,…}, open_orders, held, controls (as in
+JSON: queue.{waiting,in_flight,due,retrying}, orders.{pending,processing,fulfilled,failed,…}, open_orders, held, jobs (not ended), controls (as in
 `limit --json`), dead_letters (those without a decision), dead_letters_by_reason, oldest_pending_seconds, oldest_processing_seconds (null without such an
 order, or where its age is unknown), place.{store,queue,queue_key}, problem. While queue or store don't answer, what they would say is null,
 problem says why, and the exit code is 1.")]
@@ -82,7 +82,8 @@ impl Source {
             Self::Server(server) => server.get("/status", &[]).await,
             Self::Stores(opened, place, _) => {
                 let Opened { queue, store } = &**opened;
-                Ok(status::status(&*queue.reports, &*store.reports, &*store.controls, place.clone()).await)
+                Ok(status::status(&*queue.reports, &*store.reports, &*store.controls, &*store.jobs, place.clone())
+                    .await)
             }
         }
     }
@@ -155,6 +156,9 @@ fn table(report: &StatusDocument) -> Vec<String> {
     let reasons: Vec<String> = reasons.iter().map(|(reason, letters)| format!("{letters} {reason}")).collect();
     let reasons = if reasons.is_empty() { String::new() } else { format!("   {}", reasons.join(", ")) };
     lines.push(format!("dead letters    {letters:>10}{reasons}"));
+    if let Some(jobs @ 1..) = store.jobs {
+        lines.push(format!("jobs            {jobs:>10}   under way or waiting"));
+    }
     lines.extend(store.controls.iter().flatten().filter_map(SetControlJson::in_words));
     lines
 }
@@ -203,7 +207,7 @@ mod tests {
     }
 
     fn report(queue: Option<Depth>, letters: Option<OpenDeadLetters>) -> StatusDocument {
-        let store = letters.map(|letters| StoreStatus::new(&summary(), &letters, &[])).unwrap_or_default();
+        let store = letters.map(|letters| StoreStatus::new(&summary(), &letters, &[], 2)).unwrap_or_default();
         let (store_url, queue_url) = ("postgres://worker:***@db/shop".to_owned(), "redis://:***@queue:6379".to_owned());
         let place = Place { store: store_url, queue: queue_url, queue_key: Some("fulfillment_queue".to_owned()) };
         StatusDocument { queue: queue.map(Into::into), store, place, problem: None }
@@ -229,7 +233,8 @@ orders  postgres://worker:***@db/shop
   cancelled              2
   open                  15
   held                   4
-dead letters            11   8 rejected, 3 other";
+dead letters            11   8 rejected, 3 other
+jobs                     2   under way or waiting";
         assert_eq!(table(&whole()).join("\n"), expected);
     }
 
@@ -238,7 +243,7 @@ dead letters            11   8 rejected, 3 other";
     fn open_orders_that_an_empty_queue_says_nothing_of_are_named() {
         let shown = table(&report(Some(Depth::default()), Some(OpenDeadLetters::default()))).join("\n");
         assert!(shown.contains("  open                  15   15 more than messages in the queue\n"), "{shown}");
-        assert!(shown.ends_with("dead letters             0"), "{shown}");
+        assert!(shown.contains("\ndead letters             0\n"), "{shown}");
     }
 
     /// Caught on the code before: without an answer of the queue, nothing was shown at all.
@@ -264,6 +269,7 @@ dead letters            11   8 rejected, 3 other";
             "dead_letters_by_reason": {"other": 3, "rejected": 8},
             "oldest_pending_seconds": 90.4,
             "oldest_processing_seconds": null,
+            "jobs": 2,
             "controls": [],
             "place": {
                 "store": "postgres://worker:***@db/shop", "queue": "redis://:***@queue:6379",

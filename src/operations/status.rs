@@ -2,6 +2,7 @@
 
 use super::documents::status::{Place, StatusDocument, StoreStatus};
 use crate::port::controls::Controls;
+use crate::port::jobs::Jobs;
 use crate::port::queue::QueueReports;
 use crate::port::reports::Reports;
 use crate::port::store::StoreError;
@@ -11,11 +12,18 @@ pub async fn status(
     queue: &dyn QueueReports,
     reports: &dyn Reports,
     controls: &dyn Controls,
+    jobs: &dyn Jobs,
     place: Place,
 ) -> StatusDocument {
     let store = async {
         let set = controls.controls().await?;
-        Ok::<_, StoreError>(StoreStatus::new(&reports.summary().await?, &reports.open_dead_letters().await?, &set))
+        let jobs = jobs.open_jobs().await?;
+        Ok::<_, StoreError>(StoreStatus::new(
+            &reports.summary().await?,
+            &reports.open_dead_letters().await?,
+            &set,
+            jobs,
+        ))
     };
     let (queue, store) = tokio::join!(queue.depth(), store);
     let mut problems = Vec::new();

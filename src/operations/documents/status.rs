@@ -60,12 +60,14 @@ pub(crate) struct StoreStatus {
     pub(crate) oldest_pending_seconds: Option<f64>,
     /// Since it was created; null as above.
     pub(crate) oldest_processing_seconds: Option<f64>,
+    /// Jobs of operators that have not ended.
+    pub(crate) jobs: Option<u64>,
     /// What operators have set for workers.
     pub(crate) controls: Option<Vec<SetControlJson>>,
 }
 
 impl StoreStatus {
-    pub(crate) fn new(summary: &Summary, letters: &OpenDeadLetters, set: &[SetControl]) -> Self {
+    pub(crate) fn new(summary: &Summary, letters: &OpenDeadLetters, set: &[SetControl], jobs: u64) -> Self {
         let open = |(state, _): &&(String, u64)| matches!(state.as_str(), "pending" | "processing");
         let by_reason = letters.by_reason.into_iter().filter(|(_, letters)| *letters > 0);
         Self {
@@ -78,6 +80,7 @@ impl StoreStatus {
             ),
             oldest_pending_seconds: summary.oldest_pending.map(|age| age.as_secs_f64()),
             oldest_processing_seconds: summary.oldest_processing.map(|age| age.as_secs_f64()),
+            jobs: Some(jobs),
             controls: Some(set.iter().map(SetControlJson::from).collect()),
         }
     }

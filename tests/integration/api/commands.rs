@@ -33,7 +33,8 @@ impl Served {
     /// With the options that lead to the stores.
     fn on_stores(&self, command: &[&str]) -> Ran {
         let queue = self.queue();
-        let has_queue = !["orders", "order", "workers", "limit", "tail", "pause", "quiet", "resume"].contains(&command[0])
+        let has_queue = !["orders", "order", "workers", "limit", "tail", "pause", "quiet", "resume"]
+            .contains(&command[0])
             && command[..2] != ["dead", "list"]
             && command[..2] != ["dead", "show"];
         let queue: &[&str] = if has_queue { &["--queue", &queue] } else { &[] };
@@ -146,14 +147,19 @@ async fn lists_are_the_same(served: Served) {
         (&["jobs", "list"], true),
     ];
     for (command, has_formats) in commands {
-        let formats: &[&[&str]] = if *has_formats { &[&[], &["-o", "wide"], &["-o", "json"]] } else { &[&[], &["--json"]] };
+        let formats: &[&[&str]] =
+            if *has_formats { &[&[], &["-o", "wide"], &["-o", "json"]] } else { &[&[], &["--json"]] };
         for format in formats {
             let command = [*command, *format].concat();
             let (on_stores, on_server) = (served.on_stores(&command), served.on_server("ann", &command));
             assert_eq!(on_server.0, on_stores.0, "{command:?}: {} {}", on_server.2, on_stores.2);
             assert_eq!(without_ages(&on_server.1), without_ages(&on_stores.1), "{command:?}: {}", on_server.2);
             let is_found = !command.contains(&"999999") && !command.contains(&"nothing of this name");
-            assert_eq!(!on_server.1.is_empty(), is_found || command.contains(&"--correlation-id") && command.contains(&"--json"), "{command:?}");
+            assert_eq!(
+                !on_server.1.is_empty(),
+                is_found || command.contains(&"--correlation-id") && command.contains(&"--json"),
+                "{command:?}"
+            );
         }
     }
 }
@@ -279,10 +285,11 @@ fn same(served: &Served, one: &[&str], other: &[&str]) {
 /// The operator's name by the server, and that of the user who runs the tests.
 fn without_authors(text: &str) -> String {
     let Ok(mut document) = serde_json::from_str::<Value>(text) else {
-        let author = |line: &str| match line.contains(" concurrency ") || line.contains("pause ") || line.contains("rate ") {
-            true => line.split_whitespace().take(3).collect::<Vec<_>>().join(" "),
-            false => line.to_owned(),
-        };
+        let author =
+            |line: &str| match line.contains(" concurrency ") || line.contains("pause ") || line.contains("rate ") {
+                true => line.split_whitespace().take(3).collect::<Vec<_>>().join(" "),
+                false => line.to_owned(),
+            };
         return text.lines().map(author).collect::<Vec<_>>().join("\n");
     };
     for control in document["controls"].as_array_mut().into_iter().flatten() {
@@ -313,7 +320,11 @@ async fn jobs(served: Served) {
     let released: Value = serde_json::from_str(&shown).expect("JSON");
     assert_eq!((code, &released["job"]["done"]), (Some(0), &json!(30)), "{shown}{said}");
     let (code, shown, said) = bob(&["cancel", "--older-than", "0s", "--rate", "1", "--detach"]);
-    assert_eq!((code, shown.as_str()), (Some(0), "job 3 is left to the workers; `jobs list` shows how far they are\n"), "{said}");
+    assert_eq!(
+        (code, shown.as_str()),
+        (Some(0), "job 3 is left to the workers; `jobs list` shows how far they are\n"),
+        "{said}"
+    );
     let (code, shown, said) = bob(&["jobs", "cancel", "3"]);
     assert_eq!((code, shown.starts_with("job 3 cancelled: ")), (Some(0), true), "{shown}{said}");
     let (code, _, said) = bob(&["jobs", "cancel", "3"]);
