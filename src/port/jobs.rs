@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use enum_map::Enum;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use sha1_smol::Sha1;
 use strum::IntoStaticStr;
 
@@ -144,7 +145,10 @@ impl Task {
     /// # Errors
     /// It was written by a version to come.
     pub fn read(kind: JobKind, selection: &str) -> Result<Self, UnknownTask> {
-        let stored: Selection = serde_json::from_str(selection).map_err(|error| UnknownTask(error.to_string()))?;
+        let unknown = |error: serde_json::Error| UnknownTask(error.to_string());
+        // An array would do for an object without fields, which selects everything.
+        let stored: Map<String, Value> = serde_json::from_str(selection).map_err(unknown)?;
+        let stored: Selection = serde_json::from_value(Value::Object(stored)).map_err(unknown)?;
         let end = match (stored.hold_until_micros, stored.hold_seconds) {
             (Some(micros), _) => HoldEnd::At(micros),
             (None, Some(seconds)) => HoldEnd::After(duration(seconds)),
