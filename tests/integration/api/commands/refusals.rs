@@ -43,7 +43,9 @@ async fn a_server_refuses_whom_it_does_not_know_and_viewers_who_decide() {
     let (code, shown, _) = served.on_server("ann", &["orders"]);
     assert_eq!((code, shown.as_str()), (Some(0), "no order matches\n"));
     let why = ["--why", "a trial"];
-    for command in [&["pause"][..], &["cancel", "7"], &["dead", "discard", "7"], &["enqueue", "7"], &["cancel", "--product", "7"]] {
+    for command in
+        [&["pause"][..], &["cancel", "7"], &["dead", "discard", "7"], &["enqueue", "7"], &["cancel", "--product", "7"]]
+    {
         let (code, shown, said) = served.on_server("ann", &[command, &why].concat());
         assert_eq!((code, shown.as_str()), (Some(1), ""), "{command:?}: {said}");
         assert!(said.contains("--operators") && !said.contains("ann's"), "{command:?}: {said}");
@@ -58,7 +60,11 @@ async fn a_server_refuses_whom_it_does_not_know_and_viewers_who_decide() {
     assert_eq!((code, said_of.contains("--actor: with --server")), (Some(2), true), "{said_of}");
     let long = "x".repeat(300);
     let (code, said_of) = said(&["orders", "--correlation-id", &long, "--server", &served.url("ann")]);
-    assert_eq!((code, said_of.contains("`correlation_id` must have 1 to 256 characters")), (Some(2), true), "{said_of}");
+    assert_eq!(
+        (code, said_of.contains("`correlation_id` must have 1 to 256 characters")),
+        (Some(2), true),
+        "{said_of}"
+    );
 }
 
 #[test]
@@ -74,20 +80,28 @@ fn what_is_no_worker_is_told_apart() {
         (http("400 Bad Request", "Client sent an HTTP request to an HTTPS server"), 1, "name it with https://"),
         (http(&format!("409 Conflict\r\n{problem}"), "{\"detail\":\"no \\u001b[2J\"}"), 1, ": no \\u{1b}[2J"),
         (http(&format!("422 Odd\r\n{problem}"), "{\"detail\":\"`x` is odd\"}"), 2, "`x` is odd"),
-        ("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{}", 1, "is the worker running?"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{}",
+            1,
+            "is the worker running?",
+        ),
         ("nonsense\r\n\r\n", 1, "is the worker running?"),
     ] {
         let (address, _) = answering(answer);
         let (exit, said) = said(&["orders", "--wait", "0s", "--server", &format!("http://ann:hush@{address}")]);
         assert_eq!(exit, Some(code), "{answer}: {said}");
-        assert!(said.contains(expected) && !said.contains("hush") && said.contains(&address.to_string()), "{answer}: {said}");
+        assert!(
+            said.contains(expected) && !said.contains("hush") && said.contains(&address.to_string()),
+            "{answer}: {said}"
+        );
     }
 }
 
 /// Caught, when seeded: 503 that was an answer like any other.
 #[test]
 fn one_that_is_busy_or_away_is_asked_again_for_as_long_as_the_wait() {
-    let busy = http("503 Busy\r\nRetry-After: 1\r\nContent-Type: application/problem+json", "{\"detail\":\"few at once\"}");
+    let busy =
+        http("503 Busy\r\nRetry-After: 1\r\nContent-Type: application/problem+json", "{\"detail\":\"few at once\"}");
     let (address, asked) = answering(busy);
     let began = std::time::Instant::now();
     let (code, text) = said(&["orders", "--wait", "2s", "--server", &format!("http://{address}")]);
@@ -116,7 +130,10 @@ fn a_password_goes_over_no_network_that_can_be_read_and_into_no_output() {
     for command in [&["orders"][..], &["status"], &["pause", "--why", "x"]] {
         let (code, text) = said(&[command, &["--server", "http://ann:hush@worker.example:2112"]].concat());
         assert_eq!(code, Some(2), "{text}");
-        assert!(text.contains("--server: would send the password over the network") && !text.contains("hush"), "{text}");
+        assert!(
+            text.contains("--server: would send the password over the network") && !text.contains("hush"),
+            "{text}"
+        );
     }
 }
 

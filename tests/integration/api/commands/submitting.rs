@@ -53,7 +53,11 @@ async fn submitted(served: Served) {
     assert!(shown.starts_with("submitted 1200 orders"), "{shown}");
     for again in [served.on_stores(&by_number), served.on_server("bob", &by_number)] {
         assert_eq!(again.0, Some(0), "{}", again.2);
-        assert!(again.1.starts_with("submitted 0 orders (0 products, 1200 skipped as submitted before)"), "{}", again.1);
+        assert!(
+            again.1.starts_with("submitted 0 orders (0 products, 1200 skipped as submitted before)"),
+            "{}",
+            again.1
+        );
     }
     let (code, _, said) = served.on_server("ann", &by_number);
     assert_eq!((code, said.contains("submitted 0 of 1200 orders")), (Some(1), true), "{said}");
@@ -82,7 +86,8 @@ async fn a_submission_outlives_its_worker_and_puts_each_order_in_once() {
     let files = tempfile::tempdir().expect("a folder");
     let (url, socket) = (format!("sqlite:{}", files.path().join("w.db").display()), files.path().join("admin.sock"));
     let socket = socket.display().to_string();
-    let start = async || WorkerProcess::ready(&url, &url, &["--admin-socket", &socket, "--simulate-latency", "0"]).await;
+    let start =
+        async || WorkerProcess::ready(&url, &url, &["--admin-socket", &socket, "--simulate-latency", "0"]).await;
     let mut worker = start().await;
     let (file, server) = (csv(files.path(), 20_000), format!("unix:{socket}"));
     let submit = binary(&["submit", &file, "--server", &server, "--wait", "2m"]);
