@@ -240,7 +240,9 @@ fn hold_end(seconds: Option<HoldSeconds>, until: Option<Time>) -> Result<HoldEnd
         (None, None) => Ok(HoldEnd::Never),
         (Some(time), None) => Ok(HoldEnd::After(time)),
         (None, Some(Time(until))) => Ok(HoldEnd::At(until.as_microsecond())),
-        (Some(_), Some(_)) => Err(Problem::of_field("until", "and `for_seconds` exclude each other")),
+        (Some(_), Some(_)) => {
+            Err(Problem::of_field("until", "and `for_seconds` exclude each other").with_status(StatusCode::CONFLICT))
+        }
     }
 }
 
