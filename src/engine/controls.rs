@@ -23,6 +23,10 @@ use crate::testing::mutant::is_mutant;
 /// take.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 
+/// How often a worker reports that it claims, before it does: whoever sets a pause after the last of these answers finds that in
+/// the registry, which the one before it has written, and waits.
+const ANNOUNCE: u32 = 2;
+
 /// How old this worker's entry in the registry may be, at most; a third of a lease where that is shorter.
 const FRESH: Duration = Duration::from_secs(2);
 
@@ -87,9 +91,13 @@ impl Gate {
         self.open.send_if_modified(|open| std::mem::replace(open, is_open) != is_open);
     }
 
+    fn is_closed(&self) -> bool {
+        !*self.open.borrow()
+    }
+
     /// Closed, and no claim is under way: there will be none.
     fn holds_claims(&self) -> bool {
-        !*self.open.borrow() && !self.claims.load(Ordering::SeqCst)
+        self.is_closed() && !self.claims.load(Ordering::SeqCst)
     }
 }
 
@@ -141,9 +149,15 @@ impl FleetControls {
         let limits = watch::Sender::new(None);
         let following = tokio::spawn(Arc::clone(&self.places).follow(limits.subscribe()));
         let mut known: Option<InForce> = None;
+        let mut announced = 0;
         loop {
-            let pause = match ended.run_until_cancelled(self.ask()).await {
+            let pause = match ended.run_until_cancelled(self.ask(announced > 0)).await {
+                Some(Ok(in_force)) if announced < ANNOUNCE && self.would_open(&in_force) => {
+                    announced += 1;
+                    continue;
+                }
                 Some(Ok(in_force)) => {
+                    announced = 0;
                     let same = known.as_ref().is_some_and(|known| known.says_the_same(&in_force));
                     self.apply(&in_force, &limits);
                     self.observers.emit(ControlsEvent::Read);
@@ -170,7 +184,13 @@ impl FleetControls {
         }
     }
 
-    async fn ask(&self) -> Result<InForce, StoreError> {
+    /// Whether it would end a pause, or is the first that is known.
+    fn would_open(&self, in_force: &InForce) -> bool {
+        !in_force.holds_claims() && self.gate.is_closed()
+    }
+
+    /// With a report that it claims, if it is about to.
+    async fn ask(&self, is_about_to_claim: bool) -> Result<InForce, StoreError> {
         let Process { host, pid, version, lease } = self.process.clone();
         let report = WorkerReport {
             host,
@@ -180,7 +200,7 @@ impl FleetControls {
             in_flight: self.progress.in_flight() as u64,
             row_leases: self.keeper.get().map_or(0, |keeper| keeper.rows_held() as u64),
             concurrency: self.places.limit() as u64,
-            holds_claims: self.gate.holds_claims(),
+            holds_claims: !is_about_to_claim && self.gate.holds_claims(),
         };
         match tokio::time::timeout(ANSWER_LIMIT, self.store.report(&report, FRESH.min(lease / 3))).await {
             Ok(answer) => answer,

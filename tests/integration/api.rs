@@ -10,6 +10,7 @@ use crate::support::http::{self, Answer};
 use crate::support::postgres::TestDatabase;
 use crate::support::redis::RedisServer;
 use crate::support::worker::{WorkerProcess, run_to_end};
+use crate::support::{LONG, eventually, expect_equal};
 
 mod access;
 mod commands;
@@ -46,19 +47,44 @@ impl Served {
     }
 
     async fn of(queue: &str, store: &str, options: &[&str]) -> Self {
+        let mut served = Self::starting(queue, store, options);
+        served.worker.wait_until_ready().await;
+        let entered = async || expect_equal(served.read("/workers")["workers"] == json!([]), false);
+        eventually(LONG, "it is in the registry", entered).await;
+        served
+    }
+
+    /// Embedded, and may not answer yet.
+    fn starting_embedded() -> Self {
+        let files = tempfile::tempdir().expect("a folder");
+        let url = format!("sqlite:{}", files.path().join("w.db").display());
+        Self { _files: Some(files), ..Self::starting(&url, &url, &[]) }
+    }
+
+    fn starting(queue: &str, store: &str, options: &[&str]) -> Self {
         let folder = Folder::with(&users(&["ann", "bob"]));
         let web_config = folder.file("web.yml");
         let given = ["--web-config", &web_config, "--operators", "bob", "--simulate-latency", "0"];
-        let worker = WorkerProcess::ready(queue, store, &[&given[..], options].concat()).await;
+        let worker = WorkerProcess::start(queue, store, &[&given[..], options].concat());
         Self { worker, store: store.to_owned(), folder, _files: None, servers: None }
     }
 
     fn ask(&self, user: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let login = format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{user}'s")));
-        let path = format!("/api/v1{path}");
-        let headers = [&[("Authorization", login.as_str())], headers].concat();
-        let asked = http::send(self.worker.address(), method, &path, &headers, body.as_bytes());
+        let asked = self.try_ask(user, method, path, headers, body);
         asked.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    fn try_ask(
+        &self,
+        user: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> std::io::Result<Answer> {
+        let login = format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{user}'s")));
+        let headers = [&[("Authorization", login.as_str())], headers].concat();
+        http::send(self.worker.address(), method, &format!("/api/v1{path}"), &headers, body.as_bytes())
     }
 
     /// What ann reads.
@@ -73,6 +99,12 @@ impl Served {
 
     fn post(&self, path: &str, body: &Value) -> Answer {
         self.ask("bob", "POST", path, &[("Content-Type", "application/json")], &body.to_string())
+    }
+
+    /// The status, if there is an answer.
+    fn try_post(&self, path: &str, body: &Value) -> Option<u16> {
+        let json = [("Content-Type", "application/json")];
+        self.try_ask("bob", "POST", path, &json, &body.to_string()).ok().map(|answer| answer.status)
     }
 
     /// Puts orders in, and returns their ids.

@@ -18,7 +18,7 @@ halves AS (
            CASE WHEN p.is_earlier THEN p.id ELSE h.earlier END,
            CASE WHEN p.is_earlier THEN h.later ELSE h.middle END
     FROM (
-        SELECT w.*, w.earlier / 2 + w.later / 2 + (w.earlier % 2 + w.later % 2) / 2 AS middle
+        SELECT w.*, w.earlier / 2 + w.later / 2 + (mod(w.earlier, 2) + mod(w.later, 2)) / 2 AS middle
         FROM halves w
         WHERE w.earlier < w.later - 1
     ) AS h

@@ -39,7 +39,7 @@ const DECIDE: [&str; 16] = [
     "/jobs/1/cancel",
 ];
 
-/// Caught, when seeded: a router without its layer for viewers.
+/// Caught, when seeded: a viewer whom the gate takes for an operator.
 #[tokio::test]
 async fn viewers_read_operators_decide_and_nobody_else_does_anything() {
     let served = Served::embedded(&[]).await;
@@ -83,6 +83,7 @@ async fn no_page_of_another_site_decides_anything() {
     assert_eq!(listed.headers["cross-origin-resource-policy"], "same-origin");
 }
 
+/// Caught, when seeded: a router without its layer for viewers.
 #[tokio::test]
 async fn without_users_nobody_on_the_network_sees_orders_or_errors() {
     let worker = WorkerProcess::ready("sqlite:w.db", "sqlite:w.db", &[]).await;
@@ -93,6 +94,7 @@ async fn without_users_nobody_on_the_network_sees_orders_or_errors() {
     assert_eq!(worker.get("/api/v1/openapi.json", &[]).status, 200);
 }
 
+/// Caught, when seeded: a list that takes a body.
 #[tokio::test]
 async fn a_body_is_bounded_and_a_request_that_reads_has_none() {
     let served = Served::embedded(&[]).await;

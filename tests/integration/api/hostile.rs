@@ -97,6 +97,7 @@ async fn a_thousand_clients_at_once_are_answered_or_told_when_to_come_again() {
     eventually(LONG, "orders went on", done).await;
 }
 
+/// Caught, when seeded: a body that is waited for as long as it takes.
 #[tokio::test]
 async fn a_client_that_dawdles_or_leaves_holds_nothing_up() {
     let served = Served::embedded(&["--store-connections", "4"]).await;

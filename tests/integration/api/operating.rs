@@ -1,5 +1,7 @@
 //! What operators decide.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{Served, document, problem};
@@ -46,6 +48,27 @@ async fn operate(served: Served) {
     assert!(timeline.contains("by bob at 127.0.0.1") && timeline.contains("the customer called"), "{timeline}");
     served.decide("/orders/release", &named(&[ids[1]], "address is right"));
     eventually(LONG, "the second is fulfilled", async || expect_equal(state(ids[1]), json!("fulfilled"))).await;
+}
+
+/// Caught, when seeded: a worker that is entered as one that holds its claims, as it has not begun, and begins then.
+#[tokio::test]
+async fn a_pause_while_a_worker_starts_or_resumes_is_in_force_when_it_is_answered() {
+    for round in 0..10 {
+        let served = Served::starting_embedded();
+        let asked = json!({"why": "a trial"});
+        // From before it answers on.
+        let pause = async || expect_equal(served.try_post("/pause", &asked), Some(200));
+        eventually(LONG, "it is paused", pause).await;
+        for again in 0..3 {
+            let ids = served.put_in(1);
+            // Long enough for a worker that claims: it does within milliseconds.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let cancelled = served.decide("/orders/cancel", &json!({"ids": ids, "why": "a trial"}));
+            assert_eq!(cancelled["orders"][0]["state"], "pending", "round {round}, {again}: {cancelled}");
+            served.decide("/resume", &asked);
+            served.decide("/pause", &asked);
+        }
+    }
 }
 
 #[tokio::test]
@@ -113,7 +136,7 @@ fn results(decided: &Value) -> Vec<&str> {
     letters.map(|letter| letter["result"].as_str().expect("a result")).collect()
 }
 
-/// Caught, when seeded: a search on the thread of the listener.
+/// Caught, when seeded: a store that is silent, and 500 for that.
 #[tokio::test]
 async fn while_the_store_hangs_the_api_says_so_and_probes_and_metrics_are_answered() {
     let served = Served::by_servers(&["--store-connections", "4"]).await;

@@ -19,7 +19,7 @@ use crate::support::prometheus::{Prometheus, hurried_rules, value};
 use crate::support::redis::RedisServer;
 use crate::support::warehouse::WarehouseProcess;
 use crate::support::worker::WorkerProcess;
-use crate::support::{LONG, eventually, free_port};
+use crate::support::{LONG, eventually, free_port, http};
 
 const CONFIGURATION: &str = "\
 global:
@@ -122,6 +122,10 @@ impl Scene {
         eventually(LONG, what, async || {
             place(&self.database, &self.redis, 10).await;
             place_rejected(&self.database, &self.redis, rejected).await;
+            for worker in &self.workers {
+                // Nobody may see that here, which is an answer, too. One may have been killed.
+                let _ = http::get(worker.address(), "/api/v1/workers", &[]);
+            }
             let faults = self.faults(asked);
             if faults.is_empty() { Ok(()) } else { Err(faults.join("\n")) }
         })
