@@ -165,6 +165,7 @@ async fn bodies_that_nobody_should_send_are_refused_with_what_is_wrong_and_chang
         for wrong in
             ["limit=1000000000000", "limit=-1", "limit=0x10", "limit=%F0%9F%8E%81", "cursor=%00", "cursor=AAAA"]
         {
+            problem(&served.ask("ann", "GET", &format!("{list}?cursor=%FF"), &[], ""), 400);
             let answer = served.ask("ann", "GET", &format!("{list}?{wrong}"), &[], "");
             problem(&answer, if wrong.starts_with("limit") { 400 } else { 404 });
         }
