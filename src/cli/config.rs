@@ -4,6 +4,7 @@ use clap::{ArgMatches, Args, Subcommand};
 use serde::Serialize;
 
 use super::failure::Failure;
+use super::format::FormatOptions;
 use super::{connect, output};
 use crate::config::Origins;
 use crate::config::environment::Environment;
@@ -30,9 +31,8 @@ Examples:
 
 Takes all options of `run`; docs/CONFIGURATION.md describes them.")]
 pub(super) struct Arguments {
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: FormatOptions,
 
     #[command(flatten)]
     options: RunOptions,
@@ -80,7 +80,7 @@ pub(super) fn config(
             source: origins.of(option).to_string(),
         })
         .collect();
-    output::show(arguments.json, &lines, || table(&lines))
+    output::show(arguments.format.is_json(), &lines, || table(&lines))
 }
 
 fn table(lines: &[Line]) -> Vec<String> {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::author;
 use super::failure::Failure;
+use super::format::FormatOptions;
 use super::output;
 use super::reach::{ReachOptions, Way, whole_seconds};
 use crate::config::Origins;
@@ -33,9 +34,8 @@ struct DecisionOptions {
     #[arg(long, value_name = "NAME", value_parser = values::text(100), help_heading = DECISION)]
     actor: Option<String>,
 
-    /// Print one line of JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: FormatOptions,
 
     #[command(flatten)]
     reach: ReachOptions,
@@ -240,7 +240,7 @@ async fn hold(
             FollowedDocument { changed: true, followed }
         }
     };
-    output::show(options.json, &changed, || vec![paused_in_words(target, &changed.followed)])?;
+    output::show(options.format.is_json(), &changed, || vec![paused_in_words(target, &changed.followed)])?;
     if changed.followed.outstanding.is_empty() {
         return Ok(());
     }
@@ -295,7 +295,7 @@ pub(super) async fn resume(
         (false, Target::Fleet) => vec!["the fleet was not paused".to_owned()],
         (false, Target::Worker(worker)) => vec![format!("{worker} was not quiet")],
     };
-    output::show(options.json, &answer, words)
+    output::show(options.format.is_json(), &answer, words)
 }
 
 pub(super) async fn limit(
@@ -345,7 +345,7 @@ pub(super) async fn limit(
             ControlsDocument { changed, controls: set.iter().map(SetControlJson::from).collect(), next_cursor: None }
         }
     };
-    output::show(options.json, &listed, || table(&listed.controls))
+    output::show(options.format.is_json(), &listed, || table(&listed.controls, &options.format))
 }
 
 /// A whole number as one, which the API takes for a concurrency.
@@ -354,7 +354,7 @@ fn number(value: f64) -> Value {
     whole.map_or_else(|_| value.into(), Value::from)
 }
 
-fn table(set: &[SetControlJson]) -> Vec<String> {
+fn table(set: &[SetControlJson], format: &FormatOptions) -> Vec<String> {
     if set.is_empty() {
         return vec!["nothing is paused or limited".to_owned()];
     }
@@ -370,5 +370,5 @@ fn table(set: &[SetControlJson]) -> Vec<String> {
         ]
     };
     let rows: Vec<_> = set.iter().map(row).collect();
-    output::table(["CONTROL", "VALUE", "FOR", "SINCE", "LEFT", "BY", "WHY"], &rows, output::columns())
+    output::table(["CONTROL", "VALUE", "FOR", "SINCE", "LEFT", "BY", "WHY"], &rows, format.columns())
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 use self::selection::Selection;
 use super::author::AuthorOptions;
 use super::failure::Failure;
+use super::format::FormatOptions;
 use super::jobs::bulk::{self, Bulk, Came, until};
 use super::output;
 use super::reach::{ReachOptions, Way, whole_seconds};
@@ -131,9 +132,8 @@ struct Options {
     #[arg(long)]
     dry_run: bool,
 
-    /// Print one line of JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: FormatOptions,
 
     #[command(flatten)]
     reach: ReachOptions,
@@ -214,13 +214,13 @@ async fn decide(
             DecisionsDocument::new(kind, end, dry_run, &decisions)
         }
     };
-    output::show(options.json, &document, || document.lines())?;
+    output::show(options.format.is_json(), &document, || document.lines())?;
     document.problem().map_or(Ok(()), |problem| Err(Failure::Work(problem)))
 }
 
 /// Decides about everything that matches.
 async fn about_all(task: Task, options: Options, origins: &Origins, environment: &Environment) -> Result<(), Failure> {
-    let (kind, json) = (task.kind(), options.json);
+    let (kind, json) = (task.kind(), options.format.is_json());
     let Selection { rate, detach, .. } = options.selection;
     let rate = rate.map(std::num::NonZeroU32::get);
     let bulk = Bulk { task, author: &options.author, rate, dry_run: options.dry_run, detach };

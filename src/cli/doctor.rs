@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::connect::{ConnectOptions, until_ready};
 use super::failure::Failure;
+use super::format::FormatOptions;
 use super::output;
 use crate::config::values;
 use crate::config::{Backends, Origins};
@@ -36,9 +37,8 @@ store_latency, time_zone, tables_and_rights, excess_rights, store_tls; of Redis:
 queue_user, queue_latency, queue_tls; of both: clocks; of any store: controls, jobs; of an embedded database: journal_mode, file_system, free_pages, disk_space,
 tables_and_rights.")]
 pub(super) struct Arguments {
-    /// Print one line of JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: FormatOptions,
 
     /// How long to count what happens now; 0s for not at all
     #[arg(long, value_name = "DURATION", default_value = "5s",
@@ -66,7 +66,7 @@ pub(super) async fn doctor(arguments: Arguments, origins: &Origins) -> Result<()
         arguments.sample,
     )
     .await;
-    output::show(arguments.json, &report, || text(&report, &backends))?;
+    output::show(arguments.format.is_json(), &report, || text(&report, &backends))?;
     match (&report.unanswered[..], report.counts.warnings) {
         ([], 0) => Ok(()),
         ([], warnings) => Err(Failure::Work(plural(warnings as u64, "warning"))),

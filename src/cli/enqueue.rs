@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::author::AuthorOptions;
 use super::failure::Failure;
-use super::format::{Format, FormatOptions};
+use super::format::FormatOptions;
 use super::output;
 use super::reach::{ReachOptions, Way};
 use crate::config::Origins;
@@ -83,7 +83,7 @@ pub(super) async fn enqueue(arguments: Arguments, origins: &Origins, environment
             EnqueuedDocument::new(&ids, &answers, dry_run)
         }
     };
-    if arguments.format.format() == Format::Json {
+    if arguments.format.is_json() {
         output::print_json(&json)?;
     } else {
         output::print_lines(&table(&json, &arguments.format))?;

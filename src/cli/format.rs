@@ -31,6 +31,10 @@ impl FormatOptions {
         if self.json { Format::Json } else { self.output }
     }
 
+    pub(super) fn is_json(&self) -> bool {
+        self.format() == Format::Json
+    }
+
     /// Where lines of a table are cut.
     pub(super) fn columns(&self) -> Option<usize> {
         output::columns().filter(|_| self.format() != Format::Wide)

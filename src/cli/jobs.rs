@@ -6,7 +6,7 @@ use serde_json::json;
 use self::bulk::Workshop;
 use super::author::AuthorOptions;
 use super::failure::Failure;
-use super::format::{Format, FormatOptions};
+use super::format::FormatOptions;
 use super::output;
 use super::reach::{ReachOptions, Way};
 use crate::config::Origins;
@@ -83,9 +83,8 @@ struct CancelArguments {
     #[command(flatten)]
     author: AuthorOptions,
 
-    /// Print one line of JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: FormatOptions,
 
     #[command(flatten)]
     reach: ReachOptions,
@@ -107,9 +106,8 @@ struct RunArguments {
     #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
     id: i64,
 
-    /// Print one line of JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: FormatOptions,
 
     #[command(flatten)]
     reach: ReachOptions,
@@ -132,7 +130,7 @@ async fn list(arguments: ListArguments, origins: &Origins) -> Result<(), Failure
             JobsDocument::page(&jobs, None, usize::from(arguments.limit))
         }
     };
-    if arguments.format.format() == Format::Json {
+    if arguments.format.is_json() {
         return output::print_json(&page);
     }
     if page.jobs.is_empty() {
@@ -170,7 +168,7 @@ async fn cancel(arguments: CancelArguments, origins: &Origins, environment: &Env
             (&job).into()
         }
     };
-    output::show(arguments.json, &cancelled, || vec![bulk::in_words(&cancelled.job)])
+    output::show(arguments.format.is_json(), &cancelled, || vec![bulk::in_words(&cancelled.job)])
 }
 
 async fn run(arguments: RunArguments, origins: &Origins) -> Result<(), Failure> {
@@ -182,5 +180,5 @@ async fn run(arguments: RunArguments, origins: &Origins) -> Result<(), Failure> 
         }
     };
     let job = workshop.carry_through(arguments.id, drain_on_signals()?).await?;
-    bulk::report(job, arguments.json)
+    bulk::report(job, arguments.format.is_json())
 }

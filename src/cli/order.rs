@@ -7,6 +7,7 @@ use clap::Args;
 use super::api_client::ApiClient;
 use super::dead::letter;
 use super::failure::Failure;
+use super::format::FormatOptions;
 use super::output;
 use super::reach::{ReachOptions, Way};
 use crate::config::Origins;
@@ -42,9 +43,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "TEXT", conflicts_with = "id", value_parser = not_empty)]
     correlation_id: Option<String>,
 
-    /// Print one line of JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: FormatOptions,
 
     #[command(flatten)]
     reach: ReachOptions,
@@ -71,10 +71,12 @@ pub(super) async fn order(arguments: Arguments, origins: &Origins) -> Result<(),
     };
     let Some(id) = arguments.id else {
         let id = arguments.correlation_id.unwrap_or_default();
-        return correlated::search(&source, id).await?.show(arguments.json, &source);
+        return correlated::search(&source, id).await?.show(&arguments.format, &source);
     };
     match source.history(id).await? {
-        Some(history) => output::show(arguments.json, &history, || lines(&history)),
+        Some(history) => {
+            output::show(arguments.format.is_json(), &history, || lines(&history, arguments.format.columns()))
+        }
         None => Err(Failure::Work(format!("order {id} does not exist in {source}"))),
     }
 }
@@ -107,7 +109,7 @@ impl Source {
     }
 }
 
-fn lines(history: &HistoryDocument) -> Vec<String> {
+fn lines(history: &HistoryDocument, columns: Option<usize>) -> Vec<String> {
     let order = &history.order;
     let mut lines = vec![
         format!("order     {}   {}", order.order_id, order.state),
@@ -125,7 +127,7 @@ fn lines(history: &HistoryDocument) -> Vec<String> {
     if !history.dead_letters.is_empty() {
         lines.push("dead letters".to_owned());
         let rows: Vec<_> = history.dead_letters.iter().map(letter::cells).collect();
-        let width = output::columns().map(|columns| columns.saturating_sub(2));
+        let width = columns.map(|columns| columns.saturating_sub(2));
         let table = output::table(["ID", "AGE", "REASON", "ORDER", "DETAIL"], &rows, width);
         lines.extend(table.iter().map(|line| format!("  {line}")));
     }
@@ -197,7 +199,7 @@ mod tests {
     #[test]
     fn the_text_has_a_line_for_each_step() {
         assert_eq!(
-            lines(&history()).join("\n"),
+            lines(&history(), None).join("\n"),
             "\
 order     7   failed
 product   3   HAND WARMER
@@ -213,7 +215,7 @@ timeline
 
     #[test]
     fn an_empty_timeline_names_what_can_have_emptied_it() {
-        let lines = lines(&HistoryDocument { timeline: Vec::new(), ..history() }).join("\n");
+        let lines = lines(&HistoryDocument { timeline: Vec::new(), ..history() }, None).join("\n");
         assert!(
             lines.ends_with("timeline\n  empty: never begun, or begun with --events off, or deleted by --keep-events")
         );

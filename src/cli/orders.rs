@@ -95,7 +95,7 @@ pub(super) async fn orders(arguments: Arguments, origins: &Origins) -> Result<()
             page_of_store(&store, &filter, cursor.as_ref(), limit).await?
         }
     };
-    if format.format() == Format::Json {
+    if format.is_json() {
         return output::print_json(&page);
     }
     match (page.orders.is_empty(), page.is_partial) {

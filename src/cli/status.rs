@@ -8,6 +8,7 @@ use clap::Args;
 use super::api_client::ApiClient;
 use super::connect::{throttled_notice, until_ready};
 use super::failure::Failure;
+use super::format::FormatOptions;
 use super::output;
 use super::reach::{ReachOptions, Way};
 use crate::config::Origins;
@@ -31,9 +32,8 @@ JSON: queue.{waiting,in_flight,due,retrying}, orders.{pending,processing,fulfill
 order, or where its age is unknown), place.{store,queue,queue_key}, problem. While queue or store don't answer, what they would say is null,
 problem says why, and the exit code is 1.")]
 pub(super) struct Arguments {
-    /// Print one line of JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: FormatOptions,
 
     /// Print again at this interval
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
@@ -45,7 +45,8 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn status(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
-    let Arguments { json, watch: every, reach } = arguments;
+    let Arguments { format, watch: every, reach } = arguments;
+    let json = format.is_json();
     let source = match reach.way(origins)? {
         Way::Server(server) => Source::Server(server),
         Way::Stores(connect) => {

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::connect::{self, ConnectOptions};
 use super::failure::Failure;
+use super::format::FormatOptions;
 use super::output;
 use super::reach::{ReachOptions, Way};
 use crate::config::fallback::Fallback;
@@ -102,9 +103,8 @@ pub(super) struct Arguments {
     #[arg(long)]
     dry_run: bool,
 
-    /// Print the summary as one line of JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: FormatOptions,
 
     /// Create or update the worker's own tables first, or leave that to `migrate`
     #[arg(long, action = ArgAction::Set, default_value = "auto", value_parser = values::migrate())]
@@ -209,7 +209,7 @@ pub(super) async fn submit(arguments: Arguments, origins: &Origins) -> Result<()
         };
         submit_all(&collected, &intake, &stop, &mut outcome).await?;
     }
-    output::show(arguments.json, &outcome, || in_words(&outcome))
+    output::show(arguments.output.is_json(), &outcome, || in_words(&outcome))
 }
 
 /// Where orders are to go.

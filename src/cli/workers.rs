@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::failure::Failure;
+use super::format::FormatOptions;
 use super::output;
 use super::reach::{ReachOptions, Way};
 use crate::config::Origins;
@@ -24,9 +25,8 @@ STATE: running, paused (with the fleet), quiet (alone), pausing (a claim is stil
 JSON: version, workers: each with worker, state, host, pid, version, up_seconds, silent_seconds, in_flight, row_leases,
 concurrency, holds_claims, quiet; next_cursor (null; for the API). At most 1,000, those that reported last.")]
 pub(super) struct Arguments {
-    /// Print one line of JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: FormatOptions,
 
     #[command(flatten)]
     reach: ReachOptions,
@@ -44,10 +44,10 @@ pub(super) async fn workers(arguments: Arguments, origins: &Origins) -> Result<(
         }
     };
     listed.workers.sort_by(|one, other| one.up_seconds.total_cmp(&other.up_seconds));
-    output::show(arguments.json, &listed, || table(&listed.workers))
+    output::show(arguments.format.is_json(), &listed, || table(&listed.workers, &arguments.format))
 }
 
-fn table(workers: &[WorkerJson]) -> Vec<String> {
+fn table(workers: &[WorkerJson], format: &FormatOptions) -> Vec<String> {
     if workers.is_empty() {
         return vec!["no worker reports, and none did within a day".to_owned()];
     }
@@ -66,5 +66,5 @@ fn table(workers: &[WorkerJson]) -> Vec<String> {
         ]
     };
     let header = ["WORKER", "STATE", "HOST", "PID", "VERSION", "UP", "SEEN", "IN FLIGHT", "ROWS", "CONCURRENCY"];
-    output::table(header, &workers.iter().map(row).collect::<Vec<_>>(), output::columns())
+    output::table(header, &workers.iter().map(row).collect::<Vec<_>>(), format.columns())
 }

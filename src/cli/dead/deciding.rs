@@ -97,7 +97,7 @@ pub(super) async fn decide(
         Ok(()) => Ok(()),
     };
     let parts = in_words(&outcome);
-    outcome.report(done, options.json, &parts)
+    outcome.report(done, options.format.is_json(), &parts)
 }
 
 /// Who has the letters, who decides, and what ends it.

@@ -1,14 +1,14 @@
 //! `dead list --group`: dead letters by what went wrong.
 
 use crate::cli::failure::Failure;
-use crate::cli::format::{Format, FormatOptions};
+use crate::cli::format::FormatOptions;
 use crate::cli::output;
 use crate::operations::documents::letters::GroupsDocument;
 use crate::operations::groups::Group;
 use crate::operations::plural;
 
 pub(super) fn show(found: &GroupsDocument, format: &FormatOptions) -> Result<(), Failure> {
-    if format.format() == Format::Json {
+    if format.is_json() {
         return output::print_json(found);
     }
     if found.groups.is_empty() {

@@ -6,7 +6,7 @@ use super::selection::FilterOptions;
 use super::source::Source;
 use super::{grouped, letter};
 use crate::cli::failure::Failure;
-use crate::cli::format::{Format, FormatOptions};
+use crate::cli::format::FormatOptions;
 use crate::cli::output;
 use crate::cli::reach::{ReachOptions, Way};
 use crate::config::Origins;
@@ -70,7 +70,7 @@ pub(super) async fn list(arguments: Arguments, origins: &Origins) -> Result<(), 
         return grouped::show(&source.groups(&filter, limit).await?, &arguments.format);
     }
     let page = source.page(&filter, arguments.after, limit).await?;
-    if arguments.format.format() == Format::Json {
+    if arguments.format.is_json() {
         return output::print_json(&page);
     }
     let kind = if arguments.resolved { "with a decision" } else { "without a decision" };

@@ -1,5 +1,6 @@
 //! The dead letters that a command is about, and the author of the decision.
 
+use crate::cli::format::FormatOptions;
 use std::time::Duration;
 
 use clap::Args;
@@ -113,9 +114,8 @@ pub(super) struct DecideOptions {
     #[arg(long, conflicts_with_all = ["ids", "dry_run"])]
     pub(super) detach: bool,
 
-    /// Print the summary as one line of JSON
-    #[arg(long)]
-    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) format: FormatOptions,
 
     #[command(flatten)]
     pub(super) reach: ReachOptions,

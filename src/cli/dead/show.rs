@@ -1,5 +1,6 @@
 //! `dead show`: one dead letter, with its message.
 
+use crate::cli::format::FormatOptions;
 use clap::Args;
 
 use super::letter;
@@ -25,9 +26,8 @@ pub(super) struct Arguments {
     #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
     id: i64,
 
-    /// Print one line of JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: FormatOptions,
 
     #[command(flatten)]
     reach: ReachOptions,
@@ -45,7 +45,7 @@ pub(super) async fn show(arguments: Arguments, origins: &Origins) -> Result<(), 
         }
     };
     match letter {
-        Some(letter) => output::show(arguments.json, &letter, || letter::whole(&letter)),
+        Some(letter) => output::show(arguments.format.is_json(), &letter, || letter::whole(&letter)),
         None => Err(Failure::Work(format!("dead letter {id} does not exist in {place}"))),
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{Source, lines, when};
 use crate::cli::failure::Failure;
+use crate::cli::format::FormatOptions;
 use crate::cli::orders::{page_of_server, page_of_store};
 use crate::cli::output;
 use crate::operations::documents::orders::HistoryDocument;
@@ -52,10 +53,10 @@ pub(super) async fn search(source: &Source, correlation_id: String) -> Result<Fo
 
 impl Found {
     /// Fails if there is none.
-    pub(super) fn show(&self, json: bool, source: &Source) -> Result<(), Failure> {
+    pub(super) fn show(&self, format: &FormatOptions, source: &Source) -> Result<(), Failure> {
         let Self { correlation_id, orders, searched_down_to } = self;
         let not_seen = searched_down_to.map(|id| format!("orders below {id} were not looked at")).unwrap_or_default();
-        if json {
+        if format.is_json() {
             output::print_json(self)?;
         }
         match orders.as_slice() {
@@ -64,10 +65,10 @@ impl Found {
                  unless workers run with --events off"
             ))),
             [] => Err(Failure::Work(format!("no timeline has correlation id {correlation_id} so far: {not_seen}"))),
-            _ if json => Ok(()),
-            [only] if not_seen.is_empty() => output::print_lines(&lines(only)),
+            _ if format.is_json() => Ok(()),
+            [only] if not_seen.is_empty() => output::print_lines(&lines(only, format.columns())),
             several => {
-                output::print_lines(&list(several, correlation_id))?;
+                output::print_lines(&list(several, correlation_id, format))?;
                 if !not_seen.is_empty() {
                     output::note(&not_seen);
                 }
@@ -77,7 +78,7 @@ impl Found {
     }
 }
 
-fn list(histories: &[HistoryDocument], correlation_id: &str) -> Vec<String> {
+fn list(histories: &[HistoryDocument], correlation_id: &str, format: &FormatOptions) -> Vec<String> {
     let row = |history: &HistoryDocument| {
         let order = &history.order;
         let product = order.product.clone().unwrap_or_else(|| order.product_id.to_string());
@@ -86,6 +87,6 @@ fn list(histories: &[HistoryDocument], correlation_id: &str) -> Vec<String> {
     };
     let rows: Vec<[String; 5]> = histories.iter().map(row).collect();
     let mut lines = vec![format!("{} with correlation id {correlation_id}", plural(histories.len() as u64, "order"))];
-    lines.extend(output::table(["ID", "STATE", "QUANTITY", "PRODUCT", "CREATED"], &rows, output::columns()));
+    lines.extend(output::table(["ID", "STATE", "QUANTITY", "PRODUCT", "CREATED"], &rows, format.columns()));
     lines
 }
