@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use self::body::{HoldSeconds, Plain, Time, Whole};
 use crate::admin::{Operator, Problem, Viewer, refuse_bodies};
 use crate::domain::text;
-use crate::observe::metrics::ApiMetrics;
+use crate::event::Observers;
 use crate::operations::documents::Document;
 use crate::operations::documents::status::Place;
 use crate::port::controls::Controls;
@@ -51,6 +51,7 @@ mod intake;
 mod jobs;
 mod orders;
 mod parameters;
+mod reason;
 mod status;
 mod told;
 
@@ -125,8 +126,8 @@ impl Api {
         let _ = self.0.set(Open { roles, threads: Handle::current(), reading: places(), deciding: places(), stop });
     }
 
-    /// Every path below `/api/v1`, whose requests `metrics` count.
-    pub fn router(self, metrics: ApiMetrics) -> Router {
+    /// Every path below `/api/v1`. `observers` learn of each request.
+    pub fn router(self, observers: Observers) -> Router {
         Router::new()
             .merge(orders::router())
             .merge(dead_letters::router())
@@ -143,7 +144,7 @@ impl Api {
                 Problem::new(StatusCode::NOT_FOUND, "there is no such path; /api/v1/openapi.json has all")
             })
             .layer(DefaultBodyLimit::max(body::MOST_BYTES))
-            .layer(from_fn_with_state(metrics, told::tell))
+            .layer(from_fn_with_state(observers, told::tell))
             .with_state(self)
     }
 
@@ -240,7 +241,9 @@ fn hold_end(seconds: Option<HoldSeconds>, until: Option<Time>) -> Result<HoldEnd
         (None, None) => Ok(HoldEnd::Never),
         (Some(time), None) => Ok(HoldEnd::After(time)),
         (None, Some(Time(until))) => Ok(HoldEnd::At(until.as_microsecond())),
-        (Some(_), Some(_)) => Err(Problem::of_field("until", "and `for_seconds` exclude each other")),
+        (Some(_), Some(_)) => {
+            Err(Problem::of_field("until", "and `for_seconds` exclude each other").with_status(StatusCode::CONFLICT))
+        }
     }
 }
 

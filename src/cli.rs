@@ -92,6 +92,9 @@ Configuration:
   Without any of them, queue and store are embedded in ./fulfillment.db on a terminal; elsewhere
   (no terminal at standard error) that is an error. --store sqlite:PATH embeds both anywhere.
 
+  Without a way to queue and store: --server (FULFILLMENT_SERVER) has a command ask a running worker.
+  migrate, verify, doctor and hand-back work on queue and tables themselves, and have no such option.
+
 Exit codes:
   0  done
   1  failed at work

@@ -5,6 +5,7 @@
 //! connections emit events. Observers match them without `_`: the compiler then names each one that has to decide
 //! about a new event.
 
+mod api;
 pub(crate) mod call_times;
 mod controls;
 mod dependency;
@@ -17,6 +18,7 @@ mod reconciler;
 mod retention;
 mod telemetry;
 
+pub use api::ApiEvent;
 pub use controls::ControlsEvent;
 pub use dependency::{Backend, CallId, Dependency, DependencyEvent, RowStage, Stage, UnderWay};
 pub use fulfiller::{BreakerState, CallOutcome, FulfillerEvent, Limiter, RequestClass};
@@ -54,6 +56,8 @@ pub enum Event<'a> {
     Retention(RetentionEvent),
     /// The bulk work of operators.
     Jobs(JobsEvent<'a>),
+    /// Requests of the API.
+    Api(ApiEvent<'a>),
     /// A reading was taken, or traces were exported.
     Telemetry(TelemetryEvent<'a>),
 }
@@ -76,5 +80,6 @@ group!(
     Controls(ControlsEvent),
     Reconciler(ReconcilerEvent),
     Jobs(JobsEvent),
+    Api(ApiEvent),
     Telemetry(TelemetryEvent)
 );

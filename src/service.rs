@@ -148,7 +148,7 @@ impl Service {
         let listen = listeners.iter().map(|listener| listener.url(&access)).collect::<Result<Vec<_>, _>>()?;
         listeners.extend(admin::open_admin(&settings.admin_socket, &listeners, &environment)?);
         let api = Api::default();
-        let router = api.clone().router(metrics.api().clone());
+        let router = api.clone().router(observers.clone());
         let routes = admin::Routes { metrics, health, log, access, api: router };
         let server = admin::Server::start(listeners, routes)?;
         let Backends { queue, store, .. } = &settings.backends;

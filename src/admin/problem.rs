@@ -1,5 +1,7 @@
 //! What a program is told when its request comes to nothing: a problem document (RFC 9457).
 
+use std::num::NonZeroU32;
+
 use axum::body::to_bytes;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -47,11 +49,11 @@ pub(crate) struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
     /// The elements of a batch that can't be used, at most 100.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<ElementProblem>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: Box<[ElementProblem]>,
     /// Seconds.
     #[serde(skip)]
-    retry_after: Option<u32>,
+    retry_after: Option<NonZeroU32>,
 }
 
 impl Problem {
@@ -62,7 +64,7 @@ impl Problem {
             detail: detail.into(),
             parameter: None,
             field: None,
-            errors: Vec::new(),
+            errors: Box::default(),
             retry_after: None,
         }
     }
@@ -83,7 +85,7 @@ impl Problem {
     pub(crate) fn of_elements(mut errors: Vec<ElementProblem>) -> Self {
         let detail = format!("nothing is done, as {} of the elements can't be used", errors.len());
         errors.truncate(MOST_ELEMENTS);
-        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
+        Self { errors: errors.into(), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
     }
 
     /// What happened.
@@ -98,7 +100,7 @@ impl Problem {
 
     /// Nobody can say now; asking again may help.
     pub(crate) fn unavailable(detail: impl Into<String>, retry_after: u32) -> Self {
-        Self { retry_after: Some(retry_after), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
+        Self { retry_after: NonZeroU32::new(retry_after), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
     }
 }
 
@@ -111,7 +113,7 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(TYPE));
         if let Some(seconds) = self.retry_after {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.get()));
         }
         response
     }

@@ -31,7 +31,7 @@ pub(super) fn router() -> Router<Api> {
 #[expect(dead_code, reason = "read by its names, for errors that name each")]
 struct LettersQuery {
     /// Only letters with this reason; several may be named.
-    reason: Option<Vec<super::description::Reason>>,
+    reason: Option<Vec<super::reason::Reason>>,
     /// Only letters stored longer ago than this, by the database's clock.
     #[param(minimum = 0, maximum = 315576000)]
     older_than_seconds: Option<u32>,

@@ -89,7 +89,8 @@ pub(super) async fn cancel(
 ///
 /// One that is being worked on is held if it is tried again. A hold takes the place of the one before.
 #[utoipa::path(post, path = "/api/v1/orders/hold", tag = "orders", operation_id = "holdOrders", request_body = Hold,
-    responses((status = 200, description = "What became of each", body = Document<DecisionsDocument>)))]
+    responses((status = 200, description = "What became of each", body = Document<DecisionsDocument>),
+        (status = 409, description = "Both ends are named", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn hold(
     State(api): State<Api>,
     operator: Operator,

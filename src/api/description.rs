@@ -2,27 +2,13 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::Serialize;
 use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Components, Content, OpenApi, Ref, RefOr};
-use utoipa::{Modify, OpenApi as _, ToSchema};
+use utoipa::{Modify, OpenApi as _};
 
-use super::{controls, dead_letters, decide, events, fleet, intake, jobs, json, orders, status};
+use super::{controls, dead_letters, decide, events, fleet, intake, jobs, json, orders, reason, status};
 use crate::admin::{PROBLEM_TYPE, Problem};
-
-/// Why a message ended in the dead letters.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(dead_code, reason = "names the values; `DeadReason` reads them")]
-pub(super) enum Reason {
-    InvalidMessage,
-    UnknownOrder,
-    Rejected,
-    AttemptsExhausted,
-    StoreRefused,
-    Ambiguous,
-}
 
 /// Orders, dead letters and workers of one store, through one of its workers.
 #[derive(utoipa::OpenApi)]
@@ -40,7 +26,7 @@ pub(super) enum Reason {
         controls::rate, controls::clear, intake::one, intake::batch, jobs::list, jobs::show, jobs::make, jobs::cancel,
         events::list, status::show,
     ),
-    components(schemas(Problem, Reason, orders::StateName, jobs::body::LettersJob, jobs::body::OrdersJob, jobs::body::HoldJob)),
+    components(schemas(Problem, reason::Reason, orders::StateName, jobs::body::LettersJob, jobs::body::OrdersJob, jobs::body::HoldJob)),
     modifiers(&Refusals)
 )]
 struct Description;
@@ -103,16 +89,7 @@ pub(super) async fn openapi() -> Result<Response, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::dead_letter::DeadReason;
-    use crate::domain::label::Label;
     use crate::observe::metrics::API_ROUTES;
-
-    #[test]
-    fn every_reason_is_described() {
-        let described = serde_json::to_value(<Reason as utoipa::PartialSchema>::schema()).unwrap();
-        let known: Vec<&str> = DeadReason::all().map(DeadReason::as_str).collect();
-        assert_eq!(described["enum"], serde_json::json!(known));
-    }
 
     #[test]
     fn metrics_know_every_route_that_is_described_and_no_other() {

@@ -99,7 +99,8 @@ impl TryFrom<String> for Price {
 /// Another request under its key is refused.
 #[utoipa::path(post, path = "/api/v1/orders", tag = "intake", operation_id = "createOrder", request_body = NewOrder,
     params(("Idempotency-Key" = Option<String>, Header, description = "Names this request among all others", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
-    responses((status = 201, description = "It is in", body = Document<IntakeDocument>)))]
+    responses((status = 201, description = "It is in", body = Document<IntakeDocument>),
+        (status = 409, description = "Some of the orders have a `dedupe_key`, or two the same, or there is an Idempotency-Key, too", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn one(
     State(api): State<Api>,
     _: Operator,
@@ -119,7 +120,8 @@ pub(super) async fn one(
 #[utoipa::path(post, path = "/api/v1/orders/batch", tag = "intake", operation_id = "createOrders",
     request_body(content((Batch = "application/json"), (NewOrder = "application/x-ndjson"))),
     params(("Idempotency-Key" = Option<String>, Header, description = "Names this request among all others", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
-    responses((status = 201, description = "They are in", body = Document<IntakeDocument>)))]
+    responses((status = 201, description = "They are in", body = Document<IntakeDocument>),
+        (status = 409, description = "Some of the orders have a `dedupe_key`, or two the same, or there is an Idempotency-Key, too", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn batch(
     State(api): State<Api>,
     _: Operator,
@@ -194,14 +196,12 @@ async fn put_in(api: &Api, orders: Vec<NewOrder>, request: Option<Request>) -> R
     let rows: Vec<Row> = orders.into_iter().enumerate().map(row).collect();
     let keys: HashSet<&str> = rows.iter().filter_map(|row| row.dedupe_key.as_deref()).collect();
     if !keys.is_empty() {
+        let conflict = |problem| Problem::of_field("dedupe_key", problem).with_status(StatusCode::CONFLICT);
         if request.is_some() {
-            return Err(Problem::of_field("dedupe_key", "and an Idempotency-Key exclude each other"));
+            return Err(conflict("and an Idempotency-Key exclude each other"));
         }
         if keys.len() < rows.len() {
-            return Err(Problem::of_field(
-                "dedupe_key",
-                "must be there in each order of the request, and no two the same",
-            ));
+            return Err(conflict("must be there in each order of the request, and no two the same"));
         }
     }
     let answer = api.decide_as(|open| async move {

@@ -1,6 +1,5 @@
 //! The parameters of a query: each read by its name, each error with it, and none that nobody knows.
 
-use std::convert::Infallible;
 use std::fmt::{Debug, Display};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -9,6 +8,7 @@ use std::time::Duration;
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use percent_encoding::percent_decode_str;
 
 use crate::admin::Problem;
 use crate::operations::cursor::{CursorError, List};
@@ -27,10 +27,15 @@ const MOST_SECONDS: u64 = 315_576_000;
 pub(super) struct Parameters(Vec<(String, String)>);
 
 impl<S: Sync> FromRequestParts<S> for Parameters {
-    type Rejection = Infallible;
+    type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self::of(parts.uri.query().unwrap_or_default()))
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let query = parts.uri.query().unwrap_or_default();
+        // Else it would be looked for something else than was meant, and nothing be found.
+        match percent_decode_str(query).decode_utf8() {
+            Ok(_) => Ok(Self::of(query)),
+            Err(_) => Err(Problem::new(StatusCode::BAD_REQUEST, "the query is not UTF-8")),
+        }
     }
 }
 

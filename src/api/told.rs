@@ -1,4 +1,4 @@
-//! What metrics and log are told of requests.
+//! What observers are told of requests.
 
 use std::time::Instant;
 
@@ -8,13 +8,13 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use crate::admin::Operator;
-use crate::observe::metrics::ApiMetrics;
+use crate::event::{ApiEvent, Observers};
 
 /// Puts orders in, by the thousand: no decision of a person.
 const INTAKE: [&str; 2] = ["/api/v1/orders", "/api/v1/orders/batch"];
 
-/// Counts a request, and logs who has decided what.
-pub(super) async fn tell(State(metrics): State<ApiMetrics>, request: Request, next: Next) -> Response {
+/// Tells of a request, and of who has decided what.
+pub(super) async fn tell(State(observers): State<Observers>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let (mut parts, body) = request.into_parts();
     let method = parts.method.clone();
@@ -24,14 +24,15 @@ pub(super) async fn tell(State(metrics): State<ApiMetrics>, request: Request, ne
     let operator = Operator::from_request_parts(&mut parts, &()).await.ok();
     let response = next.run(Request::from_parts(parts, body)).await;
     let (status, route) = (response.status(), route.as_ref().map(MatchedPath::as_str));
-    metrics.answered(method.as_str(), route, status.as_u16(), began.elapsed());
+    let (method, status) = (method.as_str(), status.as_u16());
+    observers.emit(ApiEvent::Answered { method, route, status, took: began.elapsed() });
     let is_intake = route.is_some_and(|route| INTAKE.contains(&route));
     if let Some(by) = operator
-        && method == Method::POST
+        && method == Method::POST.as_str()
         && !is_intake
-        && !status.is_client_error()
+        && !(400..500).contains(&status)
     {
-        tracing::info!(%by, path, status = status.as_u16(), "an operator sent a decision to the API, or a dry run of one");
+        observers.emit(ApiEvent::Decided { by: &by.to_string(), path: &path, status });
     }
     response
 }

@@ -354,6 +354,7 @@ impl Observer for Health {
             | Event::Reconciler(_)
             | Event::Retention(_)
             | Event::Jobs(_)
+            | Event::Api(_)
             | Event::Telemetry(_) => {}
         }
     }

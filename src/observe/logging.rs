@@ -19,6 +19,7 @@ use crate::domain::text;
 use crate::observe::metrics::LogMessages;
 use crate::threads;
 
+mod api;
 mod controls;
 mod event_log;
 mod fields;

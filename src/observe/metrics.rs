@@ -40,7 +40,7 @@ mod sample;
 mod telemetry;
 mod under_way;
 
-pub use api::ApiMetrics;
+use api::ApiMetrics;
 #[cfg(test)]
 pub(crate) use api::ROUTES as API_ROUTES;
 pub use cgroup::Cgroup;
@@ -93,7 +93,6 @@ impl Metrics {
         let endpoint = Endpoint::register(&mut of_endpoint);
         let login = LoginMetrics::register(&mut of_endpoint);
         login.reloaded(true);
-        let api = ApiMetrics::register(&mut of_endpoint);
         let order = OrderMetrics::register(&mut events);
         order.register_native(&mut native);
         let lifecycle = LifecycleMetrics::register(&mut events);
@@ -103,6 +102,7 @@ impl Metrics {
         let reconciler = ReconcilerMetrics::register(&mut events);
         let retention = RetentionMetrics::register(&mut events);
         let jobs = JobsMetrics::register(&mut events);
+        let api = ApiMetrics::register(&mut events);
         let telemetry = TelemetryMetrics::register(&mut events);
         let help = "Service name and version of this worker, the commit that it is built from, and its date";
         events.register("fulfillment_build", help, build_info(service_name));
@@ -165,11 +165,6 @@ impl Metrics {
         &self.login
     }
 
-    /// What the API tells of its requests.
-    pub fn api(&self) -> &ApiMetrics {
-        &self.api
-    }
-
     /// Counts a connection to the server as open until the returned value is dropped.
     pub fn open_connection(&self) -> Counted {
         Counted::by(&self.lifecycle.connections)
@@ -197,6 +192,7 @@ impl Observer for Metrics {
             Event::Reconciler(event) => self.reconciler.observe(event),
             Event::Retention(event) => self.retention.observe(event),
             Event::Jobs(event) => self.jobs.observe(event),
+            Event::Api(event) => self.api.observe(event),
             Event::Telemetry(event) => self.telemetry.observe(event),
         }
     }

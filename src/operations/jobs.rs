@@ -12,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 
 use self::deciding::Tally;
 use self::finding::{Finding, Found};
-use crate::domain::label::Label;
 use crate::event::{JobsEvent, Observers};
 use crate::port::dead_letters::{DeadLetters, Decision};
 use crate::port::decisions::OrderDecisions;
@@ -27,6 +26,7 @@ use crate::testing::mutant::is_mutant;
 mod deciding;
 mod finding;
 
+pub use crate::operations::documents::jobs::state;
 pub use finding::{Counted, count, count_briefly};
 
 /// Ids that are decided about at once, at most.
@@ -322,14 +322,5 @@ impl Pace {
         }
         self.next = due + Duration::from_secs(1).saturating_mul(u32::try_from(ids).unwrap_or(u32::MAX)) / rate;
         true
-    }
-}
-
-/// `waiting`, `working`, or how it ended.
-pub fn state(job: &Job) -> &'static str {
-    match (job.ended, job.left) {
-        (Some((outcome, _)), _) => outcome.as_str(),
-        (None, Some(_)) if !job.holder.is_empty() => "working",
-        (None, _) => "waiting",
     }
 }

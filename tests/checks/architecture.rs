@@ -18,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("engine", &["threads", "domain", "config", "port", "event", "testing", "observe"]),
     ("admin", &["threads", "domain", "config", "event", "observe"]),
     ("operations", &["domain", "port", "event"]),
-    ("api", &["domain", "port", "admin", "operations"]),
+    ("api", &["domain", "port", "event", "admin", "operations"]),
     (
         "service",
         &[

@@ -68,7 +68,7 @@ pub(in crate::api) enum OpenState {
 pub(in crate::api) struct LetterSelection {
     /// With one of these reasons.
     #[serde(default, deserialize_with = "named")]
-    #[schema(value_type = Vec<crate::api::description::Reason>, required = false, min_items = 1, max_items = 20)]
+    #[schema(value_type = Vec<crate::api::reason::Reason>, required = false, min_items = 1, max_items = 20)]
     reasons: Option<Vec<ReasonName>>,
     /// Stored longer ago than this, by the database's clock.
     #[serde(default, deserialize_with = "named")]

@@ -1,5 +1,6 @@
 //! `dead retry` and `dead discard`, a batch after the other.
 
+use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -58,7 +59,55 @@ pub(super) async fn decide(
     origins: &Origins,
     environment: &Environment,
 ) -> Result<(), Failure> {
-    let (source, decider, stop) = match options.reach.way(origins)? {
+    let (source, decider, stop) = open(kind, &options, origins, environment).await?;
+    let filter = options.selection.filter();
+    let first = match &filter.ids {
+        Some(_) => None,
+        None => Some(source.page(&filter, 0, MOST_AT_ONCE).await?),
+    };
+    let most = if options.detach { 0 } else { MOST_AT_ONCE as u64 };
+    if let Some(first) = &first
+        && !options.dry_run
+        && first.matching > most
+    {
+        return bulk::carry_out(kind, &options, rate.map(NonZeroU32::get), origins, environment).await;
+    }
+    let mut outcome = Outcome::new(&options.selection.ids, options.dry_run);
+    let limit = rate.map_or(BATCH, |rate| (rate.get() / 10).clamp(1, BATCH));
+    let limit = usize::try_from(limit).unwrap_or(1);
+    let mut batches = Batches { decider, rate, limit, stop, next: Instant::now() };
+    let deciding = async {
+        let Some(mut page) = first else {
+            let mut seen = HashSet::new();
+            let ids: Vec<i64> = options.selection.ids.iter().copied().filter(|id| seen.insert(*id)).collect();
+            return batches.decide(&ids, &mut outcome).await;
+        };
+        loop {
+            let ids: Vec<i64> = page.dead_letters.iter().map(|letter| letter.id).collect();
+            batches.decide(&ids, &mut outcome).await?;
+            match page.next_after.filter(|_| options.dry_run) {
+                Some(after) => page = source.page(&filter, after, MOST_AT_ONCE).await?,
+                None => return Ok(()),
+            }
+        }
+    };
+    let done = match deciding.await {
+        Err(Failure::Work(problem)) => Err(problem),
+        Err(failure) => return Err(failure),
+        Ok(()) => Ok(()),
+    };
+    let parts = in_words(&outcome);
+    outcome.report(done, options.json, &parts)
+}
+
+/// Who has the letters, who decides, and what ends it.
+async fn open(
+    kind: JobKind,
+    options: &DecideOptions,
+    origins: &Origins,
+    environment: &Environment,
+) -> Result<(Source, Decider, CancellationToken), Failure> {
+    Ok(match options.reach.way(origins)? {
         Way::Server(server) => {
             let path = if kind == JobKind::DeadRetry { "/dead-letters/retry" } else { "/dead-letters/discard" };
             let decider = Decider::Server(server.clone(), path, options.author.why()?.to_owned());
@@ -77,41 +126,7 @@ pub(super) async fn decide(
             let store = connect.open_store(origins).await?.1.dead_letters;
             (Source::Store(store.clone()), Decider::Discard(store, decision), drain_on_signals()?)
         }
-    };
-    let filter = options.selection.filter();
-    let first = match &filter.ids {
-        Some(_) => None,
-        None => Some(source.page(&filter, 0, MOST_AT_ONCE).await?),
-    };
-    let most = if options.detach { 0 } else { MOST_AT_ONCE as u64 };
-    if let Some(first) = &first
-        && !options.dry_run
-        && first.matching > most
-    {
-        return bulk::carry_out(kind, &options, rate.map(NonZeroU32::get), origins, environment).await;
-    }
-    let mut outcome = Outcome::new(&options.selection.ids, options.dry_run);
-    let limit = rate.map_or(BATCH, |rate| (rate.get() / 10).clamp(1, BATCH));
-    let limit = usize::try_from(limit).unwrap_or(1);
-    let mut batches = Batches { decider, rate, limit, stop, next: Instant::now() };
-    let deciding = async {
-        let Some(mut page) = first else { return batches.decide(&options.selection.ids, &mut outcome).await };
-        loop {
-            let ids: Vec<i64> = page.dead_letters.iter().map(|letter| letter.id).collect();
-            batches.decide(&ids, &mut outcome).await?;
-            match page.next_after.filter(|_| options.dry_run) {
-                Some(after) => page = source.page(&filter, after, MOST_AT_ONCE).await?,
-                None => return Ok(()),
-            }
-        }
-    };
-    let done = match deciding.await {
-        Err(Failure::Work(problem)) => Err(problem),
-        Err(failure) => return Err(failure),
-        Ok(()) => Ok(()),
-    };
-    let parts = in_words(&outcome);
-    outcome.report(done, options.json, &parts)
+    })
 }
 
 struct Batches {

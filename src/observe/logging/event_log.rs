@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tracing::field::{DisplayValue, display};
 use tracing::{debug, info, warn};
 
+use super::api::api;
 use super::controls::ControlsLog;
 use super::jobs::jobs;
 use super::rate_limit::RateLimit;
@@ -86,6 +87,7 @@ impl EventLog {
             Event::Reconciler(event) => self.reconciler(event),
             Event::Retention(event) => retention(event),
             Event::Jobs(event) => jobs(event),
+            Event::Api(event) => api(event),
             Event::Telemetry(event) => self.telemetry(event, now),
         }
     }

@@ -16,6 +16,7 @@ use strum::IntoStaticStr;
 use super::labelled::Labelled;
 use super::registering::metrics;
 use crate::domain::label::Label;
+use crate::event::ApiEvent;
 
 /// From one that finds its answer in memory to one that is given up.
 const SECONDS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
@@ -72,9 +73,7 @@ enum Kind {
 }
 
 metrics! {
-    /// Requests as they are answered.
-    #[derive(Debug, Clone)]
-    pub struct ApiMetrics {
+    pub(super) struct ApiMetrics {
         /// Requests of the API, by path, method and class of the answer's status
         requests: Requests = "fulfillment_api_requests", Requests::default();
         /// Time to answer requests of the API, by whether they read or decide
@@ -84,26 +83,25 @@ metrics! {
 }
 
 impl ApiMetrics {
-    /// Counts a request. `path` is the route's, with its parameters by name; `None` where there is no such route.
-    pub(crate) fn answered(&self, method: &str, path: Option<&str>, status: u16, took: Duration) {
+    pub(super) fn observe(&self, event: &ApiEvent<'_>) {
+        match *event {
+            ApiEvent::Answered { method, route, status, took } => self.answered(method, route, status, took),
+            ApiEvent::Decided { .. } => {}
+        }
+    }
+
+    fn answered(&self, method: &str, route: Option<&str>, status: u16, took: Duration) {
         // A HEAD is a GET without its body.
         let method = if method == "HEAD" { "GET" } else { method };
-        let route = ROUTES.iter().position(|route| Some(*route) == path.map(|path| (method, path)));
+        let known = ROUTES.iter().position(|known| Some(*known) == route.map(|route| (method, route)));
         let class = match status {
             ..400 => Class::Done,
             400..500 => Class::Refused,
             _ => Class::Failed,
         };
-        self.requests.of(route, class).inc();
+        self.requests.of(known, class).inc();
         let kind = if method == "GET" { Kind::Read } else { Kind::Decide };
         self.duration[kind].observe(took.as_secs_f64());
-    }
-}
-
-/// Shown by nobody.
-impl Default for ApiMetrics {
-    fn default() -> Self {
-        Self::register(&mut Registry::default())
     }
 }
 
@@ -151,7 +149,7 @@ mod tests {
 
     #[test]
     fn each_request_is_counted_with_its_route_and_whatever_is_none_with_the_others() {
-        let metrics = ApiMetrics::default();
+        let metrics = ApiMetrics::register(&mut Registry::default());
         for (method, path, status) in [
             ("GET", Some("/api/v1/orders/{id}"), 200),
             ("HEAD", Some("/api/v1/orders/{id}"), 404),

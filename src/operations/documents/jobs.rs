@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use crate::domain::label::Label;
 use crate::operations::cursor::List;
-use crate::operations::jobs::{Counted, state};
 use crate::port::jobs::{Job, Progress};
 
 /// The list's name in cursors.
@@ -73,6 +73,15 @@ impl From<&Job> for JobJson {
     }
 }
 
+/// `waiting`, `working`, or how it ended.
+pub fn state(job: &Job) -> &'static str {
+    match (job.ended, job.left) {
+        (Some((outcome, _)), _) => outcome.as_str(),
+        (None, Some(_)) if !job.holder.is_empty() => "working",
+        (None, _) => "waiting",
+    }
+}
+
 /// A page of jobs, the newest first.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct JobsDocument {
@@ -119,9 +128,8 @@ pub struct MadeJobDocument {
 }
 
 impl MadeJobDocument {
-    /// What was counted, and the job that was made of it.
-    pub fn new(dry_run: bool, counted: &Counted, job: Option<&Job>) -> Self {
-        let Counted { matching, is_partial, .. } = *counted;
+    /// What was counted, whether that may be less than all, and the job that was made of it.
+    pub fn new(dry_run: bool, matching: u64, is_partial: bool, job: Option<&Job>) -> Self {
         Self { dry_run, matching, is_partial, job: job.map(JobJson::from) }
     }
 }

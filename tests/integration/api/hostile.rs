@@ -129,8 +129,8 @@ async fn a_client_that_dawdles_or_leaves_holds_nothing_up() {
 async fn bodies_that_nobody_should_send_are_refused_with_what_is_wrong_and_change_nothing() {
     let served = Served::embedded(&[]).await;
     let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
-    let nested =
-        format!(r#"{{"ids":[1],"why":"x","dry_run":{}}}"#, format!("{}{}", "[".repeat(5_000), "]".repeat(5_000)));
+    let (open, close) = ("[".repeat(5_000), "]".repeat(5_000));
+    let nested = format!(r#"{{"ids":[1],"why":"x","dry_run":{open}{close}}}"#);
     let wide = format!(r#"{{"ids":[{}],"why":"x"}}"#, "1,".repeat(200_000) + "1");
     for (body, statuses) in [
         ("", [400, 400]),
@@ -165,6 +165,7 @@ async fn bodies_that_nobody_should_send_are_refused_with_what_is_wrong_and_chang
         for wrong in
             ["limit=1000000000000", "limit=-1", "limit=0x10", "limit=%F0%9F%8E%81", "cursor=%00", "cursor=AAAA"]
         {
+            problem(&served.ask("ann", "GET", &format!("{list}?cursor=%FF"), &[], ""), 400);
             let answer = served.ask("ann", "GET", &format!("{list}?{wrong}"), &[], "");
             problem(&answer, if wrong.starts_with("limit") { 400 } else { 404 });
         }

@@ -170,7 +170,7 @@ async fn the_server_may_be_in_the_environment_or_a_file_and_what_is_typed_wins()
         (&[("FULFILLMENT_SERVER", "http://127.0.0.1:1")], &["orders", "--store", &served.store]),
     ] {
         let (code, text) = shown(environment, arguments);
-        assert_eq!((code, text.contains("pending")), (Some(0), true), "{environment:?} {arguments:?}: {text}");
+        assert_eq!((code, text.contains("CUP")), (Some(0), true), "{environment:?} {arguments:?}: {text}");
     }
     let (code, text) = shown(&[], &["orders", "--server", &url, "--store", &served.store]);
     assert_eq!(code, Some(2), "{text}");

@@ -108,7 +108,7 @@ async fn a_submission_outlives_its_worker_and_puts_each_order_in_once() {
     assert_eq!(orders(&url), 20_000);
 }
 
-/// One whose worker stays away. Caught, when seeded: advice with another key than that of the requests.
+/// One whose worker stays away. Caught, when seeded: a key of each attempt's own.
 #[tokio::test]
 async fn on_servers_a_submission_that_broke_off_goes_on_by_its_key() {
     let mut served = Served::by_servers(&["--admin-socket", "admin.sock"]).await;
