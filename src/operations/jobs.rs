@@ -21,7 +21,6 @@ use crate::port::reports::Reports;
 use crate::port::retrying::Retrying;
 use crate::port::search::OrderSearch;
 use crate::port::store::StoreError;
-use crate::testing::mutant::is_mutant;
 
 mod deciding;
 mod finding;
@@ -193,7 +192,7 @@ impl JobRunner {
 
     /// Finds a page, or takes the one that was left half done, and decides about it. `false` at the end.
     async fn step(&self, work: &mut Work) -> Result<bool, JobError> {
-        let is_repeated = !work.job.progress.page.is_empty() && !is_mutant!(JobForgetsPage);
+        let is_repeated = !work.job.progress.page.is_empty();
         if !is_repeated {
             let page = usize::try_from(work.pace.page()).unwrap_or(1);
             match work.finding.next(&self.backends, &work.job, page).await? {
@@ -214,11 +213,7 @@ impl JobRunner {
 
     /// Writes down where it is, before what it says is done.
     async fn advance(&self, job: &Job) -> Result<(), JobError> {
-        let mut progress = job.progress.clone();
-        if is_mutant!(JobCountsAhead) {
-            progress.done += progress.page.len() as u64;
-        }
-        let keep = || self.backends.jobs.advance_job(job.id, &progress, Next::Keep(self.lease));
+        let keep = || self.backends.jobs.advance_job(job.id, &job.progress, Next::Keep(self.lease));
         match self.patiently(StoreError::is_transient, keep).await? {
             true => Ok(()),
             false => Err(JobError::Lost),

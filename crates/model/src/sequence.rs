@@ -294,7 +294,9 @@ impl World {
     fn note(&mut self, order: usize, attempt: Option<u32>, moved: bool) {
         if moved {
             // The store wrote it, and knows no attempts.
-            self.store.written.last_mut().expect("a row was written").attempt = attempt;
+            if let Some(last) = self.store.written.last_mut() {
+                last.attempt = attempt;
+            }
         } else {
             let from = self.store.rows[order].clone();
             let (to, fence) = (from.state.clone(), from.fence);

@@ -21,21 +21,21 @@ impl OrderDecisions for Failing<dyn OrderDecisions> {
 
     async fn cancel(&self, order_ids: &[OrderId], ruling: &Ruling) -> Result<Vec<Decided>, StoreError> {
         let call = self.inner.cancel(order_ids, ruling);
-        self.failpoint.around(&[Step::Cancel], StoreError::Unavailable, call, any_done).await
+        self.failpoint.around(&[Step::Cancel], StoreError::Unavailable, call, |decided| any_done(decided)).await
     }
 
     async fn hold(&self, order_ids: &[OrderId], end: HoldEnd, ruling: &Ruling) -> Result<Vec<Decided>, StoreError> {
         let call = self.inner.hold(order_ids, end, ruling);
-        self.failpoint.around(&[Step::Hold], StoreError::Unavailable, call, any_done).await
+        self.failpoint.around(&[Step::Hold], StoreError::Unavailable, call, |decided| any_done(decided)).await
     }
 
     async fn release(&self, order_ids: &[OrderId], ruling: &Ruling) -> Result<Vec<Decided>, StoreError> {
         let call = self.inner.release(order_ids, ruling);
-        self.failpoint.around(&[Step::Release], StoreError::Unavailable, call, any_done).await
+        self.failpoint.around(&[Step::Release], StoreError::Unavailable, call, |decided| any_done(decided)).await
     }
 }
 
-fn any_done(decided: &Vec<Decided>) -> bool {
+fn any_done(decided: &[Decided]) -> bool {
     decided.iter().any(|decided| matches!(decided, Decided::Done(_)))
 }
 

@@ -164,10 +164,12 @@ impl Mutant {
                 (CANCEL_JOB, ", holder = '', lease_until = NULL", ""),
                 (ADVANCE_JOB, " AND j.ended_at IS NULL", ""),
             ],
+            Self::JobCountsAhead => {
+                vec![(ADVANCE_JOB, "done = $5::int8,", "done = $5::int8 + cardinality($4::int8[]),")]
+            }
+            Self::JobForgetsPage => vec![(CLAIM_JOB, "SET holder = $1::text,", "SET holder = $1::text, page = '{}',")],
             Self::AckBeforeCommit
             | Self::ClaimsUnread
-            | Self::JobCountsAhead
-            | Self::JobForgetsPage
             | Self::KeyPerAttempt
             | Self::NoReconciler
             | Self::ClaimsWithoutPlace

@@ -3,9 +3,10 @@
 use fulfillment_worker::testing::mutant::Mutant;
 
 use crate::mutants::hunt::{Hunt, WITHOUT_RECONCILER};
-use crate::mutants::scene::Scene;
-use crate::support::fault_proxy::Behaviour;
+use crate::mutants::scene::{Scene, link_to};
+use crate::support::fault_proxy::{Behaviour, FaultProxy};
 use crate::support::promises::identity;
+use crate::support::worker::WorkerProcess;
 use crate::support::{LONG, eventually};
 
 /// How the statement begins that asks what is in force.
@@ -84,6 +85,14 @@ async fn a_limit_ends_when_its_time_is_over() {
 }
 
 impl Scene {
+    /// Starts a further worker on a link of its own to the store, and doesn't wait for it.
+    async fn start_behind(&self, behaviour: Behaviour) -> (FaultProxy, WorkerProcess) {
+        let (link, store) = link_to(&self.world.postgres_url).await;
+        link.behave(behaviour);
+        let worker = self.world.new_worker_at(&self.world.redis_url, &store, &[]);
+        (link, worker)
+    }
+
     /// Waits until the first worker follows a rate.
     async fn until_limited(&self) {
         let worker = self.world.workers[0].lock().await;

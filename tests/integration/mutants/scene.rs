@@ -16,7 +16,6 @@ use crate::support::evidence::{Event, Evidence, REJECTED_PRODUCT};
 use crate::support::fault_proxy::{Behaviour, FaultProxy};
 use crate::support::promises::identity;
 use crate::support::redis::QUEUE_KEY;
-use crate::support::worker::WorkerProcess;
 use crate::support::{LONG, eventually, expect_equal};
 use fulfillment_worker::domain::label::Label;
 use fulfillment_worker::testing::mutant::Mutant;
@@ -264,14 +263,6 @@ impl Scene {
         self.world.workers.push(Mutex::new(worker));
     }
 
-    /// Starts a further worker on a link of its own to the store, and doesn't wait for it.
-    pub(crate) async fn start_behind(&self, behaviour: Behaviour) -> (FaultProxy, WorkerProcess) {
-        let (link, store) = link_to(&self.world.postgres_url).await;
-        link.behave(behaviour);
-        let worker = self.world.new_worker_at(&self.world.redis_url, &store, &[]);
-        (link, worker)
-    }
-
     /// From now on it is the second worker that takes what is in the queue, and not the first, however much it has in hand.
     pub(crate) fn let_second_take_orders(&self) {
         self.world.link(Link::Redis).behave(Behaviour::HoldFrom(""));
@@ -451,7 +442,7 @@ fn taken_from_the_living(evidence: &Evidence) -> Option<i64> {
 }
 
 /// A link to the server of a URL, and the URL of the link.
-async fn link_to(server: &str) -> (FaultProxy, String) {
+pub(super) async fn link_to(server: &str) -> (FaultProxy, String) {
     let mut url = url::Url::parse(server).expect("a URL");
     let link = FaultProxy::start(([127, 0, 0, 1], url.port().expect("a port")).into()).await;
     url.set_port(Some(link.address().port())).expect("a URL that can have a port");
