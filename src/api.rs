@@ -23,20 +23,21 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use self::body::{Plain, Whole};
+use self::body::{HoldSeconds, Plain, Time, Whole};
 use crate::admin::{Operator, Problem, Viewer, refuse_bodies};
 use crate::domain::text;
 use crate::event::Observers;
 use crate::operations::documents::Document;
+use crate::operations::documents::status::Place;
 use crate::port::controls::Controls;
 use crate::port::dead_letters::{DeadLetters, Decision};
-use crate::port::decisions::OrderDecisions;
+use crate::port::decisions::{HoldEnd, OrderDecisions};
 use crate::port::intake::Intake;
 use crate::port::jobs::Jobs;
-use crate::port::queue::{Producer, QueueError};
+use crate::port::queue::{Producer, QueueError, QueueReports};
 use crate::port::reports::Reports;
 use crate::port::retrying::Retrying;
-use crate::port::search::{Notes, OrderSearch};
+use crate::port::search::{Feed, Notes, OrderSearch};
 use crate::port::store::StoreError;
 
 mod body;
@@ -44,12 +45,14 @@ mod controls;
 mod dead_letters;
 mod decide;
 mod description;
+mod events;
 mod fleet;
 mod intake;
 mod jobs;
 mod orders;
 mod parameters;
 mod reason;
+mod status;
 mod told;
 
 /// How long a request may take. A statement that takes longer ends by its own limit, and its place is taken until then.
@@ -70,6 +73,8 @@ const SHARE: usize = 4;
 /// What the API works through.
 #[derive(Clone)]
 pub struct Roles {
+    /// Says how full the queue is.
+    pub queue: Arc<dyn QueueReports>,
     /// Takes messages.
     pub producer: Arc<dyn Producer>,
     /// Finds orders.
@@ -86,6 +91,10 @@ pub struct Roles {
     pub controls: Arc<dyn Controls>,
     /// Inserts orders.
     pub intake: Arc<dyn Intake>,
+    /// Reads transitions as they happen.
+    pub feed: Arc<dyn Feed>,
+    /// Where queue and store are.
+    pub place: Place,
     /// Keeps the jobs.
     pub jobs: Arc<dyn Jobs>,
     /// How long a worker may stay silent before another one takes its order over.
@@ -126,6 +135,8 @@ impl Api {
             .merge(decide::router())
             .merge(controls::router())
             .merge(intake::router())
+            .merge(events::router())
+            .merge(status::router())
             .merge(jobs::router())
             .route_layer(from_extractor::<Viewer>())
             .route("/openapi.json", reading(description::openapi))
@@ -222,6 +233,16 @@ fn decision(operator: &Operator, why: Plain<500>) -> Decision {
 /// How long something is to last.
 fn lasts<const MOST: i64>(seconds: Option<Whole<1, MOST>>) -> Option<Duration> {
     seconds.map(|seconds| Duration::from_secs(seconds.0.unsigned_abs()))
+}
+
+/// When a hold is to end.
+fn hold_end(seconds: Option<HoldSeconds>, until: Option<Time>) -> Result<HoldEnd, Problem> {
+    match (lasts(seconds), until) {
+        (None, None) => Ok(HoldEnd::Never),
+        (Some(time), None) => Ok(HoldEnd::After(time)),
+        (None, Some(Time(until))) => Ok(HoldEnd::At(until.as_microsecond())),
+        (Some(_), Some(_)) => Err(Problem::of_field("until", "and `for_seconds` exclude each other")),
+    }
 }
 
 /// A route that reads, and takes no body.

@@ -13,6 +13,7 @@ use crate::domain::build_info;
 use crate::observe::logging;
 use crate::threads::Threads;
 
+mod api_client;
 mod author;
 mod completions;
 mod config;
@@ -36,6 +37,7 @@ mod migrate;
 mod order;
 mod orders;
 mod output;
+mod reach;
 mod run;
 mod status;
 mod submit;

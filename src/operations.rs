@@ -16,6 +16,7 @@ pub mod decide;
 pub mod doctor;
 pub mod documents;
 pub mod enqueue;
+pub mod events;
 pub mod groups;
 pub mod hand_back;
 pub mod history;
@@ -26,11 +27,17 @@ pub mod letters;
 pub mod overdue;
 pub mod redrive;
 pub mod search;
+pub mod status;
 pub mod verify;
 
 /// `1 order`, `2 orders`.
 pub(crate) fn plural(count: u64, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// An age of a document.
+pub(crate) fn seconds(age: f64) -> Duration {
+    Duration::try_from_secs_f64(age).unwrap_or_default()
 }
 
 /// An age, to the second.

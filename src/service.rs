@@ -272,6 +272,7 @@ async fn run_engine(
 fn roles(opened: &Opened, settings: &Settings) -> Roles {
     let Opened { queue, store } = opened.clone();
     Roles {
+        queue: queue.reports,
         producer: queue.producer,
         search: store.search,
         reports: store.reports,
@@ -280,6 +281,8 @@ fn roles(opened: &Opened, settings: &Settings) -> Roles {
         notes: store.notes,
         controls: store.controls,
         intake: store.intake,
+        feed: store.feed,
+        place: backends::place(&settings.backends),
         jobs: store.jobs,
         lease: settings.backends.lease,
     }

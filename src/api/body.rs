@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
+use jiff::Timestamp;
 use serde::de::{self, DeserializeOwned, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 use tokio::time::timeout;
@@ -141,6 +142,19 @@ pub(super) type HoldSeconds = Whole<1, 315_576_000>;
 
 /// Key of a row.
 pub(super) type Id = Whole<1, { i64::MAX }>;
+
+/// A time with its zone.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Time(pub(super) Timestamp);
+
+impl TryFrom<String> for Time {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        text.parse().map(Self).map_err(|_| "must be a time such as 2027-01-02T08:00:00Z, with its zone")
+    }
+}
 
 /// 1 to 1,000 ids.
 pub(super) fn ids(ids: &[Id]) -> Result<Vec<i64>, Problem> {

@@ -14,14 +14,11 @@ use super::body::{Json, Plain, Whole};
 use super::parameters::Parameters;
 use super::{Api, decision, lasts};
 use crate::admin::{Operator, Problem};
-use crate::operations::controls::{self, ControlError, Followed};
+use crate::operations::controls::{self, ControlError, FOLLOW_LIMIT, Followed};
 use crate::operations::documents::Document;
 use crate::operations::documents::fleet::FollowedDocument;
 use crate::port::controls::{Control, Target};
 use crate::port::dead_letters::Decision;
-
-/// How long workers have to follow a pause; each asks the store twice a second.
-const FOLLOW_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long something is set, a year at most.
 type Seconds = Whole<1, 31_557_600>;
@@ -139,8 +136,8 @@ pub(super) enum Limit {
 
 /// Pauses the fleet: no worker claims a message
 ///
-/// In force on every worker within 2 s, and kept in the store. Waits so long until each worker that reports has stopped to claim;
-/// `outstanding` names those that have not.
+/// In force on every worker within 2 s, and kept in the store. Waits up to 5 s until each worker that reports has stopped to
+/// claim; `outstanding` names those that have not.
 #[utoipa::path(post, path = "/api/v1/pause", tag = "fleet", operation_id = "pause", request_body = Pause,
     responses((status = 200, description = "Who has followed", body = Document<FollowedDocument>)))]
 pub(super) async fn pause(

@@ -14,7 +14,7 @@ use crate::domain::label::Label;
 use crate::domain::order::OrderId;
 use crate::operations::cursor::List;
 use crate::operations::documents::Document;
-use crate::operations::documents::letters::{GroupsDocument, LETTERS, LettersDocument, WholeLetterDocument};
+use crate::operations::documents::letters::{GROUPS, GroupsDocument, LETTERS, LettersDocument, WholeLetterDocument};
 use crate::operations::groups::groups;
 use crate::port::dead_letters::DeadLetterFilter;
 
@@ -54,6 +54,16 @@ struct LettersQuery {
     limit: Option<u16>,
 }
 
+/// Where a page begins without a cursor.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "read by its name")]
+struct AfterQuery {
+    /// Only letters with an id above this, unless `cursor` says more.
+    #[param(minimum = 0, maximum = 9223372036854775807_i64, default = 0)]
+    after_id: Option<i64>,
+}
+
 fn filter(query: &mut Parameters) -> Result<DeadLetterFilter, Problem> {
     let reason = |text: &str| {
         let known = || DeadReason::all().map(DeadReason::as_str).collect::<Vec<_>>().join(", ");
@@ -76,12 +86,13 @@ fn filter(query: &mut Parameters) -> Result<DeadLetterFilter, Problem> {
 }
 
 /// Lists dead letters, oldest first
-#[utoipa::path(get, path = "/api/v1/dead-letters", tag = "dead letters", operation_id = "listDeadLetters", params(LettersQuery),
+#[utoipa::path(get, path = "/api/v1/dead-letters", tag = "dead letters", operation_id = "listDeadLetters", params(LettersQuery, AfterQuery),
     responses((status = 200, description = "A page", body = Document<LettersDocument>)))]
 pub(super) async fn list(State(api): State<Api>, mut query: Parameters) -> Result<Response, Problem> {
     let filter = filter(&mut query)?;
     let limit = query.limit()?;
-    let after = query.position(&List(LETTERS, &filter))?.unwrap_or(0);
+    let above = query.number("after_id", 0..=i64::MAX)?;
+    let after = query.position(&List(LETTERS, &filter))?.or(above).unwrap_or(0);
     api.answer(|open| async move {
         let store = open.roles.dead_letters;
         let letters = store.list_without_messages(&filter, after, limit).await?;
@@ -119,13 +130,10 @@ pub(super) async fn show(
 pub(super) async fn grouped(State(api): State<Api>, mut query: Parameters) -> Result<Response, Problem> {
     let filter = filter(&mut query)?;
     let limit = query.limit()?;
-    let skipped: usize = query.position(&List("groups", &filter))?.unwrap_or(0);
+    let skipped = query.position(&List(GROUPS, &filter))?.unwrap_or(0);
     api.answer(move |open| async move {
-        let mut found = groups(&*open.roles.dead_letters, &filter).await?;
-        let groups: Vec<_> = found.groups.drain(..).skip(skipped).collect();
-        let next = (groups.len() > limit).then(|| List("groups", &filter).cursor(&(skipped + limit).to_string()));
-        let groups = groups.into_iter().take(limit).collect();
-        Ok(GroupsDocument { groups, looked: found.looked, is_partial: found.is_partial, next_cursor: next })
+        let found = groups(&*open.roles.dead_letters, &filter).await?;
+        Ok(GroupsDocument::page(found, &filter, skipped, limit))
     })
     .await
 }

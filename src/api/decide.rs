@@ -7,7 +7,7 @@ use axum::routing::post;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::body::{self, HoldSeconds, Id, Json, Plain};
+use super::body::{self, HoldSeconds, Id, Json, Plain, Time};
 use super::parameters::Parameters;
 use super::{Api, Open, decision};
 use crate::admin::{Operator, Problem};
@@ -64,6 +64,9 @@ pub(super) struct Hold {
     /// By the database's clock; without an end if it is missing or null.
     #[schema(inline)]
     for_seconds: Option<HoldSeconds>,
+    /// Until this time instead.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    until: Option<Time>,
 }
 
 /// Cancels orders that are not done
@@ -94,8 +97,8 @@ pub(super) async fn hold(
     Json(hold): Json<Hold>,
 ) -> Result<Response, Problem> {
     query.none_left()?;
-    let Hold { ids, why, dry_run, for_seconds } = hold;
-    let end = super::lasts(for_seconds).map_or(HoldEnd::Never, HoldEnd::After);
+    let Hold { ids, why, dry_run, for_seconds, until } = hold;
+    let end = super::hold_end(for_seconds, until)?;
     decide(&api, Kind::Hold, end, &operator, Named { ids, why, dry_run }).await
 }
 
@@ -203,7 +206,10 @@ pub(super) async fn discard(
     query.none_left()?;
     let ids = body::ids(&named.ids)?;
     let (decision, dry_run) = (decision(&operator, named.why), named.dry_run);
-    api.decide(move |open| async move { Ok(letters::discard(&redrive(open, decision), &ids, dry_run).await?) }).await
+    api.decide(
+        move |open| async move { Ok(letters::discard(&*open.roles.dead_letters, &decision, &ids, dry_run).await?) },
+    )
+    .await
 }
 
 fn redrive(open: Open, decision: Decision) -> Redrive {

@@ -1,5 +1,6 @@
 //! Intake: orders as an order API puts them in, the rows first and then their messages. All of a request or none of it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use axum::Router;
@@ -54,6 +55,10 @@ pub(super) struct NewOrder {
     /// Follows the order into logs and traces.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 256, pattern = "^[^\\u0000]*$")]
     correlation_id: Option<Text<1, 256>>,
+    /// What no two orders share: an order whose key is in already is left out of the answer. All orders of a request have one,
+    /// or none.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 512, pattern = "^[^\\u0000]*$")]
+    dedupe_key: Option<Text<1, 512>>,
 }
 
 /// Orders to put in.
@@ -184,9 +189,21 @@ async fn put_in(api: &Api, orders: Vec<NewOrder>, request: Option<Request>) -> R
             quantity: order.quantity.0,
         },
         correlation_id: order.correlation_id.and_then(|id| text::correlation_id(&id.0)),
-        dedupe_key: None,
+        dedupe_key: order.dedupe_key.map(|key| key.0),
     };
     let rows: Vec<Row> = orders.into_iter().enumerate().map(row).collect();
+    let keys: HashSet<&str> = rows.iter().filter_map(|row| row.dedupe_key.as_deref()).collect();
+    if !keys.is_empty() {
+        if request.is_some() {
+            return Err(Problem::of_field("dedupe_key", "and an Idempotency-Key exclude each other"));
+        }
+        if keys.len() < rows.len() {
+            return Err(Problem::of_field(
+                "dedupe_key",
+                "must be there in each order of the request, and no two the same",
+            ));
+        }
+    }
     let answer = api.decide_as(|open| async move {
         let (queue, store) = (&*open.roles.producer, &*open.roles.intake);
         let inserted = match &request {

@@ -22,9 +22,25 @@ pub(super) struct AuthorOptions {
 }
 
 impl AuthorOptions {
+    /// The reason, for a server, which knows who decides.
+    pub(super) fn why(&self) -> Result<&str, Failure> {
+        is_the_login(self.actor.as_ref())?;
+        Ok(&self.why)
+    }
+
     /// Fails where nothing says who decides.
     pub(super) fn decision(&self, environment: &Environment) -> Result<Decision, Failure> {
         Ok(Decision { by: author(self.actor.as_ref(), environment)?, reason: self.why.clone() })
+    }
+}
+
+/// Fails where an author is named, as a server takes the login for it.
+pub(super) fn is_the_login(actor: Option<&String>) -> Result<(), Failure> {
+    match actor {
+        None => Ok(()),
+        Some(_) => {
+            Err(Failure::Usage("--actor: with --server the author is who logs in there; leave it out".to_owned()))
+        }
     }
 }
 

@@ -4,26 +4,24 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args};
+use serde_json::{Map, Value};
 
-use super::author::author;
-use super::connect::ConnectOptions;
+use super::author;
 use super::failure::Failure;
 use super::output;
+use super::reach::{ReachOptions, Way, whole_seconds};
 use crate::config::Origins;
 use crate::config::environment::Environment;
 use crate::config::values;
 use crate::domain::label::Label;
-use crate::operations::controls::{self, ControlError, Followed, SetControlJson};
+use crate::operations::controls::{self, ControlError, FOLLOW_LIMIT, Followed, SetControlJson};
 use crate::operations::documents::fleet::{ControlsDocument, FollowedDocument};
 use crate::operations::plural;
-use crate::port::controls::{Control, Controls, SetControl, Target};
+use crate::port::controls::{Control, Target};
 use crate::port::dead_letters::Decision;
 
 const SECOND: Duration = Duration::from_secs(1);
 const YEAR: Duration = Duration::from_secs(8_766 * 3_600);
-
-/// How long workers have to follow; each asks the store twice a second.
-const FOLLOW_LIMIT: Duration = Duration::from_secs(5);
 
 const DECISION: &str = "Decision";
 
@@ -40,12 +38,17 @@ struct DecisionOptions {
     json: bool,
 
     #[command(flatten)]
-    connect: ConnectOptions,
+    reach: ReachOptions,
 }
 
 impl DecisionOptions {
+    /// Fails where an author is named whom a server would not take.
+    fn no_actor(&self) -> Result<(), Failure> {
+        author::is_the_login(self.actor.as_ref())
+    }
+
     fn decision(&self, why: &str, environment: &Environment) -> Result<Decision, Failure> {
-        Ok(Decision { by: author(self.actor.as_ref(), environment)?, reason: why.to_owned() })
+        Ok(Decision { by: author::author(self.actor.as_ref(), environment)?, reason: why.to_owned() })
     }
 }
 
@@ -141,7 +144,7 @@ Examples:
   fulfillment-worker limit concurrency off --why 'warehouse is fast again'
 
 JSON: version, changed, and controls: each with control (pause, concurrency, rate), worker (null: the fleet), value, by, why,
-since, seconds_left (null: until cleared); next_cursor (null; for the API).")]
+since, age_seconds, seconds_left (null: until cleared); next_cursor (null; for the API).")]
 pub(super) struct LimitArguments {
     /// What to limit; without it, lists what is set
     #[arg(value_name = "WHAT", value_parser = limit_kind(), requires = "value", requires = "why")]
@@ -220,14 +223,23 @@ async fn hold(
     origins: &Origins,
     environment: &Environment,
 ) -> Result<(), Failure> {
-    let decision = options.decision(why, environment)?;
-    let (_, store) = options.connect.open_store(origins).await?;
-    let store = &*store.controls;
-    controls::set(store, Control::Pause, target, None, lasts, &decision).await?;
-    let followed = controls::followed(store, target, FOLLOW_LIMIT).await.map_err(|error| {
-        Failure::Work(format!("the pause is set, but whether workers follow can't be seen: {error}"))
-    })?;
-    let changed = FollowedDocument { changed: true, followed };
+    let changed = match options.reach.way(origins)? {
+        Way::Server(server) => {
+            options.no_actor()?;
+            let path = if *target == Target::Fleet { "/pause" } else { "/quiet" };
+            server.post(path, &body(target, why, lasts)).await?
+        }
+        Way::Stores(connect) => {
+            let decision = options.decision(why, environment)?;
+            let (_, store) = connect.open_store(origins).await?;
+            let store = &*store.controls;
+            controls::set(store, Control::Pause, target, None, lasts, &decision).await?;
+            let followed = controls::followed(store, target, FOLLOW_LIMIT).await.map_err(|error| {
+                Failure::Work(format!("the pause is set, but whether workers follow can't be seen: {error}"))
+            })?;
+            FollowedDocument { changed: true, followed }
+        }
+    };
     output::show(options.json, &changed, || vec![paused_in_words(target, &changed.followed)])?;
     if changed.followed.outstanding.is_empty() {
         return Ok(());
@@ -237,6 +249,13 @@ async fn hold(
         FOLLOW_LIMIT.as_secs(),
         changed.followed.outstanding.join(", ")
     )))
+}
+
+/// What the API takes.
+fn body(target: &Target, why: &str, lasts: Option<Duration>) -> Map<String, Value> {
+    let worker = (*target != Target::Fleet).then(|| ("worker".to_owned(), target.as_str().into()));
+    let lasts = lasts.map(|lasts| ("for_seconds".to_owned(), whole_seconds(lasts).into()));
+    [Some(("why".to_owned(), why.into())), worker, lasts].into_iter().flatten().collect()
 }
 
 fn paused_in_words(target: &Target, followed: &Followed) -> String {
@@ -257,12 +276,20 @@ pub(super) async fn resume(
     environment: &Environment,
 ) -> Result<(), Failure> {
     let ResumeArguments { worker, why, options } = arguments;
-    let decision = options.decision(&why, environment)?;
-    let (_, store) = options.connect.open_store(origins).await?;
     let target = worker.map_or(Target::Fleet, Target::Worker);
-    let changed = controls::clear(&*store.controls, Control::Pause, &target, &decision).await?;
-    let answer = FollowedDocument { changed, followed: Followed::default() };
-    let words = || match (changed, &target) {
+    let answer: FollowedDocument = match options.reach.way(origins)? {
+        Way::Server(server) => {
+            options.no_actor()?;
+            server.post("/resume", &body(&target, &why, None)).await?
+        }
+        Way::Stores(connect) => {
+            let decision = options.decision(&why, environment)?;
+            let (_, store) = connect.open_store(origins).await?;
+            let changed = controls::clear(&*store.controls, Control::Pause, &target, &decision).await?;
+            FollowedDocument { changed, followed: Followed::default() }
+        }
+    };
+    let words = || match (answer.changed, &target) {
         (true, Target::Fleet) => vec!["resumed: workers claim again within a second".to_owned()],
         (true, Target::Worker(worker)) => vec![format!("resumed: {worker} claims again within a second")],
         (false, Target::Fleet) => vec!["the fleet was not paused".to_owned()],
@@ -277,44 +304,69 @@ pub(super) async fn limit(
     environment: &Environment,
 ) -> Result<(), Failure> {
     let LimitArguments { what, value, worker, lasts, why, options } = arguments;
-    let decision = why.map(|why| options.decision(&why, environment)).transpose()?;
-    let (_, store) = options.connect.open_store(origins).await?;
-    let store = &*store.controls;
     let target = worker.map_or(Target::Fleet, Target::Worker);
-    let mut changed = false;
-    if let (Some(what), Some(value), Some(decision)) = (what, value, &decision) {
-        changed = match value {
-            LimitValue::Off => controls::clear(store, what, &target, decision).await?,
-            LimitValue::At(value) => {
-                controls::set(store, what, &target, Some(value), lasts, decision).await?;
-                true
+    let change = what.zip(value).zip(why);
+    let listed = match options.reach.way(origins)? {
+        Way::Server(server) => {
+            let mut changed = false;
+            if let Some(((what, value), why)) = &change {
+                options.no_actor()?;
+                let mut body = body(&target, why, lasts);
+                let path = match value {
+                    LimitValue::Off => {
+                        body.insert("limit".to_owned(), what.as_str().into());
+                        "/limits/clear".to_owned()
+                    }
+                    LimitValue::At(value) => {
+                        body.insert("value".to_owned(), number(*value));
+                        format!("/limits/{}", what.as_str())
+                    }
+                };
+                changed = server.post::<FollowedDocument>(&path, &body).await?.changed;
             }
-        };
-    }
-    list(store, changed, options.json).await
+            let listed: ControlsDocument = server.get("/controls", &[("limit", "1000".to_owned())]).await?;
+            ControlsDocument { changed, ..listed }
+        }
+        Way::Stores(connect) => {
+            let decision = change.as_ref().map(|(_, why)| options.decision(why, environment)).transpose()?;
+            let (_, store) = connect.open_store(origins).await?;
+            let store = &*store.controls;
+            let changed = match (change, &decision) {
+                (Some(((what, LimitValue::Off), _)), Some(decision)) => {
+                    controls::clear(store, what, &target, decision).await?
+                }
+                (Some(((what, LimitValue::At(value)), _)), Some(decision)) => {
+                    controls::set(store, what, &target, Some(value), lasts, decision).await?;
+                    true
+                }
+                _ => false,
+            };
+            let set = store.controls().await.map_err(Failure::work)?;
+            ControlsDocument { changed, controls: set.iter().map(SetControlJson::from).collect(), next_cursor: None }
+        }
+    };
+    output::show(options.json, &listed, || table(&listed.controls))
 }
 
-async fn list(store: &dyn Controls, changed: bool, json: bool) -> Result<(), Failure> {
-    let set = store.controls().await.map_err(Failure::work)?;
-    let listed =
-        ControlsDocument { changed, controls: set.iter().map(SetControlJson::from).collect(), next_cursor: None };
-    output::show(json, &listed, || table(&set))
+/// A whole number as one, which the API takes for a concurrency.
+fn number(value: f64) -> Value {
+    let whole = format!("{value}").parse::<u64>();
+    whole.map_or_else(|_| value.into(), Value::from)
 }
 
-fn table(set: &[SetControl]) -> Vec<String> {
+fn table(set: &[SetControlJson]) -> Vec<String> {
     if set.is_empty() {
         return vec!["nothing is paused or limited".to_owned()];
     }
-    let row = |set: &SetControl| {
-        let whom = if set.target == Target::Fleet { "fleet" } else { set.target.as_str() };
+    let row = |set: &SetControlJson| {
         [
-            set.control.as_str().to_owned(),
+            set.control.clone(),
             set.value.map_or_else(String::new, |value| value.to_string()),
-            whom.to_owned(),
-            output::rounded(set.age),
-            set.left.map_or_else(|| "until cleared".to_owned(), output::rounded),
-            set.decision.by.clone(),
-            set.decision.reason.clone(),
+            set.worker.clone().unwrap_or_else(|| "fleet".to_owned()),
+            output::age(set.age_seconds),
+            set.seconds_left.map_or_else(|| "until cleared".to_owned(), output::age),
+            set.by.clone(),
+            set.why.clone(),
         ]
     };
     let rows: Vec<_> = set.iter().map(row).collect();

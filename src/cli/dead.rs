@@ -7,6 +7,7 @@ use crate::config::Origins;
 use crate::config::environment::Environment;
 
 mod bulk;
+mod deciding;
 mod discard;
 mod grouped;
 pub(super) mod letter;
@@ -15,6 +16,7 @@ mod outcome;
 mod retry;
 mod selection;
 mod show;
+mod source;
 
 /// Look at dead letters, retry them, or discard them
 #[derive(Debug, Args)]

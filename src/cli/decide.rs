@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
+use serde_json::json;
 
 use self::selection::Selection;
 use super::author::AuthorOptions;
-use super::connect::ConnectOptions;
 use super::failure::Failure;
-use super::jobs::Bulk;
+use super::jobs::bulk::{self, Bulk, Came, until};
 use super::output;
+use super::reach::{ReachOptions, Way, whole_seconds};
 use crate::config::Origins;
 use crate::config::environment::Environment;
 use crate::config::values;
@@ -135,7 +136,7 @@ struct Options {
     json: bool,
 
     #[command(flatten)]
-    connect: ConnectOptions,
+    reach: ReachOptions,
 
     #[command(flatten)]
     author: AuthorOptions,
@@ -178,39 +179,54 @@ async fn decide(
             Kind::Hold => Task::Hold(filter, end),
             Kind::Release => Task::Release(filter),
         };
-        return bulk(task, options, origins, environment).await;
+        return about_all(task, options, origins, environment).await;
     }
     let order_ids: Vec<OrderId> = options.selection.ids.iter().copied().map(OrderId).collect();
     if order_ids.len() > MOST_ORDERS {
         return Err(Failure::Usage(format!("{} orders are more than {MOST_ORDERS} at once", order_ids.len())));
     }
-    let ruling = Ruling { decision: options.author.decision(environment)?, dry_run: options.dry_run };
-    let (_, opened) = options.connect.open(origins).await?;
-    let decide = Decide {
-        queue: opened.queue.producer,
-        store: opened.store.decisions,
-        ruling,
-        retrying: Retrying { limit: options.connect.wait, stop: drain_on_signals()? },
+    let dry_run = options.dry_run;
+    let document: DecisionsDocument = match options.reach.way(origins)? {
+        Way::Server(server) => {
+            let mut body = json!({ "ids": options.selection.ids, "why": options.author.why()?, "dry_run": dry_run });
+            match end {
+                HoldEnd::Never => {}
+                HoldEnd::After(time) => body["for_seconds"] = whole_seconds(time).into(),
+                HoldEnd::At(micros) => body["until"] = until(micros).into(),
+            }
+            let path = match kind {
+                Kind::Cancel => "/orders/cancel",
+                Kind::Hold => "/orders/hold",
+                Kind::Release => "/orders/release",
+            };
+            server.post(path, &body).await?
+        }
+        Way::Stores(connect) => {
+            let ruling = Ruling { decision: options.author.decision(environment)?, dry_run };
+            let (_, opened) = connect.open(origins).await?;
+            let retrying = Retrying { limit: connect.wait, stop: drain_on_signals()? };
+            let decide = Decide { queue: opened.queue.producer, store: opened.store.decisions, ruling, retrying };
+            let decisions = match kind {
+                Kind::Cancel => decide.cancel(&order_ids).await.map_err(Failure::work)?,
+                Kind::Hold => decide.hold(&order_ids, end).await,
+                Kind::Release => decide.release(&order_ids).await,
+            };
+            DecisionsDocument::new(kind, end, dry_run, &decisions)
+        }
     };
-    let decisions = match kind {
-        Kind::Cancel => decide.cancel(&order_ids).await.map_err(Failure::work)?,
-        Kind::Hold => decide.hold(&order_ids, end).await,
-        Kind::Release => decide.release(&order_ids).await,
-    };
-    let document = DecisionsDocument::new(kind, end, options.dry_run, &decisions);
     output::show(options.json, &document, || document.lines())?;
     document.problem().map_or(Ok(()), |problem| Err(Failure::Work(problem)))
 }
 
 /// Decides about everything that matches.
-async fn bulk(task: Task, options: Options, origins: &Origins, environment: &Environment) -> Result<(), Failure> {
-    let decision = options.author.decision(environment)?;
-    let (backends, opened) = options.connect.open(origins).await?;
-    if let Task::Cancel(_) = task {
-        opened.store.decisions.can_cancel().await.map_err(Failure::work)?;
-    }
+async fn about_all(task: Task, options: Options, origins: &Origins, environment: &Environment) -> Result<(), Failure> {
+    let (kind, json) = (task.kind(), options.json);
     let Selection { rate, detach, .. } = options.selection;
     let rate = rate.map(std::num::NonZeroU32::get);
-    let bulk = Bulk { task, decision, rate, detach, dry_run: options.dry_run, json: options.json };
-    bulk.carry_out(&opened, backends.lease).await
+    let bulk = Bulk { task, author: &options.author, rate, dry_run: options.dry_run, detach };
+    match bulk.carry_out(options.reach.way(origins)?, origins, environment).await? {
+        Came::None(made) => bulk::show_none(&made, kind, json),
+        Came::Left(job) => bulk::show_left(job, json),
+        Came::Worked(job) => bulk::report(job, json),
+    }
 }

@@ -33,7 +33,7 @@ do,caution,values}: level is warning, notice, unknown or ok; do has statements a
 where there are none; values has the numbers by name. Checks of Postgres: hot_updates, written_indexes, fillfactor, wal_per_order,
 transactions, replication_slots, prepared_transactions, dead_rows, autovacuum, checkpoints, durability, session_settings, connections,
 store_latency, time_zone, tables_and_rights, excess_rights, store_tls; of Redis: maxmemory_policy, memory, persistence, appendfsync, disk,
-queue_user, queue_latency, queue_tls; of both: clocks; of any store: controls; of an embedded database: journal_mode, file_system, free_pages, disk_space,
+queue_user, queue_latency, queue_tls; of both: clocks; of any store: controls, jobs; of an embedded database: journal_mode, file_system, free_pages, disk_space,
 tables_and_rights.")]
 pub(super) struct Arguments {
     /// Print one line of JSON
@@ -57,7 +57,15 @@ pub(super) async fn doctor(arguments: Arguments, origins: &Origins) -> Result<()
         return Err(failure);
     }
     let (queue, store) = (&*opened.queue.diagnosis, &*opened.store.diagnosis);
-    let report = doctor::examine(queue, store, &*opened.store.schema, &*opened.store.controls, arguments.sample).await;
+    let report = doctor::examine(
+        queue,
+        store,
+        &*opened.store.schema,
+        &*opened.store.controls,
+        &*opened.store.jobs,
+        arguments.sample,
+    )
+    .await;
     output::show(arguments.json, &report, || text(&report, &backends))?;
     match (&report.unanswered[..], report.counts.warnings) {
         ([], 0) => Ok(()),

@@ -1,17 +1,18 @@
 //! `enqueue`: pushes the messages of orders again.
 
 use clap::Args;
+use serde_json::json;
 
 use super::author::AuthorOptions;
-use super::connect::ConnectOptions;
 use super::failure::Failure;
 use super::format::{Format, FormatOptions};
 use super::output;
+use super::reach::{ReachOptions, Way};
 use crate::config::Origins;
 use crate::config::environment::Environment;
 use crate::domain::order::OrderId;
 use crate::operations::documents::orders::{EnqueuedDocument, EnqueuedOrder};
-use crate::operations::enqueue::{Enqueue, Enqueued, MOST};
+use crate::operations::enqueue::{Enqueue, MOST};
 use crate::operations::plural;
 use crate::port::retrying::Retrying;
 use crate::service::drain_on_signals;
@@ -32,7 +33,7 @@ Examples:
 The decision stands in the timelines of the pending orders. Ends with exit code 1 if an order does not exist, or its row has
 what no message can have.
 
-JSON: version, pushed, left, orders[].{order_id,pushed,why}, dry_run.")]
+JSON: version, pushed, left, orders[].{order_id,pushed,impossible,why}, dry_run.")]
 pub(super) struct Arguments {
     /// Ids of orders, at most 1,000
     #[arg(value_name = "ID", required = true, num_args = 1.., value_parser = clap::value_parser!(i64).range(1..))]
@@ -46,7 +47,7 @@ pub(super) struct Arguments {
     format: FormatOptions,
 
     #[command(flatten)]
-    connect: ConnectOptions,
+    reach: ReachOptions,
 
     #[command(flatten)]
     author: AuthorOptions,
@@ -56,30 +57,38 @@ pub(super) async fn enqueue(arguments: Arguments, origins: &Origins, environment
     if arguments.ids.len() > MOST {
         return Err(Failure::Usage(format!("{} are too many at once; name at most {MOST}", arguments.ids.len())));
     }
-    let decision = arguments.author.decision(environment)?;
-    let (backends, opened) = arguments.connect.open(origins).await?;
-    let mut ids = arguments.ids.clone();
-    let mut seen = std::collections::HashSet::new();
-    ids.retain(|id| seen.insert(*id));
-    let ids: Vec<OrderId> = ids.into_iter().map(OrderId).collect();
-    let store = opened.store;
-    let enqueue = Enqueue {
-        queue: opened.queue.producer,
-        search: store.search,
-        reports: store.reports,
-        notes: store.notes,
-        lease: backends.lease,
-        retrying: Retrying { limit: arguments.connect.wait, stop: drain_on_signals()? },
+    let dry_run = arguments.dry_run;
+    let json: EnqueuedDocument = match arguments.reach.way(origins)? {
+        Way::Server(server) => {
+            let why = arguments.author.why()?;
+            server.post("/orders/enqueue", &json!({ "ids": arguments.ids, "why": why, "dry_run": dry_run })).await?
+        }
+        Way::Stores(connect) => {
+            let decision = arguments.author.decision(environment)?;
+            let (backends, opened) = connect.open(origins).await?;
+            let mut ids = arguments.ids.clone();
+            let mut seen = std::collections::HashSet::new();
+            ids.retain(|id| seen.insert(*id));
+            let store = opened.store;
+            let enqueue = Enqueue {
+                queue: opened.queue.producer,
+                search: store.search,
+                reports: store.reports,
+                notes: store.notes,
+                lease: backends.lease,
+                retrying: Retrying { limit: connect.wait, stop: drain_on_signals()? },
+            };
+            let order_ids: Vec<OrderId> = ids.iter().copied().map(OrderId).collect();
+            let answers = enqueue.orders(&order_ids, &decision, dry_run).await.map_err(Failure::work)?;
+            EnqueuedDocument::new(&ids, &answers, dry_run)
+        }
     };
-    let answers = enqueue.orders(&ids, &decision, arguments.dry_run).await.map_err(Failure::work)?;
-    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    let json = EnqueuedDocument::new(&ids, &answers, arguments.dry_run);
     if arguments.format.format() == Format::Json {
         output::print_json(&json)?;
     } else {
         output::print_lines(&table(&json, &arguments.format))?;
     }
-    let failed = answers.iter().filter(|answer| matches!(answer, Enqueued::Missing | Enqueued::Unfit(_))).count();
+    let failed = json.orders.iter().filter(|order| order.impossible).count();
     if failed > 0 {
         return Err(Failure::Work(format!("{} can't be pushed, as the list says", plural(failed as u64, "order"))));
     }

@@ -1,18 +1,19 @@
 //! `order`: the row and the timeline of one order.
 
-use std::time::Duration;
+use std::fmt;
 
 use clap::Args;
 
-use super::connect::ConnectOptions;
+use super::api_client::ApiClient;
 use super::dead::letter;
 use super::failure::Failure;
 use super::output;
+use super::reach::{ReachOptions, Way};
 use crate::config::Origins;
-use crate::domain::order::{IdempotencyKey, OrderId, iso_8601};
-use crate::operations::documents::orders::HistoryDocument;
+use crate::domain::order::OrderId;
+use crate::operations::documents::orders::{EntryDocument, HistoryDocument};
 use crate::operations::history::History;
-use crate::port::reports::TimelineEntry;
+use crate::service::backends::StoreRoles;
 
 mod correlated;
 
@@ -46,7 +47,7 @@ pub(super) struct Arguments {
     json: bool,
 
     #[command(flatten)]
-    connect: ConnectOptions,
+    reach: ReachOptions,
 }
 
 fn order_id(text: &str) -> Result<i64, String> {
@@ -61,43 +62,69 @@ pub(super) fn not_empty(text: &str) -> Result<String, &'static str> {
 }
 
 pub(super) async fn order(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
-    let (backends, store) = arguments.connect.open_store(origins).await?;
-    match (arguments.id, arguments.correlation_id) {
-        (Some(id), _) => {
-            let history =
-                History::of(&*store.reports, &*store.dead_letters, OrderId(id)).await.map_err(Failure::work)?;
-            let Some(history) = history else {
-                return Err(Failure::Work(format!("order {id} does not exist in {}", backends.store)));
-            };
-            output::show(arguments.json, &HistoryDocument::from(&history), || lines(&history))
+    let source = match arguments.reach.way(origins)? {
+        Way::Server(server) => Source::Server(server),
+        Way::Stores(connect) => {
+            let (backends, store) = connect.open_store(origins).await?;
+            Source::Store(Box::new(store), backends.store.to_string())
         }
-        (None, id) => {
-            let id = id.unwrap_or_default();
-            let found = correlated::search(&store, &id).await.map_err(Failure::work)?;
-            found.show(&id, arguments.json, &backends.store)
+    };
+    let Some(id) = arguments.id else {
+        let id = arguments.correlation_id.unwrap_or_default();
+        return correlated::search(&source, id).await?.show(arguments.json, &source);
+    };
+    match source.history(id).await? {
+        Some(history) => output::show(arguments.json, &history, || lines(&history)),
+        None => Err(Failure::Work(format!("order {id} does not exist in {source}"))),
+    }
+}
+
+/// Who knows the orders.
+enum Source {
+    Server(ApiClient),
+    /// With its URL.
+    Store(Box<StoreRoles>, String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server(server) => write!(f, "the store of {server}"),
+            Self::Store(_, url) => f.write_str(url),
         }
     }
 }
 
-fn lines(history: &History) -> Vec<String> {
+impl Source {
+    async fn history(&self, id: i64) -> Result<Option<HistoryDocument>, Failure> {
+        match self {
+            Self::Server(server) => server.find(&format!("/orders/{id}")).await,
+            Self::Store(store, _) => {
+                let history = History::of(&*store.reports, &*store.dead_letters, OrderId(id)).await;
+                Ok(history.map_err(Failure::work)?.as_ref().map(HistoryDocument::from))
+            }
+        }
+    }
+}
+
+fn lines(history: &HistoryDocument) -> Vec<String> {
     let order = &history.order;
-    let key = IdempotencyKey::of(order.id, order.created_at_micros);
     let mut lines = vec![
-        format!("order     {}   {}", order.id, order.state.as_str()),
+        format!("order     {}   {}", order.order_id, order.state),
         format!("product   {}   {}", order.product_id, order.product.as_deref().unwrap_or("(not in products)")),
         format!("quantity  {}", order.quantity),
-        format!("created   {}", when(order.created_at_micros, order.age)),
-        format!("updated   {}", when(order.updated_at_micros, order.idle)),
-        format!("key       {key}"),
+        format!("created   {}", when(order.created_at.as_deref(), order.age_seconds)),
+        format!("updated   {}", when(order.updated_at.as_deref(), order.idle_seconds)),
+        format!("key       {}", history.idempotency_key),
         "timeline".to_owned(),
     ];
     lines.extend(history.timeline.iter().map(entry_in_words));
     if history.timeline.is_empty() {
         lines.push("  empty: never begun, or begun with --events off, or deleted by --keep-events".to_owned());
     }
-    if !history.letters.is_empty() {
+    if !history.dead_letters.is_empty() {
         lines.push("dead letters".to_owned());
-        let rows: Vec<_> = history.letters.iter().map(letter::cells).collect();
+        let rows: Vec<_> = history.dead_letters.iter().map(letter::cells).collect();
         let width = output::columns().map(|columns| columns.saturating_sub(2));
         let table = output::table(["ID", "AGE", "REASON", "ORDER", "DETAIL"], &rows, width);
         lines.extend(table.iter().map(|line| format!("  {line}")));
@@ -105,18 +132,18 @@ fn lines(history: &History) -> Vec<String> {
     lines
 }
 
-fn when(at: Option<i64>, ago: Option<Duration>) -> String {
-    match (at.and_then(iso_8601), ago) {
-        (Some(at), Some(ago)) => format!("{at}   {} ago", output::rounded(ago)),
+fn when(at: Option<&str>, ago: Option<f64>) -> String {
+    match (at, ago) {
+        (Some(at), Some(ago)) => format!("{at}   {} ago", output::age(ago)),
         (Some(at), None) => format!("{at}   age unknown"),
         (None, _) => "unknown".to_owned(),
     }
 }
 
-pub(super) fn entry_in_words(entry: &TimelineEntry) -> String {
-    let at = iso_8601(entry.at.0).unwrap_or_default();
+pub(super) fn entry_in_words(entry: &EntryDocument) -> String {
+    let at = entry.at.as_deref().unwrap_or_default();
     let attempt = if entry.attempt == 0 { "by hand  ".to_owned() } else { format!("attempt {}", entry.attempt) };
-    let mut line = format!("  {at}  {:<10}  {attempt}  worker {}", entry.state.as_str(), entry.worker);
+    let mut line = format!("  {at}  {:<10}  {attempt}  worker {}", entry.state, entry.worker);
     if let Some(correlation_id) = &entry.correlation_id {
         line.push_str(&format!("  correlation {correlation_id}"));
     }
@@ -128,11 +155,17 @@ pub(super) fn entry_in_words(entry: &TimelineEntry) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::domain::order::{Fence, State};
-    use crate::port::reports::OrderReport;
+    use crate::port::reports::{OrderReport, TimelineEntry};
 
-    fn history() -> History {
+    fn history() -> HistoryDocument {
+        (&read()).into()
+    }
+
+    fn read() -> History {
         let entry = |at, state, note: &str| TimelineEntry {
             at: Fence(at),
             state,
@@ -180,7 +213,7 @@ timeline
 
     #[test]
     fn an_empty_timeline_names_what_can_have_emptied_it() {
-        let lines = lines(&History { timeline: Vec::new(), ..history() }).join("\n");
+        let lines = lines(&HistoryDocument { timeline: Vec::new(), ..history() }).join("\n");
         assert!(
             lines.ends_with("timeline\n  empty: never begun, or begun with --events off, or deleted by --keep-events")
         );
@@ -188,7 +221,7 @@ timeline
 
     #[test]
     fn json_has_the_names_that_help_promises() {
-        let json = serde_json::to_value(HistoryDocument::from(&history())).unwrap();
+        let json = serde_json::to_value(history()).unwrap();
         let expected = serde_json::json!({
             "order_id": 7, "state": "failed", "product_id": 3, "product": "HAND WARMER", "quantity": 6,
             "created_at": "2023-11-14T22:13:20.000001", "age_seconds": 90.4, "updated_at": null, "idle_seconds": null,
@@ -202,5 +235,6 @@ timeline
             "dead_letters": [],
         });
         assert_eq!(json, expected);
+        assert_eq!(serde_json::from_value::<HistoryDocument>(expected).unwrap(), history());
     }
 }

@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::connect::ConnectOptions;
+use super::api_client::ApiClient;
 use super::failure::Failure;
 use super::format::{Format, FormatOptions};
 use super::output;
+use super::reach::{ReachOptions, Way, whole_seconds};
 use crate::config::{Origins, values};
-use crate::domain::order::{State, iso_8601};
+use crate::domain::order::State;
 use crate::operations::cursor::CursorError;
-use crate::operations::documents::orders::OrdersDocument;
-use crate::operations::search::{self, Cursor, ListError, Page};
-use crate::port::reports::OrderReport;
+use crate::operations::documents::orders::{OrderDocument, OrdersDocument};
+use crate::operations::search::{self, Cursor, ListError};
 use crate::port::search::OrderFilter;
+use crate::service::backends::StoreRoles;
 
 const TEN_YEARS: Duration = Duration::from_secs(10 * 8_766 * 3600);
 
@@ -69,7 +70,7 @@ pub(super) struct Arguments {
     format: FormatOptions,
 
     #[command(flatten)]
-    connect: ConnectOptions,
+    reach: ReachOptions,
 }
 
 const WHICH: &str = "Which orders";
@@ -79,7 +80,7 @@ fn cursor(text: &str) -> Result<Cursor, String> {
 }
 
 pub(super) async fn orders(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
-    let (_, store) = arguments.connect.open_store(origins).await?;
+    let Arguments { cursor, limit, format, .. } = arguments;
     let filter = OrderFilter {
         states: arguments.states.iter().map(|state| State::from(state.as_str())).collect(),
         product_id: arguments.product,
@@ -87,63 +88,92 @@ pub(super) async fn orders(arguments: Arguments, origins: &Origins) -> Result<()
         older_than: arguments.older_than,
         newer_than: arguments.newer_than,
     };
-    let limit = usize::from(arguments.limit);
-    let page = search::page(&*store.search, &*store.reports, &filter, arguments.cursor.as_ref(), limit).await;
-    let page = page.map_err(|error| match error {
-        ListError::Cursor(problem) => Failure::Usage(format!("--cursor {problem}")),
-        ListError::Store(error) => Failure::work(error),
-    })?;
-    if arguments.format.format() == Format::Json {
-        return output::print_json(&OrdersDocument::from(&page));
+    let page = match arguments.reach.way(origins)? {
+        Way::Server(server) => page_of_server(&server, &filter, cursor.as_ref(), limit).await?,
+        Way::Stores(connect) => {
+            let (_, store) = connect.open_store(origins).await?;
+            page_of_store(&store, &filter, cursor.as_ref(), limit).await?
+        }
+    };
+    if format.format() == Format::Json {
+        return output::print_json(&page);
     }
     match (page.orders.is_empty(), page.is_partial) {
-        (false, _) => output::print_lines(&table(&page, &arguments.format))?,
+        (false, _) => output::print_lines(&table(&page.orders, &format))?,
         (true, false) => output::print("no order matches")?,
         (true, true) => output::print("no order matches so far")?,
     }
-    if let Some(cursor) = &page.next {
+    if let Some(cursor) = &page.next_cursor {
         let why = if page.is_partial { "not all orders were looked at; go on" } else { "next page" };
         output::note(&format!("{why}: --cursor {cursor}"));
     }
     Ok(())
 }
 
+/// A page of the orders that match.
+///
+/// # Errors
+/// The cursor belongs to another filter, or the store doesn't answer.
+pub(super) async fn page_of_store(
+    store: &StoreRoles,
+    filter: &OrderFilter,
+    cursor: Option<&Cursor>,
+    limit: u16,
+) -> Result<OrdersDocument, Failure> {
+    let page = search::page(&*store.search, &*store.reports, filter, cursor, usize::from(limit)).await;
+    page.map(|page| OrdersDocument::from(&page)).map_err(|error| match error {
+        ListError::Cursor(problem) => Failure::Usage(format!("--cursor {problem}")),
+        ListError::Store(error) => Failure::work(error),
+    })
+}
+
+/// The same, of a running worker.
+///
+/// # Errors
+/// As [`ApiClient::get`].
+pub(super) async fn page_of_server(
+    server: &ApiClient,
+    filter: &OrderFilter,
+    cursor: Option<&Cursor>,
+    limit: u16,
+) -> Result<OrdersDocument, Failure> {
+    let mut query = vec![("limit", limit.to_string())];
+    query.extend(filter.states.iter().map(|state| ("state", state.as_str().to_owned())));
+    query.extend(filter.product_id.map(|id| ("product_id", id.to_string())));
+    query.extend(filter.correlation_id.clone().map(|id| ("correlation_id", id)));
+    query.extend(filter.older_than.map(|age| ("older_than_seconds", whole_seconds(age).to_string())));
+    query.extend(filter.newer_than.map(|age| ("newer_than_seconds", whole_seconds(age).to_string())));
+    query.extend(cursor.map(|cursor| ("cursor", cursor.to_string())));
+    server.get("/orders", &query).await
+}
+
 /// What matters most stands first, as a narrow terminal cuts the end.
-fn table(page: &Page, format: &FormatOptions) -> Vec<String> {
-    let ago = |age: Option<Duration>| age.map_or_else(|| "unknown".to_owned(), output::rounded);
-    let product = |order: &OrderReport| match &order.product {
+fn table(orders: &[OrderDocument], format: &FormatOptions) -> Vec<String> {
+    let product = |order: &OrderDocument| match &order.product {
         Some(product) => product.clone(),
         None => format!("{} (not in products)", order.product_id),
     };
     if format.format() == Format::Wide {
-        let time = |at: Option<i64>| at.and_then(iso_8601).unwrap_or_else(|| "unknown".to_owned());
-        let row = |order: &OrderReport| {
-            let (created, updated) = (time(order.created_at_micros), time(order.updated_at_micros));
-            let [id, state, age, idle] = first_cells(order, ago);
-            [
-                id,
-                state,
-                age,
-                idle,
-                created,
-                updated,
-                order.quantity.to_string(),
-                order.product_id.to_string(),
-                product(order),
-            ]
+        let time = |at: &Option<String>| at.clone().unwrap_or_else(|| "unknown".to_owned());
+        let row = |order: &OrderDocument| {
+            let (created, updated) = (time(&order.created_at), time(&order.updated_at));
+            let [id, state, age, idle] = first_cells(order);
+            let [quantity, product_id] = [order.quantity, order.product_id].map(|number| number.to_string());
+            [id, state, age, idle, created, updated, quantity, product_id, product(order)]
         };
-        let rows: Vec<_> = page.orders.iter().map(row).collect();
+        let rows: Vec<_> = orders.iter().map(row).collect();
         let header = ["ID", "STATE", "AGE", "UNCHANGED", "CREATED", "UPDATED", "QUANTITY", "PRODUCT ID", "PRODUCT"];
         return output::table(header, &rows, format.columns());
     }
-    let row = |order: &OrderReport| {
-        let [id, state, age, idle] = first_cells(order, ago);
+    let row = |order: &OrderDocument| {
+        let [id, state, age, idle] = first_cells(order);
         [id, state, age, idle, order.quantity.to_string(), product(order)]
     };
-    let rows: Vec<_> = page.orders.iter().map(row).collect();
+    let rows: Vec<_> = orders.iter().map(row).collect();
     output::table(["ID", "STATE", "AGE", "UNCHANGED", "QUANTITY", "PRODUCT"], &rows, format.columns())
 }
 
-fn first_cells(order: &OrderReport, ago: impl Fn(Option<Duration>) -> String) -> [String; 4] {
-    [order.id.to_string(), order.state.as_str().to_owned(), ago(order.age), ago(order.idle)]
+fn first_cells(order: &OrderDocument) -> [String; 4] {
+    let ago = |age: Option<f64>| age.map_or_else(|| "unknown".to_owned(), output::age);
+    [order.order_id.to_string(), order.state.clone(), ago(order.age_seconds), ago(order.idle_seconds)]
 }

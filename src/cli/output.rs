@@ -16,12 +16,18 @@ use super::help;
 use crate::config::redact;
 use crate::domain::text;
 use crate::observe::logging;
+use crate::operations;
 use crate::operations::documents::VERSION;
 pub(super) use crate::operations::rounded;
 
 /// Exit codes as the contract has them.
 const FAILED_AT_WORK: u8 = 1;
 const WRONG_USAGE: u8 = 2;
+
+/// An age of a document, to the second.
+pub(super) fn age(seconds: f64) -> String {
+    rounded(operations::seconds(seconds))
+}
 
 /// Prints a result of one line.
 pub(super) fn print(line: &str) -> Result<(), Failure> {

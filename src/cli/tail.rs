@@ -1,17 +1,19 @@
 //! `tail`: the transitions of orders as they happen.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use serde::Serialize;
 
-use super::connect::{ConnectOptions, throttled_notice};
+use super::api_client::ApiClient;
+use super::connect::throttled_notice;
 use super::failure::Failure;
+use super::order::entry_in_words;
 use super::output;
+use super::reach::{ReachOptions, Way};
 use crate::config::{Origins, values};
-use crate::domain::order::iso_8601;
-use crate::port::search::{Feed, Position, Transition};
-use crate::port::store::StoreError;
+use crate::operations::documents::events::{EventsDocument, TransitionDocument};
+use crate::port::search::{Feed, Position};
 use crate::service::drain_on_signals;
 
 /// How often to look for more.
@@ -47,71 +49,76 @@ pub(super) struct Arguments {
     json: bool,
 
     #[command(flatten)]
-    connect: ConnectOptions,
-}
-
-#[derive(Debug, Serialize)]
-struct Json<'a> {
-    order_id: i64,
-    at: Option<String>,
-    state: &'a str,
-    attempt: u32,
-    worker: &'a str,
-    correlation_id: Option<&'a str>,
-    note: Option<&'a str>,
+    reach: ReachOptions,
 }
 
 pub(super) async fn tail(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
-    let (_, store) = arguments.connect.open_store(origins).await?;
+    let source = match arguments.reach.way(origins)? {
+        Way::Server(server) => Source::Server(server, None),
+        Way::Stores(connect) => Source::Store(connect.open_store(origins).await?.1.feed, Position::default()),
+    };
     let stop = drain_on_signals()?;
-    stop.run_until_cancelled(follow(&*store.feed, &arguments)).await.unwrap_or(Ok(()))
+    stop.run_until_cancelled(follow(source, &arguments)).await.unwrap_or(Ok(()))
+}
+
+/// Who reads the timeline, and how far it was read.
+enum Source {
+    Server(ApiClient, Option<String>),
+    Store(Arc<dyn Feed>, Position),
+}
+
+impl Source {
+    /// The next transitions; `None` while the store doesn't answer, which is noted.
+    async fn next(&mut self, note: &mut impl FnMut(&str)) -> Result<Option<Vec<TransitionDocument>>, Failure> {
+        match self {
+            Self::Server(server, cursor) => {
+                let mut query = vec![("limit", PAGE.to_string())];
+                query.extend(cursor.clone().map(|cursor| ("cursor", cursor)));
+                let page: EventsDocument = server.get("/events", &query).await?;
+                *cursor = Some(page.next_cursor);
+                // Once it has begun, it outlives an outage.
+                server.wait_for_ever();
+                Ok(Some(page.events))
+            }
+            Self::Store(feed, position) => match feed.next(position, PAGE).await {
+                Ok(transitions) => Ok(Some(transitions.iter().map(TransitionDocument::from).collect())),
+                Err(error) if error.is_transient() => {
+                    note(&error.to_string());
+                    Ok(None)
+                }
+                Err(error) => Err(Failure::work(error)),
+            },
+        }
+    }
 }
 
 /// Ends when the output is closed or the future dropped, and outlives an outage of the store.
-async fn follow(feed: &dyn Feed, arguments: &Arguments) -> Result<(), Failure> {
-    let mut position = Position::default();
+async fn follow(mut source: Source, arguments: &Arguments) -> Result<(), Failure> {
     let mut note = throttled_notice();
     let mut began = false;
     loop {
-        match feed.next(&mut position, PAGE).await {
-            Ok(transitions) => {
-                if !std::mem::replace(&mut began, true) {
-                    output::note("from now on; Ctrl-C ends it");
-                }
-                let is_full = transitions.len() >= PAGE;
-                show(&transitions, arguments)?;
-                if is_full {
-                    continue;
-                }
+        if let Some(transitions) = source.next(&mut note).await? {
+            if !std::mem::replace(&mut began, true) {
+                output::note("from now on; Ctrl-C ends it");
             }
-            Err(error) if StoreError::is_transient(&error) => note(&error.to_string()),
-            Err(error) => return Err(Failure::work(error)),
+            show(&transitions, arguments)?;
+            if transitions.len() >= PAGE {
+                continue;
+            }
         }
         tokio::time::sleep(EVERY).await;
     }
 }
 
-fn show(transitions: &[Transition], arguments: &Arguments) -> Result<(), Failure> {
-    let states = &arguments.states;
-    for Transition { order_id, entry } in transitions {
-        let is_wanted = (states.is_empty() || states.iter().any(|state| state == entry.state.as_str()))
-            && (arguments.orders.is_empty() || arguments.orders.contains(&order_id.0));
-        if !is_wanted {
-            continue;
+fn show(transitions: &[TransitionDocument], arguments: &Arguments) -> Result<(), Failure> {
+    let Arguments { states, orders, json, .. } = arguments;
+    for transition in transitions {
+        let TransitionDocument { order_id, entry } = transition;
+        let is_wanted =
+            (states.is_empty() || states.contains(&entry.state)) && (orders.is_empty() || orders.contains(order_id));
+        if is_wanted {
+            output::show(*json, transition, || vec![format!("{order_id:>8}{}", entry_in_words(entry))])?;
         }
-        if !arguments.json {
-            output::print(&format!("{order_id:>8}{}", super::order::entry_in_words(entry)))?;
-            continue;
-        }
-        output::print_json(&Json {
-            order_id: order_id.0,
-            at: iso_8601(entry.at.0),
-            state: entry.state.as_str(),
-            attempt: entry.attempt,
-            worker: &entry.worker,
-            correlation_id: entry.correlation_id.as_deref(),
-            note: entry.note.as_deref(),
-        })?;
     }
     Ok(())
 }

@@ -296,6 +296,7 @@ fn the_command_line_offers_nothing_that_does_not_exist_yet() {
             "cancel",
             "hold",
             "release",
+            "jobs",
             "hand-back",
             "migrate",
             "config",

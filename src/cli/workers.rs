@@ -2,15 +2,15 @@
 
 use clap::Args;
 
-use super::connect::ConnectOptions;
 use super::failure::Failure;
 use super::output;
+use super::reach::{ReachOptions, Way};
 use crate::config::Origins;
-use crate::operations::controls::{WorkerJson, state};
+use crate::operations::controls::WorkerJson;
 use crate::operations::documents::fleet::WorkersDocument;
-use crate::port::controls::Worker;
+use crate::port::controls::MOST_WORKERS;
 
-/// List the workers that report to this store, and those that died within a day
+/// List the workers that report to this store, and those that died within a day, newest first
 ///
 /// A worker is dead when it has been silent for longer than its lease: others take its orders over. IN FLIGHT and ROWS are what
 /// it last reported, so those of a dead one are what it held.
@@ -29,34 +29,42 @@ pub(super) struct Arguments {
     json: bool,
 
     #[command(flatten)]
-    connect: ConnectOptions,
+    reach: ReachOptions,
 }
 
 pub(super) async fn workers(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
-    let (_, store) = arguments.connect.open_store(origins).await?;
-    let workers = store.controls.workers().await.map_err(Failure::work)?;
-    let controls = store.controls.controls().await.map_err(Failure::work)?;
-    let shown = workers.iter().map(|one| WorkerJson::of(one, &controls)).collect();
-    let listed = WorkersDocument { workers: shown, next_cursor: None };
-    output::show(arguments.json, &listed, || {
-        if workers.is_empty() {
-            return vec!["no worker reports, and none did within a day".to_owned()];
+    let mut listed: WorkersDocument = match arguments.reach.way(origins)? {
+        Way::Server(server) => server.get("/workers", &[("limit", MOST_WORKERS.to_string())]).await?,
+        Way::Stores(connect) => {
+            let (_, store) = connect.open_store(origins).await?;
+            let workers = store.controls.workers().await.map_err(Failure::work)?;
+            let controls = store.controls.controls().await.map_err(Failure::work)?;
+            let workers = workers.iter().map(|one| WorkerJson::of(one, &controls)).collect();
+            WorkersDocument { workers, next_cursor: None }
         }
-        let row = |one: &Worker| {
-            [
-                one.worker.clone(),
-                state(one, &controls).to_owned(),
-                one.last.host.clone(),
-                one.last.pid.to_string(),
-                one.last.version.clone(),
-                output::rounded(one.up),
-                output::rounded(one.silent),
-                one.last.in_flight.to_string(),
-                one.last.row_leases.to_string(),
-                one.last.concurrency.to_string(),
-            ]
-        };
-        let header = ["WORKER", "STATE", "HOST", "PID", "VERSION", "UP", "SEEN", "IN FLIGHT", "ROWS", "CONCURRENCY"];
-        output::table(header, &workers.iter().map(row).collect::<Vec<_>>(), output::columns())
-    })
+    };
+    listed.workers.sort_by(|one, other| one.up_seconds.total_cmp(&other.up_seconds));
+    output::show(arguments.json, &listed, || table(&listed.workers))
+}
+
+fn table(workers: &[WorkerJson]) -> Vec<String> {
+    if workers.is_empty() {
+        return vec!["no worker reports, and none did within a day".to_owned()];
+    }
+    let row = |one: &WorkerJson| {
+        [
+            one.worker.clone(),
+            one.state.clone(),
+            one.host.clone(),
+            one.pid.to_string(),
+            one.version.clone(),
+            output::age(one.up_seconds),
+            output::age(one.silent_seconds),
+            one.in_flight.to_string(),
+            one.row_leases.to_string(),
+            one.concurrency.to_string(),
+        ]
+    };
+    let header = ["WORKER", "STATE", "HOST", "PID", "VERSION", "UP", "SEEN", "IN FLIGHT", "ROWS", "CONCURRENCY"];
+    output::table(header, &workers.iter().map(row).collect::<Vec<_>>(), output::columns())
 }

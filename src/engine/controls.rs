@@ -51,7 +51,7 @@ impl Gate {
 
     /// Until it is known what is in force.
     pub(super) fn close(&self) {
-        self.open.send_replace(false);
+        self.open.send_replace(is_mutant!(ClaimsUnread));
     }
 
     /// Waits until claims are allowed. Cancel-safe.

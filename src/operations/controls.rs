@@ -2,16 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::label::Label;
+use crate::operations::seconds;
 use crate::port::controls::{Control, Controls, SetControl, Target, Worker};
 use crate::port::dead_letters::Decision;
 use crate::port::store::StoreError;
 
 /// How often the registry is asked whether everybody has followed.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How long workers have to follow a pause; each asks the store twice a second.
+pub const FOLLOW_LIMIT: Duration = Duration::from_secs(5);
 
 /// The greatest limit of calls at once: that of `--concurrency`.
 pub const MOST_CONCURRENCY: f64 = 100_000.0;
@@ -34,7 +38,7 @@ pub enum ControlError {
 }
 
 /// Who has followed a pause.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Followed {
     /// Workers that claim nothing any more: none of their claims is under way.
     pub holding: Vec<String>,
@@ -117,49 +121,84 @@ fn check(control: Control, value: Option<f64>) -> Result<(), ControlError> {
 }
 
 /// A control as JSON has it.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SetControlJson {
     /// `pause`, `concurrency` or `rate`.
-    control: &'static str,
+    pub control: String,
     /// Null for the fleet.
-    worker: Option<String>,
-    value: Option<f64>,
-    by: String,
-    why: String,
-    since: String,
-    seconds_left: Option<f64>,
+    pub worker: Option<String>,
+    /// Null for a pause.
+    pub value: Option<f64>,
+    /// Who set it.
+    pub by: String,
+    /// Why.
+    pub why: String,
+    /// When.
+    pub since: String,
+    /// How long ago that was.
+    pub age_seconds: f64,
+    /// Null until it is cleared.
+    pub seconds_left: Option<f64>,
 }
 
 impl From<&SetControl> for SetControlJson {
     fn from(set: &SetControl) -> Self {
         Self {
-            control: set.control.as_str(),
+            control: set.control.as_str().to_owned(),
             worker: (set.target != Target::Fleet).then(|| set.target.as_str().to_owned()),
             value: set.value,
             by: set.decision.by.clone(),
             why: set.decision.reason.clone(),
             since: set.since.to_string(),
+            age_seconds: set.age.as_secs_f64(),
             seconds_left: set.left.map(|left| left.as_secs_f64()),
         }
     }
 }
 
+impl SetControlJson {
+    /// As [`SetControl::in_words`]; nothing of one of a version to come.
+    pub fn in_words(&self) -> Option<String> {
+        let set = SetControl {
+            control: Control::from_name(&self.control)?,
+            target: Target::of(self.worker.clone().unwrap_or_default()),
+            value: self.value,
+            decision: Decision { by: self.by.clone(), reason: self.why.clone() },
+            since: self.since.parse().ok()?,
+            age: seconds(self.age_seconds),
+            left: self.seconds_left.map(seconds),
+        };
+        Some(set.in_words(true))
+    }
+}
+
 /// An entry of the registry as JSON has it.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct WorkerJson {
-    worker: String,
+    /// Its name.
+    pub worker: String,
     /// `running`, `paused`, `quiet`, `pausing` or `dead`.
-    state: &'static str,
-    host: String,
-    pid: u32,
-    version: String,
-    up_seconds: f64,
-    silent_seconds: f64,
-    in_flight: u64,
-    row_leases: u64,
-    concurrency: u64,
-    holds_claims: bool,
-    quiet: bool,
+    pub state: String,
+    /// The machine.
+    pub host: String,
+    /// The process.
+    pub pid: u32,
+    /// Of this program.
+    pub version: String,
+    /// How long it has been running.
+    pub up_seconds: f64,
+    /// Since its last report.
+    pub silent_seconds: f64,
+    /// Messages in its hands.
+    pub in_flight: u64,
+    /// Rows under its lease.
+    pub row_leases: u64,
+    /// Calls at once, at most.
+    pub concurrency: u64,
+    /// Whether it claims nothing, and no claim is under way.
+    pub holds_claims: bool,
+    /// Whether it alone is paused.
+    pub quiet: bool,
 }
 
 impl WorkerJson {
@@ -167,7 +206,7 @@ impl WorkerJson {
     pub fn of(worker: &Worker, controls: &[SetControl]) -> Self {
         Self {
             worker: worker.worker.clone(),
-            state: state(worker, controls),
+            state: state(worker, controls).to_owned(),
             host: worker.last.host.clone(),
             pid: worker.last.pid,
             version: worker.last.version.clone(),
@@ -183,7 +222,7 @@ impl WorkerJson {
 }
 
 /// `dead`, `quiet`, `paused`, `pausing` or `running`.
-pub fn state(worker: &Worker, controls: &[SetControl]) -> &'static str {
+fn state(worker: &Worker, controls: &[SetControl]) -> &'static str {
     let is_quiet = pause_of(controls, &Target::Worker(worker.worker.clone()));
     match (worker.is_dead(), is_quiet || pause_of(controls, &Target::Fleet), worker.last.holds_claims) {
         (true, ..) => "dead",

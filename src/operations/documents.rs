@@ -5,11 +5,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub mod decisions;
+pub mod events;
 pub mod fleet;
 pub mod intake;
 pub mod jobs;
 pub mod letters;
 pub mod orders;
+pub mod status;
 
 /// The form of every document. Fields may be added within one.
 pub const VERSION: u32 = 1;

@@ -1,13 +1,14 @@
 //! Dead letters by what went wrong.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::fingerprint::fingerprint;
 use crate::domain::order::iso_8601;
-use crate::port::dead_letters::{DeadLetterFilter, DeadLetters};
+use crate::port::dead_letters::{DeadLetterFilter, DeadLetters, StoredDeadLetter};
 use crate::port::store::StoreError;
 
 /// Letters that are looked at, at most: the oldest ones.
@@ -16,7 +17,7 @@ pub const MOST_LETTERS: usize = 50_000;
 const PAGE: usize = 10_000;
 
 /// Letters with one reason, whose errors have one fingerprint.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Group {
     /// The reason.
     pub reason: String,
@@ -24,27 +25,18 @@ pub struct Group {
     pub fingerprint: String,
     /// How many.
     pub letters: u64,
-    /// When the first of them was stored, in microseconds since 1970-01-01 00:00 on the database's own clock.
-    #[serde(rename = "first_at", serialize_with = "time")]
-    #[schema(value_type = Option<String>)]
-    pub first_micros: i64,
+    /// When the first of them was stored, on the database's own clock.
+    pub first_at: Option<String>,
     /// When the last one was.
-    #[serde(rename = "last_at", serialize_with = "time")]
-    #[schema(value_type = Option<String>)]
-    pub last_micros: i64,
+    pub last_at: Option<String>,
     /// How long ago that was.
-    #[serde(rename = "last_age_seconds")]
-    pub last_age: f64,
+    pub last_age_seconds: f64,
     /// The last one's id.
     pub example: i64,
     /// The last one's order.
     pub example_order_id: Option<i64>,
     /// The last one's error, as it is.
     pub example_detail: String,
-}
-
-fn time<S: serde::Serializer>(micros: &i64, serializer: S) -> Result<S::Ok, S::Error> {
-    iso_8601(*micros).serialize(serializer)
 }
 
 /// Every group, the greatest first.
@@ -58,46 +50,59 @@ pub struct Groups {
     pub is_partial: bool,
 }
 
+/// The letters of a group.
+struct Gathered {
+    letters: u64,
+    first_micros: i64,
+    last: StoredDeadLetter,
+}
+
 /// Groups the letters that match `filter`, at most [`MOST_LETTERS`].
 ///
 /// # Errors
 /// When the store doesn't answer.
 pub async fn groups(store: &dyn DeadLetters, filter: &DeadLetterFilter) -> Result<Groups, StoreError> {
-    let mut found: HashMap<(String, String), Group> = HashMap::new();
+    let mut found: HashMap<(String, String), Gathered> = HashMap::new();
     let (mut looked, mut after) = (0, 0);
     while looked < MOST_LETTERS {
         let page = store.list_without_messages(filter, after, PAGE).await?;
-        for letter in &page {
-            let key = (letter.reason.clone(), fingerprint(&letter.detail));
-            let group = found.entry(key).or_insert_with_key(|(reason, fingerprint)| Group {
-                reason: reason.clone(),
-                fingerprint: fingerprint.clone(),
-                letters: 0,
-                first_micros: letter.at_micros,
-                last_micros: i64::MIN,
-                last_age: 0.0,
-                example: 0,
-                example_order_id: None,
-                example_detail: String::new(),
-            });
-            group.letters += 1;
-            group.first_micros = group.first_micros.min(letter.at_micros);
-            if letter.at_micros >= group.last_micros {
-                (group.last_micros, group.last_age) = (letter.at_micros, letter.age.as_secs_f64());
-                (group.example, group.example_order_id) = (letter.id, letter.order_id.map(|id| id.0));
-                group.example_detail.clone_from(&letter.detail);
+        let (read, last_id) = (page.len(), page.last().map(|last| last.id));
+        for letter in page {
+            match found.entry((letter.reason.clone(), fingerprint(&letter.detail))) {
+                Entry::Vacant(entry) => {
+                    entry.insert(Gathered { letters: 1, first_micros: letter.at_micros, last: letter });
+                }
+                Entry::Occupied(mut entry) => {
+                    let gathered = entry.get_mut();
+                    gathered.letters += 1;
+                    gathered.first_micros = gathered.first_micros.min(letter.at_micros);
+                    if letter.at_micros >= gathered.last.at_micros {
+                        gathered.last = letter;
+                    }
+                }
             }
         }
-        looked += page.len();
-        match page.last() {
-            Some(last) if page.len() == PAGE => after = last.id,
+        looked += read;
+        match last_id {
+            Some(last) if read == PAGE => after = last,
             _ => break,
         }
     }
     let is_partial = looked >= MOST_LETTERS && !store.list_without_messages(filter, after, 1).await?.is_empty();
-    let mut groups: Vec<Group> = found.into_values().collect();
-    groups.sort_by(|one, other| {
-        (other.letters, other.last_micros, &one.fingerprint).cmp(&(one.letters, one.last_micros, &other.fingerprint))
+    let mut gathered: Vec<_> = found.into_iter().collect();
+    gathered.sort_by(|((_, one), of_one), ((_, other), of_other)| {
+        (of_other.letters, of_other.last.at_micros, one).cmp(&(of_one.letters, of_one.last.at_micros, other))
     });
-    Ok(Groups { groups, looked: looked as u64, is_partial })
+    let group = |((reason, fingerprint), Gathered { letters, first_micros, last })| Group {
+        reason,
+        fingerprint,
+        letters,
+        first_at: iso_8601(first_micros),
+        last_at: iso_8601(last.at_micros),
+        last_age_seconds: last.age.as_secs_f64(),
+        example: last.id,
+        example_order_id: last.order_id.map(|id| id.0),
+        example_detail: last.detail,
+    };
+    Ok(Groups { groups: gathered.into_iter().map(group).collect(), looked: looked as u64, is_partial })
 }

@@ -21,12 +21,15 @@ use crate::port::reports::Reports;
 use crate::port::retrying::Retrying;
 use crate::port::search::OrderSearch;
 use crate::port::store::StoreError;
+use crate::testing::mutant::is_mutant;
 
+pub(super) mod counted;
 mod deciding;
 mod finding;
 
-pub use crate::operations::documents::jobs::{JobJson, state};
-pub use finding::{Counted, count, count_briefly};
+pub use crate::operations::documents::jobs::state;
+pub use counted::Counted;
+pub use finding::{count, count_briefly};
 
 /// Ids that are decided about at once, at most.
 const PAGE: u32 = 100;
@@ -192,7 +195,7 @@ impl JobRunner {
 
     /// Finds a page, or takes the one that was left half done, and decides about it. `false` at the end.
     async fn step(&self, work: &mut Work) -> Result<bool, JobError> {
-        let is_repeated = !work.job.progress.page.is_empty();
+        let is_repeated = !work.job.progress.page.is_empty() && !is_mutant!(JobForgetsPage);
         if !is_repeated {
             let page = usize::try_from(work.pace.page()).unwrap_or(1);
             match work.finding.next(&self.backends, &work.job, page).await? {
@@ -213,7 +216,11 @@ impl JobRunner {
 
     /// Writes down where it is, before what it says is done.
     async fn advance(&self, job: &Job) -> Result<(), JobError> {
-        let keep = || self.backends.jobs.advance_job(job.id, &job.progress, Next::Keep(self.lease));
+        let mut progress = job.progress.clone();
+        if is_mutant!(JobCountsAhead) {
+            progress.done += progress.page.len() as u64;
+        }
+        let keep = || self.backends.jobs.advance_job(job.id, &progress, Next::Keep(self.lease));
         match self.patiently(StoreError::is_transient, keep).await? {
             true => Ok(()),
             false => Err(JobError::Lost),

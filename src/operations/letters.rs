@@ -2,19 +2,20 @@
 
 use std::collections::HashSet;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::redrive::{Redrive, RedriveError};
 use crate::domain::dead_letter::{Resolution, RetryStep};
-use crate::port::dead_letters::{DeadLetterFilter, Redriven, StoredDeadLetter};
+use crate::domain::order::OrderId;
+use crate::port::dead_letters::{DeadLetterFilter, DeadLetters, Decision, Redriven, StoredDeadLetter};
 use crate::port::store::StoreError;
 
 /// Letters in one transaction.
 const BATCH: usize = 100;
 
 /// What became of one letter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LetterResult {
     /// Its order is `pending` again, and its message is pushed.
@@ -36,7 +37,7 @@ pub enum LetterResult {
 }
 
 /// What became of one letter, or would.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DecidedLetter {
     /// Of the letter.
     pub id: i64,
@@ -47,7 +48,7 @@ pub struct DecidedLetter {
 }
 
 /// What became of dead letters.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct DecidedLetters {
     /// Whether nothing was changed.
     pub dry_run: bool,
@@ -65,7 +66,7 @@ pub struct DecidedLetters {
 pub async fn retry(redrive: &Redrive, ids: &[i64], dry_run: bool) -> Result<DecidedLetters, StoreError> {
     let mut decided = DecidedLetters { dry_run, ..DecidedLetters::default() };
     for batch in once(ids).chunks(BATCH) {
-        let letters = found(redrive, batch).await;
+        let letters = found(&*redrive.store, batch).await;
         let letters = match letters {
             Ok(letters) => letters,
             Err(error) if decided.dead_letters.is_empty() => return Err(error),
@@ -89,9 +90,12 @@ pub async fn retry(redrive: &Redrive, ids: &[i64], dry_run: bool) -> Result<Deci
             decided.dead_letters.push(match answer {
                 Some(answer) => answer,
                 None if cut.contains(id) => {
-                    let why = "only the first 64 KiB of its message are kept: have its producer push a shorter one, and discard it";
+                    let why = "its message was over 64 KiB, and only the first 64 KiB are kept. Have its producer push one \
+                        that is shorter, and discard the letter";
                     DecidedLetter { id: *id, result: LetterResult::Cut, why: Some(why.to_owned()) }
                 }
+                // Its message was not pushed, which is to be done again.
+                None if problem.is_some() && letters.iter().any(|letter| letter.id == *id) => continue,
                 None => missing(*id),
             });
         }
@@ -106,15 +110,20 @@ pub async fn retry(redrive: &Redrive, ids: &[i64], dry_run: bool) -> Result<Deci
 ///
 /// # Errors
 /// When the store doesn't answer before anything is known.
-pub async fn discard(redrive: &Redrive, ids: &[i64], dry_run: bool) -> Result<DecidedLetters, StoreError> {
+pub async fn discard(
+    store: &dyn DeadLetters,
+    decision: &Decision,
+    ids: &[i64],
+    dry_run: bool,
+) -> Result<DecidedLetters, StoreError> {
     let mut decided = DecidedLetters { dry_run, ..DecidedLetters::default() };
     for batch in once(ids).chunks(BATCH) {
         let marked = async {
-            let letters = found(redrive, batch).await?;
+            let letters = found(store, batch).await?;
             let ids: Vec<i64> = letters.iter().map(|letter| letter.id).collect();
             let marked = match dry_run || ids.is_empty() {
                 true => letters.iter().map(|letter| letter.resolved.is_none()).collect(),
-                false => redrive.store.resolve(&ids, Resolution::Discarded, &redrive.decision).await?,
+                false => store.resolve(&ids, Resolution::Discarded, decision).await?,
             };
             Ok::<_, StoreError>(ids.into_iter().zip(marked).collect::<Vec<(i64, bool)>>())
         };
@@ -143,9 +152,9 @@ fn once(ids: &[i64]) -> Vec<i64> {
     ids.iter().copied().filter(|id| named.insert(*id)).collect()
 }
 
-async fn found(redrive: &Redrive, ids: &[i64]) -> Result<Vec<StoredDeadLetter>, StoreError> {
+async fn found(store: &dyn DeadLetters, ids: &[i64]) -> Result<Vec<StoredDeadLetter>, StoreError> {
     let filter = DeadLetterFilter { ids: Some(ids.to_vec()), ..DeadLetterFilter::default() };
-    redrive.store.list(&filter, 0, ids.len()).await
+    store.list(&filter, 0, ids.len()).await
 }
 
 /// What is known of each letter, and what went wrong besides.
@@ -158,26 +167,33 @@ async fn redriven(redrive: &Redrive, ids: &[i64]) -> Result<(Vec<DecidedLetter>,
         Err(RedriveError::Store(error)) => return Err(error),
         Err(error) => return Ok((Vec::new(), Some(error.to_string()))),
     };
-    let decided = ids.iter().zip(&answers).map(|(id, answer)| match answer {
-        Redriven::Decided { step, .. } => after(*id, step),
-        Redriven::Unknown => missing(*id),
-        Redriven::Refused(why) => DecidedLetter { id: *id, result: LetterResult::Refused, why: Some(why.clone()) },
+    let no_messages = matches!(pushed, Err(RedriveError::NoMessages { .. }));
+    let decided = ids.iter().zip(&answers).filter_map(|(id, answer)| match answer {
+        Redriven::Decided { step: RetryStep::Push | RetryStep::PushAgain, .. } if no_messages => None,
+        Redriven::Decided { step, order_id, .. } => Some(after(*id, *order_id, step)),
+        Redriven::Unknown => Some(missing(*id)),
+        Redriven::Refused(why) => {
+            Some(DecidedLetter { id: *id, result: LetterResult::Refused, why: Some(why.clone()) })
+        }
     });
     Ok((decided.collect(), pushed.err().map(|error| error.to_string())))
 }
 
 fn would(letter: &StoredDeadLetter) -> DecidedLetter {
     let resolution = letter.resolved.as_ref().map(|resolved| resolved.resolution);
-    after(letter.id, &RetryStep::of(&letter.reason, resolution, letter.order_state.as_ref()))
+    after(letter.id, letter.order_id, &RetryStep::of(&letter.reason, resolution, letter.order_state.as_ref()))
 }
 
-fn after(id: i64, step: &RetryStep) -> DecidedLetter {
+fn after(id: i64, order_id: Option<OrderId>, step: &RetryStep) -> DecidedLetter {
     let result = match step {
         RetryStep::Redrive => LetterResult::Redriven,
         RetryStep::Push => LetterResult::Pushed,
         RetryStep::PushAgain => LetterResult::PushedAgain,
         RetryStep::Retried => return skipped(id, "it was retried before".to_owned()),
-        RetryStep::OrderIs(state) => return skipped(id, format!("its order is {}", state.as_str())),
+        RetryStep::OrderIs(state) => {
+            let order = order_id.map(|id| format!("order {id}")).unwrap_or_default();
+            return skipped(id, format!("{order} is {}", state.as_str()));
+        }
     };
     DecidedLetter { id, result, why: None }
 }

@@ -44,7 +44,7 @@ impl Cursor {
     }
 
     /// Below which id it begins.
-    pub(super) fn below_id(&self) -> i64 {
+    pub(crate) fn below_id(&self) -> i64 {
         self.below.0
     }
 }

@@ -140,12 +140,24 @@ impl Position {
         }
         self.floors.push_back((first, at));
         if self.floors.len() > Self::MOST_FLOORS {
-            let mut keep = true;
-            self.floors.retain(|_| {
-                keep = !keep;
-                !keep
-            });
+            self.leave_out();
         }
+    }
+
+    /// The same with `most` floors at most, to be kept elsewhere.
+    pub(crate) fn with_few_floors(mut self, most: usize) -> Self {
+        while self.floors.len() > most {
+            self.leave_out();
+        }
+        self
+    }
+
+    fn leave_out(&mut self) {
+        let mut keep = true;
+        self.floors.retain(|_| {
+            keep = !keep;
+            !keep
+        });
     }
 
     /// A time before which no transaction from number `oldest` on had begun; forgets what is no longer needed.

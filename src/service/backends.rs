@@ -12,6 +12,7 @@ use crate::config::{Backends, QueueTarget, StoreTarget};
 use crate::domain::worker_id::WorkerId;
 use crate::event::{Dependency, DependencyEvent, Observers};
 use crate::observe::trace::export::TraceError;
+use crate::operations::documents::status::Place;
 use crate::port::audit::Audit;
 use crate::port::controls::Controls;
 use crate::port::dead_letters::DeadLetters;
@@ -42,6 +43,12 @@ pub struct Opened {
     pub queue: QueueRoles,
     /// The store.
     pub store: StoreRoles,
+}
+
+/// Where queue and store are, without passwords.
+pub fn place(backends: &Backends) -> Place {
+    let queue_key = matches!(backends.queue, QueueTarget::Redis(_)).then(|| backends.queue_key.clone());
+    Place { store: backends.store.to_string(), queue: backends.queue.to_string(), queue_key }
 }
 
 /// One queue in each of its roles.
@@ -164,7 +171,10 @@ impl StoreRoles {
         #[cfg(feature = "faults")]
         let roles = Self {
             orders: failpoint::before_store(roles.orders)?,
+            decisions: failpoint::before_decisions(roles.decisions)?,
             horizons: failpoint::before_horizons(roles.horizons)?,
+            controls: failpoint::before_controls(roles.controls)?,
+            jobs: failpoint::before_jobs(roles.jobs)?,
             reconciliation: failpoint::before_reconciliation(roles.reconciliation)?,
             schema: failpoint::before_schema(roles.schema)?,
             ..roles

@@ -13,6 +13,7 @@ use crate::support::worker::{WorkerProcess, run_to_end};
 use crate::support::{LONG, eventually, expect_equal};
 
 mod access;
+mod commands;
 mod description;
 mod hostile;
 mod intake;

@@ -302,8 +302,10 @@ async fn the_documents_have_the_fields_that_the_page_shows() {
         } else {
             let mut arguments: Vec<&str> = command.split(' ').collect();
             let queue = redis.url();
-            if command == "enqueue" {
-                arguments.extend(["1", "--dry-run", "--why", "trying", "--queue", &queue]);
+            match command {
+                "enqueue" => arguments.extend(["1", "--dry-run", "--why", "trying", "--queue", &queue]),
+                "status" => arguments.extend(["--queue", &queue]),
+                _ => {}
             }
             arguments.extend(["--json", "--store", database.url()]);
             document(&arguments)
@@ -311,5 +313,5 @@ async fn the_documents_have_the_fields_that_the_page_shows() {
         assert_eq!(fields(&printed, ""), fields(&example, ""), "{command}");
         documented += 1;
     }
-    assert_eq!(documented, 5);
+    assert_eq!(documented, 6);
 }

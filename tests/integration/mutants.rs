@@ -9,7 +9,9 @@
 //! loses by itself.
 
 mod bounds;
+mod controls;
 mod hunt;
+mod jobs;
 mod live_work;
 mod lost_orders;
 mod low_water_mark;

@@ -8,13 +8,12 @@ use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::admin::Problem;
-use crate::api::body::{HoldSeconds, Id, Plain, Text, Whole, parse};
-use crate::api::lasts;
+use crate::api::body::{HoldSeconds, Id, Plain, Text, Time, Whole, parse};
+use crate::api::hold_end;
 use crate::domain::dead_letter::DeadReason;
 use crate::domain::label::Label;
 use crate::domain::order::{OrderId, State as OrderState};
 use crate::port::dead_letters::DeadLetterFilter;
-use crate::port::decisions::HoldEnd;
 use crate::port::jobs::Task;
 use crate::port::search::OrderFilter;
 
@@ -180,6 +179,9 @@ pub(in crate::api) struct HoldJob {
     /// From when the job is made on, by the database's clock; without an end if it is missing or null.
     #[schema(inline)]
     for_seconds: Option<HoldSeconds>,
+    /// Until this time instead.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    until: Option<Time>,
     /// Orders per second, at most; as fast as it goes if it is missing or null.
     #[schema(inline)]
     rate: Option<Rate>,
@@ -246,8 +248,8 @@ impl NewJob {
                 Ok(Self::new(task, why, rate, dry_run))
             }
             AnyKind::Hold => {
-                let HoldJob { kind: HoldKind::Hold, selection, why, for_seconds, rate, dry_run } = parse(json)?;
-                let end = lasts(for_seconds).map_or(HoldEnd::Never, HoldEnd::After);
+                let HoldJob { kind: HoldKind::Hold, selection, why, for_seconds, until, rate, dry_run } = parse(json)?;
+                let end = hold_end(for_seconds, until)?;
                 Ok(Self::new(Task::Hold(selection.filter()?, end), why, rate, dry_run))
             }
         }
@@ -318,6 +320,7 @@ fn without_filter(all: &str) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::port::decisions::HoldEnd;
 
     #[test]
     fn a_body_is_read_by_its_kind_and_each_problem_names_its_field() {

@@ -17,6 +17,7 @@ use crate::port::controls::{
 };
 use crate::port::dead_letters::Decision;
 use crate::port::store::StoreError;
+use crate::testing::mutant::source;
 
 const LEAVE: &str = "WITH gone AS (DELETE FROM fulfillment.workers w WHERE w.worker = $1::text)
 DELETE FROM fulfillment.controls c WHERE c.target = $1::text";
@@ -63,7 +64,7 @@ impl Controls for PostgresStore {
             (&fresh.as_secs_f64(), Type::FLOAT8),
             (&KEEP_DEAD_WORKERS.as_secs_f64(), Type::FLOAT8),
         ];
-        let rows = self.query(&Sql::new(include_str!("controls/report.sql")), &parameters).await?;
+        let rows = self.query(&Sql::new(source!("controls/report.sql")), &parameters).await?;
         Ok(InForce { controls: set_controls(&rows)? })
     }
 

@@ -15,6 +15,7 @@ use crate::domain::label::Label;
 use crate::port::dead_letters::Decision;
 use crate::port::jobs::{Job, JobKind, Jobs, KEEP_ENDED_JOBS, Made, NewJob, Next, Outcome, Progress};
 use crate::port::store::StoreError;
+use crate::testing::mutant::source;
 
 /// What stands in the place of `{job}`.
 const JOB: &str =
@@ -61,7 +62,7 @@ impl Jobs for PostgresStore {
             (&id, Type::INT8),
             (&kinds, Type::TEXT_ARRAY),
         ];
-        self.one(include_str!("jobs/claim.sql"), &parameters).await
+        self.one(source!("jobs/claim.sql"), &parameters).await
     }
 
     async fn advance_job(&self, id: i64, progress: &Progress, next: Next) -> Result<bool, StoreError> {
@@ -87,7 +88,7 @@ impl Jobs for PostgresStore {
             (&time.as_secs_f64(), Type::FLOAT8),
             (&outcome, Type::TEXT),
         ];
-        Ok(!self.query(&Sql::new(include_str!("jobs/advance.sql")), &parameters).await?.is_empty())
+        Ok(!self.query(&Sql::new(source!("jobs/advance.sql")), &parameters).await?.is_empty())
     }
 
     async fn cancel_job(&self, id: i64, decision: &Decision) -> Result<bool, StoreError> {
@@ -95,7 +96,7 @@ impl Jobs for PostgresStore {
         let (by, why) = (statements.storable(&decision.by), statements.storable(&decision.reason));
         let parameters: [Parameter<'_>; 3] =
             [(&id, Type::INT8), (&by.as_ref(), Type::TEXT), (&why.as_ref(), Type::TEXT)];
-        Ok(!self.query(&Sql::new(include_str!("jobs/cancel.sql")), &parameters).await?.is_empty())
+        Ok(!self.query(&Sql::new(source!("jobs/cancel.sql")), &parameters).await?.is_empty())
     }
 
     async fn job(&self, id: i64) -> Result<Option<Job>, StoreError> {

@@ -3,57 +3,39 @@
 use super::outcome::Outcome;
 use super::selection::DecideOptions;
 use crate::cli::failure::Failure;
-use crate::cli::jobs::{self, Bulk};
+use crate::cli::jobs::bulk::{self, Bulk, Came};
 use crate::config::Origins;
-use crate::operations::jobs::Counted;
+use crate::config::environment::Environment;
 use crate::operations::plural;
-use crate::port::dead_letters::{DeadLetters, Decision};
 use crate::port::jobs::{JobKind, Task};
-use crate::service::drain_on_signals;
 
-/// More are a job: it goes on if the process is killed.
-const MOST_AT_ONCE: u64 = 1_000;
-
-/// What is to be a job, if it is to be one: more than [`MOST_AT_ONCE`] by a filter, or what is left to the workers.
-pub(super) async fn counted(options: &DecideOptions, store: &dyn DeadLetters) -> Result<Option<Counted>, Failure> {
-    if options.dry_run || !options.selection.ids.is_empty() {
-        return Ok(None);
-    }
-    let count = store.count(&options.selection.filter()).await.map_err(Failure::work)?;
-    let is_job = count.letters > if options.detach { 0 } else { MOST_AT_ONCE };
-    Ok(is_job.then_some(Counted { matching: count.letters, up_to: count.last_id, is_partial: false }))
-}
-
-/// Makes the job, and works it off unless it is left to the workers.
+/// Makes the job, and has it worked off unless it is left to the workers.
 pub(super) async fn carry_out(
     kind: JobKind,
-    options: DecideOptions,
-    counted: &Counted,
-    decision: Decision,
+    options: &DecideOptions,
     rate: Option<u32>,
     origins: &Origins,
+    environment: &Environment,
 ) -> Result<(), Failure> {
-    let (backends, opened) = options.connect.open(origins).await?;
-    let filter = options.selection.filter();
+    let (filter, json) = (options.selection.filter(), options.json);
     let task = if kind == JobKind::DeadRetry { Task::DeadRetry(filter) } else { Task::DeadDiscard(filter) };
-    let (json, detach) = (options.json, options.detach);
-    let job = Bulk { task, decision, rate, detach, dry_run: false, json }.make(&opened, counted).await?;
-    if detach {
-        return jobs::show_made(&job, json);
-    }
-    let job = jobs::carry_through(&opened, backends.lease, drain_on_signals()?, job.id).await?;
+    let bulk = Bulk { task, author: &options.author, rate, dry_run: false, detach: options.detach };
+    let job = match bulk.carry_out(options.reach.way(origins)?, origins, environment).await? {
+        Came::None(made) => return bulk::show_none(&made, kind, json),
+        Came::Left(job) => return bulk::show_left(job, json),
+        Came::Worked(job) => job,
+    };
     let mut outcome = Outcome::new(&[], false);
-    (outcome.skipped, outcome.job) = (job.progress.skipped, Some(job.id));
+    (outcome.skipped, outcome.refused, outcome.job) = (job.skipped, job.refused, Some(job.id));
     let did = if kind == JobKind::DeadRetry { &mut outcome.redriven } else { &mut outcome.discarded };
-    *did = job.progress.done;
-    outcome.refused = job.progress.refused;
-    let done = match jobs::check(&job) {
-        Err(Failure::Work(problem)) if job.progress.refused == 0 => Err(problem),
+    *did = job.done;
+    let done = match bulk::check(&job) {
+        Err(Failure::Work(problem)) if job.refused == 0 => Err(problem),
         _ => Ok(()),
     };
     let parts = [
-        (job.progress.done, format!("{} {}", plural(job.progress.done, kind.noun()), kind.participle())),
-        (job.progress.skipped, format!("{} skipped", job.progress.skipped)),
+        (job.done, format!("{} {}", plural(job.done, kind.noun()), kind.participle())),
+        (job.skipped, format!("{} skipped", job.skipped)),
     ];
     outcome.report(done, json, &parts)
 }

@@ -1,27 +1,16 @@
 //! `dead retry`: retries the orders of dead letters.
 
 use std::num::NonZeroU32;
-use std::time::{Duration, Instant};
 
 use clap::Args;
-use tokio_util::sync::CancellationToken;
 
-use super::bulk;
-use super::outcome::{Outcome, each_page};
+use super::deciding;
 use super::selection::DecideOptions;
 use crate::cli::decide::selection::rate;
 use crate::cli::failure::Failure;
 use crate::config::Origins;
 use crate::config::environment::Environment;
-use crate::domain::dead_letter::RetryStep;
-use crate::operations::{plural, redrive};
-use crate::port::dead_letters::{Redriven, StoredDeadLetter};
 use crate::port::jobs::JobKind;
-use crate::port::retrying::Retrying;
-use crate::service::drain_on_signals;
-
-/// Largest number of dead letters in one transaction.
-const BATCH: u32 = 100;
 
 /// Retry the orders of dead letters
 ///
@@ -52,92 +41,5 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn retry(arguments: Arguments, origins: &Origins, environment: &Environment) -> Result<(), Failure> {
-    let Arguments { options, rate } = arguments;
-    let decision = options.author.decision(environment)?;
-    let (_, opened) = options.connect.open(origins).await?;
-    if let Some(counted) = bulk::counted(&options, &*opened.store.dead_letters).await? {
-        let rate = rate.map(NonZeroU32::get);
-        return bulk::carry_out(JobKind::DeadRetry, options, &counted, decision, rate, origins).await;
-    }
-    let stop = drain_on_signals()?;
-    let redrive = redrive::Redrive {
-        queue: opened.queue.producer,
-        store: opened.store.dead_letters.clone(),
-        decision,
-        retrying: Retrying { limit: options.connect.wait, stop: stop.clone() },
-    };
-    let mut outcome = Outcome::new(&options.selection.ids, options.dry_run);
-    let mut retry = Retry { redrive, rate, stop: stop.clone(), next: Instant::now() };
-    let limit = rate.map_or(BATCH, |rate| (rate.get() / 10).clamp(1, BATCH));
-    let limit = usize::try_from(limit).unwrap_or(1);
-    let retry_page = async |page: &[StoredDeadLetter]| retry.page(page, &mut outcome).await;
-    let done = each_page(&*opened.store.dead_letters, options.selection.filter(), limit, &stop, retry_page).await;
-    let parts = in_words(&outcome);
-    outcome.report(done, options.json, &parts)
-}
-
-struct Retry {
-    redrive: redrive::Redrive,
-    rate: Option<NonZeroU32>,
-    stop: CancellationToken,
-    /// When the next batch is due.
-    next: Instant,
-}
-
-impl Retry {
-    async fn page(&mut self, page: &[StoredDeadLetter], outcome: &mut Outcome) -> Result<(), String> {
-        page.iter().for_each(|letter| outcome.saw(letter.id));
-        let (cut, page): (Vec<_>, Vec<_>) = page.iter().partition(|letter| letter.is_cut());
-        for letter in cut {
-            outcome.cut(letter.id);
-        }
-        if outcome.dry_run {
-            for letter in &page {
-                let resolution = letter.resolved.as_ref().map(|resolved| resolved.resolution);
-                let step = RetryStep::of(&letter.reason, resolution, letter.order_state.as_ref());
-                outcome.count(letter.id, letter.order_id.map(|order_id| order_id.0), &step);
-            }
-            return Ok(());
-        }
-        let ids: Vec<i64> = page.iter().map(|letter| letter.id).collect();
-        if ids.is_empty() {
-            return Ok(());
-        }
-        self.pause(ids.len()).await;
-        let (answers, pushed) = self.redrive.batch(&ids).await.map_err(|error| error.to_string())?;
-        let no_messages = matches!(pushed, Err(redrive::RedriveError::NoMessages { .. }));
-        for (id, answer) in ids.into_iter().zip(&answers) {
-            let awaits_push = matches!(answer, Redriven::Decided { step: RetryStep::Push | RetryStep::PushAgain, .. });
-            if !(no_messages && awaits_push) {
-                record(outcome, id, answer);
-            }
-        }
-        pushed.map_err(|error| error.to_string())
-    }
-
-    /// Waits until the next batch of `letters` is due, or `stop` is cancelled.
-    async fn pause(&mut self, letters: usize) {
-        let Some(rate) = self.rate else { return };
-        let due = self.next.max(Instant::now());
-        self.stop.run_until_cancelled(tokio::time::sleep_until(due.into())).await;
-        let letters = u32::try_from(letters).unwrap_or(u32::MAX);
-        self.next = due + Duration::from_secs(1).saturating_mul(letters) / rate.get();
-    }
-}
-
-fn record(outcome: &mut Outcome, letter_id: i64, answer: &Redriven) {
-    match answer {
-        Redriven::Decided { step, order_id, .. } => outcome.count(letter_id, order_id.map(|id| id.0), step),
-        Redriven::Unknown => outcome.skip(letter_id, "it no longer exists"),
-        Redriven::Refused(why) => outcome.refuse(letter_id, why),
-    }
-}
-
-fn in_words(outcome: &Outcome) -> [(u64, String); 4] {
-    [
-        (outcome.redriven, format!("{} moved to pending", plural(outcome.redriven, "order"))),
-        (outcome.pushed, format!("{} pushed", plural(outcome.pushed, "message"))),
-        (outcome.pushed_again, format!("{} pushed again", plural(outcome.pushed_again, "message"))),
-        (outcome.skipped, format!("{} skipped", outcome.skipped)),
-    ]
+    deciding::decide(JobKind::DeadRetry, arguments.options, arguments.rate, origins, environment).await
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::cli::author::AuthorOptions;
-use crate::cli::connect::ConnectOptions;
+use crate::cli::reach::{ReachOptions, whole_seconds};
 use crate::config::values;
 use crate::domain::dead_letter::DeadReason;
 use crate::domain::label::Label;
@@ -59,6 +59,17 @@ impl FilterOptions {
     }
 }
 
+/// What the API takes for a filter without ids.
+pub(super) fn query(filter: &DeadLetterFilter) -> Vec<(&'static str, String)> {
+    let mut query = vec![("resolved", filter.resolved.unwrap_or_default().to_string())];
+    query.extend(filter.reasons.iter().map(|reason| ("reason", reason.as_str().to_owned())));
+    query.extend(filter.older_than.map(|age| ("older_than_seconds", whole_seconds(age).to_string())));
+    query.extend(filter.newer_than.map(|age| ("newer_than_seconds", whole_seconds(age).to_string())));
+    query.extend(filter.product_id.map(|id| ("product_id", id.to_string())));
+    query.extend(filter.order_id.map(|id| ("order_id", id.to_string())));
+    query
+}
+
 /// Dead letters by id, by a filter, or all of them.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Which dead letters")]
@@ -107,7 +118,7 @@ pub(super) struct DecideOptions {
     pub(super) json: bool,
 
     #[command(flatten)]
-    pub(super) connect: ConnectOptions,
+    pub(super) reach: ReachOptions,
 
     // Last, as a heading holds for all options that follow.
     #[command(flatten)]

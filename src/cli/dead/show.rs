@@ -3,9 +3,9 @@
 use clap::Args;
 
 use super::letter;
-use crate::cli::connect::ConnectOptions;
 use crate::cli::failure::Failure;
 use crate::cli::output;
+use crate::cli::reach::{ReachOptions, Way};
 use crate::config::Origins;
 use crate::operations::documents::letters::WholeLetterDocument;
 use crate::port::dead_letters::DeadLetterFilter;
@@ -30,16 +30,22 @@ pub(super) struct Arguments {
     json: bool,
 
     #[command(flatten)]
-    connect: ConnectOptions,
+    reach: ReachOptions,
 }
 
 pub(super) async fn show(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
-    let (backends, store) = arguments.connect.open_store(origins).await?;
-    let store = store.dead_letters;
-    let filter = DeadLetterFilter { ids: Some(vec![arguments.id]), ..DeadLetterFilter::default() };
-    let letters = store.list(&filter, 0, 1).await.map_err(Failure::work)?;
-    let Some(letter) = letters.first() else {
-        return Err(Failure::Work(format!("dead letter {} does not exist in {}", arguments.id, backends.store)));
+    let id = arguments.id;
+    let (letter, place): (Option<WholeLetterDocument>, String) = match arguments.reach.way(origins)? {
+        Way::Server(server) => (server.find(&format!("/dead-letters/{id}")).await?, format!("the store of {server}")),
+        Way::Stores(connect) => {
+            let (backends, store) = connect.open_store(origins).await?;
+            let filter = DeadLetterFilter { ids: Some(vec![id]), ..DeadLetterFilter::default() };
+            let letters = store.dead_letters.list(&filter, 0, 1).await.map_err(Failure::work)?;
+            (letters.first().map(WholeLetterDocument::from), backends.store.to_string())
+        }
     };
-    output::show(arguments.json, &WholeLetterDocument::from(letter), || letter::whole(letter))
+    match letter {
+        Some(letter) => output::show(arguments.json, &letter, || letter::whole(&letter)),
+        None => Err(Failure::Work(format!("dead letter {id} does not exist in {place}"))),
+    }
 }

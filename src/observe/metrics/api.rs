@@ -22,16 +22,18 @@ use crate::event::ApiEvent;
 const SECONDS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
 
 /// Method and path of each route, as the description of the API has them.
-pub(crate) const ROUTES: [(&str, &str); 26] = [
+pub(crate) const ROUTES: [(&str, &str); 28] = [
     ("GET", "/api/v1/controls"),
     ("GET", "/api/v1/dead-letter-groups"),
     ("GET", "/api/v1/dead-letters"),
     ("GET", "/api/v1/dead-letters/{id}"),
+    ("GET", "/api/v1/events"),
     ("GET", "/api/v1/jobs"),
     ("GET", "/api/v1/jobs/{id}"),
     ("GET", "/api/v1/openapi.json"),
     ("GET", "/api/v1/orders"),
     ("GET", "/api/v1/orders/{id}"),
+    ("GET", "/api/v1/status"),
     ("GET", "/api/v1/workers"),
     ("POST", "/api/v1/dead-letters/discard"),
     ("POST", "/api/v1/dead-letters/retry"),

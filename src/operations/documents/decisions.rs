@@ -1,6 +1,6 @@
 //! What operators decided about orders, as JSON.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::order::{IdempotencyKey, OrderId, State};
@@ -9,7 +9,7 @@ use crate::operations::plural;
 use crate::port::decisions::{Decided, HoldEnd, Kind};
 
 /// Numbers of orders by what was done, or would be, and each order.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DecisionsDocument {
     /// Whether nothing was changed.
     dry_run: bool,
@@ -32,11 +32,11 @@ pub struct DecisionsDocument {
 }
 
 /// What became of one order.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DecidedOrder {
     order_id: i64,
     /// `done`, `unchanged`, `impossible`, `locked`, `missing` or `refused`.
-    result: &'static str,
+    result: String,
     /// That it was found in.
     state: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,7 +98,7 @@ fn line(kind: Kind, end: HoldEnd, dry_run: bool, id: OrderId, result: &'static s
     let is_unknown = key.as_ref().map(|_| state == Some(&State::Processing));
     DecidedOrder {
         order_id: id.0,
-        result,
+        result: result.to_owned(),
         state: state.map(|state| state.as_str().to_owned()),
         text: format!(
             "order {id}{} {}",

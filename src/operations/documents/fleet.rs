@@ -1,12 +1,12 @@
 //! Workers and what is set for them, as JSON.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::operations::controls::{Followed, SetControlJson, WorkerJson};
 
 /// Workers.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct WorkersDocument {
     /// Those that report, and those that died within a day.
     pub workers: Vec<WorkerJson>,
@@ -15,7 +15,7 @@ pub struct WorkersDocument {
 }
 
 /// What is set for workers.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ControlsDocument {
     /// Whether the request set or cleared something.
     pub changed: bool,
@@ -26,7 +26,7 @@ pub struct ControlsDocument {
 }
 
 /// What came of a pause, or of its end.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct FollowedDocument {
     /// Whether something was set or cleared.
     pub changed: bool,

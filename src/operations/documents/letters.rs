@@ -2,41 +2,44 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::label::Label;
 use crate::domain::order::iso_8601;
 use crate::operations::cursor::List;
-use crate::operations::groups::Group;
+use crate::operations::groups::{Group, Groups};
 use crate::port::dead_letters::{DeadLetterCount, DeadLetterFilter, StoredDeadLetter};
 
 /// The list's name in cursors.
 pub const LETTERS: &str = "letters";
 
+/// The groups'.
+pub const GROUPS: &str = "groups";
+
 /// A dead letter, without its message.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LetterDocument {
-    id: i64,
+    pub(crate) id: i64,
     /// Null where the message named none.
-    order_id: Option<i64>,
+    pub(crate) order_id: Option<i64>,
     /// The state of the order's row now; null where there is no row.
-    order_state: Option<String>,
+    pub(crate) order_state: Option<String>,
     /// Why it was given up.
-    reason: String,
+    pub(crate) reason: String,
     /// Why, for a person.
-    detail: String,
+    pub(crate) detail: String,
     /// How often it was tried.
-    attempts: u32,
+    pub(crate) attempts: u32,
     /// The worker that gave it up.
-    worker: String,
-    at: Option<String>,
-    age_seconds: f64,
+    pub(crate) worker: String,
+    pub(crate) at: Option<String>,
+    pub(crate) age_seconds: f64,
     /// `retried` or `discarded`; null before a decision.
-    resolution: Option<String>,
-    resolved_at: Option<String>,
-    resolved_by: Option<String>,
-    resolved_reason: Option<String>,
+    pub(crate) resolution: Option<String>,
+    pub(crate) resolved_at: Option<String>,
+    pub(crate) resolved_by: Option<String>,
+    pub(crate) resolved_reason: Option<String>,
 }
 
 impl From<&StoredDeadLetter> for LetterDocument {
@@ -61,14 +64,14 @@ impl From<&StoredDeadLetter> for LetterDocument {
 }
 
 /// A dead letter with its message: as text if it is UTF-8, else in base64.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct WholeLetterDocument {
     #[serde(flatten)]
-    letter: LetterDocument,
+    pub(crate) letter: LetterDocument,
     /// Null if the message is not UTF-8.
-    payload: Option<String>,
+    pub(crate) payload: Option<String>,
     /// Null if the message is UTF-8.
-    payload_base64: Option<String>,
+    pub(crate) payload_base64: Option<String>,
 }
 
 impl From<&StoredDeadLetter> for WholeLetterDocument {
@@ -80,15 +83,15 @@ impl From<&StoredDeadLetter> for WholeLetterDocument {
 }
 
 /// A page of dead letters, oldest first.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LettersDocument {
-    dead_letters: Vec<LetterDocument>,
+    pub(crate) dead_letters: Vec<LetterDocument>,
     /// Their number on all pages.
-    matching: u64,
+    pub(crate) matching: u64,
     /// The id after which the next page begins; null on the last one.
-    next_after: Option<i64>,
+    pub(crate) next_after: Option<i64>,
     /// Leads to the next page of the API, with the same filters; null on the last one.
-    next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 impl LettersDocument {
@@ -102,15 +105,10 @@ impl LettersDocument {
             next_cursor: next_after.map(|after| List(LETTERS, filter).cursor(&after.to_string())),
         }
     }
-
-    /// The id after which the next page begins, unless this is the last one.
-    pub fn next_after(&self) -> Option<i64> {
-        self.next_after
-    }
 }
 
 /// Dead letters by reason and by what their errors have in common, the largest group first.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct GroupsDocument {
     /// The groups.
     pub groups: Vec<Group>,
@@ -120,6 +118,16 @@ pub struct GroupsDocument {
     pub is_partial: bool,
     /// Leads to the next groups of the API, with the same filters; null on the last page.
     pub next_cursor: Option<String>,
+}
+
+impl GroupsDocument {
+    /// At most `limit` groups behind the first `skipped`.
+    pub fn page(found: Groups, filter: &DeadLetterFilter, skipped: usize, limit: usize) -> Self {
+        let Groups { groups, looked, is_partial } = found;
+        let more = groups.len() > skipped + limit;
+        let next_cursor = more.then(|| List(GROUPS, filter).cursor(&(skipped + limit).to_string()));
+        Self { groups: groups.into_iter().skip(skipped).take(limit).collect(), looked, is_partial, next_cursor }
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Orders as JSON.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::letters::LetterDocument;
@@ -12,26 +12,26 @@ use crate::operations::search::{Cursor, Page};
 use crate::port::reports::{OrderReport, TimelineEntry};
 
 /// An order's row.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct OrderDocument {
     /// Key of the row.
-    order_id: i64,
+    pub(crate) order_id: i64,
     /// `pending`, `processing`, `fulfilled`, `failed`, `cancelled`, or another program's.
-    state: String,
+    pub(crate) state: String,
     /// Key of the product.
-    product_id: i64,
+    pub(crate) product_id: i64,
     /// The product's name; null where the product can't be found.
-    product: Option<String>,
+    pub(crate) product: Option<String>,
     /// Pieces.
-    quantity: i64,
+    pub(crate) quantity: i64,
     /// On the database's own clock, without a zone, as are all times of this kind.
-    created_at: Option<String>,
+    pub(crate) created_at: Option<String>,
     /// By the database's clock; null where it can't be told.
-    age_seconds: Option<f64>,
+    pub(crate) age_seconds: Option<f64>,
     /// When the row was last changed.
-    updated_at: Option<String>,
+    pub(crate) updated_at: Option<String>,
     /// How long ago that was.
-    idle_seconds: Option<f64>,
+    pub(crate) idle_seconds: Option<f64>,
 }
 
 impl From<&OrderReport> for OrderDocument {
@@ -51,13 +51,13 @@ impl From<&OrderReport> for OrderDocument {
 }
 
 /// A page of orders, the newest first.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct OrdersDocument {
-    orders: Vec<OrderDocument>,
+    pub(crate) orders: Vec<OrderDocument>,
     /// Leads to the next page, with the same filters; null on the last one.
-    next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
     /// Whether the page is short because the search took long: the next one goes on.
-    is_partial: bool,
+    pub(crate) is_partial: bool,
 }
 
 impl From<&Page> for OrdersDocument {
@@ -71,16 +71,16 @@ impl From<&Page> for OrdersDocument {
 }
 
 /// An order with all that is known of it.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct HistoryDocument {
     #[serde(flatten)]
-    order: OrderDocument,
+    pub(crate) order: OrderDocument,
     /// What the fulfiller knows it by.
-    idempotency_key: String,
+    pub(crate) idempotency_key: String,
     /// Its transitions, oldest first.
-    timeline: Vec<EntryDocument>,
+    pub(crate) timeline: Vec<EntryDocument>,
     /// Oldest first, at most 1,000, without their messages.
-    dead_letters: Vec<LetterDocument>,
+    pub(crate) dead_letters: Vec<LetterDocument>,
 }
 
 impl From<&History> for HistoryDocument {
@@ -96,17 +96,17 @@ impl From<&History> for HistoryDocument {
 }
 
 /// One transition of an order.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EntryDocument {
-    at: Option<String>,
+    pub(crate) at: Option<String>,
     /// The state entered.
-    state: String,
+    pub(crate) state: String,
     /// From 1; 0 for what was done by hand.
-    attempt: u32,
-    worker: String,
-    correlation_id: Option<String>,
+    pub(crate) attempt: u32,
+    pub(crate) worker: String,
+    pub(crate) correlation_id: Option<String>,
     /// Reference, reason or detail.
-    note: Option<String>,
+    pub(crate) note: Option<String>,
 }
 
 impl From<&TimelineEntry> for EntryDocument {
@@ -123,7 +123,7 @@ impl From<&TimelineEntry> for EntryDocument {
 }
 
 /// What became of orders whose messages were to be pushed again.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EnqueuedDocument {
     /// How many messages were pushed, or would be.
     pub pushed: usize,
@@ -136,12 +136,14 @@ pub struct EnqueuedDocument {
 }
 
 /// One of them.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EnqueuedOrder {
     /// Key of the row.
     pub order_id: i64,
     /// Whether its message was pushed, or would be.
     pub pushed: bool,
+    /// Whether it can't be pushed: there is no such order, or its row has what no message can have.
+    pub impossible: bool,
     /// For a person.
     pub why: String,
 }
@@ -152,6 +154,7 @@ impl EnqueuedDocument {
         let order = |(id, answer): (&i64, &Enqueued)| EnqueuedOrder {
             order_id: *id,
             pushed: *answer == Enqueued::Pushed,
+            impossible: matches!(answer, Enqueued::Missing | Enqueued::Unfit(_)),
             why: in_words(answer),
         };
         let orders: Vec<EnqueuedOrder> = ids.iter().zip(answers).map(order).collect();

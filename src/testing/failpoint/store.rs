@@ -24,7 +24,8 @@ impl OrderStore for Failing<dyn OrderStore> {
     }
 
     async fn note_not_before(&self, times: &[NotBefore]) -> Result<(), StoreError> {
-        self.inner.note_not_before(times).await
+        let call = self.inner.note_not_before(times);
+        self.failpoint.around(&[Step::NoteNotBefore], StoreError::Unavailable, call, |()| true).await
     }
 
     async fn renew(&self, renewals: &[Renewal]) -> Result<Vec<Renewed>, StoreError> {

@@ -33,7 +33,7 @@ mod dead_letters;
 mod deciding;
 mod horizon;
 mod inserting;
-mod jobs;
+pub(crate) mod jobs;
 mod model;
 mod open_dead_letters;
 mod open_orders;

@@ -29,7 +29,7 @@ async fn json_has_the_names_that_help_promises_and_no_others() {
         checks,
         names(
             "hot_updates written_indexes fillfactor wal_per_order transactions replication_slots prepared_transactions \
-             dead_rows autovacuum checkpoints durability session_settings connections store_latency time_zone tables_and_rights controls \
+             dead_rows autovacuum checkpoints durability session_settings connections store_latency time_zone tables_and_rights controls jobs \
              excess_rights store_tls maxmemory_policy memory persistence appendfsync disk queue_user queue_latency \
              queue_tls clocks"
         )

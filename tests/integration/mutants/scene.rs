@@ -16,6 +16,7 @@ use crate::support::evidence::{Event, Evidence, REJECTED_PRODUCT};
 use crate::support::fault_proxy::{Behaviour, FaultProxy};
 use crate::support::promises::identity;
 use crate::support::redis::QUEUE_KEY;
+use crate::support::worker::WorkerProcess;
 use crate::support::{LONG, eventually, expect_equal};
 use fulfillment_worker::domain::label::Label;
 use fulfillment_worker::testing::mutant::Mutant;
@@ -261,6 +262,14 @@ impl Scene {
         self.second_link = Some(link);
         self.second_queue_link = Some(queue_link);
         self.world.workers.push(Mutex::new(worker));
+    }
+
+    /// Starts a further worker on a link of its own to the store, and doesn't wait for it.
+    pub(crate) async fn start_behind(&self, behaviour: Behaviour) -> (FaultProxy, WorkerProcess) {
+        let (link, store) = link_to(&self.world.postgres_url).await;
+        link.behave(behaviour);
+        let worker = self.world.new_worker_at(&self.world.redis_url, &store, &[]);
+        (link, worker)
     }
 
     /// From now on it is the second worker that takes what is in the queue, and not the first, however much it has in hand.

@@ -20,7 +20,7 @@ const LONG: Duration = Duration::from_secs(3_600);
 
 /// Keeps what is pushed.
 #[derive(Default)]
-struct Pushed(Mutex<Vec<Vec<u8>>>);
+pub(crate) struct Pushed(Mutex<Vec<Vec<u8>>>);
 
 #[async_trait]
 impl Producer for Pushed {
@@ -30,7 +30,7 @@ impl Producer for Pushed {
     }
 }
 
-fn backends(worker: &Worker, queue: &Arc<Pushed>) -> JobBackends {
+pub(crate) fn backends(worker: &Worker, queue: &Arc<Pushed>) -> JobBackends {
     let store = &worker.store;
     JobBackends {
         queue: queue.clone(),

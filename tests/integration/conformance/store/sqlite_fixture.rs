@@ -116,7 +116,7 @@ impl StoreFixture for SqliteFixture {
     }
 
     async fn empty(&self) {
-        let sql = "DELETE FROM fulfillment_events; DELETE FROM fulfillment_dead_letters; DELETE FROM orders";
+        let sql = "DELETE FROM fulfillment_events; DELETE FROM fulfillment_dead_letters; DELETE FROM fulfillment_holds; DELETE FROM orders";
         self.connection().execute_batch(sql).unwrap();
     }
 
