@@ -101,13 +101,13 @@ pub(super) async fn make(
             ));
         }
         if dry_run || counted.matching == 0 {
-            return Ok((StatusCode::OK, MadeJobDocument::new(dry_run, counted.matching, counted.is_partial, None)));
+            return Ok((StatusCode::OK, MadeJobDocument::new(dry_run, &counted, None)));
         }
         let (status, job) = match jobs::make(&*backends.jobs, task, decision, &counted, rate).await? {
             Made::New(job) => (StatusCode::CREATED, job),
             Made::Open(job) => (StatusCode::OK, job),
         };
-        Ok((status, MadeJobDocument::new(false, counted.matching, counted.is_partial, Some(&job))))
+        Ok((status, MadeJobDocument::new(false, &counted, Some(&job))))
     })
     .await
 }

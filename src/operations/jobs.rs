@@ -22,11 +22,13 @@ use crate::port::retrying::Retrying;
 use crate::port::search::OrderSearch;
 use crate::port::store::StoreError;
 
+pub(super) mod counted;
 mod deciding;
 mod finding;
 
 pub use crate::operations::documents::jobs::state;
-pub use finding::{Counted, count, count_briefly};
+pub use counted::Counted;
+pub use finding::{count, count_briefly};
 
 /// Ids that are decided about at once, at most.
 const PAGE: u32 = 100;

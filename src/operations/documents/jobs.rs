@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use crate::domain::label::Label;
 use crate::operations::cursor::List;
+use crate::operations::jobs::counted::Counted;
 use crate::port::jobs::{Job, Progress};
 
 /// The list's name in cursors.
@@ -128,8 +129,9 @@ pub struct MadeJobDocument {
 }
 
 impl MadeJobDocument {
-    /// What was counted, whether that may be less than all, and the job that was made of it.
-    pub fn new(dry_run: bool, matching: u64, is_partial: bool, job: Option<&Job>) -> Self {
+    /// What was counted, and the job that was made of it.
+    pub fn new(dry_run: bool, counted: &Counted, job: Option<&Job>) -> Self {
+        let Counted { matching, is_partial, .. } = *counted;
         Self { dry_run, matching, is_partial, job: job.map(JobJson::from) }
     }
 }

@@ -3,23 +3,13 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::counted::Counted;
 use super::{JobBackends, JobError};
 use crate::operations::search::{self, Cursor, ListError, MOST_ON_PAGE};
 use crate::port::dead_letters::DeadLetterFilter;
 use crate::port::jobs::{Job, Task};
 use crate::port::search::OrderFilter;
 use crate::port::store::StoreError;
-
-/// What a selection comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counted {
-    /// How many match.
-    pub matching: u64,
-    /// The greatest id among them; 0 if there is none.
-    pub up_to: i64,
-    /// Whether there are more, as counting was taking long.
-    pub is_partial: bool,
-}
 
 /// Counts what a task is about, for `limit` and until anything is found.
 ///
