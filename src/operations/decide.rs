@@ -42,6 +42,8 @@ pub struct Decisions {
     pub not_pushed: Option<QueueError>,
     /// Why the orders that were named after these were not asked about.
     pub ended: Option<StoreError>,
+    /// Whether something was asked again as no answer came: what is as it was may be this decision's own doing.
+    pub repeated: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -80,13 +82,13 @@ impl Decide {
     async fn all(&self, order_ids: &[OrderId], what: What) -> Decisions {
         let mut named = HashSet::new();
         let order_ids: Vec<OrderId> = order_ids.iter().copied().filter(|id| named.insert(*id)).collect();
-        let mut decisions = Decisions { orders: Vec::new(), not_pushed: None, ended: None };
+        let mut decisions = Decisions { orders: Vec::new(), not_pushed: None, ended: None, repeated: false };
         for batch in order_ids.chunks(BATCH) {
             if self.retrying.stop.is_cancelled() {
                 decisions.ended = Some(StoreError::Unavailable("interrupted".to_owned()));
                 break;
             }
-            match self.batch(batch, what).await {
+            match self.batch(batch, what, &mut decisions.repeated).await {
                 Ok(decided) => decisions.orders.extend(batch.iter().copied().zip(decided)),
                 Err(error) => {
                     decisions.ended = Some(error);
@@ -98,7 +100,7 @@ impl Decide {
     }
 
     /// Looks again at rows that are locked, for a moment.
-    async fn batch(&self, order_ids: &[OrderId], what: What) -> Result<Vec<Decided>, StoreError> {
+    async fn batch(&self, order_ids: &[OrderId], what: What, repeated: &mut bool) -> Result<Vec<Decided>, StoreError> {
         let mut answers = vec![Decided::Locked; order_ids.len()];
         for look in 0..LOOKS {
             let open: Vec<usize> = answers
@@ -114,7 +116,8 @@ impl Decide {
                 self.retrying.stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
             }
             let ids: Vec<OrderId> = open.iter().filter_map(|&at| order_ids.get(at).copied()).collect();
-            let decided = self.patiently(StoreError::is_transient, || self.once(&ids, what)).await?;
+            let once = |_| self.once(&ids, what);
+            let decided = self.retrying.until_answered(StoreError::is_transient, |_, _| *repeated = true, once).await?;
             for (at, decided) in open.into_iter().zip(decided) {
                 if let Some(answer) = answers.get_mut(at) {
                     *answer = decided;

@@ -138,11 +138,12 @@ fn tally(decisions: Decisions, is_repeated: bool) -> Result<Tally, JobError> {
     if let Some(error) = decisions.ended {
         return Err(error.into());
     }
+    let is_repeated = is_repeated || decisions.repeated;
     let mut tally = Tally::default();
     for (order_id, decided) in decisions.orders {
         match decided {
             Decided::Done(_) => tally.done += 1,
-            // By this job, before whoever had it died; hardly ever by somebody else in that moment.
+            // By this job, before whoever had it died or the answer was lost; hardly ever by somebody else in that moment.
             Decided::AsItWas(_) if is_repeated => tally.done += 1,
             Decided::AsItWas(_) | Decided::OrderIs(_) | Decided::Unknown => tally.skipped += 1,
             Decided::Locked => tally.refuse("order", order_id.0, "another transaction has locked its row"),
