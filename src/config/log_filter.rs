@@ -50,6 +50,7 @@ const TARGETS: [&str; 41] = [
     "fulfillment_worker::engine::retention",
     "fulfillment_worker::engine::sweep",
     "fulfillment_worker::observe::logging",
+    "fulfillment_worker::observe::logging::api",
     "fulfillment_worker::observe::logging::controls",
     "fulfillment_worker::observe::logging::event_log",
     "fulfillment_worker::observe::logging::filter",
