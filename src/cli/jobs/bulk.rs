@@ -96,7 +96,7 @@ impl Bulk<'_> {
         }
         let counted = jobs::count(&opened.for_jobs(), &self.task, COUNT_FOR).await.map_err(Failure::work)?;
         let made = if self.dry_run || counted.matching == 0 {
-            MadeJobDocument::new(self.dry_run, counted.matching, counted.is_partial, None)
+            MadeJobDocument::new(self.dry_run, &counted, None)
         } else {
             let made = jobs::make(&*opened.store.jobs, self.task.clone(), decision, &counted, self.rate).await;
             let job = match made.map_err(Failure::work)? {
@@ -110,7 +110,7 @@ impl Bulk<'_> {
                     job
                 }
             };
-            MadeJobDocument::new(false, counted.matching, counted.is_partial, Some(&job))
+            MadeJobDocument::new(false, &counted, Some(&job))
         };
         Ok((Workshop::Stores(Box::new(opened), backends.lease), made))
     }
