@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use super::api_client::ApiClient;
 use super::failure::Failure;
@@ -25,9 +25,11 @@ const TEN_YEARS: Duration = Duration::from_secs(10 * 8_766 * 3600);
 /// or take ten minutes. No list reads the whole table: one that takes longer than two seconds ends with what it has found,
 /// and says where to go on.
 #[derive(Debug, Args)]
-#[command(after_long_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_long_help = "\
 Examples:
-  fulfillment-worker orders                                        the newest 50
+  fulfillment-worker orders                                        the newest 50, as `orders list` does
   fulfillment-worker orders --state pending --older-than 10m       what waits for long
   fulfillment-worker orders --state failed --product 85123
   fulfillment-worker orders --correlation-id 536365
@@ -36,8 +38,25 @@ Examples:
 A correlation id is looked for in the timelines: one begins with an order's first attempt, and `--events off` keeps none.
 
 JSON: version, orders[].{order_id,state,product_id,product,quantity,created_at,age_seconds,updated_at,idle_seconds},
-next_cursor (null on the last page), is_partial (whether the page is short because the search took long).")]
+next_cursor (null on the last page), is_partial (whether the page is short because the search took long)."
+)]
 pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    list: ListArguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The same
+    #[command(hide = true)]
+    List(ListArguments),
+}
+
+#[derive(Debug, Args)]
+struct ListArguments {
     /// Only orders in this state, also one of somebody else's such as `cancelled`; repeatable
     #[arg(long = "state", value_name = "STATE", value_parser = values::text(50), help_heading = WHICH)]
     states: Vec<String>,
@@ -80,7 +99,11 @@ fn cursor(text: &str) -> Result<Cursor, String> {
 }
 
 pub(super) async fn orders(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
-    let Arguments { cursor, limit, format, .. } = arguments;
+    let arguments = match arguments.command {
+        Some(Command::List(list)) => list,
+        None => arguments.list,
+    };
+    let ListArguments { cursor, limit, format, .. } = arguments;
     let filter = OrderFilter {
         states: arguments.states.iter().map(|state| State::from(state.as_str())).collect(),
         product_id: arguments.product,
