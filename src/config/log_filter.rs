@@ -19,7 +19,7 @@ const OTHER_NAMES: [(&str, LevelFilter); 7] = [
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Every module of ours that logs; a test keeps the list complete.
-const TARGETS: [&str; 41] = [
+const TARGETS: [&str; 42] = [
     "fulfillment_warehouse::call",
     "fulfillment_warehouse::server",
     "fulfillment_worker::admin::access",
@@ -50,6 +50,7 @@ const TARGETS: [&str; 41] = [
     "fulfillment_worker::engine::retention",
     "fulfillment_worker::engine::sweep",
     "fulfillment_worker::observe::logging",
+    "fulfillment_worker::observe::logging::api",
     "fulfillment_worker::observe::logging::controls",
     "fulfillment_worker::observe::logging::event_log",
     "fulfillment_worker::observe::logging::filter",
