@@ -19,15 +19,7 @@ use crate::service::backends::StoreRoles;
 
 const TEN_YEARS: Duration = Duration::from_secs(10 * 8_766 * 3600);
 
-/// List orders by state, age, product or correlation id, newest first
-///
-/// Pages follow the orders' ids, and ages are by the database's clock. A list by age takes ids to grow with `created_at`, give
-/// or take ten minutes. No list reads the whole table: one that takes longer than two seconds ends with what it has found,
-/// and says where to go on.
-#[derive(Debug, Args)]
-#[command(
-    args_conflicts_with_subcommands = true,
-    after_long_help = "\
+const HELP: &str = "\
 Examples:
   fulfillment-worker orders                                        the newest 50, as `orders list` does
   fulfillment-worker orders --state pending --older-than 10m       what waits for long
@@ -38,8 +30,15 @@ Examples:
 A correlation id is looked for in the timelines: one begins with an order's first attempt, and `--events off` keeps none.
 
 JSON: version, orders[].{order_id,state,product_id,product,quantity,created_at,age_seconds,updated_at,idle_seconds},
-next_cursor (null on the last page), is_partial (whether the page is short because the search took long)."
-)]
+next_cursor (null on the last page), is_partial (whether the page is short because the search took long).";
+
+/// List orders by state, age, product or correlation id, newest first
+///
+/// Pages follow the orders' ids, and ages are by the database's clock. A list by age takes ids to grow with `created_at`, give
+/// or take ten minutes. No list reads the whole table: one that takes longer than two seconds ends with what it has found,
+/// and says where to go on.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, after_long_help = HELP)]
 pub(super) struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -56,6 +55,7 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
+#[command(after_long_help = HELP)]
 struct ListArguments {
     /// Only orders in this state, also one of somebody else's such as `cancelled`; repeatable
     #[arg(long = "state", value_name = "STATE", value_parser = values::text(50), help_heading = WHICH)]
