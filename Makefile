@@ -20,7 +20,7 @@ demo: ## Watch real orders flow until Ctrl-C, with nothing installed but Rust; A
 # Where `make install` puts things; DESTDIR goes before it, for packages.
 PREFIX ?= /usr/local
 
-install: ## Install the binary and its shell completions below PREFIX=/usr/local
+install: ## Install the binary, its shell completions and manual pages below PREFIX=/usr/local
 	@if command -v cargo > /dev/null; then cargo build --release --locked --bin fulfillment-worker; \
 	  elif [ ! -x "$(BINARY)" ]; then echo "cargo is not in the PATH (sudo has one of its own): run \`make demo\` or" \
 	    "\`cargo build --release --locked\` first, or install without sudo: make install PREFIX=\$$HOME/.local" >&2; exit 1; fi
@@ -30,6 +30,7 @@ install: ## Install the binary and its shell completions below PREFIX=/usr/local
 	"$(BINARY)" completions bash > "$(DESTDIR)$(PREFIX)/share/bash-completion/completions/fulfillment-worker"
 	"$(BINARY)" completions zsh > "$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_fulfillment-worker"
 	"$(BINARY)" completions fish > "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/fulfillment-worker.fish"
+	"$(BINARY)" man "$(DESTDIR)$(PREFIX)/share/man/man1"
 
 release: ## Make dist/: the binary with its dependencies named in it, SBOM (CycloneDX), licences, completions, checksums
 	scripts/release.sh

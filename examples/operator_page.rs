@@ -36,7 +36,7 @@ async fn main() -> anyhow::Result<()> {
     serve_within(
         ConnectionLimits::default(),
         vec![listener.into()],
-        Routes { metrics, health, log: None, access: Arc::default() },
+        Routes { metrics, health, log: None, access: Arc::default(), api: axum::Router::new() },
         CancellationToken::new(),
     )
     .await;

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use axum::Router;
+
 use crate::observe::health::Health;
 use crate::observe::logging::Log;
 use crate::observe::metrics::Metrics;
@@ -20,6 +22,7 @@ mod negotiation;
 mod network;
 mod peer;
 mod places;
+mod problem;
 mod routes;
 mod scrape;
 #[cfg(unix)]
@@ -27,8 +30,10 @@ mod socket;
 mod thread;
 
 pub use access::{Access, AccessError, OneTimeToken};
+pub(crate) use access::{Operator, Viewer};
 pub use bind_error::BindError;
 pub use connection::serve_within;
+pub(crate) use guard::refuse_bodies;
 pub use limits::ConnectionLimits;
 #[cfg(feature = "cli")]
 pub(crate) use listen::check;
@@ -37,6 +42,7 @@ pub use listen::{Listener, open};
 #[cfg(any(feature = "demo", feature = "internals"))]
 pub use network::bind;
 pub use peer::Peer;
+pub(crate) use problem::{ElementProblem, Problem, TYPE as PROBLEM_TYPE};
 pub use thread::Server;
 
 /// The state that the routes show.
@@ -50,4 +56,6 @@ pub struct Routes {
     pub log: Option<Log>,
     /// What each client may do.
     pub access: Arc<Access>,
+    /// Every path below `/api/v1`; `Router::new()` for none.
+    pub api: Router,
 }

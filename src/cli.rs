@@ -13,30 +13,42 @@ use crate::domain::build_info;
 use crate::observe::logging;
 use crate::threads::Threads;
 
+mod api_client;
+mod author;
 mod completions;
 mod config;
 mod connect;
+mod controls;
 mod dead;
+mod decide;
 #[cfg(feature = "demo")]
 mod demo;
 mod doctor;
+mod enqueue;
 mod failure;
+mod format;
 mod hand_back;
 mod healthcheck;
 mod help;
+mod jobs;
 mod log;
+mod man;
 mod migrate;
 mod order;
+mod orders;
 mod output;
+mod reach;
 mod run;
 mod status;
 mod submit;
+mod tail;
 mod verify;
 #[cfg(feature = "demo")]
 mod warehouse;
 #[cfg(not(feature = "demo"))]
 mod without_demo;
 mod worker_client;
+mod workers;
 
 use failure::Failure;
 #[cfg(not(feature = "demo"))]
@@ -59,6 +71,7 @@ First steps:
   fulfillment-worker submit orders.csv       submit orders, on a terminal to ./fulfillment.db by default
   fulfillment-worker run                     fulfill them
   fulfillment-worker status                  count them by state
+  fulfillment-worker orders                  list them, newest first
   fulfillment-worker order 7                 show the history of one
 
 Configuration:
@@ -79,6 +92,9 @@ Configuration:
   Without any of them, queue and store are embedded in ./fulfillment.db on a terminal; elsewhere
   (no terminal at standard error) that is an error. --store sqlite:PATH embeds both anywhere.
 
+  Without a way to queue and store: --server (FULFILLMENT_SERVER) has a command ask a running worker.
+  migrate, verify, doctor and hand-back work on queue and tables themselves, and have no such option.
+
 Exit codes:
   0  done
   1  failed at work
@@ -94,10 +110,22 @@ enum Command {
     Demo(demo::Arguments),
     Submit(submit::Arguments),
     Status(status::Arguments),
+    Orders(orders::Arguments),
     Order(order::Arguments),
+    Tail(tail::Arguments),
+    Enqueue(enqueue::Arguments),
     Verify(verify::Arguments),
     Doctor(doctor::Arguments),
     Dead(dead::Arguments),
+    Pause(controls::PauseArguments),
+    Resume(controls::ResumeArguments),
+    Quiet(controls::QuietArguments),
+    Limit(controls::LimitArguments),
+    Workers(workers::Arguments),
+    Cancel(decide::CancelArguments),
+    Hold(decide::HoldArguments),
+    Release(decide::ReleaseArguments),
+    Jobs(jobs::Arguments),
     HandBack(hand_back::Arguments),
     Migrate(migrate::Arguments),
     Config(config::Arguments),
@@ -105,6 +133,7 @@ enum Command {
     Log(log::Arguments),
     Warehouse(warehouse::Arguments),
     Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
 /// Runs the command that the process was started with.
@@ -152,16 +181,29 @@ fn execute(arguments: &[OsString], environment: &Environment) -> Result<(), Fail
             Command::Demo(arguments) => demo::demo(arguments).await,
             Command::Submit(arguments) => submit::submit(arguments, &origins).await,
             Command::Status(arguments) => status::status(arguments, &origins).await,
+            Command::Orders(arguments) => orders::orders(arguments, &origins).await,
+            Command::Tail(arguments) => tail::tail(arguments, &origins).await,
+            Command::Enqueue(arguments) => enqueue::enqueue(arguments, &origins, environment).await,
             Command::Order(arguments) => order::order(arguments, &origins).await,
             Command::Verify(arguments) => verify::verify(arguments, &origins).await,
             Command::Doctor(arguments) => doctor::doctor(arguments, &origins).await,
             Command::Dead(arguments) => dead::dead(arguments, &origins, environment).await,
+            Command::Pause(arguments) => controls::pause(arguments, &origins, environment).await,
+            Command::Resume(arguments) => controls::resume(arguments, &origins, environment).await,
+            Command::Quiet(arguments) => controls::quiet(arguments, &origins, environment).await,
+            Command::Limit(arguments) => controls::limit(arguments, &origins, environment).await,
+            Command::Workers(arguments) => workers::workers(arguments, &origins).await,
+            Command::Cancel(arguments) => decide::cancel(arguments, &origins, environment).await,
+            Command::Hold(arguments) => decide::hold(arguments, &origins, environment).await,
+            Command::Release(arguments) => decide::release(arguments, &origins, environment).await,
+            Command::Jobs(arguments) => jobs::jobs(arguments, &origins, environment).await,
             Command::HandBack(arguments) => hand_back::hand_back(arguments, &origins).await,
             Command::Migrate(arguments) => migrate::migrate(arguments, &origins).await,
             Command::Healthcheck(arguments) => healthcheck::healthcheck(arguments, environment).await,
             Command::Log(arguments) => log::log(arguments, environment).await,
             Command::Warehouse(arguments) => warehouse::warehouse(arguments).await,
             Command::Config(arguments) => config::config(arguments, &matches, &origins, environment),
+            Command::Man(arguments) => man::man(&arguments, self::command()),
             Command::Completions(arguments) => completions::completions(&arguments, self::command()),
         }
     });

@@ -29,6 +29,8 @@ pub mod redis_url;
 pub mod require_auth;
 mod secret;
 mod secret_file;
+#[cfg(feature = "cli")]
+pub mod server;
 mod settings;
 mod suggestion;
 #[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "some of it is for options alone"))]

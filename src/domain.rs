@@ -2,6 +2,7 @@
 
 pub mod build_info;
 pub mod dead_letter;
+pub mod fingerprint;
 pub mod label;
 pub mod message;
 pub mod order;

@@ -9,6 +9,7 @@ mod backends;
 mod backpressure;
 mod claim;
 mod completer;
+mod controls;
 #[cfg(feature = "internals")]
 pub mod decision;
 #[cfg(not(feature = "internals"))]
@@ -24,9 +25,10 @@ mod reconciler;
 mod retention;
 mod scheduling_delay;
 mod sweep;
+mod token_bucket;
 mod watermark;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -39,6 +41,8 @@ use self::backends::Backends;
 use self::backpressure::Backpressure;
 use self::claim::ClaimLoop;
 use self::completer::Completer;
+use self::controls::Gate;
+pub use self::controls::{FleetControls, Process};
 use self::delivery::Completed;
 use self::drain_to_list::DrainToList;
 use self::execute::Executor;
@@ -52,6 +56,7 @@ pub use self::retention::TimelineRetention;
 pub use self::watermark::Watermark;
 use crate::event::{self, LifecycleEvent, Observers};
 use crate::observe::trace::attempt::Tracer;
+use crate::port::controls::Controls;
 use crate::port::fulfiller::Fulfiller;
 use crate::port::queue::Queue;
 use crate::port::queue_maintenance::HandBack;
@@ -67,6 +72,9 @@ pub struct Engine {
     options: EngineOptions,
     progress: Arc<Progress>,
     places: Arc<Places>,
+    gate: Arc<Gate>,
+    /// Once it runs.
+    keeper: Arc<OnceLock<Arc<LeaseKeeper>>>,
     tracer: Tracer,
     watermark: Arc<Watermark>,
     /// Whose list gets what a drain gives back.
@@ -103,6 +111,8 @@ impl Engine {
             options,
             progress,
             places,
+            gate: Arc::new(Gate::open()),
+            keeper: Arc::default(),
             tracer,
             watermark,
             list,
@@ -118,6 +128,21 @@ impl Engine {
     pub fn keep_leases_through(mut self, queue: Arc<dyn Queue>, store: Arc<dyn OrderStore>) -> Self {
         self.lease_backends = Backends { queue, store, ..self.lease_backends };
         self
+    }
+
+    /// Claims only what the controls in `store` allow, and nothing before these were read. What is returned has to run beside
+    /// the engine, longer than it.
+    pub fn controls(&self, store: Arc<dyn Controls>, process: Process) -> FleetControls {
+        self.gate.close();
+        FleetControls {
+            gate: Arc::clone(&self.gate),
+            places: Arc::clone(&self.places),
+            progress: Arc::clone(&self.progress),
+            keeper: Arc::clone(&self.keeper),
+            observers: self.backends.observers.clone(),
+            store,
+            process,
+        }
     }
 
     /// Records each attempt as a span of `tracer`.
@@ -148,6 +173,7 @@ impl Engine {
         // Room for whatever is in hand: nobody waits to send.
         let (completed, to_complete) = mpsc::channel(Places::most_in_hand(self.options.concurrency));
         let keeper = LeaseKeeper::new(self.lease_backends.clone(), Arc::clone(&self.progress), self.options.lease);
+        let _ = self.keeper.set(Arc::clone(&keeper));
         let keeping = self.lease_thread.handle().spawn(Arc::clone(&keeper).run());
         let to_list = self.list.clone().map(|queue| Arc::new(DrainToList::new(queue, shutdown.drain.clone())));
         let completing = tokio::spawn(self.completer(&shutdown, completed.clone(), to_list.clone()).run(to_complete));
@@ -208,6 +234,7 @@ impl Engine {
                 backpressure,
                 backends.observers.clone(),
                 Arc::clone(&self.places),
+                Arc::clone(&self.gate),
             ),
             backends,
             executor: Arc::new(executor),

@@ -5,9 +5,12 @@
 //! connections emit events. Observers match them without `_`: the compiler then names each one that has to decide
 //! about a new event.
 
+mod api;
 pub(crate) mod call_times;
+mod controls;
 mod dependency;
 mod fulfiller;
+mod jobs;
 mod lifecycle;
 mod observer;
 mod order;
@@ -15,11 +18,14 @@ mod reconciler;
 mod retention;
 mod telemetry;
 
+pub use api::ApiEvent;
+pub use controls::ControlsEvent;
 pub use dependency::{Backend, CallId, Dependency, DependencyEvent, RowStage, Stage, UnderWay};
 pub use fulfiller::{BreakerState, CallOutcome, FulfillerEvent, Limiter, RequestClass};
+pub use jobs::JobsEvent;
 pub use lifecycle::{LifecycleEvent, Loop, Reloaded};
 pub use observer::{Observer, Observers};
-pub use order::{AttemptRef, Lease, OrderEvent, RetryReason, Throttle};
+pub use order::{AttemptRef, CancelledFrom, Lease, OrderEvent, RetryReason, Throttle};
 pub use reconciler::{Drift, ReconcilerEvent};
 pub use retention::RetentionEvent;
 pub use telemetry::{Runtime, TelemetryEvent};
@@ -42,10 +48,16 @@ pub enum Event<'a> {
     Order(OrderEvent<'a>),
     /// What the fulfiller was asked and what it answered.
     Fulfiller(FulfillerEvent<'a>),
+    /// What operators set for this worker.
+    Controls(ControlsEvent<'a>),
     /// The search for orders without a message.
     Reconciler(ReconcilerEvent<'a>),
     /// The deletion of old timelines.
     Retention(RetentionEvent),
+    /// The bulk work of operators.
+    Jobs(JobsEvent<'a>),
+    /// Requests of the API.
+    Api(ApiEvent<'a>),
     /// A reading was taken, or traces were exported.
     Telemetry(TelemetryEvent<'a>),
 }
@@ -65,6 +77,9 @@ group!(
     Dependency(DependencyEvent),
     Order(OrderEvent),
     Fulfiller(FulfillerEvent),
+    Controls(ControlsEvent),
     Reconciler(ReconcilerEvent),
+    Jobs(JobsEvent),
+    Api(ApiEvent),
     Telemetry(TelemetryEvent)
 );

@@ -42,6 +42,10 @@ pub mod admin;
 #[cfg(not(feature = "internals"))]
 mod admin;
 #[cfg(feature = "internals")]
+pub mod api;
+#[cfg(not(feature = "internals"))]
+mod api;
+#[cfg(feature = "internals")]
 pub mod backend;
 #[cfg(not(feature = "internals"))]
 mod backend;

@@ -1,5 +1,7 @@
 //! What people do to orders, and how it is put in words.
 
+use std::time::Duration;
+
 use serde::Serializer;
 use serde::ser::SerializeStruct;
 
@@ -8,17 +10,42 @@ use crate::port::queue::QueueError;
 use crate::port::store::StoreError;
 
 pub mod adoption;
+pub mod controls;
+pub mod cursor;
+pub mod decide;
 pub mod doctor;
+pub mod documents;
+pub mod enqueue;
+pub mod events;
+pub mod groups;
 pub mod hand_back;
+pub mod history;
 pub mod horizon;
 pub mod import;
+pub mod jobs;
+pub mod letters;
 pub mod overdue;
 pub mod redrive;
+pub mod search;
+pub mod status;
 pub mod verify;
 
 /// `1 order`, `2 orders`.
 pub(crate) fn plural(count: u64, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// An age of a document.
+pub(crate) fn seconds(age: f64) -> Duration {
+    Duration::try_from_secs_f64(age).unwrap_or_default()
+}
+
+/// An age, to the second.
+pub(crate) fn rounded(age: Duration) -> String {
+    if age < Duration::from_secs(1) {
+        return "under 1s".to_owned();
+    }
+    humantime::format_duration(Duration::from_secs(age.as_secs())).to_string()
 }
 
 /// Orders that the JSON of a finding names.

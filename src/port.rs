@@ -1,11 +1,14 @@
 //! What the engine and the operations ask of others, as traits of one role each. [`crate::backend`] implements them.
 
 pub mod audit;
+pub mod controls;
 pub mod dead_letters;
+pub mod decisions;
 pub mod diagnosis;
 pub mod fulfiller;
 pub mod horizon;
 pub mod intake;
+pub mod jobs;
 pub mod queue;
 pub mod queue_maintenance;
 pub mod reconciliation;
@@ -13,4 +16,5 @@ pub mod reports;
 pub mod retention;
 pub mod retrying;
 pub mod schema;
+pub mod search;
 pub mod store;

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use self::backends::Opened;
 pub use self::backends::StartError;
 use crate::admin::{self, Access, OneTimeToken};
+use crate::api::{Api, Roles};
 use crate::backend::simulated::SimulatedFulfiller;
 use crate::config::environment::Environment;
 use crate::config::{Backends, FulfillerTarget, Settings};
@@ -31,7 +32,9 @@ pub(crate) mod backends;
 #[cfg(feature = "cli")]
 mod check;
 mod horizon;
+mod jobs;
 mod polls;
+mod registry;
 #[cfg_attr(not(feature = "http-fulfiller"), expect(dead_code, reason = "the fulfiller over HTTP alone has files"))]
 mod reload;
 mod signals;
@@ -144,7 +147,10 @@ impl Service {
         let mut listeners = admin::open(&settings.listen).await?;
         let listen = listeners.iter().map(|listener| listener.url(&access)).collect::<Result<Vec<_>, _>>()?;
         listeners.extend(admin::open_admin(&settings.admin_socket, &listeners, &environment)?);
-        let server = admin::Server::start(listeners, admin::Routes { metrics, health, log, access })?;
+        let api = Api::default();
+        let router = api.clone().router(observers.clone());
+        let routes = admin::Routes { metrics, health, log, access, api: router };
+        let server = admin::Server::start(listeners, routes)?;
         let Backends { queue, store, .. } = &settings.backends;
         observers.emit(LifecycleEvent::Starting {
             queue: &queue.to_string(),
@@ -153,7 +159,7 @@ impl Service {
             listen: &listen,
         });
         let end = DrainEnd::of(&drain, settings.drain_timeout);
-        let result = run_engine(&settings, worker, fulfiller, tracer, &observers, drain, &end).await;
+        let result = run_engine(&settings, Parts { worker, fulfiller, tracer, api }, &observers, drain, &end).await;
         let left = end.left(SCRAPES_AND_TRACES);
         let flushing = async {
             if let Some(export) = export {
@@ -201,16 +207,24 @@ fn open_fulfiller(
     })
 }
 
-/// Opens the backends, waits until they answer, and runs the engine with everything beside it until it has drained.
-async fn run_engine(
-    settings: &Settings,
+/// What the engine runs with.
+struct Parts {
     worker: WorkerId,
     fulfiller: Arc<dyn Fulfiller>,
     tracer: Tracer,
+    /// Opened with the backends.
+    api: Api,
+}
+
+/// Opens the backends, waits until they answer, and runs the engine with everything beside it until it has drained.
+async fn run_engine(
+    settings: &Settings,
+    parts: Parts,
     observers: &Observers,
     drain: CancellationToken,
     end: &DrainEnd,
 ) -> Result<(), StartError> {
+    let Parts { worker, fulfiller, tracer, api } = parts;
     let (opened, leases) = backends::open_with_leases(&settings.backends, &worker, observers)?;
     // Until a call shows otherwise.
     observers.emit(DependencyEvent::Up(Dependency::Fulfiller));
@@ -227,6 +241,7 @@ async fn run_engine(
     if drain.run_until_cancelled(warn_about_configuration(&opened)).await.is_none() {
         return Ok(());
     }
+    api.open(roles(&opened, settings), settings.backends.store_connections, drain.clone());
     observers.emit(LifecycleEvent::Started { worker: worker.as_str(), concurrency: settings.concurrency });
 
     let (queue, store) = (Arc::clone(&opened.queue.messages), Arc::clone(&opened.store.orders));
@@ -236,17 +251,41 @@ async fn run_engine(
     if settings.drain_to_list {
         engine = engine.drain_to_list(Arc::clone(&opened.queue.hand_back));
     }
+    let controls = engine.controls(Arc::clone(&opened.store.controls), registry::process(settings));
+    let engine_ended = CancellationToken::new();
+    let controlling = tokio::spawn(controls.run(engine_ended.clone()));
     let polling = tokio::spawn(polls::poll(opened.clone(), leases.store.reports, observers.clone()));
     let retaining = start_retention(settings, &opened, observers, &drain);
+    let on_jobs = jobs::start(settings, &opened, observers, &drain);
     let reconciling = start_reconciler(settings, opened, observers, engine.watermark(), &drain);
     engine.run(drain).await;
     polling.abort();
-    for mut leading in [reconciling, retaining].into_iter().flatten() {
+    engine_ended.cancel();
+    for mut leading in [reconciling, retaining, Some(controlling), Some(on_jobs)].into_iter().flatten() {
         if tokio::time::timeout(end.left(LEAD), &mut leading).await.is_err() {
             leading.abort();
         }
     }
     Ok(())
+}
+
+fn roles(opened: &Opened, settings: &Settings) -> Roles {
+    let Opened { queue, store } = opened.clone();
+    Roles {
+        queue: queue.reports,
+        producer: queue.producer,
+        search: store.search,
+        reports: store.reports,
+        dead_letters: store.dead_letters,
+        decisions: store.decisions,
+        notes: store.notes,
+        controls: store.controls,
+        intake: store.intake,
+        feed: store.feed,
+        place: backends::place(&settings.backends),
+        jobs: store.jobs,
+        lease: settings.backends.lease,
+    }
 }
 
 async fn warn_about_configuration(opened: &Opened) {

@@ -29,7 +29,8 @@ mod users;
 mod web_config;
 
 use files::Fingerprint;
-pub(super) use gate::{Client, Operator, gate, is_changing};
+pub(super) use gate::{Client, gate, is_changing};
+pub(crate) use gate::{Operator, Viewer};
 use login::Logins;
 pub use session::OneTimeToken;
 use session::Session;

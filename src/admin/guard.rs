@@ -6,13 +6,21 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::access::is_changing;
+use super::problem::API;
 
-/// Refuses a request that announces a body, and reads none of it, so that a body costs nothing. A route that changes
-/// something may have one.
-pub(super) async fn refuse_bodies(request: Request, next: Next) -> Response {
+/// As [`refuse_bodies`], but for the API, which says first whether it has such a path and method, and for what changes something.
+pub(super) async fn refuse_needless_bodies(request: Request, next: Next) -> Response {
+    match request.uri().path().starts_with(API) || is_changing(request.method(), request.uri()) {
+        true => next.run(request).await,
+        false => refuse_bodies(request, next).await,
+    }
+}
+
+/// Refuses a request that announces a body, and reads none of it, so that a body costs nothing.
+pub(crate) async fn refuse_bodies(request: Request, next: Next) -> Response {
     let headers = request.headers();
     let announced = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
-    if !is_changing(request.method(), request.uri()) && (announced || headers.contains_key(header::TRANSFER_ENCODING)) {
+    if announced || headers.contains_key(header::TRANSFER_ENCODING) {
         let close = [(header::CONNECTION, "close")];
         return (StatusCode::PAYLOAD_TOO_LARGE, close, "a request here has no body\n").into_response();
     }

@@ -13,7 +13,8 @@ use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
 use super::access::{Client, gate};
-use super::guard::{guard, refuse_bodies};
+use super::guard::{guard, refuse_needless_bodies};
+use super::problem::as_problems;
 use super::scrape::{Scrapes, metrics};
 use super::{Routes, log_route};
 use crate::domain::text;
@@ -28,6 +29,7 @@ const PATHS: &str = "\
 /livez    liveness, a check for each loop
 /readyz   readiness, a check for each dependency
 /log      what is logged; PUT changes it, for operators only
+/api/v1   orders, dead letters and workers, as /api/v1/openapi.json describes, for users and operators only
 ";
 
 /// Every path that is served.
@@ -45,8 +47,10 @@ pub(super) fn router(routes: Routes) -> Router {
         .route("/readyz", get(readyz))
         .fallback(|| async { (StatusCode::NOT_FOUND, format!("not found; there is\n{PATHS}")) })
         .merge(log_route::router())
+        .nest_service("/api/v1", routes.api.clone())
         .layer(middleware::from_fn_with_state(Arc::clone(&routes.access), gate))
-        .layer(middleware::from_fn(refuse_bodies))
+        .layer(middleware::from_fn(refuse_needless_bodies))
+        .layer(middleware::from_fn(as_problems))
         .layer(middleware::map_response(guard))
         .with_state(routes)
 }

@@ -29,7 +29,7 @@ use crate::domain::order::OrderId;
 use crate::domain::worker_id::WorkerId;
 use crate::event::{DependencyEvent, Observers};
 use crate::port::store::{
-    BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, StoreError, Verdict,
+    BeginRequest, Begun, Conclusion, DeadLetter, NotBefore, OrderStore, Renewal, Renewed, StoreError, Verdict,
 };
 
 mod address;
@@ -41,13 +41,17 @@ mod clock_notes;
 mod conclude;
 mod connect;
 mod connection;
+mod controls;
 mod dead_letters;
+mod decisions;
 mod diagnosis;
 mod errors;
+mod feed;
 mod given_tables;
 mod greeting;
 mod horizon;
 mod intake;
+mod jobs;
 mod negotiation;
 mod parameters;
 mod producers;
@@ -56,6 +60,7 @@ mod refusal;
 mod reports;
 mod retention;
 mod schema;
+mod search;
 mod served;
 mod sql;
 mod statements;
@@ -247,6 +252,10 @@ impl PostgresStore {
 impl OrderStore for PostgresStore {
     async fn begin(&self, requests: &[BeginRequest]) -> Result<Vec<Begun>, StoreError> {
         self.explain(begin::begin(self, requests).await).await
+    }
+
+    async fn note_not_before(&self, times: &[NotBefore]) -> Result<(), StoreError> {
+        self.explain(decisions::note_not_before(self, times).await).await
     }
 
     async fn renew(&self, renewals: &[Renewal]) -> Result<Vec<Renewed>, StoreError> {

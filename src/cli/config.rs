@@ -1,9 +1,10 @@
 //! `config`: the value of each option, and its source.
 
-use clap::{ArgMatches, Args};
+use clap::{ArgMatches, Args, Subcommand};
 use serde::Serialize;
 
 use super::failure::Failure;
+use super::format::FormatOptions;
 use super::{connect, output};
 use crate::config::Origins;
 use crate::config::environment::Environment;
@@ -11,6 +12,8 @@ use crate::config::fallback::Fallback;
 use crate::config::options::{self, RunOptions};
 use crate::observe::trace::export;
 use crate::service::{self, StartError};
+
+mod init;
 
 /// Print every option of `run` with its value and source, secrets redacted, or the first error
 ///
@@ -23,15 +26,24 @@ Examples:
       the configuration that `run` would start with
   fulfillment-worker config --config worker.toml --json
       the same for machines: an object with option, value and source for each option
+  fulfillment-worker config init worker.toml
+      a new file with every option, its meaning and its default
 
 Takes all options of `run`; docs/CONFIGURATION.md describes them.")]
 pub(super) struct Arguments {
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: FormatOptions,
 
     #[command(flatten)]
     options: RunOptions,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(init::Arguments),
 }
 
 #[derive(Serialize)]
@@ -47,6 +59,9 @@ pub(super) fn config(
     origins: &Origins,
     environment: &Environment,
 ) -> Result<(), Failure> {
+    if let Some(Command::Init(arguments)) = &arguments.command {
+        return init::init(arguments);
+    }
     let (settings, _) = arguments.options.resolve(origins, Fallback::detect())?;
     let noted = service::check(&settings)?;
     let traces = export::read(environment).map_err(StartError::from)?;
@@ -65,7 +80,7 @@ pub(super) fn config(
             source: origins.of(option).to_string(),
         })
         .collect();
-    output::show(arguments.json, &lines, || table(&lines))
+    output::show(arguments.format.is_json(), &lines, || table(&lines))
 }
 
 fn table(lines: &[Line]) -> Vec<String> {

@@ -200,7 +200,7 @@ pub(super) async fn until_answered<T, E: Display>(
 /// What `run` warns of before it contacts a server, besides the variables of traces.
 pub(super) fn warnings(backends: &Backends, origins: &Origins, environment: &Environment) -> Vec<String> {
     // Has a variable, though no key in the file.
-    let known: Vec<String> = options::names().into_iter().chain(["config".to_owned()]).collect();
+    let known: Vec<String> = options::settable().into_iter().chain(["config".to_owned()]).collect();
     let unknown = environment.unknown(&known).map(|name| format!("no option has the name of the variable {name}"));
     let fallback = fallback::warning(origins).map(str::to_owned);
     fallback

@@ -6,13 +6,17 @@ use super::failure::Failure;
 use crate::config::Origins;
 use crate::config::environment::Environment;
 
+mod bulk;
+mod deciding;
 mod discard;
+mod grouped;
 pub(super) mod letter;
 mod list;
 mod outcome;
 mod retry;
 mod selection;
 mod show;
+mod source;
 
 /// Look at dead letters, retry them, or discard them
 #[derive(Debug, Args)]

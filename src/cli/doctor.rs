@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::connect::{ConnectOptions, until_ready};
 use super::failure::Failure;
+use super::format::FormatOptions;
 use super::output;
 use crate::config::values;
 use crate::config::{Backends, Origins};
@@ -33,12 +34,11 @@ do,caution,values}: level is warning, notice, unknown or ok; do has statements a
 where there are none; values has the numbers by name. Checks of Postgres: hot_updates, written_indexes, fillfactor, wal_per_order,
 transactions, replication_slots, prepared_transactions, dead_rows, autovacuum, checkpoints, durability, session_settings, connections,
 store_latency, time_zone, tables_and_rights, excess_rights, store_tls; of Redis: maxmemory_policy, memory, persistence, appendfsync, disk,
-queue_user, queue_latency, queue_tls; of both: clocks; of an embedded database: journal_mode, file_system, free_pages, disk_space,
+queue_user, queue_latency, queue_tls; of both: clocks; of any store: controls, jobs; of an embedded database: journal_mode, file_system, free_pages, disk_space,
 tables_and_rights.")]
 pub(super) struct Arguments {
-    /// Print one line of JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: FormatOptions,
 
     /// How long to count what happens now; 0s for not at all
     #[arg(long, value_name = "DURATION", default_value = "5s",
@@ -57,8 +57,16 @@ pub(super) async fn doctor(arguments: Arguments, origins: &Origins) -> Result<()
         return Err(failure);
     }
     let (queue, store) = (&*opened.queue.diagnosis, &*opened.store.diagnosis);
-    let report = doctor::examine(queue, store, &*opened.store.schema, arguments.sample).await;
-    output::show(arguments.json, &report, || text(&report, &backends))?;
+    let report = doctor::examine(
+        queue,
+        store,
+        &*opened.store.schema,
+        &*opened.store.controls,
+        &*opened.store.jobs,
+        arguments.sample,
+    )
+    .await;
+    output::show(arguments.format.is_json(), &report, || text(&report, &backends))?;
     match (&report.unanswered[..], report.counts.warnings) {
         ([], 0) => Ok(()),
         ([], warnings) => Err(Failure::Work(plural(warnings as u64, "warning"))),

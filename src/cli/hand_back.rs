@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::connect::ConnectOptions;
 use super::failure::Failure;
+use super::format::FormatOptions;
 use super::output::{self, rounded};
 use crate::config::{Backends, Origins};
 use crate::operations::hand_back::Plan;
@@ -39,9 +40,8 @@ pub(super) struct Arguments {
     #[arg(long)]
     dry_run: bool,
 
-    /// Print one line of JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: FormatOptions,
 
     #[command(flatten)]
     connect: ConnectOptions,
@@ -56,7 +56,7 @@ struct Json<'a> {
 }
 
 pub(super) async fn hand_back(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
-    let Arguments { force, dry_run, json, connect } = arguments;
+    let Arguments { force, dry_run, format, connect } = arguments;
     let (backends, queue) = connect.open_queue(origins).await?;
     let plan = Plan::of(&*queue.hand_back).await.map_err(Failure::work)?;
     let refused = plan.live_leases > 0 && !force;
@@ -70,7 +70,7 @@ pub(super) async fn hand_back(arguments: Arguments, origins: &Origins) -> Result
     };
     if dry_run || !refused {
         let shown = Json { plan: &plan, returned: done.returned, dry_run };
-        output::show(json, &shown, || text(&plan, done, dry_run, &backends))?;
+        output::show(format.is_json(), &shown, || text(&plan, done, dry_run, &backends))?;
     }
     if refused {
         return Err(Failure::Work(format!(

@@ -1,19 +1,19 @@
 //! `order`: the row and the timeline of one order.
 
-use std::time::Duration;
+use std::fmt;
 
 use clap::Args;
-use serde::Serialize;
 
-use super::connect::ConnectOptions;
+use super::api_client::ApiClient;
 use super::dead::letter;
 use super::failure::Failure;
+use super::format::FormatOptions;
 use super::output;
+use super::reach::{ReachOptions, Way};
 use crate::config::Origins;
-use crate::domain::order::{IdempotencyKey, OrderId, iso_8601};
-use crate::port::dead_letters::{DeadLetterFilter, StoredDeadLetter};
-use crate::port::reports::{OrderReport, TimelineEntry};
-use crate::port::store::StoreError;
+use crate::domain::order::OrderId;
+use crate::operations::documents::orders::{EntryDocument, HistoryDocument};
+use crate::operations::history::History;
 use crate::service::backends::StoreRoles;
 
 mod correlated;
@@ -27,8 +27,8 @@ Examples:
   fulfillment-worker order --correlation-id 536365
 
 Times are the database's, without a zone, as in its columns; ages are by its clock. A correlation id is looked for in the
-timelines, from the newest orders backwards, for at most 10 seconds: a timeline begins with an order's first attempt, and
-`--events off` keeps none.
+timelines: one begins with an order's first attempt, and `--events off` keeps none. Where nothing leads to correlation ids
+(docs/POSTGRES.md), the search goes from the newest orders backwards, for at most 10 seconds.
 
 JSON: order_id, state, product_id, product, quantity, created_at, age_seconds, updated_at, idle_seconds,
 idempotency_key, timeline[].{at,state,attempt,worker,correlation_id,note}, dead_letters[] as of `dead list`.
@@ -43,12 +43,11 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "TEXT", conflicts_with = "id", value_parser = not_empty)]
     correlation_id: Option<String>,
 
-    /// Print one line of JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: FormatOptions,
 
     #[command(flatten)]
-    connect: ConnectOptions,
+    reach: ReachOptions,
 }
 
 fn order_id(text: &str) -> Result<i64, String> {
@@ -58,106 +57,95 @@ fn order_id(text: &str) -> Result<i64, String> {
     }
 }
 
-fn not_empty(text: &str) -> Result<String, &'static str> {
+pub(super) fn not_empty(text: &str) -> Result<String, &'static str> {
     if text.is_empty() { Err("must not be empty") } else { Ok(text.to_owned()) }
 }
 
 pub(super) async fn order(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
-    let (backends, store) = arguments.connect.open_store(origins).await?;
-    match (arguments.id, arguments.correlation_id) {
-        (Some(id), _) => {
-            let history = History::of(&store, OrderId(id)).await.map_err(Failure::work)?;
-            let Some(history) = history else {
-                return Err(Failure::Work(format!("order {id} does not exist in {}", backends.store)));
-            };
-            output::show(arguments.json, &history.json(), || history.lines())
+    let source = match arguments.reach.way(origins)? {
+        Way::Server(server) => Source::Server(server),
+        Way::Stores(connect) => {
+            let (backends, store) = connect.open_store(origins).await?;
+            Source::Store(Box::new(store), backends.store.to_string())
         }
-        (None, id) => {
-            let id = id.unwrap_or_default();
-            let found = correlated::search(&store, &id).await.map_err(Failure::work)?;
-            found.show(&id, arguments.json, &backends.store)
+    };
+    let Some(id) = arguments.id else {
+        let id = arguments.correlation_id.unwrap_or_default();
+        return correlated::search(&source, id).await?.show(&arguments.format, &source);
+    };
+    match source.history(id).await? {
+        Some(history) => {
+            output::show(arguments.format.is_json(), &history, || lines(&history, arguments.format.columns()))
+        }
+        None => Err(Failure::Work(format!("order {id} does not exist in {source}"))),
+    }
+}
+
+/// Who knows the orders.
+enum Source {
+    Server(ApiClient),
+    /// With its URL.
+    Store(Box<StoreRoles>, String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server(server) => write!(f, "the store of {server}"),
+            Self::Store(_, url) => f.write_str(url),
         }
     }
 }
 
-/// Dead letters shown of an order, oldest first. Each redrive that fails adds one.
-const MOST_LETTERS: usize = 1_000;
-
-/// An order, its timeline and its dead letters.
-struct History {
-    order: OrderReport,
-    timeline: Vec<TimelineEntry>,
-    letters: Vec<StoredDeadLetter>,
-}
-
-impl History {
-    async fn of(store: &StoreRoles, id: OrderId) -> Result<Option<Self>, StoreError> {
-        let Some(order) = store.reports.order(id).await? else { return Ok(None) };
-        let of_order = DeadLetterFilter { order_id: Some(id), ..DeadLetterFilter::default() };
-        let letters = store.dead_letters.list(&of_order, 0, MOST_LETTERS).await?;
-        Ok(Some(Self { order, timeline: store.reports.timeline(id).await?, letters }))
-    }
-
-    fn key(&self) -> String {
-        IdempotencyKey::of(self.order.id, self.order.created_at_micros).to_string()
-    }
-
-    fn json(&self) -> Json<'_> {
-        let order = &self.order;
-        Json {
-            order_id: order.id.0,
-            state: order.state.as_str(),
-            product_id: order.product_id,
-            product: order.product.as_deref(),
-            quantity: order.quantity,
-            created_at: order.created_at_micros.and_then(iso_8601),
-            age_seconds: order.age.map(|age| age.as_secs_f64()),
-            updated_at: order.updated_at_micros.and_then(iso_8601),
-            idle_seconds: order.idle.map(|idle| idle.as_secs_f64()),
-            idempotency_key: self.key(),
-            timeline: self.timeline.iter().map(JsonEntry::of).collect(),
-            dead_letters: self.letters.iter().map(letter::Json::of).collect(),
+impl Source {
+    async fn history(&self, id: i64) -> Result<Option<HistoryDocument>, Failure> {
+        match self {
+            Self::Server(server) => server.find(&format!("/orders/{id}")).await,
+            Self::Store(store, _) => {
+                let history = History::of(&*store.reports, &*store.dead_letters, OrderId(id)).await;
+                Ok(history.map_err(Failure::work)?.as_ref().map(HistoryDocument::from))
+            }
         }
-    }
-
-    fn lines(&self) -> Vec<String> {
-        let order = &self.order;
-        let mut lines = vec![
-            format!("order     {}   {}", order.id, order.state.as_str()),
-            format!("product   {}   {}", order.product_id, order.product.as_deref().unwrap_or("(not in products)")),
-            format!("quantity  {}", order.quantity),
-            format!("created   {}", when(order.created_at_micros, order.age)),
-            format!("updated   {}", when(order.updated_at_micros, order.idle)),
-            format!("key       {}", self.key()),
-            "timeline".to_owned(),
-        ];
-        lines.extend(self.timeline.iter().map(entry_in_words));
-        if self.timeline.is_empty() {
-            lines.push("  empty: never begun, or begun with --events off, or deleted by --keep-events".to_owned());
-        }
-        if !self.letters.is_empty() {
-            lines.push("dead letters".to_owned());
-            let rows: Vec<_> = self.letters.iter().map(letter::cells).collect();
-            let width = output::columns().map(|columns| columns.saturating_sub(2));
-            let table = output::table(["ID", "AGE", "REASON", "ORDER", "DETAIL"], &rows, width);
-            lines.extend(table.iter().map(|line| format!("  {line}")));
-        }
-        lines
     }
 }
 
-fn when(at: Option<i64>, ago: Option<Duration>) -> String {
-    match (at.and_then(iso_8601), ago) {
-        (Some(at), Some(ago)) => format!("{at}   {} ago", output::rounded(ago)),
+fn lines(history: &HistoryDocument, columns: Option<usize>) -> Vec<String> {
+    let order = &history.order;
+    let mut lines = vec![
+        format!("order     {}   {}", order.order_id, order.state),
+        format!("product   {}   {}", order.product_id, order.product.as_deref().unwrap_or("(not in products)")),
+        format!("quantity  {}", order.quantity),
+        format!("created   {}", when(order.created_at.as_deref(), order.age_seconds)),
+        format!("updated   {}", when(order.updated_at.as_deref(), order.idle_seconds)),
+        format!("key       {}", history.idempotency_key),
+        "timeline".to_owned(),
+    ];
+    lines.extend(history.timeline.iter().map(entry_in_words));
+    if history.timeline.is_empty() {
+        lines.push("  empty: never begun, or begun with --events off, or deleted by --keep-events".to_owned());
+    }
+    if !history.dead_letters.is_empty() {
+        lines.push("dead letters".to_owned());
+        let rows: Vec<_> = history.dead_letters.iter().map(letter::cells).collect();
+        let width = columns.map(|columns| columns.saturating_sub(2));
+        let table = output::table(["ID", "AGE", "REASON", "ORDER", "DETAIL"], &rows, width);
+        lines.extend(table.iter().map(|line| format!("  {line}")));
+    }
+    lines
+}
+
+fn when(at: Option<&str>, ago: Option<f64>) -> String {
+    match (at, ago) {
+        (Some(at), Some(ago)) => format!("{at}   {} ago", output::age(ago)),
         (Some(at), None) => format!("{at}   age unknown"),
         (None, _) => "unknown".to_owned(),
     }
 }
 
-fn entry_in_words(entry: &TimelineEntry) -> String {
-    let at = iso_8601(entry.at.0).unwrap_or_default();
+pub(super) fn entry_in_words(entry: &EntryDocument) -> String {
+    let at = entry.at.as_deref().unwrap_or_default();
     let attempt = if entry.attempt == 0 { "by hand  ".to_owned() } else { format!("attempt {}", entry.attempt) };
-    let mut line = format!("  {at}  {:<10}  {attempt}  worker {}", entry.state.as_str(), entry.worker);
+    let mut line = format!("  {at}  {:<10}  {attempt}  worker {}", entry.state, entry.worker);
     if let Some(correlation_id) = &entry.correlation_id {
         line.push_str(&format!("  correlation {correlation_id}"));
     }
@@ -167,51 +155,19 @@ fn entry_in_words(entry: &TimelineEntry) -> String {
     line
 }
 
-#[derive(Debug, Serialize)]
-struct Json<'a> {
-    order_id: i64,
-    state: &'a str,
-    product_id: i64,
-    product: Option<&'a str>,
-    quantity: i64,
-    created_at: Option<String>,
-    age_seconds: Option<f64>,
-    updated_at: Option<String>,
-    idle_seconds: Option<f64>,
-    idempotency_key: String,
-    timeline: Vec<JsonEntry<'a>>,
-    dead_letters: Vec<letter::Json<'a>>,
-}
-
-#[derive(Debug, Serialize)]
-struct JsonEntry<'a> {
-    at: Option<String>,
-    state: &'a str,
-    attempt: u32,
-    worker: &'a str,
-    correlation_id: Option<&'a str>,
-    note: Option<&'a str>,
-}
-
-impl<'a> JsonEntry<'a> {
-    fn of(entry: &'a TimelineEntry) -> Self {
-        Self {
-            at: iso_8601(entry.at.0),
-            state: entry.state.as_str(),
-            attempt: entry.attempt,
-            worker: &entry.worker,
-            correlation_id: entry.correlation_id.as_deref(),
-            note: entry.note.as_deref(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::domain::order::{Fence, State};
+    use crate::port::reports::{OrderReport, TimelineEntry};
 
-    fn history() -> History {
+    fn history() -> HistoryDocument {
+        (&read()).into()
+    }
+
+    fn read() -> History {
         let entry = |at, state, note: &str| TimelineEntry {
             at: Fence(at),
             state,
@@ -243,7 +199,7 @@ mod tests {
     #[test]
     fn the_text_has_a_line_for_each_step() {
         assert_eq!(
-            history().lines().join("\n"),
+            lines(&history(), None).join("\n"),
             "\
 order     7   failed
 product   3   HAND WARMER
@@ -259,7 +215,7 @@ timeline
 
     #[test]
     fn an_empty_timeline_names_what_can_have_emptied_it() {
-        let lines = History { timeline: Vec::new(), ..history() }.lines().join("\n");
+        let lines = lines(&HistoryDocument { timeline: Vec::new(), ..history() }, None).join("\n");
         assert!(
             lines.ends_with("timeline\n  empty: never begun, or begun with --events off, or deleted by --keep-events")
         );
@@ -267,7 +223,7 @@ timeline
 
     #[test]
     fn json_has_the_names_that_help_promises() {
-        let json = serde_json::to_value(history().json()).unwrap();
+        let json = serde_json::to_value(history()).unwrap();
         let expected = serde_json::json!({
             "order_id": 7, "state": "failed", "product_id": 3, "product": "HAND WARMER", "quantity": 6,
             "created_at": "2023-11-14T22:13:20.000001", "age_seconds": 90.4, "updated_at": null, "idle_seconds": null,
@@ -281,5 +237,6 @@ timeline
             "dead_letters": [],
         });
         assert_eq!(json, expected);
+        assert_eq!(serde_json::from_value::<HistoryDocument>(expected).unwrap(), history());
     }
 }

@@ -6,7 +6,6 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::iter;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anstream::adapter::strip_str;
 use clap::error::{ContextKind, ContextValue};
@@ -17,10 +16,18 @@ use super::help;
 use crate::config::redact;
 use crate::domain::text;
 use crate::observe::logging;
+use crate::operations;
+use crate::operations::documents::VERSION;
+pub(super) use crate::operations::rounded;
 
 /// Exit codes as the contract has them.
 const FAILED_AT_WORK: u8 = 1;
 const WRONG_USAGE: u8 = 2;
+
+/// An age of a document, to the second.
+pub(super) fn age(seconds: f64) -> String {
+    rounded(operations::seconds(seconds))
+}
 
 /// Prints a result of one line.
 pub(super) fn print(line: &str) -> Result<(), Failure> {
@@ -44,10 +51,15 @@ pub(super) fn print_own(text: &str) -> Result<(), Failure> {
     write_out(&text::lines(text))
 }
 
-/// Prints a result as one line of JSON.
+/// Prints a result as one line of JSON: an object says the version of its form first.
 pub(super) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let json = serde_json::to_string(value)
         .map_err(|error| Failure::Work(format!("the result can't be written as JSON: {error}")))?;
+    let json = match json.strip_prefix('{') {
+        Some("}") => format!("{{\"version\":{VERSION}}}"),
+        Some(fields) => format!("{{\"version\":{VERSION},{fields}"),
+        None => json,
+    };
     write_out(&text::json(&json))
 }
 
@@ -129,14 +141,6 @@ fn quoting_in_one_line(mut error: clap::Error) -> clap::Error {
         error.insert(kind, ContextValue::String(text::line(&text).into_owned()));
     }
     error
-}
-
-/// An age, to the second.
-pub(super) fn rounded(age: Duration) -> String {
-    if age < Duration::from_secs(1) {
-        return "under 1s".to_owned();
-    }
-    humantime::format_duration(Duration::from_secs(age.as_secs())).to_string()
 }
 
 /// A table: a header, columns as wide as what is in them, the first one aligned to the right. No line is wider than `width`

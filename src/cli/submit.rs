@@ -3,28 +3,35 @@
 use std::collections::HashSet;
 use std::iter;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use serde::Serialize;
 
 use super::connect::{self, ConnectOptions};
 use super::failure::Failure;
+use super::format::FormatOptions;
 use super::output;
+use super::reach::{ReachOptions, Way};
 use crate::config::fallback::Fallback;
 use crate::config::values;
-use crate::config::{Backends, Origins, QueueTarget};
+use crate::config::{Backends, Origins};
 use crate::domain::label::Label;
-use crate::operations::import::submit::{self, BATCH};
-use crate::operations::import::{Columns, Field, Format};
+use crate::operations::documents::status::Place;
+use crate::operations::import::submit;
+use crate::operations::import::{Columns, Field, Format, Row};
 use crate::operations::plural;
-use crate::service::backends::Opened;
+use crate::port::intake::Inserted;
+use crate::service::backends::{self, Opened};
 use crate::service::drain_on_signals;
 
 mod cells;
 mod collect;
 mod rejects;
+mod remote;
 
 use collect::Collected;
+use remote::RemoteIntake;
 
 /// Submit orders as an order API would: first the row, then the message
 ///
@@ -96,16 +103,20 @@ pub(super) struct Arguments {
     #[arg(long)]
     dry_run: bool,
 
-    /// Print the summary as one line of JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: FormatOptions,
 
     /// Create or update the worker's own tables first, or leave that to `migrate`
     #[arg(long, action = ArgAction::Set, default_value = "auto", value_parser = values::migrate())]
     migrate: bool,
 
+    /// With --server: names this submission among all others. Submitted again under its key, it puts nothing in twice; one that
+    /// broke off says its key
+    #[arg(long, value_name = "KEY", value_parser = remote::key, conflicts_with = "dedupe")]
+    idempotency_key: Option<String>,
+
     #[command(flatten)]
-    connect: ConnectOptions,
+    reach: ReachOptions,
 }
 
 fn column(text: &str) -> Result<(Field, String), String> {
@@ -135,37 +146,32 @@ struct Outcome {
     dry_run: bool,
     #[serde(flatten)]
     place: Option<Place>,
+    /// The worker that put them in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<String>,
 }
 
-/// Where the orders are, without passwords.
-#[derive(Debug, Serialize)]
-struct Place {
-    store: String,
-    queue: String,
-    /// `None` for an embedded queue, which has no key.
-    queue_key: Option<String>,
-}
-
-impl Place {
-    fn of(backends: &Backends) -> Self {
-        let queue_key = matches!(backends.queue, QueueTarget::Redis(_)).then(|| backends.queue_key.clone());
-        Self { store: backends.store.to_string(), queue: backends.queue.to_string(), queue_key }
-    }
-
-    fn in_words(&self) -> String {
-        let Self { store, queue, queue_key } = self;
-        match queue_key {
-            Some(key) => format!("rows in {store}, messages in {queue} under {key}"),
-            None if store == queue => format!("rows and messages in {store}"),
-            None => format!("rows in {store}, messages in {queue}"),
-        }
+fn place_in_words(Place { store, queue, queue_key }: &Place) -> String {
+    match queue_key {
+        Some(key) => format!("rows in {store}, messages in {queue} under {key}"),
+        None if store == queue => format!("rows and messages in {store}"),
+        None => format!("rows in {store}, messages in {queue}"),
     }
 }
 
 pub(super) async fn submit(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
     // A dry run needs neither queue nor store.
     let fallback = if arguments.dry_run { Fallback::Embedded } else { Fallback::detect() };
-    let backends = arguments.connect.backends.resolve(origins, fallback)?;
+    let target = match arguments.reach.way(origins)? {
+        Way::Server(server) => Target::Server({
+            let by_rows = !arguments.dedupe.is_empty();
+            RemoteIntake::new(server, arguments.idempotency_key.clone(), by_rows)
+        }),
+        Way::Stores(_) if arguments.idempotency_key.is_some() => {
+            return Err(Failure::Usage("--idempotency-key: is for --server; see --dedupe-column".to_owned()));
+        }
+        Way::Stores(connect) => Target::Stores(connect, connect.backends.resolve(origins, fallback)?),
+    };
     let mut columns = Columns::default();
     columns.dedupe.clone_from(&arguments.dedupe);
     columns.delimiter = arguments.delimiter;
@@ -186,15 +192,58 @@ pub(super) async fn submit(arguments: Arguments, origins: &Origins) -> Result<()
         outcome.products = products.len();
     } else if !collected.rows.is_empty() {
         let stop = drain_on_signals()?;
-        let connecting = connect::connect_to_place(&backends, arguments.migrate, arguments.connect.wait);
-        let opened = stop
-            .run_until_cancelled(connecting)
-            .await
-            .unwrap_or_else(|| Err(Failure::Work("interrupted; nothing was submitted".to_owned())))?;
-        submit_all(&collected, &opened, &arguments, &stop, &mut outcome).await?;
-        outcome.place = Some(Place::of(&backends));
+        let intake = match target {
+            Target::Server(remote) => {
+                outcome.server = Some(remote.to_string());
+                Intake::Server(remote)
+            }
+            Target::Stores(connect, backends) => {
+                let connecting = connect::connect_to_place(&backends, arguments.migrate, connect.wait);
+                let opened = stop
+                    .run_until_cancelled(connecting)
+                    .await
+                    .unwrap_or_else(|| Err(Failure::Work("interrupted; nothing was submitted".to_owned())))?;
+                outcome.place = Some(backends::place(&backends));
+                Intake::Stores(Box::new(opened), connect.wait)
+            }
+        };
+        submit_all(&collected, &intake, &stop, &mut outcome).await?;
     }
-    output::show(arguments.json, &outcome, || in_words(&outcome))
+    output::show(arguments.output.is_json(), &outcome, || in_words(&outcome))
+}
+
+/// Where orders are to go.
+enum Target<'a> {
+    Server(RemoteIntake),
+    Stores(&'a ConnectOptions, Backends),
+}
+
+/// The same, answering.
+enum Intake {
+    Server(RemoteIntake),
+    /// How long to wait for the queue.
+    Stores(Box<Opened>, Option<Duration>),
+}
+
+impl Intake {
+    /// Puts a batch in, of which the first row is number `at`.
+    async fn put_in(&self, batch: &[Row], at: usize) -> Result<Vec<Inserted>, String> {
+        match self {
+            Self::Server(remote) => remote.put_in(batch, at).await,
+            Self::Stores(opened, wait) => {
+                let inserted = submit::submit(batch, &*opened.queue.producer, &*opened.store.intake, *wait).await;
+                inserted.map_err(|error| error.to_string())
+            }
+        }
+    }
+
+    /// How a submission that broke off goes on.
+    fn advice(&self) -> String {
+        match self {
+            Self::Server(remote) => remote.advice(),
+            Self::Stores(..) => String::new(),
+        }
+    }
 }
 
 /// Shows the invalid lines. An error unless they may be skipped.
@@ -220,25 +269,20 @@ fn report_invalid(collected: &Collected, skip: bool) -> Result<(), Failure> {
 /// Submits in batches, each completely before the next one.
 async fn submit_all(
     collected: &Collected,
-    opened: &Opened,
-    arguments: &Arguments,
+    intake: &Intake,
     stop: &tokio_util::sync::CancellationToken,
     outcome: &mut Outcome,
 ) -> Result<(), Failure> {
     let mut products = HashSet::new();
     let mut done_rows = 0;
-    for batch in collected.rows.chunks(BATCH) {
-        let done = if stop.is_cancelled() {
-            Err("interrupted".to_owned())
-        } else {
-            submit::submit(batch, &*opened.queue.producer, &*opened.store.intake, arguments.connect.wait)
-                .await
-                .map_err(|error| error.to_string())
-        };
+    while let Some(rest) = collected.rows.get(done_rows..).filter(|rest| !rest.is_empty()) {
+        let batch = remote::batch(rest);
+        let done =
+            if stop.is_cancelled() { Err("interrupted".to_owned()) } else { intake.put_in(batch, done_rows).await };
         let inserted = done.map_err(|problem| {
             let (submitted, all) = (outcome.submitted, plural(collected.rows.len() as u64, "order"));
-            let from = collected.place(done_rows);
-            Failure::Work(format!("{problem}; submitted {submitted} of {all}: those before {from}"))
+            let (from, advice) = (collected.place(done_rows), intake.advice());
+            Failure::Work(format!("{problem}; submitted {submitted} of {all}: those before {from}{advice}"))
         })?;
         outcome.submitted += inserted.len();
         outcome.skipped += batch.len() - inserted.len();
@@ -268,5 +312,7 @@ fn in_words(outcome: &Outcome) -> Vec<String> {
     }
     let verb = if outcome.dry_run { "would submit" } else { "submitted" };
     let done = format!("{verb} {orders} ({})", details.join(", "));
-    iter::once(done).chain(outcome.place.as_ref().map(Place::in_words)).collect()
+    let place = outcome.place.as_ref().map(place_in_words);
+    let server = outcome.server.as_ref().map(|server| format!("rows and messages by {server}"));
+    iter::once(done).chain(place).chain(server).collect()
 }

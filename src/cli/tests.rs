@@ -281,17 +281,30 @@ fn the_command_line_offers_nothing_that_does_not_exist_yet() {
             "demo",
             "submit",
             "status",
+            "orders",
             "order",
+            "tail",
+            "enqueue",
             "verify",
             "doctor",
             "dead",
+            "pause",
+            "resume",
+            "quiet",
+            "limit",
+            "workers",
+            "cancel",
+            "hold",
+            "release",
+            "jobs",
             "hand-back",
             "migrate",
             "config",
             "healthcheck",
             "log",
             "warehouse",
-            "completions"
+            "completions",
+            "man"
         ]
     );
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::connect::ConnectOptions;
 use super::failure::Failure;
+use super::format::FormatOptions;
 use super::output;
 use crate::config::Backends;
 use crate::config::Origins;
@@ -40,9 +41,8 @@ without_message, below_lowest_id, without_dead_letter and not_fulfilled_once, ea
 messages_without_lease, leases_without_message, horizon.{adopt_from,noted,source}, would_adopt[].{id,status,age_seconds,why},
 left_alone.{before_horizon,over_max_age}.{count,first}, overdue (claimed messages that no worker takes).")]
 pub(super) struct Arguments {
-    /// Print one line of JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: FormatOptions,
 
     /// Pause before it looks again for what seems to be missing
     #[arg(long, value_name = "DURATION", default_value = "5s",
@@ -66,10 +66,14 @@ pub(super) async fn verify(arguments: Arguments, origins: &Origins) -> Result<()
     if let Some(warning) = store.schema.warning().await.map_err(Failure::work)? {
         output::note(&format!("note: {warning}"));
     }
+    // Before `migrate` there is nothing to read, and nothing set.
+    for set in store.controls.controls().await.unwrap_or_default() {
+        output::note(&format!("note: {}", set.in_words(true)));
+    }
     let accounted_for = findings.accounted_for();
     let overdue = count_overdue(&*queue.hand_back).await.map_err(Failure::work)?;
     let json = Json { accounted_for, findings: &findings, overdue };
-    output::show(arguments.json, &json, || text(&findings, overdue, &backends))?;
+    output::show(arguments.format.is_json(), &json, || text(&findings, overdue, &backends))?;
     if accounted_for {
         return Ok(());
     }

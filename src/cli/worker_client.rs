@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use clap::Args;
 use reqwest::redirect::Policy;
-use reqwest::{Client, ClientBuilder, StatusCode};
-use url::{Host, Url};
+use reqwest::{Client, ClientBuilder, Response, StatusCode};
+use url::Url;
 
 use super::failure::Failure;
 use crate::config::environment::Environment;
 use crate::config::listen::{self, ListenAddresses};
+use crate::config::server::is_loopback;
 use crate::config::{AdminSocket, ListenAddress, SecretUrl};
 
 /// The time to connect, ask and read.
@@ -21,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(3);
 /// More than any answer of ours; a stranger's may be endless.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// How a worker that speaks TLS answers who doesn't.
-const SPEAKS_TLS: &str = "Client sent an HTTP request to an HTTPS server";
+pub(super) const SPEAKS_TLS: &str = "Client sent an HTTP request to an HTTPS server";
 
 /// Where the worker on this machine is asked.
 #[derive(Debug, Args)]
@@ -194,15 +195,6 @@ pub(super) async fn ask_at(target: &Target, request: Request<'_>) -> Result<Stri
     ask(target, request, certificate).await.map_err(|problem| Failure::Work(problem.into_text()))
 }
 
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
-}
-
 async fn ask(target: &Target, request: Request<'_>, certificate: Certificate) -> Result<String, Unanswered> {
     match tokio::time::timeout(LIMIT, exchange(target, request, certificate)).await {
         Ok(Ok((StatusCode::OK, body))) => Ok(body),
@@ -236,28 +228,35 @@ async fn exchange(
         Request::Get => client.get(url),
         Request::Put(body) => client.put(url).body(body.to_owned()),
     };
-    let mut response = request.send().await?;
+    let response = request.send().await?;
+    let status = response.status();
+    let body = body(response, MAX_ANSWER_BYTES).await?;
+    Ok((status, String::from_utf8_lossy(&body).into_owned()))
+}
+
+/// The body up to the part that has its byte number `most`.
+pub(super) async fn body(mut response: Response, most: usize) -> reqwest::Result<Vec<u8>> {
     let mut body = Vec::new();
-    while body.len() < MAX_ANSWER_BYTES
+    while body.len() < most
         && let Some(chunk) = response.chunk().await?
     {
         body.extend_from_slice(&chunk);
     }
-    Ok((response.status(), String::from_utf8_lossy(&body).into_owned()))
+    Ok(body)
 }
 
 #[cfg(unix)]
-fn through(socket: &std::path::Path) -> ClientBuilder {
+pub(super) fn through(socket: &std::path::Path) -> ClientBuilder {
     Client::builder().unix_socket(socket)
 }
 
 #[cfg(not(unix))]
-fn through(_: &std::path::Path) -> ClientBuilder {
+pub(super) fn through(_: &std::path::Path) -> ClientBuilder {
     Client::builder()
 }
 
 /// The error of the system, such as `Connection refused`, without the client's words around it.
-fn root_cause(error: &reqwest::Error) -> String {
+pub(super) fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn Error = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;

@@ -18,7 +18,7 @@ const POSTGRES: [&str; 5] = ["POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", 
 const POSTGRES_SSLMODE: &str = "POSTGRES_SSLMODE";
 
 /// The variables that hold secrets: each is also the name of a credential, and with [`FILE`] names a file.
-const SECRETS: [&str; 12] = [
+const SECRETS: [&str; 13] = [
     "FULFILLMENT_QUEUE",
     "REDIS_URL",
     REDIS_PASSWORD,
@@ -26,6 +26,7 @@ const SECRETS: [&str; 12] = [
     "DATABASE_URL",
     "POSTGRES_PASSWORD",
     "PGPASSWORD",
+    "FULFILLMENT_SERVER",
     "FULFILLMENT_FULFILLER",
     "FULFILLMENT_FULFILLER_TOKEN",
     "FULFILLMENT_FULFILLER_SECRET",

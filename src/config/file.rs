@@ -70,7 +70,7 @@ impl ConfigFile {
         self.values.iter().any(|(option, (value, _))| match option.as_str() {
             "fulfiller-token" | "fulfiller-secret" => true,
             "queue" | "store" => value.contains('@') || value.to_ascii_lowercase().contains("password="),
-            "fulfiller" => value.contains("://") && redact::user_info(value) != *value,
+            "fulfiller" | "server" => value.contains("://") && redact::user_info(value) != *value,
             _ => false,
         })
     }

@@ -51,7 +51,7 @@ pub fn parse(
         .flat_map(Command::get_arguments)
         .filter_map(|argument| argument.get_long().map(str::to_owned))
         .collect();
-    let known = options::names();
+    let known = options::settable();
     let file = if offered.iter().any(|option| option == "config") {
         config_file(chosen, environment, &known)?
     } else {

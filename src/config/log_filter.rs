@@ -19,7 +19,7 @@ const OTHER_NAMES: [(&str, LevelFilter); 7] = [
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Every module of ours that logs; a test keeps the list complete.
-const TARGETS: [&str; 36] = [
+const TARGETS: [&str; 41] = [
     "fulfillment_warehouse::call",
     "fulfillment_warehouse::server",
     "fulfillment_worker::admin::access",
@@ -42,15 +42,20 @@ const TARGETS: [&str; 36] = [
     "fulfillment_worker::cli::run",
     "fulfillment_worker::engine",
     "fulfillment_worker::engine::claim",
+    "fulfillment_worker::engine::controls",
     "fulfillment_worker::engine::drain_to_list",
     "fulfillment_worker::engine::lease_keeper",
     "fulfillment_worker::engine::reconciler",
     "fulfillment_worker::engine::retention",
     "fulfillment_worker::engine::sweep",
     "fulfillment_worker::observe::logging",
+    "fulfillment_worker::observe::logging::api",
+    "fulfillment_worker::observe::logging::controls",
     "fulfillment_worker::observe::logging::event_log",
     "fulfillment_worker::observe::logging::filter",
+    "fulfillment_worker::observe::logging::jobs",
     "fulfillment_worker::observe::trace::export",
+    "fulfillment_worker::operations::jobs",
     "fulfillment_worker::service",
     "fulfillment_worker::service::backends",
     "fulfillment_worker::service::horizon",

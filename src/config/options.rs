@@ -12,6 +12,7 @@ use super::http::HttpOptions;
 use super::listen::{self, AdminSocket, ListenAddresses};
 use super::origin::{ConfigError, Origins};
 use super::secret::Secret;
+use super::server::ServerOptions;
 use super::settings::{
     AccessSettings, Backends, ClientCertificate, FulfillerTarget, LogFormat, LogOrders, LogSettings, Propagation,
     QueueTarget, QueueTls, ReconcileSettings, Settings, Simulation, StoreTarget,
@@ -248,6 +249,14 @@ pub fn names() -> Vec<String> {
         .filter(|name| *name != "config")
         .map(str::to_owned)
         .collect()
+}
+
+/// The names of all options that environment and file can set: those of `run`, and those of commands that ask a running
+/// worker.
+pub fn settable() -> Vec<String> {
+    let command = ServerOptions::augment_args(Command::new("options"));
+    let of_others = command.get_arguments().filter_map(|argument| argument.get_long().map(str::to_owned));
+    names().into_iter().chain(of_others).collect()
 }
 
 impl BackendOptions {

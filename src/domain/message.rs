@@ -33,12 +33,20 @@ pub struct Message {
     /// When it was enqueued, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<String>,
+    /// The order is not to be begun before this time, RFC 3339 with a zone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<String>,
 }
 
 impl Message {
     /// The order that the message names.
     pub fn order_id(&self) -> OrderId {
         OrderId(self.order_id)
+    }
+
+    /// [`Message::not_before`] in microseconds since 1970-01-01 00:00 UTC.
+    pub fn not_before_micros(&self) -> Option<i64> {
+        Some(self.not_before.as_deref()?.parse::<jiff::Timestamp>().ok()?.as_microsecond())
     }
 
     /// The bytes to push.
@@ -137,7 +145,7 @@ impl<'de> Visitor<'de> for Fields {
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Message, A::Error> {
         let (mut order_id, mut product_id, mut quantity) = (None, None, None);
-        let (mut correlation_id, mut traceparent, mut timestamp) = (None, None, None);
+        let (mut correlation_id, mut traceparent, mut timestamp, mut not_before) = (None, None, None, None);
         while let Some(name) = fields.next_key()? {
             match name {
                 Name::OrderId => required("order_id", &mut order_id, &mut fields)?,
@@ -146,6 +154,7 @@ impl<'de> Visitor<'de> for Fields {
                 Name::CorrelationId => correlation_id = string(fields.next_value()?),
                 Name::Traceparent => traceparent = string(fields.next_value()?),
                 Name::Timestamp => timestamp = string(fields.next_value()?),
+                Name::NotBefore => not_before = string(fields.next_value()?),
                 Name::Other => drop(fields.next_value::<IgnoredAny>()?),
             }
         }
@@ -156,6 +165,7 @@ impl<'de> Visitor<'de> for Fields {
             correlation_id: correlation_id.as_deref().and_then(text::correlation_id),
             traceparent: traceparent.filter(|parent| TraceContext::parse(parent).is_some()).map(Cow::into_owned),
             timestamp: timestamp.filter(|timestamp| timestamp.parse::<jiff::Timestamp>().is_ok()).map(Cow::into_owned),
+            not_before: not_before.filter(|time| time.parse::<jiff::Timestamp>().is_ok()).map(Cow::into_owned),
         })
     }
 }
@@ -180,6 +190,7 @@ enum Name {
     CorrelationId,
     Traceparent,
     Timestamp,
+    NotBefore,
     Other,
 }
 
@@ -206,6 +217,7 @@ impl Visitor<'_> for NameVisitor {
             b"correlation_id" => Name::CorrelationId,
             b"traceparent" => Name::Traceparent,
             b"timestamp" => Name::Timestamp,
+            b"not_before" => Name::NotBefore,
             _ => Name::Other,
         })
     }

@@ -40,7 +40,9 @@ pub enum State {
     Fulfilled,
     /// Dead-lettered. Final until an operator redrives it.
     Failed,
-    /// A status of somebody else's, such as `cancelled`. Never overwritten.
+    /// Called off, by an operator's `cancel` or by the order API. Final.
+    Cancelled,
+    /// A status of somebody else's. Never overwritten.
     Foreign(String),
 }
 
@@ -52,13 +54,14 @@ impl State {
             Self::Processing => "processing",
             Self::Fulfilled => "fulfilled",
             Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
             Self::Foreign(status) => status,
         }
     }
 
     /// Whether no worker may move the order any more.
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::Fulfilled | Self::Failed)
+        matches!(self, Self::Fulfilled | Self::Failed | Self::Cancelled)
     }
 }
 
@@ -69,6 +72,7 @@ impl From<&str> for State {
             "processing" => Self::Processing,
             "fulfilled" => Self::Fulfilled,
             "failed" => Self::Failed,
+            "cancelled" => Self::Cancelled,
             other => Self::Foreign(other.to_owned()),
         }
     }
@@ -103,6 +107,9 @@ pub enum Step {
     Fail(Fence),
     /// An operator puts a failed order back to `pending`.
     Redrive,
+    /// An operator calls the order off, before its call or during it. Decided under the row's lock, so that the fence found is
+    /// the one left: whoever held it is superseded.
+    Cancel,
 }
 
 impl Step {
@@ -113,6 +120,7 @@ impl Step {
             Self::Fulfil(_) => State::Fulfilled,
             Self::Release(_) | Self::Redrive => State::Pending,
             Self::Fail(_) => State::Failed,
+            Self::Cancel => State::Cancelled,
         }
     }
 }
@@ -120,7 +128,7 @@ impl Step {
 /// Why a step may not be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// The order is `fulfilled` or `failed` already.
+    /// The order is `fulfilled`, `failed` or `cancelled` already.
     Final,
     /// Another worker holds it; its lease runs for this much longer.
     Busy(Duration),
@@ -141,7 +149,8 @@ pub fn admit(row: &RowView, step: Step) -> Result<State, Refusal> {
             State::Processing if row.idle > lease => Ok(()),
             State::Processing => Err(Refusal::Busy(lease.saturating_sub(row.idle))),
             State::Fulfilled | State::Failed => Err(Refusal::Final),
-            State::Foreign(_) => Err(Refusal::NotOurs),
+            // Whoever cancelled it: the message is dropped as skipped.
+            State::Cancelled | State::Foreign(_) => Err(Refusal::NotOurs),
         },
         Step::Renew(held) | Step::Fulfil(held) | Step::Release(held) | Step::Fail(held) => match &row.state {
             State::Processing if row.fence == held => Ok(()),
@@ -149,8 +158,14 @@ pub fn admit(row: &RowView, step: Step) -> Result<State, Refusal> {
         },
         Step::Redrive => match &row.state {
             State::Failed => Ok(()),
-            State::Fulfilled => Err(Refusal::Final),
+            State::Fulfilled | State::Cancelled => Err(Refusal::Final),
             State::Pending | State::Processing => Err(Refusal::Superseded),
+            State::Foreign(_) => Err(Refusal::NotOurs),
+        },
+        Step::Cancel => match &row.state {
+            State::Pending | State::Processing => Ok(()),
+            // What failed is at rest: its dead letter is what there is to decide about.
+            State::Fulfilled | State::Failed | State::Cancelled => Err(Refusal::Final),
             State::Foreign(_) => Err(Refusal::NotOurs),
         },
     };

@@ -8,6 +8,7 @@ use futures::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::backpressure::Backpressure;
+use super::controls::{Gate, Pass};
 use super::options::{BATCH, BATCHES_AT_ONCE};
 use super::places::{Places, Reserved, acquire};
 use crate::event::{Observers, OrderEvent, Throttle};
@@ -25,6 +26,8 @@ pub(crate) struct Admission {
     pub(crate) slot: OwnedSemaphorePermit,
     /// To be split among the messages.
     pub(crate) places: Reserved,
+    /// To be dropped when the claim is answered.
+    pub(crate) pass: Pass,
 }
 
 /// Decides when the next claim may be made, and of how many messages.
@@ -33,6 +36,7 @@ pub(crate) struct AdmissionControl {
     pub(crate) backpressure: Arc<Backpressure>,
     pub(crate) observers: Observers,
     places: Arc<Places>,
+    gate: Arc<Gate>,
     slots: Arc<Semaphore>,
 }
 
@@ -42,20 +46,26 @@ impl AdmissionControl {
         backpressure: Arc<Backpressure>,
         observers: Observers,
         places: Arc<Places>,
+        gate: Arc<Gate>,
     ) -> Self {
-        Self { fulfiller, backpressure, observers, places, slots: Arc::new(Semaphore::new(BATCHES_AT_ONCE)) }
+        Self { fulfiller, backpressure, observers, places, gate, slots: Arc::new(Semaphore::new(BATCHES_AT_ONCE)) }
     }
 
-    /// Waits for a free batch slot, room for one order, and spare capacity in queue, store and fulfiller. Takes as many
-    /// places as all of them allow. Cancel-safe.
+    /// Waits until operators allow claims, for a free batch slot, room for one order, and spare capacity in queue, store and
+    /// fulfiller. Takes as many places as all of them allow. Cancel-safe.
     pub(crate) async fn admit(&self) -> Admission {
         let slot = self.throttled_by(Throttle::Begin, acquire(&self.slots)).await;
         loop {
+            self.throttled_by(Throttle::Paused, self.gate.opened()).await;
+            let rate = self.throttled_by(Throttle::Rate, self.gate.rate()).await;
             self.throttled_by(Throttle::Concurrency, self.places.room()).await;
             let (backends, calls) = self.capacity().await;
-            if let Some(places) = self.places.reserve(backends.min(BATCH), calls) {
-                return Admission { slot, places };
+            // Looked at last: what was allowed before the waits may not be any more.
+            let Some(pass) = self.gate.enter() else { continue };
+            if let Some(places) = self.places.reserve(backends.min(rate).min(BATCH), calls) {
+                return Admission { slot, places, pass };
             }
+            drop(pass);
             // What is in hand and not called yet is all that the fulfiller takes, or the room is gone.
             let change = tokio::time::timeout(LOOK_AGAIN, self.places.change());
             let _ = self.throttled_by(Throttle::Fulfiller, change).await;

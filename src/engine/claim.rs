@@ -37,10 +37,13 @@ impl ClaimLoop {
     /// Returns once the drain has begun and no claim is left that this worker does not know of.
     pub(crate) async fn run(self) {
         let mut failures = 0;
-        while let Some(Admission { slot, places }) = self.next_admission().await {
+        while let Some(Admission { slot, places, pass }) = self.next_admission().await {
             // Never dropped half way: messages that it has claimed would have to wait for their leases.
             let claim = self.backends.queue.claim(places.count());
-            match self.backends.call(Stage::Claim, |claimed: &Claimed| claimed.claims.len(), claim).await {
+            let answer = self.backends.call(Stage::Claim, |claimed: &Claimed| claimed.claims.len(), claim).await;
+            pass.claimed(answer.as_ref().map_or(0, |claimed| claimed.claims.len()));
+            drop(pass);
+            match answer {
                 Ok(Claimed { claims, next_due }) if claims.is_empty() => {
                     failures = 0;
                     drop((slot, places));

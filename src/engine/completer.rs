@@ -174,6 +174,9 @@ impl Completer {
         if completed.is_superseded() {
             emit(OrderEvent::Superseded { attempt });
         }
+        if let Some(from) = completed.cancelled_from() {
+            emit(OrderEvent::Cancelled { attempt, from });
+        }
         if let (true, Some((_, error))) = (outcome.is_failure(), outcome.reason()) {
             emit(OrderEvent::AttemptFailed { attempt, took, error });
         }

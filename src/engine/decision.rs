@@ -20,6 +20,10 @@ const BUSY: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Dur
 /// costs no attempt, and a migration may lock thousands of rows.
 const ROW_LOCKED: Duration = Duration::from_secs(1);
 
+/// The longest delay before a message is looked at again whose order is held. Who releases an order pushes another message; this is
+/// for when that one is lost. Short enough for that, and long enough for many thousands of held orders to be no load.
+const HELD: Duration = Duration::from_secs(300);
+
 /// How long a superseded order is left to its new holder before its message is looked at again.
 const SUPERSEDED: Duration = Duration::from_secs(1);
 
@@ -158,6 +162,10 @@ pub fn after_begin(begun: Begun, attempt: u32, handing_back: bool, policy: &Retr
         Begun::Locked => {
             let why = "another transaction has locked the order's row";
             AttemptOutcome::unspent(RetryReason::RowLocked, Delay::up_to(ROW_LOCKED), why)
+        }
+        Begun::Held(left) => {
+            let delay = Delay::exactly(left.unwrap_or(HELD).min(HELD));
+            AttemptOutcome::unspent(RetryReason::Held, delay, "the order is held")
         }
         Begun::Unknown => {
             let error = "no such order in the table".to_owned();

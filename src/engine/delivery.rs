@@ -9,12 +9,12 @@ use super::lease_keeper::LeaseGuard;
 use super::places::Place;
 use crate::domain::dead_letter::DeadReason;
 use crate::domain::message::{Message, Poison};
-use crate::domain::order::{Fence, OrderId};
+use crate::domain::order::{Fence, OrderId, State};
 use crate::domain::text::truncate_detail;
-use crate::event::AttemptRef;
+use crate::event::{AttemptRef, CancelledFrom};
 use crate::observe::trace::attempt::AttemptSpan;
 use crate::port::queue::{Disposition, Receipt};
-use crate::port::store::{BeginRequest, Conclusion, DeadLetter, Target, Verdict};
+use crate::port::store::{BeginRequest, Conclusion, DeadLetter, NotBefore, Target, Verdict};
 
 /// A claimed message, in a box, as it is handed on many times. While this exists, the message's lease is renewed and it counts as in flight.
 pub(crate) struct Delivery {
@@ -60,6 +60,12 @@ impl Delivery {
     pub(crate) fn begin_request(&self) -> Option<BeginRequest> {
         let correlation_id = self.correlation_id().map(str::to_owned);
         Some(BeginRequest { order_id: self.order_id()?, attempt: self.attempt(), correlation_id })
+    }
+
+    /// The time that its message asks to wait for.
+    pub(crate) fn not_before(&self) -> Option<NotBefore> {
+        let message = self.message.as_ref().ok()?;
+        Some(NotBefore { order_id: message.order_id(), at_micros: message.not_before_micros()? })
     }
 
     fn dead_letter(&self, reason: DeadReason, detail: &str) -> DeadLetter {
@@ -125,6 +131,17 @@ impl Completed {
             | AttemptOutcome::DeadLetter { .. }
             | AttemptOutcome::AlreadyFinal
             | AttemptOutcome::Skipped { .. } => Disposition::Ack,
+        }
+    }
+
+    /// In which state an order was cancelled whose message is dropped for that.
+    pub(crate) fn cancelled_from(&self) -> Option<CancelledFrom> {
+        match (&self.outcome, &self.verdict) {
+            (AttemptOutcome::Skipped { status }, _) if status == State::Cancelled.as_str() => {
+                Some(CancelledFrom::Pending)
+            }
+            (_, Some(Verdict::Superseded(Some(State::Cancelled)))) => Some(CancelledFrom::Processing),
+            _ => None,
         }
     }
 

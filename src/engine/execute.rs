@@ -24,7 +24,7 @@ use crate::domain::retry::RetryPolicy;
 use crate::event::{CallOutcome, Dependency, FulfillerEvent, OrderEvent, RowStage, Stage};
 use crate::observe::trace::attempt as trace;
 use crate::port::fulfiller::Fulfiller;
-use crate::port::store::{BeginRequest, Begun};
+use crate::port::store::{BeginRequest, Begun, NotBefore};
 use crate::testing::mutant::is_mutant;
 use crate::testing::strikes;
 
@@ -69,7 +69,14 @@ impl Executor {
         let (began, items, store) = (SystemTime::now(), requests.len(), &self.backends.store);
         // Until hand-back, not drain: orders in flight are finished if time allows.
         let until = &self.shutdown.hand_back;
-        let begun = self.backends.until_answered(Stage::Begin, items, until, |_| store.begin(&requests)).await;
+        let times: Vec<NotBefore> = deliveries.iter().filter_map(|delivery| delivery.not_before()).collect();
+        let begin = async |_| {
+            if !times.is_empty() {
+                store.note_not_before(&times).await?;
+            }
+            store.begin(&requests).await
+        };
+        let begun = self.backends.until_answered(Stage::Begin, items, until, begin).await;
         let Some(answers) = begun else {
             for delivery in deliveries {
                 self.complete(delivery, AttemptOutcome::handed_back()).await;

@@ -190,6 +190,14 @@ impl LeaseKeeper {
         u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// Number of orders whose rows are kept.
+    pub(crate) fn rows_held(&self) -> usize {
+        let guards: Vec<Weak<LeaseGuard>> = self.guards().iter().map(|(_, guard)| guard.clone()).collect();
+        // One that is locked is being renewed, or concluded.
+        let is_held = |guard: &Arc<LeaseGuard>| guard.fence.try_lock().map_or(true, |fence| fence.is_some());
+        guards.iter().filter_map(Weak::upgrade).filter(is_held).count()
+    }
+
     fn guards(&self) -> parking_lot::MutexGuard<'_, Slab<Weak<LeaseGuard>>> {
         self.guards.lock()
     }

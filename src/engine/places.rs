@@ -9,11 +9,13 @@
 //! ahead of calls that take longer than that.
 
 use std::future::pending;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 use super::options::BATCH;
 use crate::event::{Observers, OrderEvent};
@@ -28,6 +30,8 @@ const FINISHED: usize = 4 * BATCH;
 pub(crate) struct Places {
     /// How many calls there may be at once.
     concurrency: usize,
+    /// How many an operator allows, at most `concurrency`.
+    limit: AtomicUsize,
     observers: Observers,
     held: Mutex<Held>,
     /// Calls take turns for these, first come, first served.
@@ -56,7 +60,8 @@ impl Places {
         let held = Held { taken: 0, claimed: 0, uncalled: 0, finished: 0, ended };
         let turns = Arc::new(Semaphore::new(concurrency.min(Semaphore::MAX_PERMITS)));
         let (held, changed, emptied) = (Mutex::new(held), Notify::new(), Notify::new());
-        Arc::new(Self { concurrency, observers, held, turns, changed, emptied })
+        let limit = AtomicUsize::new(concurrency);
+        Arc::new(Self { concurrency, limit, observers, held, turns, changed, emptied })
     }
 
     /// The most orders that can be in hand.
@@ -64,9 +69,45 @@ impl Places {
         concurrency + BATCH + FINISHED
     }
 
+    /// How many calls there may be at once, as is in force.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Follows what an operator allows, until dropped. Withholds the turns of calls that are not allowed: those under way end
+    /// first.
+    pub(crate) async fn follow(self: Arc<Self>, mut allowed: watch::Receiver<Option<NonZeroUsize>>) {
+        let mut withheld: Option<OwnedSemaphorePermit> = None;
+        loop {
+            let limit = allowed.borrow_and_update().map_or(self.concurrency, NonZeroUsize::get).min(self.concurrency);
+            self.limit.store(limit, Ordering::Relaxed);
+            self.changed.notify_one();
+            let (wanted, held) = (self.concurrency - limit, withheld.as_ref().map_or(0, |turns| turns.num_permits()));
+            if wanted < held {
+                drop(withheld.as_mut().and_then(|turns| turns.split(held - wanted)));
+            } else if wanted > held {
+                let more = u32::try_from(wanted - held).unwrap_or(u32::MAX);
+                tokio::select! {
+                    more = Arc::clone(&self.turns).acquire_many_owned(more) => match (more, &mut withheld) {
+                        (Ok(more), Some(turns)) => turns.merge(more),
+                        (Ok(more), None) => withheld = Some(more),
+                        (Err(_), _) => return,
+                    },
+                    changed = allowed.changed() => match changed {
+                        Ok(()) => continue,
+                        Err(_) => return,
+                    },
+                }
+            }
+            if allowed.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// Waits until another order may be claimed. Cancel-safe; for one task at a time, as [`Places::change`] is.
     pub(crate) async fn room(&self) {
-        while self.held().room(self.concurrency, Instant::now()) == 0 {
+        while self.held().room(self.limit(), Instant::now()) == 0 {
             self.changed.notified().await;
         }
     }
@@ -80,7 +121,7 @@ impl Places {
     /// been called for yet. `None` if there is no room.
     pub(crate) fn reserve(self: &Arc<Self>, at_most: usize, calls: usize) -> Option<Reserved> {
         let mut held = self.held();
-        let room = held.room(self.concurrency, Instant::now());
+        let room = held.room(self.limit(), Instant::now());
         let count = room.min(at_most).min(calls.saturating_sub(held.uncalled));
         held.taken += count;
         held.uncalled += count;

@@ -264,6 +264,7 @@ fn adoption(orphan: &LostOrder) -> RequeuedMessage {
         correlation_id: orphan.correlation_id.clone(),
         traceparent: None,
         timestamp: None,
+        not_before: None,
     };
     RequeuedMessage {
         key: format!("adopted-{}-{}", orphan.order_id, orphan.fence.0),

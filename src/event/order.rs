@@ -84,6 +84,14 @@ pub enum OrderEvent<'a> {
         /// The status found.
         status: &'a str,
     },
+    /// An order was found to be cancelled, by the message that was dropped for it. One of [`OrderEvent::Skipped`] and
+    /// [`OrderEvent::AlreadyFinal`] goes with it.
+    Cancelled {
+        /// The attempt.
+        attempt: AttemptRef<'a>,
+        /// The state that it was cancelled in, as far as this worker has seen.
+        from: CancelledFrom,
+    },
     /// A conclusion came too late: the row had moved on and was left unchanged.
     Superseded {
         /// The attempt.
@@ -142,6 +150,8 @@ pub enum RetryReason {
     HandedBack,
     /// The order was claimed ahead, and no call ended in time to make room for its own. No attempt is spent.
     NoPlace,
+    /// An operator, or its message, holds the order. No attempt is spent.
+    Held,
 }
 
 impl RetryReason {
@@ -160,9 +170,20 @@ impl RetryReason {
             | Self::RowLocked
             | Self::LeaseLost
             | Self::HandedBack
-            | Self::NoPlace => false,
+            | Self::NoPlace
+            | Self::Held => false,
         }
     }
+}
+
+/// The state that a cancelled order was in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum CancelledFrom {
+    /// Its message was claimed after it was cancelled: no call was made by this attempt.
+    Pending,
+    /// Its attempt ended after it was cancelled.
+    Processing,
 }
 
 /// Why claims have to wait.
@@ -178,6 +199,10 @@ pub enum Throttle {
     SlowBackend,
     /// The fulfiller takes no work.
     Fulfiller,
+    /// An operator paused the fleet or this worker, or it isn't known yet whether one did.
+    Paused,
+    /// An operator's limit of the rate.
+    Rate,
 }
 
 /// One of the two leases that an attempt holds.

@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 
 use crate::domain::label::Label;
 use crate::event::{
-    Dependency, DependencyEvent, Event, LifecycleEvent, Loop, Observer, OrderEvent, TelemetryEvent, Throttle,
+    ControlsEvent, Dependency, DependencyEvent, Event, LifecycleEvent, Loop, Observer, OrderEvent, TelemetryEvent,
+    Throttle,
 };
+use crate::port::controls::InForce;
 use crate::port::reports::ClockDoubt;
 
 mod dependency;
@@ -110,6 +112,18 @@ pub struct Health {
     /// What claims have been waiting for, for longer than [`WAIT_REPORTED`], and when that was last reported.
     waits: Mutex<Option<(Throttle, Instant)>>,
     clock_doubt: Mutex<Option<ClockDoubt>>,
+    controls: Mutex<KnownControls>,
+}
+
+/// What is known of what operators have set.
+#[derive(Debug, Clone, PartialEq, Default)]
+enum KnownControls {
+    /// Nobody reads it.
+    #[default]
+    Unasked,
+    /// Nothing yet, and why.
+    Unread(String),
+    Read(InForce),
 }
 
 impl Default for Health {
@@ -126,7 +140,8 @@ impl Health {
         let phase = AtomicU8::new(Phase::Starting as u8);
         let dependencies = dependencies(LEASE, CALL_TIMEOUT, created);
         let (heartbeats, waits, clock_doubt) = (EnumMap::default(), Mutex::default(), Mutex::default());
-        Self { silence_limit, created, phase, heartbeats, dependencies, waits, clock_doubt }
+        let controls = Mutex::default();
+        Self { silence_limit, created, phase, heartbeats, dependencies, waits, clock_doubt, controls }
     }
 
     /// Queue and store count as slow from a third of `lease` on. The worker is not ready then, as it cannot keep its
@@ -186,6 +201,7 @@ impl Health {
         checks.push(Check::new("progress", live, progress));
         checks.push(self.accepts_work_check(phase, &failing, now));
         checks.push(self.clocks_check());
+        checks.push(self.controls_check());
         Readiness { ready: checks.iter().all(|check| check.ok), checks }
     }
 
@@ -210,6 +226,25 @@ impl Health {
             None => "nothing is known to keep the ages of orders from being told".to_owned(),
         };
         Check::new("clocks", true, detail)
+    }
+
+    /// Fails only before the controls were read. A paused worker is ready: it does what it was told, and a rollout or a load
+    /// balancer that waits for it must not stand still because somebody paused the fleet.
+    fn controls_check(&self) -> Check {
+        let controls = self.controls.lock().clone();
+        let (ok, detail) = match &controls {
+            KnownControls::Unasked => (true, "not read yet".to_owned()),
+            KnownControls::Unread(error) => {
+                (false, format!("claims nothing: whether the fleet is paused can't be read: {error}"))
+            }
+            KnownControls::Read(in_force) => (true, in_force.in_words(true)),
+        };
+        let public = match &controls {
+            KnownControls::Unasked => None,
+            KnownControls::Unread(_) => Some("claims nothing: whether the fleet is paused can't be read".to_owned()),
+            KnownControls::Read(in_force) => Some(in_force.in_words(false)),
+        };
+        Check { public, ..Check::new("controls", ok, detail) }
     }
 
     fn micros_until(&self, now: Instant) -> u64 {
@@ -249,6 +284,8 @@ fn cause(of: Throttle) -> &'static str {
         Throttle::Begin => "the store has not begun the batches before",
         Throttle::SlowBackend => "queue or store are slow",
         Throttle::Fulfiller => "the fulfiller takes no work",
+        Throttle::Paused => "an operator has paused it, or it has not read yet whether one has",
+        Throttle::Rate => "an operator has limited the rate",
     }
 }
 
@@ -272,6 +309,13 @@ impl Observer for Health {
             Event::Telemetry(TelemetryEvent::OpenOrdersRead(open)) => *self.clock_doubt.lock() = open.doubt,
             Event::Lifecycle(LifecycleEvent::Draining { .. }) => self.enter(Phase::Draining),
             Event::Lifecycle(LifecycleEvent::Drained { .. }) => self.enter(Phase::Drained),
+            Event::Controls(ControlsEvent::InForce(in_force)) => {
+                *self.controls.lock() = KnownControls::Read(in_force.clone());
+            }
+            Event::Controls(ControlsEvent::Unread { error, known: false }) => {
+                *self.controls.lock() = KnownControls::Unread(error.to_owned());
+            }
+            Event::Controls(ControlsEvent::Read | ControlsEvent::Unread { known: true, .. }) => {}
             Event::Dependency(DependencyEvent::Up(which)) => self.dependency(which).up(),
             Event::Dependency(DependencyEvent::Down { dependency, error, .. }) => {
                 self.dependency(dependency).down(error, Instant::now());
@@ -303,11 +347,14 @@ impl Observer for Health {
                 | OrderEvent::AlreadyFinal { .. }
                 | OrderEvent::Skipped { .. }
                 | OrderEvent::Superseded { .. }
+                | OrderEvent::Cancelled { .. }
                 | OrderEvent::LeaseLost { .. },
             )
             | Event::Fulfiller(_)
             | Event::Reconciler(_)
             | Event::Retention(_)
+            | Event::Jobs(_)
+            | Event::Api(_)
             | Event::Telemetry(_) => {}
         }
     }

@@ -19,9 +19,12 @@ use crate::domain::text;
 use crate::observe::metrics::LogMessages;
 use crate::threads;
 
+mod api;
+mod controls;
 mod event_log;
 mod fields;
 mod filter;
+mod jobs;
 #[cfg(feature = "cli")]
 mod notes;
 mod queue;

@@ -16,12 +16,15 @@ use crate::event::{Event, Observer};
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod allocator;
+mod api;
 mod attempts;
 mod cgroup;
+mod controls;
 mod dependency;
 mod endpoint;
 mod exposition;
 mod fulfiller;
+mod jobs;
 mod labelled;
 mod lifecycle;
 mod log_messages;
@@ -37,13 +40,18 @@ mod sample;
 mod telemetry;
 mod under_way;
 
+use api::ApiMetrics;
+#[cfg(test)]
+pub(crate) use api::ROUTES as API_ROUTES;
 pub use cgroup::Cgroup;
+use controls::ControlsMetrics;
 use dependency::DependencyMetrics;
 use endpoint::Source;
 pub use endpoint::{Closed, Endpoint, ScrapeOutcome};
 pub use exposition::Format;
 use exposition::{Exposition, Part};
 use fulfiller::FulfillerMetrics;
+use jobs::JobsMetrics;
 use lifecycle::LifecycleMetrics;
 pub use log_messages::LogMessages;
 pub use login::{LoginFailure, LoginMetrics};
@@ -60,11 +68,14 @@ pub struct Metrics {
     dependency: DependencyMetrics,
     order: OrderMetrics,
     fulfiller: FulfillerMetrics,
+    controls: ControlsMetrics,
     reconciler: ReconcilerMetrics,
     retention: RetentionMetrics,
+    jobs: JobsMetrics,
     telemetry: TelemetryMetrics,
     endpoint: Endpoint,
     login: LoginMetrics,
+    api: ApiMetrics,
 }
 
 impl Metrics {
@@ -87,8 +98,11 @@ impl Metrics {
         let lifecycle = LifecycleMetrics::register(&mut events);
         let dependency = DependencyMetrics::register(&mut events);
         let fulfiller = FulfillerMetrics::register(&mut events);
+        let controls = ControlsMetrics::register(&mut events);
         let reconciler = ReconcilerMetrics::register(&mut events);
         let retention = RetentionMetrics::register(&mut events);
+        let jobs = JobsMetrics::register(&mut events);
+        let api = ApiMetrics::register(&mut events);
         let telemetry = TelemetryMetrics::register(&mut events);
         let help = "Service name and version of this worker, the commit that it is built from, and its date";
         events.register("fulfillment_build", help, build_info(service_name));
@@ -113,7 +127,21 @@ impl Metrics {
         ];
         let native = part(Source::Events, native);
         let exposition = Exposition { parts, native };
-        Self { exposition, lifecycle, dependency, order, fulfiller, reconciler, retention, telemetry, endpoint, login }
+        Self {
+            exposition,
+            lifecycle,
+            dependency,
+            order,
+            fulfiller,
+            controls,
+            reconciler,
+            retention,
+            jobs,
+            telemetry,
+            endpoint,
+            login,
+            api,
+        }
     }
 
     /// All metrics in the given format, `healthy` being what `service_healthy` says.
@@ -160,8 +188,11 @@ impl Observer for Metrics {
             Event::Dependency(event) => self.dependency.observe(event),
             Event::Order(event) => self.order.observe(event),
             Event::Fulfiller(event) => self.fulfiller.observe(event),
+            Event::Controls(event) => self.controls.observe(event),
             Event::Reconciler(event) => self.reconciler.observe(event),
             Event::Retention(event) => self.retention.observe(event),
+            Event::Jobs(event) => self.jobs.observe(event),
+            Event::Api(event) => self.api.observe(event),
             Event::Telemetry(event) => self.telemetry.observe(event),
         }
     }

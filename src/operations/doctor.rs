@@ -9,12 +9,16 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::port::controls::Controls;
 use crate::port::diagnosis::{QueueDiagnosis, QueueFacts, StoreDiagnosis, StoreFacts};
+use crate::port::jobs::{Jobs, MOST_JOBS};
 use crate::port::schema::Schema;
 
 mod access;
 mod clocks;
 mod embedded;
+mod jobs;
+mod paused;
 mod redis;
 mod server;
 mod session;
@@ -142,10 +146,16 @@ pub async fn examine(
     queue: &dyn QueueDiagnosis,
     store: &dyn StoreDiagnosis,
     schema: &dyn Schema,
+    controls: &dyn Controls,
+    jobs: &dyn Jobs,
     sample: Duration,
 ) -> Report {
-    let tables = async { (schema.check().await, schema.warning().await) };
-    let (queue, store, (checked, warning)) = tokio::join!(queue.queue_facts(), store.store_facts(sample), tables);
+    let tables = async {
+        let (set, listed) = (controls.controls().await, jobs.jobs(MOST_JOBS).await);
+        (schema.check().await, schema.warning().await, set, listed)
+    };
+    let (queue, store, (checked, warning, set, listed)) =
+        tokio::join!(queue.queue_facts(), store.store_facts(sample), tables);
     let mut report = Report::default();
     let mut findings = Vec::new();
     let queue = queue.map_err(|error| report.unanswered.push(error.to_string())).ok();
@@ -158,6 +168,8 @@ pub async fn examine(
             StoreFacts::Embedded(_) => None,
         };
         findings.push(access::tables(role, &checked, &warning));
+        findings.push(paused::controls(&set));
+        findings.push(jobs::jobs(&listed));
     }
     if let Some(queue) = &queue {
         report.queue = Some(name_of_queue(queue));

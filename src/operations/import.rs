@@ -17,6 +17,7 @@ mod lines;
 pub mod submit;
 mod text;
 
+pub(crate) use fields::price_cents;
 #[cfg(any(feature = "cli", feature = "internals"))]
 pub use text::check_is_text;
 

@@ -20,6 +20,14 @@ pub trait DeadLetters: Send + Sync {
         limit: usize,
     ) -> Result<Vec<StoredDeadLetter>, StoreError>;
 
+    /// The same without their messages, which are empty.
+    async fn list_without_messages(
+        &self,
+        filter: &DeadLetterFilter,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<StoredDeadLetter>, StoreError>;
+
     /// Counts letters.
     async fn count(&self, filter: &DeadLetterFilter) -> Result<DeadLetterCount, StoreError>;
 

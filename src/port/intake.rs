@@ -1,5 +1,7 @@
 //! Putting orders in, as an order API does.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::domain::order::OrderId;
@@ -15,6 +17,37 @@ pub trait Intake: Send + Sync {
     /// keys are remembered in the same transaction, for as long as the store exists. `keys` belong to `orders` by position, and
     /// differ.
     async fn insert_new(&self, orders: &[NewOrder], keys: &[String]) -> Result<Vec<Option<Inserted>>, StoreError>;
+
+    /// As [`Self::insert`], unless a request under this key was taken before: its rows are returned then, or that it was another
+    /// one, and nothing is inserted. A key is remembered in the same transaction, for [`REMEMBER_FOR`] at least. Two at once under
+    /// one key wait for each other.
+    async fn insert_once(&self, orders: &[NewOrder], request: &Request) -> Result<Taken, StoreError>;
+}
+
+/// How long a request is remembered.
+pub const REMEMBER_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Requests that are forgotten with each that is remembered, at most.
+pub const FORGET_AT_ONCE: i64 = 100;
+
+/// A request that may be sent again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Names it among all others.
+    pub key: String,
+    /// Of what it says: another one under the same key differs.
+    pub fingerprint: String,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taken {
+    /// These rows are in now, by position.
+    Now(Vec<Inserted>),
+    /// They were in before.
+    Before(Vec<Inserted>),
+    /// Another request has this key.
+    Other,
 }
 
 /// An order as an order API would insert it.

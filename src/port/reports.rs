@@ -25,10 +25,10 @@ pub trait Reports: Send + Sync {
     /// Reads an order's transitions, oldest first.
     async fn timeline(&self, order_id: OrderId) -> Result<Vec<TimelineEntry>, StoreError>;
 
-    /// Looks for a correlation id in timelines, from the newest orders backwards: in at most `limit` transitions, at
-    /// least one, of orders with ids below `below`. No index leads to a correlation id, so that none has to be kept with
-    /// every transition; callers page, and bound how long they do. Of an order with more than `limit` transitions only the
-    /// newest are looked at.
+    /// Looks for a correlation id in timelines, from the newest orders backwards, among orders with ids below `below`. Finds at
+    /// most `limit` orders, at least one, where an index leads to correlation ids. Where none does, as in the tables of a large
+    /// installation that has not made it, looks in at most `limit` transitions; callers page, and bound how long they do. Of an
+    /// order with more than `limit` transitions only the newest are looked at then.
     async fn correlated(&self, correlation_id: &str, below: OrderId, limit: usize) -> Result<Correlated, StoreError>;
 
     /// Counts open orders and finds the oldest of each state. Reads every open order and no other. A count that takes
@@ -48,6 +48,8 @@ pub trait Reports: Send + Sync {
 pub struct Summary {
     /// Number of orders by status, the worker's own four first and always present.
     pub orders_by_state: Vec<(String, u64)>,
+    /// Number of orders that are held, as in [`OpenOrders::held`].
+    pub held: u64,
     /// Age of the oldest order that is `pending`; `None` also where it can't be told ([`ClockDoubt`]).
     pub oldest_pending: Option<Duration>,
     /// Age of the oldest order that is `processing`, since it was created; likewise.
@@ -114,6 +116,8 @@ pub struct OpenOrders {
     pub pending: OpenState,
     /// [`State::Processing`].
     pub processing: OpenState,
+    /// Number of orders that are held. One that has been fulfilled or cancelled since may count for a while.
+    pub held: u64,
     /// How long the statement took. Waits for a connection, or for other statements, are left out.
     pub took: Duration,
     /// Why the ages of orders can't be told, if they can't.
@@ -165,7 +169,7 @@ impl OpenOrders {
         match state {
             State::Pending => self.pending = found,
             State::Processing => self.processing = found,
-            State::Fulfilled | State::Failed | State::Foreign(_) => {}
+            State::Fulfilled | State::Failed | State::Cancelled | State::Foreign(_) => {}
         }
     }
 }

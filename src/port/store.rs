@@ -16,6 +16,10 @@ pub trait OrderStore: Send + Sync {
     /// Takes orders into work.
     async fn begin(&self, requests: &[BeginRequest]) -> Result<Vec<Begun>, StoreError>;
 
+    /// Holds pending orders until the times that their messages name, so that the messages need not be there any more. A time
+    /// that is over, or that was noted before, changes nothing: what an operator released stays so.
+    async fn note_not_before(&self, times: &[NotBefore]) -> Result<(), StoreError>;
+
     /// Renews row leases.
     async fn renew(&self, renewals: &[Renewal]) -> Result<Vec<Renewed>, StoreError>;
 
@@ -37,6 +41,18 @@ pub struct BeginRequest {
     /// From the message.
     pub correlation_id: Option<String>,
 }
+
+/// A time before which a message wants its order not to be begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotBefore {
+    /// Which order.
+    pub order_id: OrderId,
+    /// The time, in microseconds since 1970-01-01 00:00 UTC.
+    pub at_micros: i64,
+}
+
+/// Who holds an order whose message names a time.
+pub const BY_MESSAGE: &str = "message";
 
 /// The timeline's note on an order that was taken from a worker whose lease had run out.
 pub const TAKEN_OVER: &str = "taken over: whether the call before was carried out is not known";
@@ -65,6 +81,8 @@ pub enum Begun {
     Busy(Duration),
     /// Another transaction has locked the row. The call did not wait for it.
     Locked,
+    /// The order is held: not begun, and left as it is. For this much longer by the database's clock; `None` without an end.
+    Held(Option<Duration>),
     /// No such row. It may be about to appear: a producer's commit can come after its push.
     Unknown,
     /// The status is not one of the worker's: drop the message, leave the row.

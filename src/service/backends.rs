@@ -12,11 +12,15 @@ use crate::config::{Backends, QueueTarget, StoreTarget};
 use crate::domain::worker_id::WorkerId;
 use crate::event::{Dependency, DependencyEvent, Observers};
 use crate::observe::trace::export::TraceError;
+use crate::operations::documents::status::Place;
 use crate::port::audit::Audit;
+use crate::port::controls::Controls;
 use crate::port::dead_letters::DeadLetters;
+use crate::port::decisions::OrderDecisions;
 use crate::port::diagnosis::{QueueDiagnosis, StoreDiagnosis};
 use crate::port::horizon::Horizons;
 use crate::port::intake::Intake;
+use crate::port::jobs::Jobs;
 use crate::port::queue::{Producer, Queue, QueueError, QueueReports};
 use crate::port::queue_maintenance::{HandBack, QueueMaintenance};
 use crate::port::reconciliation::Reconciliation;
@@ -24,6 +28,7 @@ use crate::port::reports::Reports;
 use crate::port::retention::Retention;
 use crate::port::retrying::Retrying;
 use crate::port::schema::Schema;
+use crate::port::search::{Feed, Notes, OrderSearch};
 use crate::port::store::{OrderStore, StoreError};
 #[cfg(feature = "faults")]
 use crate::testing::failpoint;
@@ -38,6 +43,12 @@ pub struct Opened {
     pub queue: QueueRoles,
     /// The store.
     pub store: StoreRoles,
+}
+
+/// Where queue and store are, without passwords.
+pub fn place(backends: &Backends) -> Place {
+    let queue_key = matches!(backends.queue, QueueTarget::Redis(_)).then(|| backends.queue_key.clone());
+    Place { store: backends.store.to_string(), queue: backends.queue.to_string(), queue_key }
 }
 
 /// One queue in each of its roles.
@@ -64,8 +75,16 @@ pub struct StoreRoles {
     pub orders: Arc<dyn OrderStore>,
     /// Finds, redrives and marks dead letters.
     pub dead_letters: Arc<dyn DeadLetters>,
+    /// Cancels, holds and releases orders.
+    pub decisions: Arc<dyn OrderDecisions>,
     /// Says how many orders there are, and how they are.
     pub reports: Arc<dyn Reports>,
+    /// Finds orders.
+    pub search: Arc<dyn OrderSearch>,
+    /// Reads transitions as they happen.
+    pub feed: Arc<dyn Feed>,
+    /// Takes down what people did.
+    pub notes: Arc<dyn Notes>,
     /// Elects the reconciler and finds lost orders.
     pub reconciliation: Arc<dyn Reconciliation>,
     /// Deletes old timelines.
@@ -74,6 +93,10 @@ pub struct StoreRoles {
     pub audit: Arc<dyn Audit>,
     /// Keeps the horizon.
     pub horizons: Arc<dyn Horizons>,
+    /// Keeps what operators set for workers, and which workers there are.
+    pub controls: Arc<dyn Controls>,
+    /// Keeps the jobs of operators.
+    pub jobs: Arc<dyn Jobs>,
     /// Inserts orders.
     pub intake: Arc<dyn Intake>,
     /// Makes and checks the tables.
@@ -111,11 +134,17 @@ impl StoreRoles {
     where
         S: OrderStore
             + DeadLetters
+            + OrderDecisions
             + Reports
+            + OrderSearch
+            + Feed
+            + Notes
             + Reconciliation
             + Retention
             + Audit
             + Horizons
+            + Controls
+            + Jobs
             + Intake
             + Schema
             + StoreDiagnosis
@@ -124,11 +153,17 @@ impl StoreRoles {
         let roles = Self {
             orders: store.clone(),
             dead_letters: store.clone(),
+            decisions: store.clone(),
             reports: store.clone(),
+            search: store.clone(),
+            feed: store.clone(),
+            notes: store.clone(),
             reconciliation: store.clone(),
             retention: store.clone(),
             audit: store.clone(),
             horizons: store.clone(),
+            controls: store.clone(),
+            jobs: store.clone(),
             intake: store.clone(),
             schema: store.clone(),
             diagnosis: store,
@@ -136,7 +171,10 @@ impl StoreRoles {
         #[cfg(feature = "faults")]
         let roles = Self {
             orders: failpoint::before_store(roles.orders)?,
+            decisions: failpoint::before_decisions(roles.decisions)?,
             horizons: failpoint::before_horizons(roles.horizons)?,
+            controls: failpoint::before_controls(roles.controls)?,
+            jobs: failpoint::before_jobs(roles.jobs)?,
             reconciliation: failpoint::before_reconciliation(roles.reconciliation)?,
             schema: failpoint::before_schema(roles.schema)?,
             ..roles

@@ -24,8 +24,11 @@ use std::time::Duration;
 use rustix::process::{Signal, getpid, kill_process};
 
 use crate::domain::label::Label;
+use crate::port::controls::Controls;
+use crate::port::decisions::OrderDecisions;
 use crate::port::fulfiller::Fulfiller;
 use crate::port::horizon::Horizons;
+use crate::port::jobs::Jobs;
 use crate::port::queue::Queue;
 use crate::port::queue_maintenance::{HandBack, QueueMaintenance};
 use crate::port::reconciliation::Reconciliation;
@@ -33,6 +36,7 @@ use crate::port::schema::Schema;
 use crate::port::store::OrderStore;
 
 mod fulfiller;
+mod operators;
 mod queue;
 mod store;
 
@@ -89,6 +93,22 @@ pub enum Step {
     Adopt,
     /// A worker that drains puts messages back on the producers' list.
     HandBack,
+    /// A time that a message names becomes a hold.
+    NoteNotBefore,
+    /// A worker says that it is there, and learns what operators have set.
+    Report,
+    /// An operator sets a pause or a limit.
+    SetControl,
+    /// A job is taken under a lease; afterwards, if there was one.
+    ClaimJob,
+    /// A job's next page, or its end, is written down.
+    AdvanceJob,
+    /// Orders are called off; afterwards, if any was.
+    Cancel,
+    /// Orders are held; afterwards, if any was.
+    Hold,
+    /// Orders are released; afterwards, if any was.
+    Release,
 }
 
 /// Which side of a step.
@@ -188,7 +208,10 @@ before! {
     before_schema: dyn Schema,
     before_horizons: dyn Horizons,
     before_reconciliation: dyn Reconciliation,
-    before_fulfiller: dyn Fulfiller
+    before_fulfiller: dyn Fulfiller,
+    before_decisions: dyn OrderDecisions,
+    before_jobs: dyn Jobs,
+    before_controls: dyn Controls
 }
 
 impl Failpoint {

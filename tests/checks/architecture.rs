@@ -17,7 +17,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("observe", &["threads", "domain", "config", "port", "event"]),
     ("engine", &["threads", "domain", "config", "port", "event", "testing", "observe"]),
     ("admin", &["threads", "domain", "config", "event", "observe"]),
-    ("operations", &["domain", "port"]),
+    ("operations", &["domain", "port", "event"]),
+    ("api", &["domain", "port", "event", "admin", "operations"]),
     (
         "service",
         &[
@@ -32,6 +33,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "engine",
             "admin",
             "operations",
+            "api",
         ],
     ),
     ("prelude", &["domain", "config", "port", "event", "service"]),

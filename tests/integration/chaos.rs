@@ -6,6 +6,7 @@
 
 pub(crate) mod checker;
 pub(crate) mod inject;
+mod operator;
 pub(crate) mod plan;
 pub(crate) mod producer;
 mod report;
@@ -43,6 +44,8 @@ async fn nothing_is_lost_and_nothing_done_twice_whatever_goes_wrong() {
     let rate = u32::try_from(rate).expect("a rate of this world");
     let producer = tokio::spawn(Producer::new(Arc::clone(&world)).run(rate, surprised, stop.clone()));
 
+    let operating = tokio::spawn(operator::run(Arc::clone(&world), seed, stop.clone()));
+
     let left_out = world.impossible().await;
     let injector = Injector { world: Arc::clone(&world), producer: surprises };
     let (mut faults, mut rests) = (Vec::new(), Vec::new());
@@ -55,6 +58,9 @@ async fn nothing_is_lost_and_nothing_done_twice_whatever_goes_wrong() {
     }
     stop.cancel();
     let journal = producer.await.expect("the producer's journal");
+    let decisions = operating.await.expect("what the operators did");
+    let mut carried_out = Verdict::default();
+    operator::until_all_is_carried_out(&world, &mut carried_out).await;
     rests.push(rest::until_all_are_final(&world).await);
 
     let store = world.connect().await.expect("a connection to Postgres, as nothing is wrong any more");
@@ -63,7 +69,9 @@ async fn nothing_is_lost_and_nothing_done_twice_whatever_goes_wrong() {
     let mut verdict = Verdict::reach(&evidence, &journal, &killed, &faults);
     rest::check(&world, &evidence, &mut verdict).await;
     let rests = rest::in_time(rests, &mut verdict);
-    let report = report(seed, seconds, &left_out, &journal, &faults, rests, verdict);
+    let mut report = report(seed, seconds, &left_out, &journal, &faults, rests, verdict);
+    report.decisions = decisions;
+    report.violations.extend(carried_out.findings.violations());
     println!("{report}");
     if let Ok(path) = std::env::var("CHAOS_JSON") {
         let json = serde_json::to_string_pretty(&report).expect("figures are JSON");
@@ -119,6 +127,7 @@ fn report(
         age: Spread::new(verdict.ages_micros),
         by_status: findings.by_status,
         violations,
+        decisions: operator::Told::new(),
     }
 }
 

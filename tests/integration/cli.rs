@@ -247,7 +247,7 @@ fn of_999_real_lines_989_are_submitted_and_10_rejected_by_number() {
     let summary: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(
         summary,
-        serde_json::json!({"submitted": 989, "skipped": 0, "products": 587, "rejected": 10, "first_order_id": 1, "last_order_id": 989, "dry_run": false,
+        serde_json::json!({"version": 1, "submitted": 989, "skipped": 0, "products": 587, "rejected": 10, "first_order_id": 1, "last_order_id": 989, "dry_run": false,
             "store": "sqlite:fulfillment.db", "queue": "sqlite:fulfillment.db", "queue_key": null})
     );
     let numbers: Vec<&str> =

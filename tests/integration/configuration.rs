@@ -40,6 +40,9 @@ root's, unless it is in `/run/secrets` or `/run/credentials`, or on a read-only 
 standard error is a terminal. Elsewhere (a container, a service, a cron job) a command that needs them exits with code 2 if
 they are not set, so that a worker whose secret is missing or empty doesn't look healthy. A server for one of them and
 nothing for the other is that error everywhere. `--store sqlite:PATH` written down embeds both, anywhere.
+
+With `--server`, commands ask a running worker and need neither ([API](API.md#the-command-line-through-a-worker)). A `--queue` or
+`--store` that is typed wins over a server that is set elsewhere.
 ";
 
 #[test]
@@ -58,13 +61,14 @@ fn every_option_is_documented_as_it_is() {
     );
 }
 
-/// `run` with all its options, then every command with those that are its own or differ from `run`'s.
+/// `run` with all its options, then every command with those that no command before has in the same way.
 fn page() -> String {
     let all = cli::command();
     let run = all.find_subcommand("run").unwrap();
     let of_run: Vec<(&Arg, String)> = run.get_arguments().map(|arg| (arg, row(&["run"], run, arg))).collect();
     let mut page = INTRODUCTION.to_owned();
     write_section(&mut page, &["run"], run, &of_run);
+    let mut shown: Vec<(String, String)> = of_run.into_iter().map(|(_, row)| ("run".to_owned(), row)).collect();
     for (words, command) in commands(&all, &[]) {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         if ["run", "config"].contains(&words[0]) {
@@ -72,14 +76,23 @@ fn page() -> String {
         }
         let is_configurable = |arg: &&Arg| ["demo", "warehouse"].contains(&words[0]) || is_layered(arg);
         let rows = command.get_arguments().filter(is_configurable).map(|arg| (arg, row(&words, command, arg)));
-        let (same, own): (Vec<_>, Vec<_>) = rows.partition(|(_, row)| of_run.iter().any(|(_, other)| other == row));
-        if !own.is_empty() {
+        let (same, own): (Vec<_>, Vec<_>) = rows.partition(|(_, row)| shown.iter().any(|(_, other)| other == row));
+        if !own.is_empty() || !same.is_empty() {
             write_section(&mut page, &words, command, &own);
         }
-        if !same.is_empty() {
-            let names: Vec<String> = same.iter().map(|(arg, _)| format!("`--{}`", arg.get_long().unwrap())).collect();
-            writeln!(page, "\nAs `run`: {}.", names.join(", ")).unwrap();
+        let mut as_others: Vec<(&str, Vec<String>)> = Vec::new();
+        for (arg, row) in &same {
+            let of = shown.iter().find(|(_, other)| other == row).map_or("run", |(of, _)| of.as_str());
+            let name = format!("`--{}`", arg.get_long().unwrap());
+            match as_others.iter_mut().find(|(other, _)| *other == of) {
+                Some((_, names)) => names.push(name),
+                None => as_others.push((of, vec![name])),
+            }
         }
+        for (of, names) in as_others {
+            writeln!(page, "\nAs `{of}`: {}.", names.join(", ")).unwrap();
+        }
+        shown.extend(own.into_iter().map(|(_, row)| (words.join(" "), row)));
     }
     page
 }
@@ -95,7 +108,7 @@ fn commands<'a>(command: &'a Command, above: &[String]) -> Vec<(Vec<String>, &'a
 
 /// Whether environment or file can set it.
 fn is_layered(arg: &Arg) -> bool {
-    arg.get_long().is_some_and(|option| option == "config" || options::names().iter().any(|name| name == option))
+    arg.get_long().is_some_and(|option| option == "config" || options::settable().iter().any(|name| name == option))
 }
 
 fn write_section(page: &mut String, words: &[&str], command: &Command, rows: &[(&Arg, String)]) {

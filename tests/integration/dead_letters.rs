@@ -3,6 +3,6 @@
 
 mod deciding;
 mod looking;
-mod place;
+pub(crate) mod place;
 mod redriving;
 mod wording;

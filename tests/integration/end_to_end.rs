@@ -16,6 +16,8 @@ mod odd_rows;
 mod outages;
 mod oversized;
 mod page;
+mod pause_in_force;
+mod pausing;
 mod places;
 mod prometheus;
 mod readings;

@@ -14,9 +14,9 @@ use fulfillment_worker::domain::dead_letter::{DeadReason, StoredReason};
 use fulfillment_worker::domain::label::Label;
 use fulfillment_worker::domain::order::OrderId;
 use fulfillment_worker::event::{
-    AttemptRef, Backend, BreakerState, CallId, CallOutcome, Dependency, DependencyEvent, Drift, Event, FulfillerEvent,
-    Lease, LifecycleEvent, Limiter, Observer, OrderEvent, ReconcilerEvent, RequestClass, RetryReason, RowStage, Stage,
-    TelemetryEvent, Throttle,
+    AttemptRef, Backend, BreakerState, CallId, CallOutcome, CancelledFrom, Dependency, DependencyEvent, Drift, Event,
+    FulfillerEvent, Lease, LifecycleEvent, Limiter, Observer, OrderEvent, ReconcilerEvent, RequestClass, RetryReason,
+    RowStage, Stage, TelemetryEvent, Throttle,
 };
 use fulfillment_worker::observe::metrics::{Cgroup, Format, LogMessages, Metrics};
 use fulfillment_worker::port::queue::Depth;
@@ -89,7 +89,10 @@ fn tell_of_the_worker(metrics: &Metrics) {
     letters.by_reason[StoredReason::Known(DeadReason::Rejected)] = 15;
     letters.by_reason[StoredReason::Other] = 16;
     tell(metrics, TelemetryEvent::OpenDeadLettersRead(letters));
-    tell(metrics, TelemetryEvent::OpenOrdersRead(OpenOrders { pending, processing, took: second / 10, doubt: None }));
+    tell(
+        metrics,
+        TelemetryEvent::OpenOrdersRead(OpenOrders { pending, processing, held: 2, took: second / 10, doubt: None }),
+    );
     tell(metrics, TelemetryEvent::ConnectionsRead(ConnectionUse { idle: 3, in_use: 5, limit: 10 }));
     for runtime in fulfillment_worker::event::Runtime::all() {
         tell(metrics, TelemetryEvent::SchedulingDelay { runtime, late: second / 250 });
@@ -115,6 +118,9 @@ fn tell_of_orders(metrics: &Metrics) {
     tell(metrics, OrderEvent::AlreadyFinal { attempt });
     tell(metrics, OrderEvent::Skipped { attempt, status: "cancelled" });
     tell(metrics, OrderEvent::Superseded { attempt });
+    for from in CancelledFrom::all() {
+        tell(metrics, OrderEvent::Cancelled { attempt, from });
+    }
     for reason in RetryReason::all() {
         tell(metrics, OrderEvent::Retried { attempt, reason, after: second });
     }

@@ -12,6 +12,7 @@
 #![cfg_attr(not(feature = "faults"), expect(dead_code, reason = "made for the matrix and the mutants, too"))]
 
 mod access;
+mod api;
 mod build_info;
 mod chaos;
 mod cli;
@@ -22,6 +23,7 @@ mod configuring;
 mod conformance;
 mod dashboards;
 mod dead_letters;
+mod decisions;
 mod doctor;
 mod embedding;
 mod end_to_end;
@@ -34,6 +36,8 @@ mod http_fulfiller;
 mod http_server;
 mod image;
 mod incidents;
+mod jobs;
+mod lists;
 mod log_filter;
 mod logging;
 #[cfg(feature = "faults")]

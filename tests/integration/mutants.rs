@@ -9,10 +9,13 @@
 //! loses by itself.
 
 mod bounds;
+mod controls;
 mod hunt;
+mod jobs;
 mod live_work;
 mod lost_orders;
 mod low_water_mark;
+mod operators;
 mod repeated_work;
 mod scene;
 mod stale_workers;

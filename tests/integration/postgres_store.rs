@@ -17,6 +17,7 @@ use crate::support::{LONG, eventually, expect_equal};
 
 mod clocks;
 mod connections;
+mod deciding;
 mod encryption;
 mod grants;
 mod handing_over;
@@ -24,6 +25,7 @@ mod horizon;
 mod hostile_servers;
 mod libpq;
 mod libpq_tls;
+mod lists;
 mod locks;
 mod low_water_mark;
 mod managed;

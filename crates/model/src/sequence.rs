@@ -14,11 +14,11 @@ use fulfillment_worker::port::store::{Begun, Renewed, Verdict};
 use proptest::prelude::*;
 use proptest_state_machine::ReferenceStateMachine;
 
-use crate::{Queue, Receipt, Store};
+use crate::{Queue, Receipt, Store, Transition};
 
 mod steps;
 
-pub use steps::{End, Step};
+pub use steps::{End, Kind, Step};
 
 pub const WORKERS: usize = 3;
 /// Orders with a row. Messages may name one more, which has none.
@@ -57,6 +57,17 @@ pub enum Answer {
     Returned(usize),
     Redriven(Vec<RetryStep>),
     Resolved(Vec<bool>),
+    Decided(Vec<(Became, State)>),
+    /// How many orders a job counts as decided about, and how many as none of its own.
+    Worked(u64, u64),
+}
+
+/// What became of an operator's decision about an order, beside the state that was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Became {
+    Done,
+    AsItWas,
+    OrderIs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +92,9 @@ pub struct World {
     loses_answers: bool,
     /// Messages of each order that were put in for lost ones, and are gone again.
     requeued: BTreeMap<usize, u32>,
+    /// By which job each order is held, or was last; 0 for what was decided about it alone.
+    held_by: BTreeMap<usize, u32>,
+    jobs: u32,
 }
 
 /// Worlds, steps from each, and a counter that the test raises with each step that it takes.
@@ -130,6 +144,8 @@ impl World {
             answer: Answer::Nothing,
             loses_answers,
             requeued: BTreeMap::new(),
+            held_by: BTreeMap::new(),
+            jobs: 0,
         }
     }
 
@@ -213,6 +229,10 @@ impl World {
                 receipts.iter().for_each(|&number| store.insert_letter(&self.receipts[number].1, *reason));
                 Answer::Nothing
             }
+            Step::Decide { kind, orders } => {
+                Answer::Decided(orders.iter().map(|&order| self.decide(*kind, order, 0)).collect())
+            }
+            Step::Job { kind, dies_after } => self.work_off(*kind, *dies_after),
             Step::Redrive { letters } => Answer::Redriven(store.redrive(letters)),
             Step::Resolve { letters, resolution } => {
                 Answer::Resolved(letters.iter().map(|&letter| store.resolve(letter, *resolution)).collect())
@@ -240,6 +260,66 @@ impl World {
             self.held.push(Held { worker, order: receipt.order, fence, receipt: number });
         }
         begun
+    }
+
+    /// The same once more changes nothing; `job` tells whose decision it is.
+    fn decide(&mut self, kind: Kind, order: usize, job: u32) -> (Became, State) {
+        let state = self.store.rows[order].state.clone();
+        let is_held = self.store.held.contains(&order);
+        let is_open = matches!(state, State::Pending | State::Processing);
+        let last = self.store.written.iter().rfind(|entry| entry.order == order && entry.attempt.is_some());
+        let attempt = last.filter(|last| last.to == state).and_then(|last| last.attempt).or(Some(0));
+        match kind {
+            Kind::Cancel if self.store.cancel(order) => {}
+            Kind::Cancel if state == State::Cancelled => return (Became::AsItWas, state),
+            Kind::Hold if is_held && is_open && self.held_by[&order] == job => {}
+            Kind::Hold if is_open => {
+                self.store.hold(order);
+                self.held_by.insert(order, job);
+                self.note(order, attempt, state == State::Pending);
+            }
+            Kind::Release if is_held => {
+                self.store.release(order);
+                if is_open {
+                    self.note(order, attempt, false);
+                }
+            }
+            Kind::Release => return (Became::AsItWas, state),
+            Kind::Cancel | Kind::Hold => return (Became::OrderIs, state),
+        }
+        (Became::Done, state)
+    }
+
+    /// An entry of the timeline, of a row that the decision has `moved`, or left as it is.
+    fn note(&mut self, order: usize, attempt: Option<u32>, moved: bool) {
+        if moved {
+            // The store wrote it, and knows no attempts.
+            if let Some(last) = self.store.written.last_mut() {
+                last.attempt = attempt;
+            }
+        } else {
+            let from = self.store.rows[order].clone();
+            let (to, fence) = (from.state.clone(), from.fence);
+            self.store.written.push(Transition { order, from, to, fence, attempt });
+        }
+    }
+
+    /// The page is decided about again, and what was decided before is the job's own.
+    fn work_off(&mut self, kind: Kind, dies_after: usize) -> Answer {
+        self.jobs += 1;
+        let job = self.jobs;
+        let page = self.pending();
+        for &order in page.iter().take(dies_after) {
+            self.decide(kind, order, job);
+        }
+        let decided = page.iter().filter(|&&order| self.decide(kind, order, job).0 != Became::OrderIs);
+        let done = decided.count();
+        Answer::Worked(done as u64, (page.len() - done) as u64)
+    }
+
+    /// Orders that are pending, newest first.
+    pub fn pending(&self) -> Vec<usize> {
+        (0..ORDERS).rev().filter(|order| self.store.rows[*order].state == State::Pending).collect()
     }
 
     fn renew_row(&mut self, held: usize) -> Renewed {

@@ -39,6 +39,8 @@ pub struct Store {
     pub letters: Vec<Letter>,
     /// Every transition, until a driver removes it.
     pub written: Vec<Transition>,
+    /// Orders that are held: those are not begun.
+    pub held: BTreeSet<usize>,
     /// How far each transition moves the fence. 0 breaks the protocol.
     pub fence_step: i64,
     lease: Duration,
@@ -61,7 +63,7 @@ pub fn order(index: usize, attempt: u32) -> Order {
 impl Store {
     /// Rows that are taken over after `lease`.
     pub fn new(rows: Vec<RowView>, lease: Duration) -> Self {
-        Self { rows, letters: Vec::new(), written: Vec::new(), fence_step: 1, lease }
+        Self { rows, letters: Vec::new(), written: Vec::new(), held: BTreeSet::new(), fence_step: 1, lease }
     }
 
     /// This many pending rows.
@@ -72,6 +74,9 @@ impl Store {
     pub fn begin(&mut self, receipt: &Receipt) -> Begun {
         let Some(row) = self.rows.get(receipt.order) else { return Begun::Unknown };
         let before = row.state.clone();
+        if self.held.contains(&receipt.order) && admit(row, Step::Begin { lease: self.lease }).is_ok() {
+            return Begun::Held(None);
+        }
         match self.take(receipt.order, Step::Begin { lease: self.lease }, Some(receipt.attempt)) {
             Ok(fence) => {
                 let takeover = before == State::Processing;
@@ -108,6 +113,33 @@ impl Store {
             self.insert_letter(receipt, DeadReason::Rejected);
         }
         Verdict::Done { age: None }
+    }
+
+    /// An operator calls the order off. Returns whether that is done.
+    pub fn cancel(&mut self, order: usize) -> bool {
+        let done = self.take(order, Step::Cancel, Some(0)).is_ok();
+        if done {
+            self.held.remove(&order);
+        }
+        done
+    }
+
+    /// An operator holds the order. The fence of one that is pending moves. Returns whether that is done.
+    pub fn hold(&mut self, order: usize) -> bool {
+        let state = self.rows[order].state.clone();
+        let done = admit(&self.rows[order], Step::Cancel).is_ok();
+        if done {
+            self.held.insert(order);
+        }
+        if state == State::Pending {
+            self.write(order, state, Some(0));
+        }
+        done
+    }
+
+    /// An operator releases the order.
+    pub fn release(&mut self, order: usize) -> bool {
+        self.held.remove(&order)
     }
 
     /// Keeps one letter of a message, until somebody resolves it.

@@ -15,6 +15,7 @@ use super::login::{Login, credentials};
 use super::origin::{foreign, is_forwarded, names_this_machine};
 use super::web_config::WebConfig;
 use crate::admin::Peer;
+use crate::admin::problem::API;
 
 #[cfg(test)]
 mod tests;
@@ -22,7 +23,8 @@ mod tests;
 /// The answer to a request that reaches no route.
 type Refused = Box<Response>;
 
-/// Every request that changes something. What is neither here nor a GET or HEAD reaches no route, whoever sends it.
+/// Every request outside the API that changes something. What is neither here nor a GET or HEAD reaches no route there,
+/// whoever sends it.
 const CHANGING: &[(&str, Method)] = &[("/log", Method::PUT)];
 
 /// For orchestrators, which can't log in.
@@ -31,6 +33,8 @@ const PROBES: [&str; 3] = ["/health", "/livez", "/readyz"];
 const LOG_IN: &str = "log in with a name and password of the worker's --web-config\n";
 const NOT_ON_THE_NETWORK: &str = "this changes the worker, which takes its admin socket (`fulfillment-worker log` on its \
                                   machine uses it) or a user whom --operators names\n";
+const NOT_FOR_EVERYBODY: &str =
+    "this shows orders and errors, which takes the worker's admin socket or a user of --web-config\n";
 const PASSED_ON: &str = "a proxy has passed this on: the admin socket is for the worker's own machine\n";
 const USED_UP: &str = "this link is used up or wrong; the page without it is /\n";
 
@@ -44,7 +48,7 @@ pub(in crate::admin) struct Client {
 
 /// Somebody who may change the worker. Each route that does takes this.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::admin) struct Operator(String);
+pub(crate) struct Operator(String);
 
 /// For the log.
 impl fmt::Display for Operator {
@@ -62,15 +66,30 @@ impl<S: Sync> FromRequestParts<S> for Operator {
     }
 }
 
+/// Somebody who may see orders, errors and names: a user, or an operator. On the network nobody may, as long as nobody has to
+/// log in there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Viewer;
+
+impl<S: Sync> FromRequestParts<S> for Viewer {
+    type Rejection = (StatusCode, &'static str);
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let sees_texts = parts.extensions.get::<Client>().is_some_and(|client| client.sees_texts);
+        if sees_texts { Ok(Self) } else { Err((StatusCode::FORBIDDEN, NOT_FOR_EVERYBODY)) }
+    }
+}
+
 impl Client {
     fn operator(name: String) -> Self {
         Self { sees_texts: true, operator: Some(Operator(name)) }
     }
 }
 
-/// Whether the request is one of those that change something.
+/// Whether the request is one of those that change something: in the API, each that doesn't read.
 pub(in crate::admin) fn is_changing(of: &Method, uri: &Uri) -> bool {
-    CHANGING.iter().any(|(path, method)| *path == uri.path() && method == of)
+    (uri.path().starts_with(API) && ![Method::GET, Method::HEAD].contains(of))
+        || CHANGING.iter().any(|(path, method)| *path == uri.path() && method == of)
 }
 
 /// The layer around every route.

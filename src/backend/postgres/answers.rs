@@ -1,4 +1,4 @@
-//! What a transition's statement says of its orders.
+//! What the statement of a transition, or of an operator's decision, says of its orders.
 //!
 //! Its columns are read by their places, as a name is searched for anew in each row. Tests hold the places against the SQL.
 
@@ -78,6 +78,10 @@ mod tests {
             let named = [ORDER_ID, PRESENCE, FENCE, STUCK].map(|place| columns[place]);
             assert_eq!(named, ["order_id", "presence", "fence", "stuck"]);
             assert_eq!(columns[BEHIND] == "behind", says_behind);
+        }
+        for text in [include_str!("cancel.sql"), include_str!("hold.sql"), include_str!("release.sql")] {
+            let columns = columns(text);
+            assert_eq!([ORDER_ID, PRESENCE].map(|place| columns[place]), ["order_id", "presence"]);
         }
     }
 }

@@ -9,7 +9,7 @@ use super::answers::{Answer, Answers, FENCE};
 use super::errors::Failure;
 use super::sql::Parameter;
 use super::transition::Form;
-use super::{PostgresStore, bisect, column, small};
+use super::{PostgresStore, bisect, column, decisions, small};
 use crate::domain::order::{Fence, Order, State};
 use crate::port::store::{BeginRequest, Begun, TAKEN_OVER};
 
@@ -18,11 +18,12 @@ use super::timestamp::{micros, seconds};
 /// What `begin.sql` and `take_over.sql` say beside what every transition does.
 const FOUND_STATUS: usize = 5;
 const IDLE: usize = 6;
-const PRODUCT_ID: usize = 7;
-const PRODUCT: usize = 8;
-const QUANTITY: usize = 9;
-const CREATED_AT: usize = 10;
-const WAITED: usize = 11;
+const HELD: usize = 7;
+const PRODUCT_ID: usize = 8;
+const PRODUCT: usize = 9;
+const QUANTITY: usize = 10;
+const CREATED_AT: usize = 11;
+const WAITED: usize = 12;
 
 /// How often the statement runs at most, for rows that changed between its snapshot and their lock.
 const PASSES: usize = 5;
@@ -194,9 +195,14 @@ fn read(
         }));
     }
     // A null status is nobody's, so it isn't ours.
-    Ok(match State::from(column::<Option<&str>>(row, FOUND_STATUS)?.unwrap_or("null")) {
-        found @ (State::Fulfilled | State::Failed) => Found::Answer(Begun::AlreadyFinal(found)),
-        State::Foreign(status) => Found::Answer(Begun::NotOurs(status)),
+    let status = column::<Option<&str>>(row, FOUND_STATUS)?.unwrap_or("null");
+    let found = State::from(status);
+    if let (State::Pending | State::Processing, Some(left)) = (&found, column::<Option<f64>>(row, HELD)?) {
+        return Ok(Found::Answer(Begun::Held(decisions::left(left))));
+    }
+    Ok(match found {
+        State::Fulfilled | State::Failed => Found::Answer(Begun::AlreadyFinal(found)),
+        State::Cancelled | State::Foreign(_) => Found::Answer(Begun::NotOurs(status.to_owned())),
         State::Pending => Found::BecameFree,
         State::Processing if matches!(step, Step::Begin(_)) => Found::Held,
         State::Processing => match seconds(row, IDLE)? {
@@ -215,9 +221,12 @@ mod tests {
     fn columns_stand_where_they_are_read() {
         for text in [include_str!("begin.sql"), include_str!("take_over.sql")] {
             let columns = columns(text);
-            let named =
-                [FOUND_STATUS, IDLE, PRODUCT_ID, PRODUCT, QUANTITY, CREATED_AT, WAITED].map(|place| columns[place]);
-            assert_eq!(named, ["found_status", "idle", "product_id", "product", "quantity", "created_at", "waited"]);
+            let named = [FOUND_STATUS, IDLE, HELD, PRODUCT_ID, PRODUCT, QUANTITY, CREATED_AT, WAITED]
+                .map(|place| columns[place]);
+            assert_eq!(
+                named,
+                ["found_status", "idle", "held", "product_id", "product", "quantity", "created_at", "waited"]
+            );
         }
     }
 }

@@ -11,7 +11,9 @@
 -- Guarantees: one transaction; nobody's open transaction holds up the other rows for more than that limit; rows are locked in
 -- order of id; the guard is repeated on the row that is written, and re-checked on its newest version, which is ours to write
 -- by then; the fence moves strictly forward by the database's clock. Every order is in the answer once. One that was there when the horizon was set is noted as begun, so that the
--- reconciler looks after it whatever its age. `take_over.sql` is asked about orders that are found in `processing`.
+-- reconciler looks after it whatever its age. `take_over.sql` is asked about orders that are found in `processing`. An order that
+-- is held is not begun; nor is one whose fence has moved since the statement began, which is asked about again: a hold moves the
+-- fence of an order that is pending, so that none begins behind its back.
 --
 -- Why it is written this way:
 --   `(SELECT $1)` hides the length of the array: the planner assumes a few rows and stays with the primary key.
@@ -26,7 +28,7 @@ WITH request AS MATERIALIZED (
     {waiting} WHERE (SELECT set_config('lock_timeout', '10ms', true)) IS NOT NULL
 ),
 found AS MATERIALIZED (
-    SELECT o.id, o.status, o.updated_at, r.attempt, r.correlation_id
+    SELECT o.id, o.status, o.updated_at, r.attempt, r.correlation_id, {held} AS held
     FROM request r
     JOIN {orders} o ON o.id {=} r.order_id
     ORDER BY o.id
@@ -39,6 +41,9 @@ written AS (
     FROM found f
     WHERE o.id {=} f.id
       AND CASE WHEN o.status {=} 'pending' THEN true ELSE false END
+      AND f.held IS NULL
+      {waiting} AND o.updated_at::{time} IS NOT DISTINCT FROM f.updated_at::{time}
+      {passing} AND f.updated_at::{time} IS NOT DISTINCT FROM (SELECT s.updated_at::{time} FROM {orders} s WHERE s.id {=} f.id)
     RETURNING o.id, o.product_id, o.quantity, o.created_at, o.updated_at, f.attempt, f.correlation_id,
               nullif(f.updated_at::{time}, 'infinity') AS left_fence, {behind} AS behind
 ),
@@ -67,6 +72,7 @@ SELECT r.order_id                     AS order_id,
        s.behind                       AS behind,
        f.status::text                 AS found_status,
        NULL::float8                   AS idle,
+       f.held                         AS held,
        s.product_id::int8             AS product_id,
        (SELECT p.name::text FROM {products} p WHERE p.id {=} s.product_id) AS product,
        s.quantity::int8               AS quantity,

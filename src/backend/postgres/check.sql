@@ -37,7 +37,24 @@ needed (relation, oid, relation_columns, privilege) AS (
         ('fulfillment.horizon', (SELECT oid FROM own WHERE relname {=} 'horizon'), '{adopt_from,last_order_id}', 'SELECT'),
         ('fulfillment.horizon', (SELECT oid FROM own WHERE relname {=} 'horizon'), '{adopt_from,last_order_id}', 'INSERT'),
         ('fulfillment.begun_orders', (SELECT oid FROM own WHERE relname {=} 'begun_orders'), '{order_id}', 'SELECT'),
-        ('fulfillment.begun_orders', (SELECT oid FROM own WHERE relname {=} 'begun_orders'), '{order_id}', 'INSERT')
+        ('fulfillment.begun_orders', (SELECT oid FROM own WHERE relname {=} 'begun_orders'), '{order_id}', 'INSERT'),
+        ('fulfillment.controls', (SELECT oid FROM own WHERE relname {=} 'controls'),
+            '{control,target,value,set_by,why,since,expires_at}', 'SELECT'),
+        ('fulfillment.workers', (SELECT oid FROM own WHERE relname {=} 'workers'),
+            '{worker,seen_at,in_flight,row_leases,concurrency,holds_claims}', 'SELECT'),
+        ('fulfillment.workers', (SELECT oid FROM own WHERE relname {=} 'workers'),
+            '{worker,host,pid,version,started_at,seen_at,lease_seconds,in_flight,row_leases,concurrency,holds_claims}', 'INSERT'),
+        ('fulfillment.workers', (SELECT oid FROM own WHERE relname {=} 'workers'),
+            '{seen_at,in_flight,row_leases,concurrency,holds_claims}', 'UPDATE'),
+        ('fulfillment.holds', (SELECT oid FROM own WHERE relname {=} 'holds'), '{order_id,until,not_before}', 'SELECT'),
+        ('fulfillment.holds', (SELECT oid FROM own WHERE relname {=} 'holds'),
+            '{order_id,until,held_by,why,at,not_before}', 'INSERT'),
+        ('fulfillment.holds', (SELECT oid FROM own WHERE relname {=} 'holds'), '{until,not_before}', 'UPDATE'),
+        ('fulfillment.jobs', (SELECT oid FROM own WHERE relname {=} 'jobs'),
+            '{id,kind,selection,by,why,up_to,matching,rate,at,cursor,page,done,skipped,refused,problem,holder,lease_until,outcome,ended_at}',
+            'SELECT'),
+        ('fulfillment.jobs', (SELECT oid FROM own WHERE relname {=} 'jobs'),
+            '{cursor,page,done,skipped,refused,problem,holder,lease_until,outcome,ended_at}', 'UPDATE')
     UNION ALL
     SELECT of_mark.*
     FROM (
@@ -69,7 +86,7 @@ WHERE n.nspname {=} 'fulfillment' AND NOT has_schema_privilege(n.oid, 'USAGE')
 UNION
 SELECT 4, format('privilege DELETE on fulfillment.%s', relname)
 FROM own
-WHERE (relname {=} 'observed_fences' OR (relname {=} 'stragglers' AND NOT $3::bool)) AND NOT has_table_privilege(oid, 'DELETE')
+WHERE (relname {=} ANY (ARRAY['observed_fences', 'workers', 'controls', 'holds']) OR (relname {=} 'stragglers' AND NOT $3::bool)) AND NOT has_table_privilege(oid, 'DELETE')
 UNION
 SELECT 4, format('privilege %s (%s) on %s', privilege, string_agg(name, ', ' ORDER BY place), relation)
 FROM needed_columns

@@ -29,19 +29,23 @@ impl DeadLetters for PostgresStore {
         after: i64,
         limit: usize,
     ) -> Result<Vec<StoredDeadLetter>, StoreError> {
-        let rows = find(
-            self,
-            &self.ready_statements().await?.dead_letters,
-            filter,
-            after,
-            Some(i64::try_from(limit).unwrap_or(i64::MAX)),
-        )
-        .await?;
-        Ok(rows.iter().map(letter).collect::<Result<_, _>>()?)
+        let statements = self.ready_statements().await?;
+        list(self, &statements.dead_letters, filter, after, limit, false).await
+    }
+
+    async fn list_without_messages(
+        &self,
+        filter: &DeadLetterFilter,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<StoredDeadLetter>, StoreError> {
+        let statements = self.ready_statements().await?;
+        // So many that a planner without statistics would have the statement compiled.
+        list(self, &statements.dead_letters_without_messages, filter, after, limit, true).await
     }
 
     async fn count(&self, filter: &DeadLetterFilter) -> Result<DeadLetterCount, StoreError> {
-        let rows = find(self, &self.ready_statements().await?.count_dead_letters, filter, 0, None).await?;
+        let rows = find(self, &self.ready_statements().await?.count_dead_letters, filter, 0, None, false).await?;
         let Some(row) = rows.first() else { return Ok(DeadLetterCount::default()) };
         Ok(DeadLetterCount { letters: count(column(row, "letters")?), last_id: column(row, "last_id")? })
     }
@@ -76,12 +80,26 @@ impl DeadLetters for PostgresStore {
     }
 }
 
+async fn list(
+    store: &PostgresStore,
+    statement: &Sql,
+    filter: &DeadLetterFilter,
+    after: i64,
+    limit: usize,
+    by_key: bool,
+) -> Result<Vec<StoredDeadLetter>, StoreError> {
+    let limit = Some(i64::try_from(limit).unwrap_or(i64::MAX));
+    let rows = find(store, statement, filter, after, limit, by_key).await?;
+    Ok(rows.iter().map(letter).collect::<Result<_, _>>()?)
+}
+
 async fn find(
     store: &PostgresStore,
     statement: &Sql,
     filter: &DeadLetterFilter,
     after: i64,
     limit: Option<i64>,
+    by_key: bool,
 ) -> Result<Vec<Row>, StoreError> {
     let reasons: Vec<&str> = filter.reasons.iter().copied().map(DeadReason::as_str).collect();
     let reasons = Some(reasons).filter(|reasons| !reasons.is_empty());
@@ -97,7 +115,7 @@ async fn find(
         (&filter.order_id.map(|order_id| order_id.0), Type::INT8),
         (&filter.resolved, Type::BOOL),
     ];
-    store.query(statement, &parameters).await
+    if by_key { store.look_up(statement, &parameters).await } else { store.query(statement, &parameters).await }
 }
 
 fn letter(row: &Row) -> Result<StoredDeadLetter, Failure> {

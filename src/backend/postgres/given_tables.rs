@@ -160,14 +160,34 @@ impl GivenTables {
 
     /// The states that a condition on `orders.status`, or its partitions, would refuse.
     pub(super) async fn refused_states(&self, connections: &Connections) -> Result<Vec<String>, Failure> {
+        self.refused(connections, &OURS).await
+    }
+
+    /// Why an order can't be cancelled, as far as the tables tell.
+    pub(super) async fn refused_cancelled(&self, connections: &Connections) -> Result<Vec<String>, Failure> {
+        let cancelled = State::Cancelled.as_str();
+        match self.column("orders", "status") {
+            Some(status) if status.is_enum && !status.labels.iter().any(|label| label == cancelled) => {
+                Ok(vec![format!(
+                    "orders.status can't become `{cancelled}`: it is {}, an enum without that label; add it by `ALTER TYPE {} ADD \
+                 VALUE '{cancelled}'`, if the order API knows it",
+                    status.shown, status.type_name
+                )])
+            }
+            _ => self.refused(connections, &[State::Cancelled]).await,
+        }
+    }
+
+    /// Those of `states` that the table refuses, each as a problem.
+    async fn refused(&self, connections: &Connections, states: &[State]) -> Result<Vec<String>, Failure> {
         let Some(status) = self.column("orders", "status") else { return Ok(Vec::new()) };
         let mut refused = Vec::new();
         for condition in &status.conditions {
             let found = format!("a check constraint: {condition}");
-            refused.extend(status.refused(connections, condition, &found).await?);
+            refused.extend(status.refused(connections, states, condition, &found).await?);
         }
         if let (true, Some(parts)) = (status.partitioning.divides, &status.partitioning.parts) {
-            refused.extend(status.refused(connections, &parts.join(" OR "), "no partition for it").await?);
+            refused.extend(status.refused(connections, states, &parts.join(" OR "), "no partition for it").await?);
         }
         Ok(refused)
     }
@@ -344,10 +364,17 @@ impl GivenColumn {
         }
     }
 
-    /// The states of ours for which `condition` is false, each as a problem. A condition that can't be judged alone is left
+    /// The states among `states` for which `condition` is false, each as a problem. A condition that can't be judged alone is left
     /// to the rows.
-    async fn refused(&self, connections: &Connections, condition: &str, found: &str) -> Result<Vec<String>, Failure> {
-        let ours = OURS.map(|state| format!("'{}'", state.as_str())).join(", ");
+    async fn refused(
+        &self,
+        connections: &Connections,
+        states: &[State],
+        condition: &str,
+        found: &str,
+    ) -> Result<Vec<String>, Failure> {
+        let ours: Vec<String> = states.iter().map(|state| format!("'{}'", state.as_str())).collect();
+        let ours = ours.join(", ");
         let type_name = if self.is_enum { self.type_name.clone() } else { format!("pg_catalog.{}", self.base_type) };
         let statement = format!(
             "SELECT o.status::text AS status FROM (SELECT r.status::{type_name} AS status

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use async_trait::async_trait;
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::connection::{Conflicts, Session};
 use super::errors::Failure;
+use super::sql::{Parameter, Sql};
 use super::statements::Statements;
 use super::{PostgresStore, column};
 use crate::domain::order::OrderId;
-use crate::port::intake::{Inserted, Intake, NewOrder};
+use crate::port::intake::{FORGET_AT_ONCE, Inserted, Intake, NewOrder, REMEMBER_FOR, Request, Taken};
 use crate::port::store::StoreError;
 
 /// Rows per statement: few round trips, and messages of some hundred kilobytes at most.
@@ -37,6 +39,74 @@ impl Intake for PostgresStore {
             }
         }
     }
+
+    async fn insert_once(&self, orders: &[NewOrder], request: &Request) -> Result<Taken, StoreError> {
+        let mut conflicts = Conflicts::new();
+        loop {
+            match insert_request(self, orders, request).await {
+                Err(Failure::Conflict(_)) if conflicts.pause().await => {}
+                answer => return self.explain(answer).await,
+            }
+        }
+    }
+}
+
+const REQUEST: &str =
+    "SELECT r.fingerprint, r.order_ids, r.product_ids FROM fulfillment.requests r WHERE r.key = $1::text";
+
+const ANSWER_REQUEST: &str =
+    "UPDATE fulfillment.requests r SET order_ids = $2::int8[], product_ids = $3::int8[] WHERE r.key = $1::text";
+
+/// In one transaction, unless the request was taken before.
+async fn insert_request(store: &PostgresStore, orders: &[NewOrder], request: &Request) -> Result<Taken, Failure> {
+    let statements = store.statements().await?;
+    let mut session = store.connections.session().await?;
+    session.begin().await?;
+    let remember = Sql::new(include_str!("remember_request.sql"));
+    let parameters: [Parameter<'_>; 4] = [
+        (&request.key, Type::TEXT),
+        (&request.fingerprint, Type::TEXT),
+        (&REMEMBER_FOR.as_secs_f64(), Type::FLOAT8),
+        (&FORGET_AT_ONCE, Type::INT8),
+    ];
+    let is_new = !session.query(&remember, &parameters).await.map_err(with_way_out)?.is_empty();
+    if !is_new {
+        let rows = session.query(&Sql::new(REQUEST), &[(&request.key, Type::TEXT)]).await?;
+        session.commit().await?;
+        // Forgotten between the two.
+        let row = rows.first().ok_or_else(|| Failure::Conflict("a request of this key was forgotten".to_owned()))?;
+        return taken_before(row, request);
+    }
+    let inserted = insert_all(&mut session, &statements, &orders.iter().collect::<Vec<_>>()).await?;
+    let (order_ids, product_ids): (Vec<i64>, Vec<i64>) =
+        inserted.iter().map(|row| (row.order_id.0, row.product_id)).unzip();
+    let parameters: [Parameter<'_>; 3] =
+        [(&request.key, Type::TEXT), (&order_ids, Type::INT8_ARRAY), (&product_ids, Type::INT8_ARRAY)];
+    session.query(&Sql::new(ANSWER_REQUEST), &parameters).await?;
+    session.commit().await?;
+    Ok(Taken::Now(inserted))
+}
+
+fn taken_before(row: &Row, request: &Request) -> Result<Taken, Failure> {
+    if column::<&str>(row, "fingerprint")? != request.fingerprint {
+        return Ok(Taken::Other);
+    }
+    let (order_ids, product_ids): (Vec<i64>, Vec<i64>) = (column(row, "order_ids")?, column(row, "product_ids")?);
+    let inserted = |(order_id, product_id)| Inserted { order_id: OrderId(order_id), product_id };
+    Ok(Taken::Before(order_ids.into_iter().zip(product_ids).map(inserted).collect()))
+}
+
+async fn insert_all(
+    session: &mut Session,
+    statements: &Statements,
+    orders: &[&NewOrder],
+) -> Result<Vec<Inserted>, Failure> {
+    let products = make_products(session, statements, orders).await?;
+    let mut inserted = Vec::with_capacity(orders.len());
+    for chunk in orders.chunks(CHUNK) {
+        insert_chunk(session, statements, chunk, &products, &mut inserted).await?;
+    }
+    Ok(inserted)
 }
 
 /// In one transaction; with `keys`, those orders alone whose key is new.
@@ -54,13 +124,8 @@ async fn insert_once(
     };
     let new: Vec<&NewOrder> =
         orders.iter().zip(&is_new).filter(|(_, is_new)| **is_new).map(|(order, _)| order).collect();
-    let products = make_products(&mut session, &statements, &new).await?;
-    let mut inserted = Vec::with_capacity(new.len());
-    for chunk in new.chunks(CHUNK) {
-        insert_chunk(&mut session, &statements, chunk, &products, &mut inserted).await?;
-    }
+    let mut inserted = insert_all(&mut session, &statements, &new).await?.into_iter();
     session.commit().await?;
-    let mut inserted = inserted.into_iter();
     Ok(is_new.into_iter().map(|is_new| is_new.then(|| inserted.next()).flatten()).collect())
 }
 

@@ -9,7 +9,8 @@
 -- statement's own time is as good as any. Where an order's times don't tell how long it was left alone, it is noted since
 -- when it has been seen as it is, as in `take_over.sql`; notes that nobody has needed for long are removed. With each order
 -- comes what the timeline says of it, by its primary key: the last step, and the newest correlation id; nulls where there is
--- no timeline. Orders older than the horizon are left out, unless they were begun here.
+-- no timeline. Orders older than the horizon are left out, unless they were begun here; so are those that are held. The end of
+-- a hold counts as if it had touched its order. Holds are removed that are over and whose orders have moved since, or are done.
 WITH {clock},
 open AS MATERIALIZED (
     SELECT o.id, o.product_id, o.quantity, o.status, o.created_at, o.updated_at, u.unclear, $3::float8 AS quiet
@@ -62,6 +63,18 @@ forgotten AS (
     DELETE FROM fulfillment.observed_fences
     WHERE first_seen < clock_timestamp() - interval '1 day' - 2::float8 * ($3::float8 + $4::float8) * interval '1 second'
 ),
+unheld AS (
+    DELETE FROM fulfillment.holds h
+    WHERE (
+              SELECT o.status::text {=} ANY (ARRAY['pending', 'processing', 'failed'])
+                 AND (
+                     h.until < least(o.updated_at::timestamptz, statement_timestamp())
+                     AND (h.not_before < statement_timestamp()) IS NOT FALSE
+                 ) IS NOT TRUE
+              FROM {orders} o
+              WHERE o.id {=} h.order_id
+          ) IS NOT TRUE
+),
 page AS MATERIALIZED (
     SELECT o.id, o.product_id, o.quantity, o.status, o.updated_at
     FROM open o
@@ -82,7 +95,13 @@ page AS MATERIALIZED (
       AND (
           coalesce(o.updated_at::timestamptz, o.created_at::timestamptz)
           < statement_timestamp() - $5::float8 * interval '1 second'
+          AND NOT EXISTS (
+              SELECT
+              FROM fulfillment.holds h
+              WHERE h.order_id = o.id::int8 AND h.until > statement_timestamp() - $5::float8 * interval '1 second'
+          )
       ) IS NOT TRUE
+      AND {held} IS NULL
     ORDER BY o.id
     LIMIT $7::int8
 )

@@ -4,13 +4,15 @@
 -- different time zones, or some order's time lies in the future, or in an hour that its time zone repeats. With each comes
 -- the newest order of all, with its age: whoever saw another one before knows when it was inserted.
 --
+-- The orders that are held are counted beside, with the age of the oldest hold, and no hold is part of an age.
+--
 -- Reads open orders alone, by the index on status, or where there is none, from the low-water mark on: what is done is not
 -- looked at, however much it is. Changes nothing and waits for nobody.
 WITH {clock},
 open AS MATERIALIZED (
     SELECT o.status::text                                                                       AS status,
            count(*)                                                                             AS orders,
-           min(o.created_at) FILTER (WHERE isfinite(o.created_at))                              AS oldest,
+           min(o.created_at) FILTER (WHERE isfinite(o.created_at) AND {held} IS NULL)           AS oldest,
            count(*) FILTER (WHERE o.created_at::timestamptz > clock_timestamp() + interval '2 seconds'
                             AND isfinite(o.created_at))                                         AS in_future
     FROM {open} o
@@ -26,6 +28,7 @@ SELECT o.status                                                        AS status
        CASE WHEN o.in_future = 0 AND NOT k.zones_disagree THEN {age o.oldest} END AS age,
        k.zones_disagree                                                AS zones_disagree,
        k.doubted                                                       AS doubted,
+       (SELECT count(*) FROM fulfillment.holds h WHERE h.until IS NULL OR h.until > clock_timestamp()) AS held,
        n.id::int8                                                      AS newest_id,
        CASE WHEN isfinite(n.created_at)
             THEN extract(epoch FROM clock_timestamp() - n.created_at::timestamptz)::float8 END AS newest_age

@@ -33,6 +33,7 @@ impl Reports for PostgresStore {
                 State::Processing => summary.oldest_processing = oldest,
                 _ => {}
             }
+            summary.held = count(column(&row, "held")?);
             add_orders(&mut summary.orders_by_state, &status, orders);
         }
         Ok(summary)
@@ -67,6 +68,13 @@ impl Reports for PostgresStore {
         let most = i64::try_from(limit).unwrap_or(i64::MAX);
         let parameters: [Parameter<'_>; 3] =
             [(&correlation_id, Type::TEXT), (&below.0, Type::INT8), (&most, Type::INT8)];
+        if self.knows_correlation_ids().await? {
+            let rows = self.look_up(&self.statements().await?.correlated_by_index, &parameters).await?;
+            let order_ids: Vec<OrderId> =
+                rows.iter().map(|row| column(row, "order_id").map(OrderId)).collect::<Result<_, _>>()?;
+            let next = order_ids.last().copied().filter(|_| order_ids.len() >= limit);
+            return Ok(Correlated { order_ids, next });
+        }
         let rows = self.query(&self.statements().await?.correlated, &parameters).await?;
         let Some(row) = rows.first() else { return Ok(Correlated::default()) };
         let order_ids = column::<Vec<i64>>(row, "order_ids")?.into_iter().map(OrderId).collect();
@@ -80,6 +88,7 @@ impl Reports for PostgresStore {
         let mut open = OpenOrders { took, ..OpenOrders::default() };
         for row in &rows {
             open.doubt = self.clock_doubt(row)?.or(open.doubt);
+            open.held = count(column(row, "held")?);
             let Some(status) = column::<Option<&str>>(row, "status")? else { continue };
             let oldest = seconds(row, "age")?;
             if oldest.is_none() && column::<bool>(row, "has_time")? {
@@ -110,6 +119,14 @@ impl Reports for PostgresStore {
 }
 
 impl PostgresStore {
+    /// Whether an index leads to correlation ids.
+    async fn knows_correlation_ids(&self) -> Result<bool, StoreError> {
+        let index = "SELECT EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indisvalid
+                         AND i.indexrelid {=} to_regclass('fulfillment.events_correlation_id')) AS it_is_there";
+        let rows = self.query(&Sql::new(index), &[]).await?;
+        Ok(rows.first().map_or(Ok(false), |row| column(row, "it_is_there"))?)
+    }
+
     /// What a row of `open_orders.sql` says of the clocks as a whole.
     fn clock_doubt(&self, row: &Row) -> Result<Option<ClockDoubt>, Failure> {
         let newest = column::<Option<i64>>(row, "newest_id")?;
@@ -142,7 +159,7 @@ async fn count_within_limit(
     store.explain(answer.await).await
 }
 
-fn timeline_entry(row: &Row) -> Result<TimelineEntry, Failure> {
+pub(super) fn timeline_entry(row: &Row) -> Result<TimelineEntry, Failure> {
     Ok(TimelineEntry {
         at: Fence(micros(column(row, "at")?)),
         state: State::from(column::<&str>(row, "state")?),

@@ -15,7 +15,7 @@ use crate::port::schema::Schema;
 use crate::port::store::StoreError;
 
 /// Every migration, in order. One that was released is never changed: its checksum is in the history.
-const MIGRATIONS: [(&str, &str); 8] = [
+const MIGRATIONS: [(&str, &str); 13] = [
     ("V1__events_and_dead_letters", include_str!("migrations/V1__events_and_dead_letters.sql")),
     ("V2__resolved_dead_letters", include_str!("migrations/V2__resolved_dead_letters.sql")),
     ("V3__leadership", include_str!("migrations/V3__leadership.sql")),
@@ -24,6 +24,11 @@ const MIGRATIONS: [(&str, &str); 8] = [
     ("V6__horizon", include_str!("migrations/V6__horizon.sql")),
     ("V7__retention", include_str!("migrations/V7__retention.sql")),
     ("V8__low_water_mark", include_str!("migrations/V8__low_water_mark.sql")),
+    ("V9__controls", include_str!("migrations/V9__controls.sql")),
+    ("V10__holds", include_str!("migrations/V10__holds.sql")),
+    ("V11__lists", include_str!("migrations/V11__lists.sql")),
+    ("V12__jobs", include_str!("migrations/V12__jobs.sql")),
+    ("V13__requests", include_str!("migrations/V13__requests.sql")),
 ];
 
 /// The migration that brings the horizon.
@@ -272,7 +277,7 @@ mod tests {
         let made =
             sql.split("CREATE TABLE IF NOT EXISTS fulfillment.").skip(1).filter_map(|rest| rest.split(' ').next());
         let made: Vec<&str> = made.chain(["schema_history"]).collect();
-        assert_eq!(made.len(), 12);
+        assert_eq!(made.len(), 18);
         for table in made {
             assert!(include_str!("strangers.sql").contains(&format!("'{table}'")), "{table}");
         }

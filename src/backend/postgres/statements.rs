@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use tokio_postgres::types::Type;
 
 use super::given_tables::Dialect;
+use super::search;
 use super::sql::Sql;
 #[cfg(feature = "internals")]
 use super::transition::Form;
@@ -78,6 +79,15 @@ const STRAGGLING: &str = "straggling AS (
 ),
 ";
 
+/// How many seconds order `o` is held for: null unless it is. Without any hold, which is nearly always, no order is asked about.
+const HELD: &str = "CASE
+        WHEN (SELECT true FROM fulfillment.holds LIMIT 1) THEN (
+            SELECT coalesce(extract(epoch FROM h.until - clock_timestamp())::float8, 'infinity')
+            FROM fulfillment.holds h
+            WHERE h.order_id = o.id::int8 AND (h.until IS NULL OR h.until > clock_timestamp())
+        )
+    END";
+
 /// When the step `s` was, as the timeline has it: its fence, or where something else kept that from moving, after the step
 /// before.
 const EVENT_AT: &str = "CASE
@@ -110,11 +120,16 @@ pub(super) struct Statements {
     pub(super) begin_and_note: Transition,
     pub(super) note_behind: Sql,
     pub(super) take_over: Sql,
+    pub(super) note_not_before: Sql,
+    pub(super) cancel: Sql,
+    pub(super) hold: Sql,
+    pub(super) release: Sql,
     pub(super) renew: Transition,
     pub(super) conclude: Transition,
     pub(super) lost_orders: Sql,
     pub(super) insert_dead_letters: Sql,
     pub(super) dead_letters: Sql,
+    pub(super) dead_letters_without_messages: Sql,
     pub(super) count_dead_letters: Sql,
     pub(super) resolve: Sql,
     pub(super) redrive: Sql,
@@ -123,6 +138,14 @@ pub(super) struct Statements {
     pub(super) order: Sql,
     pub(super) timeline: Sql,
     pub(super) correlated: Sql,
+    pub(super) correlated_by_index: Sql,
+    pub(super) search_newest: Sql,
+    pub(super) search_by_state: Sql,
+    pub(super) search_by_id: Sql,
+    pub(super) bounds: Sql,
+    pub(super) snapshot: Sql,
+    pub(super) feed: Sql,
+    pub(super) note_pending: Sql,
     pub(super) open_dead_letters: Sql,
     pub(super) states: Sql,
     pub(super) stale_orders: Sql,
@@ -150,11 +173,16 @@ impl Statements {
         let write = |text: &str| dialect.write(text);
         let transition = |text: &str| Transition::write(&dialect, text);
         let letters = include_str!("dead_letters.sql");
+        let search = |source: &str| write(&include_str!("search_orders.sql").replace("{candidates}", source));
         Self {
             begin: transition(&source!("begin.sql").replace("{noted}", "")),
             begin_and_note: transition(source!("begin.sql")),
             note_behind: write(NOTE_BEHIND),
             take_over: write(source!("take_over.sql")),
+            note_not_before: write(source!("note_not_before.sql")),
+            cancel: write(source!("cancel.sql")),
+            hold: write(source!("hold.sql")),
+            release: write(include_str!("release.sql")),
             renew: transition(source!("renew.sql")),
             conclude: transition(source!("conclude.sql")),
             lost_orders: write(source!("lost_orders.sql")),
@@ -163,6 +191,7 @@ impl Statements {
                 "SELECT count(*) AS letters, coalesce(max(id), 0) AS last_id FROM (\n{letters}) AS matching"
             )),
             dead_letters: write(letters),
+            dead_letters_without_messages: write(&letters.replace("l.payload ", "''::bytea ")),
             resolve: write(include_str!("resolve.sql")),
             redrive: write(include_str!("redrive.sql")),
             open_orders: write(include_str!("open_orders.sql")),
@@ -170,6 +199,14 @@ impl Statements {
             order: write(include_str!("order.sql")),
             timeline: write(include_str!("timeline.sql")),
             correlated: write(include_str!("correlated.sql")),
+            correlated_by_index: write(include_str!("correlated_by_index.sql")),
+            search_newest: search(search::NEWEST),
+            search_by_state: search(search::BY_STATE),
+            search_by_id: search(search::BY_ID),
+            bounds: write(include_str!("bounds.sql")),
+            snapshot: write(include_str!("snapshot.sql")),
+            feed: write(include_str!("feed.sql")),
+            note_pending: write(include_str!("note_pending.sql")),
             open_dead_letters: write(include_str!("open_dead_letters.sql")),
             states: write(include_str!("states.sql")),
             stale_orders: write(include_str!("stale_orders.sql")),
@@ -244,6 +281,7 @@ impl Dialect {
             ("{open}", if self.open_by_index { "{orders}" } else { FROM_LOW_WATER_MARK }.to_owned()),
             ("{straggling}", if self.open_by_index { "" } else { STRAGGLING }.to_owned()),
             ("{noted}", NOTED.to_owned()),
+            ("{held}", HELD.to_owned()),
             ("{behind}", BEHIND.to_owned()),
             ("{event_at}", EVENT_AT.to_owned()),
             ("{if_taken}", IF_TAKEN.to_owned()),
@@ -333,6 +371,10 @@ mod tests {
                 &all.lost_orders,
                 &all.dead_letters,
                 &all.redrive,
+                &all.note_not_before,
+                &all.cancel,
+                &all.hold,
+                &all.release,
             ] {
                 // `'{…}'` would be an array.
                 assert!(!statement.as_str().contains('{'), "{statement:?}");

@@ -2,7 +2,8 @@
 WITH {clock}
 SELECT s.status,
        s.orders,
-       CASE WHEN s.in_future = 0 AND NOT k.zones_disagree THEN {age s.oldest} END AS age
+       CASE WHEN s.in_future = 0 AND NOT k.zones_disagree THEN {age s.oldest} END AS age,
+       (SELECT count(*) FROM fulfillment.holds h WHERE h.until IS NULL OR h.until > clock_timestamp()) AS held
 FROM clock k
 CROSS JOIN (
     SELECT coalesce(o.status::text, 'null')                                                      AS status,

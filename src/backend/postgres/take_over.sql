@@ -12,7 +12,7 @@ WITH request AS MATERIALIZED (
 ),
 {clock},
 found AS MATERIALIZED (
-    SELECT o.id, o.status, o.updated_at, r.attempt, r.correlation_id
+    SELECT o.id, o.status, o.updated_at, r.attempt, r.correlation_id, {held} AS held
     FROM request r
     JOIN {orders} o ON o.id {=} r.order_id
     ORDER BY o.id
@@ -50,6 +50,7 @@ written AS (
     FROM found f
     JOIN held h ON h.id {=} f.id
     WHERE o.id {=} f.id
+      AND f.held IS NULL
       AND CASE
               WHEN o.status {=} 'processing' THEN
                   h.idle > $4::float8 AND h.fence IS NOT DISTINCT FROM (o.updated_at{utc})::timestamp
@@ -83,6 +84,7 @@ SELECT r.order_id                     AS order_id,
        s.behind                       AS behind,
        f.status::text                 AS found_status,
        h.idle                         AS idle,
+       f.held                         AS held,
        s.product_id::int8             AS product_id,
        (SELECT p.name::text FROM {products} p WHERE p.id {=} s.product_id) AS product,
        s.quantity::int8               AS quantity,

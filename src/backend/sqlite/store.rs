@@ -13,15 +13,20 @@ use crate::port::store::StoreError;
 
 mod audit;
 mod batch;
+mod controls;
 mod dead_letters;
+mod decisions;
+mod feed;
 mod horizon;
 mod intake;
+mod jobs;
 mod observed;
 mod reconciliation;
 mod reports;
 mod retention;
 mod row_by_row;
 mod schema;
+mod search;
 mod transition;
 
 /// How a [`SqliteStore`] behaves.

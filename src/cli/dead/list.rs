@@ -1,18 +1,20 @@
 //! `dead list`: a page of dead letters.
 
 use clap::Args;
-use serde::Serialize;
 
-use super::letter;
 use super::selection::FilterOptions;
-use crate::cli::connect::ConnectOptions;
+use super::source::Source;
+use super::{grouped, letter};
 use crate::cli::failure::Failure;
+use crate::cli::format::FormatOptions;
 use crate::cli::output;
+use crate::cli::reach::{ReachOptions, Way};
 use crate::config::Origins;
 use crate::domain::dead_letter::DeadReason;
 use crate::domain::label::Label;
+use crate::operations::documents::letters::{LetterDocument, LettersDocument};
 use crate::operations::plural;
-use crate::port::dead_letters::{DeadLetterFilter, StoredDeadLetter};
+use crate::port::dead_letters::DeadLetterFilter;
 
 /// List dead letters by reason, oldest first
 ///
@@ -23,10 +25,13 @@ Examples:
   fulfillment-worker dead list --reason rejected --newer-than 8h
   fulfillment-worker dead list --after 50                      the next page
   fulfillment-worker dead list --resolved                      decisions with author and reason
+  fulfillment-worker dead list --group                         what went wrong, and how often
   fulfillment-worker dead list --json --limit 1000 | jq -r '.dead_letters[].detail' | sort | uniq -c
 
 JSON: dead_letters[].{id,order_id,order_state,reason,detail,attempts,worker,at,age_seconds,resolution,resolved_at,
-resolved_by,resolved_reason}, matching (their number on all pages), next_after (null on the last page).")]
+resolved_by,resolved_reason}, matching (their number on all pages), next_after and next_cursor (null on the last page). With --group:
+groups[].{reason,fingerprint,letters,first_at,last_at,last_age_seconds,example,example_order_id,example_detail}, looked
+(letters that were read), is_partial (whether there are more than that), next_cursor (for the API).")]
 pub(super) struct Arguments {
     #[command(flatten)]
     filter: FilterOptions,
@@ -43,68 +48,64 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
 
-    /// Print one line of JSON
-    #[arg(long)]
-    json: bool,
+    /// Group them by reason and by what their errors have in common: how many, since when, and an example
+    #[arg(long, conflicts_with = "after")]
+    group: bool,
 
     #[command(flatten)]
-    connect: ConnectOptions,
-}
+    format: FormatOptions,
 
-#[derive(Debug, Serialize)]
-struct Page<'a> {
-    dead_letters: Vec<letter::Json<'a>>,
-    matching: u64,
-    next_after: Option<i64>,
+    #[command(flatten)]
+    reach: ReachOptions,
 }
 
 pub(super) async fn list(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
-    let (_, store) = arguments.connect.open_store(origins).await?;
-    let store = store.dead_letters;
+    let source = match arguments.reach.way(origins)? {
+        Way::Server(server) => Source::Server(server),
+        Way::Stores(connect) => Source::Store(connect.open_store(origins).await?.1.dead_letters),
+    };
     let filter = arguments.filter.filter(arguments.resolved);
-    let letters = store.list(&filter, arguments.after, usize::from(arguments.limit)).await.map_err(Failure::work)?;
-    let count = store.count(&filter).await.map_err(Failure::work)?;
-    let next_after = letters.last().map(|last| last.id).filter(|last| *last < count.last_id);
-    if arguments.json {
-        let dead_letters = letters.iter().map(letter::Json::of).collect();
-        return output::print_json(&Page { dead_letters, matching: count.letters, next_after });
+    let limit = usize::from(arguments.limit);
+    if arguments.group {
+        return grouped::show(&source.groups(&filter, limit).await?, &arguments.format);
+    }
+    let page = source.page(&filter, arguments.after, limit).await?;
+    if arguments.format.is_json() {
+        return output::print_json(&page);
     }
     let kind = if arguments.resolved { "with a decision" } else { "without a decision" };
+    let LettersDocument { dead_letters: letters, matching, next_after, .. } = &page;
     if letters.is_empty() {
-        return output::print(&match (count.letters, arguments.after) {
+        return output::print(&match (matching, arguments.after) {
             (0, _) => format!("no dead letters {kind}"),
             (others, after) => format!("no dead letters {kind} above id {after}, and {others} up to it"),
         });
     }
-    let mut lines = vec![format!("{} {kind}", plural(count.letters, "dead letter"))];
-    for reason in distinct_reasons(&letters) {
-        let of_reason: Vec<&StoredDeadLetter> = letters.iter().filter(|letter| letter.reason == reason).collect();
+    let mut lines = vec![format!("{} {kind}", plural(*matching, "dead letter"))];
+    for reason in distinct_reasons(letters) {
+        let of_reason: Vec<&LetterDocument> = letters.iter().filter(|letter| letter.reason == reason).collect();
         let shown = match DeadReason::from_label(reason) {
-            _ if count.letters == letters.len() as u64 => of_reason.len().to_string(),
+            _ if *matching == letters.len() as u64 => of_reason.len().to_string(),
             Some(known) => {
                 let filter = DeadLetterFilter { reasons: vec![known], ..filter.clone() };
-                let all = store.count(&filter).await.map_err(Failure::work)?.letters;
-                format!("{} of {all}", of_reason.len())
+                format!("{} of {}", of_reason.len(), source.page(&filter, 0, 1).await?.matching)
             }
             None => format!("{} on this page", of_reason.len()),
         };
         lines.push(String::new());
         lines.push(format!("{reason}: {shown}"));
-        lines.extend(table(&of_reason, output::columns()));
+        lines.extend(table(&of_reason, arguments.format.columns()));
     }
     output::print_lines(&lines)?;
     if let Some(after) = next_after {
-        output::note(&format!(
-            "{} of {}; next page: --after {after}",
-            letters.len(),
-            plural(count.letters, "dead letter")
-        ));
+        let all = plural(*matching, "dead letter");
+        output::note(&format!("{} of {all}; next page: --after {after}", letters.len()));
     }
     Ok(())
 }
 
 /// The reasons on the page, the one of the oldest letter first.
-fn distinct_reasons(letters: &[StoredDeadLetter]) -> Vec<&str> {
+fn distinct_reasons(letters: &[LetterDocument]) -> Vec<&str> {
     let mut reasons: Vec<&str> = Vec::new();
     for letter in letters {
         if !reasons.contains(&letter.reason.as_str()) {
@@ -115,8 +116,8 @@ fn distinct_reasons(letters: &[StoredDeadLetter]) -> Vec<&str> {
 }
 
 /// The letters of one reason.
-fn table(letters: &[&StoredDeadLetter], width: Option<usize>) -> Vec<String> {
-    let row = |letter: &&StoredDeadLetter| {
+fn table(letters: &[&LetterDocument], width: Option<usize>) -> Vec<String> {
+    let row = |letter: &&LetterDocument| {
         let [id, age, _, order, detail] = letter::cells(letter);
         [id, age, order, detail]
     };

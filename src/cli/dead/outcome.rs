@@ -1,13 +1,11 @@
 //! What a command did to each dead letter.
 
 use serde::Serialize;
-use tokio_util::sync::CancellationToken;
 
 use crate::cli::failure::Failure;
 use crate::cli::output;
-use crate::domain::dead_letter::RetryStep;
+use crate::operations::letters::{DecidedLetter, DecidedLetters, LetterResult};
 use crate::operations::plural;
-use crate::port::dead_letters::{DeadLetterFilter, DeadLetters, StoredDeadLetter};
 
 /// Dead letters named one by one on standard error, unless the user gave their ids.
 const MOST_NAMED: usize = 20;
@@ -24,6 +22,8 @@ pub(super) struct Outcome {
     cut: u64,
     missing: Vec<i64>,
     pub(super) dry_run: bool,
+    /// The job that did it, if one did.
+    pub(super) job: Option<i64>,
     /// Dead letters named on standard error, or too many for it.
     #[serde(skip)]
     named: usize,
@@ -35,42 +35,33 @@ pub(super) struct Outcome {
 impl Outcome {
     /// `asked` are the ids that the user named, if any.
     pub(super) fn new(asked: &[i64], dry_run: bool) -> Self {
-        Self { missing: asked.to_vec(), most_named: MOST_NAMED.max(asked.len()), dry_run, ..Self::default() }
+        Self { most_named: MOST_NAMED.max(asked.len()), dry_run, ..Self::default() }
     }
 
-    /// Notes that a dead letter exists.
-    pub(super) fn saw(&mut self, letter_id: i64) {
-        self.missing.retain(|id| *id != letter_id);
-    }
-
-    pub(super) fn count(&mut self, letter_id: i64, order_id: Option<i64>, step: &RetryStep) {
-        let order = order_id.map(|id| format!("order {id}")).unwrap_or_default();
-        match step {
-            RetryStep::Redrive => self.redriven += 1,
-            RetryStep::Push => self.pushed += 1,
-            RetryStep::PushAgain => self.pushed_again += 1,
-            RetryStep::Retried => self.skip(letter_id, "it was retried before"),
-            RetryStep::OrderIs(state) => self.skip(letter_id, &format!("{order} is {}", state.as_str())),
+    /// Counts what became of letters, and names those that were left.
+    pub(super) fn add(&mut self, decided: &DecidedLetters) {
+        for DecidedLetter { id, result, why } in &decided.dead_letters {
+            let why = why.as_deref().unwrap_or_default();
+            match result {
+                LetterResult::Redriven => self.redriven += 1,
+                LetterResult::Pushed => self.pushed += 1,
+                LetterResult::PushedAgain => self.pushed_again += 1,
+                LetterResult::Discarded => self.discarded += 1,
+                LetterResult::Missing => self.missing.push(*id),
+                LetterResult::Skipped => {
+                    self.skipped += 1;
+                    self.name(&format!("dead letter {id} skipped: {why}"));
+                }
+                LetterResult::Refused => {
+                    self.refused += 1;
+                    self.name(&format!("dead letter {id} refused by the database: {why}"));
+                }
+                LetterResult::Cut => {
+                    self.cut += 1;
+                    self.name(&format!("dead letter {id} refused: {why}"));
+                }
+            }
         }
-    }
-
-    pub(super) fn skip(&mut self, letter_id: i64, why: &str) {
-        self.skipped += 1;
-        self.name(&format!("dead letter {letter_id} skipped: {why}"));
-    }
-
-    pub(super) fn refuse(&mut self, letter_id: i64, why: &str) {
-        self.refused += 1;
-        self.name(&format!("dead letter {letter_id} refused by the database: {why}"));
-    }
-
-    /// Refuses a dead letter that has lost most of its message.
-    pub(super) fn cut(&mut self, letter_id: i64) {
-        self.cut += 1;
-        self.name(&format!(
-            "dead letter {letter_id} refused: its message was over 64 KiB, and only the first 64 KiB are kept. Have its \
-             producer push one that is shorter, and discard the letter"
-        ));
     }
 
     fn name(&mut self, line: &str) {
@@ -121,25 +112,4 @@ impl Outcome {
         }
         Ok(())
     }
-}
-
-/// Passes the dead letters that match `filter` to `decide`, a page after the other, until `stop` is cancelled.
-pub(super) async fn each_page(
-    store: &dyn DeadLetters,
-    mut filter: DeadLetterFilter,
-    limit: usize,
-    stop: &CancellationToken,
-    mut decide: impl AsyncFnMut(&[StoredDeadLetter]) -> Result<(), String>,
-) -> Result<(), String> {
-    let count = store.count(&filter).await.map_err(|error| error.to_string())?;
-    // An order that fails again meanwhile has a new dead letter, which this run leaves alone.
-    filter.up_to = Some(count.last_id);
-    let mut after = 0;
-    while !stop.is_cancelled() {
-        let page = store.list(&filter, after, limit).await.map_err(|error| error.to_string())?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after = last.id;
-        decide(&page).await?;
-    }
-    Err("interrupted".to_owned())
 }

@@ -1,18 +1,18 @@
 //! The dead letters that a command is about, and the author of the decision.
 
+use crate::cli::format::FormatOptions;
 use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use crate::cli::connect::ConnectOptions;
-use crate::cli::failure::Failure;
-use crate::config::environment::Environment;
+use crate::cli::author::AuthorOptions;
+use crate::cli::reach::{ReachOptions, whole_seconds};
 use crate::config::values;
 use crate::domain::dead_letter::DeadReason;
 use crate::domain::label::Label;
 use crate::domain::order::OrderId;
-use crate::port::dead_letters::{DeadLetterFilter, Decision};
+use crate::port::dead_letters::DeadLetterFilter;
 
 const TEN_YEARS: Duration = Duration::from_secs(10 * 8_766 * 3600);
 
@@ -60,6 +60,17 @@ impl FilterOptions {
     }
 }
 
+/// What the API takes for a filter without ids.
+pub(super) fn query(filter: &DeadLetterFilter) -> Vec<(&'static str, String)> {
+    let mut query = vec![("resolved", filter.resolved.unwrap_or_default().to_string())];
+    query.extend(filter.reasons.iter().map(|reason| ("reason", reason.as_str().to_owned())));
+    query.extend(filter.older_than.map(|age| ("older_than_seconds", whole_seconds(age).to_string())));
+    query.extend(filter.newer_than.map(|age| ("newer_than_seconds", whole_seconds(age).to_string())));
+    query.extend(filter.product_id.map(|id| ("product_id", id.to_string())));
+    query.extend(filter.order_id.map(|id| ("order_id", id.to_string())));
+    query
+}
+
 /// Dead letters by id, by a filter, or all of them.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Which dead letters")]
@@ -88,55 +99,28 @@ impl Selection {
     }
 }
 
-const DECISION: &str = "Decision";
-
 /// For the commands that decide.
 #[derive(Debug, Args)]
 #[command(mut_arg("wait", |wait| wait.default_value("30s")))]
 pub(super) struct DecideOptions {
-    /// Reason, in your words: kept with the dead letter and in the order's timeline
-    #[arg(long, value_name = "TEXT", value_parser = values::text(500), help_heading = DECISION)]
-    why: String,
-
-    /// Author of the decision; if not set, your login name, or user id and host such as `1000@host` where no variable
-    /// has one
-    #[arg(long, value_name = "NAME", value_parser = values::text(100), help_heading = DECISION)]
-    actor: Option<String>,
+    #[command(flatten)]
+    pub(super) author: AuthorOptions,
 
     /// Count what would change, and change nothing
     #[arg(long)]
     pub(super) dry_run: bool,
 
-    /// Print the summary as one line of JSON
-    #[arg(long)]
-    pub(super) json: bool,
+    /// With a filter: make a job of it, leave that to the workers, and don't wait
+    #[arg(long, conflicts_with_all = ["ids", "dry_run"])]
+    pub(super) detach: bool,
 
     #[command(flatten)]
-    pub(super) connect: ConnectOptions,
+    pub(super) format: FormatOptions,
+
+    #[command(flatten)]
+    pub(super) reach: ReachOptions,
 
     // Last, as a heading holds for all options that follow.
     #[command(flatten)]
     pub(super) selection: Selection,
-}
-
-impl DecideOptions {
-    /// Fails where nothing says who decides.
-    pub(super) fn decision(&self, environment: &Environment) -> Result<Decision, Failure> {
-        let by = self.actor.clone().or_else(|| environment.login()).or_else(user_and_host);
-        let by = by.ok_or_else(|| Failure::Usage("nothing says who decides; add --actor NAME".to_owned()))?;
-        Ok(Decision { by, reason: self.why.clone() })
-    }
-}
-
-/// Whom the system knows where a login name is missing, as in most containers.
-#[cfg(unix)]
-fn user_and_host() -> Option<String> {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let user = rustix::process::getuid().as_raw();
-    Some(if host.is_empty() { format!("user {user}") } else { format!("{user}@{host}") })
-}
-
-#[cfg(not(unix))]
-fn user_and_host() -> Option<String> {
-    None
 }

@@ -1,12 +1,14 @@
 //! `dead show`: one dead letter, with its message.
 
+use crate::cli::format::FormatOptions;
 use clap::Args;
 
 use super::letter;
-use crate::cli::connect::ConnectOptions;
 use crate::cli::failure::Failure;
 use crate::cli::output;
+use crate::cli::reach::{ReachOptions, Way};
 use crate::config::Origins;
+use crate::operations::documents::letters::WholeLetterDocument;
 use crate::port::dead_letters::DeadLetterFilter;
 
 /// Show one dead letter with its message
@@ -24,21 +26,26 @@ pub(super) struct Arguments {
     #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
     id: i64,
 
-    /// Print one line of JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: FormatOptions,
 
     #[command(flatten)]
-    connect: ConnectOptions,
+    reach: ReachOptions,
 }
 
 pub(super) async fn show(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {
-    let (backends, store) = arguments.connect.open_store(origins).await?;
-    let store = store.dead_letters;
-    let filter = DeadLetterFilter { ids: Some(vec![arguments.id]), ..DeadLetterFilter::default() };
-    let letters = store.list(&filter, 0, 1).await.map_err(Failure::work)?;
-    let Some(letter) = letters.first() else {
-        return Err(Failure::Work(format!("dead letter {} does not exist in {}", arguments.id, backends.store)));
+    let id = arguments.id;
+    let (letter, place): (Option<WholeLetterDocument>, String) = match arguments.reach.way(origins)? {
+        Way::Server(server) => (server.find(&format!("/dead-letters/{id}")).await?, format!("the store of {server}")),
+        Way::Stores(connect) => {
+            let (backends, store) = connect.open_store(origins).await?;
+            let filter = DeadLetterFilter { ids: Some(vec![id]), ..DeadLetterFilter::default() };
+            let letters = store.dead_letters.list(&filter, 0, 1).await.map_err(Failure::work)?;
+            (letters.first().map(WholeLetterDocument::from), backends.store.to_string())
+        }
     };
-    output::show(arguments.json, &letter::WholeJson::of(letter), || letter::whole(letter))
+    match letter {
+        Some(letter) => output::show(arguments.format.is_json(), &letter, || letter::whole(&letter)),
+        None => Err(Failure::Work(format!("dead letter {id} does not exist in {place}"))),
+    }
 }

@@ -4,84 +4,71 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::{History, Json, when};
+use super::{Source, lines, when};
 use crate::cli::failure::Failure;
+use crate::cli::format::FormatOptions;
+use crate::cli::orders::{page_of_server, page_of_store};
 use crate::cli::output;
-use crate::config::StoreTarget;
-use crate::domain::order::OrderId;
+use crate::operations::documents::orders::HistoryDocument;
 use crate::operations::plural;
-use crate::port::store::StoreError;
-use crate::service::backends::StoreRoles;
+use crate::operations::search::Cursor;
+use crate::port::search::OrderFilter;
 
 /// No page begins later than this after the first one.
 const SEARCH_FOR: Duration = Duration::from_secs(10);
 
-/// Transitions read at once: some 100 ms of a server's time.
-const PAGE: usize = 50_000;
-
 /// Orders shown.
-const MOST_ORDERS: usize = 100;
+const MOST_ORDERS: u16 = 100;
 
 /// The orders found, and how far the search went.
+#[derive(Debug, Serialize)]
 pub(super) struct Found {
-    histories: Vec<History>,
+    correlation_id: String,
+    orders: Vec<HistoryDocument>,
     /// The lowest order id that was looked at; `None` if all were.
-    down_to: Option<OrderId>,
+    searched_down_to: Option<i64>,
 }
 
-pub(super) async fn search(store: &StoreRoles, correlation_id: &str) -> Result<Found, StoreError> {
+pub(super) async fn search(source: &Source, correlation_id: String) -> Result<Found, Failure> {
     let began = Instant::now();
-    let mut order_ids: Vec<OrderId> = Vec::new();
-    let mut below = Some(OrderId(i64::MAX));
-    while let Some(bound) = below {
-        if order_ids.len() >= MOST_ORDERS || began.elapsed() >= SEARCH_FOR {
+    let filter = OrderFilter { correlation_id: Some(correlation_id.clone()), ..OrderFilter::default() };
+    let (mut orders, mut cursor, mut left) = (Vec::new(), None::<Cursor>, MOST_ORDERS);
+    loop {
+        let page = match source {
+            Source::Server(server) => page_of_server(server, &filter, cursor.as_ref(), left).await?,
+            Source::Store(store, _) => page_of_store(store, &filter, cursor.as_ref(), left).await?,
+        };
+        left = left.saturating_sub(u16::try_from(page.orders.len()).unwrap_or(left));
+        for order in page.orders {
+            // It may be gone meanwhile.
+            orders.extend(source.history(order.order_id).await?);
+        }
+        cursor = page.next_cursor.map(|text| text.parse().map_err(Failure::work)).transpose()?;
+        if cursor.is_none() || left == 0 || began.elapsed() >= SEARCH_FOR {
             break;
         }
-        let page = store.reports.correlated(correlation_id, bound, PAGE).await?;
-        order_ids.extend(page.order_ids);
-        // An order may stand on two pages.
-        order_ids.dedup();
-        below = page.next;
     }
-    if order_ids.len() > MOST_ORDERS {
-        order_ids.truncate(MOST_ORDERS);
-        below = order_ids.last().copied();
-    }
-    let mut histories = Vec::new();
-    for order_id in order_ids {
-        // A row may be gone, and its timeline still there.
-        histories.extend(History::of(store, order_id).await?);
-    }
-    Ok(Found { histories, down_to: below })
-}
-
-#[derive(Debug, Serialize)]
-struct FoundJson<'a> {
-    correlation_id: &'a str,
-    orders: Vec<Json<'a>>,
-    searched_down_to: Option<i64>,
+    Ok(Found { correlation_id, orders, searched_down_to: cursor.map(|cursor| cursor.below_id()) })
 }
 
 impl Found {
     /// Fails if there is none.
-    pub(super) fn show(&self, correlation_id: &str, json: bool, store: &StoreTarget) -> Result<(), Failure> {
-        let orders = self.histories.iter().map(History::json).collect();
-        let searched_down_to = self.down_to.map(|order_id| order_id.0);
-        let not_seen =
-            self.down_to.map(|order_id| format!("orders below {order_id} were not looked at")).unwrap_or_default();
-        if json {
-            output::print_json(&FoundJson { correlation_id, orders, searched_down_to })?;
+    pub(super) fn show(&self, format: &FormatOptions, source: &Source) -> Result<(), Failure> {
+        let Self { correlation_id, orders, searched_down_to } = self;
+        let not_seen = searched_down_to.map(|id| format!("orders below {id} were not looked at")).unwrap_or_default();
+        if format.is_json() {
+            output::print_json(self)?;
         }
-        match self.histories.as_slice() {
+        match orders.as_slice() {
             [] if not_seen.is_empty() => Err(Failure::Work(format!(
-                "no timeline in {store} has correlation id {correlation_id}; an order has a timeline from its first attempt on, \
+                "no timeline in {source} has correlation id {correlation_id}; an order has a timeline from its first attempt on, \
                  unless workers run with --events off"
             ))),
             [] => Err(Failure::Work(format!("no timeline has correlation id {correlation_id} so far: {not_seen}"))),
-            _ if json => Ok(()),
-            [only] if not_seen.is_empty() => output::print_lines(&only.lines()),
+            _ if format.is_json() => Ok(()),
+            [only] if not_seen.is_empty() => output::print_lines(&lines(only, format.columns())),
             several => {
-                output::print_lines(&list(several, correlation_id))?;
+                output::print_lines(&list(several, correlation_id, format))?;
                 if !not_seen.is_empty() {
                     output::note(&not_seen);
                 }
@@ -91,15 +78,15 @@ impl Found {
     }
 }
 
-fn list(histories: &[History], correlation_id: &str) -> Vec<String> {
-    let row = |history: &History| {
+fn list(histories: &[HistoryDocument], correlation_id: &str, format: &FormatOptions) -> Vec<String> {
+    let row = |history: &HistoryDocument| {
         let order = &history.order;
-        let product = order.product.as_deref().map_or_else(|| order.product_id.to_string(), str::to_owned);
-        let created = when(order.created_at_micros, order.age);
-        [order.id.to_string(), order.state.as_str().to_owned(), order.quantity.to_string(), product, created]
+        let product = order.product.clone().unwrap_or_else(|| order.product_id.to_string());
+        let created = when(order.created_at.as_deref(), order.age_seconds);
+        [order.order_id.to_string(), order.state.clone(), order.quantity.to_string(), product, created]
     };
     let rows: Vec<[String; 5]> = histories.iter().map(row).collect();
     let mut lines = vec![format!("{} with correlation id {correlation_id}", plural(histories.len() as u64, "order"))];
-    lines.extend(output::table(["ID", "STATE", "QUANTITY", "PRODUCT", "CREATED"], &rows, output::columns()));
+    lines.extend(output::table(["ID", "STATE", "QUANTITY", "PRODUCT", "CREATED"], &rows, format.columns()));
     lines
 }

@@ -28,7 +28,7 @@ proptest! {
     #[test]
     fn what_is_encoded_is_decoded(order_id in 1..i64::MAX, product_id in 1..i64::MAX, quantity in 1..i64::MAX,
                                   correlation_id in prop::option::of("[^\0]{1,256}")) {
-        let message = Message { order_id, product_id, quantity, correlation_id, traceparent: None, timestamp: None };
+        let message = Message { order_id, product_id, quantity, correlation_id, traceparent: None, timestamp: None, not_before: None };
         prop_assert_eq!(decode(&message.encode()), Ok(message));
     }
 

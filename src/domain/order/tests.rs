@@ -12,6 +12,7 @@ fn state() -> impl Strategy<Value = State> {
         Just(State::Processing),
         Just(State::Fulfilled),
         Just(State::Failed),
+        Just(State::Cancelled),
         "[a-z]{1,20}".prop_map(|status| State::from(status.as_str())),
     ]
 }
@@ -33,6 +34,7 @@ fn step() -> impl Strategy<Value = Step> {
             Just(Step::Release(fence)),
             Just(Step::Fail(fence)),
             Just(Step::Redrive),
+            Just(Step::Cancel),
         ]
     })
 }
@@ -45,8 +47,14 @@ proptest! {
     }
 
     #[test]
+    fn nothing_leaves_cancelled(mut row in row(), step in step()) {
+        row.state = State::Cancelled;
+        prop_assert!(admit(&row, step).is_err());
+    }
+
+    #[test]
     fn nothing_touches_a_foreign_state(mut row in row(), step in step()) {
-        row.state = State::Foreign("cancelled".to_owned());
+        row.state = State::Foreign("on hold".to_owned());
         prop_assert!(admit(&row, step).is_err());
     }
 

@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 use tracing::field::{DisplayValue, display};
 use tracing::{debug, info, warn};
 
+use super::api::api;
+use super::controls::ControlsLog;
+use super::jobs::jobs;
 use super::rate_limit::RateLimit;
 use crate::config::LogOrders;
 use crate::domain::build_info;
@@ -42,6 +45,7 @@ pub struct EventLog {
     locked_rows: RateLimit,
     stuck_fences: RateLimit,
     clock_doubt: Mutex<Option<ClockDoubt>>,
+    controls: ControlsLog,
     unsent_spans: RateLimit,
     stale_orders: AtomicU64,
     before_horizon: AtomicU64,
@@ -65,6 +69,7 @@ impl EventLog {
             locked_rows: RateLimit::new(1, REMINDER),
             stuck_fences: RateLimit::new(1, RARE_REMINDER),
             clock_doubt: Mutex::default(),
+            controls: ControlsLog::new(RateLimit::new(1, REMINDER)),
             unsent_spans: RateLimit::new(1, REMINDER),
             stale_orders: AtomicU64::new(0),
             before_horizon: AtomicU64::new(0),
@@ -78,8 +83,11 @@ impl EventLog {
             Event::Dependency(event) => self.dependency(event, now),
             Event::Order(event) => self.order(event, now),
             Event::Fulfiller(event) => fulfiller(event),
+            Event::Controls(event) => self.controls.observe(event, now),
             Event::Reconciler(event) => self.reconciler(event),
             Event::Retention(event) => retention(event),
+            Event::Jobs(event) => jobs(event),
+            Event::Api(event) => api(event),
             Event::Telemetry(event) => self.telemetry(event, now),
         }
     }
@@ -147,6 +155,9 @@ impl EventLog {
                 self.ended(attempt, "skipped", None, format_args!("status {status:?}"));
             }
             // Another event says what becomes of the message.
+            OrderEvent::Cancelled { attempt, from } => {
+                step(attempt, "cancelled", format_args!("the order was cancelled while {}", from.as_str()));
+            }
             OrderEvent::Superseded { attempt } => step(attempt, "superseded", format_args!("the row had moved on")),
             OrderEvent::LeaseLost { attempt, lease } => {
                 step(attempt, "lease lost", format_args!("on the {}", lease.as_str()));

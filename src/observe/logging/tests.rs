@@ -9,8 +9,8 @@ use crate::config::{LogOrders, Origin};
 use crate::domain::dead_letter::DeadReason;
 use crate::domain::order::OrderId;
 use crate::event::{
-    AttemptRef, Dependency, DependencyEvent, Event, Lease, LifecycleEvent, Observer, OrderEvent, ReconcilerEvent,
-    RetryReason, RowStage,
+    AttemptRef, CancelledFrom, Dependency, DependencyEvent, Event, Lease, LifecycleEvent, Observer, OrderEvent,
+    ReconcilerEvent, RetryReason, RowStage,
 };
 
 /// Keeps what is written.
@@ -96,6 +96,7 @@ fn what_happens_to_every_order_is_told_at_debug_only() {
         Event::Order(OrderEvent::AlreadyFinal { attempt: ATTEMPT }),
         Event::Order(OrderEvent::Skipped { attempt: ATTEMPT, status: "cancelled" }),
         Event::Order(OrderEvent::Superseded { attempt: ATTEMPT }),
+        Event::Order(OrderEvent::Cancelled { attempt: ATTEMPT, from: CancelledFrom::Processing }),
         Event::Order(OrderEvent::LeaseLost { attempt: ATTEMPT, lease: Lease::Row }),
     ];
     let tell_all = || events.iter().for_each(|event| EventLog::new("shop", LogOrders::Failures).observe(event));

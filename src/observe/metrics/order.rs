@@ -11,7 +11,7 @@ use super::labelled::Labelled;
 use super::registering::{Count, Seconds, metrics};
 use super::seconds_since_1970;
 use crate::domain::dead_letter::DeadReason;
-use crate::event::{Lease, OrderEvent, RetryReason, Throttle};
+use crate::event::{CancelledFrom, Lease, OrderEvent, RetryReason, Throttle};
 
 /// From an order that goes straight through to one that waited for a day.
 const AGE_SECONDS: [f64; 16] =
@@ -45,6 +45,8 @@ metrics! {
         dead_letters: Labelled<DeadReason, Counter> = "fulfillment_dead_letters", Labelled::new("reason");
         /// Messages dropped because another system owns the status of their order
         skipped: Counter = "fulfillment_skipped", Counter::default();
+        /// Messages dropped because their order was cancelled, before an attempt of this worker (pending) or during it (processing)
+        cancelled: Labelled<CancelledFrom, Counter> = "fulfillment_orders_cancelled", Labelled::new("from");
         /// Messages dropped because their order was already fulfilled or failed
         already_final: Counter = "fulfillment_already_final", Counter::default();
         /// Conclusions that came too late and changed nothing because the row had moved on
@@ -96,6 +98,7 @@ impl OrderMetrics {
             }
             OrderEvent::AlreadyFinal { .. } => _ = self.already_final.inc(),
             OrderEvent::Skipped { .. } => _ = self.skipped.inc(),
+            OrderEvent::Cancelled { from, .. } => _ = self.cancelled[from].inc(),
             OrderEvent::Superseded { .. } => _ = self.superseded.inc(),
             OrderEvent::LeaseLost { lease, .. } => _ = self.leases_lost[lease].inc(),
         }

@@ -78,7 +78,9 @@ metrics! {
         depth_read_at: Seconds = "fulfillment_queue_depth_read_timestamp_seconds", Seconds::default();
         /// Orders in the store that are not done, as last counted; the same for every worker of a store
         open_orders: Labelled<OpenState, Count> = "fulfillment_open_orders", Labelled::new("state");
-        /// Age of the oldest open order, as last counted; 0 if there is none, NaN if it can't be told
+        /// Orders that are held, as last counted; the same for every worker of a store
+        orders_held: Count = "fulfillment_orders_held", Count::default();
+        /// Age of the oldest open order that is not held, as last counted; 0 if there is none, NaN if it can't be told
         oldest_order_age: Labelled<OpenState, Seconds> = "fulfillment_oldest_order_age_seconds", Labelled::new("state");
         /// 1 if this keeps the ages of orders from being told, as last looked
         clock_doubt: Labelled<ClockDoubt, Count> = "fulfillment_clock_doubt", Labelled::new("reason");
@@ -120,13 +122,15 @@ impl TelemetryMetrics {
             TelemetryEvent::OpenOrdersRead(open) => {
                 for (state, found) in [(OpenState::Pending, open.pending), (OpenState::Processing, open.processing)] {
                     self.open_orders[state].set(found.orders);
-                    let none_or_unknown = if found.orders == 0 { 0.0 } else { f64::NAN };
+                    let all_are_held = open.doubt.is_none() && found.orders <= open.held;
+                    let none_or_unknown = if found.orders == 0 || all_are_held { 0.0 } else { f64::NAN };
                     self.oldest_order_age[state]
                         .set(found.oldest.map_or(none_or_unknown, |oldest| oldest.as_secs_f64()));
                 }
                 for doubt in ClockDoubt::all() {
                     self.clock_doubt[doubt].set((open.doubt == Some(doubt)).into());
                 }
+                self.orders_held.set(open.held);
                 self.open_orders_read_at.set(seconds_since_1970());
             }
             TelemetryEvent::OpenDeadLettersRead(open) => {

@@ -79,7 +79,7 @@ fn quantity(text: &str) -> Result<i64, String> {
 }
 
 /// In hundredths. Nothing is rounded: further decimals must be zeros. Empty is 0.
-fn price_cents(text: &str) -> Result<i64, String> {
+pub(crate) fn price_cents(text: &str) -> Result<i64, String> {
     let text = text.trim();
     if text.is_empty() {
         return Ok(0);

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::Row;
 use crate::domain::message::Message;
 use crate::operations::plural;
-use crate::port::intake::{Inserted, Intake, NewOrder};
+use crate::port::intake::{Inserted, Intake, NewOrder, Request, Taken};
 use crate::port::queue::{Producer, QueueError};
 use crate::port::retrying::Retrying;
 use crate::port::store::StoreError;
@@ -69,10 +69,42 @@ pub async fn submit(
         true => SubmitError::UnknownWithKeys(error),
         false => SubmitError::Refused(error),
     })?;
+    let new = rows.iter().zip(&by_position).filter_map(|(row, inserted)| Some((row, inserted.as_ref()?)));
+    push(new.collect(), queue, wait).await
+}
+
+/// As [`submit`], unless a request under this key was taken before: then it returns what that one inserted, and pushes the
+/// messages again, as whoever took it may have died before. `None` if it was another one.
+///
+/// # Errors
+/// [`SubmitError`] says what is in and what is not.
+pub async fn submit_once(
+    rows: &[Row],
+    request: &Request,
+    queue: &dyn Producer,
+    store: &dyn Intake,
+    wait: Option<Duration>,
+) -> Result<Option<Vec<Inserted>>, SubmitError> {
+    let orders: Vec<NewOrder> = rows.iter().map(|row| row.order.clone()).collect();
+    let taken = store.insert_once(&orders, request).await.map_err(|error| match error.is_transient() {
+        true => SubmitError::UnknownWithKeys(error),
+        false => SubmitError::Refused(error),
+    })?;
+    let inserted = match taken {
+        Taken::Now(inserted) | Taken::Before(inserted) => inserted,
+        Taken::Other => return Ok(None),
+    };
+    push(rows.iter().zip(&inserted).collect(), queue, wait).await.map(Some)
+}
+
+async fn push(
+    new: Vec<(&Row, &Inserted)>,
+    queue: &dyn Producer,
+    wait: Option<Duration>,
+) -> Result<Vec<Inserted>, SubmitError> {
     let now = Timestamp::now().to_string();
-    let new = || rows.iter().zip(&by_position).filter_map(|(row, inserted)| Some((row, inserted.as_ref()?)));
-    let payloads: Vec<Vec<u8>> = new().map(|(row, inserted)| message(row, inserted, &now)).collect();
-    let inserted: Vec<Inserted> = new().map(|(_, inserted)| *inserted).collect();
+    let payloads: Vec<Vec<u8>> = new.iter().map(|(row, inserted)| message(row, inserted, &now)).collect();
+    let inserted: Vec<Inserted> = new.iter().map(|(_, inserted)| **inserted).collect();
     if inserted.is_empty() {
         return Ok(inserted);
     }
@@ -93,6 +125,7 @@ fn message(row: &Row, inserted: &Inserted, now: &str) -> Vec<u8> {
         quantity: row.order.quantity,
         correlation_id: row.correlation_id.clone(),
         traceparent: None,
+        not_before: None,
         timestamp: Some(now.to_owned()),
     }
     .encode()

@@ -12,7 +12,7 @@ use crate::port::horizon::{Horizon, Horizons, Moved, Noted, OpenOrder};
 use crate::port::reconciliation::{LostOrder, LostOrderSearch, OlderOrders, Reconciliation, Sweep};
 use crate::port::schema::Schema;
 use crate::port::store::{
-    BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, StoreError, Target, Verdict,
+    BeginRequest, Begun, Conclusion, DeadLetter, NotBefore, OrderStore, Renewal, Renewed, StoreError, Target, Verdict,
 };
 
 #[deny(clippy::missing_trait_methods)]
@@ -21,6 +21,11 @@ impl OrderStore for Failing<dyn OrderStore> {
     async fn begin(&self, requests: &[BeginRequest]) -> Result<Vec<Begun>, StoreError> {
         let any = |begun: &Vec<Begun>| begun.iter().any(|begun| matches!(begun, Begun::Started { .. }));
         self.failpoint.around(&[Step::Begin], StoreError::Unavailable, self.inner.begin(requests), any).await
+    }
+
+    async fn note_not_before(&self, times: &[NotBefore]) -> Result<(), StoreError> {
+        let call = self.inner.note_not_before(times);
+        self.failpoint.around(&[Step::NoteNotBefore], StoreError::Unavailable, call, |()| true).await
     }
 
     async fn renew(&self, renewals: &[Renewal]) -> Result<Vec<Renewed>, StoreError> {

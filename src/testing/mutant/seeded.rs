@@ -50,6 +50,34 @@ pub enum Mutant {
     DeletesOpenTimelines,
     /// A transition that has waited for a locked row in vain waits for it again, and passes nothing over.
     WaitsAgain,
+    /// Messages are claimed although the fleet is paused.
+    ClaimsWhilePaused,
+    /// A begin asks for no hold.
+    BeginsHeld,
+    /// A cancel writes the row whatever its state and fence are by then.
+    CancelsFinished,
+    /// A takeover asks for no hold that came after the look before it.
+    TakesOverHeld,
+    /// A hold leaves the fence of a pending order as it is.
+    HoldLeavesFence,
+    /// The time that a message names is read, and holds nothing.
+    IgnoresNotBefore,
+    /// A worker claims from its start on, before it knows what operators have set.
+    ClaimsUnread,
+    /// What is set for one worker alone isn't in force for it.
+    IgnoresQuiet,
+    /// A control that has ended is in force until somebody clears it.
+    ControlOutlivesItsTime,
+    /// A job is taken from the worker that has it.
+    JobTakenFromTheLiving,
+    /// A worker goes on writing how far a job is that is another one's by now.
+    JobWrittenWithoutLease,
+    /// A job that was cancelled is worked on by whoever has it.
+    JobGoesOnCancelled,
+    /// The ids that were in hand are counted before they are decided about, and then once more.
+    JobCountsAhead,
+    /// The page that was in hand of a worker that died is not decided about again.
+    JobForgetsPage,
 }
 
 impl Mutant {
@@ -110,12 +138,44 @@ impl Mutant {
                 "CASE WHEN o.status {=} 'pending' OR o.status {=} 'processing' THEN true END",
                 "NULL::bool",
             )],
+            Self::BeginsHeld => vec![(BEGIN, "AND f.held IS NULL", "")],
+            Self::CancelsFinished => vec![(
+                CANCEL,
+                "WHEN o.status {=} 'pending' OR o.status {=} 'processing' THEN o.updated_at::{time} IS NOT DISTINCT FROM f.updated_at::{time}",
+                "WHEN true THEN true",
+            )],
+            Self::TakesOverHeld => vec![(TAKE_OVER, "AND f.held IS NULL", "")],
+            Self::HoldLeavesFence => vec![(
+                HOLD,
+                "NOT f.is_same AND CASE WHEN o.status {=} 'pending' THEN true ELSE false END",
+                "NOT f.is_same AND false",
+            )],
+            Self::IgnoresNotBefore => vec![(NOT_BEFORE, "WHERE r.not_before > clock_timestamp()", "WHERE false")],
+            Self::IgnoresQuiet => vec![(REPORT, "(c.target = '' OR c.target = $1::text)", "c.target = ''")],
+            Self::ControlOutlivesItsTime => {
+                vec![(REPORT, "\n  AND (c.expires_at IS NULL OR c.expires_at > clock_timestamp())", "")]
+            }
+            Self::JobTakenFromTheLiving => {
+                let free = "AND (c.holder = $1::text OR c.lease_until IS NULL OR c.lease_until < clock_timestamp())";
+                vec![(CLAIM_JOB, free, "")]
+            }
+            Self::JobWrittenWithoutLease => vec![(ADVANCE_JOB, "AND j.holder = $2::text ", "")],
+            Self::JobGoesOnCancelled => vec![
+                (CANCEL_JOB, ", holder = '', lease_until = NULL", ""),
+                (ADVANCE_JOB, " AND j.ended_at IS NULL", ""),
+            ],
+            Self::JobCountsAhead => {
+                vec![(ADVANCE_JOB, "done = $5::int8,", "done = $5::int8 + cardinality($4::int8[]),")]
+            }
+            Self::JobForgetsPage => vec![(CLAIM_JOB, "SET holder = $1::text,", "SET holder = $1::text, page = '{}',")],
             Self::AckBeforeCommit
+            | Self::ClaimsUnread
             | Self::KeyPerAttempt
             | Self::NoReconciler
             | Self::ClaimsWithoutPlace
             | Self::FinishedWithoutBound
-            | Self::WaitsAgain => Vec::new(),
+            | Self::WaitsAgain
+            | Self::ClaimsWhilePaused => Vec::new(),
         }
     }
 }
@@ -123,6 +183,16 @@ impl Mutant {
 const BEGIN: File = File { name: "begin.sql", text: include_str!("../../backend/postgres/begin.sql") };
 const TAKE_OVER: File = File { name: "take_over.sql", text: include_str!("../../backend/postgres/take_over.sql") };
 const CONCLUDE: File = File { name: "conclude.sql", text: include_str!("../../backend/postgres/conclude.sql") };
+const CANCEL: File = File { name: "cancel.sql", text: include_str!("../../backend/postgres/cancel.sql") };
+const HOLD: File = File { name: "hold.sql", text: include_str!("../../backend/postgres/hold.sql") };
+const NOT_BEFORE: File =
+    File { name: "note_not_before.sql", text: include_str!("../../backend/postgres/note_not_before.sql") };
+const REPORT: File =
+    File { name: "controls/report.sql", text: include_str!("../../backend/postgres/controls/report.sql") };
+const CLAIM_JOB: File = File { name: "jobs/claim.sql", text: include_str!("../../backend/postgres/jobs/claim.sql") };
+const ADVANCE_JOB: File =
+    File { name: "jobs/advance.sql", text: include_str!("../../backend/postgres/jobs/advance.sql") };
+const CANCEL_JOB: File = File { name: "jobs/cancel.sql", text: include_str!("../../backend/postgres/jobs/cancel.sql") };
 const RENEW: File = File { name: "renew.sql", text: include_str!("../../backend/postgres/renew.sql") };
 const LOST_ORDERS: File =
     File { name: "lost_orders.sql", text: include_str!("../../backend/postgres/lost_orders.sql") };

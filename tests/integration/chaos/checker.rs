@@ -83,7 +83,8 @@ impl Verdict {
             }
             let took = next.at_micros - kill.at_micros.max(*at_micros);
             self.takeovers_micros.push(took);
-            if kill.alone {
+            let was_held = evidence.timeline(order).iter().filter_map(|event| event.note.as_ref());
+            if kill.alone && !was_held.clone().any(|note| note.starts_with("held ")) {
                 self.undisturbed_takeovers_micros.push(took);
                 if took > limit {
                     self.violation("orders of a killed worker are taken over in time", evidence.story(order));

@@ -37,6 +37,8 @@ pub(crate) struct Report {
     pub(crate) takeover_among_other_faults: Spread,
     /// From row to fulfilment.
     pub(crate) age: Spread,
+    /// What operators decided and set: commands that were carried out, and those that were not.
+    pub(crate) decisions: BTreeMap<String, (usize, usize)>,
     pub(crate) violations: Vec<String>,
 }
 
@@ -104,6 +106,10 @@ impl fmt::Display for Report {
         writeln!(f, "faults                     {} of {} kinds", self.faults, self.faults_by_kind.len())?;
         for (kind, count) in &self.faults_by_kind {
             writeln!(f, "  {kind:<24} {count}")?;
+        }
+        writeln!(f, "decisions                  done, not done")?;
+        for (kind, (done, not_done)) in &self.decisions {
+            writeln!(f, "  {kind:<24} {done}, {not_done}")?;
         }
         if !self.left_out.is_empty() {
             writeln!(f, "LEFT OUT                   {}: no right to mount a disk here", self.left_out.join(", "))?;

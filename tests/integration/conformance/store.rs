@@ -7,13 +7,17 @@ use fulfillment_worker::WorkerId;
 use fulfillment_worker::domain::dead_letter::DeadReason;
 use fulfillment_worker::domain::order::{Fence, Order, OrderId};
 use fulfillment_worker::port::audit::Audit;
+use fulfillment_worker::port::controls::Controls;
 use fulfillment_worker::port::dead_letters::DeadLetters;
+use fulfillment_worker::port::decisions::OrderDecisions;
 use fulfillment_worker::port::horizon::Horizons;
 use fulfillment_worker::port::intake::Intake;
+use fulfillment_worker::port::jobs::Jobs;
 use fulfillment_worker::port::reconciliation::Reconciliation;
 use fulfillment_worker::port::reports::Reports;
 use fulfillment_worker::port::retention::Retention;
 use fulfillment_worker::port::schema::Schema;
+use fulfillment_worker::port::search::{Feed, Notes, OrderSearch};
 use fulfillment_worker::port::store::{
     BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, Target, Verdict,
 };
@@ -23,10 +27,13 @@ mod auditing;
 mod beginning;
 mod concluding;
 mod contention;
+mod controls;
 mod correlating;
 mod dead_letters;
+mod deciding;
 mod horizon;
 mod inserting;
+pub(crate) mod jobs;
 mod model;
 mod open_dead_letters;
 mod open_orders;
@@ -36,17 +43,46 @@ mod redriving;
 mod reporting;
 mod retaining;
 mod schema;
+mod searching;
 pub(crate) mod sqlite_fixture;
 mod sweeping;
 
 /// A store in each of its roles.
 pub(crate) trait AnyStore:
-    OrderStore + DeadLetters + Reports + Reconciliation + Retention + Audit + Horizons + Intake + Schema
+    OrderStore
+    + DeadLetters
+    + OrderDecisions
+    + Reports
+    + OrderSearch
+    + Feed
+    + Notes
+    + Reconciliation
+    + Retention
+    + Audit
+    + Horizons
+    + Controls
+    + Jobs
+    + Intake
+    + Schema
 {
 }
 
-impl<S: OrderStore + DeadLetters + Reports + Reconciliation + Retention + Audit + Horizons + Intake + Schema> AnyStore
-    for S
+impl<S> AnyStore for S where
+    S: OrderStore
+        + DeadLetters
+        + OrderDecisions
+        + Reports
+        + OrderSearch
+        + Feed
+        + Notes
+        + Reconciliation
+        + Retention
+        + Audit
+        + Horizons
+        + Controls
+        + Jobs
+        + Intake
+        + Schema
 {
 }
 
@@ -167,6 +203,23 @@ macro_rules! conformance {
                 dead_letters::poison_is_kept_with_its_bytes_and_reason,
                 dead_letters::a_claim_id_is_buried_once,
                 dead_letters::letters_come_in_pages_in_order_of_id,
+                deciding::every_state_answers_a_cancel_as_the_rules_do,
+                deciding::the_worker_of_a_cancelled_order_is_superseded,
+                deciding::an_order_that_was_taken_over_is_cancelled_for_both_of_its_workers,
+                deciding::decisions_are_kept_in_the_timeline_with_author_and_reason,
+                deciding::a_held_order_is_not_begun_until_it_is_released,
+                deciding::a_hold_ends_by_itself_at_its_time,
+                deciding::a_hold_of_an_order_in_work_takes_effect_when_its_attempt_has_ended,
+                deciding::a_held_order_has_not_lost_its_message,
+                deciding::a_hold_leaves_the_number_of_spent_attempts_as_it_was,
+                deciding::a_time_that_a_message_names_holds_its_order_until_somebody_releases_it,
+                deciding::what_cannot_be_held_or_released_is_told_with_its_state,
+                deciding::a_dry_run_changes_nothing_and_answers_as_the_run_does,
+                deciding::an_order_that_the_database_refuses_to_cancel_does_not_harm_its_neighbours,
+                deciding::held_orders_are_counted_and_are_no_part_of_an_age,
+                deciding::of_a_cancel_and_a_worker_at_once_never_both_win,
+                deciding::operators_at_once_cancel_each_order_once,
+                deciding::an_order_that_a_hold_found_pending_is_begun_by_nobody_after_it,
                 redriving::every_state_answers_a_redrive_as_the_model_does,
                 redriving::a_redrive_is_kept_with_actor_and_reason_and_the_letter_stays,
                 redriving::a_redriven_order_that_fails_again_has_another_letter,
@@ -193,6 +246,12 @@ macro_rules! conformance {
                 retaining::nobody_deletes_timelines_but_the_leader,
                 retaining::a_clock_that_jumps_moves_the_cutoff_by_a_day_an_hour,
                 retaining::the_first_cutoff_is_a_day_after_the_oldest_entry_at_most,
+                controls::a_pause_is_in_force_for_every_worker_until_it_is_cleared,
+                controls::one_worker_is_quiet_alone_and_an_unknown_one_is_refused,
+                controls::the_lowest_limit_is_in_force,
+                controls::a_control_ends_by_the_clock_of_the_store,
+                controls::two_operators_pause_once_and_both_are_in_the_activity,
+                controls::the_registry_has_what_a_worker_last_said_until_it_leaves,
                 inserting::orders_are_answered_by_position,
                 inserting::a_product_is_made_once_and_used_again,
                 inserting::an_order_that_is_invalid_leaves_nothing_behind,
@@ -201,6 +260,8 @@ macro_rules! conformance {
                 inserting::an_order_whose_key_was_inserted_before_is_passed_over,
                 inserting::a_key_is_remembered_with_its_order_or_not_at_all,
                 inserting::two_submitters_of_one_file_insert_each_order_once,
+                inserting::a_request_is_taken_once_and_answered_as_before,
+                inserting::of_two_at_once_under_one_key_one_inserts,
                 inserting::inserting_nothing_is_no_error,
                 orphans::a_pending_order_left_alone_for_the_grace_is_one,
                 orphans::a_pending_order_touched_lately_is_none,
@@ -230,6 +291,13 @@ macro_rules! conformance {
                 auditing::states_are_answered_by_position,
                 open_dead_letters::letters_count_by_reason_until_somebody_decides,
                 correlating::orders_are_found_by_correlation_id_whatever_the_size_of_a_page,
+                searching::orders_are_listed_by_each_filter_and_by_all_of_them_newest_first,
+                searching::pages_follow_each_other_without_a_gap_whatever_their_size,
+                searching::a_cursor_of_other_filters_is_refused,
+                searching::an_empty_table_is_an_empty_page,
+                searching::a_list_by_age_leaves_out_no_order_and_takes_none_that_does_not_match,
+                searching::every_transition_is_read_once_in_order,
+                searching::a_note_stands_in_the_timeline_of_pending_orders_alone,
                 correlating::an_order_is_found_by_an_id_that_was_cut_when_it_was_kept,
                 open_orders::none_are_counted_where_there_are_none,
                 open_orders::one_is_counted_with_its_age,
@@ -238,6 +306,15 @@ macro_rules! conformance {
                 open_orders::what_is_done_or_not_ours_is_not_counted,
                 open_orders::one_that_was_created_in_the_future_has_no_age_that_could_be_told,
                 sweeping::sweeping_changes_nothing_that_is_told_of_open_orders,
+                jobs::a_job_is_kept_as_it_was_made_and_is_in_the_activity,
+                jobs::two_operators_with_one_selection_make_one_job_until_it_has_ended,
+                jobs::a_job_is_one_workers_until_its_lease_is_over_and_the_old_one_writes_nothing_more,
+                jobs::a_cancelled_job_is_nobodys_and_both_are_in_the_activity,
+                jobs::letters_are_retried_once_each_when_whoever_did_it_died_before_the_push,
+                jobs::letters_are_discarded_once_each_and_those_that_came_later_are_left_alone,
+                jobs::orders_are_held_once_each_when_whoever_did_it_died_half_way,
+                jobs::orders_are_cancelled_and_released_in_bulk_with_a_message_for_each,
+                jobs::a_rate_spreads_a_job_and_a_stop_leaves_it_to_others_at_once,
                 schema::migrating_twice_applies_nothing_more,
                 schema::several_workers_may_migrate_at_once,
                 schema::check_passes_after_migrating,

@@ -19,7 +19,7 @@ use crate::support::prometheus::{Prometheus, hurried_rules, value};
 use crate::support::redis::RedisServer;
 use crate::support::warehouse::WarehouseProcess;
 use crate::support::worker::WorkerProcess;
-use crate::support::{LONG, eventually, free_port};
+use crate::support::{LONG, eventually, free_port, http};
 
 const CONFIGURATION: &str = "\
 global:
@@ -60,7 +60,13 @@ async fn limited() -> (SocketAddr, DropGuard) {
     let cgroup = Cgroup::at(repository("tests/data/cgroup"));
     let runtime = tokio::runtime::Handle::current();
     let metrics = Arc::new(Metrics::limited_by(runtime, "limited", LogMessages::default(), cgroup));
-    let routes = Routes { metrics, health: Arc::new(Health::new(SILENCE_LIMIT)), log: None, access: Arc::default() };
+    let routes = Routes {
+        metrics,
+        health: Arc::new(Health::new(SILENCE_LIMIT)),
+        log: None,
+        access: Arc::default(),
+        api: axum::Router::new(),
+    };
     let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port");
     let address = listener.local_addr().expect("its address");
     let shutdown = CancellationToken::new();
@@ -116,6 +122,10 @@ impl Scene {
         eventually(LONG, what, async || {
             place(&self.database, &self.redis, 10).await;
             place_rejected(&self.database, &self.redis, rejected).await;
+            for worker in &self.workers {
+                // Nobody may see that here, which is an answer, too. One may have been killed.
+                let _ = http::get(worker.address(), "/api/v1/workers", &[]);
+            }
             let faults = self.faults(asked);
             if faults.is_empty() { Ok(()) } else { Err(faults.join("\n")) }
         })

@@ -13,8 +13,8 @@ async fn a_retry_puts_the_order_back_pushes_its_message_and_keeps_who_and_why() 
     let place = Place::new();
     place.fail(2).await;
     let ended = place.run(&["dead", "retry", "2", "--why", "the colour is back", "--json"]);
-    let counts = json!({"redriven": 1, "pushed": 0, "pushed_again": 0, "discarded": 0, "skipped": 0, "refused": 0, "cut": 0,
-                        "missing": [], "dry_run": false});
+    let counts = json!({"version": 1, "redriven": 1, "pushed": 0, "pushed_again": 0, "discarded": 0, "skipped": 0, "refused": 0, "cut": 0,
+                        "missing": [], "dry_run": false, "job": null});
     assert_eq!(ended.json(), counts);
     assert_eq!(place.messages().await, [message(OrderId(2))]);
     assert_eq!((place.state(1), place.state(2)), ("failed".to_owned(), "pending".to_owned()));

@@ -14,10 +14,10 @@ fn a_file_is_examined_once_although_it_is_queue_and_store() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = database(&folder);
     let examined = Examined::of(&store, &store, &[]);
-    for check in ["journal_mode", "free_pages", "file_system", "disk_space", "tables_and_rights"] {
+    for check in ["journal_mode", "free_pages", "file_system", "disk_space", "tables_and_rights", "controls", "jobs"] {
         assert_eq!(examined.level(check), "ok", "{}", examined.finding(check));
     }
-    assert_eq!((examined.code, examined.report["ok"].as_u64()), (Some(0), Some(5)), "{}", examined.said);
+    assert_eq!((examined.code, examined.report["ok"].as_u64()), (Some(0), Some(7)), "{}", examined.said);
 }
 
 #[test]

@@ -18,7 +18,7 @@ async fn json_has_the_names_that_help_promises_and_no_others() {
     let examined = Examined::of(&redis.url(), database.url(), &[]);
     let fields = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<BTreeSet<_>>();
     let names = |words: &str| words.split(' ').map(str::to_owned).collect::<BTreeSet<_>>();
-    assert_eq!(fields(&examined.report), names("store queue warnings notices unknown ok findings unanswered"));
+    assert_eq!(fields(&examined.report), names("version store queue warnings notices unknown ok findings unanswered"));
     let findings = examined.report["findings"].as_array().expect("findings");
     let mut checks = BTreeSet::new();
     for finding in findings {
@@ -29,7 +29,7 @@ async fn json_has_the_names_that_help_promises_and_no_others() {
         checks,
         names(
             "hot_updates written_indexes fillfactor wal_per_order transactions replication_slots prepared_transactions \
-             dead_rows autovacuum checkpoints durability session_settings connections store_latency time_zone tables_and_rights \
+             dead_rows autovacuum checkpoints durability session_settings connections store_latency time_zone tables_and_rights controls jobs \
              excess_rights store_tls maxmemory_policy memory persistence appendfsync disk queue_user queue_latency \
              queue_tls clocks"
         )

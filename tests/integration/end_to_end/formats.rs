@@ -45,8 +45,13 @@ impl Endpoint {
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port");
         let address = listener.local_addr().expect("its address");
         let stop = CancellationToken::new();
-        let routes =
-            Routes { metrics, health: Arc::new(Health::new(SILENCE_LIMIT)), log: None, access: Arc::default() };
+        let routes = Routes {
+            metrics,
+            health: Arc::new(Health::new(SILENCE_LIMIT)),
+            log: None,
+            access: Arc::default(),
+            api: axum::Router::new(),
+        };
         tokio::spawn(serve_within(ConnectionLimits::default(), vec![listener.into()], routes, stop.clone()));
         Self { address, _stop: stop.drop_guard() }
     }

@@ -242,7 +242,7 @@ async fn an_installation_that_was_there_before_takes_in_orders_of_every_age() {
     // As the version before left it.
     let before = "DROP VIEW fulfillment.timeline;
                   DROP TABLE fulfillment.horizon, fulfillment.begun_orders, fulfillment.retention, fulfillment.low_water_mark,
-                      fulfillment.stragglers;
+                      fulfillment.stragglers, fulfillment.controls, fulfillment.workers, fulfillment.activity, fulfillment.holds;
                   DELETE FROM fulfillment.schema_history WHERE version >= 6";
     database.connect().await.batch_execute(before).await.expect("tables of the version before");
     lost(&database, 3, "pending", "2 days").await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fulfillment_worker::port::queue::{Claimed, Queue, QueueError, Receipt, ReceiptState, Settlement};
 use fulfillment_worker::port::store::{
-    BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, StoreError, Verdict,
+    BeginRequest, Begun, Conclusion, DeadLetter, NotBefore, OrderStore, Renewal, Renewed, StoreError, Verdict,
 };
 use tokio::sync::Notify;
 
@@ -99,6 +99,10 @@ impl OrderStore for HeldUp {
         let begun = self.store.begin(requests).await;
         self.hold_up(Moment::Begun).await;
         begun
+    }
+
+    async fn note_not_before(&self, times: &[NotBefore]) -> Result<(), StoreError> {
+        self.store.note_not_before(times).await
     }
 
     async fn conclude(&self, conclusions: &[Conclusion]) -> Result<Vec<Verdict>, StoreError> {

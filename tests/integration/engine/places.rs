@@ -7,7 +7,7 @@ use std::time::Duration;
 use fulfillment_worker::engine::{BATCH, EngineOptions};
 use fulfillment_worker::port::queue::Depth;
 use fulfillment_worker::port::store::{
-    BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, StoreError, Verdict,
+    BeginRequest, Begun, Conclusion, DeadLetter, NotBefore, OrderStore, Renewal, Renewed, StoreError, Verdict,
 };
 use tokio::sync::watch;
 
@@ -48,6 +48,10 @@ impl OrderStore for Counting {
         let before_their_end = begun - self.calls_ended.load(Ordering::SeqCst);
         self.most_before_their_end.fetch_max(before_their_end, Ordering::SeqCst);
         self.store.begin(requests).await
+    }
+
+    async fn note_not_before(&self, times: &[NotBefore]) -> Result<(), StoreError> {
+        self.store.note_not_before(times).await
     }
 
     async fn conclude(&self, conclusions: &[Conclusion]) -> Result<Vec<Verdict>, StoreError> {

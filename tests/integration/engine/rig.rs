@@ -111,6 +111,7 @@ impl Place {
                 correlation_id: None,
                 traceparent: None,
                 timestamp: None,
+                not_before: None,
             }
             .encode()
         };

@@ -48,6 +48,7 @@ fn adoption(orphan: &LostOrder) -> RequeuedMessage {
         correlation_id: None,
         traceparent: None,
         timestamp: None,
+        not_before: None,
     };
     RequeuedMessage {
         key: format!("adopted-{}-{}", orphan.order_id, orphan.fence.0),

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::matrix::cases::Setting;
-use crate::matrix::ground::{Ground, message, product, warehouse};
+use crate::matrix::ground::{Ground, JobRow, message, product, warehouse};
 use crate::support::evidence::{Event, Evidence, REJECTED_PRODUCT, Row};
 use crate::support::warehouse::WarehouseProcess;
 
@@ -26,8 +26,10 @@ const ORDER: &str = "INSERT INTO orders (id, product_id, quantity) VALUES (?, ?,
 const MESSAGE: &str = "INSERT INTO fulfillment_queue (payload, pushed_at) \
                        VALUES (?, CAST(unixepoch('subsec') * 1000000 AS INTEGER))";
 const ROWS: &str = "SELECT id, product_id, quantity, status, created_at, updated_at FROM orders";
-const EVENTS: &str = "SELECT order_id, at, state, attempt, worker FROM fulfillment_timeline ORDER BY order_id, at";
+const EVENTS: &str =
+    "SELECT order_id, at, state, attempt, worker, note FROM fulfillment_timeline ORDER BY order_id, at";
 const DEAD_LETTERS: &str = "SELECT reason, order_id FROM fulfillment_dead_letters";
+const JOBS: &str = "SELECT id, outcome, matching, done, skipped, refused FROM fulfillment_jobs ORDER BY id";
 const MESSAGES: &str = "SELECT count(*) FROM fulfillment_queue";
 
 impl Embedded {
@@ -56,8 +58,13 @@ impl Embedded {
         let mut statement = connection.prepare(EVENTS)?;
         let mut events = statement.query([])?;
         while let Some(event) = events.next()? {
-            let entry =
-                Event { at_micros: event.get(1)?, state: event.get(2)?, attempt: event.get(3)?, worker: event.get(4)? };
+            let entry = Event {
+                at_micros: event.get(1)?,
+                state: event.get(2)?,
+                attempt: event.get(3)?,
+                worker: event.get(4)?,
+                note: event.get(5)?,
+            };
             timelines.entry(event.get(0)?).or_default().push(entry);
         }
         let dead_letters = connection
@@ -116,6 +123,24 @@ impl Ground for Embedded {
 
     async fn evidence(&mut self, calls: Vec<Value>) -> Result<Evidence, String> {
         self.read(calls).map_err(|error| error.to_string())
+    }
+
+    async fn jobs(&mut self) -> Result<Vec<JobRow>, String> {
+        let read = || -> rusqlite::Result<Vec<JobRow>> {
+            let connection = self.connect()?;
+            let job = |row: &rusqlite::Row<'_>| {
+                Ok(JobRow {
+                    id: row.get(0)?,
+                    outcome: row.get(1)?,
+                    matching: row.get(2)?,
+                    done: row.get(3)?,
+                    skipped: row.get(4)?,
+                    refused: row.get(5)?,
+                })
+            };
+            connection.prepare(JOBS)?.query_map([], job)?.collect()
+        };
+        read().map_err(|error| error.to_string())
     }
 
     fn queue_is_empty(&self) -> Result<(), String> {

@@ -41,8 +41,22 @@ pub(crate) trait Ground: Sized {
     /// Rows, timelines and dead letters; or why they can't be read now.
     async fn evidence(&mut self, calls: Vec<Value>) -> Result<Evidence, String>;
 
+    /// Every job, as far as the tables are there.
+    async fn jobs(&mut self) -> Result<Vec<JobRow>, String>;
+
     /// Says what is left in the queue, if anything is.
     fn queue_is_empty(&self) -> Result<(), String>;
+}
+
+/// What a case looks at of a job.
+#[derive(Debug)]
+pub(crate) struct JobRow {
+    pub(crate) id: i64,
+    pub(crate) outcome: Option<String>,
+    pub(crate) matching: i64,
+    pub(crate) done: i64,
+    pub(crate) skipped: i64,
+    pub(crate) refused: i64,
 }
 
 /// The product of an order.
@@ -56,6 +70,11 @@ pub(crate) fn messages(ids: &Range<i32>, one_is_lost: bool) -> Vec<String> {
     let mut messages: Vec<String> = (ids.start..ids.end - i32::from(one_is_lost)).map(of_order).collect();
     messages.push(POISON.to_owned());
     messages
+}
+
+/// The message of an order that names a time before which it isn't to be begun.
+pub(crate) fn message_with_time(id: i32, product: i32, time: jiff::Timestamp) -> String {
+    json!({"order_id": id, "product_id": product, "quantity": 1, "not_before": time.to_string()}).to_string()
 }
 
 /// The message of an order.
@@ -151,6 +170,28 @@ impl Ground for Servers {
 
     async fn evidence(&mut self, calls: Vec<Value>) -> Result<Evidence, String> {
         Evidence::collect(self.client().await, calls).await.map_err(|error| format!("{error:?}"))
+    }
+
+    async fn jobs(&mut self) -> Result<Vec<JobRow>, String> {
+        let there = "SELECT to_regclass('fulfillment.jobs') IS NOT NULL";
+        let jobs = "SELECT id, outcome, matching, done, skipped, refused FROM fulfillment.jobs ORDER BY id";
+        let client = self.client().await;
+        let rows = async {
+            if !client.query_one(there, &[]).await?.get::<_, bool>(0) {
+                return Ok(Vec::new());
+            }
+            client.query(jobs, &[]).await
+        };
+        let rows = rows.await.map_err(|error: tokio_postgres::Error| format!("{error:?}"))?;
+        let job = |row: &tokio_postgres::Row| JobRow {
+            id: row.get(0),
+            outcome: row.get(1),
+            matching: row.get(2),
+            done: row.get(3),
+            skipped: row.get(4),
+            refused: row.get(5),
+        };
+        Ok(rows.iter().map(job).collect())
     }
 
     fn queue_is_empty(&self) -> Result<(), String> {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::matrix::cases::{Case, Setting};
 use crate::matrix::ground::{Ground, RECORD, messages};
+use crate::matrix::operators;
 use crate::support::evidence::{REJECTED_PRODUCT, Row};
 use crate::support::process::Signal;
 use crate::support::promises::{Findings, identity, plausible};
@@ -48,8 +49,14 @@ const WORKER: [&str; 18] = [
 
 /// Carries out a case on a ground. Returns what is not as promised.
 pub(crate) async fn run(case: Case, ids: Range<i32>, ground: &mut impl Ground, mutant: Option<&str>) -> Vec<String> {
-    ground.place(ids.clone(), messages(&ids, case.reconciles())).await;
+    let mut messages = messages(&ids, case.reconciles());
+    let time = case.names_a_time().then(|| operators::name_a_time(&ids, &mut messages));
+    ground.place(ids.clone(), messages).await;
     ground.warehouse().behave(&behaviour(Some(case.place.step)));
+    if case.is_a_commands() {
+        return operators::run(case, ids, ground, mutant).await;
+    }
+    operators::prepare(case, ground, mutant);
     let gate = tempfile::tempdir().expect("a folder for the gate");
     let path = gate.path().join("open");
     let (name, path_text) = (case.place.to_string(), path.display().to_string());
@@ -62,6 +69,7 @@ pub(crate) async fn run(case: Case, ids: Range<i32>, ground: &mut impl Ground, m
     let held = at_the_failpoint(&identity(&failing), ground).await;
 
     ground.disturb(case.setting).await;
+    operators::resume(case, ground, mutant);
     let open = || std::fs::write(&path, "").expect("a file that opens the gate");
     if case.place.action == Action::Error {
         open();
@@ -89,6 +97,10 @@ pub(crate) async fn run(case: Case, ids: Range<i32>, ground: &mut impl Ground, m
     if let Some(seen) = overbooked {
         findings.violation("no more calls are under way than there are places", seen);
     }
+    if let Some(time) = time {
+        let evidence = ground.evidence(Vec::new()).await.expect("rows, as nothing is wrong any more");
+        operators::check_time(case, &ids, time, &evidence, &mut findings);
+    }
     if case.is_about_places() && case.place.action != Action::Kill && findings.violations().is_empty() {
         let survivor = workers.split_off(1);
         end(&mut workers);
@@ -104,12 +116,12 @@ pub(crate) async fn run(case: Case, ids: Range<i32>, ground: &mut impl Ground, m
     findings.violations()
 }
 
-fn end(workers: &mut [WorkerProcess]) {
+pub(super) fn end(workers: &mut [WorkerProcess]) {
     workers.iter_mut().for_each(|worker| worker.signal(Signal::Term));
 }
 
 /// Waits until workers that were told so have ended.
-async fn ended(workers: Vec<WorkerProcess>, findings: &mut Findings) {
+pub(super) async fn ended(workers: Vec<WorkerProcess>, findings: &mut Findings) {
     for mut worker in workers {
         let status = worker.ended(LONG).await;
         if status.code() != Some(0) {
@@ -140,7 +152,7 @@ async fn unfinished_at_last(id: i32, ground: &mut impl Ground) -> Option<String>
 }
 
 /// What there was when everything stood still.
-struct Held {
+pub(super) struct Held {
     since: Instant,
     /// Orders that the worker at its failpoint had taken into work.
     orders: HashSet<i64>,
@@ -148,7 +160,7 @@ struct Held {
 }
 
 /// The warehouse as it is until a step is reached, and as it is afterwards.
-fn behaviour(until: Option<Step>) -> Value {
+pub(super) fn behaviour(until: Option<Step>) -> Value {
     let retries = matches!(until, Some(Step::RetryRow | Step::RetryMessage));
     let latency = match until {
         // A call that is renewed takes longer than a lease, and one whose message is put back comes to no end.
@@ -164,7 +176,12 @@ fn behaviour(until: Option<Step>) -> Value {
     })
 }
 
-fn start(case: Case, ground: &impl Ground, mutant: Option<&str>, environment: &[(&str, &str)]) -> WorkerProcess {
+pub(super) fn start(
+    case: Case,
+    ground: &impl Ground,
+    mutant: Option<&str>,
+    environment: &[(&str, &str)],
+) -> WorkerProcess {
     let (queue, store) = ground.targets();
     let fulfiller = format!("http://{}/shipments", ground.warehouse().address());
     let reconcile = if case.reconciles() { "500ms" } else { "0s" };
@@ -225,7 +242,7 @@ async fn told(worker: &mut WorkerProcess, line: &str) {
     .await;
 }
 
-async fn at_the_failpoint(worker: &Option<String>, ground: &mut impl Ground) -> Held {
+pub(super) async fn at_the_failpoint(worker: &Option<String>, ground: &mut impl Ground) -> Held {
     let mut held = Held { since: Instant::now(), orders: HashSet::new(), poison_kept: false };
     // There are no tables before they are migrated, and then nothing is in hand either.
     if let Ok(evidence) = ground.evidence(Vec::new()).await {
@@ -273,11 +290,11 @@ async fn until_held_up(
 }
 
 fn is_open((_, row): (&i64, &Row)) -> bool {
-    !["fulfilled", "failed"].contains(&row.status.as_str())
+    !["fulfilled", "failed", "cancelled"].contains(&row.status.as_str())
 }
 
 /// Waits until nothing is left to do, and checks everything.
-async fn settle(
+pub(super) async fn settle(
     case: Case,
     held: &Held,
     ids: &Range<i32>,
@@ -298,6 +315,7 @@ async fn settle(
     }
     let evidence = ground.evidence(calls(ids, ground)).await.expect("rows, as nothing is wrong any more");
     let mut findings = Findings::of(&evidence);
+    operators::check_jobs(&ground.jobs().await.expect("jobs, as nothing is wrong any more"), &evidence, &mut findings);
     if let Some(left) = left {
         findings.violation("everything comes to an end, and leaves nothing behind", left);
     }
@@ -337,6 +355,11 @@ async fn is_unfinished(keeps_poison: bool, ground: &mut impl Ground) -> Option<S
     }
     if keeps_poison && evidence.dead_letters.iter().all(|(_, order)| order.is_some()) {
         return Some("the poison is not kept".to_owned());
+    }
+    match ground.jobs().await {
+        Err(error) => return Some(error),
+        Ok(jobs) if jobs.iter().any(|job| job.outcome.is_none()) => return Some(format!("{jobs:?}")),
+        Ok(_) => {}
     }
     ground.queue_is_empty().err()
 }

@@ -442,7 +442,7 @@ fn taken_from_the_living(evidence: &Evidence) -> Option<i64> {
 }
 
 /// A link to the server of a URL, and the URL of the link.
-async fn link_to(server: &str) -> (FaultProxy, String) {
+pub(super) async fn link_to(server: &str) -> (FaultProxy, String) {
     let mut url = url::Url::parse(server).expect("a URL");
     let link = FaultProxy::start(([127, 0, 0, 1], url.port().expect("a port")).into()).await;
     url.set_port(Some(link.address().port())).expect("a URL that can have a port");

@@ -5,15 +5,20 @@ use std::time::Duration;
 
 use fulfillment_worker::backend::postgres::{PostgresStore, grant_sql};
 use fulfillment_worker::domain::order::OrderId;
+use fulfillment_worker::operations::search;
 use fulfillment_worker::port::audit::Audit;
+use fulfillment_worker::port::controls::{Control, Controls, Target as Whom, WorkerReport};
 use fulfillment_worker::port::dead_letters::{DeadLetterFilter, DeadLetters, Decision};
+use fulfillment_worker::port::decisions::{HoldEnd, OrderDecisions, Ruling};
 use fulfillment_worker::port::horizon::{Horizon, Horizons};
-use fulfillment_worker::port::intake::{Intake, NewOrder};
+use fulfillment_worker::port::intake::{Intake, NewOrder, Request};
+use fulfillment_worker::port::jobs::{Jobs, NewJob, Next, Progress, Task};
 use fulfillment_worker::port::reconciliation::{ClaimedUpTo, LostOrderSearch, Reconciliation};
 use fulfillment_worker::port::reports::Reports;
 use fulfillment_worker::port::retention::{Retention, TimelinePage};
 use fulfillment_worker::port::schema::Schema;
-use fulfillment_worker::port::store::{BeginRequest, Conclusion, OrderStore, Renewal, StoreError, Target};
+use fulfillment_worker::port::search::{Feed, Notes, OrderFilter, Position};
+use fulfillment_worker::port::store::{BeginRequest, Conclusion, NotBefore, OrderStore, Renewal, StoreError, Target};
 use jiff::Timestamp;
 use tokio_postgres::Client;
 
@@ -117,6 +122,7 @@ async fn run_everything(store: &PostgresStore) -> Result<(), StoreError> {
     let request = BeginRequest { order_id, attempt: 1, correlation_id: None };
     store.begin(std::slice::from_ref(&request)).await?;
     store.begin(&[request]).await?;
+    store.note_not_before(&[NotBefore { order_id, at_micros: 4_000_000_000_000_000 }]).await?;
     store.renew(&[Renewal { order_id, fence }]).await?;
     store.conclude(&[fulfilled(order_id, fence)]).await?;
     store.conclude(&[Conclusion { to: Target::Failed(letter()), ..fulfilled(order_id, fence) }]).await?;
@@ -141,11 +147,28 @@ async fn run_everything(store: &PostgresStore) -> Result<(), StoreError> {
     store.judge(&[order_id], &Horizon::EVERYTHING, LEASE).await?;
     store.open_orders().await?;
     store.open_dead_letters().await?;
-    Ok(())
+    let entry = WorkerReport {
+        host: "rack-1".to_owned(),
+        pid: 1,
+        version: "1".to_owned(),
+        lease: LEASE,
+        in_flight: 0,
+        row_leases: 0,
+        concurrency: 1,
+        holds_claims: false,
+    };
+    store.report(&entry, Duration::ZERO).await?;
+    store.leave().await?;
+    store.open_jobs().await?;
+    store.claim_job(None, LEASE).await?;
+    store.advance_job(1, &Progress::default(), Next::Keep(LEASE)).await.map(drop)
 }
 
 /// Each statement of what people ask and decide.
 async fn decide_everything(store: &PostgresStore) -> Result<(), StoreError> {
+    let mut position = Position::default();
+    store.next(&mut position, 1).await?;
+    store.next(&mut position, 1).await?;
     let order_id = OrderId(1);
     store.summary().await?;
     store.order(order_id).await?;
@@ -159,7 +182,26 @@ async fn decide_everything(store: &PostgresStore) -> Result<(), StoreError> {
     store.redrive(&[1], &decision).await?;
     store.resolve(&[1], fulfillment_worker::domain::dead_letter::Resolution::Discarded, &decision).await?;
     store.move_to(Timestamp::UNIX_EPOCH).await?;
-    Ok(())
+    store.set(Control::Rate, &Whom::Fleet, Some(1.0), None, &decision).await?;
+    store.controls().await?;
+    store.workers().await?;
+    store.activity(10).await?;
+    store.clear(Control::Rate, &Whom::Fleet, &decision).await?;
+    let aged = OrderFilter { older_than: Some(LEASE), newer_than: Some(2 * LEASE), ..OrderFilter::default() };
+    search::page(store, store, &aged, None, 1).await.map_err(|error| StoreError::Refused(error.to_string()))?;
+    store.list_without_messages(&DeadLetterFilter::default(), 0, 10).await?;
+    store.note_pending(&[order_id], "pushed again").await?;
+    let task = Task::Cancel(OrderFilter::default());
+    let job = NewJob { task, decision: decision.clone(), up_to: 0, matching: 0, rate: None };
+    store.make_job(&job).await?;
+    store.make_job(&job).await?;
+    store.jobs(1).await?;
+    store.cancel_job(1, &decision).await?;
+    let ruling = Ruling { decision, dry_run: false };
+    store.can_cancel().await?;
+    store.hold(&[order_id], HoldEnd::Never, &ruling).await?;
+    store.release(&[order_id], &ruling).await?;
+    store.cancel(&[order_id], &ruling).await.map(drop)
 }
 
 async fn place_everything(store: &PostgresStore) -> Result<(), StoreError> {
@@ -318,4 +360,39 @@ async fn a_producer_that_remembers_what_it_submitted_needs_the_documented_rights
     assert_eq!(documented.len(), 2, "{documented:?}");
     roles.run(&documented.concat()).await;
     assert_eq!(producer.insert_new(&[order], &keys).await.unwrap().iter().flatten().count(), 1);
+}
+
+/// Orders that come through the API are inserted with the worker's role, which need not be able to do that.
+#[tokio::test]
+async fn a_worker_that_takes_orders_in_needs_the_documented_rights_besides() {
+    let roles = Roles::migrated().await;
+    let worker = roles.open("worker");
+    let page = include_str!("../../../docs/POSTGRES.md");
+    let documented: Vec<&str> =
+        page.lines().filter(|line| line.ends_with("TO fulfillment_worker; -- intake")).collect();
+    let rights = rights(&roles.named(&documented.concat().replace(" -- intake", "")), &roles.name("worker"));
+    let client = roles.database.connect().await;
+    let mut number = 0;
+    let mut take = async || {
+        number += 1;
+        let aged =
+            "INSERT INTO fulfillment.requests (key, fingerprint, at) VALUES ($1, 'x', now() - interval '8 days')";
+        client.execute(aged, &[&format!("old {number}")]).await.unwrap();
+        let order = NewOrder { product: format!("lantern {number}"), price_cents: 100, quantity: 1 };
+        let request = Request { key: number.to_string(), fingerprint: "a".to_owned() };
+        worker.insert_once(std::slice::from_ref(&order), &request).await?;
+        worker.insert_once(&[order], &request).await.map(drop)
+    };
+    take().await.unwrap_err();
+    let granted: Vec<String> = documented.iter().map(|line| line.replace(" -- intake", "")).collect();
+    roles.run(&granted.concat()).await;
+    take().await.unwrap();
+    let left = "SELECT count(*) FROM fulfillment.requests WHERE key LIKE 'old%'";
+    assert_eq!(roles.database.number(left).await, 0, "what is older than a week is forgotten");
+    for right in rights {
+        roles.run(&format!("REVOKE {} ON {} FROM {}", right.privilege, right.on, roles.name("worker"))).await;
+        assert!(take().await.is_err(), "{right:?} can be left out");
+        roles.run(&format!("GRANT {} ON {} TO {}", right.privilege, right.on, roles.name("worker"))).await;
+    }
+    take().await.unwrap();
 }

@@ -58,10 +58,11 @@ async fn plans(client: &Client, first: i64) -> Vec<String> {
     plans
 }
 
-/// Each transition finds its rows by the primary key, twice and once more for those that it did not find, one by one; a
-/// takeover looks once more at what is in work, and a conclusion that waits only writes; and nothing else of `orders` is read.
+/// Each transition finds its rows by the primary key, twice and once more for those that it did not find, one by one; a begin
+/// that passes over locked rows looks once more at what each was before its lock, a takeover at what is in work, and a conclusion
+/// that waits only writes. Nothing else of `orders` is read.
 fn assert_by_primary_key(plans: &[String]) {
-    for (plan, scans) in plans.iter().zip([3, 3, 4, 4, 3, 3, 3, 2]) {
+    for (plan, scans) in plans.iter().zip([4, 3, 4, 4, 3, 3, 3, 2]) {
         let by_key = ["Index Scan using orders_pkey", "Index Only Scan using orders_pkey"];
         assert_eq!(by_key.map(|scan| plan.matches(scan).count()).iter().sum::<usize>(), scans, "{plan}");
         assert!(!plan.contains("Seq Scan on orders") && !plan.contains("idx_orders_status"), "{plan}");

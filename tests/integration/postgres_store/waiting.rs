@@ -76,7 +76,7 @@ async fn an_order_that_changes_while_a_batch_begins_is_told_as_it_is() {
 /// Caught, when seeded: a conclusion that believes its own snapshot, and says that a trigger suppresses updates.
 #[tokio::test]
 async fn an_order_that_changes_while_a_batch_is_concluded_is_superseded() {
-    for (change, state) in [(CANCEL, State::Foreign("cancelled".to_owned())), (TAKE_OVER, State::Processing)] {
+    for (change, state) in [(CANCEL, State::Cancelled), (TAKE_OVER, State::Processing)] {
         let (database, store, client, ids) = set_up().await;
         let fences: Vec<Fence> = begin(&store, &ids).await.iter().map(fence).collect();
         let conclusions = [fulfilled(ids[0], fences[0]), fulfilled(ids[1], fences[1])];

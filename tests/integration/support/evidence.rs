@@ -25,6 +25,7 @@ pub(crate) struct Event {
     pub(crate) state: String,
     pub(crate) attempt: i32,
     pub(crate) worker: String,
+    pub(crate) note: Option<String>,
 }
 
 /// See the module.
@@ -43,7 +44,7 @@ const ROWS: &str = "SELECT id::int8, product_id, quantity, status::text, \
     (extract(epoch FROM updated_at AT TIME ZONE current_setting('TimeZone')) * 1000000)::int8 \
     FROM orders WHERE status::text IS DISTINCT FROM 'elsewhere'";
 const EVENTS: &str = "SELECT order_id, \
-    (extract(epoch FROM at AT TIME ZONE current_setting('TimeZone')) * 1000000)::int8, state, attempt, worker \
+    (extract(epoch FROM at AT TIME ZONE current_setting('TimeZone')) * 1000000)::int8, state, attempt, worker, note \
     FROM fulfillment.timeline ORDER BY order_id, at";
 const DEAD_LETTERS: &str = "SELECT reason, order_id FROM fulfillment.dead_letters";
 
@@ -68,8 +69,13 @@ impl Evidence {
         let rows = store.query(ROWS, &[]).await?.iter().map(|found| (found.get(0), row(found))).collect();
         let mut timelines: HashMap<i64, Vec<Event>> = HashMap::new();
         for event in store.query(EVENTS, &[]).await? {
-            let entry =
-                Event { at_micros: event.get(1), state: event.get(2), attempt: event.get(3), worker: event.get(4) };
+            let entry = Event {
+                at_micros: event.get(1),
+                state: event.get(2),
+                attempt: event.get(3),
+                worker: event.get(4),
+                note: event.get(5),
+            };
             timelines.entry(event.get(0)).or_default().push(entry);
         }
         let dead_letters =
@@ -85,8 +91,9 @@ impl Evidence {
     /// An order's timeline in one line.
     pub(crate) fn story(&self, order: i64) -> String {
         let lines = self.timeline(order).iter().map(|event| {
-            let Event { at_micros, state, attempt, worker } = event;
-            format!("{state}@{attempt} at {at_micros} by {worker}")
+            let Event { at_micros, state, attempt, worker, note } = event;
+            let note = note.as_ref().map_or(String::new(), |note| format!(" ({note})"));
+            format!("{state}@{attempt} at {at_micros} by {worker}{note}")
         });
         format!("order {order} ({:?}): {}", self.rows.get(&order), lines.collect::<Vec<_>>().join(", "))
     }

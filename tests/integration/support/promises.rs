@@ -61,10 +61,10 @@ impl Findings {
         for (&order, row) in &evidence.rows {
             *self.by_status.entry(row.status.clone()).or_default() += 1;
             let expected = if row.product == REJECTED_PRODUCT { "failed" } else { "fulfilled" };
-            if !["fulfilled", "failed"].contains(&row.status.as_str()) {
+            if !["fulfilled", "failed", "cancelled"].contains(&row.status.as_str()) {
                 self.lost += 1;
                 self.violation("every order comes to an end", evidence.story(order));
-            } else if row.status != expected {
+            } else if row.status != expected && row.status != "cancelled" {
                 self.violation("an order fails if and only if the warehouse rejects it", evidence.story(order));
             }
         }
@@ -89,10 +89,15 @@ impl Findings {
             }
             // The entry that ends an attempt has its number, and the worker of the one before it.
             let holder = |event: &Event| (event.attempt, event.worker.clone());
-            let taken_from_its_holder =
-                |pair: &[Event]| pair[1].state != "processing" && holder(&pair[0]) != holder(&pair[1]);
+            let taken_from_its_holder = |pair: &[Event]| {
+                // An operator cancels whoever holds it.
+                !["processing", "cancelled"].contains(&pair[1].state.as_str()) && holder(&pair[0]) != holder(&pair[1])
+            };
             if timeline.windows(2).any(|pair| pair[0].state == "processing" && taken_from_its_holder(pair)) {
                 self.violation("only who holds an order ends its attempt", evidence.story(order));
+            }
+            if is_begun_while_held(timeline) {
+                self.violation("no order is begun while it is held", evidence.story(order));
             }
             if timeline.last().is_some_and(|last| last.at_micros != row.updated_micros || last.state != row.status) {
                 self.violation("the timeline ends as the row does", evidence.story(order));
@@ -135,7 +140,14 @@ impl Findings {
             self.violation("an order has one key", format!("order {order}: {keys:?}"));
         }
         for (&order, row) in &evidence.rows {
-            if (row.status == "fulfilled") != shipped.contains_key(&order) {
+            let (is_shipped, is_called) = (shipped.contains_key(&order), keys_of.contains_key(&order));
+            if row.status == "cancelled" {
+                // During a call nobody knows; before it there is none.
+                let is_begun = evidence.timeline(order).iter().any(|event| event.state == "processing");
+                if is_called && !is_begun {
+                    self.violation("no call is made for what was cancelled before", evidence.story(order));
+                }
+            } else if (row.status == "fulfilled") != is_shipped {
                 self.violation("an order is shipped if and only if it is fulfilled", evidence.story(order));
             }
         }
@@ -161,9 +173,44 @@ impl Findings {
 
 fn is_a_step(from: &str, to: &str) -> bool {
     match from {
-        "pending" => to == "processing",
-        "processing" => ["processing", "pending", "fulfilled", "failed"].contains(&to),
+        // A hold, and its end, are noted.
+        "pending" => ["processing", "pending", "cancelled"].contains(&to),
+        "processing" => ["processing", "pending", "fulfilled", "failed", "cancelled"].contains(&to),
         _ => false,
+    }
+}
+
+/// Whether an attempt begins between a hold and its end.
+fn is_begun_while_held(timeline: &[Event]) -> bool {
+    let mut until = i64::MIN;
+    for event in timeline {
+        let note = event.note.as_deref().unwrap_or_default();
+        if let Some(how) = note.strip_prefix("held ") {
+            until = end_of_hold(how, event.at_micros);
+        } else if note.starts_with("released by ") {
+            until = i64::MIN;
+        } else if event.state == "processing" && event.at_micros < until {
+            return true;
+        }
+    }
+    false
+}
+
+/// As the note has it, to be on the safe side: the hold is a little older than its entry, or younger.
+fn end_of_hold(how: &str, at_micros: i64) -> i64 {
+    const SLACK_MICROS: i64 = 100_000;
+    let words: Vec<&str> = how.split(' ').collect();
+    match words[..] {
+        ["by", ..] => i64::MAX,
+        ["for", time, "by", ..] => {
+            let time: jiff::SignedDuration = time.parse().unwrap_or_else(|error| panic!("{how}: {error}"));
+            at_micros + i64::try_from(time.as_micros()).expect("a short hold") - SLACK_MICROS
+        }
+        ["until", time, "by", ..] => {
+            let time: jiff::Timestamp = time.parse().unwrap_or_else(|error| panic!("{how}: {error}"));
+            time.as_microsecond() - SLACK_MICROS
+        }
+        _ => panic!("what hold is this: {how}"),
     }
 }
 

@@ -6,7 +6,7 @@ use fulfillment_worker::domain::dead_letter::{DeadReason, Resolution};
 use fulfillment_worker::domain::order::State;
 use fulfillment_worker::port::queue::Disposition;
 use proptest::prelude::*;
-use proptest::sample::select;
+use proptest::sample::{select, subsequence};
 use proptest::strategy::Union;
 
 use super::{ALL, LATER, ORDERS, WORKERS, World};
@@ -17,6 +17,14 @@ const LARGEST_BATCH: usize = 4;
 const MOST_MESSAGES: usize = 8;
 /// How much rather what is still worth something is used than what is not.
 const PREFERENCE: usize = 4;
+
+/// What an operator does with an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Cancel,
+    Hold,
+    Release,
+}
 
 /// One step. Numbers as in [`World`].
 #[derive(Debug, Clone)]
@@ -41,6 +49,17 @@ pub enum Step {
     /// An operator makes every claimed message new again, those under leases too or not.
     ReturnToList {
         takes_leased: bool,
+    },
+    /// An operator decides about orders, each once.
+    Decide {
+        kind: Kind,
+        orders: Vec<usize>,
+    },
+    /// An operator decides about all orders that are pending, by a job, newest first: whoever has it dies when it has decided about
+    /// so many, and another one goes on.
+    Job {
+        kind: Kind,
+        dies_after: usize,
     },
     /// A lease is over, or a retry's time has come.
     MessageComesDue {
@@ -111,6 +130,12 @@ pub struct End {
 impl World {
     /// Every step that makes sense here.
     pub fn steps(&self) -> BoxedStrategy<Step> {
+        // Cancelled orders come to life again by the order API alone.
+        let kinds = select(vec![Kind::Cancel, Kind::Hold, Kind::Hold, Kind::Release, Kind::Release, Kind::Release]);
+        let all: Vec<usize> = (0..ORDERS).collect();
+        let decide = (kinds, subsequence(all, 1..=ORDERS)).prop_map(|(kind, orders)| Step::Decide { kind, orders });
+        let job = (select(vec![Kind::Cancel, Kind::Hold, Kind::Hold]), 0..=ORDERS)
+            .prop_map(|(kind, dies_after)| Step::Job { kind, dies_after });
         let mut steps: Vec<(u32, BoxedStrategy<Step>)> = vec![
             (
                 8,
@@ -120,6 +145,8 @@ impl World {
             (1, (0..ORDERS).prop_map(|order| Step::Cancel { order }).boxed()),
             (1, (0..ORDERS).prop_map(|order| Step::Reinstate { order }).boxed()),
             (3, (0..ORDERS).prop_map(|order| Step::RowLeaseEnds { order }).boxed()),
+            (3, decide.boxed()),
+            (1, job.boxed()),
             (1, (0..ORDERS).prop_map(|order| Step::ClockPutBack { order }).boxed()),
         ];
         if self.queue.messages().len() < MOST_MESSAGES {
@@ -225,7 +252,9 @@ impl World {
             Step::RowLeaseEnds { order } => *state(*order) == State::Processing && !self.store.is_lapsed(*order),
             Step::ClockPutBack { order } => *state(*order) == State::Processing,
             Step::Cancel { order } => matches!(state(*order), State::Pending | State::Processing),
-            Step::Reinstate { order } => matches!(state(*order), State::Foreign(_)),
+            Step::Reinstate { order } => *state(*order) == State::Cancelled,
+            Step::Decide { orders, .. } => orders.iter().all(|order| *order < ORDERS),
+            Step::Job { .. } => self.store.rows.iter().any(|row| row.state == State::Pending),
             Step::Redrive { letters } | Step::Resolve { letters, .. } => {
                 letters.iter().all(|letter| *letter < self.store.letters.len())
             }

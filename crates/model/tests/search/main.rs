@@ -48,6 +48,36 @@ fn one_order_with_two_messages_that_others_may_cancel_keeps_every_promise() {
 }
 
 #[test]
+fn one_order_that_operators_cancel_hold_and_release_keeps_every_promise() {
+    let most_faults = Some(from_environment("MODEL_FAULTS", 3));
+    holds(Setting { cancellation: true, holding: true, most_faults, ..Setting::default() });
+}
+
+#[test]
+fn a_cancel_that_looks_first_and_writes_then_cancels_what_is_finished() {
+    let setting = Setting { cancellation: true, ..Setting::default() };
+    let story = fails(Guard::CancelUnderLock, Promise::FinalChanged, setting);
+    story.has_in_order(&["an operator finds order 1 open"]);
+    story.ends("the operator cancels what was found open");
+}
+
+#[test]
+fn without_state_and_fence_a_conclusion_overwrites_what_is_cancelled() {
+    let setting =
+        Setting { cancellation: true, lossy: false, reconciler: false, max_attempts: 1, ..Setting::default() };
+    let story = fails(Guard::StateAndFence, Promise::FinalChanged, setting);
+    story.has_in_order(&["cancels order 1"]);
+    story.ends("Ann writes order 1, cancelled → ");
+}
+
+#[test]
+fn a_begin_that_looks_for_no_hold_begins_what_is_held() {
+    let story = fails(Guard::Hold, Promise::HeldBegun, Setting { holding: true, ..Setting::default() });
+    story.has_in_order(&["an operator holds order 1"]);
+    story.ends("Ann takes order 1");
+}
+
+#[test]
 fn two_orders_keep_every_promise() {
     holds(Setting { orders: 2, most_faults: Some(from_environment("MODEL_FAULTS", 2)), ..Setting::default() });
 }

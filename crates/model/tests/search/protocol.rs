@@ -58,6 +58,21 @@ pub(crate) enum Action {
     Cancel {
         order: usize,
     },
+    /// By an operator.
+    CallOff {
+        order: usize,
+    },
+    /// Only without [`Guard::CancelUnderLock`].
+    OperatorLooks {
+        order: usize,
+    },
+    OperatorCancels,
+    Hold {
+        order: usize,
+    },
+    Release {
+        order: usize,
+    },
 }
 
 /// What a worker does. What is not `answered` is carried out, and its answer gets lost.
@@ -123,7 +138,12 @@ impl Action {
                     | Deed::Settle { answered: false }
                     | Deed::Crash
             ),
-            Self::Reconcile { .. } | Self::ReconcilerLooks { .. } | Self::ReconcilerResets => false,
+            Self::Reconcile { .. }
+            | Self::ReconcilerLooks { .. }
+            | Self::ReconcilerResets
+            | Self::OperatorLooks { .. }
+            | Self::OperatorCancels
+            | Self::Release { .. } => false,
             _ => true,
         }
     }
@@ -202,6 +222,14 @@ impl Protocol {
         }
         if self.setting.cancellation && matches!(row.state, State::Pending | State::Processing) {
             actions.push(Action::Cancel { order });
+            actions.push(Action::CallOff { order });
+            if self.lacks(Guard::CancelUnderLock) && world.about_to_reset.is_none() {
+                actions.push(Action::OperatorLooks { order });
+            }
+        }
+        if self.setting.holding && !is_over(&row.state) {
+            let is_held = world.store.held.contains(&order);
+            actions.push(if is_held { Action::Release { order } } else { Action::Hold { order } });
         }
         for message in world.messages_of(order) {
             if message.place == (Place::Leased { due: None }) {
@@ -234,6 +262,10 @@ impl Protocol {
             (0..self.setting.orders).for_each(|order| self.add_actions_on(order, world, &mut actions));
             let time =
                 |action: &&Action| matches!(action, Action::RowLeaseEnds { .. } | Action::MessageLeaseEnds { .. });
+            let release = |action: &&Action| matches!(action, Action::Release { .. });
+            if let Some(release) = actions.iter().find(release) {
+                return Some(*release);
+            }
             let reconcile = |action: &&Action| matches!(action, Action::Reconcile { .. });
             let first = actions.iter().find(time).copied().or_else(|| first_deed(0));
             first.or_else(|| actions.iter().find(reconcile).copied())
@@ -307,7 +339,8 @@ impl Model for Protocol {
             actions.retain(|action| !action.is_fault());
         }
         if world.about_to_reset.is_some() {
-            actions.push(Action::ReconcilerResets);
+            let looked = self.lacks(Guard::CancelUnderLock);
+            actions.push(if looked { Action::OperatorCancels } else { Action::ReconcilerResets });
         }
     }
 

@@ -33,6 +33,10 @@ pub(crate) enum Guard {
     ReleaseWhenPassedOver,
     /// What was given up is not called for any more.
     NoCallOnceGivenUp,
+    /// A cancel reads and writes the row under one lock.
+    CancelUnderLock,
+    /// A begin leaves alone what is held.
+    Hold,
 }
 
 /// What the protocol has to stand, and which parts of it are there.
@@ -54,8 +58,10 @@ pub(crate) struct Setting {
     pub(crate) reconciler: bool,
     /// `--ambiguous park`.
     pub(crate) parking: bool,
-    /// Whether the order API cancels orders.
+    /// Whether the order API and operators cancel orders.
     pub(crate) cancellation: bool,
+    /// Whether operators hold orders and release them.
+    pub(crate) holding: bool,
     pub(crate) without: Option<Guard>,
     /// The one promise that is looked at; all of them where there is none.
     pub(crate) looked_at: Option<Promise>,
@@ -73,6 +79,7 @@ impl Default for Setting {
             reconciler: true,
             parking: false,
             cancellation: false,
+            holding: false,
             without: None,
             looked_at: None,
         }

@@ -33,7 +33,22 @@ impl Protocol {
                     world.store.write(order, State::Pending, None);
                 }
             }
-            Action::Cancel { order } => world.store.set_state(order, State::from("cancelled")),
+            Action::Cancel { order } => world.store.set_state(order, State::Cancelled),
+            Action::CallOff { order } => {
+                world.store.cancel(order);
+            }
+            Action::OperatorLooks { order } => world.about_to_reset = Some(order),
+            Action::OperatorCancels => {
+                if let Some(order) = world.about_to_reset.take() {
+                    world.store.write(order, State::Cancelled, Some(0));
+                }
+            }
+            Action::Hold { order } => {
+                world.store.hold(order);
+            }
+            Action::Release { order } => {
+                world.store.release(order);
+            }
         }
         self.judge_transitions(world);
     }
@@ -130,7 +145,14 @@ impl Protocol {
         if self.lacks(Guard::TakeoverLease) && world.store.rows[order].state == State::Processing {
             world.store.end_lease(order);
         }
+        let is_held = world.store.held.contains(&order);
+        if self.lacks(Guard::Hold) {
+            world.store.held.remove(&order);
+        }
         let begun = world.store.begin(&attempt.receipt);
+        if is_held && matches!(begun, Begun::Started { .. }) {
+            self.break_promise(world, Promise::HeldBegun);
+        }
         if let Begun::Started { fence, takeover, .. } = begun {
             world.witnesses[order].holder = answered.then_some(slot);
             if answered {

@@ -34,6 +34,11 @@ fn sentence(before: &World, action: Action, after: &World) -> String {
             format!("the reconciler puts {} back, {}", of(order), transition(before, after, order))
         }
         Action::Cancel { order } => format!("the order API cancels {}", of(order)),
+        Action::CallOff { order } => format!("an operator cancels {}", of(order)),
+        Action::OperatorLooks { order } => format!("an operator finds {} open", of(order)),
+        Action::OperatorCancels => "the operator cancels what was found open".to_owned(),
+        Action::Hold { order } => format!("an operator holds {}", of(order)),
+        Action::Release { order } => format!("an operator releases {}", of(order)),
     }
 }
 

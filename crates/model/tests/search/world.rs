@@ -56,6 +56,8 @@ pub(crate) enum Promise {
     CalledWithoutPlace,
     /// A message was put back while its order's row was still in the name of who put it back: nobody could take it.
     PutBackHeld,
+    /// An order was begun that was held at the time.
+    HeldBegun,
 }
 
 /// What really happened to an order. Workers can't read it: it is here to judge them.
@@ -181,7 +183,7 @@ impl World {
         let mut bits = Bits(0);
         for order in orders {
             let Some(row) = self.store.rows.get(order) else {
-                bits.push(0, 28);
+                bits.push(0, 29);
                 continue;
             };
             let Witness { holder, done_under, doubtful_calls } = self.witnesses[order];
@@ -191,6 +193,7 @@ impl World {
             bits.push(holder.map_or(SLOTS, |holder| place_of[holder]) as u128, 3);
             bits.push(done_under.into(), 4);
             bits.push(doubtful_calls.into(), 2);
+            bits.push(self.store.held.contains(&order).into(), 1);
             let mut messages = [0; 2];
             for (packed, message) in messages.iter_mut().zip(self.messages_of(order)) {
                 *packed = self.packed_message(message, place_of);
@@ -259,6 +262,7 @@ fn packed_state(state: &State) -> u128 {
         State::Fulfilled => 3,
         State::Failed => 4,
         State::Foreign(_) => 5,
+        State::Cancelled => 6,
     }
 }
 

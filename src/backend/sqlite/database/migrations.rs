@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::error::Problem;
 
 /// Name and SQL, in order. One that was released is never changed: a new one follows it.
-const MIGRATIONS: [(&str, &str); 9] = [
+const MIGRATIONS: [(&str, &str); 14] = [
     ("V1__orders", include_str!("migrations/V1__orders.sql")),
     ("V2__timeline_and_dead_letters", include_str!("migrations/V2__timeline_and_dead_letters.sql")),
     ("V3__queue", include_str!("migrations/V3__queue.sql")),
@@ -17,6 +17,11 @@ const MIGRATIONS: [(&str, &str); 9] = [
     ("V7__submissions", include_str!("migrations/V7__submissions.sql")),
     ("V8__horizon", include_str!("migrations/V8__horizon.sql")),
     ("V9__retention", include_str!("migrations/V9__retention.sql")),
+    ("V10__controls", include_str!("migrations/V10__controls.sql")),
+    ("V11__holds", include_str!("migrations/V11__holds.sql")),
+    ("V12__lists", include_str!("migrations/V12__lists.sql")),
+    ("V13__jobs", include_str!("migrations/V13__jobs.sql")),
+    ("V14__requests", include_str!("migrations/V14__requests.sql")),
 ];
 
 /// Two processes that make a file at the same time both find tables missing; the later one fails, and finds them

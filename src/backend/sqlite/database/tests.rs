@@ -285,7 +285,7 @@ async fn opening_a_file_again_applies_no_migration() {
     assert_eq!(again.migrate().await.unwrap(), [""; 0]);
 }
 
-const MIGRATION_NAMES: [&str; 9] = [
+const MIGRATION_NAMES: [&str; 14] = [
     "V1__orders",
     "V2__timeline_and_dead_letters",
     "V3__queue",
@@ -295,6 +295,11 @@ const MIGRATION_NAMES: [&str; 9] = [
     "V7__submissions",
     "V8__horizon",
     "V9__retention",
+    "V10__controls",
+    "V11__holds",
+    "V12__lists",
+    "V13__jobs",
+    "V14__requests",
 ];
 
 #[test]

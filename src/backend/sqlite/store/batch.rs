@@ -8,6 +8,7 @@ use crate::backend::sqlite::database::{elapsed, now_micros};
 use crate::domain::label::Label;
 use crate::domain::order::{Fence, Order, OrderId, RowView, State};
 use crate::domain::text::truncate_detail;
+use crate::port::decisions::OpenOrder;
 use crate::port::store::{BeginRequest, DeadLetter};
 
 const ROW: &str = include_str!("row.sql");
@@ -113,6 +114,16 @@ pub(super) struct OrderRow {
 }
 
 impl OrderRow {
+    pub(super) fn into_open_order(self, correlation_id: Option<String>) -> OpenOrder {
+        OpenOrder {
+            state: self.view.state,
+            product_id: self.product_id,
+            quantity: self.quantity,
+            created_at_micros: self.created_at,
+            correlation_id,
+        }
+    }
+
     pub(super) fn into_order(self, request: &BeginRequest) -> Order {
         Order {
             id: request.order_id,

@@ -38,7 +38,18 @@ impl DeadLetters for SqliteStore {
         limit: usize,
     ) -> Result<Vec<StoredDeadLetter>, StoreError> {
         let filter = filter.clone();
-        Ok(self.database.read(move |connection| list(connection, &filter, after, limit)).await?)
+        Ok(self.database.read(move |connection| list(connection, DEAD_LETTERS, &filter, after, limit)).await?)
+    }
+
+    async fn list_without_messages(
+        &self,
+        filter: &DeadLetterFilter,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<StoredDeadLetter>, StoreError> {
+        let filter = filter.clone();
+        let letters = DEAD_LETTERS.replace("l.payload,", "x'',");
+        Ok(self.database.read(move |connection| list(connection, &letters, &filter, after, limit)).await?)
     }
 
     async fn count(&self, filter: &DeadLetterFilter) -> Result<DeadLetterCount, StoreError> {
@@ -66,12 +77,13 @@ impl DeadLetters for SqliteStore {
 
 fn list(
     connection: &Connection,
+    letters: &str,
     filter: &DeadLetterFilter,
     after: i64,
     limit: usize,
 ) -> rusqlite::Result<Vec<StoredDeadLetter>> {
     let (now, limit) = (now_micros(), i64::try_from(limit).unwrap_or(i64::MAX));
-    let mut letters = connection.prepare_cached(DEAD_LETTERS)?;
+    let mut letters = connection.prepare_cached(letters)?;
     with_parameters(filter, now, after, limit, |parameters| {
         letters.query_map(parameters, |row| stored_dead_letter(row, now))?.collect()
     })

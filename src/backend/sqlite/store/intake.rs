@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use rusqlite::{CachedStatement, Connection, named_params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, named_params, params};
 
 use super::SqliteStore;
-use crate::backend::sqlite::database::now_micros;
+use crate::backend::sqlite::database::{micros, now_micros};
 use crate::domain::order::OrderId;
-use crate::port::intake::{Inserted, Intake, NewOrder};
+use crate::port::intake::{FORGET_AT_ONCE, Inserted, Intake, NewOrder, REMEMBER_FOR, Request, Taken};
 use crate::port::store::StoreError;
 
 /// Finds a product by name, or makes it. One that is there keeps its price.
@@ -24,6 +24,15 @@ RETURNING id";
 
 const REMEMBER_KEY: &str =
     "INSERT INTO fulfillment_submissions (key, at) VALUES (:key, :now) ON CONFLICT (key) DO NOTHING";
+
+const REQUEST: &str = "SELECT fingerprint, orders FROM fulfillment_requests WHERE key = ?1";
+
+const REMEMBER_REQUEST: &str =
+    "INSERT INTO fulfillment_requests (key, fingerprint, orders, at) VALUES (?1, ?2, ?3, ?4)";
+
+const FORGET_REQUESTS: &str = "
+DELETE FROM fulfillment_requests
+WHERE key IN (SELECT key FROM fulfillment_requests WHERE at < ?1 AND key <> ?3 ORDER BY at LIMIT ?2)";
 
 #[async_trait]
 impl Intake for SqliteStore {
@@ -49,6 +58,36 @@ impl Intake for SqliteStore {
         };
         Ok(self.database.write(insert).await?)
     }
+
+    async fn insert_once(&self, orders: &[NewOrder], request: &Request) -> Result<Taken, StoreError> {
+        let (orders, request) = (orders.to_vec(), request.clone());
+        let insert = move |connection: &Connection| {
+            let now = now_micros();
+            let forgotten = params![now.saturating_sub(micros(REMEMBER_FOR)), FORGET_AT_ONCE, request.key];
+            connection.prepare_cached(FORGET_REQUESTS)?.execute(forgotten)?;
+            let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+            let before: Option<(String, String)> =
+                connection.prepare_cached(REQUEST)?.query_row([&request.key], read).optional()?;
+            if let Some((fingerprint, orders)) = before {
+                return Ok(if fingerprint == request.fingerprint { taken_before(&orders) } else { Taken::Other });
+            }
+            let mut inserter = Inserter::new(connection)?;
+            let inserted = orders.iter().map(|order| inserter.insert(order)).collect::<rusqlite::Result<Vec<_>>>()?;
+            let pairs: Vec<(i64, i64)> = inserted.iter().map(|row| (row.order_id.0, row.product_id)).collect();
+            // Numbers: there is nothing that JSON can't say.
+            let pairs = serde_json::to_string(&pairs).unwrap_or_default();
+            let remembered = params![request.key, request.fingerprint, pairs, now];
+            connection.prepare_cached(REMEMBER_REQUEST)?.execute(remembered)?;
+            Ok(Taken::Now(inserted))
+        };
+        Ok(self.database.write(insert).await?)
+    }
+}
+
+fn taken_before(orders: &str) -> Taken {
+    let pairs: Vec<(i64, i64)> = serde_json::from_str(orders).unwrap_or_default();
+    let inserted = |(order_id, product_id)| Inserted { order_id: OrderId(order_id), product_id };
+    Taken::Before(pairs.into_iter().map(inserted).collect())
 }
 
 /// Inserts one order after the other in a transaction.

@@ -3,7 +3,8 @@
 -- since before :oldest. What lies in the future of :now counts from when it was first seen so, and as created before
 -- :ahead_before. Those without `created_at` count when :everything is 1. The condition on 'fulfilled' lets the
 -- index of open orders be used. With each order comes what the timeline says of it: the last step, and the newest
--- correlation id; nulls where there is no timeline. Orders older than the horizon are left out, unless they were begun here.
+-- correlation id; nulls where there is no timeline. Orders older than the horizon are left out, unless they were begun here; so are
+-- those that are held. The end of a hold counts as if it had touched its order.
 WITH page AS MATERIALIZED (
     SELECT id, product_id, quantity, status, coalesce(updated_at, 0) AS fence
     FROM orders
@@ -21,8 +22,14 @@ WITH page AS MATERIALIZED (
                   AND CASE WHEN updated_at > :now THEN seen.first_seen ELSE coalesce(updated_at, 0) END < :idle_since
               ELSE CASE WHEN updated_at > :now THEN seen.first_seen ELSE coalesce(updated_at, 0) END < :silent_since
           END
-      AND (coalesce(updated_at, created_at) < :oldest) IS NOT TRUE
+      AND (
+          coalesce(updated_at, created_at) < :oldest
+          AND NOT EXISTS (SELECT 1 FROM fulfillment_holds h WHERE h.order_id = orders.id AND h.until > :oldest)
+      ) IS NOT TRUE
       AND id > :after
+      AND NOT EXISTS (
+          SELECT 1 FROM fulfillment_holds h WHERE h.order_id = orders.id AND (h.until IS NULL OR h.until > :now)
+      )
       AND (
           NOT EXISTS (
               SELECT 1 FROM fulfillment_horizon h

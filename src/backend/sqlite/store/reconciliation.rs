@@ -29,11 +29,14 @@ const RESIGN: &str = "UPDATE fulfillment_leadership SET until = 0 WHERE name = :
 /// How long it is known, at least, since when a fence in the future has been seen.
 const FORGET_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
-/// Number of open orders that nothing has touched since before `:oldest`.
+/// Number of open orders that nothing has touched since before `:oldest`, neither a worker nor the end of a hold.
 const STALE_ORDERS: &str = "
 SELECT count(*)
 FROM orders
-WHERE status IS NOT 'fulfilled' AND status IN ('pending', 'processing') AND coalesce(updated_at, created_at) < :oldest";
+WHERE status IS NOT 'fulfilled' AND status IN ('pending', 'processing') AND coalesce(updated_at, created_at) < :oldest
+  AND NOT EXISTS (
+      SELECT 1 FROM fulfillment_holds h WHERE h.order_id = orders.id AND (h.until IS NULL OR h.until > :oldest)
+  )";
 
 /// Number of open orders that are older than the horizon and were never begun here, and where it lies.
 const BEFORE_HORIZON: &str = "
@@ -91,6 +94,7 @@ impl Reconciliation for SqliteStore {
             let kept = FORGET_AFTER + 2 * (search.grace + lease);
             self.database.write(move |connection| note_all(connection, kept, now_micros())).await?;
         }
+        self.forget_holds().await?;
         Ok(found)
     }
 

@@ -21,16 +21,19 @@ const OPEN_ORDERS: &str = include_str!("open_orders.sql");
 /// Dead letters without a decision, by the index on them.
 const OPEN_DEAD_LETTERS: &str =
     "SELECT reason, count(*) FROM fulfillment_dead_letters WHERE resolved_at IS NULL GROUP BY reason";
+/// Number of orders that are held at `:now`.
+const HELD: &str = "SELECT count(*) FROM fulfillment_holds WHERE until IS NULL OR until > :now";
 const ORDER: &str = include_str!("order.sql");
 
 /// An order's transitions, oldest first.
 const TIMELINE: &str = "
 SELECT at, state, attempt, worker, correlation_id, note FROM fulfillment_events WHERE order_id = ?1 ORDER BY at";
 
-/// The newest transitions by order, and whether each has the correlation id or the 256 characters that are kept of it.
+/// The newest orders of which a transition has the correlation id, or the 256 characters that are kept of it.
 const CORRELATED: &str = "
-SELECT order_id, coalesce(correlation_id IN (:correlation_id, substr(:correlation_id, 1, 256)), 0)
-FROM fulfillment_events WHERE order_id < :below ORDER BY order_id DESC, at DESC LIMIT :limit";
+SELECT DISTINCT order_id FROM fulfillment_events
+WHERE correlation_id IN (:correlation_id, substr(:correlation_id, 1, 256)) AND order_id < :below
+ORDER BY order_id DESC LIMIT :limit";
 
 /// Instructions of SQLite's virtual machine between two looks at the clock: some 10 µs.
 const STEPS_PER_LOOK: i32 = 1_000;
@@ -69,7 +72,8 @@ impl Reports for SqliteStore {
 
 fn summary(connection: &Connection) -> rusqlite::Result<Summary> {
     let now = now_micros();
-    let mut summary = Summary::empty();
+    let held = connection.prepare_cached(HELD)?.query_row(named_params! { ":now": now }, |row| row.get::<_, i64>(0))?;
+    let mut summary = Summary { held: held.unsigned_abs(), ..Summary::empty() };
     let mut count = connection.prepare_cached(COUNT_BY_STATUS)?;
     let mut rows = count.query([])?;
     while let Some(row) = rows.next()? {
@@ -120,20 +124,14 @@ fn correlated(
 ) -> rusqlite::Result<Correlated> {
     let mut page = connection.prepare_cached(CORRELATED)?;
     let most = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut rows =
-        page.query(named_params! { ":correlation_id": correlation_id, ":below": below.0, ":limit": most })?;
-    let (mut order_ids, mut entries, mut lowest) = (Vec::new(), 0, None);
-    while let Some(row) = rows.next()? {
-        let order_id: i64 = row.get(0)?;
-        if row.get(1)? && order_ids.last() != Some(&OrderId(order_id)) {
-            order_ids.push(OrderId(order_id));
-        }
-        (entries, lowest) = (entries + 1, Some(order_id));
-    }
-    Ok(Correlated::page(order_ids, below, limit, entries, lowest))
+    let parameters = named_params! { ":correlation_id": correlation_id, ":below": below.0, ":limit": most };
+    let found = page.query_map(parameters, |row| row.get(0).map(OrderId))?;
+    let order_ids = found.collect::<rusqlite::Result<Vec<_>>>()?;
+    let next = order_ids.last().copied().filter(|_| order_ids.len() >= limit);
+    Ok(Correlated { order_ids, next })
 }
 
-fn timeline_entry(row: &Row<'_>) -> rusqlite::Result<TimelineEntry> {
+pub(super) fn timeline_entry(row: &Row<'_>) -> rusqlite::Result<TimelineEntry> {
     let state: String = row.get(1)?;
     Ok(TimelineEntry {
         at: Fence(row.get(0)?),
@@ -146,7 +144,7 @@ fn timeline_entry(row: &Row<'_>) -> rusqlite::Result<TimelineEntry> {
 }
 
 /// Runs a statement that only reads. After `limit` it is interrupted, which leaves the transaction as it was.
-fn within<T>(
+pub(super) fn within<T>(
     limit: Duration,
     connection: &Connection,
     read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -168,8 +166,9 @@ fn within<T>(
 fn open_orders(connection: &Connection) -> rusqlite::Result<OpenOrders> {
     let (now, began) = (now_micros(), Instant::now());
     let mut count = connection.prepare_cached(OPEN_ORDERS)?;
-    let mut rows = count.query([])?;
-    let mut open = OpenOrders::default();
+    let mut rows = count.query(named_params! { ":now": now })?;
+    let held = connection.prepare_cached(HELD)?.query_row(named_params! { ":now": now }, |row| row.get::<_, i64>(0))?;
+    let mut open = OpenOrders { held: held.unsigned_abs(), ..OpenOrders::default() };
     while let Some(row) = rows.next()? {
         let (status, orders, oldest): (String, i64, Option<i64>) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let age_of_oldest = oldest.and_then(|created_at| age(created_at, now));

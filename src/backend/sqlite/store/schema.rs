@@ -15,7 +15,7 @@ SELECT tables.name, columns.name FROM sqlite_schema AS tables, pragma_table_info
 WHERE tables.type = 'table'";
 
 /// The tables and columns that the statements of queue and store name.
-const NEEDED: [(&str, &str); 9] = [
+const NEEDED: [(&str, &str); 14] = [
     ("products", "id name price created_at"),
     ("orders", "id product_id quantity status created_at updated_at"),
     ("fulfillment_events", "order_id at state attempt worker correlation_id note"),
@@ -28,6 +28,18 @@ const NEEDED: [(&str, &str); 9] = [
     ("fulfillment_observed_fences", "order_id fence first_seen"),
     ("fulfillment_horizon", "adopt_from last_order_id noted_at"),
     ("fulfillment_begun_orders", "order_id"),
+    ("fulfillment_controls", "control target value set_by why since expires_at"),
+    (
+        "fulfillment_workers",
+        "worker host pid version started_at seen_at lease in_flight row_leases concurrency holds_claims",
+    ),
+    ("fulfillment_activity", "id at by action target detail why"),
+    ("fulfillment_holds", "order_id until held_by why at not_before"),
+    (
+        "fulfillment_jobs",
+        "id kind selection fingerprint by why up_to matching rate at cursor page done skipped refused problem holder \
+         lease_until outcome ended_at",
+    ),
 ];
 
 #[async_trait]

@@ -5,11 +5,12 @@ use rusqlite::Connection;
 
 use super::batch::{Batch, Entry};
 use super::row_by_row::row_by_row;
-use super::{SqliteStore, SqliteStoreOptions};
+use super::{SqliteStore, SqliteStoreOptions, decisions};
 use crate::backend::sqlite::database::age;
 use crate::domain::order::{Refusal, RowView, State, Step, admit};
 use crate::port::store::{
-    BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, StoreError, TAKEN_OVER, Target, Verdict,
+    BeginRequest, Begun, Conclusion, DeadLetter, NotBefore, OrderStore, Renewal, Renewed, StoreError, TAKEN_OVER,
+    Target, Verdict,
 };
 
 #[async_trait]
@@ -17,6 +18,11 @@ impl OrderStore for SqliteStore {
     async fn begin(&self, requests: &[BeginRequest]) -> Result<Vec<Begun>, StoreError> {
         let (requests, options) = (requests.to_vec(), self.options.clone());
         Ok(self.database.write(move |connection| begin(connection, &options, &requests)).await?)
+    }
+
+    async fn note_not_before(&self, times: &[NotBefore]) -> Result<(), StoreError> {
+        let times = times.to_vec();
+        Ok(self.database.write(move |connection| decisions::note_not_before(connection, &times)).await?)
     }
 
     async fn renew(&self, renewals: &[Renewal]) -> Result<Vec<Renewed>, StoreError> {
@@ -53,6 +59,9 @@ fn begin(
             Ok(state) => state,
             Err(refusal) => return Ok(not_begun(row.view.state, refusal)),
         };
+        if let Some(left) = decisions::held(connection, request.order_id, batch.now)? {
+            return Ok(Begun::Held(left));
+        }
         let takeover = row.view.state == State::Processing;
         let is_first = !takeover && request.attempt == 1;
         let waited = row.created_at.filter(|_| is_first).and_then(|created_at| age(created_at, batch.now));

@@ -1,6 +1,7 @@
 //! Takes the steps of a sequence at a real queue and a real store, and compares both with the model after each.
 
 mod comparison;
+mod deciding;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -167,6 +168,8 @@ impl<'a, B: Backend> Replay<'a, B> {
                 let adoptions: Vec<RequeuedMessage> = orders.iter().map(adoption).collect();
                 Ok(Answer::Requeued(self.queues[0].requeue_lost(&adoptions).await.map_err(|error| failed(&error))?))
             }
+            Step::Decide { kind, orders } => self.decide(*kind, orders).await.map_err(|error| failed(&error)),
+            Step::Job { kind, dies_after } => self.work_off(*kind, *dies_after).await.map_err(|error| failed(&error)),
             Step::InsertLetters { worker, receipts, reason } => {
                 let letters: Vec<DeadLetter> =
                     receipts.iter().map(|&receipt| self.letter(receipt, *reason, world)).collect();

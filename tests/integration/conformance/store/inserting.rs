@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::conformance::store::AnyStore;
-use fulfillment_worker::port::intake::NewOrder;
+use fulfillment_worker::port::intake::{NewOrder, Request, Taken};
 
 use super::{LEASE, StoreFixture, start};
 
@@ -113,6 +113,47 @@ pub(crate) async fn two_submitters_of_one_file_insert_each_order_once<F: StoreFi
     let inserted = first.unwrap().into_iter().flatten().chain(second.unwrap().into_iter().flatten()).count();
     assert_eq!(inserted, 300);
     assert_eq!(total(&*one.store).await, 300);
+}
+
+fn request(key: &str, fingerprint: &str) -> Request {
+    Request { key: key.to_owned(), fingerprint: fingerprint.to_owned() }
+}
+
+pub(crate) async fn a_request_is_taken_once_and_answered_as_before<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE, true).await;
+    let orders = [order("teapot", 1), order("jug", 2), order("teapot", 1)];
+    let Taken::Now(first) = worker.store.insert_once(&orders, &request("k", "a")).await.unwrap() else {
+        panic!("it is new");
+    };
+    assert_eq!(worker.store.insert_once(&orders, &request("k", "a")).await.unwrap(), Taken::Before(first));
+    assert_eq!(worker.store.insert_once(&orders, &request("k", "b")).await.unwrap(), Taken::Other);
+    assert!(matches!(worker.store.insert_once(&orders, &request("l", "a")).await.unwrap(), Taken::Now(_)));
+    // With its orders or not at all.
+    worker.store.insert_once(&[order("teapot", 0)], &request("m", "a")).await.unwrap_err();
+    assert!(matches!(worker.store.insert_once(&orders, &request("m", "b")).await.unwrap(), Taken::Now(_)));
+    assert_eq!(total(&*worker.store).await, 9);
+}
+
+pub(crate) async fn of_two_at_once_under_one_key_one_inserts<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let one = fixture.worker(LEASE, true).await;
+    let other = fixture.worker(LEASE, true).await;
+    let orders: Vec<NewOrder> = (0..300).map(|number| order(&format!("product {number:03}"), 1)).collect();
+    for round in 0..5 {
+        let request = request(&round.to_string(), "a");
+        let (first, second) =
+            tokio::join!(one.store.insert_once(&orders, &request), other.store.insert_once(&orders, &request));
+        let rows = |taken: Taken| match taken {
+            Taken::Now(rows) => (true, rows),
+            Taken::Before(rows) => (false, rows),
+            Taken::Other => panic!("it is the same request"),
+        };
+        let ((first_is_new, first), (second_is_new, second)) = (rows(first.unwrap()), rows(second.unwrap()));
+        assert_ne!(first_is_new, second_is_new);
+        assert_eq!(first, second);
+    }
+    assert_eq!(total(&*one.store).await, 1_500);
 }
 
 pub(crate) async fn inserting_nothing_is_no_error<F: StoreFixture>() {

@@ -129,7 +129,7 @@ impl<const PLANTED: bool> StoreFixture for Fixture<PLANTED> {
     }
 
     async fn empty(&self) {
-        let sql = "DELETE FROM fulfillment.events; DELETE FROM fulfillment.dead_letters; DELETE FROM orders";
+        let sql = "DELETE FROM fulfillment.events; DELETE FROM fulfillment.dead_letters; DELETE FROM fulfillment.holds; DELETE FROM orders";
         self.client.batch_execute(sql).await.unwrap();
     }
 

@@ -47,6 +47,9 @@ impl StoreFixture for SqliteFixture {
                    DROP TABLE fulfillment_observed_fences;
                    DROP TABLE fulfillment_horizon; DROP TABLE fulfillment_begun_orders;
                    DROP VIEW fulfillment_timeline; DROP TABLE fulfillment_retention;
+                   DROP TABLE fulfillment_controls; DROP TABLE fulfillment_workers; DROP TABLE fulfillment_activity;
+                   DROP TABLE fulfillment_holds; DROP TABLE fulfillment_jobs;
+                   DROP TABLE fulfillment_requests;
                    DROP TABLE orders; DROP TABLE products; DROP TABLE refinery_schema_history;";
         fixture.connection().execute_batch(sql).unwrap();
         fixture
@@ -113,7 +116,7 @@ impl StoreFixture for SqliteFixture {
     }
 
     async fn empty(&self) {
-        let sql = "DELETE FROM fulfillment_events; DELETE FROM fulfillment_dead_letters; DELETE FROM orders";
+        let sql = "DELETE FROM fulfillment_events; DELETE FROM fulfillment_dead_letters; DELETE FROM fulfillment_holds; DELETE FROM orders";
         self.connection().execute_batch(sql).unwrap();
     }
 
