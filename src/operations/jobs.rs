@@ -28,7 +28,9 @@ mod finding;
 
 pub use crate::operations::documents::jobs::state;
 pub use counted::Counted;
-pub use finding::{count, count_briefly};
+#[cfg(feature = "cli")]
+pub use finding::count;
+pub use finding::count_briefly;
 
 /// Ids that are decided about at once, at most.
 const PAGE: u32 = 100;

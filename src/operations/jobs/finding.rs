@@ -15,6 +15,7 @@ use crate::port::store::StoreError;
 ///
 /// # Errors
 /// When the store gives no answer.
+#[cfg(feature = "cli")]
 pub async fn count(backends: &JobBackends, task: &Task, limit: Duration) -> Result<Counted, StoreError> {
     count_until(backends, task, |counted, took| took >= limit && counted.matching > 0).await
 }
