@@ -13,7 +13,7 @@ help: ## List these targets
 BINARY := $${CARGO_TARGET_DIR:-target}/release/fulfillment-worker
 
 demo: ## Watch real orders flow until Ctrl-C, with nothing installed but Rust; ARGS="--orders 200" ends by itself
-	@[ -x "$(BINARY)" ] || echo "Building first: about 3 minutes on two cores. It is built once; later starts take no time."
+	@[ -x "$(BINARY)" ] || echo "Building first: about 4 minutes on two cores. It is built once; later starts take no time."
 	@cargo build --release --locked --bin fulfillment-worker
 	@"$(BINARY)" demo $(ARGS)
 
