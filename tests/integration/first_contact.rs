@@ -314,7 +314,7 @@ fn make_demo_says_how_long_it_builds_before_it_builds_and_only_then() {
     let arguments = "ARGS=--orders 3 --rate 100 --simulate-latency 0 --listen 127.0.0.1:0";
     let (output, _folder) = make(&["demo", arguments], false, true);
     let said_first = said(&output);
-    assert!(said_first.starts_with("Building first: about 3 minutes on two cores."), "{said_first}");
+    assert!(said_first.starts_with("Building first: about 4 minutes on two cores."), "{said_first}");
     assert!(said_first.contains("shipped 3 orders, none of them twice"), "{said_first}");
 
     let (output, _folder) = make(&["demo", arguments], true, true);
