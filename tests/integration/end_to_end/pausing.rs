@@ -158,7 +158,7 @@ async fn a_pause_stays_in_force_while_the_store_is_down_and_a_killed_worker_is_s
     place(&database, &redis, 5).await;
     // Not by the rows: where the answer to a begin was late, an order is begun again later, which a pause would keep it from.
     eventually(LONG, "it calls for each", async || {
-        expect_equal(killed.metrics().value("fulfillment_call_places_taken"), 5.0)
+        expect_equal(killed.metrics().value("fulfillment_attempts_started_total"), 5.0)
     })
     .await;
     pause(&redis, database.url());
