@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::format::FormatOptions;
 use super::output;
 use super::reach::{ReachOptions, Way};
-use crate::config::Origins;
+use crate::config::{Origins, values};
 use crate::domain::order::OrderId;
 use crate::operations::documents::orders::{EntryDocument, HistoryDocument};
 use crate::operations::history::History;
@@ -40,7 +40,7 @@ pub(super) struct Arguments {
     id: Option<i64>,
 
     /// Find orders by the correlation id of their messages instead; shows the order, or a list where it has several
-    #[arg(long, value_name = "TEXT", conflicts_with = "id", value_parser = not_empty)]
+    #[arg(long, value_name = "TEXT", conflicts_with = "id", value_parser = values::not_empty)]
     correlation_id: Option<String>,
 
     #[command(flatten)]
@@ -55,10 +55,6 @@ fn order_id(text: &str) -> Result<i64, String> {
         Ok(id) if id > 0 => Ok(id),
         _ => Err("must be a whole number from 1; a correlation id goes with --correlation-id".to_owned()),
     }
-}
-
-pub(super) fn not_empty(text: &str) -> Result<String, &'static str> {
-    if text.is_empty() { Err("must not be empty") } else { Ok(text.to_owned()) }
 }
 
 pub(super) async fn order(arguments: Arguments, origins: &Origins) -> Result<(), Failure> {

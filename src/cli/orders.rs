@@ -74,7 +74,7 @@ struct ListArguments {
     product: Option<i64>,
 
     /// Only orders whose message had this correlation id
-    #[arg(long, value_name = "TEXT", value_parser = super::order::not_empty, help_heading = WHICH)]
+    #[arg(long, value_name = "TEXT", value_parser = values::not_empty, help_heading = WHICH)]
     correlation_id: Option<String>,
 
     /// Begin where the page before ended: its cursor, with the same filters

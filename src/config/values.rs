@@ -155,6 +155,12 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
+/// Text of any kind, as others may have written it.
+#[cfg(feature = "cli")]
+pub fn not_empty(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() { Err("must not be empty") } else { Ok(text.to_owned()) }
+}
+
 /// Text of 1 to `longest` characters, none of them a control character.
 pub fn text(longest: usize) -> impl Fn(&str) -> Result<String, String> + Clone + Send + Sync {
     move |text| {

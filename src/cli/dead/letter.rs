@@ -54,33 +54,9 @@ fn decision(letter: &LetterDocument) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::domain::dead_letter::Resolution;
-    use crate::domain::order::{OrderId, State};
-    use crate::port::dead_letters::{Resolved, StoredDeadLetter};
-
-    fn letter(payload: &[u8]) -> StoredDeadLetter {
-        StoredDeadLetter {
-            id: 7,
-            order_id: Some(OrderId(12)),
-            order_state: Some(State::Failed),
-            payload: payload.to_vec(),
-            reason: "rejected".to_owned(),
-            detail: "422: no such\ncolour".to_owned(),
-            attempts: 1,
-            worker: "00ff".to_owned(),
-            at_micros: 1_700_000_000_000_000,
-            age: Duration::from_secs(90),
-            resolved: None,
-        }
-    }
-
-    fn retried() -> Option<Resolved> {
-        let (by, reason) = ("anna".to_owned(), "back in stock".to_owned());
-        Some(Resolved { resolution: Resolution::Retried, at_micros: 1_700_000_060_000_000, by, reason })
-    }
+    use crate::operations::documents::letters::fixture::{letter, retried};
+    use crate::port::dead_letters::StoredDeadLetter;
 
     #[test]
     fn a_dead_letter_has_a_cell_for_each_column() {

@@ -39,7 +39,7 @@ pub(super) struct Selection {
     product: Option<i64>,
 
     /// All orders whose message had this correlation id
-    #[arg(long, value_name = "TEXT", value_parser = crate::cli::order::not_empty, help_heading = WHICH)]
+    #[arg(long, value_name = "TEXT", value_parser = values::not_empty, help_heading = WHICH)]
     correlation_id: Option<String>,
 
     /// With a filter: largest number of orders per second

@@ -131,15 +131,14 @@ impl GroupsDocument {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod fixture {
     use std::time::Duration;
 
-    use super::*;
     use crate::domain::dead_letter::Resolution;
     use crate::domain::order::{OrderId, State};
-    use crate::port::dead_letters::Resolved;
+    use crate::port::dead_letters::{Resolved, StoredDeadLetter};
 
-    fn letter(payload: &[u8]) -> StoredDeadLetter {
+    pub(crate) fn letter(payload: &[u8]) -> StoredDeadLetter {
         StoredDeadLetter {
             id: 7,
             order_id: Some(OrderId(12)),
@@ -155,10 +154,16 @@ mod tests {
         }
     }
 
-    fn retried() -> Option<Resolved> {
+    pub(crate) fn retried() -> Option<Resolved> {
         let (by, reason) = ("anna".to_owned(), "back in stock".to_owned());
         Some(Resolved { resolution: Resolution::Retried, at_micros: 1_700_000_060_000_000, by, reason })
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fixture::{letter, retried};
+    use super::*;
 
     #[test]
     fn json_has_the_names_that_help_promises() {
