@@ -58,4 +58,6 @@ pub struct Routes {
     pub access: Arc<Access>,
     /// Every path below `/api/v1`; `Router::new()` for none.
     pub api: Router,
+    /// The operator's page; `Router::new()` for none.
+    pub page: Router,
 }

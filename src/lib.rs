@@ -68,6 +68,10 @@ mod observe;
 pub mod operations;
 #[cfg(not(feature = "internals"))]
 mod operations;
+#[cfg(feature = "internals")]
+pub mod page;
+#[cfg(not(feature = "internals"))]
+mod page;
 pub mod port;
 pub mod prelude;
 pub mod service;

@@ -21,6 +21,7 @@ use crate::observe::logging::{EventLog, Log};
 use crate::observe::metrics::Metrics;
 use crate::observe::trace;
 use crate::observe::trace::attempt::Tracer;
+use crate::page::{self, Page};
 use crate::port::fulfiller::Fulfiller;
 use crate::testing::mutant::is_mutant;
 use crate::threads;
@@ -149,7 +150,14 @@ impl Service {
         listeners.extend(admin::open_admin(&settings.admin_socket, &listeners, &environment)?);
         let api = Api::default();
         let router = api.clone().router(observers.clone());
-        let routes = admin::Routes { metrics, health, log, access, api: router };
+        let page = Page::new(page::Parts {
+            api: axum::Router::new().nest_service("/api/v1", router.clone()),
+            health: Arc::clone(&health),
+            service_name: settings.service_name.clone(),
+            runbook: None,
+            grafana: None,
+        });
+        let routes = admin::Routes { metrics, health, log, access, api: router, page: page.router() };
         let server = admin::Server::start(listeners, routes)?;
         let Backends { queue, store, .. } = &settings.backends;
         observers.emit(LifecycleEvent::Starting {

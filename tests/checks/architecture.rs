@@ -19,6 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("admin", &["threads", "domain", "config", "event", "observe"]),
     ("operations", &["domain", "port", "event"]),
     ("api", &["domain", "port", "event", "admin", "operations"]),
+    ("page", &["domain", "port", "event", "observe", "admin", "operations"]),
     (
         "service",
         &[
@@ -34,6 +35,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "admin",
             "operations",
             "api",
+            "page",
         ],
     ),
     ("prelude", &["domain", "config", "port", "event", "service"]),

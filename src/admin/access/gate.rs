@@ -27,6 +27,9 @@ type Refused = Box<Response>;
 /// whoever sends it.
 const CHANGING: &[(&str, Method)] = &[("/log", Method::PUT)];
 
+/// Where the forms of the page are sent to.
+const ACTIONS: &str = "/do/";
+
 /// For orchestrators, which can't log in.
 const PROBES: [&str; 3] = ["/health", "/livez", "/readyz"];
 
@@ -89,6 +92,7 @@ impl Client {
 /// Whether the request is one of those that change something: in the API, each that doesn't read.
 pub(in crate::admin) fn is_changing(of: &Method, uri: &Uri) -> bool {
     (uri.path().starts_with(API) && ![Method::GET, Method::HEAD].contains(of))
+        || (uri.path().starts_with(ACTIONS) && of == Method::POST)
         || CHANGING.iter().any(|(path, method)| *path == uri.path() && method == of)
 }
 

@@ -1,0 +1,121 @@
+//! What an operator does on the page: each action is shown with what it will hit, confirmed once with a reason, and done by the
+//! API, which notes who did it.
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use maud::{Markup, html};
+use serde_json::{Value, json};
+
+use self::action::Action;
+use super::Page;
+use super::caller::Refusal;
+use super::form::Form;
+use super::html::nothing;
+use super::visit::{Content, Visit};
+
+mod action;
+mod told;
+
+/// What a dry run names as its reason.
+const LOOKING: &str = "a look at what it would do";
+
+/// Shows what an action would hit, and asks for its reason.
+pub(super) async fn confirm(State(_): State<Page>, visit: Visit, Path(name): Path<String>) -> Response {
+    let asked = Form::of_query(&visit.query);
+    match Action::of(&name) {
+        None => visit.answer(super::frame::Tab::Overview, Err(unknown(&name))),
+        Some(action) => {
+            let content = confirmation(&visit, action, &asked).await;
+            visit.answer(action.tab(), content)
+        }
+    }
+}
+
+/// Does it.
+pub(super) async fn carry_out(State(_): State<Page>, visit: Visit, Path(name): Path<String>, body: Body) -> Response {
+    let Some(action) = Action::of(&name) else { return visit.answer(super::frame::Tab::Overview, Err(unknown(&name))) };
+    let done = match Form::read(body, &visit.token).await {
+        Ok(form) => done(&visit, action, &form).await.map(|(to, notice)| (to, notice)),
+        Err(refusal) => Err(refusal),
+    };
+    match done {
+        Ok((to, notice)) => visit.done(&to, &notice).into_response(),
+        Err(refusal) => visit.answer(action.tab(), Err(refusal)),
+    }
+}
+
+async fn done(visit: &Visit, action: Action, form: &Form) -> Result<(String, String), Refusal> {
+    let body = action.body(form, form.one("why"), false)?;
+    let answer: Value = visit.api.post(&action.path(form), &body).await?;
+    Ok((action.leads_to(form, &answer), told::notice(action, &answer)))
+}
+
+fn unknown(name: &str) -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, format!("there is no action `{name}`"))
+}
+
+async fn confirmation(visit: &Visit, action: Action, asked: &Form) -> Result<Content, Refusal> {
+    if !visit.is_operator() {
+        let why = "only an operator may do that: a user whom --operators names, or whoever has the admin socket";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, why));
+    }
+    let (hits, is_any) = hits(visit, action, asked).await?;
+    let title = action.title(asked);
+    let body = html! {
+        p { (action.effect()) }
+        section.card {
+            h2 { "What it will hit" }
+            (hits)
+        }
+        @if is_any {
+            form.action method="post" action={ "/do/" (action.name()) } {
+                (visit.token.field())
+                (action.kept(asked))
+                (action.fields())
+                label for="why" { "Reason, for whoever looks at this later" }
+                input id="why" name="why" required maxlength="500" autocomplete="off" autofocus;
+                div.buttons {
+                    button.danger[action.is_final()] type="submit" { (title) }
+                    a href=(action.leads_back(asked)) { "Leave it" }
+                }
+            }
+        } @else {
+            p { a href=(action.leads_back(asked)) { "Back" } }
+        }
+    };
+    Ok(Content::new(title, body))
+}
+
+/// What the action would hit, and whether that is anything.
+async fn hits(visit: &Visit, action: Action, asked: &Form) -> Result<(Markup, bool), Refusal> {
+    if !action.has_dry_run() {
+        let lines = told::without_dry_run(visit, action, asked).await?;
+        return Ok((html! { ul.plain { @for line in &lines { li { (line) } } } }, true));
+    }
+    let answer: Value = visit.api.post(&action.path(asked), &action.body(asked, LOOKING, true)?).await?;
+    let (lines, is_any) = told::dry_run(action, &answer);
+    let shown = match lines.is_empty() {
+        true => nothing("Nothing."),
+        false => html! { ul.plain { @for line in &lines { li { (line) } } } },
+    };
+    Ok((shown, is_any))
+}
+
+/// Ids of a form, each once.
+fn ids(form: &Form, name: &str) -> Result<Value, Refusal> {
+    let mut ids = Vec::new();
+    for text in form.all(name) {
+        let id: i64 = text.parse().map_err(|_| {
+            Refusal::new(StatusCode::BAD_REQUEST, format!("`{name}` is `{text}`, and must be a whole number"))
+        })?;
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    match ids.is_empty() {
+        true => Err(Refusal::new(StatusCode::BAD_REQUEST, format!("nothing is chosen; name at least one `{name}`"))),
+        false => Ok(json!(ids)),
+    }
+}

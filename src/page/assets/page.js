@@ -1,0 +1,82 @@
+"use strict";
+// The page reads without this. It shows times in the browser's own zone, follows the worker while the page is seen, and shows the
+// values under the pointer in charts.
+
+// Times.
+const zone = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+function localise(root) {
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    const at = new Date(time.dateTime);
+    if (isNaN(at)) continue;
+    time.textContent = zone.format(at);
+    time.title = time.dateTime;
+  }
+  for (const tick of root.querySelectorAll("text[data-at]")) tick.textContent = clock.format(new Date(Number(tick.dataset.at) * 1000));
+}
+
+// Live parts: the server sends each as HTML that it has made, to an element with the same id.
+const live = document.querySelector("[data-live]");
+let source = null;
+function put(event) {
+  const at = document.getElementById(event.lastEventId || "");
+  const target = document.querySelector('[data-part="' + event.type + '"]') || at;
+  if (!target) return;
+  const template = document.createElement("template");
+  template.innerHTML = event.data;
+  localise(template.content);
+  target.replaceChildren(template.content);
+  charts(target);
+  fresh();
+}
+let last = Date.now();
+function fresh() { last = Date.now(); document.body.classList.remove("stale"); say(""); }
+function say(text) { const lost = document.getElementById("lost"); if (lost && lost.textContent !== text) lost.textContent = text; }
+function follow() {
+  if (!live || source || document.hidden) return;
+  source = new EventSource(location.origin + live.dataset.live);
+  for (const part of document.querySelectorAll("[data-part]")) source.addEventListener(part.dataset.part, put);
+  source.addEventListener("ping", fresh);
+  source.onerror = () => {
+    // The browser comes again by itself, unless the answer was none; then so do we.
+    if (source && source.readyState === EventSource.CLOSED) { source.close(); source = null; setTimeout(follow, 3000); }
+  };
+}
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden && source) { source.close(); source = null; }
+  else if (!document.hidden) { last = Date.now(); follow(); }
+});
+setInterval(() => {
+  if (!live || document.hidden || Date.now() - last < 10000) return;
+  document.body.classList.add("stale");
+  say("The worker has not answered for " + Math.round((Date.now() - last) / 1000) + " s. What this page shows is that old.");
+}, 1000);
+
+// Charts: each has its values as JSON in a data attribute: the times, and a list for each line.
+function charts(root) {
+  for (const figure of root.querySelectorAll("figure[data-values]")) {
+    const svg = figure.querySelector("svg"), told = figure.querySelector(".hover");
+    if (!svg || !told) continue;
+    const data = JSON.parse(figure.dataset.values), cursor = svg.querySelector(".cursor");
+    const show = index => {
+      const parts = data.lines.map(line => line.name + " " + (line.shown[index] ?? "–"));
+      told.textContent = zone.format(new Date(data.at[index] * 1000)) + ": " + parts.join(", ");
+      if (cursor) { const x = data.x[0] + (data.x[1] - data.x[0]) * (index + .5) / data.at.length; cursor.setAttribute("x1", x); cursor.setAttribute("x2", x); cursor.removeAttribute("visibility"); }
+    };
+    const leave = () => { told.textContent = ""; if (cursor) cursor.setAttribute("visibility", "hidden"); };
+    svg.addEventListener("pointermove", event => {
+      const box = svg.getBoundingClientRect(), x = (event.clientX - box.left) / box.width * svg.viewBox.baseVal.width;
+      const index = Math.floor((x - data.x[0]) / (data.x[1] - data.x[0]) * data.at.length);
+      if (index >= 0 && index < data.at.length) show(index); else leave();
+    });
+    svg.addEventListener("pointerleave", leave);
+  }
+}
+
+// Boxes of a list: one for all.
+for (const all of document.querySelectorAll("input[data-all]"))
+  all.addEventListener("change", () => { for (const box of all.form.querySelectorAll('input[name="' + all.dataset.all + '"]')) box.checked = all.checked; });
+
+localise(document);
+charts(document);
+follow();

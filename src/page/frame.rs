@@ -1,0 +1,91 @@
+//! What every page has around its content.
+
+use maud::{DOCTYPE, Markup, html};
+
+use super::assets;
+use super::visit::{Content, Visit, Who};
+
+/// A page of the navigation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tab {
+    Overview,
+    Orders,
+    DeadLetters,
+    Jobs,
+    Workers,
+    Dependencies,
+    Activity,
+    Configuration,
+}
+
+const TABS: [(Tab, &str, &str); 8] = [
+    (Tab::Overview, "/", "Overview"),
+    (Tab::Orders, "/orders", "Orders"),
+    (Tab::DeadLetters, "/dead-letters", "Dead letters"),
+    (Tab::Jobs, "/jobs", "Jobs"),
+    (Tab::Workers, "/workers", "Workers"),
+    (Tab::Dependencies, "/dependencies", "Dependencies"),
+    (Tab::Activity, "/activity", "Activity"),
+    (Tab::Configuration, "/configuration", "Configuration"),
+];
+
+/// The whole page.
+pub(super) fn page(visit: &Visit, tab: Tab, content: &Content, notice: Option<&str>) -> Markup {
+    let [style, script] = &*assets::PATHS;
+    let service = &visit.page.0.service_name;
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (content.title) " · " (service) }
+                link rel="icon" href="data:,";
+                link rel="stylesheet" href=(style);
+                script src=(script) defer {}
+            }
+            body {
+                a.skip href="#content" { "To the content" }
+                header {
+                    a.service href="/" { (service) }
+                    nav aria-label="Pages" {
+                        @for (of, path, name) in TABS {
+                            a href=(path) aria-current=[(of == tab).then_some("page")] { (name) }
+                        }
+                    }
+                    (who(visit))
+                }
+                main id="content" tabindex="-1" {
+                    @if let Some(notice) = notice { p.notice role="status" { (notice) } }
+                    h1 { (content.title) }
+                    (content.body)
+                }
+                (footer(visit))
+            }
+        }
+    }
+}
+
+fn who(visit: &Visit) -> Markup {
+    let (name, may) = match &visit.who {
+        Who::Anybody => ("not logged in".to_owned(), "sees numbers alone"),
+        Who::Viewer => ("viewer".to_owned(), "may look"),
+        Who::Operator(name) => (name.clone(), "may act"),
+    };
+    html! { span.who { (name) span.quiet { " " (may) } } }
+}
+
+fn footer(visit: &Visit) -> Markup {
+    let parts = &visit.page.0;
+    html! {
+        footer {
+            span { "fulfillment-worker " (env!("CARGO_PKG_VERSION")) }
+            @if let Some(runbook) = &parts.runbook { a href=(runbook) rel="noreferrer" { "Runbook" } }
+            @if let Some(grafana) = &parts.grafana { a href=(grafana) rel="noreferrer" { "Grafana" } }
+            a href="/metrics" { "Metrics" }
+            a href="/readyz" { "Readiness" }
+            a href="/api/v1/openapi.json" { "API" }
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Workers.
+
+use axum::Router;
+use axum::response::Response;
+use axum::routing::get;
+use maud::html;
+
+use super::Page;
+use super::frame::Tab;
+use super::visit::{Content, Visit};
+
+pub(super) fn router() -> Router<Page> {
+    Router::new().route("/workers", get(show))
+}
+
+async fn show(visit: Visit) -> Response {
+    visit.answer(Tab::Workers, Ok(Content::new("Workers", html! { p { "…" } })))
+}
