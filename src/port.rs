@@ -18,3 +18,4 @@ pub mod retrying;
 pub mod schema;
 pub mod search;
 pub mod store;
+pub mod trends;

@@ -8,27 +8,25 @@ use super::labelled::Labelled;
 use super::registering::{Count, metrics};
 use crate::domain::label::Label;
 use crate::event::{BreakerState, CallOutcome, FulfillerEvent, Limiter, RequestClass};
-
-/// From a warehouse next door to the longest deadline that is usual.
-const CALL_SECONDS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+use crate::port::trends::CALL_BOUNDS;
 
 metrics! {
     pub(super) struct FulfillerMetrics {
         /// Calls to the fulfiller, by outcome
         calls: Labelled<CallOutcome, Counter> = "fulfillment_calls", Labelled::new("outcome");
         /// Duration of one call to the fulfiller, including the wait for its limits
-        call_duration: Histogram = "fulfillment_call_duration_seconds", Histogram::new(CALL_SECONDS);
+        call_duration: Histogram = "fulfillment_call_duration_seconds", Histogram::new(CALL_BOUNDS);
         /// HTTP requests to the fulfiller, by class of answer
         requests: Labelled<RequestClass, Counter> = "fulfillment_fulfiller_requests", Labelled::new("class");
         /// Duration of one HTTP request to the fulfiller, up to the end of the answer
-        request_duration: Histogram = "fulfillment_fulfiller_request_duration_seconds", Histogram::new(CALL_SECONDS);
+        request_duration: Histogram = "fulfillment_fulfiller_request_duration_seconds", Histogram::new(CALL_BOUNDS);
         /// State of the circuit breaker in front of the fulfiller: 1 for the current state, 0 for the others
         breaker_state: Labelled<BreakerState, Count> = "fulfillment_fulfiller_breaker_state", closed_breaker();
         /// Times that the circuit breaker opened, or stayed open after a failed probe
         breaker_opened: Counter = "fulfillment_fulfiller_breaker_opened", Counter::default();
         /// Time that calls waited for a limit of the fulfiller; calls that did not wait are left out
         limiter_wait: Labelled<Limiter, Histogram> = "fulfillment_fulfiller_limiter_wait_seconds",
-            Labelled::with("limiter", || Histogram::new(CALL_SECONDS));
+            Labelled::with("limiter", || Histogram::new(CALL_BOUNDS));
         /// Repeated calls that the retry budget delayed
         repeats_put_off: Counter = "fulfillment_fulfiller_repeats_put_off", Counter::default();
     }

@@ -12,10 +12,8 @@ use super::registering::{Count, Seconds, metrics};
 use super::seconds_since_1970;
 use crate::domain::dead_letter::DeadReason;
 use crate::event::{CancelledFrom, Lease, OrderEvent, RetryReason, Throttle};
+use crate::port::trends::AGE_BOUNDS;
 
-/// From an order that goes straight through to one that waited for a day.
-const AGE_SECONDS: [f64; 16] =
-    [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 21_600.0, 86_400.0];
 /// From one that went straight through to one that was tried for days.
 const ATTEMPTS: [f64; 7] = [1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0];
 
@@ -23,11 +21,11 @@ metrics! {
     pub(super) struct OrderMetrics {
         attempts: Attempts,
         /// Time from an order's created_at to the start of its first attempt
-        queue_wait: Histogram = "fulfillment_queue_wait_seconds", Histogram::new(AGE_SECONDS);
+        queue_wait: Histogram = "fulfillment_queue_wait_seconds", Histogram::new(AGE_BOUNDS);
         /// Attempts that an order had taken when it was fulfilled or dead-lettered
         attempts_per_order: Histogram = "fulfillment_attempts_per_order", Histogram::new(ATTEMPTS);
         /// Time from an order's created_at to fulfilled
-        age_at_fulfillment: Histogram = "fulfillment_order_age_at_fulfillment_seconds", Histogram::new(AGE_SECONDS);
+        age_at_fulfillment: Histogram = "fulfillment_order_age_at_fulfillment_seconds", Histogram::new(AGE_BOUNDS);
         /// Time at which an order was last fulfilled, since 1970; 0 before the first
         last_success_at: Seconds = "fulfillment_last_success_timestamp_seconds", Seconds::default();
         /// Attempts that began
