@@ -30,6 +30,7 @@ use crate::port::retrying::Retrying;
 use crate::port::schema::Schema;
 use crate::port::search::{Feed, Notes, OrderSearch};
 use crate::port::store::{OrderStore, StoreError};
+use crate::port::trends::Trends;
 #[cfg(feature = "faults")]
 use crate::testing::failpoint;
 
@@ -97,6 +98,8 @@ pub struct StoreRoles {
     pub controls: Arc<dyn Controls>,
     /// Keeps the jobs of operators.
     pub jobs: Arc<dyn Jobs>,
+    /// Keeps the history of the workers.
+    pub trends: Arc<dyn Trends>,
     /// Inserts orders.
     pub intake: Arc<dyn Intake>,
     /// Makes and checks the tables.
@@ -145,6 +148,7 @@ impl StoreRoles {
             + Horizons
             + Controls
             + Jobs
+            + Trends
             + Intake
             + Schema
             + StoreDiagnosis
@@ -164,6 +168,7 @@ impl StoreRoles {
             horizons: store.clone(),
             controls: store.clone(),
             jobs: store.clone(),
+            trends: store.clone(),
             intake: store.clone(),
             schema: store.clone(),
             diagnosis: store,
