@@ -23,6 +23,7 @@ use fulfillment_worker::port::store::{
 };
 
 mod ahead;
+mod alike;
 mod auditing;
 mod beginning;
 mod concluding;
@@ -315,6 +316,9 @@ macro_rules! conformance {
                 jobs::orders_are_held_once_each_when_whoever_did_it_died_half_way,
                 jobs::orders_are_cancelled_and_released_in_bulk_with_a_message_for_each,
                 jobs::a_rate_spreads_a_job_and_a_stop_leaves_it_to_others_at_once,
+                alike::letters_with_the_same_error_are_found_in_pages_and_counted,
+                alike::a_job_decides_about_those_with_the_same_error_and_about_no_other,
+                alike::a_letter_that_somebody_decides_about_meanwhile_is_left_to_that,
                 schema::migrating_twice_applies_nothing_more,
                 schema::several_workers_may_migrate_at_once,
                 schema::check_passes_after_migrating,
