@@ -24,6 +24,7 @@ use fulfillment_worker::port::store::{
 use fulfillment_worker::port::trends::Trends;
 
 mod ahead;
+mod alike;
 mod auditing;
 mod beginning;
 mod concluding;
@@ -336,6 +337,9 @@ macro_rules! conformance {
                 trends::where_the_highest_id_went_down_counting_starts_anew,
                 trends::old_rows_are_deleted_a_bounded_number_at_a_time,
                 trends::one_worker_leads,
+                alike::letters_with_the_same_error_are_found_in_pages_and_counted,
+                alike::a_job_decides_about_those_with_the_same_error_and_about_no_other,
+                alike::a_letter_that_somebody_decides_about_meanwhile_is_left_to_that,
                 schema::migrating_twice_applies_nothing_more,
                 schema::several_workers_may_migrate_at_once,
                 schema::check_passes_after_migrating,
