@@ -288,6 +288,7 @@ fn roles(opened: &Opened, settings: &Settings) -> Roles {
         decisions: store.decisions,
         notes: store.notes,
         controls: store.controls,
+        activity: store.activity,
         intake: store.intake,
         feed: store.feed,
         place: backends::place(&settings.backends),

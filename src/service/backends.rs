@@ -13,6 +13,7 @@ use crate::domain::worker_id::WorkerId;
 use crate::event::{Dependency, DependencyEvent, Observers};
 use crate::observe::trace::export::TraceError;
 use crate::operations::documents::status::Place;
+use crate::port::activity::ActivityLog;
 use crate::port::audit::Audit;
 use crate::port::controls::Controls;
 use crate::port::dead_letters::DeadLetters;
@@ -95,6 +96,8 @@ pub struct StoreRoles {
     pub horizons: Arc<dyn Horizons>,
     /// Keeps what operators set for workers, and which workers there are.
     pub controls: Arc<dyn Controls>,
+    /// Keeps what people did.
+    pub activity: Arc<dyn ActivityLog>,
     /// Keeps the jobs of operators.
     pub jobs: Arc<dyn Jobs>,
     /// Inserts orders.
@@ -144,6 +147,7 @@ impl StoreRoles {
             + Audit
             + Horizons
             + Controls
+            + ActivityLog
             + Jobs
             + Intake
             + Schema
@@ -163,6 +167,7 @@ impl StoreRoles {
             audit: store.clone(),
             horizons: store.clone(),
             controls: store.clone(),
+            activity: store.clone(),
             jobs: store.clone(),
             intake: store.clone(),
             schema: store.clone(),
