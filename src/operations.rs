@@ -29,6 +29,7 @@ pub mod overdue;
 pub mod redrive;
 pub mod search;
 pub mod status;
+pub mod trends;
 pub mod verify;
 
 /// `1 order`, `2 orders`.

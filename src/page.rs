@@ -16,6 +16,7 @@ mod actions;
 mod activity;
 mod assets;
 mod caller;
+mod charts;
 mod configuration;
 mod dead_letters;
 mod dependencies;
@@ -25,6 +26,7 @@ mod html;
 mod jobs;
 mod orders;
 mod overview;
+mod verdict;
 mod visit;
 mod workers;
 

@@ -40,7 +40,7 @@ fn router_with(access: Access) -> Router {
         retry_in: std::time::Duration::from_secs(1),
     };
     health.observe(&down.into());
-    router(Routes { metrics, health, log: None, access: Arc::new(access), api: Router::new() })
+    router(Routes { metrics, health, log: None, access: Arc::new(access), api: Router::new(), page: Router::new() })
 }
 
 fn with_users() -> Access {
