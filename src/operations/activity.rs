@@ -36,7 +36,7 @@ impl Deed<'_> {
         }
         let detail = self.in_words();
         let retrying = Retrying { limit: Some(RETRY_FOR), stop: CancellationToken::new() };
-        let note = |_| log.note(self.action, &detail, decision);
+        let note = |_| log.append(self.action, &detail, decision);
         if let Err(error) = retrying.until_answered(StoreError::is_transient, |_, _| (), note).await {
             tracing::warn!(%error, action = self.action, "the activity has no entry of what was done to {detail}");
         }

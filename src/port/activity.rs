@@ -16,7 +16,7 @@ use crate::port::store::StoreError;
 #[async_trait]
 pub trait ActivityLog: Send + Sync {
     /// Appends what somebody did to other things than workers. Repeated, it stands there twice.
-    async fn note(&self, action: &str, detail: &str, decision: &Decision) -> Result<(), StoreError>;
+    async fn append(&self, action: &str, detail: &str, decision: &Decision) -> Result<(), StoreError>;
 
     /// At most `limit` entries with an id below `before`, the newest first.
     async fn activity(&self, before: i64, limit: usize) -> Result<Vec<Activity>, StoreError>;

@@ -26,7 +26,7 @@ ORDER BY a.id DESC LIMIT $2::int8";
 
 #[async_trait]
 impl ActivityLog for PostgresStore {
-    async fn note(&self, action: &str, detail: &str, decision: &Decision) -> Result<(), StoreError> {
+    async fn append(&self, action: &str, detail: &str, decision: &Decision) -> Result<(), StoreError> {
         let statements = self.ready_statements().await?;
         let (by, why) = (statements.storable(&decision.by), statements.storable(&decision.reason));
         let detail = statements.storable(detail);

@@ -186,7 +186,7 @@ async fn decide_everything(store: &PostgresStore) -> Result<(), StoreError> {
     store.set(Control::Rate, &Whom::Fleet, Some(1.0), None, &decision).await?;
     store.controls().await?;
     store.workers().await?;
-    store.note("cancel", "order 1", &decision).await?;
+    store.append("cancel", "order 1", &decision).await?;
     store.activity(i64::MAX, 10).await?;
     store.clear(Control::Rate, &Whom::Fleet, &decision).await?;
     let aged = OrderFilter { older_than: Some(LEASE), newer_than: Some(2 * LEASE), ..OrderFilter::default() };

@@ -21,7 +21,7 @@ SELECT id, at, action, target, detail, by, why FROM fulfillment_activity WHERE i
 
 #[async_trait]
 impl ActivityLog for SqliteStore {
-    async fn note(&self, action: &str, detail: &str, decision: &Decision) -> Result<(), StoreError> {
+    async fn append(&self, action: &str, detail: &str, decision: &Decision) -> Result<(), StoreError> {
         let (action, detail, decision) = (action.to_owned(), detail.to_owned(), decision.clone());
         let append = move |connection: &Connection| note(connection, now_micros(), &action, "", &detail, &decision);
         Ok(self.database.write(append).await?)
