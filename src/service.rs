@@ -17,6 +17,7 @@ use crate::domain::worker_id::WorkerId;
 use crate::engine::{Engine, EngineOptions, Reconciler, TimelineRetention, Watermark};
 use crate::event::{Dependency, DependencyEvent, LifecycleEvent, Observer, Observers};
 use crate::observe::health::Health;
+use crate::observe::latest::Latest;
 use crate::observe::logging::{EventLog, Log};
 use crate::observe::metrics::Metrics;
 use crate::observe::trace;
@@ -146,7 +147,8 @@ impl Service {
         let metrics = Arc::new(Metrics::new(tokio::runtime::Handle::current(), &settings.service_name, messages));
         let health = Arc::new(Health::default().expecting(settings.backends.lease, settings.call_timeout));
         let event_log = Arc::new(EventLog::new(&settings.service_name, settings.log_orders));
-        let own: [Arc<dyn Observer>; 3] = [metrics.clone(), health.clone(), event_log];
+        let latest = Arc::new(Latest::default());
+        let own: [Arc<dyn Observer>; 4] = [metrics.clone(), health.clone(), latest.clone(), event_log];
         let observers = Observers::new(own.into_iter().chain(observers).collect());
         let worker = WorkerId::fresh();
         let environment = Environment::of_process();
@@ -168,12 +170,13 @@ impl Service {
         let page = Page::new(page::Parts {
             api: axum::Router::new().nest_service("/api/v1", router.clone()),
             health: Arc::clone(&health),
+            latest,
             service_name: settings.service_name.clone(),
             runbook: settings.page.runbook_url.clone(),
             grafana: settings.page.grafana_url.clone(),
             configuration,
         });
-        let routes = admin::Routes { metrics, health, log, access, api: router, page: page.router() };
+        let routes = admin::Routes { metrics, health, log, access, api: router, page: page.clone().router() };
         let server = admin::Server::start(listeners, routes)?;
         let Backends { queue, store, .. } = &settings.backends;
         observers.emit(LifecycleEvent::Starting {

@@ -68,7 +68,7 @@ impl FromRequestParts<Page> for Visit {
         };
         Ok(Self {
             who,
-            api: Caller::new(page.0.api.clone(), parts.extensions.clone()),
+            api: Caller::new(page.parts.api.clone(), parts.extensions.clone()),
             token: FormToken::of(&parts.headers),
             query: parts.uri.query().unwrap_or_default().to_owned(),
             notice: cookie(&parts.headers, NOTICE).map(|text| decoded(&text)).filter(|text| !text.is_empty()),

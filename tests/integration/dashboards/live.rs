@@ -66,6 +66,7 @@ async fn limited() -> (SocketAddr, DropGuard) {
         log: None,
         access: Arc::default(),
         api: axum::Router::new(),
+        page: axum::Router::new(),
     };
     let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port");
     let address = listener.local_addr().expect("its address");

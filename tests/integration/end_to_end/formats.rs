@@ -51,6 +51,7 @@ impl Endpoint {
             log: None,
             access: Arc::default(),
             api: axum::Router::new(),
+            page: axum::Router::new(),
         };
         tokio::spawn(serve_within(ConnectionLimits::default(), vec![listener.into()], routes, stop.clone()));
         Self { address, _stop: stop.drop_guard() }

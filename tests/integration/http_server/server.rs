@@ -51,8 +51,14 @@ impl Server {
     fn start_on(address: SocketAddr, limits: ConnectionLimits, health: Health) -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let metrics = Arc::new(Metrics::new(runtime.handle().clone(), "test", LogMessages::default()));
-        let routes =
-            Routes { metrics, health: Arc::new(health), log: None, access: Arc::default(), api: axum::Router::new() };
+        let routes = Routes {
+            metrics,
+            health: Arc::new(health),
+            log: None,
+            access: Arc::default(),
+            api: axum::Router::new(),
+            page: axum::Router::new(),
+        };
         let listener = runtime.block_on(bind(address)).unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
