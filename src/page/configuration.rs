@@ -21,7 +21,7 @@ pub(super) fn router() -> Router<Page> {
 async fn show(State(page): State<Page>, visit: Visit) -> Response {
     let content = match visit.who {
         Who::Anybody => Err(Refusal::new(StatusCode::FORBIDDEN, "the configuration names servers and files")),
-        Who::Viewer | Who::Operator(_) => Ok(Content::new("Configuration", lines(&page.0.configuration))),
+        Who::Viewer | Who::Operator(_) => Ok(Content::new("Configuration", lines(&page.parts.configuration))),
     };
     visit.answer(Tab::Configuration, content)
 }
