@@ -9,6 +9,7 @@ use crate::domain::order::OrderId;
 use crate::port::queue::QueueError;
 use crate::port::store::StoreError;
 
+mod activity;
 pub mod adoption;
 pub mod controls;
 pub mod cursor;

@@ -10,6 +10,7 @@ use axum::routing::{get, post};
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
+use crate::config::ConfigurationLine;
 use crate::observe::health::Health;
 use crate::observe::latest::Latest;
 use crate::operations::trends::Day;
@@ -52,6 +53,8 @@ pub struct Parts {
     pub runbook: Option<String>,
     /// Where the dashboards are.
     pub grafana: Option<String>,
+    /// Every option, its value and its source, without secrets; empty where the program around the worker configured it.
+    pub configuration: Vec<ConfigurationLine>,
 }
 
 /// The page of one worker.

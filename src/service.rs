@@ -12,7 +12,7 @@ use crate::admin::{self, Access, OneTimeToken};
 use crate::api::{Api, Roles};
 use crate::backend::simulated::SimulatedFulfiller;
 use crate::config::environment::Environment;
-use crate::config::{Backends, FulfillerTarget, Settings};
+use crate::config::{Backends, ConfigurationLine, FulfillerTarget, Settings};
 use crate::domain::worker_id::WorkerId;
 use crate::engine::{Engine, EngineOptions, Reconciler, TimelineRetention, Watermark};
 use crate::event::{Dependency, DependencyEvent, LifecycleEvent, Observer, Observers};
@@ -71,12 +71,21 @@ pub struct Service {
     log: Option<Log>,
     reload: Reload,
     token: Option<OneTimeToken>,
+    configuration: Vec<ConfigurationLine>,
 }
 
 impl Service {
     /// As `settings` say.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, fulfiller: None, observers: Vec::new(), log: None, reload: Reload::default(), token: None }
+        Self {
+            settings,
+            fulfiller: None,
+            observers: Vec::new(),
+            log: None,
+            reload: Reload::default(),
+            token: None,
+            configuration: Vec::new(),
+        }
     }
 
     /// Has `fulfiller` do the work, whatever the settings name.
@@ -108,6 +117,12 @@ impl Service {
         Self { token: Some(token), ..self }
     }
 
+    /// Shows these lines on the page as the configuration, to those who may see more than numbers; none of them may have a
+    /// secret. Without them, the page says that the program around the worker configured it.
+    pub fn configuration(self, configuration: Vec<ConfigurationLine>) -> Self {
+        Self { configuration, ..self }
+    }
+
     /// Works until SIGTERM or SIGINT, and drains. A second signal ends the process at once; no order is lost in either.
     /// SIGHUP has secrets and certificates read again.
     ///
@@ -123,7 +138,7 @@ impl Service {
     /// # Errors
     /// When it can't start. Once it works, it works until told to stop.
     pub async fn run(self, drain: CancellationToken) -> Result<(), StartError> {
-        let Self { settings, fulfiller, observers, log, reload, token } = self;
+        let Self { settings, fulfiller, observers, log, reload, token, configuration } = self;
         // A worker that gets some of its threads would start and stand still.
         threads::require(threads::processors() + THREADS_BESIDES)?;
         // Before anything opens a TLS connection. An error says that a provider is installed already.
@@ -157,8 +172,9 @@ impl Service {
             health: Arc::clone(&health),
             latest,
             service_name: settings.service_name.clone(),
-            runbook: None,
-            grafana: None,
+            runbook: settings.page.runbook_url.clone(),
+            grafana: settings.page.grafana_url.clone(),
+            configuration,
         });
         let routes = admin::Routes { metrics, health, log, access, api: router, page: page.clone().router() };
         let server = admin::Server::start(listeners, routes)?;
@@ -291,6 +307,7 @@ fn roles(opened: &Opened, settings: &Settings) -> Roles {
         decisions: store.decisions,
         notes: store.notes,
         controls: store.controls,
+        activity: store.activity,
         intake: store.intake,
         feed: store.feed,
         place: backends::place(&settings.backends),

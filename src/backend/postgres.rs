@@ -32,6 +32,7 @@ use crate::port::store::{
     BeginRequest, Begun, Conclusion, DeadLetter, NotBefore, OrderStore, Renewal, Renewed, StoreError, Verdict,
 };
 
+mod activity;
 mod address;
 mod answers;
 mod audit;

@@ -13,6 +13,7 @@ use crate::domain::worker_id::WorkerId;
 use crate::event::{Dependency, DependencyEvent, Observers};
 use crate::observe::trace::export::TraceError;
 use crate::operations::documents::status::Place;
+use crate::port::activity::ActivityLog;
 use crate::port::audit::Audit;
 use crate::port::controls::Controls;
 use crate::port::dead_letters::DeadLetters;
@@ -96,6 +97,8 @@ pub struct StoreRoles {
     pub horizons: Arc<dyn Horizons>,
     /// Keeps what operators set for workers, and which workers there are.
     pub controls: Arc<dyn Controls>,
+    /// Keeps what people did.
+    pub activity: Arc<dyn ActivityLog>,
     /// Keeps the jobs of operators.
     pub jobs: Arc<dyn Jobs>,
     /// Keeps the history of the workers.
@@ -147,6 +150,7 @@ impl StoreRoles {
             + Audit
             + Horizons
             + Controls
+            + ActivityLog
             + Jobs
             + Trends
             + Intake
@@ -167,6 +171,7 @@ impl StoreRoles {
             audit: store.clone(),
             horizons: store.clone(),
             controls: store.clone(),
+            activity: store.clone(),
             jobs: store.clone(),
             trends: store.clone(),
             intake: store.clone(),

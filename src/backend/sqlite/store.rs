@@ -11,6 +11,7 @@ use crate::backend::sqlite::database::{Database, DatabaseError};
 use crate::domain::worker_id::WorkerId;
 use crate::port::store::StoreError;
 
+mod activity;
 mod audit;
 mod batch;
 mod controls;

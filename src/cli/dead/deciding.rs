@@ -20,6 +20,7 @@ use crate::config::environment::Environment;
 use crate::operations::letters::{self, DecidedLetters};
 use crate::operations::plural;
 use crate::operations::redrive::Redrive;
+use crate::port::activity::ActivityLog;
 use crate::port::dead_letters::{DeadLetters, Decision};
 use crate::port::jobs::JobKind;
 use crate::port::retrying::Retrying;
@@ -36,7 +37,7 @@ enum Decider {
     /// With the path and the reason.
     Server(ApiClient, &'static str, String),
     Retry(Redrive),
-    Discard(Arc<dyn DeadLetters>, Decision),
+    Discard(Arc<dyn DeadLetters>, Arc<dyn ActivityLog>, Decision),
 }
 
 impl Decider {
@@ -46,7 +47,7 @@ impl Decider {
                 return server.post(path, &json!({ "ids": ids, "why": why, "dry_run": dry_run })).await;
             }
             Self::Retry(redrive) => letters::retry(redrive, ids, dry_run).await,
-            Self::Discard(store, decision) => letters::discard(&**store, decision, ids, dry_run).await,
+            Self::Discard(store, log, decision) => letters::discard(&**store, &**log, decision, ids, dry_run).await,
         };
         decided.map_err(Failure::work)
     }
@@ -117,14 +118,16 @@ async fn open(
             let decision = options.author.decision(environment)?;
             let (_, opened) = connect.open(origins).await?;
             let (queue, store) = (opened.queue.producer, opened.store.dead_letters);
+            let activity = Some(opened.store.activity);
             let stop = drain_on_signals()?;
             let retrying = Retrying { limit: connect.wait, stop: stop.clone() };
-            (Source::Store(store.clone()), Decider::Retry(Redrive { queue, store, decision, retrying }), stop)
+            (Source::Store(store.clone()), Decider::Retry(Redrive { queue, store, activity, decision, retrying }), stop)
         }
         Way::Stores(connect) => {
             let decision = options.author.decision(environment)?;
-            let store = connect.open_store(origins).await?.1.dead_letters;
-            (Source::Store(store.clone()), Decider::Discard(store, decision), drain_on_signals()?)
+            let opened = connect.open_store(origins).await?.1;
+            let (store, log) = (opened.dead_letters, opened.activity);
+            (Source::Store(store.clone()), Decider::Discard(store, log, decision), drain_on_signals()?)
         }
     })
 }

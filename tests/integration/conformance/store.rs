@@ -6,6 +6,7 @@ use std::time::Duration;
 use fulfillment_worker::WorkerId;
 use fulfillment_worker::domain::dead_letter::DeadReason;
 use fulfillment_worker::domain::order::{Fence, Order, OrderId};
+use fulfillment_worker::port::activity::ActivityLog;
 use fulfillment_worker::port::audit::Audit;
 use fulfillment_worker::port::controls::Controls;
 use fulfillment_worker::port::dead_letters::DeadLetters;
@@ -64,6 +65,7 @@ pub(crate) trait AnyStore:
     + Audit
     + Horizons
     + Controls
+    + ActivityLog
     + Jobs
     + Trends
     + Intake
@@ -84,6 +86,7 @@ impl<S> AnyStore for S where
         + Audit
         + Horizons
         + Controls
+        + ActivityLog
         + Jobs
         + Trends
         + Intake

@@ -127,7 +127,7 @@ pub(crate) async fn a_job_is_kept_as_it_was_made_and_is_in_the_activity<F: Store
     let kept = worker.store.job(job.id).await.unwrap().unwrap();
     assert_eq!((kept.selection, kept.at), (job.selection, job.at));
     assert_eq!(worker.store.job(job.id + 1).await.unwrap(), None);
-    let activity = worker.store.activity(9).await.unwrap().remove(0);
+    let activity = worker.store.activity(i64::MAX, 9).await.unwrap().remove(0);
     assert_eq!((&*activity.action, &activity.decision), ("hold", &by("ann")));
     assert!(activity.detail.starts_with(&format!("job {}: 3 of {{", job.id)), "{}", activity.detail);
 }
@@ -185,7 +185,7 @@ pub(crate) async fn a_cancelled_job_is_nobodys_and_both_are_in_the_activity<F: S
     assert_eq!(worker.store.open_jobs().await.unwrap(), 0);
     let ended = worker.store.job(id).await.unwrap().unwrap().ended;
     assert_eq!(ended.map(|(outcome, _)| outcome), Some(Outcome::Cancelled));
-    let activity = worker.store.activity(9).await.unwrap();
+    let activity = worker.store.activity(i64::MAX, 9).await.unwrap();
     let actions: Vec<(&str, &str)> = activity.iter().map(|each| (&*each.action, &*each.decision.by)).collect();
     assert_eq!(actions, [("cancel_job", "bob"), ("cancel", "ann")]);
 }
