@@ -22,7 +22,7 @@ use crate::observe::logging::{EventLog, Log};
 use crate::observe::metrics::Metrics;
 use crate::observe::trace;
 use crate::observe::trace::attempt::Tracer;
-use crate::page::{self, Page};
+use crate::page::{self, Page, Stores};
 use crate::port::fulfiller::Fulfiller;
 use crate::testing::mutant::is_mutant;
 use crate::threads;
@@ -186,7 +186,15 @@ impl Service {
             listen: &listen,
         });
         let end = DrainEnd::of(&drain, settings.drain_timeout);
-        let result = run_engine(&settings, Parts { worker, fulfiller, tracer, api }, &observers, drain, &end).await;
+        let result = run_engine(
+            &settings,
+            Parts { worker, fulfiller, tracer, api, page: page.clone() },
+            &observers,
+            drain,
+            &end,
+        )
+        .await;
+        page.stop();
         let left = end.left(SCRAPES_AND_TRACES);
         let flushing = async {
             if let Some(export) = export {
@@ -241,6 +249,7 @@ struct Parts {
     tracer: Tracer,
     /// Opened with the backends.
     api: Api,
+    page: Page,
 }
 
 /// Opens the backends, waits until they answer, and runs the engine with everything beside it until it has drained.
@@ -251,7 +260,7 @@ async fn run_engine(
     drain: CancellationToken,
     end: &DrainEnd,
 ) -> Result<(), StartError> {
-    let Parts { worker, fulfiller, tracer, api } = parts;
+    let Parts { worker, fulfiller, tracer, api, page } = parts;
     let (opened, leases) = backends::open_with_leases(&settings.backends, &worker, observers)?;
     // Until a call shows otherwise.
     observers.emit(DependencyEvent::Up(Dependency::Fulfiller));
@@ -269,6 +278,7 @@ async fn run_engine(
         return Ok(());
     }
     api.open(roles(&opened, settings), settings.backends.store_connections, drain.clone());
+    page.open(Stores { trends: Arc::clone(&opened.store.trends), controls: Arc::clone(&opened.store.controls) });
     observers.emit(LifecycleEvent::Started { worker: worker.as_str(), concurrency: settings.concurrency });
 
     let (queue, store) = (Arc::clone(&opened.queue.messages), Arc::clone(&opened.store.orders));

@@ -75,7 +75,7 @@ fn buttons(letter: &LetterDocument) -> Markup {
 }
 
 fn reason(visit: &Visit, letter: &LetterDocument) -> Markup {
-    let runbook = visit.page.0.runbook.as_deref();
+    let runbook = visit.page.parts.runbook.as_deref();
     html! {
         @match words::advice(&letter.reason) {
             Some([happened, to_do]) => {
