@@ -25,6 +25,7 @@ pub mod horizon;
 pub mod import;
 pub mod jobs;
 pub mod letters;
+pub mod matching;
 pub mod overdue;
 pub mod redrive;
 pub mod search;

@@ -68,6 +68,7 @@ mod statements;
 mod timestamp;
 mod tls;
 mod transition;
+mod trends;
 mod watched;
 
 pub use schema::{grant_sql, migration_sql};

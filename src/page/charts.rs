@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use maud::{Markup, PreEscaped, html};
+use maud::{Markup, html};
 use serde::Serialize;
 
 use super::html::{duration, number};
@@ -244,11 +244,4 @@ fn hour_and_minute(at: i64) -> String {
 
 fn round(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
-}
-
-/// Nothing but what [`figure`] makes.
-#[cfg(test)]
-fn raw(markup: Markup) -> String {
-    let PreEscaped(text) = markup;
-    text
 }

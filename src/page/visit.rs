@@ -101,7 +101,8 @@ impl Visit {
         };
         let page = frame::page(&self, tab, &content, self.notice.as_deref());
         let mut response = html::answer(status, page);
-        for cookie in self.token.cookie().into_iter().chain(self.notice.map(|_| set_notice(""))) {
+        let token = self.token.cookie().filter(|_| self.is_operator());
+        for cookie in token.into_iter().chain(self.notice.map(|_| set_notice(""))) {
             response = html::with_header(response, header::SET_COOKIE, cookie);
         }
         response

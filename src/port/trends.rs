@@ -199,6 +199,13 @@ pub struct Counts {
     pub last: Readings,
 }
 
+impl Counts {
+    /// As it is stored.
+    pub(crate) fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_else(|_| "{}".to_owned())
+    }
+}
+
 /// Calls to the fulfiller by outcome, as in `fulfillment_calls_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]

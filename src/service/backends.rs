@@ -31,6 +31,7 @@ use crate::port::retrying::Retrying;
 use crate::port::schema::Schema;
 use crate::port::search::{Feed, Notes, OrderSearch};
 use crate::port::store::{OrderStore, StoreError};
+use crate::port::trends::Trends;
 #[cfg(feature = "faults")]
 use crate::testing::failpoint;
 
@@ -100,6 +101,8 @@ pub struct StoreRoles {
     pub activity: Arc<dyn ActivityLog>,
     /// Keeps the jobs of operators.
     pub jobs: Arc<dyn Jobs>,
+    /// Keeps the history of the workers.
+    pub trends: Arc<dyn Trends>,
     /// Inserts orders.
     pub intake: Arc<dyn Intake>,
     /// Makes and checks the tables.
@@ -149,6 +152,7 @@ impl StoreRoles {
             + Controls
             + ActivityLog
             + Jobs
+            + Trends
             + Intake
             + Schema
             + StoreDiagnosis
@@ -169,6 +173,7 @@ impl StoreRoles {
             controls: store.clone(),
             activity: store.clone(),
             jobs: store.clone(),
+            trends: store.clone(),
             intake: store.clone(),
             schema: store.clone(),
             diagnosis: store,

@@ -29,6 +29,7 @@ mod row_by_row;
 mod schema;
 mod search;
 mod transition;
+mod trends;
 
 /// How a [`SqliteStore`] behaves.
 #[derive(Debug, Clone)]

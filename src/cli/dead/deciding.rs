@@ -61,15 +61,15 @@ pub(super) async fn decide(
     environment: &Environment,
 ) -> Result<(), Failure> {
     let (source, decider, stop) = open(kind, &options, origins, environment).await?;
-    let filter = options.selection.filter();
-    let first = match &filter.ids {
+    let selection = options.selection.selection();
+    let first = match &selection.filter.ids {
         Some(_) => None,
-        None => Some(source.page(&filter, 0, MOST_AT_ONCE).await?),
+        None => Some(source.page(&selection, 0, MOST_AT_ONCE).await?),
     };
     let most = if options.detach { 0 } else { MOST_AT_ONCE as u64 };
     if let Some(first) = &first
         && !options.dry_run
-        && first.matching > most
+        && (first.matching > most || first.is_partial)
     {
         return bulk::carry_out(kind, &options, rate.map(NonZeroU32::get), origins, environment).await;
     }
@@ -87,7 +87,7 @@ pub(super) async fn decide(
             let ids: Vec<i64> = page.dead_letters.iter().map(|letter| letter.id).collect();
             batches.decide(&ids, &mut outcome).await?;
             match page.next_after.filter(|_| options.dry_run) {
-                Some(after) => page = source.page(&filter, after, MOST_AT_ONCE).await?,
+                Some(after) => page = source.page(&selection, after, MOST_AT_ONCE).await?,
                 None => return Ok(()),
             }
         }

@@ -85,6 +85,32 @@ function charts(root) {
 for (const all of document.querySelectorAll("input[data-all]"))
   all.addEventListener("change", () => { for (const box of all.form.querySelectorAll('input[name="' + all.dataset.all + '"]')) box.checked = all.checked; });
 
+// Sections with data-refresh: asked for again after so many seconds while the page is seen, until the answer's section has it no more.
+function refresh(id) {
+  const section = document.getElementById(id), seconds = section && Number(section.dataset.refresh);
+  if (!seconds) return;
+  setTimeout(async () => {
+    if (document.hidden) return refresh(id);
+    try {
+      const answer = await fetch(location.pathname + location.search, { signal: AbortSignal.timeout(10000) });
+      if (answer.status >= 400 && answer.status < 500) return say("This is not shown any more. Load the page again.");
+      if (!answer.ok) throw new Error(answer.status);
+      const found = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(id);
+      if (!found) throw new Error("no " + id);
+      const focused = section.contains(document.activeElement) && document.activeElement.id;
+      localise(found);
+      section.replaceWith(document.adoptNode(found));
+      if (focused) document.getElementById(focused)?.focus();
+      fresh();
+    } catch {
+      document.body.classList.add("stale");
+      say("The worker has not answered for " + Math.round((Date.now() - last) / 1000) + " s. What this page shows is that old.");
+    }
+    refresh(id);
+  }, seconds * 1000);
+}
+
 localise(document);
 charts(document);
+for (const section of document.querySelectorAll("[id][data-refresh]")) refresh(section.id);
 follow();

@@ -13,7 +13,7 @@ fn a_gap_is_drawn_as_a_gap_and_no_line_leads_across_it() {
     let values = [Some(1.0), Some(2.0), None, None, Some(3.0)];
     let axis = axis(&[true, true, false, false, true]);
     let chart = Chart { title: "Orders", unit: Unit::Count, lines: vec![line(&values)] };
-    let drawn = raw(figure(&chart, &axis));
+    let drawn = figure(&chart, &axis).into_string();
     assert_eq!(drawn.matches("class=\"gap\"").count(), 1, "{drawn}");
     let (edge, area) = paths(&values, &axis, |value| value);
     assert_eq!((edge.matches('M').count(), area.matches('Z').count()), (2, 2), "{edge} {area}");
