@@ -24,7 +24,7 @@ pub struct ConfigurationLine {
 
 /// Every option of `run`, in the order of its help. `matches` are those of the command.
 #[cfg(feature = "cli")]
-pub fn lines(matches: &ArgMatches, settings: &Settings, origins: &Origins) -> Vec<ConfigurationLine> {
+pub(crate) fn lines(matches: &ArgMatches, settings: &Settings, origins: &Origins) -> Vec<ConfigurationLine> {
     let line = |option: String| ConfigurationLine {
         value: shown_value(&option, matches, settings),
         source: origins.of(&option).to_string(),

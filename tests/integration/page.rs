@@ -4,6 +4,7 @@
 mod access;
 mod browser;
 mod dead_letters;
+mod fleet;
 mod looks;
 mod screenshots;
 mod served;
