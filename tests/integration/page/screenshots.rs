@@ -45,6 +45,9 @@ const VIEWS: [View; 3] = [
     View { name: "phone", dark: false, width: 390, height: 844, scale: 2 },
 ];
 
+/// Orders that are placed at once.
+const AT_ONCE: i32 = 20;
+
 /// A picture is no larger, in bytes.
 const LARGEST: u64 = 150_000;
 
@@ -90,7 +93,7 @@ impl Fleet {
     async fn place(&self, orders: i32) {
         let sold = i32::try_from(PRODUCTS.len()).expect("few products");
         let place = "INSERT INTO orders (product_id, quantity)
-            SELECT CASE WHEN n % 40 = 7 THEN $2 ELSE 1 + n * 5 % $3 END, 1 + n * 7 % 12 FROM generate_series(1, $1::int) n
+            SELECT CASE WHEN n % 20 = 7 AND random() < 0.5 THEN $2 ELSE 1 + floor(random() * $3::int)::int END, 1 + floor(random() * 12)::int FROM generate_series(1, $1::int) n
             RETURNING id, product_id";
         for row in self.database.query(place, &[&orders, &REJECTED_PRODUCT, &sold]).await {
             push_of(&self.redis, row.get(1), &[row.get(0)]);
@@ -105,20 +108,17 @@ impl Fleet {
         self.database.query(most, &[]).await.first().map(|row| row.get(0))
     }
 
-    /// Lets it work until there is something to see.
-    async fn work(&self, orders: i32) -> i32 {
-        for _ in 0..10 {
-            self.place(orders / 10).await;
-            let open = "SELECT count(*) FROM orders WHERE status IN ('pending', 'processing')";
-            let most = i64::from(orders / 20);
+    /// Places orders, a few at a time, whenever few are open.
+    async fn feed(&self, times: u32) {
+        let open = "SELECT count(*) FROM orders WHERE status IN ('pending', 'processing')";
+        for _ in 0..times {
+            self.place(AT_ONCE).await;
             eventually(LONG, "most orders have ended", async || {
                 let open = self.database.number(open).await;
-                if open <= most { Ok(()) } else { Err(format!("{open} are open")) }
+                if open <= i64::from(2 * AT_ONCE) { Ok(()) } else { Err(format!("{open} are open")) }
             })
             .await;
         }
-        self.place(orders / 10).await;
-        eventually(LONG, "an order is fulfilled after a retry", async || self.retried().await.ok_or("none yet")).await
     }
 }
 
@@ -153,14 +153,24 @@ async fn a_fleet_at_work_can_be_shown_to_others() {
     let scratch = tempfile::tempdir().expect("a folder");
     let folder = all.as_deref().unwrap_or(scratch.path());
     let fleet = Fleet::start().await;
-    let retried = fleet.work(if all.is_some() { 2_000 } else { 200 }).await;
+    fleet.feed(if all.is_some() { 100 } else { 5 }).await;
+    let shots = if all.is_some() { &SHOTS[..] } else { &SHOTS[..1] };
+    tokio::select! {
+        () = fleet.feed(u32::MAX) => {}
+        () = take_all(&fleet, shots, folder, all.is_some()) => {}
+    }
+}
+
+async fn take_all(fleet: &Fleet, shots: &[Shot], folder: &Path, shrunk: bool) {
     let browser = Browser::start().await;
-    for shot in if all.is_some() { &SHOTS[..] } else { &SHOTS[..1] } {
-        let path = shot.path.replace("{retried}", &retried.to_string());
-        let url = format!("http://{}{path}", fleet.workers[0].address());
+    let retried =
+        eventually(LONG, "an order is fulfilled after a retry", async || fleet.retried().await.ok_or("none yet"));
+    let retried = retried.await.to_string();
+    for shot in shots {
+        let url = format!("http://{}{}", fleet.workers[0].address(), shot.path.replace("{retried}", &retried));
         for view in &VIEWS {
             let file = take(&browser, &url, shot, view, folder).await;
-            if all.is_some() {
+            if shrunk {
                 shrink(&file);
             }
             let bytes = std::fs::metadata(&file).expect("a picture").len();

@@ -1,7 +1,6 @@
 //! Pages that a test serves itself.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
@@ -15,17 +14,13 @@ const POLICY: &str = "default-src 'self'; img-src 'self' data:";
 /// A server of pages, for as long as the test runs.
 pub(super) struct Served {
     url: String,
-    asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Served {
     /// Serves each body at its path, as styles or a script where the path says so, else as a page.
     pub(super) async fn start(bodies: &[(&'static str, &'static str)]) -> Self {
         let bodies: BTreeMap<&str, &str> = bodies.iter().copied().collect();
-        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
-        let paths = asked.clone();
         let answer = async move |uri: Uri| {
-            paths.lock().expect("no test panics in here").push(uri.to_string());
             let body = bodies.get(uri.path()).copied();
             let kind = match uri.path().rsplit_once('.') {
                 Some((_, "css")) => "text/css",
@@ -42,16 +37,11 @@ impl Served {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
-        Self { url, asked }
+        Self { url }
     }
 
     /// Where a path is.
     pub(super) fn at(&self, path: &str) -> String {
         format!("{}{path}", self.url)
-    }
-
-    /// Paths with their queries, as they were asked for.
-    pub(super) fn asked(&self) -> Vec<String> {
-        self.asked.lock().expect("no test panics in here").clone()
     }
 }

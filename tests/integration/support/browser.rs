@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-use super::{LONG, eventually};
+use super::{LONG, eventually, expect_equal};
 
 mod accessibility;
 mod driver;
@@ -64,6 +64,12 @@ impl Browser {
     pub(crate) async fn url(&self) -> String {
         let url = self.driver.get("/url").await.expect("the page's address");
         url.as_str().expect("an address").to_owned()
+    }
+
+    /// Waits until it is at an address, as a click or a form leads there a moment later.
+    pub(crate) async fn wait_for_url(&self, url: &str) {
+        eventually(LONG, &format!("the browser is at {url}"), async || expect_equal(self.url().await.as_str(), url))
+            .await;
     }
 
     /// The title of the page.
@@ -137,7 +143,7 @@ impl Browser {
 
     // --- What a person does ----------------------------------------------------------------------------------------
 
-    /// Clicks on the first element of a selector, as soon as that is possible, and waits for the page that it leads to.
+    /// Clicks on the first element of a selector, as soon as that is possible.
     pub(crate) async fn click(&self, css: &str) {
         self.act(css, "click", json!({})).await;
     }
@@ -148,7 +154,7 @@ impl Browser {
         self.act(css, "value", json!({"text": text})).await;
     }
 
-    /// Sends the form of a field, by Enter in it, and waits for the page that it leads to.
+    /// Sends the form of a field, by Enter in it.
     pub(crate) async fn submit(&self, field: &str) {
         self.act(field, "value", json!({"text": "\u{E007}"})).await;
     }
@@ -271,8 +277,9 @@ impl Browser {
         .await
     }
 
-    /// Writes what the window shows into a PNG file.
+    /// Writes what the window shows into a PNG file, without scrollbars from now on.
     pub(crate) async fn screenshot(&self, path: &Path) {
+        self.devtools("Emulation.setScrollbarsHidden", json!({"hidden": true})).await;
         let taken = self.driver.get("/screenshot").await.expect("a screenshot");
         let png = BASE64_STANDARD.decode(taken.as_str().expect("base64")).expect("base64");
         std::fs::write(path, png).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
