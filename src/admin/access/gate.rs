@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{Extensions, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -87,6 +87,13 @@ impl Client {
     fn operator(name: String) -> Self {
         Self { sees_texts: true, operator: Some(Operator(name)) }
     }
+}
+
+/// What makes a request one of the same client, and nothing else that is known of `request`.
+pub(crate) fn rights(request: &Extensions) -> Extensions {
+    let mut rights = Extensions::new();
+    rights.insert(request.get::<Client>().cloned().unwrap_or_default());
+    rights
 }
 
 /// Whether the request is one of those that change something: in the API, each that doesn't read.
