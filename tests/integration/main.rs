@@ -45,6 +45,7 @@ mod matrix;
 mod message_examples;
 #[cfg(feature = "faults")]
 mod mutants;
+mod page;
 mod postgres_store;
 mod pressure;
 mod redis_queue;

@@ -1,0 +1,4 @@
+//! The operator's page as it comes over HTTP.
+
+mod jobs;
+mod orders;
