@@ -1,7 +1,7 @@
 # `make` alone lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install release run stack test test-more test-all lint fmt bench bench-full bench-record storm outage chaos chaos-matrix mutants model properties fuzz strange-requests pressure attack compat clean
+.PHONY: help demo install release run stack test test-more test-all lint fmt bench bench-full bench-record storm outage chaos chaos-matrix mutants model properties fuzz strange-requests pressure attack compat screenshots clean
 
 # Options for `make demo` and `make run`, for example: make demo ARGS="--orders 200"
 ARGS ?=
@@ -148,6 +148,12 @@ pressure: ## Slow servers and floods of poison at full size, with tables (docs/R
 
 compat: ## Conformance suite and 5,000 orders on every server of the matrix, with a table (docs/COMPATIBILITY.md)
 	scripts/compat.sh
+
+screenshots: ## Take the pictures of the page for the README anew: docs/images
+	scripts/install-packages.sh pngquant
+	scripts/install-python.sh
+	@mkdir -p docs/images
+	SCREENSHOTS="$(abspath docs/images)" scripts/with-servers.sh $(CARGO_TEST) --test integration page::screenshots
 
 clean: ## Remove what was built
 	cargo clean

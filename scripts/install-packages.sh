@@ -9,6 +9,11 @@ has_postgres_server() {
   compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null
 }
 
+# A driver drives the Chromium of its own version alone.
+same_chromium() {
+  command -v chromedriver && [ "$(chromedriver --version | awk '{ print $2 }')" = "$(chromium --version | awk '{ print $2 }')" ]
+}
+
 missing=()
 need() { # need PACKAGE COMMAND...: the package, unless the command succeeds
   local package=$1
@@ -34,6 +39,7 @@ need wget command -v wget
 need curl command -v curl
 need openssl command -v openssl
 need chromium command -v chromium
+need chromium-driver same_chromium
 need build-essential command -v cc
 for program in "$@"; do need "$program" type -P "$program"; done
 

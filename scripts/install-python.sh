@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Installs the Python packages of tests/python/requirements.txt into a virtual environment of their own, `python` in
-# the target folder. Does nothing where they are there already. with-servers.sh tells tests of it by TEST_PYTHON.
+# Installs the Python packages of tests/python/requirements.txt, and those of tests/python/alone.txt without what they
+# need, into a virtual environment of their own, `python` in the target folder. Does nothing where they are there
+# already. with-servers.sh tells tests of it by TEST_PYTHON.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 requirements=tests/python/requirements.txt
+alone=tests/python/alone.txt
 target=${CARGO_TARGET_DIR:-target}
 folder=$target/python
 mkdir -p "$target"
@@ -15,7 +17,7 @@ flock 9
 
 # Written last, so that an installation that broke off is made again.
 installed=$folder/installed.txt
-wanted=$(python3 --version && cat "$requirements")
+wanted=$(python3 --version && cat "$requirements" "$alone")
 if [ -f "$installed" ] && [ "$(cat "$installed")" = "$wanted" ]; then exit 0; fi
 
 if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
@@ -24,5 +26,7 @@ if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
 fi
 echo "installing Python packages into $folder" >&2
 python3 -m venv --clear "$folder"
-"$folder/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$requirements"
+pip=("$folder/bin/python" -m pip install --quiet --disable-pip-version-check)
+"${pip[@]}" --requirement "$requirements"
+"${pip[@]}" --no-deps --requirement "$alone"
 printf '%s\n' "$wanted" >"$installed"

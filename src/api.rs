@@ -29,6 +29,7 @@ use crate::domain::text;
 use crate::event::Observers;
 use crate::operations::documents::Document;
 use crate::operations::documents::status::Place;
+use crate::port::activity::ActivityLog;
 use crate::port::controls::Controls;
 use crate::port::dead_letters::{DeadLetters, Decision};
 use crate::port::decisions::{HoldEnd, OrderDecisions};
@@ -40,6 +41,7 @@ use crate::port::retrying::Retrying;
 use crate::port::search::{Feed, Notes, OrderSearch};
 use crate::port::store::StoreError;
 
+mod activity;
 mod body;
 mod controls;
 mod dead_letters;
@@ -89,6 +91,8 @@ pub struct Roles {
     pub notes: Arc<dyn Notes>,
     /// Has the controls and the registry.
     pub controls: Arc<dyn Controls>,
+    /// Has what people did.
+    pub activity: Arc<dyn ActivityLog>,
     /// Inserts orders.
     pub intake: Arc<dyn Intake>,
     /// Reads transitions as they happen.
@@ -132,6 +136,7 @@ impl Api {
             .merge(orders::router())
             .merge(dead_letters::router())
             .merge(fleet::router())
+            .merge(activity::router())
             .merge(decide::router())
             .merge(controls::router())
             .merge(intake::router())

@@ -177,7 +177,7 @@ fn execute(arguments: &[OsString], environment: &Environment) -> Result<(), Fail
     let runtime = Threads::start("main", None).map_err(Failure::work)?;
     let result = runtime.handle().block_on(async {
         match command {
-            Command::Run(arguments) => run::run(arguments, &origins, environment).await,
+            Command::Run(arguments) => run::run(arguments, &matches, &origins, environment).await,
             Command::Demo(arguments) => demo::demo(arguments).await,
             Command::Submit(arguments) => submit::submit(arguments, &origins).await,
             Command::Status(arguments) => status::status(arguments, &origins).await,

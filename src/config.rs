@@ -17,6 +17,7 @@ pub mod file;
 mod http;
 #[cfg(feature = "cli")]
 pub mod layers;
+mod line;
 pub mod listen;
 pub mod log_filter;
 #[cfg(feature = "cli")]
@@ -38,6 +39,9 @@ mod target;
 mod url_parts;
 pub mod values;
 
+pub use line::ConfigurationLine;
+#[cfg(feature = "cli")]
+pub(crate) use line::lines;
 pub use listen::{AdminSocket, ListenAddress};
 #[cfg(any(feature = "cli", feature = "internals"))]
 pub use origin::Origins;
@@ -47,7 +51,7 @@ pub use secret::{Secret, SecretUrl};
 pub(crate) use secret_file::read_lines as read_secret;
 pub use settings::{
     AccessSettings, Backends, ClientCertificate, FulfillerTarget, HttpTarget, LogFormat, LogOrders, LogSettings,
-    Propagation, QueueTarget, QueueTls, ReconcileSettings, Settings, Simulation, StoreTarget,
+    PageSettings, Propagation, QueueTarget, QueueTls, ReconcileSettings, Settings, Simulation, StoreTarget,
 };
 
 #[cfg(feature = "cli")]

@@ -86,9 +86,9 @@ pub mod settings {
     #[cfg(feature = "cli")]
     pub use crate::config::layers::LayerError;
     pub use crate::config::{
-        AdminSocket, Backends, ClientCertificate, ConfigError, FulfillerTarget, HttpTarget, ListenAddress, LogFormat,
-        LogOrders, LogSettings, Origin, Propagation, QueueTarget, QueueTls, ReconcileSettings, Secret, SecretUrl,
-        Settings, Simulation, StoreTarget,
+        AdminSocket, Backends, ClientCertificate, ConfigError, ConfigurationLine, FulfillerTarget, HttpTarget,
+        ListenAddress, LogFormat, LogOrders, LogSettings, Origin, PageSettings, Propagation, QueueTarget, QueueTls,
+        ReconcileSettings, Secret, SecretUrl, Settings, Simulation, StoreTarget,
     };
 }
 

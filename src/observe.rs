@@ -1,6 +1,7 @@
 //! Metrics, health, logs and traces: what operators see of the events.
 
 pub mod health;
+pub mod latest;
 pub mod logging;
 pub mod metrics;
 pub mod trace;

@@ -9,6 +9,7 @@ use crate::domain::order::OrderId;
 use crate::port::queue::QueueError;
 use crate::port::store::StoreError;
 
+mod activity;
 pub mod adoption;
 pub mod controls;
 pub mod cursor;
@@ -24,10 +25,12 @@ pub mod horizon;
 pub mod import;
 pub mod jobs;
 pub mod letters;
+pub mod matching;
 pub mod overdue;
 pub mod redrive;
 pub mod search;
 pub mod status;
+pub mod trends;
 pub mod verify;
 
 /// `1 order`, `2 orders`.

@@ -10,12 +10,16 @@ use axum::routing::{get, post};
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
+use crate::config::ConfigurationLine;
 use crate::observe::health::Health;
+use crate::observe::latest::Latest;
+use crate::operations::trends::Day;
 
 mod actions;
 mod activity;
 mod assets;
 mod caller;
+mod charts;
 mod configuration;
 mod dead_letters;
 mod dependencies;
@@ -23,10 +27,17 @@ mod form;
 mod frame;
 mod html;
 mod jobs;
+mod live;
 mod orders;
 mod overview;
+mod sampler;
+mod verdict;
 mod visit;
 mod workers;
+
+use live::Streams;
+use sampler::Sampler;
+pub(crate) use sampler::Stores;
 
 /// What the page shows, and where it leads.
 pub struct Parts {
@@ -34,22 +45,46 @@ pub struct Parts {
     pub api: Router,
     /// What is wrong, if anything is.
     pub health: Arc<Health>,
+    /// What is known.
+    pub latest: Arc<Latest>,
     /// The name of this service.
     pub service_name: String,
     /// Where the runbook is.
     pub runbook: Option<String>,
     /// Where the dashboards are.
     pub grafana: Option<String>,
+    /// Every option, its value and its source, without secrets; empty where the program around the worker configured it.
+    pub configuration: Vec<ConfigurationLine>,
 }
 
 /// The page of one worker.
 #[derive(Clone)]
-pub struct Page(Arc<Parts>);
+pub struct Page {
+    parts: Arc<Parts>,
+    sampler: Arc<Sampler>,
+    streams: Streams,
+}
 
 impl Page {
-    /// Of these.
+    /// Of these. Gathers what it shows live on the threads of the runtime that this is called in.
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts))
+        let sampler = Sampler::new(Arc::clone(&parts.health), Arc::clone(&parts.latest));
+        Self { parts: Arc::new(parts), sampler, streams: Streams::new() }
+    }
+
+    /// Shows what is in the store from now on.
+    pub(crate) fn open(&self, stores: Stores) {
+        self.sampler.open(stores);
+    }
+
+    /// Ends what is followed live.
+    pub fn stop(&self) {
+        self.streams.stop();
+    }
+
+    /// The last day; `None` while the store hasn't told it.
+    async fn day(&self) -> Option<Arc<Day>> {
+        self.sampler.sample().await.and_then(|sample| sample.day.clone())
     }
 
     /// Every path of the page.
@@ -67,6 +102,7 @@ impl Page {
             .route("/do/{action}", post(actions::carry_out))
             // Fastest: a third of the time of the usual level, and a sixth more to send.
             .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
+            .route("/live", get(live::show))
             .merge(assets::router())
             .with_state(self)
     }

@@ -1,5 +1,6 @@
 //! What the engine and the operations ask of others, as traits of one role each. [`crate::backend`] implements them.
 
+pub mod activity;
 pub mod audit;
 pub mod controls;
 pub mod dead_letters;

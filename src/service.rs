@@ -12,16 +12,17 @@ use crate::admin::{self, Access, OneTimeToken};
 use crate::api::{Api, Roles};
 use crate::backend::simulated::SimulatedFulfiller;
 use crate::config::environment::Environment;
-use crate::config::{Backends, FulfillerTarget, Settings};
+use crate::config::{Backends, ConfigurationLine, FulfillerTarget, Settings};
 use crate::domain::worker_id::WorkerId;
 use crate::engine::{Engine, EngineOptions, Reconciler, TimelineRetention, Watermark};
 use crate::event::{Dependency, DependencyEvent, LifecycleEvent, Observer, Observers};
 use crate::observe::health::Health;
+use crate::observe::latest::Latest;
 use crate::observe::logging::{EventLog, Log};
 use crate::observe::metrics::Metrics;
 use crate::observe::trace;
 use crate::observe::trace::attempt::Tracer;
-use crate::page::{self, Page};
+use crate::page::{self, Page, Stores};
 use crate::port::fulfiller::Fulfiller;
 use crate::testing::mutant::is_mutant;
 use crate::threads;
@@ -70,12 +71,21 @@ pub struct Service {
     log: Option<Log>,
     reload: Reload,
     token: Option<OneTimeToken>,
+    configuration: Vec<ConfigurationLine>,
 }
 
 impl Service {
     /// As `settings` say.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, fulfiller: None, observers: Vec::new(), log: None, reload: Reload::default(), token: None }
+        Self {
+            settings,
+            fulfiller: None,
+            observers: Vec::new(),
+            log: None,
+            reload: Reload::default(),
+            token: None,
+            configuration: Vec::new(),
+        }
     }
 
     /// Has `fulfiller` do the work, whatever the settings name.
@@ -107,6 +117,12 @@ impl Service {
         Self { token: Some(token), ..self }
     }
 
+    /// Shows these lines on the page as the configuration, to those who may see more than numbers; none of them may have a
+    /// secret. Without them, the page says that the program around the worker configured it.
+    pub fn configuration(self, configuration: Vec<ConfigurationLine>) -> Self {
+        Self { configuration, ..self }
+    }
+
     /// Works until SIGTERM or SIGINT, and drains. A second signal ends the process at once; no order is lost in either.
     /// SIGHUP has secrets and certificates read again.
     ///
@@ -122,7 +138,7 @@ impl Service {
     /// # Errors
     /// When it can't start. Once it works, it works until told to stop.
     pub async fn run(self, drain: CancellationToken) -> Result<(), StartError> {
-        let Self { settings, fulfiller, observers, log, reload, token } = self;
+        let Self { settings, fulfiller, observers, log, reload, token, configuration } = self;
         // A worker that gets some of its threads would start and stand still.
         threads::require(threads::processors() + THREADS_BESIDES)?;
         // Before anything opens a TLS connection. An error says that a provider is installed already.
@@ -131,7 +147,8 @@ impl Service {
         let metrics = Arc::new(Metrics::new(tokio::runtime::Handle::current(), &settings.service_name, messages));
         let health = Arc::new(Health::default().expecting(settings.backends.lease, settings.call_timeout));
         let event_log = Arc::new(EventLog::new(&settings.service_name, settings.log_orders));
-        let own: [Arc<dyn Observer>; 3] = [metrics.clone(), health.clone(), event_log];
+        let latest = Arc::new(Latest::default());
+        let own: [Arc<dyn Observer>; 4] = [metrics.clone(), health.clone(), latest.clone(), event_log];
         let observers = Observers::new(own.into_iter().chain(observers).collect());
         let worker = WorkerId::fresh();
         let environment = Environment::of_process();
@@ -153,11 +170,13 @@ impl Service {
         let page = Page::new(page::Parts {
             api: axum::Router::new().nest_service("/api/v1", router.clone()),
             health: Arc::clone(&health),
+            latest,
             service_name: settings.service_name.clone(),
-            runbook: None,
-            grafana: None,
+            runbook: settings.page.runbook_url.clone(),
+            grafana: settings.page.grafana_url.clone(),
+            configuration,
         });
-        let routes = admin::Routes { metrics, health, log, access, api: router, page: page.router() };
+        let routes = admin::Routes { metrics, health, log, access, api: router, page: page.clone().router() };
         let server = admin::Server::start(listeners, routes)?;
         let Backends { queue, store, .. } = &settings.backends;
         observers.emit(LifecycleEvent::Starting {
@@ -167,7 +186,15 @@ impl Service {
             listen: &listen,
         });
         let end = DrainEnd::of(&drain, settings.drain_timeout);
-        let result = run_engine(&settings, Parts { worker, fulfiller, tracer, api }, &observers, drain, &end).await;
+        let result = run_engine(
+            &settings,
+            Parts { worker, fulfiller, tracer, api, page: page.clone() },
+            &observers,
+            drain,
+            &end,
+        )
+        .await;
+        page.stop();
         let left = end.left(SCRAPES_AND_TRACES);
         let flushing = async {
             if let Some(export) = export {
@@ -222,6 +249,7 @@ struct Parts {
     tracer: Tracer,
     /// Opened with the backends.
     api: Api,
+    page: Page,
 }
 
 /// Opens the backends, waits until they answer, and runs the engine with everything beside it until it has drained.
@@ -232,7 +260,7 @@ async fn run_engine(
     drain: CancellationToken,
     end: &DrainEnd,
 ) -> Result<(), StartError> {
-    let Parts { worker, fulfiller, tracer, api } = parts;
+    let Parts { worker, fulfiller, tracer, api, page } = parts;
     let (opened, leases) = backends::open_with_leases(&settings.backends, &worker, observers)?;
     // Until a call shows otherwise.
     observers.emit(DependencyEvent::Up(Dependency::Fulfiller));
@@ -250,6 +278,7 @@ async fn run_engine(
         return Ok(());
     }
     api.open(roles(&opened, settings), settings.backends.store_connections, drain.clone());
+    page.open(Stores { trends: Arc::clone(&opened.store.trends), controls: Arc::clone(&opened.store.controls) });
     observers.emit(LifecycleEvent::Started { worker: worker.as_str(), concurrency: settings.concurrency });
 
     let (queue, store) = (Arc::clone(&opened.queue.messages), Arc::clone(&opened.store.orders));
@@ -288,6 +317,7 @@ fn roles(opened: &Opened, settings: &Settings) -> Roles {
         decisions: store.decisions,
         notes: store.notes,
         controls: store.controls,
+        activity: store.activity,
         intake: store.intake,
         feed: store.feed,
         place: backends::place(&settings.backends),

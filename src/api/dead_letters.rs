@@ -6,17 +6,19 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use utoipa::IntoParams;
 
-use super::parameters::{self, Parameters};
+use super::parameters::{self, Parameters, words};
 use super::{Api, reading};
 use crate::admin::Problem;
 use crate::domain::dead_letter::DeadReason;
+use crate::domain::fingerprint::MOST_CHARS;
 use crate::domain::label::Label;
 use crate::domain::order::OrderId;
 use crate::operations::cursor::List;
 use crate::operations::documents::Document;
 use crate::operations::documents::letters::{GROUPS, GroupsDocument, LETTERS, LettersDocument, WholeLetterDocument};
 use crate::operations::groups::groups;
-use crate::port::dead_letters::DeadLetterFilter;
+use crate::operations::matching;
+use crate::port::dead_letters::{DeadLetterFilter, DeadLetterSelection};
 
 pub(super) fn router() -> Router<Api> {
     Router::new()
@@ -44,6 +46,9 @@ struct LettersQuery {
     /// Only letters of this order.
     #[param(minimum = 1, maximum = 9223372036854775807_i64)]
     order_id: Option<i64>,
+    /// Only letters whose errors have this in common, as `/dead-letter-groups` shows it.
+    #[param(min_length = 1, max_length = 200)]
+    fingerprint: Option<String>,
     /// Those with a decision instead of those without one.
     #[param(default = false)]
     resolved: Option<bool>,
@@ -64,7 +69,7 @@ struct AfterQuery {
     after_id: Option<i64>,
 }
 
-fn filter(query: &mut Parameters) -> Result<DeadLetterFilter, Problem> {
+fn selection(query: &mut Parameters) -> Result<DeadLetterSelection, Problem> {
     let reason = |text: &str| {
         let known = || DeadReason::all().map(DeadReason::as_str).collect::<Vec<_>>().join(", ");
         DeadReason::from_label(text).ok_or_else(|| format!("must be one of {}", known()))
@@ -74,7 +79,7 @@ fn filter(query: &mut Parameters) -> Result<DeadLetterFilter, Problem> {
         "false" => Ok(false),
         _ => Err("must be true or false".to_owned()),
     };
-    Ok(DeadLetterFilter {
+    let filter = DeadLetterFilter {
         reasons: query.many("reason", reason)?,
         older_than: query.age("older_than_seconds")?,
         newer_than: query.age("newer_than_seconds")?,
@@ -82,22 +87,23 @@ fn filter(query: &mut Parameters) -> Result<DeadLetterFilter, Problem> {
         order_id: query.number("order_id", 1..=i64::MAX)?.map(OrderId),
         resolved: Some(query.one("resolved", resolved)?.unwrap_or_default()),
         ..DeadLetterFilter::default()
-    })
+    };
+    Ok(DeadLetterSelection { filter, fingerprint: query.one("fingerprint", words(MOST_CHARS))? })
 }
 
 /// Lists dead letters, oldest first
+///
+/// By `fingerprint`, letters are read and compared for two seconds: a page that isn't full by then has a cursor that goes on.
 #[utoipa::path(get, path = "/api/v1/dead-letters", tag = "dead letters", operation_id = "listDeadLetters", params(LettersQuery, AfterQuery),
     responses((status = 200, description = "A page", body = Document<LettersDocument>)))]
 pub(super) async fn list(State(api): State<Api>, mut query: Parameters) -> Result<Response, Problem> {
-    let filter = filter(&mut query)?;
+    let selection = selection(&mut query)?;
     let limit = query.limit()?;
     let above = query.number("after_id", 0..=i64::MAX)?;
-    let after = query.position(&List(LETTERS, &filter))?.or(above).unwrap_or(0);
+    let after = query.position(&List(LETTERS, &selection))?.or(above).unwrap_or(0);
     api.answer(|open| async move {
-        let store = open.roles.dead_letters;
-        let letters = store.list_without_messages(&filter, after, limit).await?;
-        let count = store.count(&filter).await?;
-        Ok(LettersDocument::new(&letters, count, &filter))
+        let page = matching::page(&*open.roles.dead_letters, &selection, after, limit).await?;
+        Ok(LettersDocument::new(&page, &selection))
     })
     .await
 }
@@ -128,12 +134,12 @@ pub(super) async fn show(
 #[utoipa::path(get, path = "/api/v1/dead-letter-groups", tag = "dead letters", operation_id = "groupDeadLetters", params(LettersQuery),
     responses((status = 200, description = "A page", body = Document<GroupsDocument>)))]
 pub(super) async fn grouped(State(api): State<Api>, mut query: Parameters) -> Result<Response, Problem> {
-    let filter = filter(&mut query)?;
+    let selection = selection(&mut query)?;
     let limit = query.limit()?;
-    let skipped = query.position(&List(GROUPS, &filter))?.unwrap_or(0);
+    let skipped = query.position(&List(GROUPS, &selection))?.unwrap_or(0);
     api.answer(move |open| async move {
-        let found = groups(&*open.roles.dead_letters, &filter).await?;
-        Ok(GroupsDocument::page(found, &filter, skipped, limit))
+        let found = groups(&*open.roles.dead_letters, &selection).await?;
+        Ok(GroupsDocument::page(found, &selection, skipped, limit))
     })
     .await
 }

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::body::{self, HoldSeconds, Id, Json, Plain, Time};
 use super::parameters::Parameters;
-use super::{Api, Open, decision};
+use super::{Api, Open, Roles, decision};
 use crate::admin::{Operator, Problem};
 use crate::domain::order::OrderId;
 use crate::operations::Unanswered;
@@ -123,6 +123,7 @@ async fn decide(api: &Api, kind: Kind, end: HoldEnd, operator: &Operator, named:
         let decide = Decide {
             queue: open.roles.producer.clone(),
             store: open.roles.decisions.clone(),
+            activity: Some(open.roles.activity.clone()),
             ruling: Ruling { decision, dry_run },
             retrying: open.retrying(),
         };
@@ -163,6 +164,7 @@ pub(super) async fn enqueue(
             search: roles.search,
             reports: roles.reports,
             notes: roles.notes,
+            activity: roles.activity,
             lease: roles.lease,
             retrying,
         };
@@ -207,13 +209,15 @@ pub(super) async fn discard(
     query.none_left()?;
     let ids = body::ids(&named.ids)?;
     let (decision, dry_run) = (decision(&operator, named.why), named.dry_run);
-    api.decide(
-        move |open| async move { Ok(letters::discard(&*open.roles.dead_letters, &decision, &ids, dry_run).await?) },
-    )
+    api.decide(move |open| async move {
+        let Roles { dead_letters, activity, .. } = open.roles;
+        Ok(letters::discard(&*dead_letters, &*activity, &decision, &ids, dry_run).await?)
+    })
     .await
 }
 
 fn redrive(open: Open, decision: Decision) -> Redrive {
     let retrying = open.retrying();
-    Redrive { queue: open.roles.producer, store: open.roles.dead_letters, decision, retrying }
+    let Roles { producer, dead_letters, activity, .. } = open.roles;
+    Redrive { queue: producer, store: dead_letters, activity: Some(activity), decision, retrying }
 }

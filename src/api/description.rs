@@ -7,7 +7,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::{Components, Content, OpenApi, Ref, RefOr};
 use utoipa::{Modify, OpenApi as _};
 
-use super::{controls, dead_letters, decide, events, fleet, intake, jobs, json, orders, reason, status};
+use super::{activity, controls, dead_letters, decide, events, fleet, intake, jobs, json, orders, reason, status};
 use crate::admin::{PROBLEM_TYPE, Problem};
 
 /// Orders, dead letters and workers of one store, through one of its workers.
@@ -22,7 +22,7 @@ use crate::admin::{PROBLEM_TYPE, Problem};
     paths(
         orders::list, orders::show, decide::cancel, decide::hold, decide::release, decide::enqueue,
         dead_letters::list, dead_letters::show, dead_letters::grouped, decide::retry, decide::discard,
-        fleet::workers, fleet::controls, controls::pause, controls::quiet, controls::resume, controls::concurrency,
+        fleet::workers, fleet::controls, activity::list, controls::pause, controls::quiet, controls::resume, controls::concurrency,
         controls::rate, controls::clear, intake::one, intake::batch, jobs::list, jobs::show, jobs::make, jobs::cancel,
         events::list, status::show,
     ),

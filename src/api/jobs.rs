@@ -95,7 +95,7 @@ pub(super) async fn make(
             let limit = COUNT_FOR.as_secs();
             return Err(Problem::unavailable(
                 format!(
-                    "nothing was found within {limit} s, and not everything was looked at; filter by state or age, too"
+                    "nothing was found within {limit} s, and not everything was looked at; filter by something else, such as age, too"
                 ),
                 5,
             ));

@@ -32,6 +32,7 @@ use crate::port::store::{
     BeginRequest, Begun, Conclusion, DeadLetter, NotBefore, OrderStore, Renewal, Renewed, StoreError, Verdict,
 };
 
+mod activity;
 mod address;
 mod answers;
 mod audit;
@@ -67,6 +68,7 @@ mod statements;
 mod timestamp;
 mod tls;
 mod transition;
+mod trends;
 mod watched;
 
 pub use schema::{grant_sql, migration_sql};

@@ -1,15 +1,14 @@
 //! `config`: the value of each option, and its source.
 
 use clap::{ArgMatches, Args, Subcommand};
-use serde::Serialize;
 
 use super::failure::Failure;
 use super::format::FormatOptions;
 use super::{connect, output};
-use crate::config::Origins;
 use crate::config::environment::Environment;
 use crate::config::fallback::Fallback;
-use crate::config::options::{self, RunOptions};
+use crate::config::options::RunOptions;
+use crate::config::{ConfigurationLine, Origins, lines};
 use crate::observe::trace::export;
 use crate::service::{self, StartError};
 
@@ -46,13 +45,6 @@ enum Command {
     Init(init::Arguments),
 }
 
-#[derive(Serialize)]
-struct Line {
-    option: String,
-    value: Option<String>,
-    source: String,
-}
-
 pub(super) fn config(
     arguments: Arguments,
     matches: &ArgMatches,
@@ -71,20 +63,12 @@ pub(super) fn config(
         output::note(&format!("note: {warning}"));
     }
     let chosen = matches.subcommand().map_or(matches, |(_, chosen)| chosen);
-    let names = options::names();
-    let lines: Vec<Line> = names
-        .iter()
-        .map(|option| Line {
-            option: option.clone(),
-            value: options::shown_value(option, chosen, &settings),
-            source: origins.of(option).to_string(),
-        })
-        .collect();
+    let lines = lines(chosen, &settings, origins);
     output::show(arguments.format.is_json(), &lines, || table(&lines))
 }
 
-fn table(lines: &[Line]) -> Vec<String> {
-    let value = |line: &Line| line.value.clone().unwrap_or_else(|| "-".to_owned());
+fn table(lines: &[ConfigurationLine]) -> Vec<String> {
+    let value = |line: &ConfigurationLine| line.value.clone().unwrap_or_else(|| "-".to_owned());
     let first = lines.iter().map(|line| line.option.len()).max().unwrap_or(0);
     let second = lines.iter().map(|line| value(line).chars().count()).max().unwrap_or(0);
     let rows = lines.iter().map(|line| format!("{:first$}  {:second$}  {}", line.option, value(line), line.source));

@@ -205,7 +205,8 @@ async fn decide(
             let ruling = Ruling { decision: options.author.decision(environment)?, dry_run };
             let (_, opened) = connect.open(origins).await?;
             let retrying = Retrying { limit: connect.wait, stop: drain_on_signals()? };
-            let decide = Decide { queue: opened.queue.producer, store: opened.store.decisions, ruling, retrying };
+            let (queue, store) = (opened.queue.producer, opened.store.decisions);
+            let decide = Decide { queue, store, activity: Some(opened.store.activity), ruling, retrying };
             let decisions = match kind {
                 Kind::Cancel => decide.cancel(&order_ids).await.map_err(Failure::work)?,
                 Kind::Hold => decide.hold(&order_ids, end).await,

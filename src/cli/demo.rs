@@ -20,7 +20,7 @@ use crate::admin::OneTimeToken;
 use crate::config::values::{self, Latency};
 use crate::config::{
     AccessSettings, AdminSocket, Backends, FulfillerTarget, HttpTarget, ListenAddress, LogFormat, LogOrders,
-    LogSettings, Origin, Propagation, QueueTarget, QueueTls, SecretUrl, Settings, StoreTarget,
+    LogSettings, Origin, PageSettings, Propagation, QueueTarget, QueueTls, SecretUrl, Settings, StoreTarget,
 };
 use crate::domain::retry::{RetryPolicy, WhenAmbiguous};
 use crate::domain::worker_id::WorkerId;
@@ -262,6 +262,7 @@ fn settings(arguments: &Arguments, database: &Path, warehouse: SecretUrl) -> Set
         migrate: true,
         wait: Some(Duration::from_secs(30)),
         service_name: SERVICE.to_owned(),
+        page: PageSettings::default(),
         tracing_propagation: Propagation::Link,
         log_orders: LogOrders::Failures,
     }

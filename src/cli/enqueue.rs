@@ -75,6 +75,7 @@ pub(super) async fn enqueue(arguments: Arguments, origins: &Origins, environment
                 search: store.search,
                 reports: store.reports,
                 notes: store.notes,
+                activity: store.activity,
                 lease: backends.lease,
                 retrying: Retrying { limit: connect.wait, stop: drain_on_signals()? },
             };

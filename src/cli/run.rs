@@ -1,13 +1,13 @@
 //! `run`: the service.
 
-use clap::Args;
+use clap::{ArgMatches, Args};
 
 use super::connect;
 use super::failure::Failure;
-use crate::config::Origins;
 use crate::config::environment::Environment;
 use crate::config::fallback::Fallback;
 use crate::config::options::RunOptions;
+use crate::config::{Origins, lines};
 use crate::observe::logging;
 use crate::service::{HangUp, Reload, Service, Signals};
 
@@ -33,8 +33,15 @@ pub(super) struct Arguments {
     pub(super) options: RunOptions,
 }
 
-pub(super) async fn run(arguments: Arguments, origins: &Origins, environment: &Environment) -> Result<(), Failure> {
+pub(super) async fn run(
+    arguments: Arguments,
+    matches: &ArgMatches,
+    origins: &Origins,
+    environment: &Environment,
+) -> Result<(), Failure> {
     let (settings, log) = arguments.options.resolve(origins, Fallback::detect())?;
+    let chosen = matches.subcommand().map_or(matches, |(_, chosen)| chosen);
+    let configuration = lines(chosen, &settings, origins);
     let log = logging::start(&log).map_err(Failure::work)?;
     #[cfg(feature = "faults")]
     crate::testing::mutant::announce();
@@ -45,5 +52,5 @@ pub(super) async fn run(arguments: Arguments, origins: &Origins, environment: &E
     let reload = Reload::default();
     let hang_up = HangUp::Reload(reload.clone());
     let drain = Signals { drain_timeout: Some(settings.drain_timeout), hang_up, ..Signals::default() }.listen()?;
-    Ok(Service::new(settings).log(log).reload(reload).run(drain).await?)
+    Ok(Service::new(settings).configuration(configuration).log(log).reload(reload).run(drain).await?)
 }

@@ -40,7 +40,7 @@ fn file(text: &str) -> (tempfile::TempDir, String) {
 }
 
 /// Each option with a value that isn't its default.
-const SAMPLES: [(&str, &str); 48] = [
+const SAMPLES: [(&str, &str); 50] = [
     ("queue", "redis://queue/1"),
     ("queue-key", "orders"),
     ("queue-tls-ca", "ca.pem"),
@@ -88,6 +88,8 @@ const SAMPLES: [(&str, &str); 48] = [
     ("log", "debug"),
     ("log-orders", "all"),
     ("service-name", "orders-worker"),
+    ("runbook-url", "https://wiki.example/runbook"),
+    ("grafana-url", "http://grafana:3000/d/orders"),
     ("tracing-propagation", "parent"),
 ];
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{ArgAction, ArgMatches, Args, Command};
+use clap::{ArgAction, Args, Command};
 use jiff::Timestamp;
 
 use super::fallback::Fallback;
@@ -14,8 +14,8 @@ use super::origin::{ConfigError, Origins};
 use super::secret::Secret;
 use super::server::ServerOptions;
 use super::settings::{
-    AccessSettings, Backends, ClientCertificate, FulfillerTarget, LogFormat, LogOrders, LogSettings, Propagation,
-    QueueTarget, QueueTls, ReconcileSettings, Settings, Simulation, StoreTarget,
+    AccessSettings, Backends, ClientCertificate, FulfillerTarget, LogFormat, LogOrders, LogSettings, PageSettings,
+    Propagation, QueueTarget, QueueTls, ReconcileSettings, Settings, Simulation, StoreTarget,
 };
 use super::values::{Keep, Latency, Wait};
 use super::{target, values};
@@ -226,6 +226,14 @@ struct ProcessOptions {
     #[arg(long, value_name = "NAME", default_value = "fulfillment-worker", value_parser = values::text(64))]
     service_name: String,
 
+    /// http:// or https:// URL of your runbook, which the page links
+    #[arg(long, value_name = "URL")]
+    runbook_url: Option<Secret>,
+
+    /// http:// or https:// URL of your dashboards, which the page links
+    #[arg(long, value_name = "URL")]
+    grafana_url: Option<Secret>,
+
     /// Make each attempt a trace of its own that links to the producer's span, or a part of the producer's trace. The
     /// OTEL_* variables configure the export of traces
     #[arg(long, value_enum, default_value_t = Propagation::Link)]
@@ -357,6 +365,7 @@ impl RunOptions {
                 seed: simulation.simulate_seed,
             }),
         };
+        let page = process.page(origins)?;
         let log = LogSettings {
             format: process.log_format,
             filter: process.log,
@@ -385,10 +394,24 @@ impl RunOptions {
             migrate: process.migrate,
             wait: process.wait,
             service_name: process.service_name,
+            page,
             tracing_propagation: process.tracing_propagation,
             log_orders: process.log_orders,
         };
         Ok((settings, log))
+    }
+}
+
+impl ProcessOptions {
+    fn page(&self, origins: &Origins) -> Result<PageSettings, ConfigError> {
+        let link = |option: &str, url: Option<&Secret>| {
+            let link = url.map(|url| target::link(url.expose())).transpose();
+            link.map_err(|problem| origins.error(option, problem))
+        };
+        Ok(PageSettings {
+            runbook_url: link("runbook-url", self.runbook_url.as_ref())?,
+            grafana_url: link("grafana-url", self.grafana_url.as_ref())?,
+        })
     }
 }
 
@@ -399,21 +422,5 @@ impl WorkOptions {
             grace: self.reconcile_grace,
             max_age: self.adoption.reconcile_max_age,
         })
-    }
-}
-
-/// The value of an option without passwords, as it was given or was understood; `None` without value and default.
-pub fn shown_value(option: &str, matches: &ArgMatches, settings: &Settings) -> Option<String> {
-    if ["fulfiller-token", "fulfiller-secret"].contains(&option) {
-        return matches.contains_id(&option.replace('-', "_")).then(|| "***".to_owned());
-    }
-    match (option, &settings.fulfiller) {
-        ("queue", _) => Some(settings.backends.queue.to_string()),
-        ("store", _) => Some(settings.backends.store.to_string()),
-        ("fulfiller", FulfillerTarget::Http(target)) => Some(target.url.to_string()),
-        _ => {
-            let values = matches.get_raw(&option.replace('-', "_"))?.map(|value| value.to_string_lossy());
-            Some(values.collect::<Vec<_>>().join(","))
-        }
     }
 }

@@ -226,10 +226,21 @@ pub struct Settings {
     pub wait: Option<Duration>,
     /// Name of this service in logs and build info.
     pub service_name: String,
+    /// Where the page leads.
+    pub page: PageSettings,
     /// How an attempt's span belongs to its producer's, where traces are exported.
     pub tracing_propagation: Propagation,
     /// The orders that have lines of their own in the log, at `info` and above.
     pub log_orders: LogOrders,
+}
+
+/// Links of the page, `http:` or `https:`. Everybody who may open the page sees them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PageSettings {
+    /// Your runbook.
+    pub runbook_url: Option<String>,
+    /// Your dashboards.
+    pub grafana_url: Option<String>,
 }
 
 /// Who may look at a worker over the network, and who may act.

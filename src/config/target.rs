@@ -17,6 +17,7 @@ const QUEUE_FORMS: &str = "expected redis://HOST:PORT/DB, redis-sentinel://HOST:
                            redis-cluster://HOST:PORT,HOST:PORT, one of these with rediss for TLS, \
                            unix:///SOCKET?db=DB, or sqlite:PATH";
 const FULFILLER_FORMS: &str = "expected simulated, http://HOST/PATH or https://HOST/PATH";
+const LINK_FORMS: &str = "expected http://HOST/PATH or https://HOST/PATH";
 const SIGNING_KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 const STORE_FORMS: &str = "expected postgres://USER:PASSWORD@HOST:PORT/DB, postgres:///DB?host=/FOLDER/OF/SOCKET, host=HOST dbname=DB or sqlite:PATH";
 
@@ -88,6 +89,20 @@ pub(super) fn fulfiller(text: &str) -> Result<Option<Url>, String> {
         return Err("the part after `#` is never sent; remove it".to_owned());
     }
     Ok(Some(url))
+}
+
+/// The URL of a page that browsers open from here, as it was given: whoever may look at the page sees it.
+pub(super) fn link(text: &str) -> Result<String, String> {
+    let url = url(text, &["http", "https"], LINK_FORMS)?;
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err(format!("the URL has no host; {LINK_FORMS}"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(
+            "the URL has a user or a password, which everybody who sees the page would get; remove it".to_owned()
+        );
+    }
+    Ok(url.into())
 }
 
 /// Checks each as Standard Webhooks has it: `whsec_` and the base64 of 24 to 64 bytes.

@@ -1,7 +1,9 @@
 //! What errors of one kind have in common.
 
+use crate::domain::text;
+
 /// The longest fingerprint, in characters.
-const MOST_CHARS: usize = 200;
+pub const MOST_CHARS: usize = 200;
 
 /// Longest text between quotes that is taken for a value, in characters.
 const MOST_QUOTED: usize = 200;
@@ -11,7 +13,8 @@ const FEWEST_HEX: usize = 8;
 
 /// An error without what differs from one order to the next: `#` in the place of numbers, hexadecimal ids and UUIDs, `…` in the
 /// place of what stands between quotes. A status of HTTP at its beginning stays. Errors that are of one kind for a person have
-/// the same fingerprint, as far as their words are the same.
+/// the same fingerprint, as far as their words are the same. It is one line with nothing hidden in it ([`text::line`]), so that it
+/// can be copied from where it is shown.
 pub fn fingerprint(error: &str) -> String {
     let (status, rest) = leading_status(error);
     let mut shown = status.to_owned();
@@ -42,7 +45,8 @@ pub fn fingerprint(error: &str) -> String {
             shown = shown.replace(together, "#");
         }
     }
-    shown.trim().chars().take(MOST_CHARS).collect()
+    let cut: String = text::line(shown.trim()).chars().take(MOST_CHARS).collect();
+    cut.trim_end().to_owned()
 }
 
 fn leading_status(error: &str) -> (&str, &str) {
@@ -117,6 +121,7 @@ mod tests {
             ("SKU85123A and SKU8A", "SKU#A and SKU#A"),
             ("at 2026-01-02T03:04:05Z", "at #T#Z"),
             ("two\n  lines\tof it ", "two lines of it"),
+            ("no\u{202e} \u{1b}[2J\u{0}", "no\\u{202e} \\u{1b}[#J\\u{0}"),
             ("", ""),
             ("٣٤ items, 紅茶 9", "# items, 紅茶 #"),
         ] {
@@ -127,6 +132,7 @@ mod tests {
     #[test]
     fn any_text_has_one_and_a_long_one_is_cut() {
         assert_eq!(fingerprint(&"é".repeat(5_000)).chars().count(), 200);
+        assert_eq!(fingerprint(&format!("{} z", "é".repeat(199))), "é".repeat(199));
         for error in ["'''", "\u{1b}[2J", "#-#-", "'\u{0}'", "«", "0x", "-"] {
             fingerprint(error);
         }

@@ -4,8 +4,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::activity::Deed;
 use crate::domain::message::Message;
 use crate::domain::order::{OrderId, State};
+use crate::port::activity::ActivityLog;
 use crate::port::decisions::{Decided, HoldEnd, OpenOrder, OrderDecisions, Ruling};
 use crate::port::queue::{Producer, QueueError};
 use crate::port::retrying::Retrying;
@@ -26,6 +28,8 @@ pub struct Decide {
     pub queue: Arc<dyn Producer>,
     /// Has the orders.
     pub store: Arc<dyn OrderDecisions>,
+    /// Takes down who decided; nobody does for a job, as its making is there already.
+    pub activity: Option<Arc<dyn ActivityLog>>,
     /// Who decided, why, and whether it is carried out.
     pub ruling: Ruling,
     /// How long to retry while a server does not answer.
@@ -96,7 +100,25 @@ impl Decide {
                 }
             }
         }
+        self.note(&decisions, what).await;
         decisions
+    }
+
+    async fn note(&self, decisions: &Decisions, what: What) {
+        let Some(log) = self.activity.as_deref().filter(|_| !self.ruling.dry_run) else { return };
+        let is_ours = |decided: &Decided| match decided {
+            Decided::Done(_) => true,
+            Decided::AsItWas(_) => decisions.repeated,
+            Decided::OrderIs(_) | Decided::Locked | Decided::Unknown | Decided::Refused(_) => false,
+        };
+        let done = decisions.orders.iter().filter(|(_, decided)| is_ours(decided));
+        let ids: Vec<i64> = done.map(|(order_id, _)| order_id.0).collect();
+        let (action, more) = match what {
+            What::Cancel => ("cancel", String::new()),
+            What::Hold(end) => ("hold", end.in_words()),
+            What::Release => ("release", String::new()),
+        };
+        Deed { action, noun: "order", ids: &ids, more }.note(log, &self.ruling.decision).await;
     }
 
     /// Looks again at rows that are locked, for a moment.

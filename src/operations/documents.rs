@@ -4,6 +4,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub mod activity;
 pub mod decisions;
 pub mod events;
 pub mod fleet;

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Unanswered;
+use super::activity::Deed;
 use crate::domain::message::Message;
 use crate::domain::order::{OrderId, State};
+use crate::port::activity::ActivityLog;
 use crate::port::dead_letters::Decision;
 use crate::port::queue::{Producer, QueueError};
 use crate::port::reports::{OrderReport, Reports};
@@ -42,8 +44,10 @@ pub struct Enqueue {
     pub search: Arc<dyn OrderSearch>,
     /// Has the correlation ids.
     pub reports: Arc<dyn Reports>,
-    /// Takes down who decided.
+    /// Takes down who decided, in the timelines.
     pub notes: Arc<dyn Notes>,
+    /// Takes down the same for all of them at once.
+    pub activity: Arc<dyn ActivityLog>,
     /// How long a worker may stay silent before another one takes its order over.
     pub lease: Duration,
     /// How long to retry while a server does not answer.
@@ -53,7 +57,7 @@ pub struct Enqueue {
 impl Enqueue {
     /// Pushes the messages of 1 to 1,000 orders, of those that are `pending`, or `processing` beyond their lease. Answers by
     /// position; an order that is named twice is pushed once. A message too many changes nothing: its order's row decides.
-    /// Whose decision it is stands in the timelines of the pending ones, unless events are off.
+    /// Whose decision it is stands in the activity, and in the timelines of the pending ones, unless events are off.
     ///
     /// # Errors
     /// When queue or store don't answer. Messages may have been pushed; the same call again is safe.
@@ -89,6 +93,9 @@ impl Enqueue {
         self.retrying.until_answered(StoreError::is_transient, |_, _| (), |_| noted()).await?;
         let push = || self.queue.push(&payloads);
         self.retrying.until_answered(QueueError::is_transient, |_, _| (), |_| push()).await?;
+        let pushed: Vec<i64> = pushed.iter().map(|id| id.0).collect();
+        let deed = Deed { action: "enqueue", noun: "order", ids: &pushed, more: String::new() };
+        deed.note(&*self.activity, decision).await;
         Ok(answers)
     }
 

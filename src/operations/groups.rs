@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::domain::fingerprint::fingerprint;
 use crate::domain::order::iso_8601;
-use crate::port::dead_letters::{DeadLetterFilter, DeadLetters, StoredDeadLetter};
+use crate::port::dead_letters::{DeadLetterSelection, DeadLetters, StoredDeadLetter};
 use crate::port::store::StoreError;
 
 /// Letters that are looked at, at most: the oldest ones.
@@ -57,18 +57,23 @@ struct Gathered {
     last: StoredDeadLetter,
 }
 
-/// Groups the letters that match `filter`, at most [`MOST_LETTERS`].
+/// Groups the letters that match, among at most [`MOST_LETTERS`].
 ///
 /// # Errors
 /// When the store doesn't answer.
-pub async fn groups(store: &dyn DeadLetters, filter: &DeadLetterFilter) -> Result<Groups, StoreError> {
+pub async fn groups(store: &dyn DeadLetters, selection: &DeadLetterSelection) -> Result<Groups, StoreError> {
+    let DeadLetterSelection { filter, fingerprint: wanted } = selection;
     let mut found: HashMap<(String, String), Gathered> = HashMap::new();
     let (mut looked, mut after) = (0, 0);
     while looked < MOST_LETTERS {
         let page = store.list_without_messages(filter, after, PAGE).await?;
         let (read, last_id) = (page.len(), page.last().map(|last| last.id));
         for letter in page {
-            match found.entry((letter.reason.clone(), fingerprint(&letter.detail))) {
+            let fingerprint = fingerprint(&letter.detail);
+            if wanted.as_ref().is_some_and(|wanted| fingerprint != *wanted) {
+                continue;
+            }
+            match found.entry((letter.reason.clone(), fingerprint)) {
                 Entry::Vacant(entry) => {
                     entry.insert(Gathered { letters: 1, first_micros: letter.at_micros, last: letter });
                 }

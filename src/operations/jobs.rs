@@ -201,7 +201,7 @@ impl JobRunner {
             let page = usize::try_from(work.pace.page()).unwrap_or(1);
             match work.finding.next(&self.backends, &work.job, page).await? {
                 Found::Nothing => return Ok(false),
-                Found::NothingAbove(cursor) => work.job.progress.cursor = Some(cursor),
+                Found::NothingYet(cursor) => work.job.progress.cursor = Some(cursor),
                 Found::Page(ids) => work.job.progress.page = ids,
             }
             self.advance(&work.job).await?;

@@ -5,9 +5,11 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::activity::Deed;
 use super::redrive::{Redrive, RedriveError};
 use crate::domain::dead_letter::{Resolution, RetryStep};
 use crate::domain::order::OrderId;
+use crate::port::activity::ActivityLog;
 use crate::port::dead_letters::{DeadLetterFilter, DeadLetters, Decision, Redriven, StoredDeadLetter};
 use crate::port::store::StoreError;
 
@@ -64,6 +66,14 @@ pub struct DecidedLetters {
 /// # Errors
 /// When the store doesn't answer before anything is known.
 pub async fn retry(redrive: &Redrive, ids: &[i64], dry_run: bool) -> Result<DecidedLetters, StoreError> {
+    let decided = retry_all(redrive, ids, dry_run).await?;
+    if let Some(log) = &redrive.activity {
+        decided.note("dead_retry", &**log, &redrive.decision).await;
+    }
+    Ok(decided)
+}
+
+async fn retry_all(redrive: &Redrive, ids: &[i64], dry_run: bool) -> Result<DecidedLetters, StoreError> {
     let mut decided = DecidedLetters { dry_run, ..DecidedLetters::default() };
     for batch in once(ids).chunks(BATCH) {
         let letters = found(&*redrive.store, batch).await;
@@ -112,6 +122,18 @@ pub async fn retry(redrive: &Redrive, ids: &[i64], dry_run: bool) -> Result<Deci
 /// When the store doesn't answer before anything is known.
 pub async fn discard(
     store: &dyn DeadLetters,
+    log: &dyn ActivityLog,
+    decision: &Decision,
+    ids: &[i64],
+    dry_run: bool,
+) -> Result<DecidedLetters, StoreError> {
+    let decided = discard_all(store, decision, ids, dry_run).await?;
+    decided.note("dead_discard", log, decision).await;
+    Ok(decided)
+}
+
+async fn discard_all(
+    store: &dyn DeadLetters,
     decision: &Decision,
     ids: &[i64],
     dry_run: bool,
@@ -144,6 +166,18 @@ pub async fn discard(
 impl DecidedLetters {
     fn with_problem(self, problem: String) -> Self {
         Self { problem: Some(problem), ..self }
+    }
+
+    async fn note(&self, action: &'static str, log: &dyn ActivityLog, decision: &Decision) {
+        if self.dry_run {
+            return;
+        }
+        let is_done = |letter: &&DecidedLetter| match letter.result {
+            LetterResult::Redriven | LetterResult::Pushed | LetterResult::PushedAgain | LetterResult::Discarded => true,
+            LetterResult::Skipped | LetterResult::Refused | LetterResult::Cut | LetterResult::Missing => false,
+        };
+        let ids: Vec<i64> = self.dead_letters.iter().filter(is_done).map(|letter| letter.id).collect();
+        Deed { action, noun: "dead letter", ids: &ids, more: String::new() }.note(log, decision).await;
     }
 }
 

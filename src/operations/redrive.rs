@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::plural;
 use crate::domain::dead_letter::{Resolution, RetryStep};
+use crate::port::activity::ActivityLog;
 use crate::port::dead_letters::{DeadLetters, Decision, Redriven};
 use crate::port::queue::{Producer, QueueError};
 use crate::port::retrying::Retrying;
@@ -42,6 +43,8 @@ pub struct Redrive {
     pub queue: Arc<dyn Producer>,
     /// Has the letters and their orders.
     pub store: Arc<dyn DeadLetters>,
+    /// Takes down who decided; nobody does for a job, as its making is there already.
+    pub activity: Option<Arc<dyn ActivityLog>>,
     /// Who decided, and why.
     pub decision: Decision,
     /// How long to retry while a server does not answer.

@@ -16,6 +16,9 @@ use super::html::nothing;
 use super::visit::{Content, Visit};
 
 mod action;
+mod fields;
+mod letters;
+mod matching;
 mod told;
 
 /// What a dry run names as its reason.
@@ -61,13 +64,14 @@ async fn confirmation(visit: &Visit, action: Action, asked: &Form) -> Result<Con
         let why = "only an operator may do that: a user whom --operators names, or whoever has the admin socket";
         return Err(Refusal::new(StatusCode::FORBIDDEN, why));
     }
-    let (hits, is_any) = hits(visit, action, asked).await?;
+    let Hits { shown, is_any, button } = hits(visit, action, asked).await?;
     let title = action.title(asked);
+    let button = button.as_ref().unwrap_or(&title);
     let body = html! {
         p { (action.effect()) }
         section.card {
             h2 { "What it will hit" }
-            (hits)
+            (shown)
         }
         @if is_any {
             form.action method="post" action={ "/do/" (action.name()) } {
@@ -77,7 +81,7 @@ async fn confirmation(visit: &Visit, action: Action, asked: &Form) -> Result<Con
                 label for="why" { "Reason, for whoever looks at this later" }
                 input id="why" name="why" required maxlength="500" autocomplete="off" autofocus;
                 div.buttons {
-                    button.danger[action.is_final()] type="submit" { (title) }
+                    button.danger[action.is_final()] type="submit" { (button) }
                     a href=(action.leads_back(asked)) { "Leave it" }
                 }
             }
@@ -88,19 +92,33 @@ async fn confirmation(visit: &Visit, action: Action, asked: &Form) -> Result<Con
     Ok(Content::new(title, body))
 }
 
-/// What the action would hit, and whether that is anything.
-async fn hits(visit: &Visit, action: Action, asked: &Form) -> Result<(Markup, bool), Refusal> {
+/// What an action would hit.
+struct Hits {
+    shown: Markup,
+    is_any: bool,
+    /// What stands on the button, where the title says less.
+    button: Option<String>,
+}
+
+async fn hits(visit: &Visit, action: Action, asked: &Form) -> Result<Hits, Refusal> {
     if !action.has_dry_run() {
         let lines = told::without_dry_run(visit, action, asked).await?;
-        return Ok((html! { ul.plain { @for line in &lines { li { (line) } } } }, true));
+        let shown = html! { ul.plain { @for line in &lines { li { (line) } } } };
+        return Ok(Hits { shown, is_any: true, button: None });
     }
     let answer: Value = visit.api.post(&action.path(asked), &action.body(asked, LOOKING, true)?).await?;
+    if let Action::RetryMatching | Action::DiscardMatching = action {
+        let (count, is_any) = letters::matching(&answer);
+        let verb = if action == Action::RetryMatching { "Retry" } else { "Discard" };
+        let shown = html! { (matching::words(asked)) p #count { strong { (count) } } };
+        return Ok(Hits { shown, is_any, button: Some(format!("{verb} {}", letters::at_once(&answer))) });
+    }
     let (lines, is_any) = told::dry_run(action, &answer);
     let shown = match lines.is_empty() {
         true => nothing("Nothing."),
         false => html! { ul.plain { @for line in &lines { li { (line) } } } },
     };
-    Ok((shown, is_any))
+    Ok(Hits { shown, is_any, button: None })
 }
 
 /// Ids of a form, each once.

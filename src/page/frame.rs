@@ -32,7 +32,7 @@ const TABS: [(Tab, &str, &str); 8] = [
 /// The whole page.
 pub(super) fn page(visit: &Visit, tab: Tab, content: &Content, notice: Option<&str>) -> Markup {
     let [style, script] = &*assets::PATHS;
-    let service = &visit.page.0.service_name;
+    let service = &visit.page.parts.service_name;
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -77,7 +77,7 @@ fn who(visit: &Visit) -> Markup {
 }
 
 fn footer(visit: &Visit) -> Markup {
-    let parts = &visit.page.0;
+    let parts = &visit.page.parts;
     html! {
         footer {
             span { "fulfillment-worker " (env!("CARGO_PKG_VERSION")) }

@@ -68,7 +68,7 @@ impl FromRequestParts<Page> for Visit {
         };
         Ok(Self {
             who,
-            api: Caller::new(page.0.api.clone(), parts.extensions.clone()),
+            api: Caller::new(page.parts.api.clone(), parts.extensions.clone()),
             token: FormToken::of(&parts.headers),
             query: parts.uri.query().unwrap_or_default().to_owned(),
             notice: cookie(&parts.headers, NOTICE).map(|text| decoded(&text)).filter(|text| !text.is_empty()),
@@ -101,7 +101,8 @@ impl Visit {
         };
         let page = frame::page(&self, tab, &content, self.notice.as_deref());
         let mut response = html::answer(status, page);
-        for cookie in self.token.cookie().into_iter().chain(self.notice.map(|_| set_notice(""))) {
+        let token = self.token.cookie().filter(|_| self.is_operator());
+        for cookie in token.into_iter().chain(self.notice.map(|_| set_notice(""))) {
             response = html::with_header(response, header::SET_COOKIE, cookie);
         }
         response

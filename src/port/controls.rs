@@ -32,7 +32,7 @@ pub trait Controls: Send + Sync {
     async fn leave(&self) -> Result<(), StoreError>;
 
     /// Sets a control, in the place of the one of this kind and target, for `lasts` or until it is cleared; and appends it to
-    /// the activity. The same once more, by whomever, changes its `why` and its end and leaves `since`. `false` where the target
+    /// the activity ([`super::activity`]). The same once more, by whomever, changes its `why` and its end and leaves `since`. `false` where the target
     /// is a worker that the registry doesn't know: then nothing is set.
     async fn set(
         &self,
@@ -51,9 +51,6 @@ pub trait Controls: Send + Sync {
 
     /// The registry, at most [`MOST_WORKERS`].
     async fn workers(&self) -> Result<Vec<Worker>, StoreError>;
-
-    /// The last `limit` of what people did, the newest first.
-    async fn activity(&self, limit: usize) -> Result<Vec<Activity>, StoreError>;
 }
 
 /// What can be set.
@@ -223,40 +220,5 @@ impl Worker {
     /// Whether it has been silent for longer than a lease, and not just for a moment: others take its orders over.
     pub fn is_dead(&self) -> bool {
         self.silent > self.last.lease.max(Duration::from_secs(5))
-    }
-}
-
-/// Something that somebody did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Activity {
-    /// Rises with time.
-    pub id: i64,
-    /// When.
-    pub at: Timestamp,
-    /// What, such as `pause` or `clear_rate`.
-    pub action: String,
-    /// To whom: a worker's identity, or empty for the fleet.
-    pub target: String,
-    /// How much or how long, in words.
-    pub detail: String,
-    /// Who, and why.
-    pub decision: Decision,
-}
-
-impl Activity {
-    /// What is noted of a control that is set.
-    pub(crate) fn detail(value: Option<f64>, lasts: Option<Duration>) -> String {
-        let lasts = lasts.map(|lasts| format!("for {}", humantime::format_duration(lasts)));
-        let parts = value.map(|value| value.to_string()).into_iter().chain(lasts);
-        parts.collect::<Vec<_>>().join(" ")
-    }
-
-    /// What is noted when one is cleared.
-    pub(crate) fn clearing(control: Control) -> &'static str {
-        match control {
-            Control::Pause => "resume",
-            Control::Concurrency => "clear_concurrency",
-            Control::Rate => "clear_rate",
-        }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::dead_letter::{DeadReason, Resolution, RetryStep};
+use crate::domain::fingerprint::fingerprint;
 use crate::domain::label::Label;
 use crate::domain::message::{self, MAX_MESSAGE_BYTES};
 use crate::domain::order::{OrderId, State};
@@ -66,6 +67,28 @@ pub struct DeadLetterFilter {
     pub order_id: Option<OrderId>,
     /// Those that have been retried or discarded (`true`), or have not (`false`).
     pub resolved: Option<bool>,
+}
+
+/// Selects dead letters by what the store can tell, and by what their errors have in common, which it can't.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeadLetterSelection {
+    /// Those that the store finds.
+    pub filter: DeadLetterFilter,
+    /// Of these, those whose errors have this [`fingerprint`]; all if it isn't set.
+    pub fingerprint: Option<String>,
+}
+
+impl DeadLetterSelection {
+    /// Whether a letter that the store found is among them.
+    pub fn has(&self, letter: &StoredDeadLetter) -> bool {
+        self.fingerprint.as_ref().is_none_or(|wanted| fingerprint(&letter.detail) == *wanted)
+    }
+}
+
+impl From<DeadLetterFilter> for DeadLetterSelection {
+    fn from(filter: DeadLetterFilter) -> Self {
+        Self { filter, fingerprint: None }
+    }
 }
 
 /// The number of dead letters, and the highest id.

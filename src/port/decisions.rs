@@ -51,6 +51,19 @@ pub enum HoldEnd {
     At(i64),
 }
 
+impl HoldEnd {
+    /// ` for 30m`, ` until 2026-11-28T03:04:05Z`, or nothing.
+    pub(crate) fn in_words(self) -> String {
+        match self {
+            Self::Never => String::new(),
+            Self::After(time) => format!(" for {}", humantime::format_duration(time)),
+            Self::At(micros) => {
+                jiff::Timestamp::from_microsecond(micros).map_or_else(|_| String::new(), |at| format!(" until {at}"))
+            }
+        }
+    }
+}
+
 /// What became of one order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decided {
@@ -110,13 +123,6 @@ impl Decision {
             Kind::Hold => "held",
             Kind::Release => "released",
         };
-        let until = match end {
-            HoldEnd::Never => String::new(),
-            HoldEnd::After(time) => format!(" for {}", humantime::format_duration(time)),
-            HoldEnd::At(micros) => {
-                jiff::Timestamp::from_microsecond(micros).map_or_else(|_| String::new(), |at| format!(" until {at}"))
-            }
-        };
-        format!("{did}{until} by {}: {}", self.by, self.reason)
+        format!("{did}{} by {}: {}", end.in_words(), self.by, self.reason)
     }
 }

@@ -9,18 +9,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use enum_map::Enum;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha1_smol::Sha1;
 use strum::IntoStaticStr;
 
-use crate::domain::dead_letter::DeadReason;
+use self::selection::{Selection, duration};
 use crate::domain::label::Label;
-use crate::domain::order::{OrderId, State};
-use crate::port::dead_letters::{DeadLetterFilter, Decision};
+use crate::port::dead_letters::{DeadLetterSelection, Decision};
 use crate::port::decisions::HoldEnd;
 use crate::port::search::OrderFilter;
 use crate::port::store::StoreError;
+
+mod selection;
 
 /// The most jobs that [`Jobs::jobs`] returns.
 pub const MOST_JOBS: usize = 1_000;
@@ -98,9 +98,9 @@ impl JobKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Task {
     /// Retries the orders of dead letters.
-    DeadRetry(DeadLetterFilter),
+    DeadRetry(DeadLetterSelection),
     /// Closes dead letters.
-    DeadDiscard(DeadLetterFilter),
+    DeadDiscard(DeadLetterSelection),
     /// Cancels orders.
     Cancel(OrderFilter),
     /// Holds orders, as long after the job was made, or until then.
@@ -125,7 +125,7 @@ impl Task {
     pub fn selection(&self) -> String {
         let mut stored = Selection::default();
         match self {
-            Self::DeadRetry(filter) | Self::DeadDiscard(filter) => stored.letters(filter),
+            Self::DeadRetry(selection) | Self::DeadDiscard(selection) => stored.letters(selection),
             Self::Cancel(filter) | Self::Release(filter) => stored.orders(filter),
             Self::Hold(filter, end) => {
                 stored.orders(filter);
@@ -155,90 +155,13 @@ impl Task {
             (None, None) => HoldEnd::Never,
         };
         Ok(match kind {
-            JobKind::DeadRetry => Self::DeadRetry(stored.letter_filter()?),
-            JobKind::DeadDiscard => Self::DeadDiscard(stored.letter_filter()?),
+            JobKind::DeadRetry => Self::DeadRetry(stored.letter_selection()?),
+            JobKind::DeadDiscard => Self::DeadDiscard(stored.letter_selection()?),
             JobKind::Cancel => Self::Cancel(stored.order_filter()),
             JobKind::Hold => Self::Hold(stored.order_filter(), end),
             JobKind::Release => Self::Release(stored.order_filter()),
         })
     }
-}
-
-/// A selection as it is stored. A field that is not known makes it unreadable: to leave it out would select more.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Selection {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    reasons: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    states: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    older_than_seconds: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    newer_than_seconds: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    product_id: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    order_id: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    correlation_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hold_seconds: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hold_until_micros: Option<i64>,
-}
-
-impl Selection {
-    fn letters(&mut self, filter: &DeadLetterFilter) {
-        self.reasons = filter.reasons.iter().map(|reason| reason.as_str().to_owned()).collect();
-        self.reasons.sort_unstable();
-        self.ages(filter.older_than, filter.newer_than);
-        self.product_id = filter.product_id;
-        self.order_id = filter.order_id.map(|order_id| order_id.0);
-    }
-
-    fn orders(&mut self, filter: &OrderFilter) {
-        self.states = filter.states.iter().map(|state| state.as_str().to_owned()).collect();
-        self.states.sort_unstable();
-        self.ages(filter.older_than, filter.newer_than);
-        self.product_id = filter.product_id;
-        self.correlation_id.clone_from(&filter.correlation_id);
-    }
-
-    fn ages(&mut self, older_than: Option<Duration>, newer_than: Option<Duration>) {
-        let seconds = |age: Option<Duration>| age.map(|age| age.as_secs_f64());
-        (self.older_than_seconds, self.newer_than_seconds) = (seconds(older_than), seconds(newer_than));
-    }
-
-    /// Always of letters without a decision.
-    fn letter_filter(&self) -> Result<DeadLetterFilter, UnknownTask> {
-        let known = |text: &String| {
-            DeadReason::from_label(text).ok_or_else(|| UnknownTask(format!("no reason of a dead letter: {text}")))
-        };
-        Ok(DeadLetterFilter {
-            reasons: self.reasons.iter().map(known).collect::<Result<_, _>>()?,
-            older_than: self.older_than_seconds.map(duration),
-            newer_than: self.newer_than_seconds.map(duration),
-            product_id: self.product_id,
-            order_id: self.order_id.map(OrderId),
-            resolved: Some(false),
-            ..DeadLetterFilter::default()
-        })
-    }
-
-    fn order_filter(&self) -> OrderFilter {
-        OrderFilter {
-            states: self.states.iter().map(|state| State::from(state.as_str())).collect(),
-            product_id: self.product_id,
-            correlation_id: self.correlation_id.clone(),
-            older_than: self.older_than_seconds.map(duration),
-            newer_than: self.newer_than_seconds.map(duration),
-        }
-    }
-}
-
-fn duration(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }
 
 /// A selection that this version can't read.
@@ -380,6 +303,9 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::dead_letter::DeadReason;
+    use crate::domain::order::{OrderId, State};
+    use crate::port::dead_letters::DeadLetterFilter;
 
     fn orders() -> OrderFilter {
         OrderFilter {
@@ -391,22 +317,23 @@ mod tests {
         }
     }
 
-    fn letters() -> DeadLetterFilter {
-        DeadLetterFilter {
+    fn letters() -> DeadLetterSelection {
+        let filter = DeadLetterFilter {
             reasons: vec![DeadReason::Ambiguous, DeadReason::Rejected],
             older_than: Some(Duration::ZERO),
             product_id: Some(7),
             order_id: Some(OrderId(9)),
             resolved: Some(false),
             ..DeadLetterFilter::default()
-        }
+        };
+        DeadLetterSelection { filter, fingerprint: Some("422: no '…'".to_owned()) }
     }
 
     #[test]
     fn a_task_comes_back_as_it_was_stored() {
         let tasks = [
             Task::DeadRetry(letters()),
-            Task::DeadDiscard(DeadLetterFilter { resolved: Some(false), ..DeadLetterFilter::default() }),
+            Task::DeadDiscard(DeadLetterFilter { resolved: Some(false), ..DeadLetterFilter::default() }.into()),
             Task::Cancel(OrderFilter { states: vec![State::Pending], ..OrderFilter::default() }),
             Task::Hold(OrderFilter::default(), HoldEnd::Never),
             Task::Hold(OrderFilter::default(), HoldEnd::At(1_700_000_000_000_001)),

@@ -62,9 +62,9 @@ pub trait Trends: Send + Sync {
     /// The orders placed in each of the last `minutes`, the current one included.
     async fn arrivals(&self, minutes: u32) -> Result<Arrivals, StoreError>;
 
-    /// Rows of all workers after `after`, in the order of their keys, at most `limit`. A row that can't be read any more is left
-    /// out.
-    async fn rows(&self, after: &RowKey, limit: usize) -> Result<Vec<StoredMinute>, StoreError>;
+    /// Rows of all workers after `after` and of minutes before `before`, in the order of their keys, at most `limit`. One whose
+    /// counts can't be read, as they are no JSON of ours, has none.
+    async fn rows(&self, after: &RowKey, before: Minute, limit: usize) -> Result<Vec<StoredMinute>, StoreError>;
 
     /// Takes or keeps the lead, as [`crate::port::reconciliation::Reconciliation::lead`] does the reconciler's.
     async fn lead_trends(&self, term: Duration) -> Result<bool, StoreError>;
@@ -134,7 +134,7 @@ pub struct RowKey {
 }
 
 impl RowKey {
-    /// Stands before every row of this minute, and after those of earlier ones.
+    /// Stands before every row of this minute, and after those of earlier ones: no worker has an empty identity.
     pub fn before(minute: Minute) -> Self {
         Self { minute, worker: String::new(), seq: 0 }
     }
@@ -197,6 +197,13 @@ pub struct Counts {
     /// The last readings in the minute.
     #[serde(skip_serializing_if = "is_default")]
     pub last: Readings,
+}
+
+impl Counts {
+    /// As it is stored.
+    pub(crate) fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_else(|_| "{}".to_owned())
+    }
 }
 
 /// Calls to the fulfiller by outcome, as in `fulfillment_calls_total`.

@@ -13,6 +13,7 @@ use crate::domain::worker_id::WorkerId;
 use crate::event::{Dependency, DependencyEvent, Observers};
 use crate::observe::trace::export::TraceError;
 use crate::operations::documents::status::Place;
+use crate::port::activity::ActivityLog;
 use crate::port::audit::Audit;
 use crate::port::controls::Controls;
 use crate::port::dead_letters::DeadLetters;
@@ -30,6 +31,7 @@ use crate::port::retrying::Retrying;
 use crate::port::schema::Schema;
 use crate::port::search::{Feed, Notes, OrderSearch};
 use crate::port::store::{OrderStore, StoreError};
+use crate::port::trends::Trends;
 #[cfg(feature = "faults")]
 use crate::testing::failpoint;
 
@@ -95,8 +97,12 @@ pub struct StoreRoles {
     pub horizons: Arc<dyn Horizons>,
     /// Keeps what operators set for workers, and which workers there are.
     pub controls: Arc<dyn Controls>,
+    /// Keeps what people did.
+    pub activity: Arc<dyn ActivityLog>,
     /// Keeps the jobs of operators.
     pub jobs: Arc<dyn Jobs>,
+    /// Keeps the history of the workers.
+    pub trends: Arc<dyn Trends>,
     /// Inserts orders.
     pub intake: Arc<dyn Intake>,
     /// Makes and checks the tables.
@@ -144,7 +150,9 @@ impl StoreRoles {
             + Audit
             + Horizons
             + Controls
+            + ActivityLog
             + Jobs
+            + Trends
             + Intake
             + Schema
             + StoreDiagnosis
@@ -163,7 +171,9 @@ impl StoreRoles {
             audit: store.clone(),
             horizons: store.clone(),
             controls: store.clone(),
+            activity: store.clone(),
             jobs: store.clone(),
+            trends: store.clone(),
             intake: store.clone(),
             schema: store.clone(),
             diagnosis: store,

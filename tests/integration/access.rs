@@ -14,7 +14,6 @@ mod certificates;
 mod client_certificates;
 mod link;
 mod logins;
-mod page;
 mod promtool;
 mod reload;
 mod rights;

@@ -15,7 +15,6 @@ mod odd_fields;
 mod odd_rows;
 mod outages;
 mod oversized;
-mod page;
 mod pause_in_force;
 mod pausing;
 mod places;

@@ -13,7 +13,7 @@ use crate::api::hold_end;
 use crate::domain::dead_letter::DeadReason;
 use crate::domain::label::Label;
 use crate::domain::order::{OrderId, State as OrderState};
-use crate::port::dead_letters::DeadLetterFilter;
+use crate::port::dead_letters::{DeadLetterFilter, DeadLetterSelection};
 use crate::port::jobs::Task;
 use crate::port::search::OrderFilter;
 
@@ -86,6 +86,10 @@ pub(in crate::api) struct LetterSelection {
     #[serde(default, deserialize_with = "named")]
     #[schema(value_type = i64, required = false, minimum = 1, maximum = 9223372036854775807_i64)]
     order_id: Option<Id>,
+    /// Whose errors have this in common, as `/dead-letter-groups` shows it.
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = String, required = false, min_length = 1, max_length = 200, pattern = "^[^\\u0000]*$")]
+    fingerprint: Option<Text<1, 200>>,
 }
 
 /// Which orders, among those that are not done: one filter at least. `{"states": ["pending", "processing"]}` selects all.
@@ -231,10 +235,10 @@ impl NewJob {
         match kind {
             AnyKind::DeadRetry | AnyKind::DeadDiscard => {
                 let LettersJob { kind, selection, why, rate, dry_run } = parse(json)?;
-                let filter = selection.filter()?;
+                let selection = selection.read()?;
                 let task = match kind {
-                    LettersKind::DeadRetry => Task::DeadRetry(filter),
-                    LettersKind::DeadDiscard => Task::DeadDiscard(filter),
+                    LettersKind::DeadRetry => Task::DeadRetry(selection),
+                    LettersKind::DeadDiscard => Task::DeadDiscard(selection),
                 };
                 Ok(Self::new(task, why, rate, dry_run))
             }
@@ -261,13 +265,13 @@ impl NewJob {
 }
 
 impl LetterSelection {
-    fn filter(self) -> Result<DeadLetterFilter, Problem> {
-        let Self { reasons, older_than_seconds, newer_than_seconds, product_id, order_id } = self;
+    fn read(self) -> Result<DeadLetterSelection, Problem> {
+        let Self { reasons, older_than_seconds, newer_than_seconds, product_id, order_id, fingerprint } = self;
         let is_missing = [older_than_seconds.is_none(), newer_than_seconds.is_none(), product_id.is_none()];
-        if reasons.is_none() && order_id.is_none() && is_missing == [true; 3] {
+        if reasons.is_none() && order_id.is_none() && fingerprint.is_none() && is_missing == [true; 3] {
             return Err(without_filter("{\"older_than_seconds\": 0}"));
         }
-        Ok(DeadLetterFilter {
+        let filter = DeadLetterFilter {
             reasons: some_of("selection.reasons", reasons)?.into_iter().map(|reason| reason.0).collect(),
             older_than: older_than_seconds.map(seconds),
             newer_than: newer_than_seconds.map(seconds),
@@ -275,7 +279,8 @@ impl LetterSelection {
             order_id: order_id.map(|id| OrderId(id.0)),
             resolved: Some(false),
             ..DeadLetterFilter::default()
-        })
+        };
+        Ok(DeadLetterSelection { filter, fingerprint: fingerprint.map(|text| text.0) })
     }
 }
 
@@ -330,6 +335,8 @@ mod tests {
             (r#"{"kind":"dead_retry","selection":{"states":["pending"]},"why":"x"}"#, "selection.states"),
             (r#"{"kind":"dead_retry","selection":{"reasons":["sleepy"]},"why":"x"}"#, "selection.reasons[0]"),
             (r#"{"kind":"dead_retry","selection":{"reasons":[]},"why":"x"}"#, "selection.reasons"),
+            (r#"{"kind":"dead_retry","selection":{"fingerprint":""},"why":"x"}"#, "selection.fingerprint"),
+            (r#"{"kind":"cancel","selection":{"fingerprint":"x"},"why":"x"}"#, "selection.fingerprint"),
             (r#"{"kind":"cancel","selection":{},"why":"x"}"#, "selection"),
             (r#"{"kind":"dead_discard","selection":{},"why":"x"}"#, "selection"),
             (r#"{"kind":"cancel","selection":{"product_id":null},"why":"x"}"#, "selection.product_id"),
@@ -353,11 +360,12 @@ mod tests {
         let cancel = task(r#"{"kind":"cancel","selection":{"product_id":7.0},"why":"x"}"#);
         let states = vec![OrderState::Pending, OrderState::Processing];
         assert_eq!(cancel, Task::Cancel(OrderFilter { states, product_id: Some(7), ..OrderFilter::default() }));
-        let Task::DeadRetry(filter) = task(r#"{"kind":"dead_retry","selection":{"older_than_seconds":0},"why":"x"}"#)
-        else {
-            panic!("of another kind");
-        };
-        assert_eq!((filter.resolved, filter.older_than), (Some(false), Some(Duration::ZERO)));
+        let retry = task(r#"{"kind":"dead_retry","selection":{"older_than_seconds":0},"why":"x"}"#);
+        let open = || DeadLetterFilter { resolved: Some(false), ..DeadLetterFilter::default() };
+        assert_eq!(retry, Task::DeadRetry(DeadLetterFilter { older_than: Some(Duration::ZERO), ..open() }.into()));
+        let alike = task(r#"{"kind":"dead_discard","selection":{"fingerprint":"422: no #"},"why":"x"}"#);
+        let fingerprint = Some("422: no #".to_owned());
+        assert_eq!(alike, Task::DeadDiscard(DeadLetterSelection { filter: open(), fingerprint }));
         let hold = task(r#"{"kind":"hold","selection":{"product_id":7},"why":"x","for_seconds":60}"#);
         assert!(matches!(hold, Task::Hold(_, HoldEnd::After(time)) if time == Duration::from_secs(60)), "{hold:?}");
     }

@@ -54,7 +54,17 @@ needed (relation, oid, relation_columns, privilege) AS (
             '{id,kind,selection,by,why,up_to,matching,rate,at,cursor,page,done,skipped,refused,problem,holder,lease_until,outcome,ended_at}',
             'SELECT'),
         ('fulfillment.jobs', (SELECT oid FROM own WHERE relname {=} 'jobs'),
-            '{cursor,page,done,skipped,refused,problem,holder,lease_until,outcome,ended_at}', 'UPDATE')
+            '{cursor,page,done,skipped,refused,problem,holder,lease_until,outcome,ended_at}', 'UPDATE'),
+        ('fulfillment.trends', (SELECT oid FROM own WHERE relname {=} 'trends'), '{worker,seq,minute,seconds,counts}', 'SELECT'),
+        ('fulfillment.trends', (SELECT oid FROM own WHERE relname {=} 'trends'), '{worker,seq,minute,seconds,counts}', 'INSERT'),
+        ('fulfillment.trends', (SELECT oid FROM own WHERE relname {=} 'trends'), '{seconds,counts}', 'UPDATE'),
+        ('fulfillment.arrivals', (SELECT oid FROM own WHERE relname {=} 'arrivals'), '{minute,orders}', 'SELECT'),
+        ('fulfillment.arrivals', (SELECT oid FROM own WHERE relname {=} 'arrivals'), '{minute,orders}', 'INSERT'),
+        ('fulfillment.arrivals', (SELECT oid FROM own WHERE relname {=} 'arrivals'), '{orders}', 'UPDATE'),
+        ('fulfillment.arrivals_mark', (SELECT oid FROM own WHERE relname {=} 'arrivals_mark'),
+            '{counted_to,counted_at,seen,seen_at,seen_xid}', 'SELECT'),
+        ('fulfillment.arrivals_mark', (SELECT oid FROM own WHERE relname {=} 'arrivals_mark'),
+            '{counted_to,counted_at,seen,seen_at,seen_xid}', 'UPDATE')
     UNION ALL
     SELECT of_mark.*
     FROM (
@@ -86,7 +96,7 @@ WHERE n.nspname {=} 'fulfillment' AND NOT has_schema_privilege(n.oid, 'USAGE')
 UNION
 SELECT 4, format('privilege DELETE on fulfillment.%s', relname)
 FROM own
-WHERE (relname {=} ANY (ARRAY['observed_fences', 'workers', 'controls', 'holds']) OR (relname {=} 'stragglers' AND NOT $3::bool)) AND NOT has_table_privilege(oid, 'DELETE')
+WHERE (relname {=} ANY (ARRAY['observed_fences', 'workers', 'controls', 'holds', 'trends', 'arrivals']) OR (relname {=} 'stragglers' AND NOT $3::bool)) AND NOT has_table_privilege(oid, 'DELETE')
 UNION
 SELECT 4, format('privilege %s (%s) on %s', privilege, string_agg(name, ', ' ORDER BY place), relation)
 FROM needed_columns

@@ -1,4 +1,4 @@
-//! Keeps the controls, the registry of workers and the activity.
+//! Keeps the controls, and the registry of workers.
 
 use std::time::Duration;
 
@@ -12,8 +12,9 @@ use super::sql::{Parameter, Sql};
 use super::timestamp::seconds;
 use super::{PostgresStore, column, count};
 use crate::domain::label::Label;
+use crate::port::activity::Activity;
 use crate::port::controls::{
-    Activity, Control, Controls, InForce, KEEP_DEAD_WORKERS, MOST_WORKERS, SetControl, Target, Worker, WorkerReport,
+    Control, Controls, InForce, KEEP_DEAD_WORKERS, MOST_WORKERS, SetControl, Target, Worker, WorkerReport,
 };
 use crate::port::dead_letters::Decision;
 use crate::port::store::StoreError;
@@ -39,9 +40,6 @@ SELECT w.worker, w.host, w.pid, w.version, w.lease_seconds, w.in_flight, w.row_l
 FROM fulfillment.workers w
 ORDER BY w.seen_at DESC
 LIMIT $1";
-
-const ACTIVITY: &str = "
-SELECT a.id, a.at, a.by, a.action, a.target, a.detail, a.why FROM fulfillment.activity a ORDER BY a.id DESC LIMIT $1";
 
 #[async_trait]
 impl Controls for PostgresStore {
@@ -123,13 +121,6 @@ impl Controls for PostgresStore {
         let rows = self.query(&Sql::new(WORKERS), &[(&most, Type::INT8)]).await?;
         Ok(rows.iter().map(worker).collect::<Result<_, Failure>>()?)
     }
-
-    async fn activity(&self, limit: usize) -> Result<Vec<Activity>, StoreError> {
-        self.ready_statements().await?;
-        let most = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = self.query(&Sql::new(ACTIVITY), &[(&most, Type::INT8)]).await?;
-        Ok(rows.iter().map(activity).collect::<Result<_, Failure>>()?)
-    }
 }
 
 /// Those of a version to come are left out.
@@ -165,16 +156,5 @@ fn worker(row: &Row) -> Result<Worker, Failure> {
         },
         up: seconds(row, "up")?.unwrap_or_default(),
         silent: seconds(row, "silent")?.unwrap_or_default(),
-    })
-}
-
-fn activity(row: &Row) -> Result<Activity, Failure> {
-    Ok(Activity {
-        id: column(row, "id")?,
-        at: instant(row, "at")?.unwrap_or_default(),
-        action: column(row, "action")?,
-        target: column(row, "target")?,
-        detail: column(row, "detail")?,
-        decision: Decision { by: column(row, "by")?, reason: column(row, "why")? },
     })
 }

@@ -44,3 +44,9 @@ GRANT SELECT (id, kind, selection, fingerprint, by, why, up_to, matching, rate, 
       INSERT (kind, selection, fingerprint, by, why, up_to, matching, rate, at),
       UPDATE (cursor, page, done, skipped, refused, problem, holder, lease_until, outcome, ended_at), DELETE
     ON fulfillment.jobs TO {role};
+GRANT SELECT (worker, seq, minute, seconds, counts), INSERT (worker, seq, minute, seconds, counts), UPDATE (seconds, counts), DELETE
+    ON fulfillment.trends TO {role};
+GRANT SELECT (minute, orders), INSERT (minute, orders), UPDATE (orders), DELETE ON fulfillment.arrivals TO {role};
+GRANT SELECT (counted_to, counted_at, seen, seen_at, seen_xid),
+      UPDATE (counted_to, counted_at, seen, seen_at, seen_xid)
+    ON fulfillment.arrivals_mark TO {role};

@@ -15,7 +15,7 @@ use crate::port::schema::Schema;
 use crate::port::store::StoreError;
 
 /// Every migration, in order. One that was released is never changed: its checksum is in the history.
-const MIGRATIONS: [(&str, &str); 13] = [
+const MIGRATIONS: [(&str, &str); 14] = [
     ("V1__events_and_dead_letters", include_str!("migrations/V1__events_and_dead_letters.sql")),
     ("V2__resolved_dead_letters", include_str!("migrations/V2__resolved_dead_letters.sql")),
     ("V3__leadership", include_str!("migrations/V3__leadership.sql")),
@@ -29,6 +29,7 @@ const MIGRATIONS: [(&str, &str); 13] = [
     ("V11__lists", include_str!("migrations/V11__lists.sql")),
     ("V12__jobs", include_str!("migrations/V12__jobs.sql")),
     ("V13__requests", include_str!("migrations/V13__requests.sql")),
+    ("V14__trends", include_str!("migrations/V14__trends.sql")),
 ];
 
 /// The migration that brings the horizon.
@@ -277,7 +278,7 @@ mod tests {
         let made =
             sql.split("CREATE TABLE IF NOT EXISTS fulfillment.").skip(1).filter_map(|rest| rest.split(' ').next());
         let made: Vec<&str> = made.chain(["schema_history"]).collect();
-        assert_eq!(made.len(), 18);
+        assert_eq!(made.len(), 21);
         for table in made {
             assert!(include_str!("strangers.sql").contains(&format!("'{table}'")), "{table}");
         }

@@ -165,6 +165,7 @@ pub(super) struct Statements {
     pub(super) insert_products: Sql,
     pub(super) find_products: Sql,
     pub(super) remember_keys: Sql,
+    pub(super) count_arrivals: Sql,
 }
 
 impl Statements {
@@ -225,6 +226,7 @@ impl Statements {
             insert_products: write(include_str!("insert_products.sql")),
             find_products: write(include_str!("find_products.sql")),
             remember_keys: write(include_str!("remember_keys.sql")),
+            count_arrivals: write(source!("trends/count_arrivals.sql")),
             dialect,
         }
     }
@@ -388,6 +390,7 @@ mod tests {
                 &all.stale_orders,
                 &all.before_horizon,
                 &all.sweep,
+                &all.count_arrivals,
             ] {
                 assert!(!statement.as_str().contains('{'), "{statement:?}");
             }

@@ -16,7 +16,8 @@ relations AS MATERIALIZED (
     SELECT c.oid, c.relname, c.relkind, c.relowner, c.relrowsecurity, format('fulfillment.%I', c.relname) AS name,
            c.relname {=} ANY (ARRAY['events', 'dead_letters', 'leadership', 'clocks', 'observed_fences', 'submissions', 'horizon',
                                     'begun_orders', 'retention', 'low_water_mark', 'stragglers', 'controls',
-                                    'workers', 'activity', 'holds', 'jobs', 'requests', 'schema_history']) AS is_ours
+                                    'workers', 'activity', 'holds', 'jobs', 'requests', 'trends',
+                                    'arrivals', 'arrivals_mark', 'schema_history']) AS is_ours
     FROM own
     JOIN pg_catalog.pg_class c ON c.relnamespace {=} own.oid
     WHERE c.relkind {=} ANY (ARRAY['r', 'p', 'v', 'm', 'f', 'S']::pg_catalog."char"[])

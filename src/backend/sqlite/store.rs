@@ -11,6 +11,7 @@ use crate::backend::sqlite::database::{Database, DatabaseError};
 use crate::domain::worker_id::WorkerId;
 use crate::port::store::StoreError;
 
+mod activity;
 mod audit;
 mod batch;
 mod controls;
@@ -28,6 +29,7 @@ mod row_by_row;
 mod schema;
 mod search;
 mod transition;
+mod trends;
 
 /// How a [`SqliteStore`] behaves.
 #[derive(Debug, Clone)]

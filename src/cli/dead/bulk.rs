@@ -17,8 +17,8 @@ pub(super) async fn carry_out(
     origins: &Origins,
     environment: &Environment,
 ) -> Result<(), Failure> {
-    let (filter, json) = (options.selection.filter(), options.format.is_json());
-    let task = if kind == JobKind::DeadRetry { Task::DeadRetry(filter) } else { Task::DeadDiscard(filter) };
+    let (selection, json) = (options.selection.selection(), options.format.is_json());
+    let task = if kind == JobKind::DeadRetry { Task::DeadRetry(selection) } else { Task::DeadDiscard(selection) };
     let bulk = Bulk { task, author: &options.author, rate, dry_run: false, detach: options.detach };
     let job = match bulk.carry_out(options.reach.way(origins)?, origins, environment).await? {
         Came::None(made) => return bulk::show_none(&made, kind, json),

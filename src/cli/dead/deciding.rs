@@ -20,6 +20,7 @@ use crate::config::environment::Environment;
 use crate::operations::letters::{self, DecidedLetters};
 use crate::operations::plural;
 use crate::operations::redrive::Redrive;
+use crate::port::activity::ActivityLog;
 use crate::port::dead_letters::{DeadLetters, Decision};
 use crate::port::jobs::JobKind;
 use crate::port::retrying::Retrying;
@@ -36,7 +37,7 @@ enum Decider {
     /// With the path and the reason.
     Server(ApiClient, &'static str, String),
     Retry(Redrive),
-    Discard(Arc<dyn DeadLetters>, Decision),
+    Discard(Arc<dyn DeadLetters>, Arc<dyn ActivityLog>, Decision),
 }
 
 impl Decider {
@@ -46,7 +47,7 @@ impl Decider {
                 return server.post(path, &json!({ "ids": ids, "why": why, "dry_run": dry_run })).await;
             }
             Self::Retry(redrive) => letters::retry(redrive, ids, dry_run).await,
-            Self::Discard(store, decision) => letters::discard(&**store, decision, ids, dry_run).await,
+            Self::Discard(store, log, decision) => letters::discard(&**store, &**log, decision, ids, dry_run).await,
         };
         decided.map_err(Failure::work)
     }
@@ -60,15 +61,15 @@ pub(super) async fn decide(
     environment: &Environment,
 ) -> Result<(), Failure> {
     let (source, decider, stop) = open(kind, &options, origins, environment).await?;
-    let filter = options.selection.filter();
-    let first = match &filter.ids {
+    let selection = options.selection.selection();
+    let first = match &selection.filter.ids {
         Some(_) => None,
-        None => Some(source.page(&filter, 0, MOST_AT_ONCE).await?),
+        None => Some(source.page(&selection, 0, MOST_AT_ONCE).await?),
     };
     let most = if options.detach { 0 } else { MOST_AT_ONCE as u64 };
     if let Some(first) = &first
         && !options.dry_run
-        && first.matching > most
+        && (first.matching > most || first.is_partial)
     {
         return bulk::carry_out(kind, &options, rate.map(NonZeroU32::get), origins, environment).await;
     }
@@ -86,7 +87,7 @@ pub(super) async fn decide(
             let ids: Vec<i64> = page.dead_letters.iter().map(|letter| letter.id).collect();
             batches.decide(&ids, &mut outcome).await?;
             match page.next_after.filter(|_| options.dry_run) {
-                Some(after) => page = source.page(&filter, after, MOST_AT_ONCE).await?,
+                Some(after) => page = source.page(&selection, after, MOST_AT_ONCE).await?,
                 None => return Ok(()),
             }
         }
@@ -117,14 +118,16 @@ async fn open(
             let decision = options.author.decision(environment)?;
             let (_, opened) = connect.open(origins).await?;
             let (queue, store) = (opened.queue.producer, opened.store.dead_letters);
+            let activity = Some(opened.store.activity);
             let stop = drain_on_signals()?;
             let retrying = Retrying { limit: connect.wait, stop: stop.clone() };
-            (Source::Store(store.clone()), Decider::Retry(Redrive { queue, store, decision, retrying }), stop)
+            (Source::Store(store.clone()), Decider::Retry(Redrive { queue, store, activity, decision, retrying }), stop)
         }
         Way::Stores(connect) => {
             let decision = options.author.decision(environment)?;
-            let store = connect.open_store(origins).await?.1.dead_letters;
-            (Source::Store(store.clone()), Decider::Discard(store, decision), drain_on_signals()?)
+            let opened = connect.open_store(origins).await?.1;
+            let (store, log) = (opened.dead_letters, opened.activity);
+            (Source::Store(store.clone()), Decider::Discard(store, log, decision), drain_on_signals()?)
         }
     })
 }

@@ -14,7 +14,7 @@ use crate::domain::dead_letter::DeadReason;
 use crate::domain::label::Label;
 use crate::operations::documents::letters::{LetterDocument, LettersDocument};
 use crate::operations::plural;
-use crate::port::dead_letters::DeadLetterFilter;
+use crate::port::dead_letters::{DeadLetterFilter, DeadLetterSelection};
 
 /// List dead letters by reason, oldest first
 ///
@@ -26,10 +26,12 @@ Examples:
   fulfillment-worker dead list --after 50                      the next page
   fulfillment-worker dead list --resolved                      decisions with author and reason
   fulfillment-worker dead list --group                         what went wrong, and how often
+  fulfillment-worker dead list --fingerprint '422: no colour #'  those of one of these groups
   fulfillment-worker dead list --json --limit 1000 | jq -r '.dead_letters[].detail' | sort | uniq -c
 
 JSON: dead_letters[].{id,order_id,order_state,reason,detail,attempts,worker,at,age_seconds,resolution,resolved_at,
-resolved_by,resolved_reason}, matching (their number on all pages), next_after and next_cursor (null on the last page). With --group:
+resolved_by,resolved_reason}, matching (their number on all pages), is_partial (whether there may be more, as --fingerprint took
+long), next_after and next_cursor (null on the last page). With --group:
 groups[].{reason,fingerprint,letters,first_at,last_at,last_age_seconds,example,example_order_id,example_detail}, looked
 (letters that were read), is_partial (whether there are more than that), next_cursor (for the API).")]
 pub(super) struct Arguments {
@@ -64,31 +66,34 @@ pub(super) async fn list(arguments: Arguments, origins: &Origins) -> Result<(), 
         Way::Server(server) => Source::Server(server),
         Way::Stores(connect) => Source::Store(connect.open_store(origins).await?.1.dead_letters),
     };
-    let filter = arguments.filter.filter(arguments.resolved);
+    let selection = arguments.filter.selection(arguments.resolved);
     let limit = usize::from(arguments.limit);
     if arguments.group {
-        return grouped::show(&source.groups(&filter, limit).await?, &arguments.format);
+        return grouped::show(&source.groups(&selection, limit).await?, &arguments.format);
     }
-    let page = source.page(&filter, arguments.after, limit).await?;
+    let page = source.page(&selection, arguments.after, limit).await?;
     if arguments.format.is_json() {
         return output::print_json(&page);
     }
     let kind = if arguments.resolved { "with a decision" } else { "without a decision" };
-    let LettersDocument { dead_letters: letters, matching, next_after, .. } = &page;
+    let LettersDocument { dead_letters: letters, matching, is_partial, next_after, .. } = &page;
     if letters.is_empty() {
-        return output::print(&match (matching, arguments.after) {
-            (0, _) => format!("no dead letters {kind}"),
-            (others, after) => format!("no dead letters {kind} above id {after}, and {others} up to it"),
+        return output::print(&match (next_after, matching, arguments.after) {
+            (Some(after), ..) => format!("no dead letters {kind} up to id {after}; go on: --after {after}"),
+            (None, 0, _) => format!("no dead letters {kind}"),
+            (None, others, after) => format!("no dead letters {kind} above id {after}, and {others} up to it"),
         });
     }
-    let mut lines = vec![format!("{} {kind}", plural(*matching, "dead letter"))];
+    let at_least = if *is_partial { "at least " } else { "" };
+    let mut lines = vec![format!("{at_least}{} {kind}", plural(*matching, "dead letter"))];
     for reason in distinct_reasons(letters) {
         let of_reason: Vec<&LetterDocument> = letters.iter().filter(|letter| letter.reason == reason).collect();
         let shown = match DeadReason::from_label(reason) {
             _ if *matching == letters.len() as u64 => of_reason.len().to_string(),
             Some(known) => {
-                let filter = DeadLetterFilter { reasons: vec![known], ..filter.clone() };
-                format!("{} of {}", of_reason.len(), source.page(&filter, 0, 1).await?.matching)
+                let filter = DeadLetterFilter { reasons: vec![known], ..selection.filter.clone() };
+                let of_all = DeadLetterSelection { filter, ..selection.clone() };
+                format!("{} of {}", of_reason.len(), source.page(&of_all, 0, 1).await?.matching)
             }
             None => format!("{} on this page", of_reason.len()),
         };
@@ -99,7 +104,7 @@ pub(super) async fn list(arguments: Arguments, origins: &Origins) -> Result<(), 
     output::print_lines(&lines)?;
     if let Some(after) = next_after {
         let all = plural(*matching, "dead letter");
-        output::note(&format!("{} of {all}; next page: --after {after}", letters.len()));
+        output::note(&format!("{} of {at_least}{all}; next page: --after {after}", letters.len()));
     }
     Ok(())
 }

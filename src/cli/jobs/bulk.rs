@@ -18,6 +18,7 @@ use crate::event::Observers;
 use crate::operations::documents::jobs::{JobDocument, JobJson, MadeJobDocument};
 use crate::operations::jobs::{self, JobRunner};
 use crate::operations::plural;
+use crate::port::dead_letters::DeadLetterSelection;
 use crate::port::decisions::HoldEnd;
 use crate::port::jobs::{Job, JobKind, Made, Outcome, Task};
 use crate::service::backends::Opened;
@@ -140,12 +141,14 @@ pub(in crate::cli) fn until(micros: i64) -> String {
 fn selection(task: &Task) -> Map<String, Value> {
     let seconds = |age: Option<Duration>| age.map(|age| Value::from(whole_seconds(age)));
     let (fields, ages) = match task {
-        Task::DeadRetry(filter) | Task::DeadDiscard(filter) => {
+        Task::DeadRetry(DeadLetterSelection { filter, fingerprint })
+        | Task::DeadDiscard(DeadLetterSelection { filter, fingerprint }) => {
             let reasons: Vec<&str> = filter.reasons.iter().map(|reason| reason.as_str()).collect();
             let fields = [
                 ("reasons", (!reasons.is_empty()).then(|| reasons.into())),
                 ("product_id", filter.product_id.map(Value::from)),
                 ("order_id", filter.order_id.map(|id| id.0.into())),
+                ("fingerprint", fingerprint.clone().map(Value::from)),
             ];
             (fields, (filter.older_than, filter.newer_than))
         }
@@ -155,6 +158,7 @@ fn selection(task: &Task) -> Map<String, Value> {
                 ("states", (!states.is_empty()).then(|| states.into())),
                 ("product_id", filter.product_id.map(Value::from)),
                 ("correlation_id", filter.correlation_id.clone().map(Value::from)),
+                ("fingerprint", None),
             ];
             (fields, (filter.older_than, filter.newer_than))
         }
@@ -278,8 +282,10 @@ mod tests {
     fn a_filter_is_sent_with_every_field_and_one_for_all_says_so() {
         let of = |task| Value::from(selection(&task));
         let letters = DeadLetterFilter { order_id: Some(OrderId(7)), ..DeadLetterFilter::default() };
-        assert_eq!(of(Task::DeadRetry(letters)), json!({ "order_id": 7 }));
-        assert_eq!(of(Task::DeadDiscard(DeadLetterFilter::default())), json!({ "older_than_seconds": 0 }));
+        let fingerprint = Some("422: no #".to_owned());
+        let alike = DeadLetterSelection { filter: letters, fingerprint };
+        assert_eq!(of(Task::DeadRetry(alike)), json!({ "order_id": 7, "fingerprint": "422: no #" }));
+        assert_eq!(of(Task::DeadDiscard(DeadLetterSelection::default())), json!({ "older_than_seconds": 0 }));
         let orders = OrderFilter {
             states: vec![State::Pending],
             product_id: Some(3),

@@ -22,7 +22,8 @@ use crate::event::ApiEvent;
 const SECONDS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
 
 /// Method and path of each route, as the description of the API has them.
-pub(crate) const ROUTES: [(&str, &str); 28] = [
+pub(crate) const ROUTES: [(&str, &str); 29] = [
+    ("GET", "/api/v1/activity"),
     ("GET", "/api/v1/controls"),
     ("GET", "/api/v1/dead-letter-groups"),
     ("GET", "/api/v1/dead-letters"),

@@ -9,7 +9,8 @@ use crate::domain::label::Label;
 use crate::domain::order::iso_8601;
 use crate::operations::cursor::List;
 use crate::operations::groups::{Group, Groups};
-use crate::port::dead_letters::{DeadLetterCount, DeadLetterFilter, StoredDeadLetter};
+use crate::operations::matching::Page;
+use crate::port::dead_letters::{DeadLetterSelection, StoredDeadLetter};
 
 /// The list's name in cursors.
 pub const LETTERS: &str = "letters";
@@ -86,8 +87,11 @@ impl From<&StoredDeadLetter> for WholeLetterDocument {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LettersDocument {
     pub(crate) dead_letters: Vec<LetterDocument>,
-    /// Their number on all pages.
+    /// Their number on all pages, as far as they were counted.
     pub(crate) matching: u64,
+    /// Whether there may be more, and the page may be short, because the search by `fingerprint` took long: the next page goes on.
+    #[serde(default)]
+    pub(crate) is_partial: bool,
     /// The id after which the next page begins; null on the last one.
     pub(crate) next_after: Option<i64>,
     /// Leads to the next page of the API, with the same filters; null on the last one.
@@ -95,14 +99,15 @@ pub struct LettersDocument {
 }
 
 impl LettersDocument {
-    /// A page of the letters that match `filter`, and the number of all of them.
-    pub fn new(letters: &[StoredDeadLetter], count: DeadLetterCount, filter: &DeadLetterFilter) -> Self {
-        let next_after = letters.last().map(|last| last.id).filter(|last| *last < count.last_id);
+    /// A page of the letters that match `selection`.
+    pub fn new(page: &Page, selection: &DeadLetterSelection) -> Self {
+        let Page { letters, matching, next_after, is_partial } = page;
         Self {
             dead_letters: letters.iter().map(LetterDocument::from).collect(),
-            matching: count.letters,
-            next_after,
-            next_cursor: next_after.map(|after| List(LETTERS, filter).cursor(&after.to_string())),
+            matching: *matching,
+            is_partial: *is_partial,
+            next_after: *next_after,
+            next_cursor: next_after.map(|after| List(LETTERS, selection).cursor(&after.to_string())),
         }
     }
 }
@@ -122,10 +127,10 @@ pub struct GroupsDocument {
 
 impl GroupsDocument {
     /// At most `limit` groups behind the first `skipped`.
-    pub fn page(found: Groups, filter: &DeadLetterFilter, skipped: usize, limit: usize) -> Self {
+    pub fn page(found: Groups, selection: &DeadLetterSelection, skipped: usize, limit: usize) -> Self {
         let Groups { groups, looked, is_partial } = found;
         let more = groups.len() > skipped + limit;
-        let next_cursor = more.then(|| List(GROUPS, filter).cursor(&(skipped + limit).to_string()));
+        let next_cursor = more.then(|| List(GROUPS, selection).cursor(&(skipped + limit).to_string()));
         Self { groups: groups.into_iter().skip(skipped).take(limit).collect(), looked, is_partial, next_cursor }
     }
 }

@@ -46,6 +46,7 @@ impl JobRunner {
         Decide {
             queue: self.backends.queue.clone(),
             store: self.backends.decisions.clone(),
+            activity: None,
             ruling: Ruling { decision: job.stamped(), dry_run: false },
             retrying: self.retrying(),
         }
@@ -64,6 +65,7 @@ impl JobRunner {
         let redrive = Redrive {
             queue: self.backends.queue.clone(),
             store: self.backends.dead_letters.clone(),
+            activity: None,
             decision: job.stamped(),
             retrying: self.retrying(),
         };

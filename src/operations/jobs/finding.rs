@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::counted::Counted;
 use super::{JobBackends, JobError};
+use crate::operations::matching::Scan;
 use crate::operations::search::{self, Cursor, ListError, MOST_ON_PAGE};
-use crate::port::dead_letters::DeadLetterFilter;
+use crate::port::dead_letters::{DeadLetterFilter, DeadLetterSelection};
 use crate::port::jobs::{Job, Task};
 use crate::port::search::OrderFilter;
 use crate::port::store::StoreError;
@@ -34,14 +35,32 @@ async fn count_until(
     is_enough: impl Fn(&Counted, Duration) -> bool,
 ) -> Result<Counted, StoreError> {
     match task {
-        Task::DeadRetry(filter) | Task::DeadDiscard(filter) => {
-            let count = backends.dead_letters.count(filter).await?;
-            Ok(Counted { matching: count.letters, up_to: count.last_id, is_partial: false })
+        Task::DeadRetry(selection) | Task::DeadDiscard(selection) => {
+            count_letters(backends, selection, is_enough).await
         }
         Task::Cancel(filter) | Task::Hold(filter, _) | Task::Release(filter) => {
             count_orders(backends, filter, is_enough).await
         }
     }
+}
+
+async fn count_letters(
+    backends: &JobBackends,
+    selection: &DeadLetterSelection,
+    is_enough: impl Fn(&Counted, Duration) -> bool,
+) -> Result<Counted, StoreError> {
+    let store = &*backends.dead_letters;
+    let found = store.count(&selection.filter).await?;
+    let mut counted = Counted { matching: found.letters, up_to: found.last_id, is_partial: false };
+    if selection.fingerprint.is_some() {
+        let (began, mut scan) = (Instant::now(), Scan::new(selection, 0));
+        counted.matching = 0;
+        while !scan.is_over && !is_enough(&counted, began.elapsed()) {
+            counted.matching += scan.next(store).await?.len() as u64;
+        }
+        counted.is_partial = !scan.is_over;
+    }
+    Ok(counted)
 }
 
 async fn count_orders(
@@ -79,7 +98,7 @@ pub(super) enum Found {
     /// These ids, never empty.
     Page(Vec<i64>),
     /// Nothing yet: the search goes on from here.
-    NothingAbove(i64),
+    NothingYet(i64),
     /// Nothing more.
     Nothing,
 }
@@ -89,19 +108,19 @@ pub(super) struct Finding {
     what: What,
     /// When the job was as old as this.
     age: (Instant, Duration),
-    /// Orders that were found at once, the one with the greatest id first: to find them costs the same for few as for many.
+    /// What was found at once, in the order of the job: to find it costs the same for few as for many.
     ahead: VecDeque<i64>,
 }
 
 enum What {
-    Letters(DeadLetterFilter),
+    Letters(DeadLetterSelection),
     Orders(OrderFilter),
 }
 
 impl Finding {
     pub(super) fn new(task: &Task, age: Duration) -> Self {
         let what = match task.clone() {
-            Task::DeadRetry(filter) | Task::DeadDiscard(filter) => What::Letters(filter),
+            Task::DeadRetry(selection) | Task::DeadDiscard(selection) => What::Letters(selection),
             Task::Cancel(filter) | Task::Hold(filter, _) | Task::Release(filter) => What::Orders(filter),
         };
         Self { what, age: (Instant::now(), age), ahead: VecDeque::new() }
@@ -112,17 +131,15 @@ impl Finding {
         // Ages count from when the job was made: what matched then matches still.
         let then = |of: Option<Duration>| of.map(|of| of.saturating_add(age).saturating_add(since.elapsed()));
         match &self.what {
-            What::Letters(filter) => {
+            What::Letters(selection) => {
                 let filter = DeadLetterFilter {
                     up_to: Some(job.up_to),
-                    older_than: then(filter.older_than),
-                    newer_than: then(filter.newer_than),
-                    ..filter.clone()
+                    older_than: then(selection.filter.older_than),
+                    newer_than: then(selection.filter.newer_than),
+                    ..selection.filter.clone()
                 };
-                let after = job.progress.cursor.unwrap_or(0);
-                let letters = backends.dead_letters.list(&filter, after, limit).await?;
-                let ids: Vec<i64> = letters.iter().map(|letter| letter.id).collect();
-                Ok(if ids.is_empty() { Found::Nothing } else { Found::Page(ids) })
+                let selection = DeadLetterSelection { filter, fingerprint: selection.fingerprint.clone() };
+                letters(backends, &selection, job.progress.cursor.unwrap_or(0), limit, &mut self.ahead).await
             }
             What::Orders(filter) => {
                 let (older_than, newer_than) = (then(filter.older_than), then(filter.newer_than));
@@ -135,7 +152,7 @@ impl Finding {
                     let page = page.map_err(as_store_error)?;
                     self.ahead.extend(page.orders.iter().map(|order| order.id.0));
                     if self.ahead.is_empty() {
-                        return Ok(page.next.map_or(Found::Nothing, |next| Found::NothingAbove(next.below_id())));
+                        return Ok(page.next.map_or(Found::Nothing, |next| Found::NothingYet(next.below_id())));
                     }
                 }
                 let ids = self.ahead.drain(..limit.min(self.ahead.len())).collect();
@@ -143,4 +160,33 @@ impl Finding {
             }
         }
     }
+}
+
+async fn letters(
+    backends: &JobBackends,
+    selection: &DeadLetterSelection,
+    after: i64,
+    limit: usize,
+    ahead: &mut VecDeque<i64>,
+) -> Result<Found, JobError> {
+    let store = &*backends.dead_letters;
+    if selection.fingerprint.is_none() {
+        let letters = store.list(&selection.filter, after, limit).await?;
+        let ids: Vec<i64> = letters.iter().map(|letter| letter.id).collect();
+        return Ok(if ids.is_empty() { Found::Nothing } else { Found::Page(ids) });
+    }
+    if ahead.is_empty() {
+        let mut scan = Scan::new(selection, after);
+        ahead.extend(scan.next(store).await?.iter().map(|letter| letter.id));
+        if ahead.is_empty() {
+            return Ok(if scan.is_over { Found::Nothing } else { Found::NothingYet(scan.after) });
+        }
+    }
+    let ids: Vec<i64> = ahead.drain(..limit.min(ahead.len())).collect();
+    let behind = ids.last().copied().unwrap_or(after);
+    // Since they were found, somebody may have decided about them.
+    let filter = DeadLetterFilter { ids: Some(ids), ..selection.filter.clone() };
+    let letters = store.list_without_messages(&filter, after, limit).await?;
+    let ids: Vec<i64> = letters.iter().map(|letter| letter.id).collect();
+    Ok(if ids.is_empty() { Found::NothingYet(behind) } else { Found::Page(ids) })
 }

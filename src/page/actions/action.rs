@@ -1,17 +1,16 @@
 //! The actions: their names in addresses, their paths in the API, and what a form says of them.
 
-use axum::http::StatusCode;
 use enum_map::Enum;
 use maud::{Markup, html};
 use serde_json::{Map, Value, json};
 use strum::IntoStaticStr;
 
-use super::ids;
+use super::fields::{lasts, number, text, whole};
+use super::{ids, matching};
 use crate::domain::label::Label;
 use crate::page::caller::Refusal;
 use crate::page::form::Form;
 use crate::page::frame::Tab;
-use crate::page::html::query;
 
 /// Something that an operator does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, IntoStaticStr)]
@@ -33,10 +32,6 @@ pub(super) enum Action {
     ClearLimit,
     StopJob,
 }
-
-/// The fields of a filter of dead letters, which a form keeps.
-const FILTER: [&str; 6] =
-    ["reason", "fingerprint", "product_id", "order_id", "older_than_seconds", "newer_than_seconds"];
 
 impl Action {
     /// The one of this name.
@@ -99,7 +94,7 @@ impl Action {
             Self::Retry | Self::Discard => put("ids", ids(form, "letter")?),
             Self::RetryMatching | Self::DiscardMatching => {
                 put("kind", json!(if self == Self::RetryMatching { "dead_retry" } else { "dead_discard" }));
-                put("selection", selection(form)?);
+                put("selection", matching::selection(form)?);
                 put("rate", whole(form, "rate")?);
             }
             Self::Quiet | Self::Resume | Self::LimitConcurrency | Self::LimitRate | Self::ClearLimit => {
@@ -159,11 +154,18 @@ impl Action {
             Self::Release => "A released order is worked on as soon as a worker is free.",
             Self::Enqueue => "A message too many does no harm: the order's row decides.",
             Self::Retry => {
-                "The order is pending again, under the same idempotency key, and begins with its first attempt."
+                "The order is pending again, under the same idempotency key, and begins with its first attempt. A letter whose order \
+                 didn't fail with it has its message pushed again."
             }
-            Self::Discard => "The dead letter is closed. Its order stays failed.",
-            Self::RetryMatching => "A job retries each of them, as fast as the rate allows; a worker works it off.",
-            Self::DiscardMatching => "A job closes each of them; a worker works it off. Their orders stay failed.",
+            Self::Discard => "The dead letter is closed, and its order stays failed. It can still be retried later.",
+            Self::RetryMatching => {
+                "A job puts their orders back to pending, under the same idempotency keys, and pushes their messages. Workers work it \
+                 off, at the rate that you set. It takes the letters of now: those that come later stay as they are."
+            }
+            Self::DiscardMatching => {
+                "A job closes them, and workers work it off. Their orders stay failed. It takes the letters of now: those that come \
+                 later stay as they are. One that was closed by mistake can still be retried."
+            }
             Self::Pause => "No worker claims an order until the pause ends. Orders in hand are finished.",
             Self::Quiet => "This worker claims no order until it is resumed. Orders in hand are finished.",
             Self::Resume => "Orders are claimed again within two seconds.",
@@ -192,7 +194,7 @@ impl Action {
                 input id="for" name="for" autocomplete="off" pattern="[0-9a-z ]*" maxlength="40";
             }
             @if matches!(self, Self::RetryMatching | Self::DiscardMatching) {
-                label for="rate" { "At most so many per second; empty for as fast as it goes" }
+                label for="rate" { "Dead letters per second, at most; empty for as fast as it goes" }
                 input id="rate" name="rate" type="number" min="1" max="10000" step="1" value="100";
             }
         }
@@ -200,11 +202,11 @@ impl Action {
 
     /// What it is about, for the form to send again.
     pub(super) fn kept(self, asked: &Form) -> Markup {
-        let names = ["id", "letter", "worker", "limit"].iter().chain(&FILTER);
         html! {
-            @for name in names {
+            @for name in ["id", "letter", "worker", "limit"] {
                 @for value in asked.all(name) { input type="hidden" name=(name) value=(value); }
             }
+            (matching::kept(asked))
         }
     }
 
@@ -217,11 +219,7 @@ impl Action {
         match self {
             Self::Cancel | Self::Hold | Self::Release | Self::Enqueue => one("/orders", form.all("id"), "/orders"),
             Self::Retry | Self::Discard => one("/dead-letters", form.all("letter"), "/dead-letters"),
-            Self::RetryMatching | Self::DiscardMatching => {
-                let kept: Vec<(&str, String)> =
-                    FILTER.iter().flat_map(|name| form.all(name).into_iter().map(|value| (*name, value))).collect();
-                format!("/dead-letters?{}", query(kept.iter().map(|(name, value)| (*name, value.as_str()))))
-            }
+            Self::RetryMatching | Self::DiscardMatching => matching::list(form),
             Self::StopJob => one("/jobs", form.all("id"), "/jobs"),
             _ => "/workers".to_owned(),
         }
@@ -241,59 +239,4 @@ fn named(noun: &str, ids: &[String]) -> String {
         [id] => format!("{noun} {id}"),
         ids => format!("{} {noun}s", ids.len()),
     }
-}
-
-fn text(form: &Form, name: &str) -> Value {
-    match form.one(name) {
-        "" => Value::Null,
-        text => json!(text),
-    }
-}
-
-fn wrong(name: &str, value: &str, must: &str) -> Refusal {
-    Refusal::new(StatusCode::BAD_REQUEST, format!("`{name}` is `{value}`, and must be {must}; nothing was done"))
-}
-
-fn whole(form: &Form, name: &str) -> Result<Value, Refusal> {
-    match form.one(name) {
-        "" => Ok(Value::Null),
-        text => text.parse::<i64>().map(|number| json!(number)).map_err(|_| wrong(name, text, "a whole number")),
-    }
-}
-
-fn number(form: &Form, name: &str) -> Result<f64, Refusal> {
-    let text = form.one(name);
-    text.parse::<f64>().ok().filter(|number| number.is_finite()).ok_or_else(|| wrong(name, text, "a number"))
-}
-
-/// How long something lasts, in seconds.
-fn lasts(form: &Form) -> Result<Value, Refusal> {
-    match form.one("for") {
-        "" => Ok(Value::Null),
-        text => match humantime::parse_duration(text) {
-            Ok(time) if time.as_secs() > 0 => Ok(json!(time.as_secs())),
-            _ => Err(wrong("for", text, "a time from a second on, such as `30m` or `8h`")),
-        },
-    }
-}
-
-/// A filter of dead letters, as jobs take it. Without one it is of all.
-fn selection(form: &Form) -> Result<Value, Refusal> {
-    let mut selection = Map::new();
-    if !form.all("reason").is_empty() {
-        selection.insert("reasons".to_owned(), json!(form.all("reason")));
-    }
-    if let fingerprint @ Value::String(_) = text(form, "fingerprint") {
-        selection.insert("fingerprint".to_owned(), fingerprint);
-    }
-    for name in ["product_id", "order_id", "older_than_seconds", "newer_than_seconds"] {
-        let value = whole(form, name)?;
-        if !value.is_null() {
-            selection.insert(name.to_owned(), value);
-        }
-    }
-    if selection.is_empty() {
-        selection.insert("older_than_seconds".to_owned(), json!(0));
-    }
-    Ok(Value::Object(selection))
 }

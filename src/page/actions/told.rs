@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::action::Action;
+use super::letters;
 use crate::operations::documents::fleet::{FollowedDocument, WorkersDocument};
 use crate::operations::documents::status::StatusDocument;
 use crate::operations::plural;
@@ -16,14 +17,9 @@ const MOST_LINES: usize = 20;
 /// What the API said that it would do, and whether that is anything.
 pub(super) fn dry_run(action: Action, answer: &Value) -> (Vec<String>, bool) {
     match action {
-        Action::RetryMatching | Action::DiscardMatching => {
-            let matching = answer["matching"].as_u64().unwrap_or_default();
-            let more = if answer["is_partial"] == true { " or more" } else { "" };
-            (vec![format!("{}{more}", plural(matching, "dead letter"))], matching > 0)
-        }
         Action::Retry | Action::Discard => {
-            let letters = answer["dead_letters"].as_array().map(Vec::as_slice).unwrap_or_default();
-            (cut(letters.iter().map(letter).collect()), !letters.is_empty())
+            let (lines, is_any) = letters::would(answer);
+            (cut(lines), is_any)
         }
         _ => {
             let orders = answer["orders"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -57,9 +53,12 @@ pub(super) fn notice(action: Action, answer: &Value) -> String {
     let problem = answer["problem"].as_str().map(|problem| format!(" Problem: {problem}")).unwrap_or_default();
     match action {
         Action::RetryMatching | Action::DiscardMatching => match answer["job"]["id"].as_i64() {
-            Some(job) => format!("Job {job} is made; workers work it off."),
-            None => "Nothing matches, so nothing was done.".to_owned(),
+            Some(job) => format!(
+                "Job {job} is made. Workers work it off; this page shows how far they are when it is loaded again."
+            ),
+            None => "Nothing matches any more, so nothing was done.".to_owned(),
         },
+        Action::Retry | Action::Discard => format!("{}.{problem}", letters::did(answer)),
         Action::StopJob => "The job has ended.".to_owned(),
         Action::ClearLimit | Action::Resume if answer["changed"] == false => "It was not set.".to_owned(),
         Action::Pause | Action::Quiet => paused(answer),
@@ -95,12 +94,6 @@ fn order(order: &Value) -> String {
         }
         _ => format!("order {}", order["order_id"]),
     }
-}
-
-fn letter(letter: &Value) -> String {
-    let result = letter["result"].as_str().unwrap_or_default().replace('_', " ");
-    let why = letter["why"].as_str().map(|why| format!(": {why}")).unwrap_or_default();
-    format!("dead letter {}: {result}{why}", letter["id"])
 }
 
 fn cut(mut lines: Vec<String>) -> Vec<String> {

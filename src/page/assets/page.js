@@ -19,8 +19,7 @@ function localise(root) {
 const live = document.querySelector("[data-live]");
 let source = null;
 function put(event) {
-  const at = document.getElementById(event.lastEventId || "");
-  const target = document.querySelector('[data-part="' + event.type + '"]') || at;
+  const target = document.querySelector('[data-part="' + event.type + '"]');
   if (!target) return;
   const template = document.createElement("template");
   template.innerHTML = event.data;
@@ -31,12 +30,14 @@ function put(event) {
 }
 let last = Date.now();
 function fresh() { last = Date.now(); document.body.classList.remove("stale"); say(""); }
-function say(text) { const lost = document.getElementById("lost"); if (lost && lost.textContent !== text) lost.textContent = text; }
+function say(text) {
+  const lost = document.getElementById("lost");
+  if (lost && lost.textContent !== text) { lost.textContent = text; lost.hidden = !text; }
+}
 function follow() {
   if (!live || source || document.hidden) return;
   source = new EventSource(location.origin + live.dataset.live);
   for (const part of document.querySelectorAll("[data-part]")) source.addEventListener(part.dataset.part, put);
-  source.addEventListener("ping", fresh);
   source.onerror = () => {
     // The browser comes again by itself, unless the answer was none; then so do we.
     if (source && source.readyState === EventSource.CLOSED) { source.close(); source = null; setTimeout(follow, 3000); }
@@ -52,22 +53,29 @@ setInterval(() => {
   say("The worker has not answered for " + Math.round((Date.now() - last) / 1000) + " s. What this page shows is that old.");
 }, 1000);
 
-// Charts: each has its values as JSON in a data attribute: the times, and a list for each line.
+function value(of, unit) {
+  if (of === null || of === undefined) return "–";
+  if (unit !== "seconds") return of.toLocaleString(undefined, { maximumFractionDigits: 1 });
+  return of < 1 ? Math.round(of * 1000) + " ms" : of < 120 ? of.toFixed(of < 10 ? 1 : 0) + " s" : of < 7200 ? Math.round(of / 60) + " min" : (of / 3600).toFixed(1) + " h";
+}
+
+// Charts: each has its values as JSON in a data attribute: the first time, the step, and a list for each line.
 function charts(root) {
   for (const figure of root.querySelectorAll("figure[data-values]")) {
     const svg = figure.querySelector("svg"), told = figure.querySelector(".hover");
     if (!svg || !told) continue;
     const data = JSON.parse(figure.dataset.values), cursor = svg.querySelector(".cursor");
+    const bins = Math.max(...data.lines.map(line => line.values.length));
     const show = index => {
-      const parts = data.lines.map(line => line.name + " " + (line.shown[index] ?? "–"));
-      told.textContent = zone.format(new Date(data.at[index] * 1000)) + ": " + parts.join(", ");
-      if (cursor) { const x = data.x[0] + (data.x[1] - data.x[0]) * (index + .5) / data.at.length; cursor.setAttribute("x1", x); cursor.setAttribute("x2", x); cursor.removeAttribute("visibility"); }
+      const parts = data.lines.map(line => line.name + " " + value(line.values[index], data.unit));
+      told.textContent = zone.format(new Date((data.from + data.step * index) * 1000)) + ": " + parts.join(", ");
+      if (cursor) { const x = data.x[0] + (data.x[1] - data.x[0]) * (index + .5) / bins; cursor.setAttribute("x1", x); cursor.setAttribute("x2", x); cursor.removeAttribute("visibility"); }
     };
     const leave = () => { told.textContent = ""; if (cursor) cursor.setAttribute("visibility", "hidden"); };
     svg.addEventListener("pointermove", event => {
       const box = svg.getBoundingClientRect(), x = (event.clientX - box.left) / box.width * svg.viewBox.baseVal.width;
-      const index = Math.floor((x - data.x[0]) / (data.x[1] - data.x[0]) * data.at.length);
-      if (index >= 0 && index < data.at.length) show(index); else leave();
+      const index = Math.floor((x - data.x[0]) / (data.x[1] - data.x[0]) * bins);
+      if (index >= 0 && index < bins) show(index); else leave();
     });
     svg.addEventListener("pointerleave", leave);
   }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{Failing, Step};
 use crate::domain::order::OrderId;
-use crate::port::controls::{Activity, Control, Controls, InForce, SetControl, Target, Worker, WorkerReport};
+use crate::port::controls::{Control, Controls, InForce, SetControl, Target, Worker, WorkerReport};
 use crate::port::dead_letters::Decision;
 use crate::port::decisions::{Decided, HoldEnd, OrderDecisions, Ruling};
 use crate::port::jobs::{Job, Jobs, Made, NewJob, Next, Progress};
@@ -107,9 +107,5 @@ impl Controls for Failing<dyn Controls> {
 
     async fn workers(&self) -> Result<Vec<Worker>, StoreError> {
         self.inner.workers().await
-    }
-
-    async fn activity(&self, limit: usize) -> Result<Vec<Activity>, StoreError> {
-        self.inner.activity(limit).await
     }
 }

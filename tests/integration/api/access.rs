@@ -8,7 +8,7 @@ use crate::support::worker::WorkerProcess;
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
-const READ: [&str; 9] = [
+const READ: [&str; 10] = [
     "/orders",
     "/orders/1",
     "/dead-letters",
@@ -16,6 +16,7 @@ const READ: [&str; 9] = [
     "/dead-letter-groups",
     "/workers",
     "/controls",
+    "/activity",
     "/jobs",
     "/jobs/1",
 ];

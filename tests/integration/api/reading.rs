@@ -1,5 +1,6 @@
 //! What viewers read.
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::{Served, problem};
@@ -50,6 +51,16 @@ async fn read_everything(served: Served) {
         (&json!(5), &json!(5), &Value::Null)
     );
     same(&groups, &served.printed(&["dead", "list", "--group"]));
+    let fingerprint = groups["groups"][0]["fingerprint"].as_str().expect("a text");
+    let encoded = utf8_percent_encode(fingerprint, NON_ALPHANUMERIC);
+    assert_eq!(keys(&served, &format!("/dead-letters?fingerprint={encoded}"), "dead_letters", "id"), letters);
+    assert_eq!(keys(&served, "/dead-letters?fingerprint=another", "dead_letters", "id"), [0_i64; 0]);
+    let of_group = served.read(&format!("/dead-letters?fingerprint={encoded}"));
+    same(&of_group, &served.printed(&["dead", "list", "--fingerprint", fingerprint]));
+    assert_eq!(served.read("/dead-letter-groups?fingerprint=another")["groups"], json!([]));
+    let selection = json!({"reasons": ["attempts_exhausted"], "fingerprint": fingerprint});
+    let body = json!({"kind": "dead_discard", "selection": selection, "why": "x", "dry_run": true});
+    assert_eq!(served.decide("/jobs", &body)["matching"], 5);
     let workers = served.read("/workers");
     assert_eq!((&workers["workers"][0]["state"], &workers["workers"][1]), (&json!("running"), &Value::Null));
     assert_eq!(served.read("/controls")["controls"], json!([]));
@@ -117,6 +128,9 @@ async fn what_is_wrong_with_a_query_is_said_with_its_parameter() {
         ("/orders/1?verbose=1", 400, "verbose"),
         ("/dead-letters?reason=sleepy", 400, "reason"),
         ("/dead-letters?resolved=yes", 400, "resolved"),
+        ("/dead-letters?fingerprint=", 400, "fingerprint"),
+        ("/dead-letter-groups?fingerprint=%00", 400, "fingerprint"),
+        ("/orders?fingerprint=x", 400, "fingerprint"),
         ("/dead-letter-groups?limit=x", 400, "limit"),
         ("/workers?cursor=%F0%9F%8E%81", 404, "cursor"),
         ("/controls?limit=", 400, "limit"),

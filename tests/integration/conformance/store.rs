@@ -6,6 +6,7 @@ use std::time::Duration;
 use fulfillment_worker::WorkerId;
 use fulfillment_worker::domain::dead_letter::DeadReason;
 use fulfillment_worker::domain::order::{Fence, Order, OrderId};
+use fulfillment_worker::port::activity::ActivityLog;
 use fulfillment_worker::port::audit::Audit;
 use fulfillment_worker::port::controls::Controls;
 use fulfillment_worker::port::dead_letters::DeadLetters;
@@ -21,8 +22,10 @@ use fulfillment_worker::port::search::{Feed, Notes, OrderSearch};
 use fulfillment_worker::port::store::{
     BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, Target, Verdict,
 };
+use fulfillment_worker::port::trends::Trends;
 
 mod ahead;
+mod alike;
 mod auditing;
 mod beginning;
 mod concluding;
@@ -46,6 +49,7 @@ mod schema;
 mod searching;
 pub(crate) mod sqlite_fixture;
 mod sweeping;
+mod trends;
 
 /// A store in each of its roles.
 pub(crate) trait AnyStore:
@@ -61,7 +65,9 @@ pub(crate) trait AnyStore:
     + Audit
     + Horizons
     + Controls
+    + ActivityLog
     + Jobs
+    + Trends
     + Intake
     + Schema
 {
@@ -80,7 +86,9 @@ impl<S> AnyStore for S where
         + Audit
         + Horizons
         + Controls
+        + ActivityLog
         + Jobs
+        + Trends
         + Intake
         + Schema
 {
@@ -132,6 +140,12 @@ pub(crate) trait StoreFixture: Sized + Send + Sync {
 
     /// Makes the cutoff lie so much further back, and look as if it had been moved so much longer ago.
     async fn age_cutoff(&self, by: Duration, moved: Duration);
+
+    /// Puts in a row of the history, `ago` minutes old, as another version might.
+    async fn put_minute(&self, worker: &str, seq: i64, ago: i64, counts: &str);
+
+    /// Makes it look as if arrivals had been counted so much longer ago.
+    async fn age_arrivals(&self, by: Duration);
 
     /// Removes the table of dead letters.
     async fn lose_dead_letters(&self);
@@ -315,6 +329,20 @@ macro_rules! conformance {
                 jobs::orders_are_held_once_each_when_whoever_did_it_died_half_way,
                 jobs::orders_are_cancelled_and_released_in_bulk_with_a_message_for_each,
                 jobs::a_rate_spreads_a_job_and_a_stop_leaves_it_to_others_at_once,
+                trends::a_row_that_is_written_again_replaces_itself_and_keeps_its_minute,
+                trends::a_write_that_comes_late_takes_nothing_back,
+                trends::minutes_are_by_the_clock_of_the_store,
+                trends::a_row_of_a_minute_that_is_over_is_told,
+                trends::rows_of_all_workers_come_in_pages_of_any_size,
+                trends::rows_of_other_versions_are_read_as_far_as_they_are_known,
+                trends::each_order_is_counted_once_however_many_workers_count,
+                trends::orders_that_nobody_counted_for_an_hour_count_in_their_minutes,
+                trends::where_the_highest_id_went_down_counting_starts_anew,
+                trends::old_rows_are_deleted_a_bounded_number_at_a_time,
+                trends::one_worker_leads,
+                alike::letters_with_the_same_error_are_found_in_pages_and_counted,
+                alike::a_job_decides_about_those_with_the_same_error_and_about_no_other,
+                alike::a_letter_that_somebody_decides_about_meanwhile_is_left_to_that,
                 schema::migrating_twice_applies_nothing_more,
                 schema::several_workers_may_migrate_at_once,
                 schema::check_passes_after_migrating,

@@ -45,6 +45,31 @@ async fn letters_are_listed_by_reason_age_product_and_order() {
     assert_eq!(place.run(&["dead", "list", "--order", "99"]).stdout, "no dead letters without a decision\n");
 }
 
+/// Caught, when seeded: `--fingerprint` that only `dead list` knows.
+#[tokio::test]
+async fn letters_are_listed_and_decided_by_what_their_errors_have_in_common() {
+    let place = Place::new();
+    place.fail(2).await;
+    place.bury(b"{}").await;
+    assert_eq!(place.listed(&["--fingerprint", "422: no such colour"]), [1, 2]);
+    assert_eq!(place.listed(&["--fingerprint", "422: no such colour", "--order", "2"]), [2]);
+    let text = place.run(&["dead", "list", "--fingerprint", "503: busy"]);
+    assert_eq!((text.code, text.stdout.as_str()), (Some(0), "no dead letters without a decision\n"));
+    let dry =
+        place.run(&["dead", "retry", "--fingerprint", "422: no such colour", "--why", "x", "--dry-run", "--json"]);
+    assert_eq!(dry.json()["redriven"], 2);
+    let job =
+        place.run(&["dead", "discard", "--fingerprint", "not an order message", "--why", "old", "--detach", "--json"]);
+    assert_eq!(job.json()["job"]["selection"], json!({"fingerprint": "not an order message"}));
+    assert_eq!(place.run(&["jobs", "run", "1"]).stdout, "job 1 done: 1 dead letter discarded\n");
+    assert_eq!(place.listed(&[]), [1, 2]);
+    let retried =
+        place.run(&["dead", "retry", "--fingerprint", "422: no such colour", "--why", "back in stock", "--json"]);
+    assert_eq!((&retried.json()["redriven"], place.listed(&[]).len()), (&json!(2), 0));
+    let empty = place.run(&["dead", "list", "--fingerprint", ""]);
+    assert_eq!((empty.code, empty.stderr.contains("must have 1 to 200 characters")), (Some(2), true), "{empty:?}");
+}
+
 #[tokio::test]
 async fn a_reason_that_does_not_exist_is_answered_with_those_that_do() {
     let ended = Place::new().run(&["dead", "list", "--reason", "bad_luck"]);

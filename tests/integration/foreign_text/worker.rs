@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use super::{HOSTILE, assert_harmless, hostile_in_one_line, stranger};
-use crate::support::browser;
+use crate::support::browser::Browser;
 use crate::support::operator;
 use crate::support::postgres::TestDatabase;
 use crate::support::process::Process;
@@ -135,7 +135,9 @@ async fn readiness_and_the_page_spell_out_what_a_server_answers() {
     let means: Value = serde_json::from_slice(&readiness.body).expect("JSON");
     assert!(means.to_string().contains('\u{202e}'), "JSON means what the server said: {means}");
     assert_answers_are_harmless(address);
-    let page = browser::shown(&format!("http://operator:operator%27s@{address}/"));
+    let browser = Browser::at(&format!("http://operator:operator%27s@{address}/")).await;
+    browser.wait_for_text("body", "\\u{1b}[2J").await;
+    let page = browser.html().await;
     assert_harmless("the page", page.as_bytes());
     assert!(page.contains("\\u{1b}[2J") && page.contains("\\u{202e}"), "{page}");
     assert_harmless("the log", worker.output().as_bytes());

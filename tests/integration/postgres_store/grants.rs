@@ -6,6 +6,7 @@ use std::time::Duration;
 use fulfillment_worker::backend::postgres::{PostgresStore, grant_sql};
 use fulfillment_worker::domain::order::OrderId;
 use fulfillment_worker::operations::search;
+use fulfillment_worker::port::activity::ActivityLog;
 use fulfillment_worker::port::audit::Audit;
 use fulfillment_worker::port::controls::{Control, Controls, Target as Whom, WorkerReport};
 use fulfillment_worker::port::dead_letters::{DeadLetterFilter, DeadLetters, Decision};
@@ -185,7 +186,8 @@ async fn decide_everything(store: &PostgresStore) -> Result<(), StoreError> {
     store.set(Control::Rate, &Whom::Fleet, Some(1.0), None, &decision).await?;
     store.controls().await?;
     store.workers().await?;
-    store.activity(10).await?;
+    store.append("cancel", "order 1", &decision).await?;
+    store.activity(i64::MAX, 10).await?;
     store.clear(Control::Rate, &Whom::Fleet, &decision).await?;
     let aged = OrderFilter { older_than: Some(LEASE), newer_than: Some(2 * LEASE), ..OrderFilter::default() };
     search::page(store, store, &aged, None, 1).await.map_err(|error| StoreError::Refused(error.to_string()))?;

@@ -99,7 +99,7 @@ async fn an_installation_of_0_1_0_is_handed_over_to_the_roles_and_upgraded_with_
     let applied = roles.open("migrator").migrate().await.unwrap();
     let earlier = ["V4__clocks", "V5__submissions", "V6__horizon"];
     let later = ["V7__retention", "V8__low_water_mark", "V9__controls", "V10__holds", "V11__lists", "V12__jobs"];
-    assert_eq!(applied, [&earlier[..], &later, &["V13__requests"]].concat());
+    assert_eq!(applied, [&earlier[..], &later, &["V13__requests", "V14__trends"]].concat());
     roles.open("migrator").grant(&roles.name("worker")).await.unwrap();
     let worker = roles.open("worker");
     worker.check().await.unwrap();

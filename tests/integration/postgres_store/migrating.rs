@@ -55,7 +55,8 @@ async fn tables_that_the_version_before_has_made_get_what_came_since_and_no_hori
             "V10__holds",
             "V11__lists",
             "V12__jobs",
-            "V13__requests"
+            "V13__requests",
+            "V14__trends"
         ]
     );
     assert_eq!(store.noted().await.unwrap(), Noted::Horizon(Horizon::EVERYTHING));
@@ -82,7 +83,10 @@ async fn only_what_is_missing_is_applied() {
     let (store, client) = migrated(&database).await;
     let last = format!("{FORGET} WHERE version >= 10; DROP TABLE fulfillment.holds");
     client.batch_execute(&last).await.unwrap();
-    assert_eq!(store.migrate().await.unwrap(), ["V10__holds", "V11__lists", "V12__jobs", "V13__requests"]);
+    assert_eq!(
+        store.migrate().await.unwrap(),
+        ["V10__holds", "V11__lists", "V12__jobs", "V13__requests", "V14__trends"]
+    );
     store.check().await.unwrap();
 }
 

@@ -30,7 +30,8 @@ pub(crate) fn push(redis: &RedisServer, ids: &[i32]) {
     push_of(redis, 1, ids);
 }
 
-fn push_of(redis: &RedisServer, product: i32, ids: &[i32]) {
+/// The same of some other product.
+pub(crate) fn push_of(redis: &RedisServer, product: i32, ids: &[i32]) {
     // An empty pipeline is refused.
     if ids.is_empty() {
         return;

@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::error::Problem;
 
 /// Name and SQL, in order. One that was released is never changed: a new one follows it.
-const MIGRATIONS: [(&str, &str); 14] = [
+const MIGRATIONS: [(&str, &str); 15] = [
     ("V1__orders", include_str!("migrations/V1__orders.sql")),
     ("V2__timeline_and_dead_letters", include_str!("migrations/V2__timeline_and_dead_letters.sql")),
     ("V3__queue", include_str!("migrations/V3__queue.sql")),
@@ -22,6 +22,7 @@ const MIGRATIONS: [(&str, &str); 14] = [
     ("V12__lists", include_str!("migrations/V12__lists.sql")),
     ("V13__jobs", include_str!("migrations/V13__jobs.sql")),
     ("V14__requests", include_str!("migrations/V14__requests.sql")),
+    ("V15__trends", include_str!("migrations/V15__trends.sql")),
 ];
 
 /// Two processes that make a file at the same time both find tables missing; the later one fails, and finds them

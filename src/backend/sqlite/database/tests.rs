@@ -285,7 +285,7 @@ async fn opening_a_file_again_applies_no_migration() {
     assert_eq!(again.migrate().await.unwrap(), [""; 0]);
 }
 
-const MIGRATION_NAMES: [&str; 14] = [
+const MIGRATION_NAMES: [&str; 15] = [
     "V1__orders",
     "V2__timeline_and_dead_letters",
     "V3__queue",
@@ -300,6 +300,7 @@ const MIGRATION_NAMES: [&str; 14] = [
     "V12__lists",
     "V13__jobs",
     "V14__requests",
+    "V15__trends",
 ];
 
 #[test]

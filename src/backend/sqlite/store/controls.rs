@@ -1,4 +1,4 @@
-//! Keeps the controls, the registry of workers and the activity.
+//! Keeps the controls, and the registry of workers.
 
 use std::time::Duration;
 
@@ -7,10 +7,12 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, named_params};
 
 use super::SqliteStore;
+use super::activity::note;
 use crate::backend::sqlite::database::{elapsed, micros, now_micros};
 use crate::domain::label::Label;
+use crate::port::activity::Activity;
 use crate::port::controls::{
-    Activity, Control, Controls, InForce, KEEP_DEAD_WORKERS, MOST_WORKERS, SetControl, Target, Worker, WorkerReport,
+    Control, Controls, InForce, KEEP_DEAD_WORKERS, MOST_WORKERS, SetControl, Target, Worker, WorkerReport,
 };
 use crate::port::dead_letters::Decision;
 use crate::port::store::StoreError;
@@ -41,12 +43,6 @@ SET since = CASE
     END,
     value = excluded.value, set_by = excluded.set_by, why = excluded.why, expires_at = excluded.expires_at";
 
-const NOTE: &str = "
-INSERT INTO fulfillment_activity (at, by, action, target, detail, why)
-VALUES (:now, :by, :action, :target, :detail, :why)";
-
-const FORGET: &str = "DELETE FROM fulfillment_activity WHERE id <= (SELECT max(id) FROM fulfillment_activity) - 10000";
-
 /// Those of workers that are gone, too.
 const REMOVE_ENDED: &str = "
 DELETE FROM fulfillment_controls
@@ -72,9 +68,6 @@ ORDER BY target, control LIMIT 10000";
 const WORKERS: &str = "
 SELECT worker, host, pid, version, lease, in_flight, row_leases, concurrency, holds_claims, started_at, seen_at
 FROM fulfillment_workers ORDER BY seen_at DESC LIMIT ?1";
-
-const ACTIVITY: &str = "
-SELECT id, at, action, target, detail, by, why FROM fulfillment_activity ORDER BY id DESC LIMIT ?1";
 
 #[async_trait]
 impl Controls for SqliteStore {
@@ -167,13 +160,6 @@ impl Controls for SqliteStore {
         };
         Ok(self.database.read(read).await?)
     }
-
-    async fn activity(&self, limit: usize) -> Result<Vec<Activity>, StoreError> {
-        let most = i64::try_from(limit).unwrap_or(i64::MAX);
-        let read =
-            move |connection: &Connection| connection.prepare_cached(ACTIVITY)?.query_map([most], activity)?.collect();
-        Ok(self.database.read(read).await?)
-    }
 }
 
 fn number(count: u64) -> i64 {
@@ -188,21 +174,6 @@ fn write_entry(connection: &Connection, worker: &str, entry: &WorkerReport) -> r
         ":concurrency": number(entry.concurrency), ":holds_claims": entry.holds_claims,
     })?;
     connection.prepare_cached(REMOVE_DEAD)?.execute([now.saturating_sub(micros(KEEP_DEAD_WORKERS))]).map(drop)
-}
-
-/// Appends to the activity.
-pub(super) fn note(
-    connection: &Connection,
-    now: i64,
-    action: &str,
-    target: &str,
-    detail: &str,
-    decision: &Decision,
-) -> rusqlite::Result<()> {
-    connection.prepare_cached(NOTE)?.execute(named_params! {
-        ":now": now, ":by": decision.by, ":action": action, ":target": target, ":detail": detail, ":why": decision.reason,
-    })?;
-    connection.prepare_cached(FORGET)?.execute([]).map(drop)
 }
 
 /// Those of a version to come are left out.
@@ -250,16 +221,5 @@ fn worker(row: &Row<'_>, now: i64) -> rusqlite::Result<Worker> {
         },
         up: elapsed(row.get(9)?, now),
         silent: elapsed(row.get(10)?, now),
-    })
-}
-
-fn activity(row: &Row<'_>) -> rusqlite::Result<Activity> {
-    Ok(Activity {
-        id: row.get(0)?,
-        at: Timestamp::from_microsecond(row.get(1)?).unwrap_or_default(),
-        action: row.get(2)?,
-        target: row.get(3)?,
-        detail: row.get(4)?,
-        decision: Decision { by: row.get(5)?, reason: row.get(6)? },
     })
 }

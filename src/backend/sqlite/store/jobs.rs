@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Params, Row, named_params};
 
 use super::SqliteStore;
-use super::controls::note;
+use super::activity::note;
 use crate::backend::sqlite::database::{elapsed, micros, now_micros};
 use crate::domain::label::Label;
 use crate::domain::text::truncate_detail;

@@ -58,7 +58,7 @@ pub(crate) async fn one_worker_is_quiet_alone_and_an_unknown_one_is_refused<F: S
     let fixture = F::fresh().await;
     let (one, other) = (fixture.worker(LEASE, true).await, fixture.worker(LEASE, true).await);
     assert!(!pause(&other, &own(&one), None, "ann").await, "it has not reported");
-    assert_eq!(other.store.activity(9).await.unwrap(), []);
+    assert_eq!(other.store.activity(i64::MAX, 9).await.unwrap(), []);
     report(&one).await;
     assert!(pause(&other, &own(&one), None, "ann").await);
     assert!(report(&one).await.quiet().is_some());
@@ -107,7 +107,7 @@ pub(crate) async fn two_operators_pause_once_and_both_are_in_the_activity<F: Sto
         other.store.clear(Control::Pause, &Target::Fleet, &decisions.1)
     );
     assert!(ann.unwrap() != bob.unwrap(), "one of them resumed it");
-    let activity = one.store.activity(9).await.unwrap();
+    let activity = one.store.activity(i64::MAX, 9).await.unwrap();
     let actions: Vec<&str> = activity.iter().map(|each| each.action.as_str()).collect();
     assert_eq!(actions, ["resume", "pause", "pause"]);
     let mut who: Vec<&str> = activity[1..].iter().map(|each| each.decision.by.as_str()).collect();

@@ -42,7 +42,7 @@ pub(crate) fn backends(worker: &Worker, queue: &Arc<Pushed>) -> JobBackends {
     }
 }
 
-fn by(who: &str) -> Decision {
+pub(super) fn by(who: &str) -> Decision {
     Decision { by: who.to_owned(), reason: "after the outage".to_owned() }
 }
 
@@ -66,14 +66,14 @@ fn made(made: Made) -> Job {
 }
 
 /// Counts what a task is about and makes a job of it, as `ann`.
-async fn make_job(worker: &Worker, task: Task) -> Job {
+pub(super) async fn make_job(worker: &Worker, task: Task) -> Job {
     let backends = backends(worker, &Arc::default());
     let counted = count(&backends, &task, LONG).await.unwrap();
     made(make(&*worker.store, task, by("ann"), &counted, None).await.unwrap())
 }
 
 /// Works a job off.
-async fn work_off(worker: &Worker, queue: &Arc<Pushed>, id: i64) -> Job {
+pub(super) async fn work_off(worker: &Worker, queue: &Arc<Pushed>, id: i64) -> Job {
     let backends = backends(worker, queue);
     let stop = CancellationToken::new();
     let runner = JobRunner { backends, observers: Observers::default(), lease: LEASE, stop };
@@ -127,7 +127,7 @@ pub(crate) async fn a_job_is_kept_as_it_was_made_and_is_in_the_activity<F: Store
     let kept = worker.store.job(job.id).await.unwrap().unwrap();
     assert_eq!((kept.selection, kept.at), (job.selection, job.at));
     assert_eq!(worker.store.job(job.id + 1).await.unwrap(), None);
-    let activity = worker.store.activity(9).await.unwrap().remove(0);
+    let activity = worker.store.activity(i64::MAX, 9).await.unwrap().remove(0);
     assert_eq!((&*activity.action, &activity.decision), ("hold", &by("ann")));
     assert!(activity.detail.starts_with(&format!("job {}: 3 of {{", job.id)), "{}", activity.detail);
 }
@@ -185,7 +185,7 @@ pub(crate) async fn a_cancelled_job_is_nobodys_and_both_are_in_the_activity<F: S
     assert_eq!(worker.store.open_jobs().await.unwrap(), 0);
     let ended = worker.store.job(id).await.unwrap().unwrap().ended;
     assert_eq!(ended.map(|(outcome, _)| outcome), Some(Outcome::Cancelled));
-    let activity = worker.store.activity(9).await.unwrap();
+    let activity = worker.store.activity(i64::MAX, 9).await.unwrap();
     let actions: Vec<(&str, &str)> = activity.iter().map(|each| (&*each.action, &*each.decision.by)).collect();
     assert_eq!(actions, [("cancel_job", "bob"), ("cancel", "ann")]);
 }
@@ -195,7 +195,7 @@ pub(crate) async fn letters_are_retried_once_each_when_whoever_did_it_died_befor
     let (dead, worker) = (fixture.worker(LEASE, true).await, fixture.worker(LEASE, true).await);
     let order_ids = pending_orders(&fixture, 250).await;
     let letter_ids = fail(&worker, &order_ids).await;
-    let job = make_job(&worker, Task::DeadRetry(letters())).await;
+    let job = make_job(&worker, Task::DeadRetry(letters().into())).await;
     assert_eq!((job.matching, job.up_to), (250, letter_ids[249]));
     let job = die_with(&dead, job.id, &letter_ids[..100]).await;
     dead.store.redrive(&letter_ids[..60], &job.stamped()).await.unwrap();
@@ -217,7 +217,7 @@ pub(crate) async fn letters_are_discarded_once_each_and_those_that_came_later_ar
     let fixture = F::fresh().await;
     let (dead, worker) = (fixture.worker(LEASE, true).await, fixture.worker(LEASE, true).await);
     let letter_ids = fail(&worker, &pending_orders(&fixture, 3).await).await;
-    let job = make_job(&worker, Task::DeadDiscard(letters())).await;
+    let job = make_job(&worker, Task::DeadDiscard(letters().into())).await;
     let later = pending_orders(&fixture, 1).await[0];
     let (_, fence) = start(&worker, later).await;
     assert!(is_done(&conclude(&worker, conclusion(later, fence, failed("later"))).await));

@@ -144,6 +144,18 @@ impl<const PLANTED: bool> StoreFixture for Fixture<PLANTED> {
         self.client.execute(sql, &[&by.as_secs_f64(), &moved.as_secs_f64()]).await.unwrap();
     }
 
+    async fn put_minute(&self, worker: &str, seq: i64, ago: i64, counts: &str) {
+        let sql = "INSERT INTO fulfillment.trends (worker, seq, minute, seconds, counts)
+                   VALUES ($1, $2, date_trunc('minute', now()) - $3::float8 * interval '1 minute', 60, $4::text::json)";
+        self.client.execute(sql, &[&worker, &seq, &(ago as f64), &counts]).await.unwrap();
+    }
+
+    async fn age_arrivals(&self, by: Duration) {
+        let sql = "UPDATE fulfillment.arrivals_mark
+                   SET counted_at = counted_at - $1 * interval '1 second', seen_at = seen_at - $1 * interval '1 second'";
+        self.client.execute(sql, &[&by.as_secs_f64()]).await.unwrap();
+    }
+
     async fn lose_dead_letters(&self) {
         self.client.batch_execute("DROP TABLE fulfillment.dead_letters").await.unwrap();
     }

@@ -49,7 +49,8 @@ impl StoreFixture for SqliteFixture {
                    DROP VIEW fulfillment_timeline; DROP TABLE fulfillment_retention;
                    DROP TABLE fulfillment_controls; DROP TABLE fulfillment_workers; DROP TABLE fulfillment_activity;
                    DROP TABLE fulfillment_holds; DROP TABLE fulfillment_jobs;
-                   DROP TABLE fulfillment_requests;
+                   DROP TABLE fulfillment_requests; DROP TABLE fulfillment_trends;
+                   DROP TABLE fulfillment_arrivals; DROP TABLE fulfillment_arrivals_mark;
                    DROP TABLE orders; DROP TABLE products; DROP TABLE refinery_schema_history;";
         fixture.connection().execute_batch(sql).unwrap();
         fixture
@@ -128,6 +129,16 @@ impl StoreFixture for SqliteFixture {
     async fn age_cutoff(&self, by: Duration, moved: Duration) {
         let sql = "UPDATE fulfillment_retention SET cutoff = cutoff - ?1, moved_at = moved_at - ?2";
         self.connection().execute(sql, (micros(by), micros(moved))).unwrap();
+    }
+
+    async fn put_minute(&self, worker: &str, seq: i64, ago: i64, counts: &str) {
+        let sql = "INSERT INTO fulfillment_trends (worker, seq, minute, seconds, counts)
+                   VALUES (?1, ?2, unixepoch() / 60 - ?3, 60, ?4)";
+        self.connection().execute(sql, (worker, seq, ago, counts)).unwrap();
+    }
+
+    async fn age_arrivals(&self, by: Duration) {
+        self.connection().execute("UPDATE fulfillment_arrivals_mark SET at = at - ?1", [micros(by)]).unwrap();
     }
 
     async fn lose_dead_letters(&self) {

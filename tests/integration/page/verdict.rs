@@ -1,49 +1,14 @@
-//! What the operator's page says, in a real browser.
+//! What the operator's page says of the service.
 
-use crate::support::browser;
+use crate::support::browser::Browser;
 use crate::support::orders::{in_state, insert, place};
 use crate::support::postgres::{PostgresServer, TestDatabase};
 use crate::support::redis::RedisServer;
 use crate::support::worker::WorkerProcess;
 use crate::support::{LONG, eventually, expect_equal, free_port};
 
-/// The page as the browser shows it.
-struct Page(String);
-
-impl Page {
-    fn of(worker: &WorkerProcess) -> Self {
-        Self(browser::shown(&format!("http://{}/", worker.address())))
-    }
-
-    /// The text of the element with this id, which has no elements of its own name inside.
-    fn text(&self, id: &str) -> String {
-        let found = self.0.split_once(&format!("id=\"{id}\"")).expect(id).1;
-        let (tag, rest) = found.split_once('>').expect("a tag");
-        assert!(!tag.contains('<'), "{tag}");
-        let mut text = String::new();
-        let mut markup = false;
-        let end = rest.find("</dd>").into_iter().chain(rest.find("</strong>")).chain(rest.find("</ul>")).min();
-        for character in rest[..end.expect("an end")].replace("</li>", "; ").chars() {
-            match character {
-                '<' => markup = true,
-                '>' => markup = false,
-                _ if !markup => text.push(character),
-                _ => {}
-            }
-        }
-        text
-    }
-
-    /// The colour of its verdict: `good`, `warn` or `bad`.
-    fn colour(&self) -> &str {
-        let state = self.0.split_once("id=\"state\" class=\"").expect("the verdict").1;
-        state.split('"').next().expect("a class")
-    }
-}
-
-/// For `eventually`.
-fn contains(text: &str, part: &str) -> Result<(), String> {
-    if text.contains(part) { Ok(()) } else { Err(text.to_owned()) }
+async fn page(worker: &WorkerProcess) -> Browser {
+    Browser::at(&format!("http://{}/", worker.address())).await
 }
 
 async fn counted(worker: &WorkerProcess, series: &str, value: i32) {
@@ -62,10 +27,10 @@ async fn after_a_restart_the_page_shows_the_dead_letters_that_await_a_decision()
 
     let worker = WorkerProcess::ready(&redis.url(), database.url(), &[]).await;
     counted(&worker, "fulfillment_dead_letters_open{reason=\"attempts_exhausted\"}", 11).await;
-    let page = Page::of(&worker);
-    assert_eq!((page.text("dead").as_str(), page.colour()), ("11", "warn"));
-    assert_eq!(page.text("verdict"), "Ready, and to be looked at");
-    assert!(page.text("reasons").contains("11 dead letters need a decision"), "{}", page.text("reasons"));
+    let page = page(&worker).await;
+    page.wait_for_text("#state.warn #verdict", "Ready, and to be looked at").await;
+    page.wait_for_text("#state.warn #reasons", "11 dead letters need a decision").await;
+    assert_eq!(page.text("#dead").await, "11");
 }
 
 /// Caught on the code before: "Waiting 0", "no backlog" and green.
@@ -76,11 +41,11 @@ async fn orders_whose_messages_redis_lost_are_open_and_late_on_the_page() {
     database.query("UPDATE orders SET created_at = created_at - interval '12 minutes'", &[]).await;
     let worker = WorkerProcess::ready(&redis.url(), database.url(), &["--reconcile-interval", "0"]).await;
     counted(&worker, "fulfillment_open_orders{state=\"pending\"}", 650).await;
-    let page = Page::of(&worker);
-    assert_eq!((page.text("open").as_str(), page.text("waiting").as_str(), page.colour()), ("650", "0", "warn"));
-    let backlog = page.text("backlog");
+    let page = page(&worker).await;
+    page.wait_for_text("#state.warn #reasons", "the oldest open order was placed 1").await;
+    assert_eq!((page.text("#open").await.as_str(), page.text("#waiting").await.as_str()), ("650", "0"));
+    let backlog = page.text("#backlog").await;
     assert!(backlog.starts_with("oldest 1") && backlog.ends_with("; none fulfilled lately"), "{backlog}");
-    assert!(page.text("reasons").contains("the oldest open order was placed 1"), "{}", page.text("reasons"));
 }
 
 /// Caught on the code before: "2 min of work for this worker" while no order was sent.
@@ -92,13 +57,9 @@ async fn while_the_breaker_is_open_the_page_promises_no_end_of_the_backlog() {
     place(&database, &redis, 200).await;
     counted(&worker, "fulfillment_fulfiller_breaker_state{state=\"open\"}", 1).await;
     counted(&worker, "fulfillment_open_orders{state=\"pending\"}", 200).await;
-    eventually(LONG, "the page says so", async || {
-        let page = Page::of(&worker);
-        contains(&page.text("backlog"), "; the circuit breaker is ")?;
-        contains(&page.text("reasons"), "accepts work: held up by fulfiller")?;
-        expect_equal(page.colour().to_owned(), "bad".to_owned())
-    })
-    .await;
+    let page = page(&worker).await;
+    page.wait_for_text("#backlog", "; the circuit breaker is ").await;
+    page.wait_for_text("#state.bad #reasons", "accepts work: held up by fulfiller").await;
 }
 
 /// Caught on the code before: `accepts_work` was true.
@@ -108,14 +69,10 @@ async fn while_the_store_is_down_neither_readiness_nor_the_page_says_that_work_i
     let mut postgres = PostgresServer::start().await;
     let database = postgres.database().await;
     let worker = WorkerProcess::ready(&redis.url(), database.url(), &[]).await;
-    eventually(LONG, "an idle worker is green", async || {
-        let page = Page::of(&worker);
-        expect_equal(
-            (page.colour().to_owned(), page.text("open"), page.text("dead")),
-            ("good".into(), "0".into(), "0".into()),
-        )
-    })
-    .await;
+    let page = page(&worker).await;
+    page.wait_for("#state.good").await;
+    page.wait_for_text("#open", "0").await;
+    page.wait_for_text("#dead", "0").await;
     postgres.stop_immediately().await;
     eventually(LONG, "the worker notices", async || {
         let checks: serde_json::Value = serde_json::from_slice(&worker.get("/readyz", &[]).body).expect("JSON");
@@ -124,7 +81,6 @@ async fn while_the_store_is_down_neither_readiness_nor_the_page_says_that_work_i
         expect_equal((accepts["ok"].clone(), accepts["detail"].clone()), (false.into(), "held up by store".into()))
     })
     .await;
-    let page = Page::of(&worker);
-    assert_eq!((page.text("verdict").as_str(), page.colour()), ("Not ready", "bad"));
-    assert!(page.text("reasons").contains("accepts work: held up by store"), "{}", page.text("reasons"));
+    page.wait_for_text("#state.bad #verdict", "Not ready").await;
+    page.wait_for_text("#state.bad #reasons", "accepts work: held up by store").await;
 }
