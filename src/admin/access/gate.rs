@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{Extensions, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -81,6 +81,16 @@ impl<S: Sync> FromRequestParts<S> for Viewer {
         let sees_texts = parts.extensions.get::<Client>().is_some_and(|client| client.sees_texts);
         if sees_texts { Ok(Self) } else { Err((StatusCode::FORBIDDEN, NOT_FOR_EVERYBODY)) }
     }
+}
+
+/// What the client of a request may do and nothing else of `request`, the extensions of that request: for one that this process
+/// makes of its own router on the client's behalf. What a router notes there of a path is of no use to another one.
+pub(crate) fn on_behalf(request: &Extensions) -> Extensions {
+    let mut extensions = Extensions::new();
+    if let Some(client) = request.get::<Client>() {
+        extensions.insert(client.clone());
+    }
+    extensions
 }
 
 impl Client {
