@@ -151,8 +151,7 @@ impl Service {
         let event_log = Arc::new(EventLog::new(&settings.service_name, settings.log_orders));
         let latest = Arc::new(Latest::default());
         let trends = Arc::new(TrendCounter::default());
-        let own: [Arc<dyn Observer>; 5] =
-            [metrics.clone(), health.clone(), latest.clone(), event_log, trends.clone()];
+        let own: [Arc<dyn Observer>; 5] = [metrics.clone(), health.clone(), latest.clone(), event_log, trends.clone()];
         let observers = Observers::new(own.into_iter().chain(observers).collect());
         let worker = WorkerId::fresh();
         let environment = Environment::of_process();
