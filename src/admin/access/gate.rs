@@ -89,13 +89,6 @@ impl Client {
     }
 }
 
-/// What makes a request one of the same client, and nothing else that is known of `request`.
-pub(crate) fn rights(request: &Extensions) -> Extensions {
-    let mut rights = Extensions::new();
-    rights.insert(request.get::<Client>().cloned().unwrap_or_default());
-    rights
-}
-
 /// Whether the request is one of those that change something: in the API, each that doesn't read.
 pub(in crate::admin) fn is_changing(of: &Method, uri: &Uri) -> bool {
     (uri.path().starts_with(API) && ![Method::GET, Method::HEAD].contains(of))
