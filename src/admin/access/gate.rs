@@ -83,6 +83,16 @@ impl<S: Sync> FromRequestParts<S> for Viewer {
     }
 }
 
+/// What the client of a request may do and nothing else of `request`, the extensions of that request: for one that this process
+/// makes of its own router on the client's behalf. What a router notes there of a path is of no use to another one.
+pub(crate) fn on_behalf(request: &Extensions) -> Extensions {
+    let mut extensions = Extensions::new();
+    if let Some(client) = request.get::<Client>() {
+        extensions.insert(client.clone());
+    }
+    extensions
+}
+
 impl Client {
     fn operator(name: String) -> Self {
         Self { sees_texts: true, operator: Some(Operator(name)) }
