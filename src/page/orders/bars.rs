@@ -234,6 +234,16 @@ fn now(history: &HistoryDocument) -> Option<i64> {
     after(&order.updated_at, order.idle_seconds).or_else(|| after(&order.created_at, order.age_seconds))
 }
 
+/// Whether a hold was for a time that has passed.
+pub(super) fn is_over(hold: &EntryDocument, history: &HistoryDocument) -> bool {
+    let lasted = || {
+        let (lasts, _) = hold.note.as_deref()?.strip_prefix("held for ")?.split_once(" by ")?;
+        let lasts = i64::try_from(humantime::parse_duration(lasts).ok()?.as_micros()).ok()?;
+        Some(time(hold.at.as_deref())?.saturating_add(lasts) <= now(history)?)
+    };
+    lasted().unwrap_or(false)
+}
+
 fn span(from: i64, to: i64) -> String {
     duration(seconds(to.saturating_sub(from)))
 }

@@ -184,6 +184,19 @@ fn holds_are_marks_and_end_neither_waits_nor_attempts() {
 }
 
 #[test]
+fn a_hold_for_a_time_is_over_when_that_has_passed() {
+    for (note, is_over) in [
+        ("held for 5s by bob: stock", true),
+        ("held for 6s by bob: stock", false),
+        ("held by bob: held for 1s by anna", false),
+        ("held until 2026-11-28T03:00:00Z by bob: stock", false),
+    ] {
+        let history = history("pending", vec![entry(1.0, "pending", 0, "bob's", note)]);
+        assert_eq!(super::is_over(&history.timeline[0], &history), is_over, "{note}");
+    }
+}
+
+#[test]
 fn without_a_timeline_a_pending_order_waits_and_nothing_is_said_of_others() {
     assert_eq!(shown(&history("pending", Vec::new())), [(Lane::Waiting, Look::Wait, 0.0, 5.0)]);
     for state in ["processing", "fulfilled", "failed", "cancelled", "on its way"] {
