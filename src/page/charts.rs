@@ -98,7 +98,9 @@ impl Axis {
         let length = [60, 300, 600, 1_800, 3_600, 10_800, 21_600].into_iter().find(|length| span / length <= 8);
         let length = length.unwrap_or(86_400);
         let first = self.from.div_euclid(length) * length + length;
-        (0..10).map(|tick| first + tick * length).filter(|at| *at < self.end()).collect()
+        // Not so near to the end that its name would be cut off.
+        let last = self.end() - (self.end() - self.from) / 32;
+        (0..10).map(|tick| first + tick * length).filter(|at| *at <= last).collect()
     }
 }
 

@@ -57,7 +57,7 @@ impl Range {
             let first = day.minutes().iter().position(Option::is_some)?;
             u32::try_from(day.minutes().len() - first).ok()
         });
-        let shows = |range: &Self| recorded.is_some_and(|minutes| minutes <= range.minutes());
+        let shows = |range: &Self| recorded.is_none_or(|minutes| minutes <= range.minutes());
         Self::ALL.into_iter().find(shows).unwrap_or(Self::Day)
     }
 

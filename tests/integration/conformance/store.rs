@@ -265,6 +265,7 @@ macro_rules! conformance {
                 controls::the_lowest_limit_is_in_force,
                 controls::a_control_ends_by_the_clock_of_the_store,
                 controls::two_operators_pause_once_and_both_are_in_the_activity,
+                controls::what_people_did_comes_newest_first_and_each_once,
                 controls::the_registry_has_what_a_worker_last_said_until_it_leaves,
                 inserting::orders_are_answered_by_position,
                 inserting::a_product_is_made_once_and_used_again,

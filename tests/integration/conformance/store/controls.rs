@@ -115,6 +115,27 @@ pub(crate) async fn two_operators_pause_once_and_both_are_in_the_activity<F: Sto
     assert_eq!(who, ["ann", "bob"]);
 }
 
+/// Caught, when seeded: a page that begins with the last entry of the one before.
+pub(crate) async fn what_people_did_comes_newest_first_and_each_once<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE, true).await;
+    for number in 1..=5 {
+        worker.store.append("cancel", &format!("order {number}"), &by("ann")).await.unwrap();
+    }
+    let (mut before, mut seen) = (i64::MAX, Vec::new());
+    loop {
+        let page = worker.store.activity(before, 2).await.unwrap();
+        let Some(last) = page.last() else { break };
+        before = last.id;
+        seen.extend(page);
+    }
+    let details: Vec<&str> = seen.iter().map(|entry| entry.detail.as_str()).collect();
+    assert_eq!(details, ["order 5", "order 4", "order 3", "order 2", "order 1"]);
+    assert!(seen.iter().all(|entry| entry.action == "cancel" && entry.target.is_empty()), "{seen:?}");
+    assert_eq!(seen[0].decision, by("ann"));
+    assert!(seen.windows(2).all(|two| two[0].at >= two[1].at), "{seen:?}");
+}
+
 pub(crate) async fn the_registry_has_what_a_worker_last_said_until_it_leaves<F: StoreFixture>() {
     let fixture = F::fresh().await;
     let worker = fixture.worker(LEASE, true).await;
