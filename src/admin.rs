@@ -30,7 +30,7 @@ mod socket;
 mod thread;
 
 pub use access::{Access, AccessError, OneTimeToken};
-pub(crate) use access::{Operator, Viewer, rights};
+pub(crate) use access::{Operator, Viewer, on_behalf};
 pub use bind_error::BindError;
 pub use connection::serve_within;
 pub(crate) use guard::refuse_bodies;

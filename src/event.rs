@@ -17,6 +17,7 @@ mod order;
 mod reconciler;
 mod retention;
 mod telemetry;
+mod trends;
 
 pub use api::ApiEvent;
 pub use controls::ControlsEvent;
@@ -29,6 +30,7 @@ pub use order::{AttemptRef, CancelledFrom, Lease, OrderEvent, RetryReason, Throt
 pub use reconciler::{Drift, ReconcilerEvent};
 pub use retention::RetentionEvent;
 pub use telemetry::{Runtime, TelemetryEvent};
+pub use trends::TrendsEvent;
 
 impl From<RetentionEvent> for Event<'_> {
     fn from(event: RetentionEvent) -> Self {
@@ -58,6 +60,8 @@ pub enum Event<'a> {
     Jobs(JobsEvent<'a>),
     /// Requests of the API.
     Api(ApiEvent<'a>),
+    /// The history that this worker keeps in the store.
+    Trends(TrendsEvent<'a>),
     /// A reading was taken, or traces were exported.
     Telemetry(TelemetryEvent<'a>),
 }
@@ -81,5 +85,6 @@ group!(
     Reconciler(ReconcilerEvent),
     Jobs(JobsEvent),
     Api(ApiEvent),
+    Trends(TrendsEvent),
     Telemetry(TelemetryEvent)
 );

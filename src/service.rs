@@ -22,6 +22,7 @@ use crate::observe::logging::{EventLog, Log};
 use crate::observe::metrics::Metrics;
 use crate::observe::trace;
 use crate::observe::trace::attempt::Tracer;
+use crate::observe::trends::TrendCounter;
 use crate::page::{self, Page, Stores};
 use crate::port::fulfiller::Fulfiller;
 use crate::testing::mutant::is_mutant;
@@ -40,6 +41,7 @@ mod registry;
 #[cfg_attr(not(feature = "http-fulfiller"), expect(dead_code, reason = "the fulfiller over HTTP alone has files"))]
 mod reload;
 mod signals;
+mod trends;
 #[cfg_attr(not(feature = "http-fulfiller"), path = "service/without_warehouse.rs")]
 mod warehouse;
 
@@ -148,7 +150,8 @@ impl Service {
         let health = Arc::new(Health::default().expecting(settings.backends.lease, settings.call_timeout));
         let event_log = Arc::new(EventLog::new(&settings.service_name, settings.log_orders));
         let latest = Arc::new(Latest::default());
-        let own: [Arc<dyn Observer>; 4] = [metrics.clone(), health.clone(), latest.clone(), event_log];
+        let trends = Arc::new(TrendCounter::default());
+        let own: [Arc<dyn Observer>; 5] = [metrics.clone(), health.clone(), latest.clone(), event_log, trends.clone()];
         let observers = Observers::new(own.into_iter().chain(observers).collect());
         let worker = WorkerId::fresh();
         let environment = Environment::of_process();
@@ -171,6 +174,7 @@ impl Service {
             api: axum::Router::new().nest_service("/api/v1", router.clone()),
             health: Arc::clone(&health),
             latest,
+            worker: worker.as_str().to_owned(),
             service_name: settings.service_name.clone(),
             runbook: settings.page.runbook_url.clone(),
             grafana: settings.page.grafana_url.clone(),
@@ -188,7 +192,7 @@ impl Service {
         let end = DrainEnd::of(&drain, settings.drain_timeout);
         let result = run_engine(
             &settings,
-            Parts { worker, fulfiller, tracer, api, page: page.clone() },
+            Parts { worker, fulfiller, tracer, api, page: page.clone(), trends },
             &observers,
             drain,
             &end,
@@ -250,6 +254,8 @@ struct Parts {
     /// Opened with the backends.
     api: Api,
     page: Page,
+    /// What the history is written from.
+    trends: Arc<TrendCounter>,
 }
 
 /// Opens the backends, waits until they answer, and runs the engine with everything beside it until it has drained.
@@ -260,7 +266,7 @@ async fn run_engine(
     drain: CancellationToken,
     end: &DrainEnd,
 ) -> Result<(), StartError> {
-    let Parts { worker, fulfiller, tracer, api, page } = parts;
+    let Parts { worker, fulfiller, tracer, api, page, trends } = parts;
     let (opened, leases) = backends::open_with_leases(&settings.backends, &worker, observers)?;
     // Until a call shows otherwise.
     observers.emit(DependencyEvent::Up(Dependency::Fulfiller));
@@ -292,13 +298,15 @@ async fn run_engine(
     let engine_ended = CancellationToken::new();
     let controlling = tokio::spawn(controls.run(engine_ended.clone()));
     let polling = tokio::spawn(polls::poll(opened.clone(), leases.store.reports, observers.clone()));
+    let recording = trends::start(opened.store.trends.clone(), trends, observers.clone(), engine_ended.clone());
     let retaining = start_retention(settings, &opened, observers, &drain);
     let on_jobs = jobs::start(settings, &opened, observers, &drain);
     let reconciling = start_reconciler(settings, opened, observers, engine.watermark(), &drain);
     engine.run(drain).await;
     polling.abort();
     engine_ended.cancel();
-    for mut leading in [reconciling, retaining, Some(controlling), Some(on_jobs)].into_iter().flatten() {
+    for mut leading in [reconciling, retaining, Some(controlling), Some(on_jobs), Some(recording)].into_iter().flatten()
+    {
         if tokio::time::timeout(end.left(LEAD), &mut leading).await.is_err() {
             leading.abort();
         }

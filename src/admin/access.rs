@@ -30,7 +30,7 @@ mod web_config;
 
 use files::Fingerprint;
 pub(super) use gate::{Client, gate, is_changing};
-pub(crate) use gate::{Operator, Viewer, rights};
+pub(crate) use gate::{Operator, Viewer, on_behalf};
 use login::Logins;
 pub use session::OneTimeToken;
 use session::Session;

@@ -355,6 +355,7 @@ impl Observer for Health {
             | Event::Retention(_)
             | Event::Jobs(_)
             | Event::Api(_)
+            | Event::Trends(_)
             | Event::Telemetry(_) => {}
         }
     }

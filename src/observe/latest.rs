@@ -151,6 +151,7 @@ impl Observer for Latest {
             | Event::Controls(_)
             | Event::Reconciler(_)
             | Event::Retention(_)
+            | Event::Trends(_)
             | Event::Jobs(_)
             | Event::Api(_)
             | Event::Telemetry(_) => {}

@@ -30,6 +30,7 @@ mod notes;
 mod queue;
 mod rate_limit;
 mod service;
+mod trends;
 
 pub use event_log::EventLog;
 use fields::ShownFields;

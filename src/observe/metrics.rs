@@ -38,6 +38,7 @@ mod retention;
 mod runtime;
 mod sample;
 mod telemetry;
+mod trends;
 mod under_way;
 
 use api::ApiMetrics;
@@ -60,6 +61,7 @@ use reconciler::ReconcilerMetrics;
 pub use registering::Counted;
 use retention::RetentionMetrics;
 use telemetry::TelemetryMetrics;
+use trends::TrendsMetrics;
 
 /// The metrics of one worker.
 pub struct Metrics {
@@ -73,6 +75,7 @@ pub struct Metrics {
     retention: RetentionMetrics,
     jobs: JobsMetrics,
     telemetry: TelemetryMetrics,
+    trends: TrendsMetrics,
     endpoint: Endpoint,
     login: LoginMetrics,
     api: ApiMetrics,
@@ -104,6 +107,7 @@ impl Metrics {
         let jobs = JobsMetrics::register(&mut events);
         let api = ApiMetrics::register(&mut events);
         let telemetry = TelemetryMetrics::register(&mut events);
+        let trends = TrendsMetrics::register(&mut events);
         let help = "Service name and version of this worker, the commit that it is built from, and its date";
         events.register("fulfillment_build", help, build_info(service_name));
         log_messages.register(&mut events);
@@ -138,6 +142,7 @@ impl Metrics {
             retention,
             jobs,
             telemetry,
+            trends,
             endpoint,
             login,
             api,
@@ -193,6 +198,7 @@ impl Observer for Metrics {
             Event::Retention(event) => self.retention.observe(event),
             Event::Jobs(event) => self.jobs.observe(event),
             Event::Api(event) => self.api.observe(event),
+            Event::Trends(event) => self.trends.observe(event),
             Event::Telemetry(event) => self.telemetry.observe(event),
         }
     }

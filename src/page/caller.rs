@@ -44,7 +44,7 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    /// With the rights that `client` says, as of [`crate::admin::rights`].
+    /// With the rights that `client` says, as of [`crate::admin::on_behalf`].
     pub(super) fn new(api: Router, client: Extensions) -> Self {
         Self { api, client }
     }

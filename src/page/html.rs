@@ -83,19 +83,6 @@ pub(super) fn state(state: &str) -> Markup {
     html! { span class={ "state " (class) } { (state.replace('_', " ")) } }
 }
 
-/// A table that a phone scrolls by itself, with a caption for those who can't see it.
-pub(super) fn table(caption: &str, heads: &[&str], rows: impl IntoIterator<Item = Markup>) -> Markup {
-    html! {
-        div.scroll tabindex="0" role="region" aria-label=(caption) {
-            table {
-                caption.unseen { (caption) }
-                thead { tr { @for head in heads { th scope="col" { (head) } } } }
-                tbody { @for row in rows { (row) } }
-            }
-        }
-    }
-}
-
 /// Says that a list has nothing.
 pub(super) fn nothing(what: &str) -> Markup {
     html! { p.quiet.nothing { (what) } }

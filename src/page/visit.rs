@@ -14,7 +14,7 @@ use super::caller::{Caller, Refusal};
 use super::form::FormToken;
 use super::frame::{self, Tab};
 use super::html;
-use crate::admin::{self, Operator, Viewer};
+use crate::admin::{Operator, Viewer, on_behalf};
 
 const NOTICE: &str = "fulfillment_notice";
 
@@ -68,7 +68,7 @@ impl FromRequestParts<Page> for Visit {
         };
         Ok(Self {
             who,
-            api: Caller::new(page.parts.api.clone(), admin::rights(&parts.extensions)),
+            api: Caller::new(page.parts.api.clone(), on_behalf(&parts.extensions)),
             token: FormToken::of(&parts.headers),
             query: parts.uri.query().unwrap_or_default().to_owned(),
             notice: cookie(&parts.headers, NOTICE).map(|text| decoded(&text)).filter(|text| !text.is_empty()),

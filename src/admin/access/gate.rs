@@ -83,17 +83,20 @@ impl<S: Sync> FromRequestParts<S> for Viewer {
     }
 }
 
+/// What the client of a request may do and nothing else of `request`, the extensions of that request: for one that this process
+/// makes of its own router on the client's behalf. What a router notes there of a path is of no use to another one.
+pub(crate) fn on_behalf(request: &Extensions) -> Extensions {
+    let mut extensions = Extensions::new();
+    if let Some(client) = request.get::<Client>() {
+        extensions.insert(client.clone());
+    }
+    extensions
+}
+
 impl Client {
     fn operator(name: String) -> Self {
         Self { sees_texts: true, operator: Some(Operator(name)) }
     }
-}
-
-/// What makes a request one of the same client, and nothing else that is known of `request`.
-pub(crate) fn rights(request: &Extensions) -> Extensions {
-    let mut rights = Extensions::new();
-    rights.insert(request.get::<Client>().cloned().unwrap_or_default());
-    rights
 }
 
 /// Whether the request is one of those that change something: in the API, each that doesn't read.

@@ -13,6 +13,7 @@ use super::api::api;
 use super::controls::ControlsLog;
 use super::jobs::jobs;
 use super::rate_limit::RateLimit;
+use super::trends::trends;
 use crate::config::LogOrders;
 use crate::domain::build_info;
 use crate::domain::dead_letter::DeadReason;
@@ -88,6 +89,7 @@ impl EventLog {
             Event::Retention(event) => retention(event),
             Event::Jobs(event) => jobs(event),
             Event::Api(event) => api(event),
+            Event::Trends(event) => trends(event),
             Event::Telemetry(event) => self.telemetry(event, now),
         }
     }

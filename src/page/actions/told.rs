@@ -53,9 +53,7 @@ pub(super) fn notice(action: Action, answer: &Value) -> String {
     let problem = answer["problem"].as_str().map(|problem| format!(" Problem: {problem}")).unwrap_or_default();
     match action {
         Action::RetryMatching | Action::DiscardMatching => match answer["job"]["id"].as_i64() {
-            Some(job) => format!(
-                "Job {job} is made. Workers work it off; this page shows how far they are when it is loaded again."
-            ),
+            Some(job) => format!("Job {job} is made. Workers work it off; this page shows how far they are."),
             None => "Nothing matches any more, so nothing was done.".to_owned(),
         },
         Action::Retry | Action::Discard => format!("{}.{problem}", letters::did(answer)),

@@ -65,8 +65,8 @@ fn row(filter: &Filter, group: &Group, may_act: bool) -> Markup {
                 td data-label="Decide" {
                     @if can_be_named {
                         div.buttons {
-                            a.button href={ "/confirm/retry-matching?" (query) } aria-label={ "Retry this group: " (which) } { "Retry this group…" }
-                            a.button href={ "/confirm/discard-matching?" (query) } aria-label={ "Discard this group: " (which) } { "Discard…" }
+                            a.button.nowrap href={ "/confirm/retry-matching?" (query) } aria-label={ "Retry this group: " (which) } { "Retry this group…" }
+                            a.button.nowrap href={ "/confirm/discard-matching?" (query) } aria-label={ "Discard this group: " (which) } { "Discard…" }
                         }
                     }
                 }

@@ -270,3 +270,30 @@ fn pages(filter: &Filter, page: &OrdersDocument) -> Markup {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_page_says_so_and_leads_on_with_the_same_filters() {
+        let filter = Filter {
+            text: "basket & 7".to_owned(),
+            states: vec!["pending".to_owned(), "failed".to_owned()],
+            product: String::new(),
+            older: "60".to_owned(),
+            newer: String::new(),
+            cursor: "abc".to_owned(),
+        };
+        let page = OrdersDocument { orders: Vec::new(), next_cursor: Some("def".to_owned()), is_partial: true };
+        let shown = pages(&filter, &page).into_string();
+        assert!(shown.contains("This page is short"), "{shown}");
+        let kept = "/orders?q=basket+%26+7&amp;state=pending&amp;state=failed&amp;older_than_seconds=60";
+        assert!(shown.contains(&format!("<a href=\"{kept}\">The newest</a>")), "{shown}");
+        assert!(shown.contains(&format!("<a href=\"{kept}&amp;cursor=def\" rel=\"next\">")), "{shown}");
+        let api = "state=pending&state=failed&older_than_seconds=60&correlation_id=basket+%26+7&cursor=abc&limit=50";
+        assert_eq!(filter.for_api(), api);
+        let whole = OrdersDocument { next_cursor: None, is_partial: false, ..page };
+        assert!(!pages(&filter, &whole).into_string().contains("This page is short"));
+    }
+}

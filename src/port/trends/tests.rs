@@ -1,16 +1,16 @@
 use super::*;
 
-/// The largest row: a minute in which every bucket has 99,999 values, every count has seven digits, and every reading nine.
+/// The largest row: a minute with 999,999 orders, calls and failures of every kind, spread over all buckets, and a backlog of 99,999,999.
 pub(crate) fn largest() -> Counts {
-    let (count, reading) = (9_999_999, Some(999_999_999));
-    let dependency = DependencyCounts { took: Buckets([99_999; 14]), failed: count, down_ms: 60_000 };
+    let (count, reading) = (999_999, Some(99_999_999));
+    let dependency = DependencyCounts { took: Buckets([71_428; 14]), failed: count, down_ms: 60_000 };
     Counts {
         attempts_started: count,
         fulfilled: count,
         attempts_failed: count,
         dead_lettered: count,
         retried: count,
-        age: Buckets([99_999; 17]),
+        age: Buckets([58_823; 17]),
         calls: CallCounts {
             fulfilled: count,
             rejected: count,
@@ -48,11 +48,12 @@ fn all_counts_survive_their_json() {
     assert_eq!(serde_json::from_str::<Counts>(&json).expect("can be read"), largest());
 }
 
-/// The row has some 130 bytes besides: its header, the worker, its number and times, and its entries in two indexes.
+/// In Postgres a row of this size takes 1,195 bytes with its header, its entries in two indexes and what waits for autovacuum; see
+/// ADR 26.
 #[test]
 fn the_largest_row_leaves_a_day_of_a_worker_within_2_mb() {
     let json = serde_json::to_string(&largest()).expect("is JSON");
-    assert!(json.len() <= 1_390 - 200, "{} bytes", json.len());
+    assert!(json.len() <= 950, "{} bytes", json.len());
 }
 
 #[test]

@@ -26,6 +26,7 @@ use crate::support::worker::WorkerProcess;
 use crate::support::{LONG, eventually, expect_equal};
 
 mod bulk;
+mod clicking;
 mod deciding;
 mod looking;
 

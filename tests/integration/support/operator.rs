@@ -12,5 +12,10 @@ pub(crate) fn options() -> [String; 4] {
 
 /// The value of the header `Authorization` with which this user logs in.
 pub(crate) fn authorization() -> String {
-    format!("Basic {}", BASE64_STANDARD.encode("operator:operator's"))
+    login("operator")
+}
+
+/// The same of any user whose password is `NAME's`.
+pub(crate) fn login(user: &str) -> String {
+    format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{user}'s")))
 }

@@ -1,4 +1,5 @@
--- Counts orders that were placed, at most $1 of them, unless somebody has within $2 seconds, by the minute of their `created_at`.
+-- Counts orders that were placed, at most $1 of them, unless somebody has within $2 seconds, by the minute of their `created_at`, or where it
+-- is null, of the count.
 --
 -- What is counted are the orders from the mark up to the id that was the highest at the call before: once every transaction has
 -- ended that was under way then, as it may commit lower ids late; after $3 seconds at the latest. $4 is how far back minutes
@@ -32,7 +33,7 @@ batch AS MATERIALIZED (
     LIMIT $1::int8
 ),
 tally AS MATERIALIZED (
-    SELECT date_trunc('minute', least(greatest(b.at, m.counted_at, m.seen_at - $4::float8 * interval '1 second'), m.seen_at)
+    SELECT date_trunc('minute', least(greatest(coalesce(b.at, m.seen_at), m.counted_at, m.seen_at - $4::float8 * interval '1 second'), m.seen_at)
                                 AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS minute,
            count(*)                                                    AS orders
     FROM batch b

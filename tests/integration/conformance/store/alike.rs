@@ -50,7 +50,8 @@ async fn decided(worker: &Worker) -> Vec<(i64, String)> {
 
 /// Caught, when seeded: a page that ends with what was read at once; a count of the page alone; a cursor behind the whole read.
 pub(crate) async fn letters_with_the_same_error_are_found_in_pages_and_counted<F: StoreFixture>() {
-    let worker = F::fresh().await.worker(LEASE, true).await;
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE, true).await;
     let colours: Vec<String> = (1..=3).map(|colour| format!("422: no colour {colour}")).collect();
     let mut ids = bury(&worker, DeadReason::Rejected, &colours).await;
     // More than are read at once.
@@ -81,7 +82,8 @@ pub(crate) async fn letters_with_the_same_error_are_found_in_pages_and_counted<F
 
 /// Caught, when seeded: a job that leaves out the fingerprint; one that ends with the first few thousand that it has read.
 pub(crate) async fn a_job_decides_about_those_with_the_same_error_and_about_no_other<F: StoreFixture>() {
-    let worker = F::fresh().await.worker(LEASE, true).await;
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE, true).await;
     let first = bury(&worker, DeadReason::Rejected, &["422: no colour 1".to_owned()]).await;
     bury(&worker, DeadReason::Rejected, &vec!["503: busy".to_owned(); 4_100]).await;
     let last = bury(&worker, DeadReason::Rejected, &["422: no colour 2".to_owned()]).await;
@@ -98,7 +100,8 @@ pub(crate) async fn a_job_decides_about_those_with_the_same_error_and_about_no_o
 
 /// Caught, when seeded: letters that are decided about as they were found, a page or many before.
 pub(crate) async fn a_letter_that_somebody_decides_about_meanwhile_is_left_to_that<F: StoreFixture>() {
-    let worker = F::fresh().await.worker(LEASE, true).await;
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE, true).await;
     let ids = bury(&worker, DeadReason::InvalidMessage, &vec!["no JSON at column 7".to_owned(); 3]).await;
     let task = Task::DeadRetry(alike(open(), "no JSON at column #"));
     let queue: Arc<Pushed> = Arc::default();
