@@ -19,7 +19,6 @@ fn names(served: &Served) -> Vec<String> {
     workers.iter().map(|worker| worker["worker"].as_str().expect("a name").to_owned()).collect()
 }
 
-/// Caught, when seeded: a page that leaves out the last worker.
 #[tokio::test]
 async fn the_page_lists_each_worker_as_the_api_does() {
     let served = Served::by_servers().await;
@@ -47,7 +46,6 @@ async fn embedded_a_pause_by_the_form_stops_the_fleet_until_it_is_resumed() {
     paused(Served::embedded(&[]).await).await;
 }
 
-/// Caught, when seeded: a form that leaves out its reason.
 async fn paused(served: Served) {
     let shown = served.page("bob", "/workers");
     assert!(shown.contains("href=\"/confirm/pause\"") && !shown.contains("href=\"/confirm/resume\""), "{shown}");
@@ -70,7 +68,6 @@ async fn paused(served: Served) {
     }
 }
 
-/// Caught, when seeded: a quiet that is one of the fleet.
 #[tokio::test]
 async fn one_worker_is_quiet_by_its_button_and_the_other_one_goes_on() {
     let served = Served::by_servers().await;
@@ -109,7 +106,6 @@ async fn a_limit_is_set_and_cleared_by_forms() {
     assert!(shown.contains("The limit is cleared.") && !shown.contains("at most 2.5"), "{shown}");
 }
 
-/// Caught, when seeded: a page that doesn't look at who acts, and an API that doesn't either.
 #[tokio::test]
 async fn a_viewer_and_a_stranger_change_nothing() {
     let served = Served::embedded(&[]).await;
@@ -131,7 +127,6 @@ async fn a_viewer_and_a_stranger_change_nothing() {
     assert_eq!(open.get("/dependencies", &[]).status, 200);
 }
 
-/// Caught, when seeded: a page that takes every entry for alive.
 #[tokio::test]
 async fn a_worker_that_was_killed_is_among_the_stopped_with_what_it_held() {
     let served = Served::by_servers().await;
