@@ -98,8 +98,8 @@ pub(super) struct Bars {
 
 /// The bars of an order. `None` where nothing is known that has a time.
 pub(super) fn bars(history: &HistoryDocument) -> Option<Bars> {
-    let mut drawing = Drawing::default();
-    drawing.waiting = time(history.order.created_at.as_deref()).map(|at| (at, Lane::Waiting));
+    let waiting = time(history.order.created_at.as_deref()).map(|at| (at, Lane::Waiting));
+    let mut drawing = Drawing { waiting, ..Drawing::default() };
     for (entry, step) in history.timeline.iter().zip(steps(&history.timeline)) {
         if let Some(at) = time(entry.at.as_deref()) {
             drawing.put(entry, step, at);
