@@ -15,7 +15,10 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 /// A whole page. Texts of others stand in it as [`text::lines`] has them: nothing that a browser acts on instead of showing it.
 pub(super) fn answer(status: StatusCode, page: Markup) -> Response {
     let page = text::lines(&page.into_string()).into_owned();
-    (status, [(header::CONTENT_SECURITY_POLICY, POLICY)], Html(page)).into_response()
+    // With none at all, browsers would send forms with the origin `null`, and the gate refuses that.
+    let referrer = HeaderValue::from_static("same-origin");
+    (status, [(header::CONTENT_SECURITY_POLICY, POLICY), (header::REFERRER_POLICY, referrer)], Html(page))
+        .into_response()
 }
 
 /// Adds a header, and leaves those of the same name.
