@@ -23,7 +23,6 @@ async fn embedded_a_job_is_followed_and_stopped() {
     follow(Visited::embedded(&[]).await.paused().await).await;
 }
 
-/// Caught, when seeded: a page of a job that has ended which is asked for for ever.
 async fn follow(visited: Visited) {
     assert!(visited.page("ann", "/jobs").contains("No jobs."));
     let id = slow_job(&visited);
@@ -90,7 +89,6 @@ async fn fetched(browser: &Browser) -> (u64, String) {
     (browser.script(count, json!([])).await.as_u64().expect("a number"), browser.text("#job").await)
 }
 
-/// Caught, when seeded: a fetch relative to an address with a password; a page that goes on while it is hidden; a focus that is lost.
 #[tokio::test]
 async fn the_page_of_a_job_follows_it_while_it_is_seen_and_until_it_has_ended() {
     let visited = Visited::embedded(&[]).await.paused().await;

@@ -12,7 +12,6 @@ async fn embedded_an_order_is_cancelled_by_a_form_with_its_token_alone() {
     cancel(Visited::embedded(&[]).await.paused().await);
 }
 
-/// Caught, when seeded: a form whose token is not compared; a browser without a cookie that is taken at its word.
 fn cancel(visited: Visited) {
     let id = visited.place(1, "CUP", "basket 7")[0];
     let confirmation = format!("/confirm/cancel?id={id}");
