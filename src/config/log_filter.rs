@@ -54,6 +54,7 @@ const TARGETS: [&str; 41] = [
     "fulfillment_worker::observe::logging::event_log",
     "fulfillment_worker::observe::logging::filter",
     "fulfillment_worker::observe::logging::jobs",
+    "fulfillment_worker::observe::logging::trends",
     "fulfillment_worker::observe::trace::export",
     "fulfillment_worker::operations::jobs",
     "fulfillment_worker::service",
@@ -61,6 +62,7 @@ const TARGETS: [&str; 41] = [
     "fulfillment_worker::service::horizon",
     "fulfillment_worker::service::polls",
     "fulfillment_worker::service::signals",
+    "fulfillment_worker::service::trends",
 ];
 
 /// Reads directives with commas between them: `LEVEL`, `TARGET=LEVEL`, or one of our targets alone for all its lines. The
