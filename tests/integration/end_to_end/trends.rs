@@ -15,7 +15,7 @@ use crate::support::{BUSY, LONG, eventually, expect_equal};
 
 const QUICK: [&str; 2] = ["--simulate-latency", "0"];
 const WRITTEN: &str = "SELECT coalesce(sum((counts->>'fulfilled')::int8), 0)::int8 FROM fulfillment.trends";
-const KEPT: &str = "fulfillment_trends_unwritten_minutes";
+const KEPT: &str = "fulfillment_trends_unwritten";
 
 /// The last ten minutes, as a page reads them.
 async fn day(database: &TestDatabase) -> Day {
@@ -30,7 +30,6 @@ async fn fulfilled(database: &TestDatabase, orders: i64) {
         .await;
 }
 
-/// Caught, when seeded: a worker that writes no last row when it drains.
 #[tokio::test]
 async fn a_restarted_worker_and_a_second_one_have_the_day() {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
@@ -64,7 +63,6 @@ async fn a_restarted_worker_and_a_second_one_have_the_day() {
     assert!(workers[0].metrics().value("fulfillment_trends_written_total") > 0.0);
 }
 
-/// Caught, when seeded: minutes that are dropped when they can't be written.
 #[tokio::test]
 async fn minutes_of_an_outage_of_the_store_are_written_afterwards() {
     let redis = RedisServer::start().await;
@@ -92,7 +90,6 @@ async fn minutes_of_an_outage_of_the_store_are_written_afterwards() {
     assert!(down.iter().any(|down_ms| *down_ms > 50_000), "for a whole minute it was down: {down:?}");
 }
 
-/// Caught, when seeded: rows that are written when their minute has ended, and not before.
 #[tokio::test]
 async fn a_worker_that_is_killed_loses_the_last_seconds_and_no_more() {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);

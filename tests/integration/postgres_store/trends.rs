@@ -20,8 +20,6 @@ async fn age(client: &Client, by: Duration) {
 }
 
 /// The transaction of the first order ends after that of the second one, whose id is higher.
-///
-/// Caught, when seeded: a count that asks for no snapshot.
 #[tokio::test]
 async fn an_order_whose_transaction_commits_late_is_counted() {
     let database = TestDatabase::create().await;
@@ -98,8 +96,6 @@ fn largest() -> Counts {
 }
 
 /// With as many dead versions of rows as autovacuum leaves; see ADR 26.
-///
-/// Caught, when seeded: counts as `jsonb`.
 #[tokio::test]
 async fn a_day_of_the_largest_rows_takes_2_mb_at_most() {
     let database = TestDatabase::create().await;
