@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Makes what is handed out, in dist/: the release binary, which names its dependencies itself (cargo auditable, for `cargo audit
 # bin` and other scanners), their list for people and tools (CycloneDX), their licences, shell completions, and checksums.
-# Usage: scripts/release.sh [CARGO_BUILD_OPTION ...], by default --release
+# Usage: scripts/release.sh [CARGO_BUILD_OPTION ...], by default --profile dist
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 name=fulfillment-worker
 dist=${DIST:-dist}
 options=("$@")
-if [ "${#options[@]}" -eq 0 ]; then options=(--release); fi
+if [ "${#options[@]}" -eq 0 ]; then options=(--profile dist); fi
 
 # The commit's time, so that who builds it again gets the same files.
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}

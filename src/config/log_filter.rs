@@ -59,7 +59,7 @@ const TARGETS: [&str; 44] = [
     "fulfillment_worker::operations::activity",
     "fulfillment_worker::operations::jobs",
     "fulfillment_worker::service",
-    "fulfillment_worker::service::backends",
+    "fulfillment_worker::service::backends::ready",
     "fulfillment_worker::service::horizon",
     "fulfillment_worker::service::polls",
     "fulfillment_worker::service::signals",

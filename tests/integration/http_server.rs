@@ -136,21 +136,6 @@ fn readiness_follows_start_dependencies_and_drain_and_so_does_service_healthy() 
 }
 
 #[test]
-fn the_page_needs_nothing_from_elsewhere_and_may_run_nothing_else() {
-    let server = Server::start();
-    let answer = get(server.address, "/", &[]);
-    assert_eq!(answer.status, 200);
-    assert!(answer.header("content-type").starts_with("text/html"));
-    let policy = answer.header("content-security-policy");
-    let nonce = policy.split("'nonce-").nth(1).and_then(|rest| rest.split('\'').next()).unwrap();
-    assert!(policy.starts_with("default-src 'none';"), "{policy}");
-    assert!(answer.text().contains(&format!("<script nonce=\"{nonce}\">")));
-    assert!(!answer.text().contains("http://") && !answer.text().contains("https://"));
-    let again = get(server.address, "/", &[]);
-    assert_ne!(again.header("content-security-policy"), policy, "a nonce is used once");
-}
-
-#[test]
 fn an_unknown_path_is_answered_with_the_paths_there_are() {
     let server = Server::start();
     let answer = get(server.address, "/metric", &[]);

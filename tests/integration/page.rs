@@ -6,6 +6,7 @@ mod browser;
 mod dead_letters;
 mod fleet;
 mod jobs;
+mod live;
 mod looks;
 mod orders;
 mod screenshots;
