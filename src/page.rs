@@ -13,7 +13,6 @@ use tower_http::compression::CompressionLayer;
 use crate::config::ConfigurationLine;
 use crate::observe::health::Health;
 use crate::observe::latest::Latest;
-use crate::operations::trends::Day;
 
 mod actions;
 mod activity;
@@ -47,6 +46,8 @@ pub struct Parts {
     pub health: Arc<Health>,
     /// What is known.
     pub latest: Arc<Latest>,
+    /// The identity of this worker.
+    pub worker: String,
     /// The name of this service.
     pub service_name: String,
     /// Where the runbook is.
@@ -68,7 +69,7 @@ pub struct Page {
 impl Page {
     /// Of these. Gathers what it shows live on the threads of the runtime that this is called in.
     pub fn new(parts: Parts) -> Self {
-        let sampler = Sampler::new(Arc::clone(&parts.health), Arc::clone(&parts.latest));
+        let sampler = Sampler::new(Arc::clone(&parts.health), Arc::clone(&parts.latest), &parts.worker);
         Self { parts: Arc::new(parts), sampler, streams: Streams::new() }
     }
 
@@ -80,11 +81,6 @@ impl Page {
     /// Ends what is followed live.
     pub fn stop(&self) {
         self.streams.stop();
-    }
-
-    /// The last day; `None` while the store hasn't told it.
-    async fn day(&self) -> Option<Arc<Day>> {
-        self.sampler.sample().await.and_then(|sample| sample.day.clone())
     }
 
     /// Every path of the page.

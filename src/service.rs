@@ -174,6 +174,7 @@ impl Service {
             api: axum::Router::new().nest_service("/api/v1", router.clone()),
             health: Arc::clone(&health),
             latest,
+            worker: worker.as_str().to_owned(),
             service_name: settings.service_name.clone(),
             runbook: settings.page.runbook_url.clone(),
             grafana: settings.page.grafana_url.clone(),

@@ -19,7 +19,7 @@ const OTHER_NAMES: [(&str, LevelFilter); 7] = [
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Every module of ours that logs; a test keeps the list complete.
-const TARGETS: [&str; 41] = [
+const TARGETS: [&str; 44] = [
     "fulfillment_warehouse::call",
     "fulfillment_warehouse::server",
     "fulfillment_worker::admin::access",
@@ -54,13 +54,16 @@ const TARGETS: [&str; 41] = [
     "fulfillment_worker::observe::logging::event_log",
     "fulfillment_worker::observe::logging::filter",
     "fulfillment_worker::observe::logging::jobs",
+    "fulfillment_worker::observe::logging::trends",
     "fulfillment_worker::observe::trace::export",
+    "fulfillment_worker::operations::activity",
     "fulfillment_worker::operations::jobs",
     "fulfillment_worker::service",
     "fulfillment_worker::service::backends",
     "fulfillment_worker::service::horizon",
     "fulfillment_worker::service::polls",
     "fulfillment_worker::service::signals",
+    "fulfillment_worker::service::trends",
 ];
 
 /// Reads directives with commas between them: `LEVEL`, `TARGET=LEVEL`, or one of our targets alone for all its lines. The

@@ -40,7 +40,7 @@ pub(super) async fn confirm(State(_): State<Page>, visit: Visit, Path(name): Pat
 pub(super) async fn carry_out(State(_): State<Page>, visit: Visit, Path(name): Path<String>, body: Body) -> Response {
     let Some(action) = Action::of(&name) else { return visit.answer(super::frame::Tab::Overview, Err(unknown(&name))) };
     let done = match Form::read(body, &visit.token).await {
-        Ok(form) => done(&visit, action, &form).await.map(|(to, notice)| (to, notice)),
+        Ok(form) => done(&visit, action, &form).await,
         Err(refusal) => Err(refusal),
     };
     match done {

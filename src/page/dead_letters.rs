@@ -86,7 +86,7 @@ fn views(filter: &Filter) -> Markup {
     html! {
         nav.views aria-label="View" {
             @for (is_list, name) in [(false, "By what went wrong"), (true, "Each letter")] {
-                a href=(filter.clone().as_list(is_list).link(&[])) aria-current=[(is_list == filter.is_list).then_some("true")] {
+                a href=(filter.with_view(is_list).link(&[])) aria-current=[(is_list == filter.is_list).then_some("true")] {
                     (name)
                 }
             }

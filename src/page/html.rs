@@ -12,10 +12,14 @@ const POLICY: HeaderValue = HeaderValue::from_static(
      form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 );
 
+/// Other sites learn nothing of where somebody comes from; this one gets its own `Origin` with each form.
+const REFERRER: HeaderValue = HeaderValue::from_static("same-origin");
+
 /// A whole page. Texts of others stand in it as [`text::lines`] has them: nothing that a browser acts on instead of showing it.
 pub(super) fn answer(status: StatusCode, page: Markup) -> Response {
     let page = text::lines(&page.into_string()).into_owned();
-    (status, [(header::CONTENT_SECURITY_POLICY, POLICY)], Html(page)).into_response()
+    let headers = [(header::CONTENT_SECURITY_POLICY, POLICY), (header::REFERRER_POLICY, REFERRER)];
+    (status, headers, Html(page)).into_response()
 }
 
 /// Adds a header, and leaves those of the same name.
@@ -81,19 +85,6 @@ pub(super) fn state(state: &str) -> Markup {
         _ => "plain",
     };
     html! { span class={ "state " (class) } { (state.replace('_', " ")) } }
-}
-
-/// A table that a phone scrolls by itself, with a caption for those who can't see it.
-pub(super) fn table(caption: &str, heads: &[&str], rows: impl IntoIterator<Item = Markup>) -> Markup {
-    html! {
-        div.scroll tabindex="0" role="region" aria-label=(caption) {
-            table {
-                caption.unseen { (caption) }
-                thead { tr { @for head in heads { th scope="col" { (head) } } } }
-                tbody { @for row in rows { (row) } }
-            }
-        }
-    }
 }
 
 /// Says that a list has nothing.

@@ -134,7 +134,7 @@ fn facts(job: &JobJson) -> Markup {
         dl.facts {
             dt { "What" }
             dd { (words::kind(&job.kind)) }
-            dt { "Of" }
+            dt { "Filter" }
             dd { (words::filter(job)) }
             dt { "Done" }
             dd { (number(job.done)) }

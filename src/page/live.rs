@@ -51,6 +51,8 @@ struct Following {
     samples: watch::Receiver<Option<Arc<Sample>>>,
     with_texts: bool,
     range: Range,
+    /// Whether the browser has charts of a day.
+    has_charts: bool,
     began: Instant,
     stop: CancellationToken,
     _place: OwnedSemaphorePermit,
@@ -67,6 +69,7 @@ pub(super) async fn show(visit: Visit) -> Response {
         samples: visit.page.sampler.follow(),
         with_texts: visit.who != Who::Anybody,
         range: Range::of(&visit.parameter("range")).unwrap_or(Range::Day),
+        has_charts: false,
         began: Instant::now(),
         stop: streams.stop.clone(),
         _place: place,
@@ -85,7 +88,7 @@ fn events(following: Following) -> impl Stream<Item = Result<Event, Infallible>>
         }
         let sample = following.samples.borrow_and_update().clone();
         let events = match sample {
-            Some(sample) => parts(&sample, &following),
+            Some(sample) => parts(&sample, &mut following),
             None => Vec::new(),
         };
         Some((stream::iter(events.into_iter().map(Ok)), (following, false)))
@@ -93,10 +96,11 @@ fn events(following: Following) -> impl Stream<Item = Result<Event, Infallible>>
     stream::StreamExt::flatten(samples)
 }
 
-fn parts(sample: &Sample, following: &Following) -> Vec<Event> {
+fn parts(sample: &Sample, following: &mut Following) -> Vec<Event> {
     let parts = sample.parts(following.with_texts);
     let mut events = vec![event("verdict", &parts.verdict), event("now", &parts.now)];
-    if sample.number.is_multiple_of(CHARTS_EVERY) {
+    if sample.number.is_multiple_of(CHARTS_EVERY) || (sample.day.is_some() && !following.has_charts) {
+        following.has_charts = sample.day.is_some();
         events.push(event("charts", sample.charts(following.range)));
     }
     events

@@ -65,7 +65,7 @@ fn facts(sample: &Sample, with_texts: bool) -> Facts {
             .day
             .as_deref()
             .and_then(|day| day::per_minute(&day.total(2), |counts| counts.fulfilled)),
-        open_before: sample.day.as_deref().and_then(|day| open_ten_minutes_ago(day)),
+        open_before: sample.day.as_deref().and_then(open_ten_minutes_ago),
         dead_workers: sample.workers.iter().filter(|worker| has_left_orders(worker)).count() as u64,
     }
 }

@@ -58,6 +58,8 @@ pub(super) struct Sample {
     pub(super) known: Known,
     /// The last day; `None` before the store has answered.
     pub(super) day: Option<Arc<Day>>,
+    /// The identity of this worker.
+    pub(super) worker: Arc<str>,
     /// As the registry had them when the store last answered.
     pub(super) workers: Arc<Vec<Worker>>,
     /// The parts of the overview, without and with texts, made when they are first asked for.
@@ -96,6 +98,7 @@ struct Read {
 pub(super) struct Sampler {
     health: Arc<Health>,
     latest: Arc<Latest>,
+    worker: Arc<str>,
     stores: OnceLock<Stores>,
     /// The worker's threads: those that serve pages have other things to do.
     threads: Handle,
@@ -105,10 +108,18 @@ pub(super) struct Sampler {
 
 impl Sampler {
     /// One that looks at these, on the threads of the runtime that this is called in.
-    pub(super) fn new(health: Arc<Health>, latest: Arc<Latest>) -> Arc<Self> {
+    pub(super) fn new(health: Arc<Health>, latest: Arc<Latest>, worker: &str) -> Arc<Self> {
         let (samples, _) = watch::channel(None);
         let (stores, is_running) = (OnceLock::new(), Mutex::default());
-        Arc::new(Self { health, latest, stores, threads: Handle::current(), samples, is_running })
+        Arc::new(Self {
+            health,
+            latest,
+            worker: worker.into(),
+            stores,
+            threads: Handle::current(),
+            samples,
+            is_running,
+        })
     }
 
     /// Reads the store from now on.
@@ -161,6 +172,7 @@ impl Sampler {
                 readiness: self.health.ready(),
                 known: self.latest.known(),
                 day: day.clone(),
+                worker: Arc::clone(&self.worker),
                 workers: Arc::clone(&workers),
                 parts: Default::default(),
                 charts: Default::default(),

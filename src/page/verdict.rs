@@ -122,9 +122,9 @@ impl Facts {
 
     /// In seconds; `None` also where it can't be told.
     fn oldest(&self) -> Option<f64> {
-        let (open, read) = self.known.open?;
-        let oldest = open.pending.oldest.max(open.processing.oldest)?;
-        Some((oldest + read).as_secs_f64())
+        let (open, _) = self.known.open?;
+        // As it was read: an order that was the oldest then may be done by now.
+        open.pending.oldest.max(open.processing.oldest).map(|oldest| oldest.as_secs_f64())
     }
 
     fn wedged(&self) -> Option<String> {

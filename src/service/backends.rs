@@ -185,6 +185,7 @@ impl StoreRoles {
             horizons: failpoint::before_horizons(roles.horizons)?,
             controls: failpoint::before_controls(roles.controls)?,
             jobs: failpoint::before_jobs(roles.jobs)?,
+            trends: failpoint::before_trends(roles.trends)?,
             reconciliation: failpoint::before_reconciliation(roles.reconciliation)?,
             schema: failpoint::before_schema(roles.schema)?,
             ..roles

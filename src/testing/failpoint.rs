@@ -34,11 +34,13 @@ use crate::port::queue_maintenance::{HandBack, QueueMaintenance};
 use crate::port::reconciliation::Reconciliation;
 use crate::port::schema::Schema;
 use crate::port::store::OrderStore;
+use crate::port::trends::Trends;
 
 mod fulfiller;
 mod operators;
 mod queue;
 mod store;
+mod trends;
 
 /// The variable that names a failpoint: `SIDE-STEP=ACTION`.
 pub const VARIABLE: &str = "FULFILLMENT_FAILPOINT";
@@ -109,6 +111,8 @@ pub enum Step {
     Hold,
     /// Orders are released; afterwards, if any was.
     Release,
+    /// A worker writes the minute that it counts.
+    RecordMinute,
 }
 
 /// Which side of a step.
@@ -211,7 +215,8 @@ before! {
     before_fulfiller: dyn Fulfiller,
     before_decisions: dyn OrderDecisions,
     before_jobs: dyn Jobs,
-    before_controls: dyn Controls
+    before_controls: dyn Controls,
+    before_trends: dyn Trends
 }
 
 impl Failpoint {

@@ -26,5 +26,6 @@ mod replacing;
 mod retention;
 mod shutdown;
 mod stopped;
+mod trends;
 mod without_status_index;
 mod zone_changes;

@@ -44,6 +44,7 @@ mod snapshots;
 mod strangers;
 mod timelines;
 mod tls;
+mod trends;
 mod waiting;
 mod zones;
 

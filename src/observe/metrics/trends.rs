@@ -13,7 +13,7 @@ metrics! {
         /// Times that this worker could not write its history
         failures: Counter = "fulfillment_trends_write_failures", Counter::default();
         /// Minutes of the history that this worker keeps in memory because it could not write them
-        kept: Count = "fulfillment_trends_unwritten_minutes", Count::default();
+        kept: Count = "fulfillment_trends_unwritten", Count::default();
     }
 }
 

@@ -136,7 +136,6 @@ fn the_percentile_of_no_value_is_none_and_above_all_bounds_it_is_the_highest() {
     assert_eq!(quantile(&CALL_BOUNDS, &took, 0.5), Some(10.0));
 }
 
-/// Caught, when seeded: the average of the minutes' percentiles.
 #[test]
 fn the_percentile_of_two_minutes_is_that_of_all_their_orders() {
     let aged = |bucket: usize, orders| {

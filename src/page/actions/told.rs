@@ -76,9 +76,9 @@ fn paused(answer: &Value) -> String {
     };
     let holding = plural(followed.holding.len() as u64, "worker");
     match &followed.outstanding[..] {
-        [] => format!("Paused: {holding} claim nothing any more."),
+        [] => format!("Paused. Claims have stopped on {holding}."),
         outstanding => {
-            format!("Paused: {holding} claim nothing any more; not yet heard from: {}.", outstanding.join(", "))
+            format!("Paused. Claims have stopped on {holding}; not yet heard from: {}.", outstanding.join(", "))
         }
     }
 }

@@ -92,7 +92,7 @@ function refresh(id) {
   setTimeout(async () => {
     if (document.hidden) return refresh(id);
     try {
-      const answer = await fetch(location.pathname + location.search, { signal: AbortSignal.timeout(10000) });
+      const answer = await fetch(location.origin + location.pathname + location.search, { signal: AbortSignal.timeout(10000) });
       if (answer.status >= 400 && answer.status < 500) return say("This is not shown any more. Load the page again.");
       if (!answer.ok) throw new Error(answer.status);
       const found = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(id);

@@ -39,8 +39,9 @@ impl Filter {
         }
     }
 
-    pub(super) fn as_list(self, is_list: bool) -> Self {
-        Self { is_list, ..self }
+    /// The other view of it, or this one.
+    pub(super) fn with_view(&self, is_list: bool) -> Self {
+        Self { is_list, ..self.clone() }
     }
 
     /// Those of one group among them.
@@ -105,7 +106,7 @@ impl Filter {
                 }
                 button type="submit" { "Show" }
                 @if self.is_any() || self.is_decided {
-                    a href=(Self::default().as_list(self.is_list).link(&[])) { "Show all" }
+                    a href=(Self::default().with_view(self.is_list).link(&[])) { "Show all" }
                 }
             }
         }
@@ -140,7 +141,7 @@ mod tests {
             filter.link(&[("cursor", "a b")]),
             "/dead-letters?reason=rejected&product_id=7&view=list&cursor=a+b"
         );
-        let group = filter.as_list(false).of_group("ambiguous", "422: <#> & '…'");
+        let group = filter.with_view(false).of_group("ambiguous", "422: <#> & '…'");
         let query = group.query();
         assert_eq!(query, "reason=ambiguous&fingerprint=422%3A+%3C%23%3E+%26+%27%E2%80%A6%27&product_id=7");
         assert_eq!(Filter::default().link(&[]), "/dead-letters");

@@ -38,7 +38,7 @@ pub(super) fn shown(visit: &Visit, filter: &Filter, found: &GroupsDocument) -> M
 fn row(filter: &Filter, group: &Group, may_act: bool) -> Markup {
     // The API takes no other as a filter.
     let can_be_named = DeadReason::from_label(&group.reason).is_some() && !group.fingerprint.is_empty();
-    let of_group = filter.of_group(&group.reason, &group.fingerprint).as_list(true);
+    let of_group = filter.of_group(&group.reason, &group.fingerprint).with_view(true);
     let query = of_group.query();
     let which = format!("{}, {}", words::short(&group.reason), group.fingerprint);
     html! {

@@ -49,8 +49,7 @@ fn indented(json: &str) -> Option<String> {
         shown.push('\n');
         shown.extend(std::iter::repeat_n("  ", level.min(MOST_LEVELS)));
     };
-    let mut rest = json.chars().peekable();
-    while let Some(letter) = rest.next() {
+    for letter in json.chars() {
         match letter {
             _ if in_text => {
                 shown.push(letter);

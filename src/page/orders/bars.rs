@@ -98,8 +98,8 @@ pub(super) struct Bars {
 
 /// The bars of an order. `None` where nothing is known that has a time.
 pub(super) fn bars(history: &HistoryDocument) -> Option<Bars> {
-    let mut drawing = Drawing::default();
-    drawing.waiting = time(history.order.created_at.as_deref()).map(|at| (at, Lane::Waiting));
+    let waiting = time(history.order.created_at.as_deref()).map(|at| (at, Lane::Waiting));
+    let mut drawing = Drawing { waiting, ..Drawing::default() };
     for (entry, step) in history.timeline.iter().zip(steps(&history.timeline)) {
         if let Some(at) = time(entry.at.as_deref()) {
             drawing.put(entry, step, at);
@@ -232,6 +232,16 @@ fn now(history: &HistoryDocument) -> Option<i64> {
         Some(time(at.as_deref())?.saturating_add(micros))
     };
     after(&order.updated_at, order.idle_seconds).or_else(|| after(&order.created_at, order.age_seconds))
+}
+
+/// Whether a hold was for a time that has passed.
+pub(super) fn is_over(hold: &EntryDocument, history: &HistoryDocument) -> bool {
+    let lasted = || {
+        let (lasts, _) = hold.note.as_deref()?.strip_prefix("held for ")?.split_once(" by ")?;
+        let lasts = i64::try_from(humantime::parse_duration(lasts).ok()?.as_micros()).ok()?;
+        Some(time(hold.at.as_deref())?.saturating_add(lasts) <= now(history)?)
+    };
+    lasted().unwrap_or(false)
 }
 
 fn span(from: i64, to: i64) -> String {

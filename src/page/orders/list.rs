@@ -18,16 +18,10 @@ const MOST_CORRELATION_ID: usize = 256;
 
 const STATES: [&str; 5] = ["pending", "processing", "fulfilled", "failed", "cancelled"];
 
-const NEWER: [(&str, &str); 4] =
-    [("", "at any time"), ("3600", "in the last hour"), ("86400", "in the last day"), ("604800", "in the last week")];
+const NEWER: [(&str, &str); 4] = [("", "any"), ("3600", "an hour"), ("86400", "a day"), ("604800", "a week")];
 
-const OLDER: [(&str, &str); 5] = [
-    ("", "just now, too"),
-    ("60", "more than a minute ago"),
-    ("300", "more than 5 minutes ago"),
-    ("3600", "more than an hour ago"),
-    ("86400", "more than a day ago"),
-];
+const OLDER: [(&str, &str); 5] =
+    [("", "any"), ("60", "a minute"), ("300", "5 minutes"), ("3600", "an hour"), ("86400", "a day")];
 
 /// What was found.
 pub(super) enum Found {
@@ -148,8 +142,8 @@ fn form(filter: &Filter) -> Markup {
                 }
             }
             label { "Product id" input name="product_id" value=(filter.product) inputmode="numeric" pattern="[0-9 ]*" size="8" autocomplete="off"; }
-            label { "Placed" (ages("newer_than_seconds", &NEWER, &filter.newer, "in the last")) }
-            label { "Placed" (ages("older_than_seconds", &OLDER, &filter.older, "more than")) }
+            label { "Newer than" (ages("newer_than_seconds", &NEWER, &filter.newer)) }
+            label { "Older than" (ages("older_than_seconds", &OLDER, &filter.older)) }
             button type="submit" { "Find" }
             @if filter.is_any() { a href="/orders" { "All orders" } }
         }
@@ -157,14 +151,13 @@ fn form(filter: &Filter) -> Markup {
 }
 
 /// A choice of ages, with the one that was asked for.
-fn ages(name: &str, ages: &[(&str, &str)], asked: &str, before: &str) -> Markup {
+fn ages(name: &str, ages: &[(&str, &str)], asked: &str) -> Markup {
     let is_other = !ages.iter().any(|(value, _)| *value == asked);
     html! {
         select name=(name) {
             @for (value, words) in ages { option value=(value) selected[*value == asked] { (words) } }
             @if is_other {
                 option value=(asked) selected {
-                    (before) " "
                     @match asked.parse::<u32>() { Ok(seconds) => (duration(f64::from(seconds))), Err(_) => (asked) }
                 }
             }
@@ -181,7 +174,7 @@ fn orders(visit: &Visit, page: &OrdersDocument) -> Markup {
             form method="get" action="/confirm/hold" {
                 (table(&page.orders, acts))
                 div.buttons {
-                    span.quiet { "With the chosen ones:" }
+                    label.choice { input type="checkbox" data-all="id"; "all of this page" }
                     button type="submit" { "Hold" }
                     button type="submit" formaction="/confirm/release" { "Release" }
                     button type="submit" formaction="/confirm/enqueue" { "Push messages again" }
@@ -201,7 +194,7 @@ fn table(orders: &[OrderDocument], acts: bool) -> Markup {
                 caption.unseen { "Orders, the newest first" }
                 thead {
                     tr {
-                        @if acts { th scope="col" { input type="checkbox" data-all="id" aria-label="Choose all of this page"; } }
+                        @if acts { th scope="col" { span.unseen { "Choose" } } }
                         th scope="col" { "Order" }
                         th scope="col" { "State" }
                         th scope="col" { "Product" }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::list::{pieces, product, when};
-use super::{steps, timeline};
+use super::{bars, steps, timeline};
 use crate::operations::documents::letters::LetterDocument;
 use crate::operations::documents::orders::HistoryDocument;
 use crate::page::caller::Refusal;
@@ -64,26 +64,23 @@ fn at(at: Option<&str>, seconds: Option<f64>) -> Markup {
 /// Who holds the order, until when and why, as the timeline has it.
 fn held(history: &HistoryDocument) -> Option<Markup> {
     let is_open = matches!(history.order.state.as_str(), "pending" | "processing");
-    let entry = steps::hold(&history.timeline).filter(|_| is_open)?;
-    Some(
-        html! { span.text { (entry.note.as_deref().unwrap_or_default()) } span.quiet { ", since " (local_time(entry.at.as_deref())) } },
-    )
+    let entry = steps::hold(&history.timeline).filter(|entry| is_open && !bars::is_over(entry, history))?;
+    let words = entry.note.as_deref().unwrap_or_default();
+    Some(html! { span.text { (words) } span.quiet { ", since " (local_time(entry.at.as_deref())) } })
 }
 
 /// What may be done about an order in its state.
 fn actions(history: &HistoryDocument) -> Markup {
     let id = history.order.order_id;
     let open_letter = history.dead_letters.iter().rev().find(|letter| letter.resolution.is_none());
-    let link = |action: &str, words: &str| {
-        html! { a.button href={ "/confirm/" (action) "?id=" (id) } aria-label={ (words) " order " (id) } { (words) } }
-    };
+    let link = |action: &str, words: &str| html! { a.button href={ "/confirm/" (action) "?id=" (id) } { (words) } };
     html! {
         @match history.order.state.as_str() {
             "pending" | "processing" => {
                 div.buttons {
                     (link("hold", "Hold"))
                     (link("release", "Release"))
-                    (link("enqueue", "Push the message of"))
+                    (link("enqueue", "Push the message again"))
                     (link("cancel", "Cancel"))
                 }
             }

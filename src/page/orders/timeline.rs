@@ -67,17 +67,17 @@ fn table(timeline: &[EntryDocument]) -> Markup {
 
 fn row(entry: &EntryDocument, step: Step) -> Markup {
     let class = match step {
-        Step::Fulfilled => Some("good"),
-        Step::Failed => Some("bad"),
-        Step::Retried | Step::TookOver | Step::Cancelled => Some("warn"),
-        Step::Began | Step::Decided => None,
+        Step::Fulfilled => "good",
+        Step::Failed => "bad",
+        Step::Retried | Step::TookOver | Step::Cancelled => "warn",
+        Step::Began | Step::Decided => "plain",
     };
     html! {
         tr {
             td data-label="Time" { (local_time(time(entry.at.as_deref()).and(entry.at.as_deref()))) }
-            td.nowrap class=[class] data-label="What" { (step.words()) }
+            td class=(class) data-label="What" { (step.words()) }
             td.count data-label="Attempt" { @if entry.attempt > 0 { (entry.attempt) } @else { "–" } }
-            td data-label="Worker" { span.mono { (entry.worker) } }
+            td data-label="Worker" { span.mono.nowrap { (entry.worker) } }
             td data-label="In words" { span.text { (entry.note.as_deref().unwrap_or("–")) } }
         }
     }

@@ -35,7 +35,7 @@ fn open(sample: &Sample) -> Markup {
     let open = sample.known.open;
     let orders = open.map(|(open, _)| open.pending.orders + open.processing.orders);
     let oldest =
-        open.and_then(|(open, read)| Some((open.pending.oldest.max(open.processing.oldest)? + read).as_secs_f64()));
+        open.and_then(|(open, _)| open.pending.oldest.max(open.processing.oldest)).map(|oldest| oldest.as_secs_f64());
     let held = open.map(|(open, _)| open.held).filter(|held| *held > 0);
     let held = held.map(|held| format!(", {} held", number(held))).unwrap_or_default();
     let note = match (orders, oldest) {
@@ -81,7 +81,11 @@ fn in_flight(sample: &Sample) -> Markup {
     let alive: Vec<_> = sample.workers.iter().filter(|worker| !worker.is_dead()).collect();
     let orders = match alive.is_empty() {
         true => sample.known.in_flight,
-        false => alive.iter().map(|worker| worker.last.in_flight).sum(),
+        // This worker is asked itself; the others say it every few seconds.
+        false => {
+            let others = alive.iter().filter(|worker| *worker.worker != *sample.worker);
+            others.map(|worker| worker.last.in_flight).sum::<u64>() + sample.known.in_flight
+        }
     };
     card("in-flight", "In hand", &number(orders), "", &format!("of {}", plural(alive.len().max(1) as u64, "worker")))
 }

@@ -37,7 +37,7 @@ async fn requests_are_counted_by_their_routes_and_decisions_are_logged_with_who_
         assert_eq!(count(method, path, class), expected, "{method} {path} {class}");
     }
     assert!(metrics.value(r#"fulfillment_api_request_duration_seconds_count{kind="read"}"#) >= 5.0);
-    assert_eq!(text.matches("fulfillment_api_requests_total{").count(), 87, "no series comes by a request");
+    assert_eq!(text.matches("fulfillment_api_requests_total{").count(), 90, "no series comes by a request");
 
     let log = served.worker.output();
     let decisions: Vec<&str> = log.lines().filter(|line| line.contains("sent a decision to the API")).collect();

@@ -45,7 +45,6 @@ async fn letters_are_listed_by_reason_age_product_and_order() {
     assert_eq!(place.run(&["dead", "list", "--order", "99"]).stdout, "no dead letters without a decision\n");
 }
 
-/// Caught, when seeded: `--fingerprint` that only `dead list` knows.
 #[tokio::test]
 async fn letters_are_listed_and_decided_by_what_their_errors_have_in_common() {
     let place = Place::new();

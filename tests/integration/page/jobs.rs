@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use super::orders::{Browser, Visited, between};
-use crate::support::{LONG, eventually};
+use super::orders::{Formed, Visited, between};
+use crate::support::browser::Browser;
+use crate::support::{LONG, eventually, expect_equal};
 
 /// A job that works for minutes: its number.
 fn slow_job(visited: &Visited) -> i64 {
@@ -22,7 +23,6 @@ async fn embedded_a_job_is_followed_and_stopped() {
     follow(Visited::embedded(&[]).await.paused().await).await;
 }
 
-/// Caught, when seeded: a page of a job that has ended which is asked for for ever.
 async fn follow(visited: Visited) {
     assert!(visited.page("ann", "/jobs").contains("No jobs."));
     let id = slow_job(&visited);
@@ -55,9 +55,9 @@ async fn follow(visited: Visited) {
 
     let stop = format!("/confirm/stop-job?id={id}");
     assert!(visited.page("bob", &path).contains(&stop));
-    let browser = Browser::at(&visited, "bob", &stop);
-    assert_eq!(browser.does("stop-job", None, &format!("id={id}&why=enough")).status, 403);
-    assert_eq!(browser.acts("stop-job", &format!("id={id}&why=enough")), path);
+    let form = Formed::at(&visited, "bob", &stop);
+    assert_eq!(form.does("stop-job", None, &format!("id={id}&why=enough")).status, 403);
+    assert_eq!(form.acts("stop-job", &format!("id={id}&why=enough")), path);
     let page = visited.page("bob", &path);
     assert!(page.contains("cancelled") && page.contains("<dt>Ended</dt>"), "{page}");
     assert!(!page.contains("data-refresh=") && !page.contains(&stop), "{page}");
@@ -80,4 +80,40 @@ async fn a_list_of_jobs_has_pages_and_what_is_not_there_is_said() {
     for path in ["/jobs/999999", "/jobs/x", "/jobs?cursor=x"] {
         assert_eq!(visited.status("ann", path), 404, "{path}");
     }
+}
+
+/// Number of times that the page has fetched anything, and what its section says.
+async fn fetched(browser: &Browser) -> (u64, String) {
+    let count =
+        "return performance.getEntriesByType('resource').filter(entry => entry.initiatorType === 'fetch').length";
+    (browser.script(count, json!([])).await.as_u64().expect("a number"), browser.text("#job").await)
+}
+
+#[tokio::test]
+async fn the_page_of_a_job_follows_it_while_it_is_seen_and_until_it_has_ended() {
+    let visited = Visited::embedded(&[]).await.paused().await;
+    visited.place(12, "CUP", "c");
+    let job = json!({"kind": "hold", "selection": {"older_than_seconds": 0}, "rate": 1, "why": "stock"});
+    let id = visited.api("POST", "/jobs", &job)["job"]["id"].as_i64().expect("a number");
+    let done = || visited.api("GET", &format!("/jobs/{id}"), &json!(null))["job"]["done"].as_u64().expect("a number");
+    let browser = Browser::at(&visited.url("bob", &format!("/jobs/{id}"))).await;
+    assert_eq!(browser.count("#job[data-refresh]").await, 1);
+    browser.script("document.getElementById('stop').focus()", json!([])).await;
+    eventually(LONG, "it follows", async || {
+        let (count, text) = fetched(&browser).await;
+        if count > 0 && text.contains(" done") { Ok(()) } else { Err(text) }
+    })
+    .await;
+    assert_eq!(browser.focused().await, "a Stop the job");
+
+    browser.hide().await;
+    let hidden = fetched(&browser).await;
+    let before = done();
+    eventually(LONG, "the job goes on for seconds", async || expect_equal(done() >= before + 5, true)).await;
+    assert_eq!(fetched(&browser).await.0, hidden.0, "nothing is fetched while it is hidden");
+    browser.show().await;
+    browser.wait_for_text("#job", "12 of 12: 12 done").await;
+    browser.wait_for_text("#job", "Ended").await;
+    assert_eq!((browser.count("#job[data-refresh]").await, browser.count("#stop").await), (0, 0));
+    assert_eq!(browser.problems().await, Vec::<String>::new());
 }

@@ -20,6 +20,7 @@ use crate::support::{LONG, eventually, expect_equal};
 
 mod deciding;
 mod finding;
+mod looks;
 mod timeline;
 
 /// What others may write: a browser would run it, and turn the text around.
@@ -73,6 +74,11 @@ impl Visited {
         answer.text()
     }
 
+    /// The address of a page for a browser, which logs in by it.
+    pub(super) fn url(&self, user: &str, path: &str) -> String {
+        format!("http://{user}:{user}%27s@{}{path}", self.worker.address())
+    }
+
     /// Where the user is led.
     fn led_to(&self, user: &str, path: &str) -> String {
         let answer = self.ask(user, "GET", path, &[], "");
@@ -124,15 +130,15 @@ impl Visited {
     }
 }
 
-/// A browser in which somebody has logged in, and which keeps the cookie for forms.
-pub(super) struct Browser<'a> {
+/// A form with its token, as somebody has loaded it who has logged in, and the cookie that belongs to it.
+pub(super) struct Formed<'a> {
     visited: &'a Visited,
     user: &'static str,
     cookie: String,
     token: String,
 }
 
-impl<'a> Browser<'a> {
+impl<'a> Formed<'a> {
     /// Loads the page that asks for the reason of an action.
     pub(super) fn at(visited: &'a Visited, user: &'static str, confirmation: &str) -> Self {
         let answer = visited.ask(user, "GET", confirmation, &[], "");

@@ -20,6 +20,7 @@ use fulfillment_worker::port::retention::{Retention, TimelinePage};
 use fulfillment_worker::port::schema::Schema;
 use fulfillment_worker::port::search::{Feed, Notes, OrderFilter, Position};
 use fulfillment_worker::port::store::{BeginRequest, Conclusion, NotBefore, OrderStore, Renewal, StoreError, Target};
+use fulfillment_worker::port::trends::{Counts, Minute, MinuteRow, RowKey, Trends};
 use jiff::Timestamp;
 use tokio_postgres::Client;
 
@@ -162,7 +163,13 @@ async fn run_everything(store: &PostgresStore) -> Result<(), StoreError> {
     store.leave().await?;
     store.open_jobs().await?;
     store.claim_job(None, LEASE).await?;
-    store.advance_job(1, &Progress::default(), Next::Keep(LEASE)).await.map(drop)
+    store.advance_job(1, &Progress::default(), Next::Keep(LEASE)).await?;
+    store.record(&[MinuteRow { seq: 0, turns_ago: 0, seconds: 1.0, counts: Counts::default() }]).await?;
+    store.count_arrivals().await?;
+    store.lead_trends(LEASE).await?;
+    store.prune(LEASE).await?;
+    store.arrivals(1).await?;
+    store.rows(&RowKey::before(Minute(0)), Minute(1), 1).await.map(drop)
 }
 
 /// Each statement of what people ask and decide.

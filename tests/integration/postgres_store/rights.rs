@@ -28,7 +28,8 @@ async fn grant_all_that_run_needs(client: &Client, role: &str) {
          GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA fulfillment TO {role};
          GRANT UPDATE ON fulfillment.leadership, fulfillment.clocks TO {role};
          GRANT UPDATE, DELETE ON fulfillment.observed_fences, fulfillment.workers, fulfillment.holds TO {role};
-         GRANT UPDATE ON fulfillment.jobs TO {role};
+         GRANT UPDATE ON fulfillment.jobs, fulfillment.arrivals_mark TO {role};
+         GRANT UPDATE, DELETE ON fulfillment.trends, fulfillment.arrivals TO {role};
          GRANT DELETE ON fulfillment.controls TO {role};"
     );
     client.batch_execute(&sql).await.unwrap();
@@ -52,24 +53,30 @@ async fn a_role_without_rights_is_told_each_one_that_is_missing() {
         missing(&store).await,
         [
             "privilege USAGE on schema fulfillment",
+            "privilege DELETE on fulfillment.arrivals",
             "privilege DELETE on fulfillment.controls",
             "privilege DELETE on fulfillment.holds",
             "privilege DELETE on fulfillment.observed_fences",
+            "privilege DELETE on fulfillment.trends",
             "privilege DELETE on fulfillment.workers",
             "privilege INSERT (adopt_from, last_order_id) on fulfillment.horizon",
             "privilege INSERT (claim_id, order_id, payload, reason, detail, attempts, worker, at) on fulfillment.dead_letters",
+            "privilege INSERT (minute, orders) on fulfillment.arrivals",
             "privilege INSERT (name, holder, until) on fulfillment.leadership",
             "privilege INSERT (order_id) on fulfillment.begun_orders",
             "privilege INSERT (order_id, at, state, attempt, worker, correlation_id, note) on fulfillment.events",
             "privilege INSERT (order_id, fence, first_seen) on fulfillment.observed_fences",
             "privilege INSERT (order_id, until, held_by, why, at, not_before) on fulfillment.holds",
             "privilege INSERT (worker, host, pid, version, started_at, seen_at, lease_seconds, in_flight, row_leases, concurrency, holds_claims) on fulfillment.workers",
+            "privilege INSERT (worker, seq, minute, seconds, counts) on fulfillment.trends",
             "privilege INSERT (zone, noted_at, behind_at) on fulfillment.clocks",
             "privilege SELECT (adopt_from, last_order_id) on fulfillment.horizon",
             "privilege SELECT (control, target, value, set_by, why, since, expires_at) on fulfillment.controls",
+            "privilege SELECT (counted_to, counted_at, seen, seen_at, seen_xid) on fulfillment.arrivals_mark",
             "privilege SELECT (id, kind, selection, by, why, up_to, matching, rate, at, cursor, page, done, skipped, refused, problem, holder, lease_until, outcome, ended_at) on fulfillment.jobs",
             "privilege SELECT (id, name) on products",
             "privilege SELECT (id, product_id, quantity, status, created_at, updated_at) on orders",
+            "privilege SELECT (minute, orders) on fulfillment.arrivals",
             "privilege SELECT (name, holder, until) on fulfillment.leadership",
             "privilege SELECT (order_id) on fulfillment.begun_orders",
             "privilege SELECT (order_id, at, state, attempt, correlation_id) on fulfillment.events",
@@ -77,11 +84,15 @@ async fn a_role_without_rights_is_told_each_one_that_is_missing() {
             "privilege SELECT (order_id, until, not_before) on fulfillment.holds",
             "privilege SELECT (reason, resolved_at) on fulfillment.dead_letters",
             "privilege SELECT (worker, seen_at, in_flight, row_leases, concurrency, holds_claims) on fulfillment.workers",
+            "privilege SELECT (worker, seq, minute, seconds, counts) on fulfillment.trends",
             "privilege SELECT (zone, noted_at, behind_at) on fulfillment.clocks",
+            "privilege UPDATE (counted_to, counted_at, seen, seen_at, seen_xid) on fulfillment.arrivals_mark",
             "privilege UPDATE (cursor, page, done, skipped, refused, problem, holder, lease_until, outcome, ended_at) on fulfillment.jobs",
             "privilege UPDATE (fence, first_seen) on fulfillment.observed_fences",
             "privilege UPDATE (holder, until) on fulfillment.leadership",
             "privilege UPDATE (noted_at, behind_at) on fulfillment.clocks",
+            "privilege UPDATE (orders) on fulfillment.arrivals",
+            "privilege UPDATE (seconds, counts) on fulfillment.trends",
             "privilege UPDATE (seen_at, in_flight, row_leases, concurrency, holds_claims) on fulfillment.workers",
             "privilege UPDATE (status, updated_at) on orders",
             "privilege UPDATE (until, not_before) on fulfillment.holds",

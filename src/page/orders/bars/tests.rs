@@ -57,7 +57,6 @@ fn an_order_that_goes_straight_through_waits_once_and_has_one_attempt() {
     assert_eq!(titles(&history), "Waiting: 1.0 s\nAttempt 1 by worker 00ff: 2.5 s, fulfilled: shipment 17\n");
 }
 
-/// Caught, when seeded: a wait for a retry that begins with its attempt.
 #[test]
 fn three_retries_are_waits_and_attempts_in_turn() {
     let mut timeline = Vec::new();
@@ -155,7 +154,6 @@ fn an_order_that_is_cancelled_in_its_call_says_that_nobody_knows_how_the_call_we
     assert!(titles.contains("whether it was shipped is not known") && titles.contains("cancelled by bob"), "{titles}");
 }
 
-/// Caught, when seeded: a hold of a pending order that is taken for the end of an attempt.
 #[test]
 fn holds_are_marks_and_end_neither_waits_nor_attempts() {
     let held = vec![
@@ -181,6 +179,19 @@ fn holds_are_marks_and_end_neither_waits_nor_attempts() {
         |entries: usize| crate::page::orders::steps::hold(&history.timeline[..entries]).map(|entry| entry.at.clone());
     assert_eq!([0, 1, 2, 3].map(hold), [None, Some(at(1.0)), None, None]);
     assert_eq!([4, 5, 6].map(hold), [Some(at(4.0)), Some(at(4.0)), Some(at(6.0))]);
+}
+
+#[test]
+fn a_hold_for_a_time_is_over_when_that_has_passed() {
+    for (note, is_over) in [
+        ("held for 5s by bob: stock", true),
+        ("held for 6s by bob: stock", false),
+        ("held by bob: held for 1s by anna", false),
+        ("held until 2026-11-28T03:00:00Z by bob: stock", false),
+    ] {
+        let history = history("pending", vec![entry(1.0, "pending", 0, "bob's", note)]);
+        assert_eq!(super::is_over(&history.timeline[0], &history), is_over, "{note}");
+    }
 }
 
 #[test]
@@ -233,7 +244,6 @@ fn an_order_that_was_placed_after_its_beginning_as_its_clock_has_it_waits_for_no
     assert_eq!(shown(&history), [(Lane::Attempts, Look::Good, 1.0, 2.0)]);
 }
 
-/// Caught, when seeded: the oldest bars instead of the newest.
 #[test]
 fn of_a_thousand_entries_the_newest_two_hundred_bars_are_drawn_and_the_rest_is_counted() {
     let mut timeline = Vec::new();

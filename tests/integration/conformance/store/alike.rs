@@ -48,7 +48,6 @@ async fn decided(worker: &Worker) -> Vec<(i64, String)> {
     letters.into_iter().map(|letter| (letter.id, letter.resolved.unwrap().by)).collect()
 }
 
-/// Caught, when seeded: a page that ends with what was read at once; a count of the page alone; a cursor behind the whole read.
 pub(crate) async fn letters_with_the_same_error_are_found_in_pages_and_counted<F: StoreFixture>() {
     let fixture = F::fresh().await;
     let worker = fixture.worker(LEASE, true).await;
@@ -80,7 +79,6 @@ pub(crate) async fn letters_with_the_same_error_are_found_in_pages_and_counted<F
     assert_eq!((nothing.matching, nothing.letters.len(), nothing.next_after), (0, 0, None));
 }
 
-/// Caught, when seeded: a job that leaves out the fingerprint; one that ends with the first few thousand that it has read.
 pub(crate) async fn a_job_decides_about_those_with_the_same_error_and_about_no_other<F: StoreFixture>() {
     let fixture = F::fresh().await;
     let worker = fixture.worker(LEASE, true).await;
@@ -98,7 +96,6 @@ pub(crate) async fn a_job_decides_about_those_with_the_same_error_and_about_no_o
     assert_eq!(decided(&worker).await, [ann(first[0]), ann(last[0])]);
 }
 
-/// Caught, when seeded: letters that are decided about as they were found, a page or many before.
 pub(crate) async fn a_letter_that_somebody_decides_about_meanwhile_is_left_to_that<F: StoreFixture>() {
     let fixture = F::fresh().await;
     let worker = fixture.worker(LEASE, true).await;

@@ -115,7 +115,6 @@ pub(crate) async fn two_operators_pause_once_and_both_are_in_the_activity<F: Sto
     assert_eq!(who, ["ann", "bob"]);
 }
 
-/// Caught, when seeded: a page that begins with the last entry of the one before.
 pub(crate) async fn what_people_did_comes_newest_first_and_each_once<F: StoreFixture>() {
     let fixture = F::fresh().await;
     let worker = fixture.worker(LEASE, true).await;

@@ -18,7 +18,6 @@ async fn embedded_exactly_what_matches_is_decided_about() {
     exactly(Served::embedded().await).await;
 }
 
-/// Caught, when seeded: a confirmation that drops the fingerprint, the reason or the product; a dry run that makes a job.
 async fn exactly(served: Served) {
     let mut colours = Vec::new();
     for colour in 1..=3 {

@@ -9,7 +9,7 @@ fn url(served: &Served, path: &str) -> String {
     format!("http://bob:bob's@{}{path}", served.worker.address())
 }
 
-/// Caught, when seeded: one box for all that is not in the form.
+/// Caught: a referrer policy with which a browser says `Origin: null`.
 #[tokio::test]
 async fn letters_that_are_chosen_at_once_and_retried_by_clicks_end_fulfilled() {
     let served = Served::embedded().await;

@@ -15,7 +15,6 @@ async fn embedded_a_letter_that_is_retried_by_the_form_ends_fulfilled() {
     retried(Served::embedded().await).await;
 }
 
-/// Caught, when seeded: a page that asks and has the API do it at once.
 async fn retried(served: Served) {
     let order = served.fail("CUP", DeadReason::Rejected, "422: no such colour").await;
     let letter = served.letter_of(order);
@@ -34,7 +33,6 @@ async fn retried(served: Served) {
     assert!(links(&served.page("bob", &format!("/dead-letters/{letter}")), "Retry…").is_empty(), "it is done");
 }
 
-/// Caught, when seeded: a form that keeps the first letter alone.
 #[tokio::test]
 async fn several_letters_are_chosen_from_the_list_and_discarded_with_a_reason() {
     let served = Served::embedded().await;
@@ -63,7 +61,6 @@ async fn several_letters_are_chosen_from_the_list_and_discarded_with_a_reason() 
     assert_eq!((none.status, none.text().contains("nothing is chosen")), (400, true));
 }
 
-/// Caught, when seeded: an action without a look at who asks; a form without a look at its token.
 #[tokio::test]
 async fn a_viewer_and_a_form_without_a_token_change_nothing() {
     let served = Served::embedded().await;

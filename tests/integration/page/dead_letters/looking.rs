@@ -16,7 +16,6 @@ async fn embedded_groups_and_letters_are_those_of_the_api() {
     groups_and_letters(Served::embedded().await).await;
 }
 
-/// Caught, when seeded: a link to a group without its fingerprint; a count of the page in the place of all.
 async fn groups_and_letters(served: Served) {
     for colour in ["red", "blue", "teal"] {
         served.fail("CUP", DeadReason::Rejected, &format!("422: no colour '{colour}' & <none>")).await;
@@ -48,7 +47,6 @@ async fn groups_and_letters(served: Served) {
     assert_eq!((refused.status, refused.text().contains("must be a whole number")), (400, true));
 }
 
-/// Caught, when seeded: a link to the next page that forgets the filter.
 #[tokio::test]
 async fn both_views_have_pages_that_follow_each_other() {
     let served = Served::embedded().await;
@@ -70,7 +68,6 @@ async fn both_views_have_pages_that_follow_each_other() {
     }
 }
 
-/// Caught, when seeded: JSON that is read and written anew.
 #[tokio::test]
 async fn a_letter_is_shown_whole_with_its_message_as_it_can_be_read_best() {
     let served = Served::embedded().await;
@@ -105,7 +102,6 @@ async fn a_letter_is_shown_whole_with_its_message_as_it_can_be_read_best() {
     }
 }
 
-/// Caught, when seeded: an error that is put into the page as it is; a fingerprint with characters that a form loses.
 #[tokio::test]
 async fn what_others_wrote_is_shown_and_not_acted_on() {
     let served = Served::embedded().await;

@@ -18,7 +18,6 @@ async fn each_dependency_is_up_with_its_calls() {
     assert!(within(&shown, "<h2>Fulfiller ", "</section>").contains("closed: calls go through"), "{shown}");
 }
 
-/// Caught, when seeded: the reason that everybody sees.
 #[tokio::test]
 async fn a_queue_that_is_down_is_shown_to_everybody_and_why_to_those_who_have_logged_in() {
     let open = WorkerProcess::start("redis://127.0.0.1:9", "sqlite:w.db", &[]);

@@ -1,6 +1,6 @@
 //! What operators do on the page, and nobody else.
 
-use super::{Browser, Visited, between};
+use super::{Formed, Visited, between};
 
 #[tokio::test]
 async fn on_servers_an_order_is_cancelled_by_a_form_with_its_token_alone() {
@@ -12,26 +12,25 @@ async fn embedded_an_order_is_cancelled_by_a_form_with_its_token_alone() {
     cancel(Visited::embedded(&[]).await.paused().await);
 }
 
-/// Caught, when seeded: a form whose token is not compared; a browser without a cookie that is taken at its word.
 fn cancel(visited: Visited) {
     let id = visited.place(1, "CUP", "basket 7")[0];
     let confirmation = format!("/confirm/cancel?id={id}");
     let fields = format!("id={id}&why=address+%3Cunknown%3E");
-    let (own, other) = (Browser::at(&visited, "bob", &confirmation), Browser::at(&visited, "bob", &confirmation));
+    let (own, other) = (Formed::at(&visited, "bob", &confirmation), Formed::at(&visited, "bob", &confirmation));
     assert_ne!(own.token, other.token);
-    let without_cookie = Browser { cookie: "none=1".to_owned(), ..Browser::at(&visited, "bob", &confirmation) };
-    for (browser, token) in [
+    let without_cookie = Formed { cookie: "none=1".to_owned(), ..Formed::at(&visited, "bob", &confirmation) };
+    for (form, token) in [
         (&own, None),
         (&own, Some("")),
         (&own, Some(other.token.as_str())),
         (&without_cookie, Some(own.token.as_str())),
     ] {
-        let refused = browser.does("cancel", token, &fields);
+        let refused = form.does("cancel", token, &fields);
         assert_eq!(refused.status, 403, "{}", refused.text());
         assert!(refused.text().contains("nothing was done"), "{}", refused.text());
     }
     // A viewer whose token is right.
-    let viewer = Browser { user: "ann", ..Browser::at(&visited, "bob", &confirmation) };
+    let viewer = Formed { user: "ann", ..Formed::at(&visited, "bob", &confirmation) };
     assert_eq!(viewer.does("cancel", Some(&viewer.token), &fields).status, 403);
     assert_eq!(visited.order(id)["state"], "pending", "nothing was done");
 
@@ -47,8 +46,8 @@ async fn a_hold_says_who_holds_the_order_until_it_is_released() {
     let visited = Visited::embedded(&[]).await.paused().await;
     let ids = visited.place(2, "CUP", "c");
     let chosen = format!("id={}&id={}", ids[0], ids[1]);
-    let browser = Browser::at(&visited, "bob", &format!("/confirm/hold?{chosen}"));
-    assert_eq!(browser.acts("hold", &format!("{chosen}&why=stock&for=2h")), "/orders");
+    let form = Formed::at(&visited, "bob", &format!("/confirm/hold?{chosen}"));
+    assert_eq!(form.acts("hold", &format!("{chosen}&why=stock&for=2h")), "/orders");
     let order = format!("/orders/{}", ids[0]);
     let held = |page: &str| between(page, "<dt>Held</dt>", "</dd>").map(str::to_owned);
     let said = held(&visited.page("ann", &order));
@@ -56,7 +55,7 @@ async fn a_hold_says_who_holds_the_order_until_it_is_released() {
         said.as_deref().is_some_and(|held| held.contains("held for 2h by bob") && held.contains("stock")),
         "{said:?}"
     );
-    Browser::at(&visited, "bob", &format!("/confirm/release?{chosen}")).acts("release", &format!("{chosen}&why=in"));
+    Formed::at(&visited, "bob", &format!("/confirm/release?{chosen}")).acts("release", &format!("{chosen}&why=in"));
     assert_eq!(held(&visited.page("ann", &order)), None);
 }
 

@@ -14,7 +14,6 @@ async fn embedded_an_order_is_found_by_each_of_its_keys() {
     find(Visited::embedded(&[]).await).await;
 }
 
-/// Caught, when seeded: a number that is searched as an id alone; a key whose time is not compared.
 async fn find(visited: Visited) {
     let ids = visited.place(3, "CUP", "basket 7");
     let numbered = visited.place(1, "PLATE", "424242")[0];
