@@ -111,7 +111,7 @@ async fn a_pause_by_clicks_stops_the_fleet_and_a_resume_lets_it_go_on() {
     browser.wait_for_text("main", "2 workers, with ").await;
     confirm(&browser, "a stocktaking").await;
 
-    browser.wait_for_text(".notice", "Paused: 2 workers claim nothing any more").await;
+    browser.wait_for_text(".notice", "Paused. Claims have stopped on 2 workers").await;
     eventually(LONG, "what was in hand is done", async || {
         expect_equal(in_state(&desk.database, "processing").await, 0)
     })

@@ -51,7 +51,7 @@ const AT_ONCE: i32 = 6;
 const EVERY: Duration = Duration::from_secs(2);
 
 /// How often that is done before the pictures are taken.
-const BEFORE: usize = 40;
+const BEFORE: usize = 30;
 
 /// A picture is no larger, in bytes.
 const LARGEST: u64 = 150_000;
