@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::day;
 use super::desk::Desk;
 use crate::support::browser::Browser;
-use crate::support::orders::{REJECTED_PRODUCT, place_rejected, push_of};
-use crate::support::warehouse::WarehouseProcess;
+use crate::support::orders::{REJECTED_PRODUCT, place, place_rejected, push_of};
+use crate::support::warehouse::{WarehouseProcess, body};
 use crate::support::worker::WorkerProcess;
 use crate::support::{LONG, eventually};
 
@@ -72,13 +74,13 @@ const PRODUCTS: [&str; 8] = [
 struct Fleet {
     desk: Desk,
     _other: WorkerProcess,
-    _warehouse: WarehouseProcess,
+    warehouse: WarehouseProcess,
 }
 
 impl Fleet {
     async fn start() -> Self {
         let rejected = REJECTED_PRODUCT.to_string();
-        let faults = ["--latency", "200ms..900ms", "--errors", "0.05", "--error-status", "503", "--cut-after", "0.03"];
+        let faults = ["--latency", "200ms..900ms", "--errors", "0.1", "--error-status", "503", "--cut-after", "0.03"];
         let warehouse = WarehouseProcess::start(&[&faults[..], &["--reject-product", &rejected]].concat()).await;
         let fulfiller = format!("http://{}/shipments", warehouse.address());
         let options = ["--fulfiller", &fulfiller, "--max-attempts", "3", "--retry-base", "500ms", "--retry-cap", "3s"];
@@ -89,7 +91,7 @@ impl Fleet {
             SELECT n, name, 1.65 + n FROM unnest($1::text[]) WITH ORDINALITY AS sold (name, n)
             UNION ALL SELECT $2, 'VINTAGE UNION JACK CUSHION COVER', 8.25";
         desk.database.query(sells, &[&&PRODUCTS[..], &i64::from(REJECTED_PRODUCT)]).await;
-        Self { desk, _other: other, _warehouse: warehouse }
+        Self { desk, _other: other, warehouse }
     }
 
     /// Places so many orders, of which a few are of the product that the warehouse rejects.
@@ -120,10 +122,15 @@ impl Fleet {
         }
     }
 
-    /// Places one that the warehouse rejects, so that there is something to decide.
-    async fn reject_one(&self) {
-        place_rejected(&self.desk.database, &self.desk.redis, 1).await;
-        self.desk.counted("fulfillment_dead_letters_open{reason=\"rejected\"}", 1).await;
+    /// Places a few that the warehouse rejects or never gets done, so that there is something to decide.
+    async fn give_up_some(&self) {
+        let usual = body(&self.warehouse.ask("GET", "/behaviour", &[], b""));
+        place_rejected(&self.desk.database, &self.desk.redis, 2).await;
+        self.desk.counted("fulfillment_dead_letters_open{reason=\"rejected\"}", 2).await;
+        self.warehouse.behave(&json!({"errors": 1, "error_status": 500}));
+        place(&self.desk.database, &self.desk.redis, 3).await;
+        self.desk.counted("fulfillment_dead_letters_open{reason=\"attempts_exhausted\"}", 3).await;
+        self.warehouse.behave(&usual);
     }
 }
 
@@ -158,7 +165,7 @@ async fn a_fleet_at_work_can_be_shown_to_others() {
     let scratch = tempfile::tempdir().expect("a folder");
     let folder = all.as_deref().unwrap_or(scratch.path());
     let fleet = Fleet::start().await;
-    fleet.reject_one().await;
+    fleet.give_up_some().await;
     fleet.feed(if all.is_some() { BEFORE } else { 2 }).await;
     let shots = if all.is_some() { &SHOTS[..] } else { &SHOTS[..1] };
     tokio::select! {
@@ -169,6 +176,7 @@ async fn a_fleet_at_work_can_be_shown_to_others() {
 
 async fn take_all(fleet: &Fleet, shots: &[Shot], folder: &Path, shrunk: bool) {
     let browser = Browser::start().await;
+    browser.without_scrollbars().await;
     let retried =
         eventually(LONG, "an order is fulfilled after a retry", async || fleet.retried().await.ok_or("none yet"));
     let retried = retried.await.to_string();

@@ -292,9 +292,13 @@ impl Browser {
         .await
     }
 
-    /// Writes what the window shows into a PNG file, without scrollbars from now on.
-    pub(crate) async fn screenshot(&self, path: &Path) {
+    /// From now on no page has a scrollbar.
+    pub(crate) async fn without_scrollbars(&self) {
         self.devtools("Emulation.setScrollbarsHidden", json!({"hidden": true})).await;
+    }
+
+    /// Writes what the window shows into a PNG file.
+    pub(crate) async fn screenshot(&self, path: &Path) {
         let taken = self.driver.get("/screenshot").await.expect("a screenshot");
         let png = BASE64_STANDARD.decode(taken.as_str().expect("base64")).expect("base64");
         std::fs::write(path, png).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
