@@ -1,6 +1,7 @@
 //! The implementations of [`crate::port`], one server a folder.
 
 mod loopback;
+mod migration;
 mod pem_files;
 pub mod postgres;
 pub mod redis;

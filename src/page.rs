@@ -20,6 +20,7 @@ mod assets;
 mod caller;
 mod charts;
 mod configuration;
+mod cookies;
 mod dead_letters;
 mod dependencies;
 mod form;
@@ -35,6 +36,7 @@ mod visit;
 mod workers;
 
 use live::Streams;
+use overview::Cache;
 use sampler::Sampler;
 pub(crate) use sampler::Stores;
 
@@ -64,13 +66,14 @@ pub struct Page {
     parts: Arc<Parts>,
     sampler: Arc<Sampler>,
     streams: Streams,
+    rendered: Cache,
 }
 
 impl Page {
     /// Of these. Gathers what it shows live on the threads of the runtime that this is called in.
     pub fn new(parts: Parts) -> Self {
         let sampler = Sampler::new(Arc::clone(&parts.health), Arc::clone(&parts.latest), &parts.worker);
-        Self { parts: Arc::new(parts), sampler, streams: Streams::new() }
+        Self { parts: Arc::new(parts), sampler, streams: Streams::new(), rendered: Cache::default() }
     }
 
     /// Shows what is in the store from now on.

@@ -12,8 +12,9 @@ use self::action::Action;
 use super::Page;
 use super::caller::Refusal;
 use super::form::Form;
+use super::frame::Content;
 use super::html::nothing;
-use super::visit::{Content, Visit};
+use super::visit::Visit;
 
 mod action;
 mod fields;

@@ -7,9 +7,10 @@ use maud::{Markup, html};
 
 use super::Page;
 use super::caller::Refusal;
+use super::frame::Content;
 use super::frame::Tab;
 use super::html::{nothing, query, time};
-use super::visit::{Content, Visit};
+use super::visit::Visit;
 use crate::operations::documents::activity::{ActivityDocument, ActivityEntry};
 
 /// Entries of a page.

@@ -10,8 +10,9 @@ use maud::{Markup, html};
 use super::Page;
 use super::caller::Refusal;
 use super::frame::Tab;
+use super::frame::{Content, Who};
 use super::html::nothing;
-use super::visit::{Content, Visit, Who};
+use super::visit::Visit;
 use crate::config::ConfigurationLine;
 
 pub(super) fn router() -> Router<Page> {

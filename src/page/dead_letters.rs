@@ -10,9 +10,10 @@ use maud::{Markup, html};
 use self::filter::Filter;
 use super::Page;
 use super::caller::Refusal;
+use super::frame::Content;
 use super::frame::Tab;
 use super::html::number;
-use super::visit::{Content, Visit};
+use super::visit::Visit;
 use crate::operations::documents::letters::{GroupsDocument, LettersDocument, WholeLetterDocument};
 
 mod filter;

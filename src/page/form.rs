@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use tokio::time::timeout;
 
 use super::caller::Refusal;
-use super::visit::cookie;
+use super::cookies::cookie;
 
 /// More than any form here has.
 const MOST_BYTES: usize = 64 * 1024;

@@ -2,8 +2,7 @@
 
 use maud::{DOCTYPE, Markup, html};
 
-use super::assets;
-use super::visit::{Content, Visit, Who};
+use super::{Parts, assets};
 
 /// A page of the navigation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,10 +28,43 @@ const TABS: [(Tab, &str, &str); 8] = [
     (Tab::Configuration, "/configuration", "Configuration"),
 ];
 
+/// Who looks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Who {
+    /// Sees numbers and states.
+    Anybody,
+    /// Sees orders, errors and names, too.
+    Viewer,
+    /// May change something, too.
+    Operator(String),
+}
+
+/// A page's content under its title.
+pub(super) struct Content {
+    pub(super) title: String,
+    pub(super) body: Markup,
+}
+
+impl Content {
+    pub(super) fn new(title: impl Into<String>, body: Markup) -> Self {
+        Self { title: title.into(), body }
+    }
+}
+
+/// What a page has around its content.
+pub(super) struct Frame<'a> {
+    pub(super) parts: &'a Parts,
+    pub(super) who: &'a Who,
+    pub(super) tab: Tab,
+    /// What came of the action before.
+    pub(super) notice: Option<&'a str>,
+}
+
 /// The whole page.
-pub(super) fn page(visit: &Visit, tab: Tab, content: &Content, notice: Option<&str>) -> Markup {
+pub(super) fn page(frame: &Frame<'_>, content: &Content) -> Markup {
     let [style, script] = &*assets::PATHS;
-    let service = &visit.page.parts.service_name;
+    let Frame { parts, who, tab, notice } = frame;
+    let service = &parts.service_name;
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -51,24 +83,24 @@ pub(super) fn page(visit: &Visit, tab: Tab, content: &Content, notice: Option<&s
                     a.service href="/" { (service) }
                     nav aria-label="Pages" {
                         @for (of, path, name) in TABS {
-                            a href=(path) aria-current=[(of == tab).then_some("page")] { (name) }
+                            a href=(path) aria-current=[(of == *tab).then_some("page")] { (name) }
                         }
                     }
-                    (who(visit))
+                    (login(who))
                 }
                 main id="content" tabindex="-1" {
                     @if let Some(notice) = notice { p.notice role="status" { (notice) } }
                     h1 { (content.title) }
                     (content.body)
                 }
-                (footer(visit))
+                (footer(parts))
             }
         }
     }
 }
 
-fn who(visit: &Visit) -> Markup {
-    let (name, may) = match &visit.who {
+fn login(who: &Who) -> Markup {
+    let (name, may) = match who {
         Who::Anybody => ("not logged in".to_owned(), "sees numbers alone"),
         Who::Viewer => ("viewer".to_owned(), "may look"),
         Who::Operator(name) => (name.clone(), "may act"),
@@ -76,8 +108,7 @@ fn who(visit: &Visit) -> Markup {
     html! { span.who { (name) span.quiet { " " (may) } } }
 }
 
-fn footer(visit: &Visit) -> Markup {
-    let parts = &visit.page.parts;
+fn footer(parts: &Parts) -> Markup {
     html! {
         footer {
             span { "fulfillment-worker " (env!("CARGO_PKG_VERSION")) }

@@ -9,9 +9,10 @@ use maud::{Markup, html};
 
 use super::Page;
 use super::caller::Refusal;
+use super::frame::Content;
 use super::frame::Tab;
 use super::html::{ago, nothing, number, query, state, time};
-use super::visit::{Content, Visit};
+use super::visit::Visit;
 use crate::operations::documents::jobs::{JobDocument, JobJson, JobsDocument};
 
 mod words;

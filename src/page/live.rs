@@ -11,9 +11,10 @@ use futures::stream::{self, Stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::overview::Range;
+use super::frame::Who;
+use super::overview::{Cache, Range, Rendered};
 use super::sampler::Sample;
-use super::visit::{Visit, Who};
+use super::visit::Visit;
 use crate::domain::text;
 
 /// Streams at once, at most: half of the requests that may be under way.
@@ -49,6 +50,7 @@ impl Streams {
 
 struct Following {
     samples: watch::Receiver<Option<Arc<Sample>>>,
+    rendered: Cache,
     with_texts: bool,
     range: Range,
     /// Whether the browser has charts of a day.
@@ -67,6 +69,7 @@ pub(super) async fn show(visit: Visit) -> Response {
     };
     let following = Following {
         samples: visit.page.sampler.follow(),
+        rendered: visit.page.rendered.clone(),
         with_texts: visit.who != Who::Anybody,
         range: Range::of(&visit.parameter("range")).unwrap_or(Range::Day),
         has_charts: false,
@@ -88,7 +91,7 @@ fn events(following: Following) -> impl Stream<Item = Result<Event, Infallible>>
         }
         let sample = following.samples.borrow_and_update().clone();
         let events = match sample {
-            Some(sample) => parts(&sample, &mut following),
+            Some(sample) => parts(&following.rendered.of(sample), &mut following),
             None => Vec::new(),
         };
         Some((stream::iter(events.into_iter().map(Ok)), (following, false)))
@@ -96,12 +99,12 @@ fn events(following: Following) -> impl Stream<Item = Result<Event, Infallible>>
     stream::StreamExt::flatten(samples)
 }
 
-fn parts(sample: &Sample, following: &mut Following) -> Vec<Event> {
-    let parts = sample.parts(following.with_texts);
+fn parts(rendered: &Rendered, following: &mut Following) -> Vec<Event> {
+    let (sample, parts) = (&rendered.sample, rendered.parts(following.with_texts));
     let mut events = vec![event("verdict", &parts.verdict), event("now", &parts.now)];
     if sample.number.is_multiple_of(CHARTS_EVERY) || (sample.day.is_some() && !following.has_charts) {
         following.has_charts = sample.day.is_some();
-        events.push(event("charts", sample.charts(following.range)));
+        events.push(event("charts", rendered.charts(following.range)));
     }
     events
 }

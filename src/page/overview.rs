@@ -4,49 +4,36 @@ use axum::response::Response;
 use maud::{Markup, PreEscaped, html};
 
 use super::frame::Tab;
+use super::frame::{Content, Who};
 use super::html::{duration, number};
 use super::sampler::Sample;
-use super::verdict::{Facts, Finding, Verdict, verdict};
-use super::visit::{Content, Visit, Who};
+use super::verdict::{Facts, Finding, Verdict};
+use super::visit::Visit;
 use crate::operations::trends::Day;
 
 mod day;
 mod now;
+mod rendered;
 
-pub(super) use day::{Range, charts};
-
-/// The parts that change all the time, as HTML.
-#[derive(Debug)]
-pub(super) struct Parts {
-    pub(super) verdict: String,
-    pub(super) now: String,
-}
-
-impl Parts {
-    /// With names and reasons, or without.
-    pub(super) fn of(sample: &Sample, with_texts: bool) -> Self {
-        Self {
-            verdict: sentence(&verdict(&facts(sample, with_texts))).into_string(),
-            now: now::cards(sample).into_string(),
-        }
-    }
-}
+pub(super) use day::Range;
+pub(super) use rendered::{Cache, Rendered};
 
 pub(super) async fn show(visit: Visit) -> Response {
     let sample = visit.page.sampler.sample().await;
+    let rendered = sample.clone().map(|sample| visit.page.rendered.of(sample));
     let day = sample.as_ref().and_then(|sample| sample.day.clone());
     let range = Range::of(&visit.parameter("range")).unwrap_or_else(|| Range::that_shows(day.as_deref()));
     let with_texts = visit.who != Who::Anybody;
     let body = html! {
         p #lost .problem role="alert" hidden {}
         div data-live={ "/live?range=" (range.name()) } {
-            @match &sample {
-                Some(sample) => {
-                    @let parts = sample.parts(with_texts);
+            @match &rendered {
+                Some(rendered) => {
+                    @let parts = rendered.parts(with_texts);
                     div data-part="verdict" aria-live="polite" { (PreEscaped(&parts.verdict)) }
                     div data-part="now" { (PreEscaped(&parts.now)) }
                     (ranges(range))
-                    div.columns data-part="charts" { (PreEscaped(sample.charts(range))) }
+                    div.columns data-part="charts" { (PreEscaped(rendered.charts(range))) }
                 }
                 None => div data-part="verdict" { p.problem { "This worker is too busy to say how it is; load the page again." } }
             }

@@ -9,7 +9,6 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use super::overview::{self, Range};
 use crate::observe::health::{Health, Readiness};
 use crate::observe::latest::{Known, Latest};
 use crate::operations::trends::{self, Day};
@@ -62,30 +61,6 @@ pub(super) struct Sample {
     pub(super) worker: Arc<str>,
     /// As the registry had them when the store last answered.
     pub(super) workers: Arc<Vec<Worker>>,
-    /// The parts of the overview, without and with texts, made when they are first asked for.
-    parts: [OnceLock<overview::Parts>; 2],
-    charts: [OnceLock<String>; Range::COUNT],
-}
-
-impl Sample {
-    /// The parts of the overview that change all the time.
-    pub(super) fn parts(&self, with_texts: bool) -> &overview::Parts {
-        let [without, with] = &self.parts;
-        let part = if with_texts { with } else { without };
-        part.get_or_init(|| overview::Parts::of(self, with_texts))
-    }
-
-    /// The charts.
-    pub(super) fn charts(&self, range: Range) -> &str {
-        let [quarter, hour, hours, day] = &self.charts;
-        let charts = match range {
-            Range::Quarter => quarter,
-            Range::Hour => hour,
-            Range::SixHours => hours,
-            Range::Day => day,
-        };
-        charts.get_or_init(|| overview::charts(self.day.as_deref(), range).into_string())
-    }
 }
 
 /// What the store said.
@@ -174,8 +149,6 @@ impl Sampler {
                 day: day.clone(),
                 worker: Arc::clone(&self.worker),
                 workers: Arc::clone(&workers),
-                parts: Default::default(),
-                charts: Default::default(),
             };
             self.samples.send_replace(Some(Arc::new(sample)));
             sleep(EVERY).await;

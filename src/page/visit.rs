@@ -4,15 +4,16 @@ use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts as RequestParts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use maud::{Markup, html};
+use maud::html;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::Page;
 use super::caller::{Caller, Refusal};
+use super::cookies::cookie;
 use super::form::FormToken;
-use super::frame::{self, Tab};
+use super::frame::{self, Content, Frame, Tab, Who};
 use super::html;
 use crate::admin::{Operator, Viewer, on_behalf};
 
@@ -20,29 +21,6 @@ const NOTICE: &str = "fulfillment_notice";
 
 /// Characters of a notice that are kept.
 const MOST_NOTICE: usize = 1_000;
-
-/// Who looks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Who {
-    /// Sees numbers and states.
-    Anybody,
-    /// Sees orders, errors and names, too.
-    Viewer,
-    /// May change something, too.
-    Operator(String),
-}
-
-/// A page's content under its title.
-pub(super) struct Content {
-    pub(super) title: String,
-    pub(super) body: Markup,
-}
-
-impl Content {
-    pub(super) fn new(title: impl Into<String>, body: Markup) -> Self {
-        Self { title: title.into(), body }
-    }
-}
 
 /// A request for a page.
 pub(super) struct Visit {
@@ -99,7 +77,8 @@ impl Visit {
             Ok(content) => (StatusCode::OK, content),
             Err(refusal) => (refusal.status, self.refused(&refusal)),
         };
-        let page = frame::page(&self, tab, &content, self.notice.as_deref());
+        let frame = Frame { parts: &self.page.parts, who: &self.who, tab, notice: self.notice.as_deref() };
+        let page = frame::page(&frame, &content);
         let mut response = html::answer(status, page);
         let token = self.token.cookie().filter(|_| self.is_operator());
         for cookie in token.into_iter().chain(self.notice.map(|_| set_notice(""))) {
@@ -149,11 +128,4 @@ fn set_notice(text: &str) -> HeaderValue {
 
 fn decoded(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().chars().take(MOST_NOTICE).collect()
-}
-
-/// The value of a cookie.
-pub(super) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
-    pairs.find(|(of, _)| *of == name).map(|(_, value)| value.to_owned())
 }

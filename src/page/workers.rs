@@ -7,9 +7,10 @@ use maud::{Markup, html};
 
 use super::Page;
 use super::caller::Refusal;
+use super::frame::Content;
 use super::frame::Tab;
 use super::html::{ago, duration, nothing, number, query, state, time};
-use super::visit::{Content, Visit};
+use super::visit::Visit;
 use crate::operations::controls::{SetControlJson, WorkerJson};
 use crate::operations::documents::fleet::{ControlsDocument, WorkersDocument};
 use crate::operations::plural;

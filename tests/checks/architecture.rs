@@ -19,7 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("admin", &["threads", "domain", "config", "event", "observe"]),
     ("operations", &["domain", "port", "event"]),
     ("api", &["domain", "port", "event", "admin", "operations"]),
-    ("page", &["domain", "port", "event", "observe", "admin", "operations"]),
+    ("page", &["domain", "config", "port", "event", "observe", "admin", "operations"]),
     (
         "service",
         &[

@@ -1,7 +1,6 @@
 //! The worker's own tables: making them, and finding out what is missing.
 
 use async_trait::async_trait;
-use refinery_core::Migration;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
@@ -11,6 +10,7 @@ use super::errors::Failure;
 use super::given_tables::Dialect;
 use super::sql::{Parameter, Sql};
 use super::{PostgresStore, column};
+use crate::backend::migration::{self, Applied, Migration};
 use crate::port::schema::Schema;
 use crate::port::store::StoreError;
 
@@ -39,7 +39,6 @@ const HORIZON: i32 = 6;
 const ADOPT_EVERYTHING: &str =
     "INSERT INTO fulfillment.horizon (adopt_from) VALUES ('-infinity') ON CONFLICT DO NOTHING";
 
-/// The history is refinery's, with its checksums: it made the tables of versions before.
 const CREATE_HISTORY: &str = "CREATE TABLE IF NOT EXISTS fulfillment.schema_history (
     version int4 PRIMARY KEY, name varchar(255), applied_on varchar(255), checksum varchar(255))";
 
@@ -109,11 +108,7 @@ impl Schema for PostgresStore {
 /// Applies what is missing in one transaction, which takes the lock: so it is released with it, whatever happens, and behind
 /// a pooler that hands out connections by the transaction. Nothing else outlasts a statement either, a prepared one included.
 async fn migrate(connections: &Connections) -> Result<Vec<String>, Failure> {
-    let migrations = MIGRATIONS
-        .iter()
-        .map(|(name, sql)| Migration::unapplied(name, sql))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| Failure::Refused(format!("migrations are faulty: {error}")))?;
+    let migrations = migration::parse(&MIGRATIONS).map_err(Failure::Refused)?;
     apply(&mut connections.session().await?, &migrations).await.map_err(with_way_out)
 }
 
@@ -139,13 +134,12 @@ async fn apply(session: &mut Session, migrations: &[Migration]) -> Result<Vec<St
         session.run(CREATE_HISTORY).await?;
     }
     for migration in &missing {
-        session.run(&applicable(migration.sql().unwrap_or_default())).await?;
-        let (version, checksum) = (migration.version(), migration.checksum().to_string());
+        session.run(&applicable(migration.sql)).await?;
         let row: [Parameter<'_>; 3] =
-            [(&version, Type::INT4), (&migration.name(), Type::TEXT), (&checksum, Type::TEXT)];
+            [(&migration.version, Type::INT4), (&migration.name, Type::TEXT), (&migration.checksum(), Type::TEXT)];
         session.query(&Sql::new(NOTE_APPLIED), &row).await?;
     }
-    if !applied.is_empty() && missing.iter().any(|migration| migration.version() == HORIZON) {
+    if !applied.is_empty() && missing.iter().any(|migration| migration.version == HORIZON) {
         session.run(ADOPT_EVERYTHING).await?;
     }
     session.commit().await?;
@@ -173,13 +167,6 @@ pub(super) async fn refuse_strangers(session: &mut Session, right: Right) -> Res
     }
 }
 
-/// A migration that the history names.
-struct Applied {
-    version: i32,
-    name: String,
-    checksum: String,
-}
-
 /// The history, in order. Empty where this role can't read it: then it is to be made, and the server says what is missing.
 async fn applied(session: &mut Session) -> Result<Vec<Applied>, Failure> {
     let readable = "(SELECT true FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid {=} c.relnamespace
@@ -198,33 +185,13 @@ async fn applied(session: &mut Session) -> Result<Vec<Applied>, Failure> {
     rows.iter().map(read).collect()
 }
 
-/// The migrations that the history doesn't name. Tables of a version to come are no reason to stop, unless something is
-/// missing.
-///
-/// # Errors
-/// It names another one than is known here, or something is missing that doesn't follow what it names.
+/// Tables of a version to come are no reason to stop, unless something is missing.
 fn missing<'a>(migrations: &'a [Migration], applied: &[Applied]) -> Result<Vec<&'a Migration>, Failure> {
-    let other_version = |what: String| {
-        let made = "the tables in schema fulfillment were made by another version of this program";
-        Err(Failure::Refused(format!("{what}: {made}")))
-    };
-    let mut missing = Vec::new();
-    for known in migrations {
-        match applied.iter().find(|one| one.version == known.version()) {
-            None => missing.push(known),
-            Some(one) if known.name() == one.name && known.checksum().to_string() == one.checksum => {}
-            Some(one) => {
-                return other_version(format!("V{}__{} is not the {known} that is known here", one.version, one.name));
-            }
-        }
-    }
-    let (first, last) = (missing.first().map(|known| known.version()), applied.last());
-    match (first, last) {
-        (Some(first), Some(last)) if first < last.version => {
-            other_version(format!("V{first} is missing although V{}__{} is there", last.version, last.name))
-        }
-        _ => Ok(missing),
-    }
+    migration::missing(migrations, applied).map_err(|difference| {
+        Failure::Refused(format!(
+            "{difference}: the tables in schema fulfillment were made by another version of this program"
+        ))
+    })
 }
 
 /// Whether an expression is not null.
@@ -282,6 +249,14 @@ mod tests {
         for table in made {
             assert!(include_str!("strangers.sql").contains(&format!("'{table}'")), "{table}");
         }
+    }
+
+    /// Made by refinery, so that version 0.1.0 and this one take each other's tables for their own.
+    #[test]
+    fn checksums_are_those_of_the_version_before() {
+        let checksums: Vec<String> =
+            migration::parse(&MIGRATIONS).unwrap().iter().take(3).map(Migration::checksum).collect();
+        assert_eq!(checksums, ["17309984282916299835", "14250621943220900225", "1267226528094765140"]);
     }
 
     #[test]

@@ -7,8 +7,9 @@ use super::sought::Sought;
 use crate::operations::documents::orders::{HistoryDocument, OrderDocument, OrdersDocument};
 use crate::operations::plural;
 use crate::page::caller::Refusal;
+use crate::page::frame::Content;
 use crate::page::html::{ago, duration, nothing, number, query, state};
-use crate::page::visit::{Content, Visit};
+use crate::page::visit::Visit;
 
 /// Orders of a page.
 const ON_PAGE: &str = "50";

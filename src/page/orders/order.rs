@@ -7,8 +7,9 @@ use super::{bars, steps, timeline};
 use crate::operations::documents::letters::LetterDocument;
 use crate::operations::documents::orders::HistoryDocument;
 use crate::page::caller::Refusal;
+use crate::page::frame::Content;
 use crate::page::html::{ago, local_time, query, state};
-use crate::page::visit::{Content, Visit};
+use crate::page::visit::Visit;
 
 pub(super) async fn content(visit: &Visit, id: u64) -> Result<Content, Refusal> {
     let history: HistoryDocument = visit.api.get(&format!("/orders/{id}")).await?;

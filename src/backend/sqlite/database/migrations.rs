@@ -1,10 +1,10 @@
 //! The file's tables, made and updated when it is opened.
 
-use refinery_core::error::Kind;
-use refinery_core::{Migration, Runner};
-use rusqlite::{Connection, TransactionBehavior};
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, TransactionBehavior, params};
 
 use super::error::Problem;
+use crate::backend::migration::{self, Applied, Migration};
 
 /// Name and SQL, in order. One that was released is never changed: a new one follows it.
 const MIGRATIONS: [(&str, &str); 15] = [
@@ -25,45 +25,59 @@ const MIGRATIONS: [(&str, &str); 15] = [
     ("V15__trends", include_str!("migrations/V15__trends.sql")),
 ];
 
-/// Two processes that make a file at the same time both find tables missing; the later one fails, and finds them
-/// made when it looks again. Once is enough, unless there are three.
-const TRIES: usize = 5;
+const CREATE_HISTORY: &str = "CREATE TABLE IF NOT EXISTS refinery_schema_history (
+    version int4 PRIMARY KEY, name VARCHAR(255), applied_on VARCHAR(255), checksum VARCHAR(255))";
+
+const HISTORY: &str = "SELECT version, name, checksum FROM refinery_schema_history ORDER BY version";
+
+const NOTE_APPLIED: &str =
+    "INSERT INTO refinery_schema_history (version, name, applied_on, checksum) VALUES (?1, ?2, ?3, ?4)";
 
 /// The SQL of every table in the file, for people to read.
 pub fn migration_sql() -> String {
     MIGRATIONS.map(|(name, sql)| format!("-- {name}\n{}\n", sql.trim_end())).join("\n")
 }
 
-/// Applies what is missing, and returns the names of what it applied.
+/// Applies what is missing in one transaction, and returns the names of what it applied.
 pub(super) fn apply(connection: &mut Connection) -> Result<Vec<String>, Problem> {
-    let migrations = MIGRATIONS
-        .iter()
-        .map(|(name, sql)| Migration::unapplied(name, sql))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| Problem::Other(error.to_string()))?;
-    let runner = Runner::new(&migrations).set_grouped(true);
+    let known = migration::parse(&MIGRATIONS).map_err(Problem::Other)?;
     // Reading is enough for a file that is up to date, and doesn't wait for a process that writes.
-    if runner.get_applied_migrations(connection).is_ok_and(|applied| applied == migrations) {
+    if let Ok(applied) = applied(connection)
+        && missing(&known, &applied)?.is_empty()
+    {
         return Ok(Vec::new());
     }
-    // A transaction that reads first and writes then is turned away at once if another one wrote in between.
-    connection.set_transaction_behavior(TransactionBehavior::Immediate);
-    let mut tries = 1;
-    loop {
-        match runner.run(connection).map_err(|error| explain(&error)) {
-            Ok(report) => return Ok(report.applied_migrations().iter().map(ToString::to_string).collect()),
-            Err(problem) if tries == TRIES || matches!(problem, Problem::OtherVersion(_)) => return Err(problem),
-            Err(_) => tries += 1,
-        }
-    }
+    apply_missing(connection, &known).map_err(|error| Problem::from(&error))?
 }
 
-fn explain(error: &refinery_core::Error) -> Problem {
-    match error.kind() {
-        Kind::MissingVersion(_) | Kind::DivergentVersion(..) => Problem::OtherVersion(error.to_string()),
-        Kind::Connection(_, source) => {
-            source.downcast_ref::<rusqlite::Error>().map_or_else(|| Problem::Other(error.to_string()), Problem::from)
-        }
-        _ => Problem::Other(error.to_string()),
+/// The history is read again under the lock: another process may have made the tables since.
+fn apply_missing(connection: &mut Connection, known: &[Migration]) -> rusqlite::Result<Result<Vec<String>, Problem>> {
+    // A transaction that reads first and writes then is turned away at once if another one wrote in between.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(CREATE_HISTORY)?;
+    let missing = match missing(known, &applied(&transaction)?) {
+        Ok(missing) => missing,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    for one in &missing {
+        transaction.execute_batch(one.sql)?;
+        transaction
+            .execute(NOTE_APPLIED, params![one.version, one.name, Timestamp::now().to_string(), one.checksum()])?;
     }
+    transaction.commit()?;
+    Ok(Ok(missing.iter().map(ToString::to_string).collect()))
+}
+
+/// The history, in order.
+fn applied(connection: &Connection) -> rusqlite::Result<Vec<Applied>> {
+    let read = |row: &Row<'_>| Ok(Applied { version: row.get(0)?, name: row.get(1)?, checksum: row.get(2)? });
+    connection.prepare(HISTORY)?.query_map([], read)?.collect()
+}
+
+/// A version to come may have changed tables that this one writes to.
+fn missing<'a>(known: &'a [Migration], applied: &[Applied]) -> Result<Vec<&'a Migration>, Problem> {
+    if let Some(later) = applied.iter().find(|one| known.iter().all(|known| known.version != one.version)) {
+        return Err(Problem::OtherVersion(format!("{later} is not known here")));
+    }
+    migration::missing(known, applied).map_err(Problem::OtherVersion)
 }

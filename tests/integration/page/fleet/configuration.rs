@@ -82,7 +82,9 @@ async fn no_secret_is_on_any_page_wherever_it_is_set() {
         let shown = worker.get("/configuration", &login);
         assert_eq!(shown.status, 200, "{}", shown.text());
         let shown = shown.text();
-        for known in ["redis://clerk:***@127.0.0.1:9", "clerk:***@127.0.0.1:9/shop", "hooks.example", ">***</span>"] {
+        // Of a token in a file of its own, the page has the file.
+        let token = if source == "files of variables" { "fulfiller-token" } else { ">***</span>" };
+        for known in ["redis://clerk:***@127.0.0.1:9", "clerk:***@127.0.0.1:9/shop", "hooks.example", token] {
             assert!(shown.contains(known), "{source}: {known}: {shown}");
         }
         let pages = ["/", "/workers", "/dependencies", "/activity", "/orders", "/dead-letters", "/jobs"];

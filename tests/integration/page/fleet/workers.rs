@@ -89,7 +89,7 @@ async fn one_worker_is_quiet_by_its_button_and_the_other_one_goes_on() {
     let order = served.place(1)[0];
     served.becomes(order, "fulfilled").await;
     let by = served.read(&format!("/orders/{order}"))["timeline"].as_array().expect("a timeline").clone();
-    assert!(by.iter().all(|entry| entry["worker"] != Value::from(one.as_str())), "{by:?}");
+    assert!(by.iter().all(|entry| entry["worker"] != one.as_str()), "{by:?}");
     let link = within(&row(&shown, "claims nothing"), "<a href=\"", "\"");
     let shown = served.confirm(&link, &[("why", "it is well again")]);
     assert!(!shown.contains(">quiet<"), "{shown}");
@@ -130,8 +130,8 @@ async fn a_viewer_and_a_stranger_change_nothing() {
 #[tokio::test]
 async fn a_worker_that_was_killed_is_among_the_stopped_with_what_it_held() {
     let served = Served::by_servers().await;
-    let mut slow = super::started(&served.folder, &served.queue, &served.store, &["--lease", "2s"]).await;
     let first = names(&served)[0].clone();
+    let mut slow = super::started(&served.folder, &served.queue, &served.store, &["--lease", "2s"]).await;
     eventually(LONG, "both are in the registry", async || expect_equal(names(&served).len(), 2)).await;
     let killed = names(&served).into_iter().find(|name| *name != first).expect("the other one");
     slow.kill().await;
