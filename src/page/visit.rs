@@ -108,7 +108,8 @@ impl Visit {
             p { a href="/" { "To the overview" } }
         };
         let title = match refusal.status {
-            StatusCode::FORBIDDEN => "Not without a login",
+            StatusCode::FORBIDDEN if self.who == Who::Anybody => "Not without a login",
+            StatusCode::FORBIDDEN => "Not allowed",
             StatusCode::NOT_FOUND => "There is no such thing",
             StatusCode::SERVICE_UNAVAILABLE => "No answer at the moment",
             _ => "That did not work",

@@ -3,12 +3,17 @@
 
 mod access;
 mod browser;
+mod clicks;
+mod day;
 mod dead_letters;
+mod desk;
 mod fleet;
 mod jobs;
 mod live;
 mod looks;
+mod numbers;
 mod orders;
+mod reading;
 mod screenshots;
 mod served;
 mod verdict;

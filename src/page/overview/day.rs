@@ -51,12 +51,11 @@ impl Range {
         Self::ALL.into_iter().find(|range| range.name() == name)
     }
 
-    /// The shortest one that leaves nothing out.
+    /// The shortest one that leaves nothing out; the whole day as long as it isn't known.
     pub(super) fn that_shows(day: Option<&Day>) -> Self {
-        let recorded = day.and_then(|day| {
-            let first = day.minutes().iter().position(Option::is_some)?;
-            u32::try_from(day.minutes().len() - first).ok()
-        });
+        let Some(day) = day else { return Self::Day };
+        let first = day.minutes().iter().position(Option::is_some);
+        let recorded = first.and_then(|first| u32::try_from(day.minutes().len() - first).ok());
         let shows = |range: &Self| recorded.is_none_or(|minutes| minutes <= range.minutes());
         Self::ALL.into_iter().find(shows).unwrap_or(Self::Day)
     }

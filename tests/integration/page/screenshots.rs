@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
+use serde_json::json;
+
+use super::day;
+use super::desk::Desk;
 use crate::support::browser::Browser;
-use crate::support::orders::{REJECTED_PRODUCT, push_of};
-use crate::support::postgres::TestDatabase;
-use crate::support::redis::RedisServer;
-use crate::support::warehouse::WarehouseProcess;
+use crate::support::orders::{REJECTED_PRODUCT, place, place_rejected, push_of};
+use crate::support::warehouse::{WarehouseProcess, body};
 use crate::support::worker::WorkerProcess;
 use crate::support::{LONG, eventually};
 
@@ -24,9 +27,9 @@ struct Shot {
 }
 
 const SHOTS: [Shot; 3] = [
-    Shot { name: "overview", path: "/", complete: "main" },
-    Shot { name: "order", path: "/orders/{retried}", complete: "main" },
-    Shot { name: "dead-letters", path: "/dead-letters", complete: "main" },
+    Shot { name: "overview", path: "/", complete: "#state.warn" },
+    Shot { name: "order", path: "/orders/{retried}", complete: "svg.bars" },
+    Shot { name: "dead-letters", path: "/dead-letters", complete: "table.cells .button" },
 ];
 
 /// How a page is looked at.
@@ -45,8 +48,12 @@ const VIEWS: [View; 3] = [
     View { name: "phone", dark: false, width: 390, height: 844, scale: 2 },
 ];
 
-/// Orders that are placed at once.
-const AT_ONCE: i32 = 20;
+/// Orders that are placed at once, every so often.
+const AT_ONCE: i32 = 6;
+const EVERY: Duration = Duration::from_secs(2);
+
+/// How often that is done before the pictures are taken.
+const BEFORE: usize = 30;
 
 /// A picture is no larger, in bytes.
 const LARGEST: u64 = 150_000;
@@ -63,40 +70,38 @@ const PRODUCTS: [&str; 8] = [
     "HAND WARMER UNION JACK",
 ];
 
-/// Two workers that have something to do, to repeat and to give up.
+/// Two workers with a day behind them, that have something to do, to repeat and to give up.
 struct Fleet {
-    database: TestDatabase,
-    redis: RedisServer,
-    workers: [WorkerProcess; 2],
-    _warehouse: WarehouseProcess,
+    desk: Desk,
+    _other: WorkerProcess,
+    warehouse: WarehouseProcess,
 }
 
 impl Fleet {
     async fn start() -> Self {
-        let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
         let rejected = REJECTED_PRODUCT.to_string();
-        let faults = ["--latency", "200ms..900ms", "--errors", "0.04", "--error-status", "503", "--cut-after", "0.04"];
+        let faults = ["--latency", "200ms..900ms", "--errors", "0.1", "--error-status", "503", "--cut-after", "0.03"];
         let warehouse = WarehouseProcess::start(&[&faults[..], &["--reject-product", &rejected]].concat()).await;
         let fulfiller = format!("http://{}/shipments", warehouse.address());
         let options = ["--fulfiller", &fulfiller, "--max-attempts", "3", "--retry-base", "500ms", "--retry-cap", "3s"];
-        let (url, store) = (redis.url(), database.url());
-        let workers =
-            tokio::join!(WorkerProcess::ready(&url, store, &options), WorkerProcess::ready(&url, store, &options));
+        let desk = Desk::with(&[&options[..], &["--service-name", "order fulfillment"]].concat()).await;
+        day::plant(&desk.database).await;
+        let other = desk.another(&options).await;
         let sells = "INSERT INTO products (id, name, price)
             SELECT n, name, 1.65 + n FROM unnest($1::text[]) WITH ORDINALITY AS sold (name, n)
             UNION ALL SELECT $2, 'VINTAGE UNION JACK CUSHION COVER', 8.25";
-        database.query(sells, &[&&PRODUCTS[..], &i64::from(REJECTED_PRODUCT)]).await;
-        Self { database, redis, workers: workers.into(), _warehouse: warehouse }
+        desk.database.query(sells, &[&&PRODUCTS[..], &i64::from(REJECTED_PRODUCT)]).await;
+        Self { desk, _other: other, warehouse }
     }
 
     /// Places so many orders, of which a few are of the product that the warehouse rejects.
     async fn place(&self, orders: i32) {
         let sold = i32::try_from(PRODUCTS.len()).expect("few products");
         let place = "INSERT INTO orders (product_id, quantity)
-            SELECT CASE WHEN n % 20 = 7 AND random() < 0.5 THEN $2 ELSE 1 + floor(random() * $3::int)::int END, 1 + floor(random() * 12)::int FROM generate_series(1, $1::int) n
+            SELECT CASE WHEN random() < 0.02 THEN $2 ELSE 1 + floor(random() * $3::int)::int END, 1 + floor(random() * 12)::int FROM generate_series(1, $1::int) n
             RETURNING id, product_id";
-        for row in self.database.query(place, &[&orders, &REJECTED_PRODUCT, &sold]).await {
-            push_of(&self.redis, row.get(1), &[row.get(0)]);
+        for row in self.desk.database.query(place, &[&orders, &REJECTED_PRODUCT, &sold]).await {
+            push_of(&self.desk.redis, row.get(1), &[row.get(0)]);
         }
     }
 
@@ -105,20 +110,27 @@ impl Fleet {
         let most = "SELECT order_id::int FROM fulfillment.events
             JOIN orders ON orders.id = order_id AND orders.status = 'fulfilled'
             WHERE state = 'processing' GROUP BY order_id HAVING count(*) > 1 ORDER BY count(*) DESC, order_id LIMIT 1";
-        self.database.query(most, &[]).await.first().map(|row| row.get(0))
+        self.desk.database.query(most, &[]).await.first().map(|row| row.get(0))
     }
 
-    /// Places orders, a few at a time, whenever few are open.
-    async fn feed(&self, times: u32) {
-        let open = "SELECT count(*) FROM orders WHERE status IN ('pending', 'processing')";
+    /// Places orders at a steady pace.
+    async fn feed(&self, times: usize) {
+        let mut pace = tokio::time::interval(EVERY);
         for _ in 0..times {
+            pace.tick().await;
             self.place(AT_ONCE).await;
-            eventually(LONG, "most orders have ended", async || {
-                let open = self.database.number(open).await;
-                if open <= i64::from(2 * AT_ONCE) { Ok(()) } else { Err(format!("{open} are open")) }
-            })
-            .await;
         }
+    }
+
+    /// Places a few that the warehouse rejects or never gets done, so that there is something to decide.
+    async fn give_up_some(&self) {
+        let usual = body(&self.warehouse.ask("GET", "/behaviour", &[], b""));
+        place_rejected(&self.desk.database, &self.desk.redis, 2).await;
+        self.desk.counted("fulfillment_dead_letters_open{reason=\"rejected\"}", 2).await;
+        self.warehouse.behave(&json!({"errors": 1, "error_status": 500}));
+        place(&self.desk.database, &self.desk.redis, 3).await;
+        self.desk.counted("fulfillment_dead_letters_open{reason=\"attempts_exhausted\"}", 3).await;
+        self.warehouse.behave(&usual);
     }
 }
 
@@ -153,21 +165,23 @@ async fn a_fleet_at_work_can_be_shown_to_others() {
     let scratch = tempfile::tempdir().expect("a folder");
     let folder = all.as_deref().unwrap_or(scratch.path());
     let fleet = Fleet::start().await;
-    fleet.feed(if all.is_some() { 100 } else { 5 }).await;
+    fleet.give_up_some().await;
+    fleet.feed(if all.is_some() { BEFORE } else { 2 }).await;
     let shots = if all.is_some() { &SHOTS[..] } else { &SHOTS[..1] };
     tokio::select! {
-        () = fleet.feed(u32::MAX) => {}
+        () = fleet.feed(usize::MAX) => {}
         () = take_all(&fleet, shots, folder, all.is_some()) => {}
     }
 }
 
 async fn take_all(fleet: &Fleet, shots: &[Shot], folder: &Path, shrunk: bool) {
     let browser = Browser::start().await;
+    browser.without_scrollbars().await;
     let retried =
         eventually(LONG, "an order is fulfilled after a retry", async || fleet.retried().await.ok_or("none yet"));
     let retried = retried.await.to_string();
     for shot in shots {
-        let url = format!("http://{}{}", fleet.workers[0].address(), shot.path.replace("{retried}", &retried));
+        let url = fleet.desk.at("bob", &shot.path.replace("{retried}", &retried));
         for view in &VIEWS {
             let file = take(&browser, &url, shot, view, folder).await;
             if shrunk {

@@ -172,6 +172,12 @@ impl Browser {
         self.script(look, json!([])).await.as_str().expect("a text").to_owned()
     }
 
+    /// How the outline of the element that has the focus is drawn, such as `solid 2px`.
+    pub(crate) async fn focus_ring(&self) -> String {
+        let look = "const s = getComputedStyle(document.activeElement); return s.outlineStyle + ' ' + s.outlineWidth";
+        self.script(look, json!([])).await.as_str().expect("a text").to_owned()
+    }
+
     async fn act(&self, css: &str, action: &str, body: Value) {
         eventually(LONG, &format!("{action} on {css}"), async || {
             let found = self.driver.post("/element", json!({"using": "css selector", "value": css})).await?;
@@ -252,6 +258,15 @@ impl Browser {
         bad.map(|entry| entry["message"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
+    /// The addresses that the browser has asked for since this was asked last.
+    pub(crate) async fn requests(&self) -> Vec<String> {
+        let log = self.driver.post("/se/log", json!({"type": "performance"})).await.expect("the log of the network");
+        let entries = log.as_array().expect("entries").iter().filter_map(|entry| entry["message"].as_str());
+        let messages = entries.map(|text| serde_json::from_str::<Value>(text).expect("JSON")["message"].clone());
+        let sent = messages.filter(|message| message["method"] == "Network.requestWillBeSent");
+        sent.map(|message| message["params"]["request"]["url"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
     /// Rules of accessibility that the page breaks, by axe-core: the rule, how bad that is, and where.
     pub(crate) async fn violations(&self) -> Vec<String> {
         self.script(accessibility::axe(), json!([])).await;
@@ -277,9 +292,13 @@ impl Browser {
         .await
     }
 
-    /// Writes what the window shows into a PNG file, without scrollbars from now on.
-    pub(crate) async fn screenshot(&self, path: &Path) {
+    /// From now on no page has a scrollbar.
+    pub(crate) async fn without_scrollbars(&self) {
         self.devtools("Emulation.setScrollbarsHidden", json!({"hidden": true})).await;
+    }
+
+    /// Writes what the window shows into a PNG file.
+    pub(crate) async fn screenshot(&self, path: &Path) {
         let taken = self.driver.get("/screenshot").await.expect("a screenshot");
         let png = BASE64_STANDARD.decode(taken.as_str().expect("base64")).expect("base64");
         std::fs::write(path, png).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -307,5 +326,6 @@ impl Browser {
     }
 }
 
-/// The key, as WebDriver encodes it.
+/// The keys, as WebDriver encodes them.
 pub(crate) const TAB: &str = "\u{E004}";
+pub(crate) const ENTER: &str = "\u{E007}";

@@ -52,10 +52,18 @@ impl WorkerProcess {
         Self::configured(&[&["--queue", queue, "--store", store], options].concat(), environment)
     }
 
+    /// Starts one where another has been.
+    pub(crate) fn start_at(address: SocketAddr, queue: &str, store: &str, options: &[&str]) -> Self {
+        Self::at(address, &[&["--queue", queue, "--store", store], options].concat(), &[])
+    }
+
     /// Starts one whose queue and store are in `options` or `environment`.
     pub(crate) fn configured(options: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::at(SocketAddr::from(([127, 0, 0, 1], free_port())), options, environment)
+    }
+
+    fn at(address: SocketAddr, options: &[&str], environment: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the worker");
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let listen = address.to_string();
         let mut command = binary(&["run", "--listen", &listen]);
         command.args(["--log-format", "json"]).args(options).current_dir(folder.path());

@@ -58,7 +58,7 @@ impl Driver {
         let limit = u64::try_from(LONG.as_millis()).expect("a number of milliseconds");
         let wanted = json!({
             "goog:chromeOptions": {"args": arguments},
-            "goog:loggingPrefs": {"browser": "ALL"},
+            "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
             "timeouts": {"pageLoad": limit, "script": limit},
         });
         let asked = json!({"capabilities": {"alwaysMatch": wanted}});
