@@ -119,8 +119,13 @@ fn placed(bin: &Bin) -> Option<f64> {
 
 fn orders(bins: &[Bin]) -> Chart {
     let out = line(bins, "fulfilled", "out", |bin| per_minute(bin, |counts| counts.fulfilled));
+    let mut placed = line(bins, "placed", "in", placed);
+    // Orders are counted some seconds after they were placed: too late for a minute that has just begun.
+    if let (Some(Bin { minutes: 1, .. }), Some(last)) = (bins.last(), placed.values.last_mut()) {
+        *last = None;
+    }
     let lines = vec![
-        line(bins, "placed", "in", placed),
+        placed,
         Line { is_filled: true, ..out },
         line(bins, "given up", "failed", |bin| per_minute(bin, |counts| counts.dead_lettered)),
     ];
