@@ -14,6 +14,9 @@ const ROWS: usize = 24;
 /// Below this, a bin says nothing about a minute: the current one has just begun.
 const LEAST_SECONDS: f64 = 5.0;
 
+/// A bin under way is drawn from this share of its time on.
+const LEAST_SHARE: f64 = 0.3;
+
 /// Which part of the day is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::page) enum Range {
@@ -88,7 +91,8 @@ pub(super) fn per_minute(bin: &Bin, of: impl Fn(&Counts) -> u64) -> Option<f64> 
 /// Every chart, and the table.
 pub(in crate::page) fn charts(day: Option<&Day>, range: Range) -> Markup {
     let Some(day) = day else { return html! { p.quiet { "The store has not said yet how the day was." } } };
-    let bins = last(day.bins(range.bin()), range.minutes() / range.bin());
+    let mut bins = last(day.bins(range.bin()), range.minutes() / range.bin());
+    without_a_beginning(&mut bins, range);
     let axis = Axis {
         from: bins.first().map(|bin| bin.first.start().as_second()).unwrap_or_default(),
         step: i64::from(range.bin()) * 60,
@@ -97,6 +101,14 @@ pub(in crate::page) fn charts(day: Option<&Day>, range: Range) -> Markup {
     html! {
         @for chart in [orders(&bins), open(&bins), oldest(&bins), ages(&bins), calls(&bins)] { (figure(&chart, &axis)) }
         (table(&bins))
+    }
+}
+
+/// A bin that has just begun isn't drawn: a few seconds say little about the rate of minutes, and arrivals are counted seconds later.
+fn without_a_beginning(bins: &mut [Bin], range: Range) {
+    let least = f64::from(range.bin()) * 60.0 * LEAST_SHARE;
+    if let Some(bin) = bins.last_mut() {
+        bin.merged.take_if(|merged| merged.seconds < least);
     }
 }
 

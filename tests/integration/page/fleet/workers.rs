@@ -1,7 +1,5 @@
 //! Workers, and what is set for them by forms.
 
-use serde_json::Value;
-
 use super::{Served, within};
 use crate::support::worker::WorkerProcess;
 use crate::support::{LONG, eventually, expect_equal};
