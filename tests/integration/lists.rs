@@ -217,8 +217,8 @@ async fn dead_letters_are_grouped_by_what_their_errors_have_in_common() {
         shown,
         [
             (&json!(5), &json!("rejected"), &json!("422: no colour #")),
-            (&json!(3), &json!("attempts_exhausted"), &json!("503: '…' \u{1b}[#m is out")),
-            (&json!(2), &json!("rejected"), &json!("503: '…' \u{1b}[#m is out")),
+            (&json!(3), &json!("attempts_exhausted"), &json!("503: '…' \\u{1b}[#m is out")),
+            (&json!(2), &json!("rejected"), &json!("503: '…' \\u{1b}[#m is out")),
         ]
     );
     assert_eq!((&groups[0]["example"], &groups[0]["example_detail"]), (&json!(1), &json!("422: no colour 1")));
