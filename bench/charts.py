@@ -77,6 +77,7 @@ CONDITIONS = {
     "checkpoint": ["a checkpoint in the middle"],
     "horizon": ["a horizon pinned for minutes"],
     "scraped": ["a scrape each second"],
+    "viewers": ["50 people follow the page"],
     "traces_silent": ["traces to a collector that never answers"],
     "traces_few": ["traces of one attempt in a hundred"],
     "traces_all": ["traces of every attempt"],

@@ -5,6 +5,7 @@ import http.client
 import http.server
 import os
 import pathlib
+import selectors
 import socket
 import sqlite3
 import subprocess
@@ -178,6 +179,57 @@ def scraped(bench, _peers):
                  goals=[("≥", 0.98)]),
         row("scrape", "a scrape at full speed, p50 · p99", often, unit="ms", goals=[("≤", 5), ("≤", 5)]),
     ]
+
+
+class Viewers:
+    """Browsers that follow the page, on one thread; each comes again when its stream ends."""
+
+    def __init__(self, port, count):
+        self.port, self.count, self.stop, self.bytes = port, count, threading.Event(), 0
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def follow(self, selector):
+        stream = socket.create_connection(("127.0.0.1", self.port), 10)
+        stream.sendall(f"GET /live?range=24h HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n\r\n".encode())
+        selector.register(stream, selectors.EVENT_READ)
+
+    def run(self):
+        with selectors.DefaultSelector() as selector:
+            for _ in range(self.count):
+                self.follow(selector)
+            while not self.stop.is_set():
+                for key, _ in selector.select(0.2):
+                    part = key.fileobj.recv(65536)
+                    self.bytes += len(part)
+                    if not part:
+                        selector.unregister(key.fileobj)
+                        key.fileobj.close()
+                        self.follow(selector)
+            for key in list(selector.get_map().values()):
+                key.fileobj.close()
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_error):
+        self.stop.set()
+        self.thread.join(15)
+
+
+def viewers(bench, _peers):
+    """What the page costs the orders while many follow it."""
+    count = 50
+
+    def run():
+        with bench.servers.database() as database, bench.worker(database) as started, Viewers(started.port, count) as page:
+            result = bench.drain_in(database, [started], 3 * bench.sizes["orders"])
+        if page.bytes < count * 1_000:
+            raise Failure("nothing was sent to those who follow the page")
+        return result
+
+    what = f"{count} people follow the page, against none"
+    return [compared(bench, "viewers", what, run, lambda: long(bench), goals=[("≥", 0.98)])]
 
 
 def horizon(bench, _peers):
@@ -360,6 +412,7 @@ SECTIONS = {
     "queued": queued,
     "rows": rows,
     "scraped": scraped,
+    "viewers": viewers,
     "horizon": horizon,
     "hard": hard,
     "embedded": embedded,
