@@ -41,7 +41,7 @@ fn router_with(access: Access) -> Router {
         retry_in: std::time::Duration::from_secs(1),
     };
     health.observe(&down.into());
-    let policy = [(header::CONTENT_SECURITY_POLICY, "script-src 'self'")];
+    let policy = [(header::CONTENT_SECURITY_POLICY, "default-src 'none'; script-src 'self'")];
     let page = Router::new().route("/", get(async move || (policy, "the page")));
     router(Routes { metrics, health, log: None, access: Arc::new(access), api: Router::new(), page })
 }
