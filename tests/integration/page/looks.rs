@@ -6,7 +6,7 @@ use super::day;
 use super::desk::Desk;
 use crate::access::Folder;
 use crate::support::browser::Browser;
-use crate::support::orders::{REJECTED_PRODUCT, in_state, place, place_rejected};
+use crate::support::orders::{REJECTED_PRODUCT, place, place_rejected};
 use crate::support::warehouse::WarehouseProcess;
 use crate::support::{LONG, eventually, expect_equal};
 
@@ -39,7 +39,9 @@ impl Busy {
         day::plant(&desk.database).await;
         place_rejected(&desk.database, &desk.redis, 4).await;
         place(&desk.database, &desk.redis, 60).await;
-        eventually(LONG, "they are done", async || expect_equal(in_state(&desk.database, "pending").await, 0)).await;
+        let done = "SELECT count(*)::int FROM orders WHERE status IN ('fulfilled', 'failed')";
+        let done = async || expect_equal(desk.database.query(done, &[]).await[0].get::<_, i32>(0), 64);
+        eventually(LONG, "they are done", done).await;
         let most = "SELECT order_id::int FROM fulfillment.events WHERE state = 'processing'
             GROUP BY order_id ORDER BY count(*) DESC, order_id LIMIT 1";
         let retried = desk.database.query(most, &[]).await[0].get(0);
