@@ -135,19 +135,9 @@ impl Day {
         self.first
     }
 
-    /// The minute that was the store's current one.
-    pub fn last(&self) -> Minute {
-        self.end().plus(-1)
-    }
-
     /// What was counted in each minute, oldest first. `None` is a gap: no worker counted.
     pub fn minutes(&self) -> &[Option<Merged>] {
         &self.minutes
-    }
-
-    /// Orders placed in each minute, oldest first. Gaps have some, too: they are counted when a worker runs again.
-    pub fn arrivals(&self) -> &[u64] {
-        &self.arrivals
     }
 
     /// All of the last `minutes` as one, the current one included; [`Bin::merged`] is `None` where nobody counted.

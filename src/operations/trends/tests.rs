@@ -158,9 +158,9 @@ fn a_day_moves_on_and_keeps_what_was_not_read_again() {
     newer.add([row(13, "a", 0, fulfilled(5)), row(14, "a", 1, fulfilled(6))]);
     newer.arrivals[1] = 9;
     day.take_over(newer);
-    assert_eq!((day.first(), day.last()), (Minute(11), Minute(14)));
+    assert_eq!((day.first(), day.end().plus(-1)), (Minute(11), Minute(14)));
     assert_eq!(orders_by_minute(&day), [Some(1), Some(1), Some(5), Some(6)]);
-    assert_eq!(day.arrivals(), [0, 0, 0, 9]);
+    assert_eq!(day.arrivals, [0, 0, 0, 9]);
 }
 
 #[test]
@@ -172,5 +172,5 @@ fn a_day_that_was_not_read_for_long_has_gaps_and_one_whose_clock_went_back_forge
     day.take_over(much_newer);
     assert_eq!((day.first(), orders_by_minute(&day)), (Minute(98), vec![None, None, Some(2)]));
     day.take_over(Day::empty(Minute(50), 1));
-    assert_eq!((day.last(), orders_by_minute(&day)), (Minute(50), vec![None, None, None]));
+    assert_eq!((day.end().plus(-1), orders_by_minute(&day)), (Minute(50), vec![None, None, None]));
 }
