@@ -2,17 +2,16 @@
 //! API, which notes who did it.
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use self::action::Action;
-use super::Page;
 use super::caller::Refusal;
 use super::form::Form;
-use super::frame::Content;
+use super::frame::{Content, Tab};
 use super::html::nothing;
 use super::visit::Visit;
 
@@ -26,10 +25,10 @@ mod told;
 const LOOKING: &str = "a look at what it would do";
 
 /// Shows what an action would hit, and asks for its reason.
-pub(super) async fn confirm(State(_): State<Page>, visit: Visit, Path(name): Path<String>) -> Response {
+pub(super) async fn confirm(visit: Visit, Path(name): Path<String>) -> Response {
     let asked = Form::of_query(&visit.query);
     match Action::of(&name) {
-        None => visit.answer(super::frame::Tab::Overview, Err(unknown(&name))),
+        None => visit.answer(Tab::Overview, Err(unknown(&name))),
         Some(action) => {
             let content = confirmation(&visit, action, &asked).await;
             visit.answer(action.tab(), content)
@@ -38,8 +37,8 @@ pub(super) async fn confirm(State(_): State<Page>, visit: Visit, Path(name): Pat
 }
 
 /// Does it.
-pub(super) async fn carry_out(State(_): State<Page>, visit: Visit, Path(name): Path<String>, body: Body) -> Response {
-    let Some(action) = Action::of(&name) else { return visit.answer(super::frame::Tab::Overview, Err(unknown(&name))) };
+pub(super) async fn carry_out(visit: Visit, Path(name): Path<String>, body: Body) -> Response {
+    let Some(action) = Action::of(&name) else { return visit.answer(Tab::Overview, Err(unknown(&name))) };
     let done = match Form::read(body, &visit.token).await {
         Ok(form) => done(&visit, action, &form).await,
         Err(refusal) => Err(refusal),
