@@ -16,6 +16,9 @@ use crate::port::reports::{OpenDeadLetters, OpenOrders};
 /// Readings in a row that show more open orders than messages, before that is believed: one may only be older than the other.
 const BELIEVED: u32 = 2;
 
+/// The queue is asked every two seconds; a reading that is much older says nothing.
+const DEPTH_LASTS: Duration = Duration::from_secs(6);
+
 /// A reading and its age.
 pub type Aged<T> = Option<(T, Duration)>;
 
@@ -90,7 +93,9 @@ impl Latest {
 impl Seldom {
     /// By how many orders the open ones exceed the messages.
     fn surplus(&self) -> Option<u64> {
-        let ((open, _), (depth, _)) = (self.open?, self.depth?);
+        // A queue that doesn't answer has said nothing of what is in it now.
+        let (depth, _) = self.depth.filter(|(_, at)| at.elapsed() < DEPTH_LASTS)?;
+        let (open, _) = self.open?;
         let orders = open.pending.orders + open.processing.orders;
         let messages = depth.waiting + depth.in_flight + depth.due + depth.retrying;
         let more = orders.saturating_sub(open.held).saturating_sub(messages);

@@ -214,8 +214,9 @@ fn paths(values: &[Option<f64>], axis: &Axis, y: impl Fn(f64) -> f64) -> (String
 
 /// The value at the top: a round one, not below `most`.
 fn ceiling(most: f64, unit: Unit) -> f64 {
-    const SECONDS: [f64; 12] =
-        [60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0, 43_200.0, 86_400.0, 172_800.0, 604_800.0];
+    // Halves of these are whole, too.
+    const SECONDS: [f64; 11] =
+        [60.0, 120.0, 240.0, 600.0, 1_200.0, 3_600.0, 7_200.0, 14_400.0, 43_200.0, 86_400.0, 172_800.0];
     if unit == Unit::Seconds
         && most > 20.0
         && let Some(top) = SECONDS.into_iter().find(|top| *top >= most)

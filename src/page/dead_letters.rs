@@ -67,10 +67,11 @@ fn matching(visit: &Visit, filter: &Filter, letters: &LettersDocument) -> Markup
     let at_least = if letters.is_partial { "At least " } else { "" };
     let kind = if filter.is_decided { "with a decision" } else { "without a decision" };
     let all = if filter.is_any() { " that match" } else { "" };
+    let matches = if filter.is_any() && letters.matching == 1 { " that matches" } else { all };
     let query = filter.query();
     html! {
         section.card {
-            h2 #matching { (at_least) (counted(letters.matching)) " " (kind) (all) }
+            h2 #matching { (at_least) (counted(letters.matching)) " " (kind) (matches) }
             @if filter.is_decided {
                 p.quiet { "Those that were discarded can be retried one by one." }
             } @else if letters.matching > 0 && visit.is_operator() {

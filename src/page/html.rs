@@ -66,11 +66,12 @@ pub(super) fn time(utc: &str) -> Markup {
     html! { time datetime=(utc) { (shown) " UTC" } }
 }
 
-/// A time of the database's own clock, which has no zone.
+/// A time of the database's own clock, which has no zone: marked, as others are in the browser's zone.
 pub(super) fn local_time(at: Option<&str>) -> Markup {
     match at {
         Some(at) => {
-            html! { span.nowrap title="by the database's own clock" { (at.replace('T', " ").chars().take(23).collect::<String>()) } }
+            let at: String = at.replace('T', " ").chars().take(23).collect();
+            html! { span.nowrap { (at) " " abbr title="by the database's own clock, whatever the browser's zone is" { "db" } } }
         }
         None => html! { "–" },
     }

@@ -52,7 +52,12 @@ fn facts(sample: &Sample, with_texts: bool) -> Facts {
             .day
             .as_deref()
             .and_then(|day| day::per_minute(&day.total(2), |counts| counts.fulfilled)),
-        open_before: sample.day.as_deref().and_then(open_ten_minutes_ago),
+        given_up_per_minute: sample
+            .day
+            .as_deref()
+            .and_then(|day| day::per_minute(&day.total(2), |counts| counts.dead_lettered)),
+        open_before: sample.day.as_deref().and_then(|day| open_orders(day, 10)),
+        open_lately: sample.day.as_deref().and_then(|day| open_orders(day, 1)),
         dead_workers: sample.workers.iter().filter(|worker| has_left_orders(worker)).count() as u64,
     }
 }
@@ -62,9 +67,10 @@ fn has_left_orders(worker: &crate::port::controls::Worker) -> bool {
     worker.is_dead() && worker.last.row_leases > 0 && worker.silent < worker.last.lease * 4
 }
 
-fn open_ten_minutes_ago(day: &Day) -> Option<u64> {
+/// How many orders were open so many minutes ago.
+fn open_orders(day: &Day, minutes_ago: usize) -> Option<u64> {
     let minutes = day.minutes();
-    let last = &minutes.get(minutes.len().checked_sub(11)?)?.as_ref()?.counts.last;
+    let last = &minutes.get(minutes.len().checked_sub(minutes_ago + 1)?)?.as_ref()?.counts.last;
     Some(last.pending? + last.processing?)
 }
 

@@ -14,6 +14,10 @@ mod tests;
 /// Orders should be fulfilled within so long.
 const SLOW: f64 = 60.0;
 
+/// Orders given up in a minute, and their share of those that are done, from which on something is wrong with most orders.
+const GIVEN_UP: f64 = 5.0;
+const GIVEN_UP_SHARE: f64 = 0.1;
+
 /// A reading is made anew within so long.
 const STALE: Duration = Duration::from_secs(90);
 
@@ -65,8 +69,11 @@ pub(super) struct Facts {
     pub(super) with_texts: bool,
     /// Orders fulfilled in the last minute by all workers.
     pub(super) fulfilled_per_minute: Option<f64>,
-    /// How many orders were open ten minutes ago.
+    /// Orders given up in the last minute by all workers.
+    pub(super) given_up_per_minute: Option<f64>,
+    /// How many orders were open ten minutes ago, and a minute or two ago.
     pub(super) open_before: Option<u64>,
+    pub(super) open_lately: Option<u64>,
     /// Workers that died with orders in their hands, within a lease and a bit.
     pub(super) dead_workers: u64,
 }
@@ -80,6 +87,7 @@ pub(super) fn verdict(facts: &Facts) -> Verdict {
     add(Level::Bad, Some("/dependencies"), facts.down());
     add(Level::Warn, Some("/workers"), facts.paused());
     add(Level::Bad, Some("/dependencies"), facts.breaker());
+    add(Level::Bad, Some("/dead-letters"), facts.given_up());
     add(Level::Bad, Some("/orders?state=pending"), facts.without_message());
     add(Level::Bad, Some("/dependencies"), facts.slow());
     add(Level::Bad, None, facts.controls_unread());
@@ -177,15 +185,15 @@ impl Facts {
     fn paused(&self) -> Option<String> {
         let (in_force, read) = self.known.controls.as_ref()?;
         let (whom, set) = match (in_force.pause(), in_force.quiet()) {
-            (Some(set), _) => ("Every worker is paused", set),
-            (None, Some(set)) => ("This worker is paused, and others may work", set),
+            (Some(set), _) => ("Every worker has been paused", set),
+            (None, Some(set)) => ("Others may work, but this worker has been paused", set),
             (None, None) => return None,
         };
         let who =
             if self.with_texts { format!(", by {}: {}", set.decision.by, set.decision.reason) } else { String::new() };
         let since = duration((set.age + *read).as_secs_f64());
         let left = set.left.map(|left| left.saturating_sub(*read).as_secs_f64());
-        let left = left.map(|left| format!(", for {} more", duration(left))).unwrap_or_default();
+        let left = left.map(|left| format!(", and is for {} more", duration(left))).unwrap_or_default();
         Some(format!("{whom} for {since}{left}{who}{}", self.waiting()))
     }
 
@@ -207,13 +215,29 @@ impl Facts {
         ))
     }
 
+    /// A few orders that are given up are dead letters; many are a warehouse that refuses.
+    fn given_up(&self) -> Option<String> {
+        let given_up = self.given_up_per_minute.filter(|given_up| *given_up >= GIVEN_UP)?;
+        let fulfilled = self.fulfilled_per_minute.unwrap_or_default();
+        (given_up >= (given_up + fulfilled) * GIVEN_UP_SHARE).then(|| {
+            let (given_up, fulfilled) = (given_up.round() as u64, fulfilled.round().max(0.0) as u64);
+            format!(
+                "Orders are being given up: {} in the last minute, beside {} fulfilled",
+                number(given_up),
+                number(fulfilled)
+            )
+        })
+    }
+
     fn backlog(&self) -> Option<String> {
         let (open, oldest) = (self.open()?, self.oldest()?);
         if open == 0 || oldest <= SLOW {
             return None;
         }
         let oldest = duration(oldest);
-        let grows = self.open_before.filter(|before| open > before + before / 10 + 10);
+        // One that was greater a minute ago is being worked off.
+        let falls = self.open_lately.is_some_and(|lately| open <= lately);
+        let grows = self.open_before.filter(|before| !falls && open > before + before / 10 + 10);
         let pace = match self.fulfilled_per_minute {
             Some(pace) if pace >= 1.0 => {
                 format!("{} of work at the pace of the last minute", duration(open as f64 / pace * 60.0))
@@ -222,7 +246,7 @@ impl Facts {
         };
         Some(match grows {
             Some(before) => format!(
-                "The backlog grows: {} open, {} more than ten minutes ago, the oldest placed {oldest} ago; {pace}",
+                "The backlog grows: {} open, {} more than there were ten minutes ago, the oldest placed {oldest} ago; {pace}",
                 are(open, "order"),
                 number(open - before)
             ),

@@ -1,6 +1,7 @@
 //! What is decided about every dead letter that matches a filter: the filter's fields, as a form keeps them, as the API takes them,
 //! and in words.
 
+use axum::http::StatusCode;
 use maud::{Markup, html};
 use serde_json::{Map, Value, json};
 
@@ -12,6 +13,17 @@ use crate::page::html::{duration, query};
 /// The fields of a filter of dead letters.
 const FIELDS: [&str; 6] =
     ["reason", "fingerprint", "product_id", "order_id", "older_than_seconds", "newer_than_seconds"];
+
+/// A field that nobody knows is no filter: to leave it out would decide about more than was meant.
+pub(super) fn only_known(form: &Form) -> Result<(), Refusal> {
+    match form.names().find(|name| !FIELDS.contains(name)) {
+        None => Ok(()),
+        Some(name) => Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            format!("`{name}` is no field of this filter, which has {}; nothing was done", FIELDS.join(", ")),
+        )),
+    }
+}
 
 /// The filter as jobs take it. Without one it is of all.
 pub(super) fn selection(form: &Form) -> Result<Value, Refusal> {

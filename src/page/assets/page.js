@@ -40,7 +40,10 @@ function follow() {
   for (const part of document.querySelectorAll("[data-part]")) source.addEventListener(part.dataset.part, put);
   source.onerror = () => {
     // The browser comes again by itself, unless the answer was none; then so do we.
-    if (source && source.readyState === EventSource.CLOSED) { source.close(); source = null; setTimeout(follow, 3000); }
+    if (!source || source.readyState !== EventSource.CLOSED) return;
+    source.close(); source = null; setTimeout(follow, 3000);
+    // A worker that answers has given its places for this to others.
+    fetch(location.origin + "/livez").then(() => { last = Date.now(); say("Too many pages follow this worker live: this one is as it was loaded."); }, () => {});
   };
 }
 document.addEventListener("visibilitychange", () => {

@@ -90,12 +90,12 @@ fn each_trouble_is_named_with_what_waits() {
         (
             facts(Known { controls: pause(Target::Fleet), ..known.clone() }),
             Level::Warn,
-            "Every worker is paused for 5 min, by anna: stocktaking; 120 orders are open",
+            "Every worker has been paused for 5 min, by anna: stocktaking; 120 orders are open",
         ),
         (
             facts(Known { controls: pause(Target::Worker("w".into())), ..known.clone() }),
             Level::Warn,
-            "This worker is paused, and others may work",
+            "Others may work, but this worker has been paused",
         ),
         (
             facts(Known { without_message: Some(1), ..known.clone() }),
@@ -106,7 +106,7 @@ fn each_trouble_is_named_with_what_waits() {
         (
             Facts { open_before: Some(20), ..facts(Known { open: open(120, 240), ..Known::default() }) },
             Level::Warn,
-            "The backlog grows: 120 orders are open, 100 more than ten minutes ago, the oldest placed 4 min ago; none was fulfilled",
+            "The backlog grows: 120 orders are open, 100 more than there were ten minutes ago, the oldest placed 4 min ago; none was fulfilled",
         ),
         (
             Facts {
@@ -116,6 +116,20 @@ fn each_trouble_is_named_with_what_waits() {
             },
             Level::Warn,
             "Orders are late: 120 orders are open, the oldest placed 4 min ago; 2 min of work at the pace",
+        ),
+        (
+            Facts {
+                open_before: Some(20),
+                open_lately: Some(120),
+                ..facts(Known { open: open(120, 240), ..Known::default() })
+            },
+            Level::Warn,
+            "Orders are late: 120 orders are open",
+        ),
+        (
+            Facts { given_up_per_minute: Some(31.0), fulfilled_per_minute: Some(207.0), ..facts(known.clone()) },
+            Level::Bad,
+            "Orders are being given up: 31 in the last minute, beside 207 fulfilled",
         ),
         (Facts { readiness: checks(&[("progress", "claim: silent")]), ..facts(known.clone()) }, Level::Bad, "is stuck"),
         (Facts { readiness: checks(&[("started", "starting")]), ..facts(Known::default()) }, Level::Bad, "is starting"),
@@ -145,7 +159,7 @@ fn what_is_bad_comes_before_what_is_to_be_looked_at() {
     let Verdict { first, others } = verdict(&facts);
     assert!(first.text.contains("the queue does not answer"), "{first:?}");
     let others: Vec<&str> = others.iter().map(|finding| finding.text.split(':').next().unwrap_or_default()).collect();
-    assert!(others[0].starts_with("Every worker is paused"), "{others:?}");
+    assert!(others[0].starts_with("Every worker has been paused"), "{others:?}");
     assert!(others[1].starts_with("Orders are late") && others[2].starts_with("2 dead letters need"), "{others:?}");
 }
 

@@ -93,7 +93,7 @@ async fn a_pause_by_a_command_is_on_the_page_with_who_and_why_until_it_ends() {
     let desk = Desk::with(&[]).await;
     let page = well(&desk).await;
     desk.command("pause", "the warehouse moves");
-    page.wait_for_text("#state.warn #verdict", "Every worker is paused for").await;
+    page.wait_for_text("#state.warn #verdict", "Every worker has been paused for").await;
     let text = page.text("#verdict").await;
     assert!(text.contains("by carl") && text.contains(": the warehouse moves"), "{text}");
     place(&desk.database, &desk.redis, 3).await;
