@@ -8,6 +8,7 @@ fn line(values: &[Option<f64>]) -> Line {
     Line { name: "in", class: "in", is_filled: true, values: values.to_vec() }
 }
 
+/// Caught, when seeded: a line that goes on with the last value across a gap.
 #[test]
 fn a_gap_is_drawn_as_a_gap_and_no_line_leads_across_it() {
     let values = [Some(1.0), Some(2.0), None, None, Some(3.0)];

@@ -60,6 +60,7 @@ fn an_idle_or_busy_service_is_well() {
     assert_eq!(first(&busy), (Level::Good, text.into()));
 }
 
+/// Caught, when seeded: a verdict without the pause, the lost messages or the breaker.
 #[test]
 fn each_trouble_is_named_with_what_waits() {
     let known = Known { open: open(120, 5), ..Known::default() };
@@ -151,6 +152,7 @@ fn each_trouble_is_named_with_what_waits() {
     }
 }
 
+/// Caught, when seeded: a verdict without the pause.
 #[test]
 fn what_is_bad_comes_before_what_is_to_be_looked_at() {
     let known =

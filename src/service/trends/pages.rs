@@ -80,6 +80,7 @@ mod tests {
         rows.iter().map(|row| (row.seq, row.turns_ago, row.counts.queue.took.total())).collect()
     }
 
+    /// Caught, when seeded: minutes that are dropped when the next one ends, and a current one that is told as empty.
     #[test]
     fn minutes_that_are_not_written_are_kept_with_their_ages() {
         let (mut pages, counter) = pages();
@@ -105,6 +106,7 @@ mod tests {
         assert_eq!(told(&pages.rows()), [(0, 1, 2), (1, 0, 0)]);
     }
 
+    /// Caught, when seeded: minutes that are dropped when the next one ends.
     #[test]
     fn after_240_minutes_the_oldest_is_dropped() {
         let (mut pages, _) = pages();

@@ -30,6 +30,7 @@ async fn fulfilled(database: &TestDatabase, orders: i64) {
         .await;
 }
 
+/// Caught, when seeded: a worker that ends without a last write.
 #[tokio::test]
 async fn a_restarted_worker_and_a_second_one_have_the_day() {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
@@ -63,6 +64,7 @@ async fn a_restarted_worker_and_a_second_one_have_the_day() {
     assert!(workers[0].metrics().value("fulfillment_trends_written_total") > 0.0);
 }
 
+/// Caught, when seeded: minutes that are dropped when the next one ends.
 #[tokio::test]
 async fn minutes_of_an_outage_of_the_store_are_written_afterwards() {
     let redis = RedisServer::start().await;
@@ -90,6 +92,7 @@ async fn minutes_of_an_outage_of_the_store_are_written_afterwards() {
     assert!(down.iter().any(|down_ms| *down_ms > 50_000), "for a whole minute it was down: {down:?}");
 }
 
+/// Caught, when seeded: a minute that is written when it is over.
 #[tokio::test]
 async fn a_worker_that_is_killed_loses_the_last_seconds_and_no_more() {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);

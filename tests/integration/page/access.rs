@@ -36,6 +36,7 @@ async fn without_a_login_the_page_shows_what_is_down_and_not_why() {
     assert_eq!(browser.text(".who").await, "not logged in sees numbers alone");
 }
 
+/// Caught, when seeded: a page that asks the API with the rights of an operator, whoever looks.
 #[tokio::test]
 async fn without_a_login_the_other_pages_say_how_one_gets_in() {
     let folder = Folder::with("");
@@ -55,6 +56,7 @@ async fn without_a_login_the_other_pages_say_how_one_gets_in() {
     browser.wait_for_text("h1", "Dependencies").await;
 }
 
+/// Caught, when seeded: a confirmation that viewers get as well.
 #[tokio::test]
 async fn a_viewer_sees_no_button_on_any_page() {
     let desk = Desk::with(&[]).await;
@@ -72,6 +74,7 @@ async fn a_viewer_sees_no_button_on_any_page() {
     browser.wait_for_text("main .problem", "only an operator may do that").await;
 }
 
+/// Caught, when seeded: a token that nothing is compared with.
 #[tokio::test]
 async fn a_form_that_its_page_does_not_vouch_for_changes_nothing() {
     let desk = Desk::with(&[]).await;

@@ -1,13 +1,13 @@
 //! The page's files, and what it sends live. Embedded: nothing here depends on the servers.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
 use crate::access::{Folder, users};
-use crate::support::http::get;
+use crate::support::http::{get, send};
 use crate::support::process::Signal;
 use crate::support::worker::WorkerProcess;
 use crate::support::{LONG, eventually};
@@ -86,6 +86,23 @@ async fn a_stream_is_for_whoever_may_see_the_page() {
     lines_to(&mut follow(&worker, login), "event: verdict");
 }
 
+/// Caught, when seeded: a stream that spells nothing out.
+#[tokio::test]
+async fn what_others_wrote_is_harmless_in_a_stream() {
+    let folder = Folder::with(&users(&["ann"]));
+    let mut worker = folder.answering(&["--operators", "ann"]).await;
+    worker.wait_until_ready().await;
+    let login = "Basic YW5uOmFubidz";
+    let headers = [("Authorization", login), ("Content-Type", "application/json")];
+    let why = br#"{"why": "\u202eevent: now"}"#;
+    let paused = send(worker.address(), "POST", "/api/v1/pause", &headers, why).expect("an answer");
+    assert_eq!(paused.status, 200, "{}", paused.text());
+    let spelled_out = "\\u{202e}event: now";
+    let text = lines_to(&mut follow(&worker, &format!("Authorization: {login}\r\n")), spelled_out);
+    assert!(!text.contains('\u{202e}'), "{text}");
+}
+
+/// Caught, when seeded: streams that take no place.
 #[tokio::test]
 async fn one_more_than_as_many_as_may_follow_is_told_so_and_a_place_is_free_when_one_leaves() {
     let (_files, worker) = embedded(&[]).await;
@@ -103,11 +120,15 @@ async fn one_more_than_as_many_as_may_follow_is_told_so_and_a_place_is_free_when
     .await;
 }
 
+/// Caught, when seeded: a stream that goes on until its connection is cut.
 #[tokio::test]
 async fn a_worker_that_ends_waits_for_nobody_who_looks_on() {
     let (_files, mut worker) = embedded(&["--drain-timeout", "25s"]).await;
     let mut stream = follow(&worker, "");
     lines_to(&mut stream, "event: verdict");
     worker.signal(Signal::Term);
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).expect("the rest");
+    assert!(rest.ends_with("\r\n0\r\n\r\n"), "it was cut: {rest}");
     assert!(worker.ended(Duration::from_secs(20)).await.success());
 }

@@ -70,6 +70,7 @@ async fn the_numbers_of_the_page_are_those_of_metrics_and_rows_in_the_middle_of_
     compare((0, 800, 7)).await;
 }
 
+/// Caught, when seeded: a day that is read once.
 #[tokio::test]
 async fn two_people_at_two_workers_see_the_same_numbers() {
     let desk = Desk::with(&[]).await;

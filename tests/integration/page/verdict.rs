@@ -88,6 +88,7 @@ async fn when_redis_has_lost_every_message_the_page_says_so_until_the_reconciler
     assert_eq!(in_state(&desk.database, "fulfilled").await, 65);
 }
 
+/// Caught, when seeded: a verdict without the pause.
 #[tokio::test]
 async fn a_pause_by_a_command_is_on_the_page_with_who_and_why_until_it_ends() {
     let desk = Desk::with(&[]).await;

@@ -20,6 +20,7 @@ async fn age(client: &Client, by: Duration) {
 }
 
 /// The transaction of the first order ends after that of the second one, whose id is higher.
+/// Caught, when seeded: a count that waits for no open transaction.
 #[tokio::test]
 async fn an_order_whose_transaction_commits_late_is_counted() {
     let database = TestDatabase::create().await;

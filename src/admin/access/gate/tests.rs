@@ -79,10 +79,10 @@ fn basic(user: &str) -> String {
     format!("Basic {}", BASE64_STANDARD.encode(user))
 }
 
-/// What the log's route answers to an operator here, where it has no log.
+/// What is answered to an operator here, where there is neither a log nor an action.
 const ACTS: u16 = 404;
 
-/// Caught, when seeded: rights for whoever comes from loopback.
+/// Caught, when seeded: rights for whoever comes from loopback; viewers who may send the forms of the page.
 #[tokio::test]
 async fn who_may_change_the_worker() {
     let (nobody, users) = (router_with(Access::default()), router_with(with_users()));
@@ -125,10 +125,12 @@ async fn who_may_change_the_worker() {
         (&users, admin, with("origin", "https://evil.example"), 403),
     ] {
         let lines: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let answer = ask(router, peer, &Method::PUT, "/log", &lines).await;
-        assert_eq!(answer.status, status, "{peer:?} {headers:?}: {}", answer.text);
-        if status == 401 {
-            assert!(answer.headers[header::WWW_AUTHENTICATE].to_str().unwrap().starts_with("Basic realm="));
+        for (method, path) in [(Method::PUT, "/log"), (Method::POST, "/do/pause")] {
+            let answer = ask(router, peer, &method, path, &lines).await;
+            assert_eq!(answer.status, status, "{path} {peer:?} {headers:?}: {}", answer.text);
+            if status == 401 {
+                assert!(answer.headers[header::WWW_AUTHENTICATE].to_str().unwrap().starts_with("Basic realm="));
+            }
         }
     }
 }

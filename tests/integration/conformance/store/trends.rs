@@ -39,6 +39,7 @@ pub(crate) async fn a_row_that_is_written_again_replaces_itself_and_keeps_its_mi
 }
 
 /// As one does that its caller has given up on.
+/// Caught, when seeded: a row that the last write replaces, however little it has.
 pub(crate) async fn a_write_that_comes_late_takes_nothing_back<F: StoreFixture>() {
     let fixture = F::fresh().await;
     let worker = fixture.worker(LEASE, true).await;
@@ -125,6 +126,7 @@ async fn arrivals(worker: &Worker) -> Vec<(i64, u64)> {
     arrivals.orders.iter().map(|(minute, orders)| (arrivals.now.0 - minute.0, *orders)).collect()
 }
 
+/// Caught, when seeded: a mark that is read without a lock (Postgres).
 pub(crate) async fn each_order_is_counted_once_however_many_workers_count<F: StoreFixture>() {
     let fixture = F::fresh().await;
     let workers = [fixture.worker(LEASE, true).await, fixture.worker(LEASE, true).await];
@@ -145,6 +147,7 @@ pub(crate) async fn each_order_is_counted_once_however_many_workers_count<F: Sto
     assert_eq!(arrivals(&workers[0]).await.iter().map(|(_, orders)| orders).sum::<u64>(), 30);
 }
 
+/// Caught, when seeded: orders counted in the minute in which they were seen (Postgres).
 pub(crate) async fn orders_that_nobody_counted_for_an_hour_count_in_their_minutes<F: StoreFixture>() {
     let fixture = F::fresh().await;
     let worker = fixture.worker(LEASE, true).await;

@@ -8,11 +8,13 @@ use crate::support::{LONG, eventually, expect_equal};
 
 const COLOUR: &str = "422: no colour ";
 
+/// Caught, when seeded: a job without its fingerprint or its reasons, a form without the reasons, a count of all errors.
 #[tokio::test]
 async fn on_servers_exactly_what_matches_is_decided_about() {
     exactly(Served::by_servers().await).await;
 }
 
+/// Caught, when seeded: what is caught on servers.
 #[tokio::test]
 async fn embedded_exactly_what_matches_is_decided_about() {
     exactly(Served::embedded().await).await;

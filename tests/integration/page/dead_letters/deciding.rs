@@ -61,6 +61,7 @@ async fn several_letters_are_chosen_from_the_list_and_discarded_with_a_reason() 
     assert_eq!((none.status, none.text().contains("nothing is chosen")), (400, true));
 }
 
+/// Caught, when seeded: a token that nothing is compared with, a confirmation for viewers, viewers with operators' rights.
 #[tokio::test]
 async fn a_viewer_and_a_form_without_a_token_change_nothing() {
     let served = Served::embedded().await;

@@ -102,6 +102,7 @@ async fn a_letter_is_shown_whole_with_its_message_as_it_can_be_read_best() {
     }
 }
 
+/// Caught, when seeded: a page that spells nothing out.
 #[tokio::test]
 async fn what_others_wrote_is_shown_and_not_acted_on() {
     let served = Served::embedded().await;

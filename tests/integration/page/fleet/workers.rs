@@ -104,6 +104,7 @@ async fn a_limit_is_set_and_cleared_by_forms() {
     assert!(shown.contains("The limit is cleared.") && !shown.contains("at most 2.5"), "{shown}");
 }
 
+/// Caught, when seeded: a token that nothing is compared with, a confirmation for viewers, operators' rights for anybody.
 #[tokio::test]
 async fn a_viewer_and_a_stranger_change_nothing() {
     let served = Served::embedded(&[]).await;

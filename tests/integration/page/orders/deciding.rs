@@ -7,6 +7,7 @@ async fn on_servers_an_order_is_cancelled_by_a_form_with_its_token_alone() {
     cancel(Visited::on_servers(&[]).await.paused().await);
 }
 
+/// Caught, when seeded: a token that nothing is compared with.
 #[tokio::test]
 async fn embedded_an_order_is_cancelled_by_a_form_with_its_token_alone() {
     cancel(Visited::embedded(&[]).await.paused().await);

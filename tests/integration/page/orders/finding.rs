@@ -70,6 +70,7 @@ async fn a_long_list_has_pages_that_keep_the_filters() {
     assert_eq!(seen, descending(&ids));
 }
 
+/// Caught, when seeded: a page that spells nothing out.
 #[tokio::test]
 async fn what_others_wrote_is_harmless_in_the_list_and_in_its_form() {
     let visited = Visited::embedded(&[]).await.paused().await;
@@ -83,6 +84,7 @@ async fn what_others_wrote_is_harmless_in_the_list_and_in_its_form() {
     }
 }
 
+/// Caught, when seeded: a page that asks the API with the rights of an operator, whoever looks.
 #[tokio::test]
 async fn without_a_login_nobody_sees_an_order_or_whether_there_is_one() {
     let visited = Visited::embedded(&[]).await;
