@@ -136,7 +136,7 @@ async fn a_backlog_that_grows_is_late_on_the_page_until_a_faster_worker_helps() 
     desk.database.query(earlier, &[]).await;
     page.wait_for_text("#state.warn #verdict", "The backlog grows: ").await;
     let text = page.text("#verdict").await;
-    assert!(text.contains(" more than ten minutes ago, the oldest placed 12 min ago"), "{text}");
+    assert!(text.contains(" more than there were ten minutes ago, the oldest placed 12 min ago"), "{text}");
     let _faster = desk.another(&[]).await;
     well_again(&page).await;
 }
