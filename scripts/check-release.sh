@@ -9,7 +9,7 @@ export DIST
 scripts/release.sh
 binary=$DIST/fulfillment-worker
 (cd "$DIST" && sha256sum --quiet --check SHA256SUMS)
-most_bytes=22000000
+most_bytes=20000000
 
 problem() {
   echo "error: $binary: $1" >&2
