@@ -32,6 +32,8 @@ check "format" cargo fmt --all --check
 check "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
 check "clippy, with what tests need" cargo clippy --workspace --all-targets --locked --features faults -- -D warnings
 check "clippy, with each feature alone" clippy_of_each_feature
+# Those of other systems, too, which nothing before needed, and without which the next two know nothing.
+check "every crate is there" cargo fetch --quiet --locked
 check "advisories" scripts/check-advisories.sh
 check "licences, bans and sources" scripts/cargo-tool.sh cargo-deny --locked --offline check bans licenses sources
 check "metrics" metrics_as_promtool_reads_them
