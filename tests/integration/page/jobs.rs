@@ -92,8 +92,9 @@ async fn fetched(browser: &Browser) -> (u64, String) {
 #[tokio::test]
 async fn the_page_of_a_job_follows_it_while_it_is_seen_and_until_it_has_ended() {
     let visited = Visited::embedded(&[]).await.paused().await;
-    visited.place(12, "CUP", "c");
-    let job = json!({"kind": "hold", "selection": {"older_than_seconds": 0}, "rate": 1, "why": "stock"});
+    // It lasts for 40 s: as long as a browser may take to be there.
+    visited.place(160, "CUP", "c");
+    let job = json!({"kind": "hold", "selection": {"older_than_seconds": 0}, "rate": 4, "why": "stock"});
     let id = visited.api("POST", "/jobs", &job)["job"]["id"].as_i64().expect("a number");
     let done = || visited.api("GET", &format!("/jobs/{id}"), &json!(null))["job"]["done"].as_u64().expect("a number");
     let browser = Browser::at(&visited.url("bob", &format!("/jobs/{id}"))).await;
@@ -109,10 +110,10 @@ async fn the_page_of_a_job_follows_it_while_it_is_seen_and_until_it_has_ended() 
     browser.hide().await;
     let hidden = fetched(&browser).await;
     let before = done();
-    eventually(LONG, "the job goes on for seconds", async || expect_equal(done() >= before + 5, true)).await;
+    eventually(LONG, "the job goes on for seconds", async || expect_equal(done() >= before + 16, true)).await;
     assert_eq!(fetched(&browser).await.0, hidden.0, "nothing is fetched while it is hidden");
     browser.show().await;
-    browser.wait_for_text("#job", "12 of 12: 12 done").await;
+    browser.wait_for_text("#job", "160 of 160: 160 done").await;
     browser.wait_for_text("#job", "Ended").await;
     assert_eq!((browser.count("#job[data-refresh]").await, browser.count("#stop").await), (0, 0));
     assert_eq!(browser.problems().await, Vec::<String>::new());
