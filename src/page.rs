@@ -72,8 +72,10 @@ pub struct Page {
 impl Page {
     /// Of these. Gathers what it shows live on the threads of the runtime that this is called in.
     pub fn new(parts: Parts) -> Self {
-        let sampler = Sampler::new(Arc::clone(&parts.health), Arc::clone(&parts.latest), &parts.worker);
-        Self { parts: Arc::new(parts), sampler, streams: Streams::new(), rendered: Cache::default() }
+        let streams = Streams::new();
+        let (health, latest) = (Arc::clone(&parts.health), Arc::clone(&parts.latest));
+        let sampler = Sampler::new(health, latest, &parts.worker, streams.stopping());
+        Self { parts: Arc::new(parts), sampler, streams, rendered: Cache::default() }
     }
 
     /// Shows what is in the store from now on.

@@ -42,6 +42,11 @@ impl Streams {
         Self { places: Arc::new(Semaphore::new(MOST)), stop: CancellationToken::new() }
     }
 
+    /// Tells when every stream ends.
+    pub(super) fn stopping(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
     /// Ends every stream.
     pub(super) fn stop(&self) {
         self.stop.cancel();

@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::observe::health::{Health, Readiness};
 use crate::observe::latest::{Known, Latest};
@@ -79,11 +80,13 @@ pub(super) struct Sampler {
     threads: Handle,
     samples: watch::Sender<Option<Arc<Sample>>>,
     is_running: Mutex<bool>,
+    /// Ends it with the worker.
+    stop: CancellationToken,
 }
 
 impl Sampler {
     /// One that looks at these, on the threads of the runtime that this is called in.
-    pub(super) fn new(health: Arc<Health>, latest: Arc<Latest>, worker: &str) -> Arc<Self> {
+    pub(super) fn new(health: Arc<Health>, latest: Arc<Latest>, worker: &str, stop: CancellationToken) -> Arc<Self> {
         let (samples, _) = watch::channel(None);
         let (stores, is_running) = (OnceLock::new(), Mutex::default());
         Arc::new(Self {
@@ -94,6 +97,7 @@ impl Sampler {
             threads: Handle::current(),
             samples,
             is_running,
+            stop,
         })
     }
 
@@ -151,7 +155,9 @@ impl Sampler {
                 workers: Arc::clone(&workers),
             };
             self.samples.send_replace(Some(Arc::new(sample)));
-            sleep(EVERY).await;
+            if self.stop.run_until_cancelled(sleep(EVERY)).await.is_none() {
+                return;
+            }
             if self.samples.receiver_count() > 0 {
                 watched_at = Instant::now();
             } else if watched_at.elapsed() >= LINGER {
