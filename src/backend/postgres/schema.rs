@@ -251,7 +251,7 @@ mod tests {
         }
     }
 
-    /// Made by refinery, so that version 0.1.0 and this one take each other's tables for their own.
+    /// Made by refinery, so that builds from before 0.1.0 and this one take each other's tables for their own.
     #[test]
     fn checksums_are_those_of_the_version_before() {
         let checksums: Vec<String> =

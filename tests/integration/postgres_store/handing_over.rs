@@ -13,7 +13,7 @@ use crate::postgres_store::grants::Roles;
 use crate::postgres_store::migrating::HISTORY;
 use crate::support::postgres::TestDatabase;
 
-/// What version 0.1.0 made, by its own migrations.
+/// What builds from before 0.1.0 made, by their own migrations.
 const OLD: [&str; 3] = [
     include_str!("../../../src/backend/postgres/migrations/V1__events_and_dead_letters.sql"),
     include_str!("../../../src/backend/postgres/migrations/V2__resolved_dead_letters.sql"),
@@ -73,9 +73,9 @@ async fn the_printed_sql_does_the_same_by_hand() {
     assert_eq!(shape(&roles.database).await, shape(&other.database).await);
 }
 
-/// The role that did everything, as 0.1.0's compose file had it, gives way to three.
+/// The role that did everything, as the compose file had it before 0.1.0, gives way to three.
 #[tokio::test]
-async fn an_installation_of_0_1_0_is_handed_over_to_the_roles_and_upgraded_with_all_that_it_holds() {
+async fn an_installation_from_before_0_1_0_is_handed_over_to_the_roles_and_upgraded_with_all_that_it_holds() {
     let database = TestDatabase::create().await;
     let client = database.connect().await;
     client.batch_execute(&OLD.concat()).await.unwrap();

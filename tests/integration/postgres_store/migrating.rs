@@ -30,7 +30,7 @@ async fn whoever_has_migrated_keeps_no_lock() {
     assert!(free.get::<_, bool>(0));
 }
 
-/// As version 0.1.0 left it behind, which had refinery apply its migrations.
+/// As builds from before 0.1.0 left it behind, which had refinery apply their migrations.
 pub(super) const HISTORY: &str = "
     INSERT INTO fulfillment.schema_history (version, name, applied_on, checksum) VALUES
         (1, 'events_and_dead_letters', '2026-11-27T14:56:03.527604412Z', '17309984282916299835'),
