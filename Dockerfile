@@ -57,6 +57,6 @@ ARG CREATED="1970-01-01T00:00:00Z"
 LABEL org.opencontainers.image.title="fulfillment-worker" \
       org.opencontainers.image.description="An order fulfillment worker: Redis queue in, Postgres rows moved once, everything on /metrics" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0" \
-      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.version="0.2.0" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.created="$CREATED"
