@@ -1,7 +1,7 @@
 # `make` alone lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install release run stack test test-more test-all lint fmt bench bench-full bench-record storm outage chaos chaos-matrix mutants model properties fuzz strange-requests pressure attack compat screenshots clean
+.PHONY: help demo install release run stack test test-more test-all lint fmt bench bench-full bench-record storm outage failover chaos chaos-matrix mutants model properties fuzz strange-requests pressure attack compat screenshots clean
 
 # Options for `make demo` and `make run`, for example: make demo ARGS="--orders 200"
 ARGS ?=
@@ -95,6 +95,9 @@ storm: ## 20,000 orders, 30 % of the answers lost, a worker killed each second (
 outage: ## A warehouse that is out of order for a minute (docs/BENCHMARKS.md)
 	scripts/install-packages.sh
 	OUTAGE_SECONDS=60 scripts/with-servers.sh cargo test --locked --release --test integration warehouse_faults::outage -- --nocapture --test-threads 1
+
+failover: ## Postgres is killed, and a standby promoted that has not received everything (docs/FAILOVER.md)
+	FAILOVER_ORDERS=3000 scripts/with-servers.sh cargo test --locked --release --test integration failover::lossy -- --nocapture
 
 # What `make chaos`, `make properties` and `make fuzz` draw from, and how long the first brings faults about.
 SEED ?= 1

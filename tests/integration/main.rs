@@ -29,6 +29,7 @@ mod embedding;
 mod end_to_end;
 mod engine;
 mod exposition;
+mod failover;
 mod file_access;
 mod first_contact;
 mod foreign_text;
