@@ -10,6 +10,7 @@
 
 mod advice;
 mod architecture;
+mod documentation;
 mod operations;
 mod sinks;
 mod workspace;

@@ -13,6 +13,7 @@
 
 mod access;
 mod api;
+mod book;
 mod build_info;
 mod chaos;
 mod cli;

@@ -18,6 +18,7 @@ pub(crate) mod http;
 pub(crate) mod metrics;
 pub(crate) mod operator;
 pub(crate) mod orders;
+pub(crate) mod pages;
 pub(crate) mod planted;
 pub(crate) mod postgres;
 pub(crate) mod process;
