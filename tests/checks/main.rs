@@ -10,6 +10,7 @@
 
 mod advice;
 mod architecture;
+mod migrations;
 mod operations;
 mod sinks;
 mod workspace;
