@@ -11,6 +11,7 @@
 mod advice;
 mod architecture;
 mod documentation;
+mod migrations;
 mod operations;
 mod sinks;
 mod workspace;

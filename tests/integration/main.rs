@@ -61,6 +61,7 @@ mod submission;
 mod submitting;
 mod support;
 mod tracing;
+mod upgrading;
 mod warehouse;
 mod warehouse_faults;
 mod without_threads;
