@@ -289,9 +289,8 @@ fn row_gone(intended: &AttemptOutcome, attempt: &Attempt) -> AttemptOutcome {
     let done = match attempt.call {
         Some(CallOutcome::Fulfilled) => "fulfilled",
         Some(CallOutcome::Ambiguous | CallOutcome::InProgress | CallOutcome::BrokenOff) => "perhaps fulfilled",
-        // Nobody can tell what the attempts before came to.
-        Some(_) | None if attempt.number > 1 => "not fulfilled by this attempt",
-        Some(_) | None => "not fulfilled",
+        // Whoever had the order before may have had it fulfilled.
+        Some(_) | None => "not fulfilled by this attempt",
     };
     let reference = attempt.reference.as_ref().map(|name| format!(", reference \"{name}\"")).unwrap_or_default();
     let why = intended.reason().map(|(_, words)| format!("; {words}")).unwrap_or_default();

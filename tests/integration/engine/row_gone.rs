@@ -105,5 +105,8 @@ async fn an_order_that_was_rejected_and_whose_row_is_gone_is_kept_with_what_the_
     order.place.execute("DELETE FROM orders");
     order.finish.notify_one();
     let detail = order.letter().await.detail;
-    assert!(detail.starts_with("not fulfilled, and") && detail.ends_with("; no such colour"), "{detail}");
+    assert!(
+        detail.starts_with("not fulfilled by this attempt, and") && detail.ends_with("; no such colour"),
+        "{detail}"
+    );
 }
