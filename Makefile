@@ -1,7 +1,7 @@
 # `make` alone lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install release run stack test test-more test-all lint fmt bench bench-full bench-record storm outage failover chaos chaos-matrix mutants model properties fuzz strange-requests pressure attack compat screenshots clean
+.PHONY: help demo install release run stack test test-more test-all lint fmt bench bench-full bench-record storm outage failover chaos chaos-matrix mutants model properties fuzz strange-requests pressure attack compat screenshots book manifests clean
 
 # Options for `make demo` and `make run`, for example: make demo ARGS="--orders 200"
 ARGS ?=
@@ -57,6 +57,7 @@ test: ## Install what the tests need (apt, pip), start real servers, run every t
 test-all: test test-more ## The tests, and what takes longer: the release binary, upgrades from the one before, the image's build, servers of other versions
 
 test-more:
+	scripts/check-producers.sh
 	scripts/check-release.sh
 	scripts/check-upgrade.sh
 	scripts/check-image.sh
@@ -159,6 +160,9 @@ screenshots: ## Take the pictures of the page for the README anew: docs/images
 	scripts/install-python.sh
 	@mkdir -p docs/images
 	SCREENSHOTS="$(abspath docs/images)" scripts/with-servers.sh $(CARGO_TEST) --test integration page::screenshots
+
+book: ## Make a book of docs/, with a search, and look whether it is whole: no dead link (once: mdBook is built, some minutes)
+	scripts/book.sh
 
 clean: ## Remove what was built
 	cargo clean

@@ -38,6 +38,8 @@ need wrk command -v wrk
 need wget command -v wget
 need curl command -v curl
 need jq command -v jq
+need sudo command -v sudo
+need iproute2 command -v ip
 need openssl command -v openssl
 need chromium command -v chromium
 need chromium-driver same_chromium

@@ -5,5 +5,6 @@
 
 mod deciding;
 mod first_steps;
+mod getting_started;
 mod looking;
 mod servers;

@@ -44,12 +44,13 @@ mod log_filter;
 mod logging;
 #[cfg(feature = "faults")]
 mod matrix;
-mod message_examples;
+
 #[cfg(feature = "faults")]
 mod mutants;
 mod page;
 mod postgres_store;
 mod pressure;
+mod producers;
 mod redis_queue;
 mod secrets;
 mod sqlite_durability;
