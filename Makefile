@@ -1,7 +1,7 @@
 # `make` alone lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install release run stack test test-more test-all lint fmt bench bench-full bench-record storm outage chaos chaos-matrix mutants model properties fuzz strange-requests pressure attack compat screenshots clean
+.PHONY: help demo install release run stack test test-more test-all lint manifests fmt bench bench-full bench-record storm outage chaos chaos-matrix mutants model properties fuzz strange-requests pressure attack compat screenshots clean
 
 # Options for `make demo` and `make run`, for example: make demo ARGS="--orders 200"
 ARGS ?=
@@ -64,6 +64,11 @@ test-more:
 lint: ## Check format, clippy with each feature, dependencies, imports, links, metrics, alerts and shell scripts
 	scripts/install-packages.sh
 	scripts/lint.sh
+
+manifests: ## Write deploy/kubernetes, and the chart's copies of alerts and rules, anew (docs/KUBERNETES.md)
+	scripts/install-packages.sh
+	scripts/install-python.sh
+	scripts/manifests.sh
 
 fmt: ## Format the code
 	cargo fmt --all

@@ -37,6 +37,7 @@ mod http_server;
 mod image;
 mod incidents;
 mod jobs;
+mod kubernetes;
 mod lists;
 mod log_filter;
 mod logging;
