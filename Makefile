@@ -67,6 +67,11 @@ lint: ## Check format, clippy with each feature, dependencies, imports, links, m
 	scripts/install-packages.sh
 	scripts/lint.sh
 
+manifests: ## Write deploy/kubernetes, and the chart's copies of alerts and rules, anew (docs/KUBERNETES.md)
+	scripts/install-packages.sh
+	scripts/install-python.sh
+	scripts/manifests.sh
+
 fmt: ## Format the code
 	cargo fmt --all
 

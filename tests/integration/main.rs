@@ -39,6 +39,7 @@ mod http_server;
 mod image;
 mod incidents;
 mod jobs;
+mod kubernetes;
 mod lists;
 mod log_filter;
 mod logging;
