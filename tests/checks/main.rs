@@ -11,5 +11,6 @@
 mod advice;
 mod architecture;
 mod operations;
+mod packaging;
 mod sinks;
 mod workspace;

@@ -59,6 +59,7 @@ mod strange_requests;
 mod submission;
 mod submitting;
 mod support;
+mod systemd;
 mod tracing;
 mod warehouse;
 mod warehouse_faults;
