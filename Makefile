@@ -54,10 +54,11 @@ test: ## Install what the tests need (apt, pip), start real servers, run every t
 	scripts/install-python.sh
 	RUST_TEST_THREADS=$(THREADS) scripts/with-servers.sh $(CARGO_TEST) $(ONLY)
 
-test-all: test test-more ## The tests, and what takes longer: the release binary, the image's build, servers of other versions
+test-all: test test-more ## The tests, and what takes longer: the release binary, upgrades from the one before, the image's build, servers of other versions
 
 test-more:
 	scripts/check-release.sh
+	scripts/check-upgrade.sh
 	scripts/check-image.sh
 	scripts/compat.sh
 
@@ -102,9 +103,10 @@ MINUTES ?= 5
 # Orders a second.
 RATE ?= 150
 
-chaos: ## Orders while 36 kinds of things go wrong: SEED=1 MINUTES=5 RATE=150 JSON=figures.json (docs/RELIABILITY.md)
+chaos: ## Orders while 37 kinds of things go wrong, among workers of this release and the one before: SEED=1 MINUTES=5 RATE=150 JSON=figures.json (docs/RELIABILITY.md)
 	scripts/install-packages.sh
-	CHAOS_SEED=$(SEED) CHAOS_SECONDS=$$(($(MINUTES) * 60)) CHAOS_RATE=$(RATE) $(if $(JSON),CHAOS_JSON=$(abspath $(JSON))) \
+	previous=$$(scripts/previous-release.sh) && PREVIOUS_RELEASE=$$previous \
+	  CHAOS_SEED=$(SEED) CHAOS_SECONDS=$$(($(MINUTES) * 60)) CHAOS_RATE=$(RATE) $(if $(JSON),CHAOS_JSON=$(abspath $(JSON))) \
 	  cargo test --locked --release --test integration chaos:: -- --nocapture
 
 chaos-matrix: ## A worker killed, stopped, failed or held up beside every step, in 540 cases: JSON=matrix.json (docs/RELIABILITY.md)

@@ -37,6 +37,7 @@ need pgbouncer test -x /usr/sbin/pgbouncer
 need wrk command -v wrk
 need wget command -v wget
 need curl command -v curl
+need jq command -v jq
 need openssl command -v openssl
 need chromium command -v chromium
 need chromium-driver same_chromium

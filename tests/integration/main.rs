@@ -13,6 +13,7 @@
 
 mod access;
 mod api;
+mod book;
 mod build_info;
 mod chaos;
 mod cli;
@@ -61,6 +62,7 @@ mod submitting;
 mod support;
 mod systemd;
 mod tracing;
+mod upgrading;
 mod warehouse;
 mod warehouse_faults;
 mod without_threads;

@@ -4,20 +4,12 @@
 use std::process::Command;
 
 use crate::support::orders::all_fulfilled_once;
+use crate::support::pages::Page;
 use crate::support::postgres::TestDatabase;
 use crate::support::redis::RedisServer;
 use crate::support::worker::WorkerProcess;
 
-const PAGE: &str = include_str!("../../docs/MESSAGE.md");
-const README: &str = include_str!("../../README.md");
 const PRODUCT: &str = "INSERT INTO products (name, price) VALUES ('REGENCY CAKESTAND 3 TIER', 12.75)";
-
-/// The first block of code in this language after this heading.
-fn example<'page>(page: &'page str, heading: &str, language: &str) -> &'page str {
-    let (_, section) = page.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no heading {heading:?}"));
-    let (_, block) = section.split_once(&format!("```{language}\n")).expect("a block of code");
-    block.split_once("```").expect("the end of the block").0
-}
 
 /// Runs `command` as a producer with nothing but the two URLs, and waits until the one order that it placed is fulfilled.
 async fn is_fulfilled(mut command: Command, correlation_id: Option<&str>) {
@@ -44,17 +36,20 @@ fn shell(script: &str) -> Command {
 /// Caught, when seeded: a message with the id alone.
 #[tokio::test]
 async fn the_order_of_the_shell_example_is_fulfilled() {
-    is_fulfilled(shell(example(PAGE, "### psql and redis-cli", "sh")), Some("basket-77")).await;
+    let mut page = Page::of("docs/MESSAGE.md", "the_order_of_the_shell_example_is_fulfilled");
+    is_fulfilled(shell(page.next().text()), Some("basket-77")).await;
 }
 
 #[tokio::test]
 async fn the_order_of_the_python_example_is_fulfilled() {
+    let mut page = Page::of("docs/MESSAGE.md", "the_order_of_the_python_example_is_fulfilled");
     let mut command = crate::support::python::python();
-    command.args(["-c", example(PAGE, "### Python", "python")]);
+    command.args(["-c", page.next().text()]);
     is_fulfilled(command, Some("basket-78")).await;
 }
 
 #[tokio::test]
 async fn the_order_of_the_readme_is_fulfilled() {
-    is_fulfilled(shell(example(README, "## Wire it in", "sh")), None).await;
+    let mut page = Page::of("README.md", "the_order_of_the_readme_is_fulfilled");
+    is_fulfilled(shell(page.next().text()), None).await;
 }

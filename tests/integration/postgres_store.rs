@@ -19,7 +19,7 @@ mod clocks;
 mod connections;
 mod deciding;
 mod encryption;
-mod grants;
+pub(crate) mod grants;
 mod handing_over;
 mod horizon;
 mod hostile_servers;
