@@ -63,6 +63,7 @@ mod strange_requests;
 mod submission;
 mod submitting;
 mod support;
+mod systemd;
 mod tracing;
 mod upgrading;
 mod warehouse;
