@@ -6,4 +6,5 @@
 mod deciding;
 mod first_steps;
 mod looking;
+mod operating;
 mod servers;
