@@ -163,6 +163,16 @@ fn every_guarantee_of_the_readme_is_held_by_a_test() {
     }
 }
 
+#[test]
+fn every_promise_about_upgrades_is_held_by_a_test() {
+    let document = "docs/UPGRADING.md";
+    let text = read(&root().join(document));
+    let (_, table) = text.split_once("| promise | test |").expect("the table");
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ")).collect();
+    assert!(rows.len() >= 10, "only {} rows", rows.len());
+    assert_held_by_tests(document, &text, &rows);
+}
+
 /// Caught, when seeded: a row without a test.
 #[test]
 fn every_hostile_input_of_the_documentation_has_a_test() {

@@ -11,6 +11,8 @@
 mod advice;
 mod architecture;
 mod documentation;
+mod migrations;
 mod operations;
+mod packaging;
 mod sinks;
 mod workspace;

@@ -27,6 +27,8 @@ pub(crate) mod promises;
 pub(crate) mod python;
 pub(crate) mod redis;
 pub(crate) mod small_disk;
+pub(crate) mod systemd;
+pub(crate) mod version;
 pub(crate) mod warehouse;
 pub(crate) mod worker;
 pub(crate) mod zones;
