@@ -24,6 +24,7 @@ need redis-server command -v redis-server
 need redis-tools command -v redis-cli
 need postgresql has_postgres_server
 need postgresql-client command -v psql
+need sqlite3 command -v sqlite3
 need prometheus command -v prometheus
 need prometheus command -v promtool
 need prometheus-alertmanager command -v amtool
@@ -38,6 +39,8 @@ need wrk command -v wrk
 need wget command -v wget
 need curl command -v curl
 need jq command -v jq
+need sudo command -v sudo
+need iproute2 command -v ip
 need openssl command -v openssl
 need chromium command -v chromium
 need chromium-driver same_chromium

@@ -149,7 +149,11 @@ fn readyz_leaves_out_of_account_what_it_is_told_to_and_refuses_a_name_that_there
     for misspelt in ["/readyz?exclude=warehouse", "/readyz?exclude=fulfiller&exclude=", "/readyz?exclude=started"] {
         let answer = get(server.address, misspelt, &[]);
         assert_eq!(answer.status, 400, "{misspelt}");
-        assert!(answer.text().ends_with("leaves nothing out: it is one of queue, store, fulfiller\n"), "{}", answer.text());
+        assert!(
+            answer.text().ends_with("leaves nothing out: it is one of queue, store, fulfiller\n"),
+            "{}",
+            answer.text()
+        );
     }
 }
 

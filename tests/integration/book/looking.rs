@@ -92,6 +92,7 @@ async fn requests_of_the_api_page_are_answered() {
     let socket = shell.path("admin.sock").display().to_string();
     shell.set("FULFILLMENT_ADMIN_SOCKET", &socket);
     insert(&database, 10).await;
+    database.query("SELECT setval('products_id_seq', 100)", &[]).await;
     let worker = WorkerProcess::ready(&redis.url(), database.url(), &["--simulate-latency", "0"]).await;
     drop(worker);
     let options = ["--web-config", "web.yml", "--operators", "bob", "--concurrency", "1"];
@@ -112,7 +113,7 @@ async fn requests_of_the_api_page_are_answered() {
     let answers: Vec<Value> = said.iter().map(|text| serde_json::from_str(text).expect(text)).collect();
     let [list, order, held, paused, taken] = answers.as_slice() else { panic!("other requests: {answers:?}") };
     assert!(list["orders"].is_array() && list["next_cursor"].is_null(), "{list}");
-    assert_eq!(order["id"], 7, "{order}");
+    assert_eq!(order["order_id"], 7, "{order}");
     assert_eq!(held["version"], 1, "{held}");
     assert!(paused["version"].is_number() && taken["version"].is_number(), "{paused} {taken}");
 

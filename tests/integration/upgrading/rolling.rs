@@ -99,7 +99,7 @@ async fn keep_placing(database: &TestDatabase, redis: &RedisServer, stop: &Cance
     placed
 }
 
-/// Caught, when seeded: SEEDED
+/// Caught, when seeded: a record in Redis with another character after its count, and a released migration that was changed.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the binary of the release before: `make test-more` runs it"]
 async fn orders_are_fulfilled_once_while_workers_are_replaced_by_a_new_release_and_put_back() {

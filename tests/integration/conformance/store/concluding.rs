@@ -150,6 +150,42 @@ pub(crate) async fn an_order_that_is_gone_is_superseded_by_nothing<F: StoreFixtu
     }
 }
 
+/// As after a failover that lost the order, when the sequence hands out its id once more.
+///
+/// Caught, when seeded, at each backend: a verdict that tells the state of the other order; a comparison that takes an order
+/// without `created_at` for another one.
+pub(crate) async fn an_order_whose_id_another_one_has_by_now_is_superseded_by_nothing<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE, true).await;
+    let order_ids = pending_orders(&fixture, 3).await;
+    let mut held = Vec::new();
+    for order_id in &order_ids {
+        let (order, fence) = start(&worker, *order_id).await;
+        let created_at_micros = order.created_at_micros;
+        held.push(Conclusion { created_at_micros, ..conclusion(*order_id, fence, fulfilled()) });
+    }
+    let [another, dateless, same] = [order_ids[0], order_ids[1], order_ids[2]];
+    fixture.create_ahead(another, Duration::from_secs(1)).await;
+    fixture.forget_creation(dateless).await;
+    for order_id in [another, dateless, same] {
+        fixture.set_status(order_id, "pending").await;
+        fixture.set_idle(order_id, Duration::from_secs(1)).await;
+    }
+    let rows = [fixture.row(another).await, fixture.row(dateless).await, fixture.row(same).await];
+    let pending = Verdict::Superseded(Some(State::Pending));
+    let expected = [Verdict::Superseded(None), pending.clone(), pending];
+    assert_eq!(worker.store.conclude(&held).await.unwrap(), expected);
+    let late = Conclusion { maybe_applied: true, ..held[0].clone() };
+    fixture.set_status(another, "fulfilled").await;
+    fixture.set_ahead(another, Duration::from_secs(1)).await;
+    assert_eq!(conclude(&worker, late).await, Verdict::Superseded(None), "another order's end is not this one's");
+    assert_eq!([fixture.row(dateless).await, fixture.row(same).await], rows[1..]);
+    // Whoever holds the fence writes, whatever has become of `created_at`.
+    let (_, fence) = start(&worker, same).await;
+    let written = Conclusion { fence, created_at_micros: Some(1), ..held[2].clone() };
+    assert!(is_done(&conclude(&worker, written).await));
+}
+
 pub(crate) async fn verdicts_come_by_position<F: StoreFixture>() {
     let fixture = F::fresh().await;
     let worker = fixture.worker(LEASE, true).await;
