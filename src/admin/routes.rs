@@ -1,28 +1,35 @@
 //! The answer of each path.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Extension, State};
+use axum::extract::{Extension, RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
+use url::form_urlencoded;
 
 use super::access::{Client, gate};
 use super::guard::{guard, refuse_needless_bodies};
 use super::problem::as_problems;
 use super::scrape::{Scrapes, metrics};
 use super::{Routes, log_route};
+use crate::domain::label::Label;
 use crate::domain::text;
+use crate::event::Dependency;
+
+/// More than there are dependencies; what follows is not read.
+const MOST_EXCLUDED: usize = 16;
 
 const PATHS: &str = "\
 /         the operator's page
 /metrics  metrics for Prometheus
 /health   200 while the worker makes progress
 /livez    liveness, a check for each loop
-/readyz   readiness, a check for each dependency
+/readyz   readiness, a check for each dependency; ?exclude=NAME leaves one out of account
 /log      what is logged; PUT changes it, for operators only
 /api/v1   orders, dead letters and workers, as /api/v1/openapi.json describes, for users and operators only
 ";
@@ -60,10 +67,33 @@ async fn livez(State(routes): State<Routes>) -> impl IntoResponse {
     (status(liveness.live), json(&liveness))
 }
 
-async fn readyz(State(routes): State<Routes>, Extension(client): Extension<Client>) -> impl IntoResponse {
-    let readiness = routes.health.ready();
+async fn readyz(
+    State(routes): State<Routes>,
+    Extension(client): Extension<Client>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let excluded = match excluded(query.as_deref().unwrap_or_default()) {
+        Ok(excluded) => excluded,
+        Err(problem) => return (StatusCode::BAD_REQUEST, problem).into_response(),
+    };
+    let readiness = routes.health.ready_except(&excluded);
     let readiness = if client.sees_texts { readiness } else { readiness.without_texts() };
-    (status(readiness.ready), json(&readiness))
+    (status(readiness.ready), json(&readiness)).into_response()
+}
+
+/// The dependencies of `exclude=NAME`, which may be there several times.
+///
+/// # Errors
+/// Names one that there is not: a probe with a slip in it would otherwise wait for what it was told to leave out.
+fn excluded(query: &str) -> Result<Vec<Dependency>, String> {
+    let named = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "exclude");
+    let dependency = |(_, value): (Cow<'_, str>, Cow<'_, str>)| {
+        Dependency::all().find(|each| value == each.as_str()).ok_or_else(|| {
+            let names = Dependency::all().map(|each| each.as_str()).collect::<Vec<_>>().join(", ");
+            format!("?exclude={} leaves nothing out: it is one of {names}\n", text::lines(&value))
+        })
+    };
+    named.take(MOST_EXCLUDED).map(dependency).collect()
 }
 
 /// Readers show what others wrote in it on a terminal.

@@ -49,6 +49,9 @@ pub struct Check {
     /// Only for a dependency: its response times.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calls: Option<Calls>,
+    /// True if the check was left out of account; see [`Health::ready_except`].
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub excluded: bool,
 }
 
 /// Whether all loops are running.
@@ -63,7 +66,7 @@ pub struct Liveness {
 /// Whether the worker takes orders and can finish them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Readiness {
-    /// True if all checks pass.
+    /// True if all checks pass that are not excluded.
     pub ready: bool,
     /// `started`, one for each dependency, `progress` and `accepts_work`.
     pub checks: Vec<Check>,
@@ -167,7 +170,13 @@ impl Health {
 
     /// Checks loops, dependencies and the phase of the worker's life.
     pub fn ready(&self) -> Readiness {
-        self.readiness_at(Instant::now())
+        self.ready_except(&[])
+    }
+
+    /// As [`Health::ready`], whatever the checks of `excluded` say: they are reported and don't count, nor does being held up
+    /// by one of them. A worker that has not started is not ready even so, and it starts only after queue and store have answered.
+    pub fn ready_except(&self, excluded: &[Dependency]) -> Readiness {
+        self.readiness_at(Instant::now(), excluded)
     }
 
     fn liveness_at(&self, now: Instant) -> Liveness {
@@ -189,12 +198,15 @@ impl Health {
         Check::new(of.as_str(), ok, detail)
     }
 
-    fn readiness_at(&self, now: Instant) -> Readiness {
+    fn readiness_at(&self, now: Instant, excluded: &[Dependency]) -> Readiness {
         let phase = self.phase();
         let started = phase != Phase::Starting;
         let mut checks = vec![Check::new("started", started, if started { "started" } else { "starting" })];
-        checks.extend(Dependency::all().map(|each| self.dependency(each).check(each.as_str(), now)));
-        let failing = checks.iter().filter(|check| check.calls.is_some() && !check.ok);
+        checks.extend(Dependency::all().map(|each| {
+            let check = self.dependency(each).check(each.as_str(), now);
+            Check { excluded: excluded.contains(&each), ..check }
+        }));
+        let failing = checks.iter().filter(|check| check.calls.is_some() && !check.passes());
         let failing = failing.map(|check| check.name).collect::<Vec<_>>().join(" and ");
         let Liveness { live, checks: loops } = self.liveness_at(now);
         let progress = if live { "all loops are running".to_owned() } else { failures(&loops) };
@@ -202,7 +214,7 @@ impl Health {
         checks.push(self.accepts_work_check(phase, &failing, now));
         checks.push(self.clocks_check());
         checks.push(self.controls_check());
-        Readiness { ready: checks.iter().all(|check| check.ok), checks }
+        Readiness { ready: checks.iter().all(Check::passes), checks }
     }
 
     /// `failing` are the dependencies whose checks fail, in words.
@@ -270,7 +282,11 @@ impl Health {
 
 impl Check {
     fn new(name: &'static str, ok: bool, detail: impl Into<String>) -> Self {
-        Self { name, ok, detail: detail.into(), public: None, calls: None }
+        Self { name, ok, detail: detail.into(), public: None, calls: None, excluded: false }
+    }
+
+    fn passes(&self) -> bool {
+        self.ok || self.excluded
     }
 }
 

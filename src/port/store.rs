@@ -126,6 +126,9 @@ pub struct Conclusion {
     /// An earlier call with this conclusion ended without an answer and may have been carried out: a row in the target
     /// state with a later fence then counts as [`Verdict::Done`].
     pub maybe_applied: bool,
+    /// The row's `created_at` when the attempt began ([`Order::created_at_micros`]). A row that is found under another fence
+    /// and with another `created_at` is another order's, which was given the same id. `None` compares nothing.
+    pub created_at_micros: Option<i64>,
 }
 
 /// Where a [`Conclusion`] moves its order.
@@ -173,7 +176,8 @@ pub enum Verdict {
         /// From the row's `created_at` to now, by the database's clock. `None` where `created_at` is null.
         age: Option<Duration>,
     },
-    /// The row had moved on, or is gone; nothing was changed. Carries the state found.
+    /// The row had moved on, or is gone; nothing was changed. Carries the state found, and `None` if the order's row is not
+    /// there any more: no row has its id, or one that was created at another time.
     Superseded(Option<State>),
     /// Another transaction has locked the row. The call did not wait for it and changed nothing: ask again.
     Locked,

@@ -135,6 +135,28 @@ fn readiness_follows_start_dependencies_and_drain_and_so_does_service_healthy() 
     expect(503, "0");
 }
 
+/// Caught, when seeded: a name that is not looked at.
+#[test]
+fn readyz_leaves_out_of_account_what_it_is_told_to_and_refuses_a_name_that_there_is_not() {
+    let server = Server::start();
+    server.observe(&LifecycleEvent::Started { worker: "w", concurrency: 8 }.into());
+    [Dependency::Queue, Dependency::Store].map(|up| server.observe(&DependencyEvent::Up(up).into()));
+    let status = |path: &str| get(server.address, path, &[]).status;
+    assert_eq!(status("/readyz"), 503, "the fulfiller has not answered");
+    assert_eq!(status("/readyz?exclude=fulfiller"), 200);
+    assert_eq!(status("/readyz?exclude=queue&exclude=store"), 503);
+    assert_eq!(status("/readyz?exclude=queue&exclude=fulfiller&more=1"), 200);
+    for misspelt in ["/readyz?exclude=warehouse", "/readyz?exclude=fulfiller&exclude=", "/readyz?exclude=started"] {
+        let answer = get(server.address, misspelt, &[]);
+        assert_eq!(answer.status, 400, "{misspelt}");
+        assert!(
+            answer.text().ends_with("leaves nothing out: it is one of queue, store, fulfiller\n"),
+            "{}",
+            answer.text()
+        );
+    }
+}
+
 #[test]
 fn an_unknown_path_is_answered_with_the_paths_there_are() {
     let server = Server::start();

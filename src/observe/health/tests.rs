@@ -113,7 +113,7 @@ fn the_time_a_dependency_is_down_counts_from_the_first_failure() {
     health.observe(&down("first"));
     let later = Instant::now() + Duration::from_secs(5);
     health.observe(&down("second"));
-    let readiness = health.readiness_at(later);
+    let readiness = health.readiness_at(later, &[]);
     let detail = &readiness.checks.iter().find(|check| check.name == "queue").unwrap().detail;
     assert!(detail.starts_with("down for 5 s: second"), "{detail}");
 }
@@ -134,7 +134,7 @@ fn a_draining_worker_is_not_ready() {
 
 #[test]
 fn a_wedged_worker_is_not_ready() {
-    assert_eq!(failed(&ready().readiness_at(long_after())), ["progress"]);
+    assert_eq!(failed(&ready().readiness_at(long_after(), &[])), ["progress"]);
 }
 
 /// A call to a dependency that takes so long.
@@ -162,7 +162,7 @@ fn a_backend_that_takes_a_third_of_a_lease_to_answer_is_too_slow_to_be_ready() {
         assert_eq!(failed(&health.ready()), [backend.as_str(), "accepts_work"]);
         let expected = "too slow to keep leases: took 5.1 s to answer, slow from 5.0 s";
         assert_eq!(detail(&health.ready(), backend.as_str()), expected);
-        assert!(health.readiness_at(Instant::now() + Duration::from_secs(16)).ready, "it is forgotten");
+        assert!(health.readiness_at(Instant::now() + Duration::from_secs(16), &[]).ready, "it is forgotten");
     }
 }
 
@@ -172,7 +172,7 @@ fn a_call_that_hangs_without_an_error_shows_before_it_fails() {
     let health = ready();
     let call = CallId::fresh();
     health.observe(&DependencyEvent::CallBegan { call, to: Dependency::Store }.into());
-    let later = health.readiness_at(Instant::now() + Duration::from_secs(7));
+    let later = health.readiness_at(Instant::now() + Duration::from_secs(7), &[]);
     assert_eq!(failed(&later), ["store", "accepts_work"]);
     let detail = detail(&later, "store");
     assert!(detail.starts_with("too slow to keep leases: a call has had no answer for 7.0 s"), "{detail}");
@@ -223,7 +223,7 @@ fn a_claim_that_waits_says_what_for_until_the_wait_is_over() {
     let expected = "waits before its next claim: as many calls are under way as --concurrency allows";
     assert_eq!(detail(&health.ready(), "accepts_work"), expected);
     assert!(health.ready().ready, "a full worker is ready");
-    let later = health.readiness_at(Instant::now() + Duration::from_secs(4));
+    let later = health.readiness_at(Instant::now() + Duration::from_secs(4), &[]);
     assert_eq!(detail(&later, "accepts_work"), "claims orders", "nothing has been reported since");
     health.observe(&waited(Duration::from_millis(20)));
     assert_eq!(detail(&health.ready(), "accepts_work"), "claims orders");
@@ -245,7 +245,31 @@ fn clocks_that_dont_tell_ages_are_shown_and_leave_the_worker_ready() {
     {
         let open = OpenOrders { doubt, ..OpenOrders::default() };
         health.observe(&TelemetryEvent::OpenOrdersRead(open).into());
-        let readiness = health.readiness_at(Instant::now());
+        let readiness = health.readiness_at(Instant::now(), &[]);
         assert!(readiness.ready && detail(&readiness, "clocks").contains(shown), "{readiness:?}");
     }
+}
+
+/// Caught, when seeded: an excluded dependency that still holds up `accepts_work`.
+#[test]
+fn an_excluded_dependency_is_reported_and_does_not_count() {
+    let health = ready();
+    health.observe(&down("connection refused"));
+    assert_eq!(failed(&health.ready()), ["queue", "accepts_work"]);
+    let readiness = health.ready_except(&[Dependency::Queue]);
+    assert!(readiness.ready, "{readiness:?}");
+    assert_eq!(failed(&readiness), ["queue"]);
+    let excluded: Vec<&str> = readiness.checks.iter().filter(|check| check.excluded).map(|check| check.name).collect();
+    assert_eq!(excluded, ["queue"]);
+    assert!(!health.ready_except(&[Dependency::Store, Dependency::Fulfiller]).ready, "the queue is down");
+}
+
+#[test]
+fn a_worker_that_has_not_started_or_drains_is_not_ready_whatever_is_excluded() {
+    let everything: Vec<Dependency> = Dependency::all().collect();
+    assert_eq!(failed(&Health::default().ready_except(&everything))[0], "started");
+    let health = ready();
+    health.observe(&LifecycleEvent::Draining { in_flight: 3 }.into());
+    let readiness = health.ready_except(&everything);
+    assert!(!readiness.ready && failed(&readiness) == ["accepts_work"], "{readiness:?}");
 }

@@ -209,6 +209,7 @@ macro_rules! conformance {
                 redriving::a_letter_of_before_does_not_redrive_an_order_that_failed_again,
                 redriving::two_letters_of_an_order_move_it_once,
                 redriving::a_letter_without_a_failed_order_is_left_to_be_pushed_first,
+                redriving::a_letter_whose_row_is_gone_moves_no_row_that_has_its_id,
                 redriving::a_letter_that_is_not_there_is_unknown_among_its_neighbours,
                 redriving::a_discarded_letter_leaves_its_order_and_can_be_retried_with_both_decisions_kept,
                 redriving::the_same_letter_twice_in_a_batch_is_marked_once,
@@ -345,7 +346,7 @@ fn requests(order_ids: &[OrderId]) -> Vec<BeginRequest> {
 
 /// End of a first attempt, without a correlation id.
 fn conclusion(order_id: OrderId, fence: Fence, to: Target) -> Conclusion {
-    Conclusion { order_id, fence, attempt: 1, to, maybe_applied: false }
+    Conclusion { order_id, fence, attempt: 1, to, maybe_applied: false, created_at_micros: None }
 }
 
 fn fulfilled() -> Target {

@@ -134,6 +134,7 @@ macro_rules! store_conformance {
             concluding::concluding_again_after_a_lost_answer_is_done,
             concluding::a_lost_answer_excuses_nothing_but_the_same_conclusion,
             concluding::an_order_that_is_gone_is_superseded_by_nothing,
+            concluding::an_order_whose_id_another_one_has_by_now_is_superseded_by_nothing,
             concluding::verdicts_come_by_position,
             concluding::the_same_order_twice_in_a_batch_is_concluded_once,
             concluding::a_row_that_the_database_refuses_to_conclude_does_not_harm_its_neighbours,

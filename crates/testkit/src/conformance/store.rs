@@ -198,7 +198,7 @@ fn requests(order_ids: &[OrderId]) -> Vec<BeginRequest> {
 
 /// End of a first attempt, without a correlation id.
 fn conclusion(order_id: OrderId, fence: Fence, to: Target) -> Conclusion {
-    Conclusion { order_id, fence, attempt: 1, to, maybe_applied: false }
+    Conclusion { order_id, fence, attempt: 1, to, maybe_applied: false, created_at_micros: None }
 }
 
 fn fulfilled() -> Target {

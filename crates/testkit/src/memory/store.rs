@@ -163,7 +163,7 @@ impl Orders {
     }
 
     fn conclude(&mut self, conclusion: &Conclusion, now: i64) -> Verdict {
-        let Conclusion { order_id, fence, to, maybe_applied, .. } = conclusion;
+        let Conclusion { order_id, fence, to, maybe_applied, created_at_micros, .. } = conclusion;
         let Some(order) = self.rows.get_mut(&order_id.0) else { return Verdict::Superseded(None) };
         let view = order.view(now);
         let step = match to {
@@ -172,6 +172,9 @@ impl Orders {
             Target::Failed(_) => Step::Fail(*fence),
         };
         let Ok(state) = admit(&view, step) else {
+            if created_at_micros.is_some() && order.created_at.is_some() && *created_at_micros != order.created_at {
+                return Verdict::Superseded(None);
+            }
             let was_applied = *maybe_applied && view.state == to.state() && view.fence > *fence;
             let age = order.age(now);
             return if was_applied { Verdict::Done { age } } else { Verdict::Superseded(Some(view.state)) };

@@ -32,6 +32,7 @@ bugs! { Broken, store:
     fails_the_batch_for_one_row is caught by beginning::a_row_that_the_database_refuses_does_not_harm_its_neighbours,
     takes_any_row_for_a_lost_answer is caught by concluding::a_lost_answer_excuses_nothing_but_the_same_conclusion,
     knows_no_lost_answer is caught by concluding::concluding_again_after_a_lost_answer_is_done,
+    takes_another_order_for_the_one_that_is_gone is caught by concluding::an_order_whose_id_another_one_has_by_now_is_superseded_by_nothing,
     buries_a_message_twice is caught by burying::a_claim_id_is_buried_once,
 }
 
@@ -105,6 +106,7 @@ impl BrokenStore {
         match (self.bug, row) {
             (Bug::ignores_the_fence, Some((_, fence))) => asked.fence = fence,
             (Bug::takes_an_older_fence, Some((_, fence))) if conclusion.fence < fence => asked.fence = fence,
+            (Bug::takes_another_order_for_the_one_that_is_gone, _) => asked.created_at_micros = None,
             (Bug::knows_no_lost_answer, _) => asked.maybe_applied = false,
             _ => {}
         }

@@ -262,6 +262,7 @@ impl<'a, B: Backend> Replay<'a, B> {
                 attempt: world.receipts[held.receipt].1.attempt,
                 to,
                 maybe_applied: end.maybe_applied,
+                created_at_micros: None,
             }
         };
         let conclusions: Vec<Conclusion> = ends.iter().map(conclusion).collect();

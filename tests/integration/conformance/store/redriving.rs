@@ -207,6 +207,30 @@ pub(crate) async fn a_letter_without_a_failed_order_is_left_to_be_pushed_first<F
     assert_eq!(steps(&worker, &letter_ids).await, again);
 }
 
+/// Caught, when seeded, at each backend: a retry that puts back the order which has the id by now, and failed.
+pub(crate) async fn a_letter_whose_row_is_gone_moves_no_row_that_has_its_id<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE).await;
+    let order_ids = pending_orders(&fixture, 2).await;
+    let failed_letter = fail(&worker, &order_ids[..1]).await[0];
+    let gone = [
+        bury(&worker, DeadReason::RowGone, Some(OrderId(99_999_999_999))).await,
+        bury(&worker, DeadReason::RowGone, Some(order_ids[0])).await,
+        bury(&worker, DeadReason::RowGone, Some(order_ids[1])).await,
+    ];
+    let before = [fixture.row(order_ids[0]).await, fixture.row(order_ids[1]).await];
+    let expected = [RetryStep::RowIsGone, RetryStep::OrderIs(State::Failed), RetryStep::Push];
+    assert_eq!(steps(&worker, &gone).await, expected);
+    assert_eq!([fixture.row(order_ids[0]).await, fixture.row(order_ids[1]).await], before);
+    assert_eq!(ids(&worker, &unresolved()).await.len(), 4, "none is marked");
+    // The letter of the order that failed moves it, and takes no other letter with it.
+    assert_eq!(
+        steps(&worker, &[gone[1], failed_letter]).await,
+        [RetryStep::OrderIs(State::Failed), RetryStep::Redrive]
+    );
+    assert_eq!(ids(&worker, &unresolved()).await, gone);
+}
+
 pub(crate) async fn a_letter_that_is_not_there_is_unknown_among_its_neighbours<F: StoreFixture>() {
     let fixture = F::fresh().await;
     let worker = fixture.worker(LEASE).await;

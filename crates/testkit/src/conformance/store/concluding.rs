@@ -150,6 +150,43 @@ pub async fn an_order_that_is_gone_is_superseded_by_nothing<F: StoreFixture>() {
     }
 }
 
+/// As after a failover that lost the order, when the sequence hands out its id once more.
+///
+/// Caught, when seeded, at each backend: a verdict that tells the state of the other order; a comparison that takes an order
+/// without `created_at` for another one.
+pub async fn an_order_whose_id_another_one_has_by_now_is_superseded_by_nothing<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE).await;
+    let order_ids = pending_orders(&fixture, 3).await;
+    let mut held = Vec::new();
+    for order_id in &order_ids {
+        let (order, fence) = start(&worker, *order_id).await;
+        let created_at_micros = order.created_at_micros;
+        held.push(Conclusion { created_at_micros, ..conclusion(*order_id, fence, fulfilled()) });
+        assert!(is_done(&conclude(&worker, conclusion(*order_id, fence, pending())).await));
+    }
+    let [another, dateless, same] = [order_ids[0], order_ids[1], order_ids[2]];
+    fixture.set_created(another, When::Ahead(Duration::from_secs(1))).await;
+    fixture.set_created(dateless, When::Never).await;
+    for order_id in [another, dateless, same] {
+        fixture.set_updated(order_id, When::Ago(Duration::from_secs(1))).await;
+    }
+    let rows = [fixture.row(another).await, fixture.row(dateless).await, fixture.row(same).await];
+    let as_found = Verdict::Superseded(Some(State::Pending));
+    let expected = [Verdict::Superseded(None), as_found.clone(), as_found];
+    assert_eq!(worker.store.conclude(&held).await.unwrap(), expected);
+    let late = Conclusion { maybe_applied: true, ..held[0].clone() };
+    let (_, fence) = start(&worker, another).await;
+    assert!(is_done(&conclude(&worker, conclusion(another, fence, fulfilled())).await));
+    fixture.set_updated(another, When::Ahead(Duration::from_secs(1))).await;
+    assert_eq!(conclude(&worker, late).await, Verdict::Superseded(None), "another order's end is not this one's");
+    assert_eq!([fixture.row(dateless).await, fixture.row(same).await], rows[1..]);
+    // Whoever holds the fence writes, whatever has become of `created_at`.
+    let (_, fence) = start(&worker, same).await;
+    let written = Conclusion { fence, created_at_micros: Some(1), ..held[2].clone() };
+    assert!(is_done(&conclude(&worker, written).await));
+}
+
 pub async fn verdicts_come_by_position<F: StoreFixture>() {
     let fixture = F::fresh().await;
     let worker = fixture.worker(LEASE).await;
