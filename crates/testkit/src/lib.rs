@@ -36,6 +36,11 @@
 //! # Ok(()) }
 //! ```
 
+/// Its Rust blocks are compiled as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/EMBEDDING.md")]
+struct Embedding;
+
 pub mod conformance;
 pub mod doubles;
 pub mod memory;
