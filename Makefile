@@ -58,6 +58,7 @@ test-all: test test-more ## The tests, and what takes longer: the release binary
 
 test-more:
 	scripts/check-producers.sh
+	scripts/check-crates.sh --build
 	scripts/check-release.sh
 	scripts/check-upgrade.sh
 	scripts/check-image.sh
