@@ -1,7 +1,7 @@
 # `make` alone lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install release run stack test test-more test-all lint fmt bench bench-full bench-record storm outage failover chaos chaos-matrix mutants model properties fuzz strange-requests pressure attack compat screenshots clean
+.PHONY: help demo install release run stack test test-more test-all lint fmt bench bench-full bench-record storm outage failover chaos chaos-matrix mutants model properties fuzz strange-requests pressure attack compat screenshots book manifests clean
 
 # Options for `make demo` and `make run`, for example: make demo ARGS="--orders 200"
 ARGS ?=
@@ -32,7 +32,7 @@ install: ## Install the binary, its shell completions and manual pages below PRE
 	"$(BINARY)" completions fish > "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/fulfillment-worker.fish"
 	"$(BINARY)" man "$(DESTDIR)$(PREFIX)/share/man/man1"
 
-release: ## Make dist/: the binary with its dependencies named in it, SBOM (CycloneDX), licences, completions, checksums
+release: ## Make dist/: a tarball, a Debian package with a systemd unit, an SBOM (CycloneDX), checksums (docs/SYSTEMD.md)
 	scripts/release.sh
 
 run: ## Run the service, as the environment and ARGS configure it
@@ -57,6 +57,8 @@ test: ## Install what the tests need (apt, pip), start real servers, run every t
 test-all: test test-more ## The tests, and what takes longer: the release binary, upgrades from the one before, the image's build, servers of other versions
 
 test-more:
+	scripts/check-producers.sh
+	scripts/check-crates.sh --build
 	scripts/check-release.sh
 	scripts/check-upgrade.sh
 	scripts/check-image.sh
@@ -65,6 +67,11 @@ test-more:
 lint: ## Check format, clippy with each feature, dependencies, imports, links, metrics, alerts and shell scripts
 	scripts/install-packages.sh
 	scripts/lint.sh
+
+manifests: ## Write deploy/kubernetes, and the chart's copies of alerts and rules, anew (docs/KUBERNETES.md)
+	scripts/install-packages.sh
+	scripts/install-python.sh
+	scripts/manifests.sh
 
 fmt: ## Format the code
 	cargo fmt --all
@@ -159,6 +166,9 @@ screenshots: ## Take the pictures of the page for the README anew: docs/images
 	scripts/install-python.sh
 	@mkdir -p docs/images
 	SCREENSHOTS="$(abspath docs/images)" scripts/with-servers.sh $(CARGO_TEST) --test integration page::screenshots
+
+book: ## Make a book of docs/, with a search, and look whether it is whole: no dead link (once: mdBook is built, some minutes)
+	scripts/book.sh
 
 clean: ## Remove what was built
 	cargo clean

@@ -30,7 +30,7 @@ def stage(folder: Path) -> None:
     source = folder / "src"
     shutil.copytree(DOCS, source)
     settings = (ROOT / "book.toml").read_text()
-    for here, there in [('src = "docs"', 'src = "src"'), ('build-dir = "target/book/html"', 'build-dir = "html"')]:
+    for here, there in [('src = "docs"', 'src = "src"'), ('"docs/', '"src/'), ('"target/book/html"', '"html"')]:
         if here not in settings:
             raise SystemExit(f"error: book.toml doesn't say {here}")
         settings = settings.replace(here, there)

@@ -13,5 +13,6 @@ mod architecture;
 mod documentation;
 mod migrations;
 mod operations;
+mod packaging;
 mod sinks;
 mod workspace;

@@ -5,5 +5,7 @@
 
 mod deciding;
 mod first_steps;
+mod getting_started;
 mod looking;
+mod operating;
 mod servers;

@@ -39,17 +39,19 @@ mod http_server;
 mod image;
 mod incidents;
 mod jobs;
+mod kubernetes;
 mod lists;
 mod log_filter;
 mod logging;
 #[cfg(feature = "faults")]
 mod matrix;
-mod message_examples;
+
 #[cfg(feature = "faults")]
 mod mutants;
 mod page;
 mod postgres_store;
 mod pressure;
+mod producers;
 mod redis_queue;
 mod secrets;
 mod sqlite_durability;
@@ -61,6 +63,7 @@ mod strange_requests;
 mod submission;
 mod submitting;
 mod support;
+mod systemd;
 mod tracing;
 mod upgrading;
 mod warehouse;

@@ -48,7 +48,7 @@ async fn the_readme_runs_a_worker() {
 
     says(&mut worker, "starting").await;
     all_fulfilled_once(&database, &redis).await;
-    assert_eq!(warehouse.stats()["shipped"], 3, "{}", warehouse.stats());
+    assert_eq!(warehouse.stats()["effects"], 3, "{}", warehouse.stats());
 }
 
 #[tokio::test]
@@ -99,19 +99,18 @@ async fn a_warehouse_is_called_as_the_page_says() {
     let worker = shell.start(&signed.with("https://warehouse.example", &format!("http://{}", warehouse.address())));
     place(&database, &redis, 3).await;
     all_fulfilled_once(&database, &redis).await;
-    assert_eq!(warehouse.stats()["shipped"], 3, "{}", warehouse.stats());
+    assert_eq!(warehouse.stats()["effects"], 3, "{}", warehouse.stats());
     drop(worker);
 
     let commands = page.next().commands();
     let [cuts, wants_token, run] = commands.as_slice() else { panic!("other commands: {commands:?}") };
     let address = format!("127.0.0.1:{}", free_port());
-    shell.set("FULFILLMENT_WAREHOUSE_LISTEN", &address);
     let mut reference = shell.start(&cuts.clone().with("warehouse ", &format!("warehouse --listen {address} ")));
-    says(&mut reference, "listening").await;
+    says(&mut reference, "/shipments").await;
     let _worker = shell.start(&run.clone().with("127.0.0.1:8080", &address));
     place(&database, &redis, 3).await;
     all_fulfilled_once(&database, &redis).await;
 
     let mut closed = shell.start(&wants_token.clone().with("warehouse ", "warehouse --listen 127.0.0.1:0 "));
-    says(&mut closed, "listening").await;
+    says(&mut closed, "/shipments").await;
 }

@@ -200,7 +200,9 @@ impl Shell {
         command.args(["-euo", "pipefail", "-c", &format!("{before}\nexec env {last}")]);
         command.env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.current_dir(self.folder.path());
-        Process::start(&block.place, command, self.folder.path().join("output.log"))
+        let log = tempfile::NamedTempFile::new_in(self.folder.path()).expect("a file for the output");
+        let (_, log) = log.keep().expect("a file for the output");
+        Process::start(&block.place, command, log)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
