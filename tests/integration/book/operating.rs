@@ -80,6 +80,8 @@ fn shipped(warehouse: &WarehouseProcess) -> Vec<String> {
 }
 
 /// With a warehouse that doesn't honour keys: the harder case.
+///
+/// Caught, when seeded: shipped orders that aren't marked, and keys by milliseconds.
 #[tokio::test]
 async fn a_restore_goes_as_the_page_says() {
     let mut page = Page::of("docs/BACKUP.md", "a_restore_goes_as_the_page_says");
@@ -137,6 +139,7 @@ async fn a_restore_goes_as_the_page_says() {
     assert!(dropped.status.success(), "{dropped:?}");
 }
 
+/// Caught, when seeded: a backup that others can read.
 #[tokio::test]
 async fn an_embedded_database_is_backed_up_as_the_page_says() {
     let mut page = Page::of("docs/BACKUP.md", "an_embedded_database_is_backed_up_as_the_page_says");
