@@ -166,8 +166,7 @@ async fn an_embedded_database_is_backed_up_as_the_page_says() {
 
 #[tokio::test]
 async fn orders_are_pushed_again_as_the_page_says_when_redis_came_back_empty() {
-    let name = "orders_are_pushed_again_as_the_page_says_when_redis_came_back_empty";
-    let mut page = Page::of("docs/BACKUP.md", name);
+    let mut page = Page::of("docs/BACKUP.md", "orders_are_pushed_again_as_the_page_says_when_redis_came_back_empty");
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
     drop(WorkerProcess::ready(&redis.url(), database.url(), &[]).await);
     insert(&database, 3).await;
