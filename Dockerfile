@@ -15,6 +15,7 @@ WORKDIR /build
 COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
 COPY crates/model/Cargo.toml crates/model/
+COPY crates/testkit/Cargo.toml crates/testkit/
 COPY crates/warehouse/Cargo.toml crates/warehouse/
 RUN for package in . crates/*; do mkdir "$package/src" && touch "$package/src/lib.rs"; done \
     && echo 'fn main() {}' > src/main.rs \

@@ -1,7 +1,7 @@
 # `make` alone lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install release run stack test test-more test-all lint manifests fmt bench bench-full bench-record storm outage chaos chaos-matrix mutants model properties fuzz strange-requests pressure attack compat screenshots clean
+.PHONY: help demo install release run stack test test-more test-all lint fmt bench bench-full bench-record storm outage failover chaos chaos-matrix mutants model properties fuzz strange-requests pressure attack compat screenshots book manifests clean
 
 # Options for `make demo` and `make run`, for example: make demo ARGS="--orders 200"
 ARGS ?=
@@ -32,7 +32,7 @@ install: ## Install the binary, its shell completions and manual pages below PRE
 	"$(BINARY)" completions fish > "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/fulfillment-worker.fish"
 	"$(BINARY)" man "$(DESTDIR)$(PREFIX)/share/man/man1"
 
-release: ## Make dist/: the binary with its dependencies named in it, SBOM (CycloneDX), licences, completions, checksums
+release: ## Make dist/: a tarball, a Debian package with a systemd unit, an SBOM (CycloneDX), checksums (docs/SYSTEMD.md)
 	scripts/release.sh
 
 run: ## Run the service, as the environment and ARGS configure it
@@ -54,10 +54,13 @@ test: ## Install what the tests need (apt, pip), start real servers, run every t
 	scripts/install-python.sh
 	RUST_TEST_THREADS=$(THREADS) scripts/with-servers.sh $(CARGO_TEST) $(ONLY)
 
-test-all: test test-more ## The tests, and what takes longer: the release binary, the image's build, servers of other versions
+test-all: test test-more ## The tests, and what takes longer: the release binary, upgrades from the one before, the image's build, servers of other versions
 
 test-more:
+	scripts/check-producers.sh
+	scripts/check-crates.sh --build
 	scripts/check-release.sh
+	scripts/check-upgrade.sh
 	scripts/check-image.sh
 	scripts/compat.sh
 
@@ -101,15 +104,19 @@ outage: ## A warehouse that is out of order for a minute (docs/BENCHMARKS.md)
 	scripts/install-packages.sh
 	OUTAGE_SECONDS=60 scripts/with-servers.sh cargo test --locked --release --test integration warehouse_faults::outage -- --nocapture --test-threads 1
 
+failover: ## Postgres is killed, and a standby promoted that has not received everything (docs/FAILOVER.md)
+	FAILOVER_ORDERS=3000 scripts/with-servers.sh cargo test --locked --release --test integration failover::lossy -- --nocapture
+
 # What `make chaos`, `make properties` and `make fuzz` draw from, and how long the first brings faults about.
 SEED ?= 1
 MINUTES ?= 5
 # Orders a second.
 RATE ?= 150
 
-chaos: ## Orders while 36 kinds of things go wrong: SEED=1 MINUTES=5 RATE=150 JSON=figures.json (docs/RELIABILITY.md)
+chaos: ## Orders while 37 kinds of things go wrong, among workers of this release and the one before: SEED=1 MINUTES=5 RATE=150 JSON=figures.json (docs/RELIABILITY.md)
 	scripts/install-packages.sh
-	CHAOS_SEED=$(SEED) CHAOS_SECONDS=$$(($(MINUTES) * 60)) CHAOS_RATE=$(RATE) $(if $(JSON),CHAOS_JSON=$(abspath $(JSON))) \
+	previous=$$(scripts/previous-release.sh) && PREVIOUS_RELEASE=$$previous \
+	  CHAOS_SEED=$(SEED) CHAOS_SECONDS=$$(($(MINUTES) * 60)) CHAOS_RATE=$(RATE) $(if $(JSON),CHAOS_JSON=$(abspath $(JSON))) \
 	  cargo test --locked --release --test integration chaos:: -- --nocapture
 
 chaos-matrix: ## A worker killed, stopped, failed or held up beside every step, in 540 cases: JSON=matrix.json (docs/RELIABILITY.md)
@@ -159,6 +166,9 @@ screenshots: ## Take the pictures of the page for the README anew: docs/images
 	scripts/install-python.sh
 	@mkdir -p docs/images
 	SCREENSHOTS="$(abspath docs/images)" scripts/with-servers.sh $(CARGO_TEST) --test integration page::screenshots
+
+book: ## Make a book of docs/, with a search, and look whether it is whole: no dead link (once: mdBook is built, some minutes)
+	scripts/book.sh
 
 clean: ## Remove what was built
 	cargo clean

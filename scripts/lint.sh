@@ -41,6 +41,9 @@ check "rules and alerts" promtool check config --lint=all --lint-fatal deploy/pr
 check "shell scripts" shellcheck --external-sources scripts/*.sh deploy/*.sh bench/peers/*.sh .ci/run
 check "the benchmark, without servers" python3 -B -m unittest discover --quiet --start-directory bench
 check "format of the benchmark's peers" rustfmt --check --edition 2024 bench/peers/*/src/main.rs
+check "the book, whose links lead somewhere" scripts/book.sh
+check "packages and their documentation" scripts/check-crates.sh
+check "the library, beside that of the release before" scripts/check-semver.sh
 check "imports, links, rules and alerts" cargo test --quiet --locked --workspace --features faults --test checks
 
 if [ "${#failed[@]}" -gt 0 ]; then

@@ -4,11 +4,14 @@
 Usage: scripts/release.py executable NAME     # where the binary is, of what cargo says at standard input
        scripts/release.py check BINARY SBOM   # whether both name the same dependencies, as Cargo.lock has them
        scripts/release.py licences SBOM       # the licences of all that is in it, at standard output
+       scripts/release.py glibc BINARY        # the oldest glibc that it runs with; docs/SYSTEMD.md must say the same
+       scripts/release.py notes VERSION       # what is new in it, as CHANGELOG.md has it; fails if that has no such version
 """
 
 import collections
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -68,5 +71,24 @@ def licences(sbom):
         print("=" * 80, *packages, "-" * 80, text, "", sep="\n")
 
 
+def glibc(binary):
+    symbols = subprocess.check_output(["objdump", "--dynamic-syms", binary], text=True)
+    found = {tuple(map(int, version.split("."))) for version in re.findall(r"GLIBC_([0-9.]+)", symbols)}
+    needed = ".".join(map(str, max(found)))
+    [said] = re.findall(r"glibc ([0-9.]+[0-9]) or newer", pathlib.Path("docs/SYSTEMD.md").read_text())
+    if needed != said:
+        sys.exit(f"error: {binary} needs glibc {needed}, and docs/SYSTEMD.md says {said}: build on an older system, or say so")
+    print(f"{binary} needs glibc {needed}, as docs/SYSTEMD.md says")
+
+
+def notes(version):
+    text = pathlib.Path("CHANGELOG.md").read_text()
+    found = re.search(rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d\n(.*?)(?=^## |\Z)", text, re.M | re.S)
+    if not found or not found[1].strip():
+        sys.exit(f"error: CHANGELOG.md has no `## [{version}] - DATE` with text below it")
+    print(found[1].strip())
+
+
 if __name__ == "__main__":
-    {"executable": executable, "check": check, "licences": licences}[sys.argv[1]](*sys.argv[2:])
+    commands = {"executable": executable, "check": check, "licences": licences, "glibc": glibc, "notes": notes}
+    commands[sys.argv[1]](*sys.argv[2:])

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::backends::Opened;
 pub use self::backends::StartError;
+use self::notify::{Manager, Subject};
 use crate::admin::{self, Access, OneTimeToken};
 use crate::api::{Api, Roles};
 use crate::backend::simulated::SimulatedFulfiller;
@@ -36,6 +37,7 @@ pub(crate) mod backends;
 mod check;
 mod horizon;
 mod jobs;
+mod notify;
 mod polls;
 mod registry;
 #[cfg_attr(not(feature = "http-fulfiller"), expect(dead_code, reason = "the fulfiller over HTTP alone has files"))]
@@ -74,6 +76,7 @@ pub struct Service {
     reload: Reload,
     token: Option<OneTimeToken>,
     configuration: Vec<ConfigurationLine>,
+    tells_systemd: bool,
 }
 
 impl Service {
@@ -87,6 +90,7 @@ impl Service {
             reload: Reload::default(),
             token: None,
             configuration: Vec::new(),
+            tells_systemd: false,
         }
     }
 
@@ -125,6 +129,13 @@ impl Service {
         Self { configuration, ..self }
     }
 
+    /// Tells systemd, if a unit of `Type=notify` started this process, when the worker is up, what it does, that it makes
+    /// progress, and that it drains. For a program that is a worker and nothing else: the program around any other one knows
+    /// better when it is ready.
+    pub fn tell_systemd(self) -> Self {
+        Self { tells_systemd: true, ..self }
+    }
+
     /// Works until SIGTERM or SIGINT, and drains. A second signal ends the process at once; no order is lost in either.
     /// SIGHUP has secrets and certificates read again.
     ///
@@ -140,7 +151,7 @@ impl Service {
     /// # Errors
     /// When it can't start. Once it works, it works until told to stop.
     pub async fn run(self, drain: CancellationToken) -> Result<(), StartError> {
-        let Self { settings, fulfiller, observers, log, reload, token, configuration } = self;
+        let Self { settings, fulfiller, observers, log, reload, token, configuration, tells_systemd } = self;
         // A worker that gets some of its threads would start and stand still.
         threads::require(threads::processors() + THREADS_BESIDES)?;
         // Before anything opens a TLS connection. An error says that a provider is installed already.
@@ -151,10 +162,12 @@ impl Service {
         let event_log = Arc::new(EventLog::new(&settings.service_name, settings.log_orders));
         let latest = Arc::new(Latest::default());
         let trends = Arc::new(TrendCounter::default());
-        let own: [Arc<dyn Observer>; 5] = [metrics.clone(), health.clone(), latest.clone(), event_log, trends.clone()];
+        let environment = Environment::of_process();
+        let manager = if tells_systemd { Manager::of(&environment) } else { Manager::none() };
+        let own: [Arc<dyn Observer>; 6] =
+            [metrics.clone(), health.clone(), latest.clone(), event_log, trends.clone(), manager.observer()];
         let observers = Observers::new(own.into_iter().chain(observers).collect());
         let worker = WorkerId::fresh();
-        let environment = Environment::of_process();
         let (tracer, export) = trace::export::start(&settings, &environment, worker.as_str(), &observers)?;
         let (fulfiller, fulfilled_by) = match fulfiller {
             Some(fulfiller) => (fulfiller, "the program around the worker".to_owned()),
@@ -180,6 +193,12 @@ impl Service {
             grafana: settings.page.grafana_url.clone(),
             configuration,
         });
+        let subject = Subject {
+            health: Arc::clone(&health),
+            reload,
+            drain: drain.clone(),
+            drain_timeout: settings.drain_timeout,
+        };
         let routes = admin::Routes { metrics, health, log, access, api: router, page: page.clone().router() };
         let server = admin::Server::start(listeners, routes)?;
         let Backends { queue, store, .. } = &settings.backends;
@@ -189,6 +208,7 @@ impl Service {
             fulfiller: &fulfilled_by,
             listen: &listen,
         });
+        let telling = manager.start(subject);
         let end = DrainEnd::of(&drain, settings.drain_timeout);
         let result = run_engine(
             &settings,
@@ -206,6 +226,9 @@ impl Service {
             }
         };
         tokio::join!(server.stop(left), flushing);
+        if let Some(telling) = telling {
+            telling.abort();
+        }
         result
     }
 }

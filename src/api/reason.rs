@@ -14,6 +14,7 @@ pub(super) enum Reason {
     AttemptsExhausted,
     StoreRefused,
     Ambiguous,
+    RowGone,
 }
 
 #[cfg(test)]

@@ -70,6 +70,7 @@ mod tls;
 mod transition;
 mod trends;
 mod watched;
+mod writers;
 
 pub use schema::{grant_sql, migration_sql};
 #[cfg(feature = "internals")]

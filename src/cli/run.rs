@@ -52,5 +52,6 @@ pub(super) async fn run(
     let reload = Reload::default();
     let hang_up = HangUp::Reload(reload.clone());
     let drain = Signals { drain_timeout: Some(settings.drain_timeout), hang_up, ..Signals::default() }.listen()?;
-    Ok(Service::new(settings).configuration(configuration).log(log).reload(reload).run(drain).await?)
+    let service = Service::new(settings).configuration(configuration).log(log).reload(reload).tell_systemd();
+    Ok(service.run(drain).await?)
 }

@@ -20,6 +20,8 @@ pub enum DeadReason {
     StoreRefused,
     /// The fulfiller may have done the work, and must not be asked twice.
     Ambiguous,
+    /// The order was begun, and when its attempt ended its row was not there any more.
+    RowGone,
 }
 
 /// The reason of a stored dead letter, as a label.
@@ -79,6 +81,8 @@ pub enum RetryStep {
     Retried,
     /// Nothing: its order is in this state, from which it can't be retried.
     OrderIs(State),
+    /// Nothing: its order's row was lost and is not there again, so its message would find nothing to begin.
+    RowIsGone,
 }
 
 impl RetryStep {
@@ -86,13 +90,16 @@ impl RetryStep {
     ///
     /// A discarded letter may be retried.
     pub fn of(reason: &str, resolution: Option<Resolution>, order: Option<&State>) -> Self {
-        // A message that is given up for one of these two reasons leaves its order's row as it is.
-        let row_was_left = [DeadReason::UnknownOrder, DeadReason::StoreRefused].map(DeadReason::as_str);
+        // A message that is given up for one of these reasons leaves its order's row as it is.
+        let row_was_left = [DeadReason::UnknownOrder, DeadReason::StoreRefused, DeadReason::RowGone];
+        let row_was_left = row_was_left.map(DeadReason::as_str);
         match (resolution, order) {
             (Some(Resolution::Retried), Some(State::Pending)) => Self::PushAgain,
             (Some(Resolution::Retried), _) => Self::Retried,
+            (_, None) if reason == DeadReason::RowGone.as_str() => Self::RowIsGone,
             (_, None) => Self::Push,
-            (_, Some(State::Failed)) => Self::Redrive,
+            // The row that failed is another one than the one that was lost, and has a letter of its own.
+            (_, Some(State::Failed)) if reason != DeadReason::RowGone.as_str() => Self::Redrive,
             (_, Some(State::Pending | State::Processing)) if row_was_left.contains(&reason) => Self::Push,
             (_, Some(state)) => Self::OrderIs(state.clone()),
         }
@@ -119,6 +126,18 @@ mod tests {
             assert_eq!(RetryStep::of(reason, None, None), RetryStep::Push);
             assert_eq!(RetryStep::of(reason, None, Some(&State::Pending)), RetryStep::Push);
             assert_eq!(RetryStep::of(reason, None, Some(&State::Fulfilled)), RetryStep::OrderIs(State::Fulfilled));
+        }
+    }
+
+    #[test]
+    fn a_letter_whose_row_is_gone_moves_no_row_and_is_pushed_only_for_one_that_is_open_again() {
+        let step = |state: Option<&str>| RetryStep::of("row_gone", None, state.map(State::from).as_ref());
+        assert_eq!(step(None), RetryStep::RowIsGone);
+        for state in ["pending", "processing"] {
+            assert_eq!(step(Some(state)), RetryStep::Push);
+        }
+        for state in ["failed", "fulfilled", "cancelled"] {
+            assert_eq!(step(Some(state)), RetryStep::OrderIs(State::from(state)));
         }
     }
 

@@ -92,6 +92,17 @@ impl ClaimLoop {
         let Claim { receipt, payload, attempt, .. } = claim;
         let lease = self.keeper.keep(receipt, attempt, order_id, span.context());
         let waiting = Some(self.backends.backpressure.wait());
-        Box::new(Delivery { payload, attempt, message, claimed_at, lease, span, waiting, place })
+        Box::new(Delivery {
+            payload,
+            attempt,
+            message,
+            claimed_at,
+            lease,
+            span,
+            created_at_micros: None,
+            call: None,
+            waiting,
+            place,
+        })
     }
 }

@@ -93,19 +93,26 @@ impl Completer {
         let (began, items) = (SystemTime::now(), conclusions.len());
         let verdicts = self.conclude_all(conclusions, &mut batch).await?;
         for (completed, verdict) in batch.iter_mut().zip(verdicts) {
-            let attempt = completed.delivery.attempt();
-            if verdict != Verdict::Locked {
-                completed.delivery.span.step("conclude", began, items);
-            }
-            let intended = std::mem::replace(&mut completed.outcome, AttemptOutcome::AlreadyFinal);
-            completed.outcome = after_verdict(&verdict, intended, attempt, &self.policy);
-            completed.verdict = Some(verdict);
+            self.judge(completed, verdict, began, items);
         }
         let (locked, ended): (Vec<_>, Vec<_>) =
             batch.into_iter().partition(|completed| completed.verdict == Some(Verdict::Locked));
         let ids: Vec<OrderId> = locked.iter().filter_map(|completed| completed.delivery.order_id()).collect();
         self.backends.report_locked(RowStage::Conclude, &ids);
         Some((ended, locked))
+    }
+
+    fn judge(&self, completed: &mut Completed, verdict: Verdict, began: SystemTime, items: usize) {
+        let is_gone = verdict == Verdict::Superseded(None);
+        let Some(attempt) = completed.delivery.known().filter(|_| is_gone || !completed.lost) else { return };
+        if verdict != Verdict::Locked {
+            completed.delivery.span.step("conclude", began, items);
+        }
+        let intended = std::mem::replace(&mut completed.outcome, AttemptOutcome::AlreadyFinal);
+        if !(is_gone && is_mutant!(RowGoneIsDropped)) {
+            completed.outcome = after_verdict(&verdict, intended, &attempt, &self.policy);
+        }
+        completed.verdict = Some(verdict);
     }
 
     /// A call that was not answered may have been carried out: from then on its conclusions say so.

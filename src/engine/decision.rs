@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::domain::dead_letter::DeadReason;
 use crate::domain::label::Label;
-use crate::domain::order::{Order, State};
+use crate::domain::order::{IdempotencyKey, Order, State};
 use crate::domain::retry::{RetryPolicy, WhenAmbiguous, jittered};
 use crate::event::{CallOutcome, RetryReason};
 use crate::port::fulfiller::Outcome;
@@ -61,6 +61,19 @@ pub struct CallResult {
     pub call: CallOutcome,
     /// How the attempt ends with it, unless the row has moved on.
     pub attempt: AttemptOutcome,
+}
+
+/// What is known of an attempt that comes to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Which one, from 1.
+    pub number: u32,
+    /// The order's idempotency key, as its row had it when the attempt began.
+    pub key: IdempotencyKey,
+    /// How the call ended, if one was made.
+    pub call: Option<CallOutcome>,
+    /// The fulfiller's own name for what it did.
+    pub reference: Option<String>,
 }
 
 /// Why an order that waits for the place of its call gets none.
@@ -251,20 +264,38 @@ fn after_outcome(outcome: Outcome, attempt: u32, policy: &RetryPolicy) -> CallRe
 
 /// Decides what the store's verdict on a conclusion makes of the outcome that was `intended`. One that met a locked row
 /// has not come to its end and stays as it is.
+///
+/// A row that was begun can't be about to appear: if it is gone, whatever the call came to, the message is given up with all that
+/// is known, as it may be the last trace of an order, and of what was shipped for it.
 pub fn after_verdict(
     verdict: &Verdict,
     intended: AttemptOutcome,
-    attempt: u32,
+    attempt: &Attempt,
     policy: &RetryPolicy,
 ) -> AttemptOutcome {
     match verdict {
         Verdict::Done { .. } | Verdict::Locked => intended,
+        Verdict::Superseded(None) => row_gone(&intended, attempt),
         Verdict::Superseded(state) if state.as_ref().is_some_and(State::is_final) => AttemptOutcome::AlreadyFinal,
         Verdict::Superseded(_) => {
             AttemptOutcome::unspent(RetryReason::LeaseLost, Delay::exactly(SUPERSEDED), "the row had moved on")
         }
-        Verdict::Refused(error) => refused(attempt, error.clone(), policy),
+        Verdict::Refused(error) => refused(attempt.number, error.clone(), policy),
     }
+}
+
+/// Key and reference stand in quotes, so that letters of one kind have one fingerprint.
+fn row_gone(intended: &AttemptOutcome, attempt: &Attempt) -> AttemptOutcome {
+    let done = match attempt.call {
+        Some(CallOutcome::Fulfilled) => "fulfilled",
+        Some(CallOutcome::Ambiguous | CallOutcome::InProgress | CallOutcome::BrokenOff) => "perhaps fulfilled",
+        // Whoever had the order before may have had it fulfilled.
+        Some(_) | None => "not fulfilled by this attempt",
+    };
+    let reference = attempt.reference.as_ref().map(|name| format!(", reference \"{name}\"")).unwrap_or_default();
+    let why = intended.reason().map(|(_, words)| format!("; {words}")).unwrap_or_default();
+    let detail = format!("{done}, and the order's row is gone: idempotency key \"{}\"{reference}{why}", attempt.key);
+    AttemptOutcome::DeadLetter { reason: DeadReason::RowGone, detail }
 }
 
 impl AttemptOutcome {

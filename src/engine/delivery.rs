@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::backpressure::Waiting;
-use super::decision::AttemptOutcome;
+use super::decision::{Attempt, AttemptOutcome};
 use super::lease_keeper::LeaseGuard;
 use super::places::Place;
 use crate::domain::dead_letter::DeadReason;
 use crate::domain::message::{Message, Poison};
-use crate::domain::order::{Fence, OrderId, State};
+use crate::domain::order::{Fence, IdempotencyKey, OrderId, State};
 use crate::domain::text::truncate_detail;
-use crate::event::{AttemptRef, CancelledFrom};
+use crate::event::{AttemptRef, CallOutcome, CancelledFrom};
 use crate::observe::trace::attempt::AttemptSpan;
 use crate::port::queue::{Disposition, Receipt};
 use crate::port::store::{BeginRequest, Conclusion, DeadLetter, NotBefore, Target, Verdict};
@@ -24,6 +24,10 @@ pub(crate) struct Delivery {
     pub(crate) claimed_at: Instant,
     pub(crate) lease: Arc<LeaseGuard>,
     pub(crate) span: AttemptSpan,
+    /// The `created_at` of the order's row when the attempt began.
+    pub(crate) created_at_micros: Option<i64>,
+    /// How its call ended, and the fulfiller's reference.
+    pub(crate) call: Option<(CallOutcome, Option<String>)>,
     /// Counts it as waiting for a backend; `None` while the fulfiller works on it.
     pub(crate) waiting: Option<Waiting>,
     /// Where it stands; lets the next order in when its call ends, at the latest when it is dropped.
@@ -68,6 +72,13 @@ impl Delivery {
         Some(NotBefore { order_id: message.order_id(), at_micros: message.not_before_micros()? })
     }
 
+    /// What is known of the attempt, if its message names an order.
+    pub(crate) fn known(&self) -> Option<Attempt> {
+        let key = IdempotencyKey::of(self.order_id()?, self.created_at_micros);
+        let (call, reference) = self.call.clone().unzip();
+        Some(Attempt { number: self.attempt(), key, call, reference: reference.flatten() })
+    }
+
     fn dead_letter(&self, reason: DeadReason, detail: &str) -> DeadLetter {
         DeadLetter {
             claim_id: self.receipt().claim_id.clone(),
@@ -84,8 +95,10 @@ impl Delivery {
 pub(crate) struct Completed {
     pub(crate) delivery: Box<Delivery>,
     pub(crate) outcome: AttemptOutcome,
-    /// The fence held, if the order's row is ours.
+    /// The fence held, if the order's row is ours or was lost.
     pub(crate) fence: Option<Fence>,
+    /// The row's lease was lost: whatever the row shows, nothing is concluded, but that it is gone.
+    pub(crate) lost: bool,
     /// See [`Conclusion::maybe_applied`].
     pub(crate) maybe_applied: bool,
     /// The store's answer, once the row was to be written.
@@ -94,7 +107,12 @@ pub(crate) struct Completed {
 
 impl Completed {
     pub(crate) fn new(delivery: Box<Delivery>, outcome: AttemptOutcome, fence: Option<Fence>) -> Self {
-        Self { delivery, outcome, fence, maybe_applied: false, verdict: None }
+        Self { delivery, outcome, fence, lost: false, maybe_applied: false, verdict: None }
+    }
+
+    /// Of a delivery whose row's lease was lost, when it had this fence.
+    pub(crate) fn lost(delivery: Box<Delivery>, fence: Fence) -> Self {
+        Self { lost: true, ..Self::new(delivery, AttemptOutcome::lease_lost(), Some(fence)) }
     }
 
     /// The transition that ends the attempt. `None` if the row isn't ours or stays as it is.
@@ -111,6 +129,7 @@ impl Completed {
             attempt: self.delivery.attempt(),
             to,
             maybe_applied: self.maybe_applied,
+            created_at_micros: self.delivery.created_at_micros,
         })
     }
 
@@ -146,6 +165,6 @@ impl Completed {
     }
 
     pub(crate) fn is_superseded(&self) -> bool {
-        matches!(self.verdict, Some(Verdict::Superseded(_)))
+        matches!(self.verdict, Some(Verdict::Superseded(Some(_))))
     }
 }

@@ -23,7 +23,7 @@ use crate::domain::order::{IdempotencyKey, Order, OrderId};
 use crate::domain::retry::RetryPolicy;
 use crate::event::{CallOutcome, Dependency, FulfillerEvent, OrderEvent, RowStage, Stage};
 use crate::observe::trace::attempt as trace;
-use crate::port::fulfiller::Fulfiller;
+use crate::port::fulfiller::{Fulfiller, Outcome};
 use crate::port::store::{BeginRequest, Begun, NotBefore};
 use crate::testing::mutant::is_mutant;
 use crate::testing::strikes;
@@ -98,6 +98,7 @@ impl Executor {
     async fn follow_begin(&self, mut delivery: Box<Delivery>, begun: Begun) -> Option<(Box<Delivery>, Order)> {
         if let Begun::Started { order, fence, takeover, waited } = &begun {
             self.watermark.raise(order.created_at_micros);
+            delivery.created_at_micros = order.created_at_micros;
             delivery.lease.keep_row(*fence).await;
             let (attempt, takeover, waited) = (delivery.attempt_ref(), *takeover, *waited);
             self.backends.observers.emit(OrderEvent::AttemptStarted { attempt, takeover, waited });
@@ -158,7 +159,9 @@ impl Executor {
             () = self.shutdown.hand_back.cancelled() => Answer::BrokenOff,
         };
         drop(under_way);
+        let reference = reference_in(&answer);
         let result = after_call(answer, order.attempt, &self.policy);
+        delivery.call = Some((result.call, reference));
         self.report_call(&delivery, span, &result, began.elapsed());
         self.complete(delivery, result.attempt).await;
     }
@@ -208,10 +211,12 @@ impl Executor {
         delivery.waiting.get_or_insert_with(|| self.backends.backpressure.wait());
         let fence = delivery.lease.release_row().await;
         // Without its row nothing can be concluded, however the call ended: the message must not be acknowledged.
-        let lost = fence.is_none() && delivery.lease.has_lost_row();
-        let outcome = if lost { AttemptOutcome::lease_lost() } else { outcome };
+        let completed = match (fence, delivery.lease.lost_fence()) {
+            (None, Some(lost)) => Completed::lost(delivery, lost),
+            (fence, _) => Completed::new(delivery, outcome, fence),
+        };
         // Fails only when the completer is gone, which is after the drain: leases bring the order back.
-        let _ = self.completer.send(Completed::new(delivery, outcome, fence)).await;
+        let _ = self.completer.send(completed).await;
     }
 }
 
@@ -232,6 +237,10 @@ async fn end_call(place: &mut Place) -> bool {
     place.end();
     let fails = fails || (was_called && place.is_kept() && strikes!(After, Keep));
     !fails
+}
+
+fn reference_in(answer: &Answer) -> Option<String> {
+    if let Answer::Outcome(Outcome::Fulfilled { reference }) = answer { reference.clone() } else { None }
 }
 
 /// Without holding the lock while the call is made.

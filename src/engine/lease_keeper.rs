@@ -2,7 +2,7 @@
 //! backend or a drain takes its time. Runs on a thread of its own, see `docs/adr/0010-lease-thread.md`.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -31,7 +31,8 @@ pub(crate) struct LeaseGuard {
     /// The fence of the order's row while an attempt is under way. Locked while a renewal is, so that nobody
     /// concludes with the fence that it is about to move.
     fence: tokio::sync::Mutex<Option<Fence>>,
-    row_lost: AtomicBool,
+    /// The fence held when the row turned out to be lost.
+    lost_fence: OnceLock<Fence>,
     row_lost_notice: Notify,
     /// When each lease was renewed last, in milliseconds since the keeper's epoch.
     message_renewed_ms: AtomicU64,
@@ -75,7 +76,12 @@ impl LeaseGuard {
 
     /// Whether the row was taken from us while it was kept.
     pub(crate) fn has_lost_row(&self) -> bool {
-        self.row_lost.load(Ordering::Acquire)
+        self.lost_fence().is_some()
+    }
+
+    /// The fence that the row was kept under until it was taken from us.
+    pub(crate) fn lost_fence(&self) -> Option<Fence> {
+        self.lost_fence.get().copied()
     }
 
     fn renewed_ms(&self, lease: Lease) -> &AtomicU64 {
@@ -85,8 +91,9 @@ impl LeaseGuard {
         }
     }
 
-    fn lose_row(&self) {
-        self.row_lost.store(true, Ordering::Release);
+    fn lose_row(&self, fence: Fence) {
+        // Set once, as what is lost is not kept again.
+        let _ = self.lost_fence.set(fence);
         self.row_lost_notice.notify_waiters();
     }
 }
@@ -133,7 +140,7 @@ impl LeaseKeeper {
             order_id,
             trace,
             fence: tokio::sync::Mutex::default(),
-            row_lost: AtomicBool::new(false),
+            lost_fence: OnceLock::new(),
             row_lost_notice: Notify::new(),
             message_renewed_ms: AtomicU64::new(now),
             row_renewed_ms: AtomicU64::new(now),
@@ -270,7 +277,7 @@ impl LeaseKeeper {
                         Renewed::Lost => {
                             *held = None;
                             // Before the lock is given back: whoever takes it must not mistake the loss for no row.
-                            guard.lose_row();
+                            guard.lose_row(renewal.fence);
                             self.report_loss(Lease::Row, guard);
                         }
                     }

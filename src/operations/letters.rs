@@ -224,6 +224,10 @@ fn after(id: i64, order_id: Option<OrderId>, step: &RetryStep) -> DecidedLetter 
         RetryStep::Push => LetterResult::Pushed,
         RetryStep::PushAgain => LetterResult::PushedAgain,
         RetryStep::Retried => return skipped(id, "it was retried before".to_owned()),
+        RetryStep::RowIsGone => {
+            let why = "its order's row is gone; insert it again with its id and created_at, or discard the letter";
+            return skipped(id, why.to_owned());
+        }
         RetryStep::OrderIs(state) => {
             let order = order_id.map(|id| format!("order {id}")).unwrap_or_default();
             return skipped(id, format!("{order} is {}", state.as_str()));

@@ -21,6 +21,9 @@ mod letters;
 mod matching;
 mod told;
 
+/// The fields that a person fills in. What an action hits does not depend on them, so one that is wrong doesn't hide it.
+const FILLED_IN: [&str; 4] = ["why", "for", "value", "rate"];
+
 /// What a dry run names as its reason.
 const LOOKING: &str = "a look at what it would do";
 
@@ -30,7 +33,7 @@ pub(super) async fn confirm(visit: Visit, Path(name): Path<String>) -> Response 
     match Action::of(&name) {
         None => visit.answer(Tab::Overview, Err(unknown(&name))),
         Some(action) => {
-            let content = confirmation(&visit, action, &asked).await;
+            let content = confirmation(&visit, action, &asked, None).await;
             visit.answer(action.tab(), content)
         }
     }
@@ -39,13 +42,17 @@ pub(super) async fn confirm(visit: Visit, Path(name): Path<String>) -> Response 
 /// Does it.
 pub(super) async fn carry_out(visit: Visit, Path(name): Path<String>, body: Body) -> Response {
     let Some(action) = Action::of(&name) else { return visit.answer(Tab::Overview, Err(unknown(&name))) };
-    let done = match Form::read(body, &visit.token).await {
-        Ok(form) => done(&visit, action, &form).await,
-        Err(refusal) => Err(refusal),
+    let form = match Form::read(body, &visit.token).await {
+        Ok(form) => form,
+        Err(refusal) => return visit.answer(action.tab(), Err(refusal)),
     };
-    match done {
+    match done(&visit, action, &form).await {
         Ok((to, notice)) => visit.done(&to, &notice).into_response(),
-        Err(refusal) => visit.answer(action.tab(), Err(refusal)),
+        // What can be mended is mended in the form, with what was filled in.
+        Err(refusal) => match confirmation(&visit, action, &form, Some(&refusal)).await {
+            Ok(content) => visit.answer_with(refusal.status, action.tab(), &content),
+            Err(_) => visit.answer(action.tab(), Err(refusal)),
+        },
     }
 }
 
@@ -59,15 +66,24 @@ fn unknown(name: &str) -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, format!("there is no action `{name}`"))
 }
 
-async fn confirmation(visit: &Visit, action: Action, asked: &Form) -> Result<Content, Refusal> {
+/// With what is wrong with the form as it was sent, where something is.
+async fn confirmation(
+    visit: &Visit,
+    action: Action,
+    asked: &Form,
+    problem: Option<&Refusal>,
+) -> Result<Content, Refusal> {
     if !visit.is_operator() {
         let why = "only an operator may do that: a user whom --operators names, or whoever has the admin socket";
         return Err(Refusal::new(StatusCode::FORBIDDEN, why));
     }
-    let Hits { shown, is_any, button } = hits(visit, action, asked).await?;
+    let Hits { shown, is_any, button } = hits(visit, action, &asked.without(&FILLED_IN)).await?;
     let title = action.title(asked);
     let button = button.as_ref().unwrap_or(&title);
     let body = html! {
+        @if let Some(Refusal { detail, .. }) = problem {
+            p.problem role="alert" { (detail) }
+        }
         p { (action.effect()) }
         section.card {
             h2 { "What it will hit" }
@@ -77,9 +93,9 @@ async fn confirmation(visit: &Visit, action: Action, asked: &Form) -> Result<Con
             form.action method="post" action={ "/do/" (action.name()) } {
                 (visit.token.field())
                 (action.kept(asked))
-                (action.fields())
+                (action.fields(asked))
                 label for="why" { "Reason, for whoever looks at this later" }
-                input id="why" name="why" required maxlength="500" autocomplete="off" autofocus;
+                input id="why" name="why" required maxlength="500" autocomplete="off" autofocus value=(asked.one("why"));
                 div.buttons {
                     button.danger[action.is_final()] type="submit" { (button) }
                     a href=(action.leads_back(asked)) { "Leave it" }

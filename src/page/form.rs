@@ -20,9 +20,6 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 const COOKIE: &str = "fulfillment_form";
 
-/// The field with the token.
-const FIELD: &str = "token";
-
 /// Random bytes of a token.
 const BYTES: usize = 24;
 
@@ -35,6 +32,9 @@ pub(super) struct FormToken {
 }
 
 impl FormToken {
+    /// The field that it is in.
+    pub(super) const FIELD: &str = "token";
+
     /// The browser's, or a new one.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let is_token = |value: &String| BASE64_URL_SAFE_NO_PAD.decode(value).is_ok_and(|bytes| bytes.len() == BYTES);
@@ -52,7 +52,7 @@ impl FormToken {
 
     /// For a form.
     pub(super) fn field(&self) -> Markup {
-        html! { input type="hidden" name=(FIELD) value=(self.value); }
+        html! { input type="hidden" name=(Self::FIELD) value=(self.value); }
     }
 }
 
@@ -67,7 +67,7 @@ impl Form {
         let bytes = timeout(LIMIT, to_bytes(body, MOST_BYTES)).await.map_err(|_| late())?;
         let bytes = bytes.map_err(|_| Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the form has more than 64 KiB"))?;
         let form = Self(url::form_urlencoded::parse(&bytes).into_owned().collect());
-        match !token.is_new && form.one(FIELD) == token.value {
+        match !token.is_new && form.one(FormToken::FIELD) == token.value {
             true => Ok(form),
             false => Err(Refusal::new(
                 StatusCode::FORBIDDEN,
@@ -79,6 +79,11 @@ impl Form {
     /// The parameters of a query, which no token is needed for.
     pub(super) fn of_query(query: &str) -> Self {
         Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect())
+    }
+
+    /// The other fields.
+    pub(super) fn without(&self, names: &[&str]) -> Self {
+        Self(self.0.iter().filter(|(name, _)| !names.contains(&name.as_str())).cloned().collect())
     }
 
     /// The name of each field.

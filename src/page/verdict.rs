@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::html::{duration, number};
+use crate::domain::dead_letter::{DeadReason, StoredReason};
 use crate::observe::health::{Check, Readiness};
 use crate::observe::latest::Known;
 use crate::operations::plural;
@@ -88,6 +89,7 @@ pub(super) fn verdict(facts: &Facts) -> Verdict {
     add(Level::Warn, Some("/workers"), facts.paused());
     add(Level::Bad, Some("/dependencies"), facts.breaker());
     add(Level::Bad, Some("/dead-letters"), facts.given_up());
+    add(Level::Bad, Some("/dead-letters"), facts.rows_gone());
     add(Level::Bad, Some("/orders?state=pending"), facts.without_message());
     add(Level::Bad, Some("/dependencies"), facts.slow());
     add(Level::Bad, None, facts.controls_unread());
@@ -252,6 +254,15 @@ impl Facts {
             ),
             None => format!("Orders are late: {} open, the oldest placed {oldest} ago; {pace}", are(open, "order")),
         })
+    }
+
+    /// Somebody may have lost more than these.
+    fn rows_gone(&self) -> Option<String> {
+        let (letters, _) = self.known.dead_letters?;
+        let gone = letters.by_reason[StoredReason::Known(DeadReason::RowGone)];
+        let rows = if gone == 1 { "was begun and its row is" } else { "were begun and their rows are" };
+        let orders = plural_shown(gone, "order");
+        (gone > 0).then(|| format!("{orders} {rows} gone: they may have been shipped, compare with the warehouse"))
     }
 
     fn dead_letters(&self) -> Option<String> {

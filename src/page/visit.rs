@@ -73,12 +73,19 @@ impl Visit {
 
     /// The whole answer: the content, or why there is none.
     pub(super) fn answer(self, tab: Tab, content: Result<Content, Refusal>) -> Response {
-        let (status, content) = match content {
-            Ok(content) => (StatusCode::OK, content),
-            Err(refusal) => (refusal.status, self.refused(&refusal)),
-        };
+        match content {
+            Ok(content) => self.answer_with(StatusCode::OK, tab, &content),
+            Err(refusal) => {
+                let content = self.refused(&refusal);
+                self.answer_with(refusal.status, tab, &content)
+            }
+        }
+    }
+
+    /// The whole answer.
+    pub(super) fn answer_with(self, status: StatusCode, tab: Tab, content: &Content) -> Response {
         let frame = Frame { parts: &self.page.parts, who: &self.who, tab, notice: self.notice.as_deref() };
-        let page = frame::page(&frame, &content);
+        let page = frame::page(&frame, content);
         let mut response = html::answer(status, page);
         let token = self.token.cookie().filter(|_| self.is_operator());
         for cookie in token.into_iter().chain(self.notice.map(|_| set_notice(""))) {

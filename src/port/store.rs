@@ -11,6 +11,33 @@ use crate::domain::order::{Fence, Order, OrderId, State};
 /// Moves orders through their attempts. Every method may be called from several tasks at once. Batches hold 1 to 1,000
 /// items, answers come by position, and one bad row never fails its neighbours. `begin`, `renew` and `conclude` do not
 /// wait for a row that another transaction has locked.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use fulfillment_worker::WorkerId;
+/// use fulfillment_worker::port::store::{BeginRequest, Begun, Conclusion, OrderStore, Target, Verdict};
+/// use fulfillment_worker_testkit::memory::Memory;
+///
+/// # #[tokio::main] async fn main() -> Result<(), fulfillment_worker::port::store::StoreError> {
+/// let memory = Memory::new();
+/// let order_id = memory.put("pending", Duration::ZERO);
+/// let store = memory.store(WorkerId::fresh(), Duration::from_secs(30));
+///
+/// let request = BeginRequest { order_id, attempt: 1, correlation_id: None };
+/// let Begun::Started { order, fence, .. } = store.begin(&[request]).await?.remove(0) else { panic!("not pending") };
+/// // … the call to the fulfiller, with `store.renew` meanwhile …
+/// let ended = Conclusion {
+///     order_id,
+///     fence,
+///     attempt: 1,
+///     to: Target::Fulfilled { reference: None },
+///     maybe_applied: false,
+///     created_at_micros: order.created_at_micros,
+/// };
+/// assert!(matches!(store.conclude(&[ended]).await?[0], Verdict::Done { .. }));
+/// # Ok(()) }
+/// ```
 #[async_trait]
 pub trait OrderStore: Send + Sync {
     /// Takes orders into work.
@@ -126,6 +153,9 @@ pub struct Conclusion {
     /// An earlier call with this conclusion ended without an answer and may have been carried out: a row in the target
     /// state with a later fence then counts as [`Verdict::Done`].
     pub maybe_applied: bool,
+    /// The row's `created_at` when the attempt began ([`Order::created_at_micros`]). A row that is found under another fence
+    /// and with another `created_at` is another order's, which was given the same id. `None` compares nothing.
+    pub created_at_micros: Option<i64>,
 }
 
 /// Where a [`Conclusion`] moves its order.
@@ -173,7 +203,8 @@ pub enum Verdict {
         /// From the row's `created_at` to now, by the database's clock. `None` where `created_at` is null.
         age: Option<Duration>,
     },
-    /// The row had moved on, or is gone; nothing was changed. Carries the state found.
+    /// The row had moved on, or is gone; nothing was changed. Carries the state found, and `None` if the order's row is not
+    /// there any more: no row has its id, or one that was created at another time.
     Superseded(Option<State>),
     /// Another transaction has locked the row. The call did not wait for it and changed nothing: ask again.
     Locked,

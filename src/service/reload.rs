@@ -23,6 +23,16 @@ impl Reload {
         self.0.send_replace(());
     }
 
+    /// Learns of each request from now on.
+    pub(super) fn asked(&self) -> watch::Receiver<()> {
+        self.0.subscribe()
+    }
+
+    /// Whether anybody reads files again, besides one who only learns of it.
+    pub(super) fn is_watched(&self) -> bool {
+        self.0.receiver_count() > 1
+    }
+
     /// Watches these files from now on.
     pub(crate) fn watch(&self, files: Vec<PathBuf>) -> FileWatch {
         let files: Arc<[PathBuf]> = files.into();

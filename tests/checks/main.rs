@@ -10,6 +10,9 @@
 
 mod advice;
 mod architecture;
+mod documentation;
+mod migrations;
 mod operations;
+mod packaging;
 mod sinks;
 mod workspace;

@@ -1,6 +1,7 @@
 //! A soak: orders placed at a steady rate on real servers, workers and a warehouse, while things go wrong by a plan
 //! that a seed draws; then everything that is promised is checked from the outside. `make chaos` runs it at full length,
-//! docs/RELIABILITY.md says what came of it.
+//! docs/RELIABILITY.md says what came of it. Where PREVIOUS_RELEASE names the binary of the release before, as in `make chaos`,
+//! half of the workers are of that release at first, and workers are replaced by some of the other one, back and forth.
 //!
 //! The seed decides which fault comes when and how long it lasts; what it hits is up to the machine.
 
@@ -38,7 +39,7 @@ const RATE: u64 = 100;
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 async fn nothing_is_lost_and_nothing_done_twice_whatever_goes_wrong() {
     let (seed, seconds, rate) = (size("CHAOS_SEED", 1), size("CHAOS_SECONDS", SECONDS), size("CHAOS_RATE", RATE));
-    let world = Arc::new(World::start(Workers::default()).await);
+    let world = Arc::new(World::start(Workers::of_both_versions()).await);
     let (surprises, surprised) = mpsc::unbounded_channel();
     let stop = CancellationToken::new();
     let rate = u32::try_from(rate).expect("a rate of this world");
@@ -71,6 +72,7 @@ async fn nothing_is_lost_and_nothing_done_twice_whatever_goes_wrong() {
     let rests = rest::in_time(rests, &mut verdict);
     let mut report = report(seed, seconds, &left_out, &journal, &faults, rests, verdict);
     report.decisions = decisions;
+    report.note_versions(&world, &evidence).await;
     report.violations.extend(carried_out.findings.violations());
     println!("{report}");
     if let Ok(path) = std::env::var("CHAOS_JSON") {
@@ -128,6 +130,8 @@ fn report(
         by_status: findings.by_status,
         violations,
         decisions: operator::Told::new(),
+        fulfilled_by_version: BTreeMap::new(),
+        changes_of_version: BTreeMap::new(),
     }
 }
 

@@ -8,6 +8,7 @@ mod hanging;
 mod places;
 mod reconciling;
 mod rig;
+mod row_gone;
 mod unavailable;
 
 use std::sync::Arc;

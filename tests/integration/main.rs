@@ -13,6 +13,7 @@
 
 mod access;
 mod api;
+mod book;
 mod build_info;
 mod chaos;
 mod cli;
@@ -29,6 +30,7 @@ mod embedding;
 mod end_to_end;
 mod engine;
 mod exposition;
+mod failover;
 mod file_access;
 mod first_contact;
 mod foreign_text;
@@ -43,12 +45,13 @@ mod log_filter;
 mod logging;
 #[cfg(feature = "faults")]
 mod matrix;
-mod message_examples;
+
 #[cfg(feature = "faults")]
 mod mutants;
 mod page;
 mod postgres_store;
 mod pressure;
+mod producers;
 mod redis_queue;
 mod secrets;
 mod sqlite_durability;
@@ -60,7 +63,9 @@ mod strange_requests;
 mod submission;
 mod submitting;
 mod support;
+mod systemd;
 mod tracing;
+mod upgrading;
 mod warehouse;
 mod warehouse_faults;
 mod without_threads;

@@ -10,6 +10,7 @@
 
 mod bounds;
 mod controls;
+mod gone_rows;
 mod hunt;
 mod jobs;
 mod live_work;

@@ -19,7 +19,7 @@ mod clocks;
 mod connections;
 mod deciding;
 mod encryption;
-mod grants;
+pub(crate) mod grants;
 mod handing_over;
 mod horizon;
 mod hostile_servers;
@@ -49,10 +49,10 @@ mod waiting;
 mod zones;
 
 /// A lease that no test outlives.
-const LEASE: Duration = Duration::from_secs(3_600);
+pub(crate) const LEASE: Duration = Duration::from_secs(3_600);
 
 /// A store of a worker of its own, with at most `connections`.
-fn open(url: &str, lease: Duration, connections: usize) -> PostgresStore {
+pub(crate) fn open(url: &str, lease: Duration, connections: usize) -> PostgresStore {
     let options = PostgresStoreOptions { worker: WorkerId::fresh(), lease, events: true, connections };
     PostgresStore::connect(&SecretUrl::new(url.parse().unwrap()), options, Observers::default()).unwrap()
 }
@@ -87,7 +87,7 @@ async fn begin(store: &dyn OrderStore, order_id: OrderId) -> Begun {
 
 fn fulfilled(order_id: OrderId, fence: fulfillment_worker::domain::order::Fence) -> Conclusion {
     let to = Target::Fulfilled { reference: None };
-    Conclusion { order_id, fence, attempt: 1, to, maybe_applied: false }
+    Conclusion { order_id, fence, attempt: 1, to, maybe_applied: false, created_at_micros: None }
 }
 
 fn letter() -> DeadLetter {

@@ -82,6 +82,7 @@ async fn work(database: Database) {
                 attempt: claim.attempt,
                 to: Target::Fulfilled { reference: None },
                 maybe_applied: false,
+                created_at_micros: None,
             };
             let verdict = store.conclude(&[conclusion]).await.unwrap().remove(0);
             assert!(matches!(verdict, Verdict::Done { .. }), "{order_id}: {verdict:?}");

@@ -19,6 +19,7 @@ use crate::port::store::{Conclusion, Renewal, Renewed, Target, Verdict};
 const FOUND_STATUS: usize = 4;
 const FOUND_AT: usize = 5;
 const AGE: usize = 6;
+const FOUND_CREATED_AT: usize = 7;
 
 /// Answers by position.
 pub(super) async fn conclude(store: &PostgresStore, conclusions: &[Conclusion]) -> Result<Vec<Verdict>, Failure> {
@@ -147,6 +148,10 @@ fn judge(
     if form == Form::Waiting {
         return Ok(None);
     }
+    let found_created_at = column::<Option<SystemTime>>(row, FOUND_CREATED_AT)?.map(micros);
+    if conclusion.created_at_micros.zip(found_created_at).is_some_and(|(begun, found)| begun != found) {
+        return Ok(Some(Verdict::Superseded(None)));
+    }
     let found = State::from(column::<Option<&str>>(row, FOUND_STATUS)?.unwrap_or("null"));
     let found_at = column::<Option<SystemTime>>(row, FOUND_AT)?.map(micros);
     let was_carried_out = conclusion.maybe_applied
@@ -187,7 +192,8 @@ mod tests {
     #[test]
     fn columns_stand_where_they_are_read() {
         let columns = columns(include_str!("conclude.sql"));
-        assert_eq!([FOUND_STATUS, FOUND_AT, AGE].map(|place| columns[place]), ["found_status", "found_at", "age"]);
+        let places = [FOUND_STATUS, FOUND_AT, AGE, FOUND_CREATED_AT];
+        assert_eq!(places.map(|place| columns[place]), ["found_status", "found_at", "age", "found_created_at"]);
     }
 
     #[test]

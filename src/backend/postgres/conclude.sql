@@ -64,7 +64,8 @@ SELECT r.order_id                   AS order_id,
        s.updated_at {<=} s.left_fence AS stuck,
        f.status::text               AS found_status,
        f.updated_at                 AS found_at,
-       {age coalesce(s.created_at, f.created_at)} AS age
+       {age coalesce(s.created_at, f.created_at)} AS age,
+       f.created_at                 AS found_created_at
 FROM request r
 LEFT JOIN found f ON f.id {=} r.order_id
 LEFT JOIN concluded s ON s.id {=} r.order_id

@@ -1,5 +1,8 @@
 //! Makes connections for the pool: to the first server that takes one.
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
@@ -12,6 +15,7 @@ use super::greeting::NamedProcess;
 use super::negotiation::{MakeConnector, Stream, wants_the_other_way};
 use super::refusal::Refusal;
 use super::served::Served;
+use super::writers::{Writers, is_reader};
 
 /// Connects to one of the servers of a database, as the driver itself does it with several hosts.
 pub(super) struct ServerConnect {
@@ -20,12 +24,19 @@ pub(super) struct ServerConnect {
     connector: MakeConnector,
     /// How long a server may take when there is another one to ask.
     each: Duration,
+    writers: Writers,
 }
 
 impl ServerConnect {
     /// Of a database that has at least one server.
     pub(super) fn new(address: Address, connector: MakeConnector) -> Self {
-        Self { servers: address.servers, shuffled: address.shuffled, connector, each: address.connect_timeout }
+        Self {
+            servers: address.servers,
+            shuffled: address.shuffled,
+            connector,
+            each: address.connect_timeout,
+            writers: Writers::default(),
+        }
     }
 
     /// By TLS or without, and where the server has a rule against that, the other way round, if `sslmode` leaves it open.
@@ -60,6 +71,8 @@ impl Manager for ServerConnect {
     type Error = Error;
 
     async fn create(&self) -> Result<Served, Error> {
+        // From before it is made, so that what is learned meanwhile counts.
+        let lead = self.writers.lead();
         let mut servers: Vec<&Config> = self.servers.iter().collect();
         if self.shuffled {
             servers.shuffle(&mut rand::rng());
@@ -83,15 +96,29 @@ impl Manager for ServerConnect {
             // No server at all: the driver says so.
             None => connect(&Config::new(), self.connector.clone()).await?,
         };
+        let reports = lead.reports();
+        reports.store(is_reader(&connection), Ordering::Release);
         let task = tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            let mut connection = connection;
+            let ended = poll_fn(|context| {
+                let poll = Pin::new(&mut connection).poll(context);
+                reports.store(is_reader(&connection), Ordering::Release);
+                poll
+            });
+            if let Err(error) = ended.await {
                 tracing::warn!(%error, "a connection to Postgres was lost");
             }
         });
-        Ok(Served::new(client, task, named))
+        Ok(Served::new(client, task, named, lead))
     }
 
     async fn recycle(&self, connection: &mut Served, _: &Metrics) -> RecycleResult<Error> {
-        if connection.is_closed() { Err(RecycleError::message("connection closed")) } else { Ok(()) }
+        if connection.is_closed() {
+            return Err(RecycleError::message("connection closed"));
+        }
+        if connection.leads_to_reader().await? {
+            return Err(RecycleError::message("the server takes no writes"));
+        }
+        Ok(())
     }
 }

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use deadpool::Runtime;
 use deadpool::managed::{Hook, HookError, Object, Pool, QueueMode, Timeouts};
 use tokio::time::{sleep, timeout};
-use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Error, Row};
 
 use super::address::{Address, Limits};
 use super::connect::ServerConnect;
@@ -221,7 +222,7 @@ impl Session {
         let Ok(answer) = timeout(limit, answer).await else {
             return Err(self.give_up(limit).await);
         };
-        let answer = answer.map_err(Failure::from);
+        let answer = answer.inspect_err(|error| self.notice(error)).map_err(Failure::from);
         // A server that is going down says so before it closes: such a connection must not reach the next caller. And a
         // standby is left for wherever the address leads by now.
         if !matches!(answer, Err(Failure::Unavailable(_))) {
@@ -264,9 +265,22 @@ impl Session {
         let Ok(answer) = timeout(STATEMENT_TIMEOUT, connection.run(statements)).await else {
             return Err(self.give_up(STATEMENT_TIMEOUT).await);
         };
-        answer?;
+        answer.inspect_err(|error| self.notice(error))?;
         self.idle = was_idle;
         Ok(())
+    }
+
+    /// A server that takes no writes any more is left at once, by those that are idle too.
+    fn notice(&self, error: &Error) {
+        if error.code() != Some(&SqlState::READ_ONLY_SQL_TRANSACTION) {
+            return;
+        }
+        if let Some(connection) = &self.connection {
+            connection.refuses_writes();
+            if let Some(pool) = Object::pool(connection) {
+                pool.retain(|other, _| other.is_trusted());
+            }
+        }
     }
 
     fn connection(&self) -> Result<&Served, Failure> {

@@ -4,7 +4,7 @@
 --
 -- Guarantees: one transaction; an order is moved only from `failed`, which is repeated on the row that is written and
 -- re-checked after a wait for its lock; its letters are marked if and only if it is moved; a letter that was retried before
--- moves nothing; the fence moves strictly forward. Letters are locked before orders, each in order of id, and nothing else
+-- moves nothing, nor does one whose order's row was lost, as the row with its id is another one; the fence moves strictly forward. Letters are locked before orders, each in order of id, and nothing else
 -- locks a letter before an order. The reconciler looks after the orders from then on, whatever their age and
 -- wherever the low-water mark is. Only letters that are
 -- there are in the answer, as they and their orders were before.
@@ -29,7 +29,10 @@ redriven AS (
     FROM found f
     WHERE o.id {=} f.id
       AND CASE WHEN o.status {=} 'failed' THEN true ELSE false END
-      AND EXISTS (SELECT FROM letter l WHERE l.order_id {=} f.id AND l.resolution IS DISTINCT FROM 'retried')
+      AND EXISTS (
+          SELECT FROM letter l
+          WHERE l.order_id {=} f.id AND l.resolution IS DISTINCT FROM 'retried' AND l.reason <> 'row_gone'
+      )
     RETURNING o.id, o.updated_at, nullif(f.updated_at::{time}, 'infinity') AS left_fence
 ),
 event AS (
@@ -59,6 +62,7 @@ begun AS (
     JOIN redriven r ON r.id {=} l.order_id
     WHERE d.id = l.id
       AND d.resolution IS DISTINCT FROM 'retried'
+      AND d.reason <> 'row_gone'
 )
 SELECT l.id             AS id,
        l.order_id       AS order_id,

@@ -13,6 +13,7 @@ use tokio_postgres::{CancelToken, Client, Error, Row, Statement};
 
 use super::greeting::NamedProcess;
 use super::sql::{Parameter, Sql};
+use super::writers::Lead;
 
 /// How long a plan is used. One that suits a table may not suit it any more when it has grown.
 const PLAN_AGE: Duration = Duration::from_secs(10);
@@ -24,12 +25,15 @@ const SIZE_AGE: Duration = Duration::from_secs(1);
 const FOOTING: &str = "SELECT pg_catalog.pg_backend_pid() AS process,
        coalesce(pg_catalog.pg_relation_size(pg_catalog.to_regclass($1), 'main'), 0) AS bytes";
 
+const READS_ONLY: &str = "SELECT pg_catalog.current_setting('transaction_read_only') = 'on' AS reads_only";
+
 /// A connection in the pool.
 pub(super) struct Served {
     client: Client,
     task: JoinHandle<()>,
     named: NamedProcess,
     may_prepare: bool,
+    lead: Lead,
     /// Each statement once, none older than [`PLAN_AGE`] when one is added.
     known: Vec<Known>,
 }
@@ -75,8 +79,30 @@ impl Prepared {
 
 impl Served {
     /// A connection whose messages `task` carries, to a server that named this process.
-    pub(super) fn new(client: Client, task: JoinHandle<()>, named: NamedProcess) -> Self {
-        Self { client, task, named, may_prepare: true, known: Vec::new() }
+    pub(super) fn new(client: Client, task: JoinHandle<()>, named: NamedProcess, lead: Lead) -> Self {
+        Self { client, task, named, may_prepare: true, lead, known: Vec::new() }
+    }
+
+    /// Whether it leads to a server that takes no writes, or may do so and nobody asks. Costs a round trip where the server says so.
+    pub(super) async fn leads_to_reader(&self) -> Result<bool, Error> {
+        if !self.is_trusted() {
+            return Ok(true);
+        }
+        if !self.lead.reports_reader() {
+            return Ok(false);
+        }
+        let rows = self.client.query_typed(READS_ONLY, &[]).await?;
+        rows.first().map_or(Ok(true), |row| row.try_get("reads_only"))
+    }
+
+    /// Holds it against every connection of the pool that was made before now.
+    pub(super) fn refuses_writes(&self) {
+        self.lead.refuses_writes();
+    }
+
+    /// Whether no connection of the pool was refused a write since this one was made.
+    pub(super) fn is_trusted(&self) -> bool {
+        self.lead.is_trusted()
     }
 
     pub(super) fn is_closed(&self) -> bool {

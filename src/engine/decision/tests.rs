@@ -130,18 +130,66 @@ fn a_delay_that_the_fulfiller_asks_for_is_kept_to_for_a_day_at_most() {
     assert!((0..100).all(|_| (SECOND / 2..=SECOND).contains(&delay.draw())));
 }
 
+fn ended(number: u32, call: Option<CallOutcome>) -> Attempt {
+    Attempt { number, key: IdempotencyKey::of(OrderId(7), Some(1_000)), call, reference: None }
+}
+
 #[test]
 fn a_verdict_confirms_the_outcome_or_says_what_came_before_it() {
-    let verdict = |verdict: Verdict, attempt| {
-        short(&after_verdict(&verdict, AttemptOutcome::Fulfilled { reference: None }, attempt, &RETRIES))
+    let verdict = |verdict: Verdict, number| {
+        let attempt = ended(number, Some(CallOutcome::Fulfilled));
+        short(&after_verdict(&verdict, AttemptOutcome::Fulfilled { reference: None }, &attempt, &RETRIES))
     };
     assert_eq!(verdict(Verdict::Done { age: None }, 1), "fulfilled");
     assert_eq!(verdict(Verdict::Locked, 1), "fulfilled");
     assert_eq!(verdict(Verdict::Superseded(Some(State::Fulfilled)), 1), "already_final");
     assert_eq!(verdict(Verdict::Superseded(Some(State::Processing)), 1), "lease_lost unspent 1..1");
-    assert_eq!(verdict(Verdict::Superseded(None), 1), "lease_lost unspent 1..1");
+    assert_eq!(verdict(Verdict::Superseded(None), 1), "dead row_gone");
     assert_eq!(verdict(Verdict::Refused("no".to_owned()), 1), "store_refused spent 0..1");
     assert_eq!(verdict(Verdict::Refused("no".to_owned()), 3), "dead store_refused");
+}
+
+/// The rows: how the call ended, and how the detail of the letter begins.
+///
+/// Caught, when seeded: a rejected order whose message was acknowledged, as nothing was shipped for it.
+#[test]
+fn whatever_a_call_came_to_an_order_whose_row_is_gone_is_kept_with_its_key() {
+    let nothing = "not fulfilled by this attempt, and";
+    let rows = [
+        (Some(CallOutcome::Fulfilled), "fulfilled, and"),
+        (Some(CallOutcome::Ambiguous), "perhaps fulfilled, and"),
+        (Some(CallOutcome::InProgress), "perhaps fulfilled, and"),
+        (Some(CallOutcome::BrokenOff), "perhaps fulfilled, and"),
+        (Some(CallOutcome::Rejected), nothing),
+        (Some(CallOutcome::Failed), nothing),
+        (Some(CallOutcome::Unavailable), nothing),
+        (None, nothing),
+    ];
+    assert_eq!(rows.len(), CallOutcome::all().count() + 1);
+    for (call, beginning) in rows {
+        for intended in [AttemptOutcome::handed_back(), AttemptOutcome::lease_lost(), parked("why")] {
+            let ends = after_verdict(&Verdict::Superseded(None), intended, &ended(1, call), &PARKS);
+            let AttemptOutcome::DeadLetter { reason: DeadReason::RowGone, detail } = ends else { panic!("{ends:?}") };
+            assert!(detail.starts_with(beginning), "{call:?}: {detail}");
+            assert!(detail.contains("idempotency key \"order-7-1000\"; "), "{call:?}: {detail}");
+        }
+    }
+}
+
+#[test]
+fn letters_of_rows_that_are_gone_have_the_reference_and_are_of_one_kind_whatever_it_is() {
+    let detail = |key: i64, name: &str| {
+        let key = IdempotencyKey::of(OrderId(key), Some(key));
+        let attempt = Attempt { key, reference: Some(name.to_owned()), ..ended(1, Some(CallOutcome::Fulfilled)) };
+        let intended = AttemptOutcome::Fulfilled { reference: attempt.reference.clone() };
+        let ends = after_verdict(&Verdict::Superseded(None), intended, &attempt, &RETRIES);
+        ends.reason().unwrap().1.to_owned()
+    };
+    let first = detail(7, "shipment A-1");
+    let whole = "fulfilled, and the order's row is gone: idempotency key \"order-7-7\", reference \"shipment A-1\"";
+    assert_eq!(first, whole);
+    let kinds = [first, detail(12, "B of Tuesday")].map(|detail| crate::domain::fingerprint::fingerprint(&detail));
+    assert_eq!(kinds[0], kinds[1]);
 }
 
 #[test]

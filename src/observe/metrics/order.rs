@@ -107,6 +107,10 @@ impl OrderMetrics {
 fn has_an_order(reason: DeadReason) -> bool {
     match reason {
         DeadReason::InvalidMessage | DeadReason::UnknownOrder => false,
-        DeadReason::Rejected | DeadReason::AttemptsExhausted | DeadReason::StoreRefused | DeadReason::Ambiguous => true,
+        DeadReason::Rejected
+        | DeadReason::AttemptsExhausted
+        | DeadReason::StoreRefused
+        | DeadReason::Ambiguous
+        | DeadReason::RowGone => true,
     }
 }

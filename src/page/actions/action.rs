@@ -177,7 +177,7 @@ impl Action {
     }
 
     /// What it asks besides the reason.
-    pub(super) fn fields(self) -> Markup {
+    pub(super) fn fields(self, asked: &Form) -> Markup {
         let value = match self {
             Self::LimitConcurrency => Some(("Calls at once, of each worker", "1", "100000", "1")),
             Self::LimitRate => Some(("Claims per second, of each worker", "0.001", "1000000", "any")),
@@ -187,15 +187,16 @@ impl Action {
         html! {
             @if let Some((label, least, most, step)) = value {
                 label for="value" { (label) }
-                input id="value" name="value" type="number" required min=(least) max=(most) step=(step);
+                input id="value" name="value" type="number" required min=(least) max=(most) step=(step) value=(asked.one("value"));
             }
             @if has_end {
                 label for="for" { "For how long, such as " code { "30m" } " or " code { "8h" } "; empty for no end" }
-                input id="for" name="for" autocomplete="off" pattern="[0-9a-z ]*" maxlength="40";
+                input id="for" name="for" autocomplete="off" pattern="[0-9a-z ]*" maxlength="40" value=(asked.one("for"));
             }
             @if matches!(self, Self::RetryMatching | Self::DiscardMatching) {
                 label for="rate" { "Dead letters per second, at most; empty for as fast as it goes" }
-                input id="rate" name="rate" type="number" min="1" max="10000" step="1" value="100";
+                input id="rate" name="rate" type="number" min="1" max="10000" step="1"
+                    value=(if asked.names().any(|name| name == "rate") { asked.one("rate") } else { "100" });
             }
         }
     }

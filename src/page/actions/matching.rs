@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::fields::{text, whole};
 use crate::page::caller::Refusal;
-use crate::page::form::Form;
+use crate::page::form::{Form, FormToken};
 use crate::page::html::{duration, query};
 
 /// The fields of a filter of dead letters.
@@ -16,7 +16,7 @@ const FIELDS: [&str; 6] =
 
 /// A field that nobody knows is no filter: to leave it out would decide about more than was meant.
 pub(super) fn only_known(form: &Form) -> Result<(), Refusal> {
-    match form.names().find(|name| !FIELDS.contains(name)) {
+    match form.names().find(|name| !FIELDS.contains(name) && *name != FormToken::FIELD) {
         None => Ok(()),
         Some(name) => Err(Refusal::new(
             StatusCode::BAD_REQUEST,

@@ -23,7 +23,10 @@ pub(super) fn dry_run(action: Action, answer: &Value) -> (Vec<String>, bool) {
         }
         _ => {
             let orders = answer["orders"].as_array().map(Vec::as_slice).unwrap_or_default();
-            (cut(orders.iter().map(order).collect()), !orders.is_empty())
+            // A locked row may be free by the time that the form is sent.
+            let may_be_done =
+                |order: &Value| order["pushed"] == true || order["result"] == "done" || order["result"] == "locked";
+            (cut(orders.iter().map(order).collect()), orders.iter().any(may_be_done))
         }
     }
 }

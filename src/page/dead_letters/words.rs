@@ -12,6 +12,7 @@ pub(super) fn short(reason: &str) -> String {
         Some(DeadReason::AttemptsExhausted) => "every attempt failed",
         Some(DeadReason::StoreRefused) => "refused by the database",
         Some(DeadReason::Ambiguous) => "perhaps carried out",
+        Some(DeadReason::RowGone) => "row is gone",
         None => return reason.replace('_', " "),
     };
     words.to_owned()
@@ -43,6 +44,12 @@ pub(super) fn advice(reason: &str) -> Option<[&'static str; 2]> {
             "The call was perhaps carried out: the answer got lost, and this order is not to be called for twice.",
             "Ask the warehouse by the idempotency key that the order's page shows. Retry it only if nothing was done, or if the \
              warehouse honours keys.",
+        ],
+        DeadReason::RowGone => [
+            "The order was begun, and its row is not there any more: somebody deleted it, or the database lost what it had committed. \
+             The error says whether it was shipped, and under which key.",
+            "Compare with the warehouse by the key. Insert the row again with the same id and created_at, as fulfilled where it was \
+             shipped, and discard this; or as pending, and retry it.",
         ],
     })
 }

@@ -31,6 +31,12 @@ fn letters(rejected: u64) -> Option<(OpenDeadLetters, Duration)> {
     Some((letters, Duration::ZERO))
 }
 
+fn gone(rows: u64) -> Option<(OpenDeadLetters, Duration)> {
+    let mut letters = OpenDeadLetters::default();
+    letters.by_reason[StoredReason::Known(DeadReason::RowGone)] = rows;
+    Some((letters, Duration::ZERO))
+}
+
 fn pause(target: Target) -> Option<(InForce, Duration)> {
     let decision = Decision { by: "anna".to_owned(), reason: "stocktaking".to_owned() };
     let (control, age) = (Control::Pause, Duration::from_secs(300));
@@ -104,6 +110,11 @@ fn each_trouble_is_named_with_what_waits() {
             "1 open order has no message in the queue",
         ),
         (facts(Known { dead_letters: letters(11), ..known.clone() }), Level::Warn, "11 dead letters need a decision"),
+        (
+            facts(Known { dead_letters: gone(2), ..known.clone() }),
+            Level::Bad,
+            "2 orders were begun and their rows are gone: they may have been shipped, compare with the warehouse",
+        ),
         (
             Facts { open_before: Some(20), ..facts(Known { open: open(120, 240), ..Known::default() }) },
             Level::Warn,

@@ -78,6 +78,8 @@ pub enum Mutant {
     JobCountsAhead,
     /// The page that was in hand of a worker that died is not decided about again.
     JobForgetsPage,
+    /// The message of an order whose row is gone is acknowledged as if the order had ended.
+    RowGoneIsDropped,
 }
 
 impl Mutant {
@@ -175,6 +177,7 @@ impl Mutant {
             | Self::ClaimsWithoutPlace
             | Self::FinishedWithoutBound
             | Self::WaitsAgain
+            | Self::RowGoneIsDropped
             | Self::ClaimsWhilePaused => Vec::new(),
         }
     }

@@ -14,6 +14,7 @@ use crate::support::fault_proxy::Behaviour;
 use crate::support::process::Signal;
 use crate::support::redis::QUEUE_KEY;
 use crate::support::small_disk::SmallDisk;
+use crate::support::version::Version;
 
 /// Between two times that connections are terminated.
 const TERMINATED_EVERY: Duration = Duration::from_millis(200);
@@ -55,11 +56,12 @@ impl Injector {
         match fault {
             Fault::WorkerKilled => world.replace(&mut *world.workers[worker].lock().await, alone).await,
             Fault::WorkerStopped => self.stop_worker(worker, lasts).await,
-            Fault::WorkerTerminated => self.terminate_worker(worker, &[]).await,
+            Fault::WorkerTerminated => self.terminate_worker(worker, |version| version, &[]).await,
             Fault::WorkerClockOff => {
                 let clock = &world.wrong_clocks[worker % world.wrong_clocks.len()];
-                self.terminate_worker(worker, &clock.environment()).await;
+                self.terminate_worker(worker, |version| version, &clock.environment()).await;
             }
+            Fault::WorkerChangesVersion => self.terminate_worker(worker, Version::other, &[]).await,
             Fault::RedisKilled => world.restart_redis(lasts, true).await,
             Fault::RedisEmptied => world.restart_redis(lasts, false).await,
             Fault::RedisSetBack => world.set_redis_back(lasts).await,
@@ -112,12 +114,12 @@ impl Injector {
         worker.signal(Signal::Continue);
     }
 
-    /// `environment` is for the one that comes in its place.
-    async fn terminate_worker(&self, worker: usize, environment: &[(&str, &str)]) {
+    /// `version` and `environment` are for the one that comes in its place.
+    async fn terminate_worker(&self, worker: usize, version: fn(Version) -> Version, environment: &[(&str, &str)]) {
         let mut worker = self.world.workers[worker].lock().await;
         worker.signal(Signal::Term);
         worker.ended(LONG).await;
-        *worker = self.world.new_worker_with(environment);
+        self.world.put_in_place_of(&mut worker, version, environment);
     }
 
     /// Redis refuses to write then; with `appendfsync always` it would end itself, as it does when it is killed.

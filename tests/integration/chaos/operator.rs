@@ -13,7 +13,8 @@ use crate::chaos::checker::Verdict;
 use crate::chaos::world::World;
 use crate::support::LONG;
 use crate::support::evidence::REJECTED_PRODUCT;
-use crate::support::worker::binary;
+use crate::support::version::Version;
+use crate::support::worker::binary_of;
 
 const EVERY: Duration = Duration::from_millis(250);
 /// Orders that one command names.
@@ -56,14 +57,15 @@ pub(crate) async fn run(world: Arc<World>, seed: u64, stop: CancellationToken) -
     let mut told = Told::new();
     while stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
         let (deed, name) = DEEDS[random.random_range(0..DEEDS.len())];
-        let is_done = carry_out(&world, deed).await;
+        let versions = world.operators_versions();
+        let is_done = carry_out(&world, deed, versions[random.random_range(0..versions.len())]).await;
         let (done, not_done) = told.entry(name.to_owned()).or_default();
         *if is_done { done } else { not_done } += 1;
     }
     told
 }
 
-async fn carry_out(world: &World, deed: Deed) -> bool {
+async fn carry_out(world: &World, deed: Deed, version: Version) -> bool {
     let rejected = REJECTED_PRODUCT.to_string();
     let all = ["--product", "1", "--state", "pending", "--rate", "300", "--detach"];
     let words: Vec<&str> = match deed {
@@ -85,19 +87,20 @@ async fn carry_out(world: &World, deed: Deed) -> bool {
         }
         Deed::Release => "SELECT order_id::text FROM fulfillment.holds WHERE until > now() ORDER BY order_id DESC",
         Deed::CancelJob => "SELECT id::text FROM fulfillment.jobs WHERE ended_at IS NULL",
-        _ => return command(world, &words, &[]).await,
+        _ => return command(world, version, &words, &[]).await,
     };
     let most = if matches!(deed, Deed::CancelJob) { 1 } else { ORDERS };
     let Ok(rows) = world.query(&format!("{of} LIMIT {most}")).await else { return false };
     let ids: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-    !ids.is_empty() && command(world, &words, &ids).await
+    !ids.is_empty() && command(world, version, &words, &ids).await
 }
 
 /// Past the links, as it is the workers that are disturbed; a server that is down is waited for as little as it goes.
-async fn command(world: &World, words: &[&str], ids: &[String]) -> bool {
+async fn command(world: &World, version: Version, words: &[&str], ids: &[String]) -> bool {
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let servers = ["--queue", &world.redis_url, "--store", &world.postgres_url, "--wait", "1s"];
-    let mut command = binary(&[words, &ids, &servers, &["--actor", "ann", "--why", "as the plan has it"]].concat());
+    let mut command =
+        binary_of(version, &[words, &ids, &servers, &["--actor", "ann", "--why", "as the plan has it"]].concat());
     command.envs(&world.start.environment);
     let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic");
     output.expect("the binary starts").status.success()

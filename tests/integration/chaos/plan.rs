@@ -36,6 +36,8 @@ pub(crate) enum Fault {
     WorkerTerminated,
     /// SIGTERM, and another one is started whose clock is an hour off.
     WorkerClockOff,
+    /// SIGTERM, and one of the other version is started: the release before, or this one.
+    WorkerChangesVersion,
     /// SIGKILL, and it is started again with its file.
     RedisKilled,
     /// FLUSHALL.
@@ -100,8 +102,8 @@ enum Part {
 
 use Fault::*;
 
-/// Every fault, once.
-const ALL: [Fault; 36] = [
+/// Every fault, once; a change of version as often as there are workers.
+const ALL: [Fault; 40] = [
     WorkerKilled,
     WorkerStopped,
     WorkerTerminated,
@@ -138,6 +140,10 @@ const ALL: [Fault; 36] = [
     Duplicates,
     Flood,
     ProducerDies,
+    WorkerChangesVersion,
+    WorkerChangesVersion,
+    WorkerChangesVersion,
+    WorkerChangesVersion,
 ];
 
 impl Fault {
@@ -162,7 +168,9 @@ impl Fault {
 
     fn part(self, worker: usize) -> Part {
         match self {
-            WorkerKilled | WorkerStopped | WorkerTerminated | WorkerClockOff => Part::Worker(worker),
+            WorkerKilled | WorkerStopped | WorkerTerminated | WorkerClockOff | WorkerChangesVersion => {
+                Part::Worker(worker)
+            }
             RedisKilled | RedisFlushed | RedisEmptied | RedisSetBack | ScriptsFlushed | RedisDiskFull => Part::Redis,
             PostgresCrashed | PostgresDiskFull | BackendsTerminated | SlotsExhausted | RowLocked => Part::Postgres,
             HorizonPinned => Part::Horizon,
@@ -184,8 +192,8 @@ impl Fault {
             }
             RepliesLost(_) => 200..1_500,
             HorizonPinned => 10_000..25_000,
-            WorkerKilled | WorkerTerminated | WorkerClockOff | RedisFlushed | ScriptsFlushed | Cut(_) | Poison
-            | Duplicates | Flood | ProducerDies => 0..1,
+            WorkerKilled | WorkerTerminated | WorkerClockOff | WorkerChangesVersion | RedisFlushed | ScriptsFlushed
+            | Cut(_) | Poison | Duplicates | Flood | ProducerDies => 0..1,
         }
     }
 }

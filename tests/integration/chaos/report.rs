@@ -5,6 +5,10 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::chaos::world::World;
+use crate::support::evidence::Evidence;
+use crate::support::version::Version;
+
 /// One soak.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
@@ -39,7 +43,29 @@ pub(crate) struct Report {
     pub(crate) age: Spread,
     /// What operators decided and set: commands that were carried out, and those that were not.
     pub(crate) decisions: BTreeMap<String, (usize, usize)>,
+    /// Orders by the version of who fulfilled them, where there were two.
+    pub(crate) fulfilled_by_version: BTreeMap<String, usize>,
+    /// Workers that came in place of one of the other version, by theirs.
+    pub(crate) changes_of_version: BTreeMap<String, usize>,
     pub(crate) violations: Vec<String>,
+}
+
+impl Report {
+    /// Notes what each version has done, where there were two.
+    pub(crate) async fn note_versions(&mut self, world: &World, evidence: &Evidence) {
+        if world.operators_versions().len() < 2 {
+            return;
+        }
+        let versions = world.versions().await;
+        let events = evidence.timelines.values().flatten().filter(|event| event.state == "fulfilled");
+        let of = |worker: &String| versions.get(worker).map_or("unknown".to_owned(), |version| version.number());
+        for event in events {
+            *self.fulfilled_by_version.entry(of(&event.worker)).or_default() += 1;
+        }
+        for version in [Version::Previous, Version::This] {
+            self.changes_of_version.insert(version.number(), world.changes_to(version));
+        }
+    }
 }
 
 /// A count that should be 0, and what it says about the rate behind it.
@@ -112,7 +138,15 @@ impl fmt::Display for Report {
             writeln!(f, "  {kind:<24} {done}, {not_done}")?;
         }
         if !self.left_out.is_empty() {
-            writeln!(f, "LEFT OUT                   {}: no right to mount a disk here", self.left_out.join(", "))?;
+            writeln!(
+                f,
+                "LEFT OUT                   {}: no right to mount a disk here, or no PREVIOUS_RELEASE",
+                self.left_out.join(", ")
+            )?;
+        }
+        for (version, fulfilled) in &self.fulfilled_by_version {
+            let came = self.changes_of_version.get(version).copied().unwrap_or_default();
+            writeln!(f, "version {version:<18} {fulfilled} fulfilled, came {came} times in place of the other")?;
         }
         writeln!(f, "lost                       {}", self.lost)?;
         writeln!(f, "fulfilled twice (table)    {}", self.double_in_table)?;

@@ -1,6 +1,6 @@
 //! Everything that runs: servers, links, workers, warehouse; and what became of the workers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -20,6 +20,7 @@ use crate::support::process::Signal;
 use crate::support::promises::identity;
 use crate::support::redis::RedisServer;
 use crate::support::redis::connect_to;
+use crate::support::version::{self, Version};
 use crate::support::warehouse::WarehouseProcess;
 use crate::support::worker::WorkerProcess;
 use crate::support::{LONG, free_port};
@@ -34,6 +35,8 @@ pub(crate) const LEASE: Duration = Duration::from_secs(2);
 pub(crate) struct Workers {
     /// How many there are from the start.
     pub(crate) count: usize,
+    /// How many of these are of the release before. They are there first: the others find tables that these have made.
+    pub(crate) previous: usize,
     pub(crate) options: BTreeMap<&'static str, &'static str>,
     pub(crate) environment: BTreeMap<&'static str, String>,
 }
@@ -54,7 +57,14 @@ impl Default for Workers {
             ("--drain-timeout", "5s"),
             ("--log", "info"),
         ]);
-        Self { count: WORKERS, options, environment: BTreeMap::new() }
+        Self { count: WORKERS, previous: 0, options, environment: BTreeMap::new() }
+    }
+}
+
+impl Workers {
+    /// Half of them of the release before, where there is its binary.
+    pub(crate) fn of_both_versions() -> Self {
+        Self { previous: version::previous().map_or(0, |_| WORKERS / 2), ..Self::default() }
     }
 }
 
@@ -78,6 +88,10 @@ pub(crate) struct World {
     postgres_link: FaultProxy,
     warehouse_link: FaultProxy,
     killed: BlockingMutex<Vec<Killed>>,
+    /// Of each worker that has ended, by its identity.
+    versions: BlockingMutex<HashMap<String, Version>>,
+    /// How often a worker was followed by one of the other version: by which.
+    changes: BlockingMutex<BTreeMap<Version, usize>>,
 }
 
 /// A worker that got no chance to finish.
@@ -116,9 +130,12 @@ impl World {
             wrong_clocks: [HostClock::off_by("+1h"), HostClock::off_by("-1h")],
             start: workers,
             killed: BlockingMutex::default(),
+            versions: BlockingMutex::default(),
+            changes: BlockingMutex::default(),
         };
-        for _ in 0..world.start.count {
-            let mut worker = world.new_worker();
+        for number in 0..world.start.count {
+            let version = if number < world.start.previous { Version::Previous } else { Version::This };
+            let mut worker = world.new_worker_of(version, &[]);
             worker.wait_until_ready().await;
             world.workers.push(Mutex::new(worker));
         }
@@ -128,35 +145,45 @@ impl World {
     /// Faults that can't be brought about here.
     pub(crate) async fn impossible(&self) -> Vec<Fault> {
         let (redis, postgres) = (self.redis.lock().await, self.postgres.lock().await);
-        let disks = [(Fault::RedisDiskFull, redis.disk.is_some()), (Fault::PostgresDiskFull, postgres.disk.is_some())];
-        disks.into_iter().filter(|(_, is_possible)| !is_possible).map(|(fault, _)| fault).collect()
+        let possible = [
+            (Fault::RedisDiskFull, redis.disk.is_some()),
+            (Fault::PostgresDiskFull, postgres.disk.is_some()),
+            (Fault::WorkerChangesVersion, self.start.previous > 0),
+        ];
+        possible.into_iter().filter(|(_, is_possible)| !is_possible).map(|(fault, _)| fault).collect()
     }
 
     /// Starts a worker on the links, and doesn't wait for it.
     pub(crate) fn new_worker(&self) -> WorkerProcess {
-        self.new_worker_with(&[])
+        self.new_worker_of(Version::This, &[])
     }
 
-    /// The same with further variables in its environment.
-    pub(crate) fn new_worker_with(&self, environment: &[(&str, &str)]) -> WorkerProcess {
+    /// The same of a version, with further variables in its environment.
+    fn new_worker_of(&self, version: Version, environment: &[(&str, &str)]) -> WorkerProcess {
         let through = |url: &str, link: Link| {
             let mut url = url::Url::parse(url).expect("a URL");
             url.set_port(Some(self.link(link).address().port())).expect("a URL that can have a port");
             url.to_string()
         };
         let (queue, store) = (through(&self.redis_url, Link::Redis), through(&self.postgres_url, Link::Postgres));
-        self.new_worker_at(&queue, &store, environment)
+        self.new_worker_at(version, &queue, &store, environment)
     }
 
     /// Starts a worker for this queue and store, and doesn't wait for it.
-    pub(crate) fn new_worker_at(&self, queue: &str, store: &str, environment: &[(&str, &str)]) -> WorkerProcess {
+    pub(crate) fn new_worker_at(
+        &self,
+        version: Version,
+        queue: &str,
+        store: &str,
+        environment: &[(&str, &str)],
+    ) -> WorkerProcess {
         let warehouse = format!("http://{}/shipments", self.link(Link::Warehouse).address());
         let mut options = BTreeMap::from([("--fulfiller", warehouse.as_str())]);
         options.extend(self.start.options.iter().map(|(name, value)| (*name, *value)));
         let options: Vec<&str> = options.into_iter().flat_map(|(name, value)| [name, value]).collect();
         let own = self.start.environment.iter().map(|(name, value)| (*name, value.as_str()));
         let environment: Vec<(&str, &str)> = own.chain(environment.iter().copied()).collect();
-        WorkerProcess::start_with(queue, store, &options, &environment)
+        WorkerProcess::start_of(version, queue, store, &options, &environment)
     }
 
     /// Kills a worker, and starts another one in its place.
@@ -164,7 +191,42 @@ impl World {
         let killed = identity(worker).map(|worker| Killed { worker, at_micros: now_micros(), alone });
         worker.kill().await;
         self.killed_workers().extend(killed);
-        *worker = self.new_worker();
+        self.put_in_place_of(worker, |version| version, &[]);
+    }
+
+    /// Starts a worker where one has ended.
+    pub(crate) fn put_in_place_of(
+        &self,
+        ended: &mut WorkerProcess,
+        version: fn(Version) -> Version,
+        environment: &[(&str, &str)],
+    ) {
+        let next = version(ended.version());
+        if next != ended.version() {
+            *self.changes.lock().entry(next).or_default() += 1;
+        }
+        self.versions.lock().extend(identity(ended).map(|worker| (worker, ended.version())));
+        *ended = self.new_worker_of(next, environment);
+    }
+
+    /// The version of each worker that there was.
+    pub(crate) async fn versions(&self) -> HashMap<String, Version> {
+        let mut versions = self.versions.lock().clone();
+        for worker in &self.workers {
+            let worker = worker.lock().await;
+            versions.extend(identity(&worker).map(|name| (name, worker.version())));
+        }
+        versions
+    }
+
+    /// Whose commands operators may use.
+    pub(crate) fn operators_versions(&self) -> &'static [Version] {
+        if self.start.previous > 0 { &[Version::This, Version::Previous] } else { &[Version::This] }
+    }
+
+    /// How often one of this version came in place of one of the other.
+    pub(crate) fn changes_to(&self, version: Version) -> usize {
+        self.changes.lock().get(&version).copied().unwrap_or_default()
     }
 
     /// Who was killed so far.

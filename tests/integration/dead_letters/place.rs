@@ -99,7 +99,7 @@ impl Place {
             attempts: 1,
         };
         let to = Target::Failed(letter);
-        let end = Conclusion { order_id, fence, attempt: 1, to, maybe_applied: false };
+        let end = Conclusion { order_id, fence, attempt: 1, to, maybe_applied: false, created_at_micros: None };
         self.store.conclude(&[end]).await.unwrap();
     }
 

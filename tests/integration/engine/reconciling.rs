@@ -149,7 +149,8 @@ impl QueueMaintenance for WorkedOffMeanwhile {
             let begun = self.store.begin(&[BeginRequest { order_id, attempt: 1, correlation_id: None }]).await.unwrap();
             let Begun::Started { fence, .. } = begun[0] else { panic!("{begun:?}") };
             let to = Target::Fulfilled { reference: None };
-            let conclusion = Conclusion { order_id, fence, attempt: 1, to, maybe_applied: false };
+            let conclusion =
+                Conclusion { order_id, fence, attempt: 1, to, maybe_applied: false, created_at_micros: None };
             self.store.conclude(&[conclusion]).await.unwrap();
             self.queue.settle(&[Settlement { receipt, disposition: Disposition::Ack }]).await.unwrap();
         }
@@ -215,7 +216,8 @@ async fn an_order_in_backoff_is_not_adopted() {
     let begun = store.begin(&[BeginRequest { order_id: ids[0], attempt: 1, correlation_id: None }]).await.unwrap();
     let Begun::Started { fence, .. } = begun[0] else { panic!("{begun:?}") };
     let to = Target::Pending { reason: "the warehouse failed".to_owned() };
-    let conclusion = Conclusion { order_id: ids[0], fence, attempt: 1, to, maybe_applied: false };
+    let conclusion =
+        Conclusion { order_id: ids[0], fence, attempt: 1, to, maybe_applied: false, created_at_micros: None };
     store.conclude(&[conclusion]).await.unwrap();
     let disposition = Disposition::Retry { after: Duration::from_secs(300), spent: true };
     queue.settle(&[Settlement { receipt: claims[0].receipt.clone(), disposition }]).await.unwrap();

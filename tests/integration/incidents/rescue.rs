@@ -35,7 +35,7 @@ async fn begin(store: &PostgresStore, order_id: OrderId, attempt: u32) -> Fence 
 }
 
 async fn conclude(store: &PostgresStore, order_id: OrderId, fence: Fence, attempt: u32, to: Target) {
-    let conclusion = Conclusion { order_id, fence, attempt, to, maybe_applied: false };
+    let conclusion = Conclusion { order_id, fence, attempt, to, maybe_applied: false, created_at_micros: None };
     let verdict = store.conclude(&[conclusion]).await.expect("an answer").remove(0);
     assert!(matches!(verdict, Verdict::Done { .. }), "{order_id}: {verdict:?}");
 }

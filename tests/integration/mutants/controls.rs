@@ -6,6 +6,7 @@ use crate::mutants::hunt::{Hunt, WITHOUT_RECONCILER};
 use crate::mutants::scene::{Scene, link_to};
 use crate::support::fault_proxy::{Behaviour, FaultProxy};
 use crate::support::promises::identity;
+use crate::support::version::Version;
 use crate::support::worker::WorkerProcess;
 use crate::support::{LONG, eventually};
 
@@ -89,7 +90,7 @@ impl Scene {
     async fn start_behind(&self, behaviour: Behaviour) -> (FaultProxy, WorkerProcess) {
         let (link, store) = link_to(&self.world.postgres_url).await;
         link.behave(behaviour);
-        let worker = self.world.new_worker_at(&self.world.redis_url, &store, &[]);
+        let worker = self.world.new_worker_at(Version::This, &self.world.redis_url, &store, &[]);
         (link, worker)
     }
 

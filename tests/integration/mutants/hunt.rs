@@ -82,6 +82,7 @@ fn every_mutant_is_hunted_by_one_test() {
     let sources = [
         include_str!("bounds.rs"),
         include_str!("controls.rs"),
+        include_str!("gone_rows.rs"),
         include_str!("jobs.rs"),
         include_str!("live_work.rs"),
         include_str!("lost_orders.rs"),

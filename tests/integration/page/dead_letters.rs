@@ -83,7 +83,14 @@ impl Served {
         let Begun::Started { fence, .. } = begun else { panic!("{begun:?}") };
         let payload = format!(r#"{{"order_id":{order_id},"product_id":{product_id},"quantity":1}}"#).into_bytes();
         let letter = dead_letter(Some(order_id), &payload, reason, detail);
-        let end = Conclusion { order_id, fence, attempt: 1, to: Target::Failed(letter), maybe_applied: false };
+        let end = Conclusion {
+            order_id,
+            fence,
+            attempt: 1,
+            to: Target::Failed(letter),
+            maybe_applied: false,
+            created_at_micros: None,
+        };
         self.store.conclude(&[end]).await.expect("an answer");
         order_id.0
     }

@@ -30,14 +30,14 @@ use crate::support::postgres::TestDatabase;
 const ROLES: &str = include_str!("../../../deploy/postgres/roles.sql");
 
 /// The roles of one database, whose names are its own, and URLs to connect as each.
-pub(super) struct Roles {
-    pub(super) database: TestDatabase,
+pub(crate) struct Roles {
+    pub(crate) database: TestDatabase,
     client: Client,
     prefix: String,
 }
 
 impl Roles {
-    pub(super) async fn make() -> Self {
+    pub(crate) async fn make() -> Self {
         Self::of(TestDatabase::create().await).await
     }
 
@@ -75,11 +75,11 @@ impl Roles {
             .fold(sql.to_owned(), |sql, role| sql.replace(&format!("fulfillment_{role}"), &self.name(role)))
     }
 
-    pub(super) fn name(&self, role: &str) -> String {
+    pub(crate) fn name(&self, role: &str) -> String {
         format!("{}_{role}", self.prefix)
     }
 
-    pub(super) fn url(&self, role: &str) -> String {
+    pub(crate) fn url(&self, role: &str) -> String {
         let mut url: url::Url = self.database.url().parse().unwrap();
         url.set_username(&self.name(role)).unwrap();
         url.into()

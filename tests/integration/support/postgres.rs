@@ -151,10 +151,7 @@ impl PostgresServer {
     }
 
     async fn start_in(folder: TempDir, disk: Option<SmallDisk>) -> Self {
-        if is_root() {
-            let owned = Command::new("chown").arg("postgres:").arg(folder.path()).status();
-            assert!(owned.expect("chown").success(), "the folder can't be given to the user `postgres`");
-        }
+        Self::give_to_postgres(&folder);
         let mut server = Self { disk, folder, port: free_port(), process: None };
         let made = server
             .program("initdb")
@@ -164,6 +161,58 @@ impl PostgresServer {
         assert!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
         server.restart().await;
         server
+    }
+
+    fn give_to_postgres(folder: &TempDir) {
+        if is_root() {
+            let owned = Command::new("chown").arg("postgres:").arg(folder.path()).status();
+            assert!(owned.expect("chown").success(), "the folder can't be given to the user `postgres`");
+        }
+    }
+
+    /// Makes a standby of it that streams what is committed, later than it is committed.
+    pub(crate) async fn standby(&self) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for Postgres");
+        Self::give_to_postgres(&folder);
+        let mut standby = Self { disk: None, folder, port: free_port(), process: None };
+        let url = self.url();
+        let copied = standby.program("pg_basebackup").args(["-R", "--no-sync", "-c", "fast", "-d", &url]).output();
+        let copied = copied.expect("pg_basebackup; run scripts/install-packages.sh");
+        assert!(copied.status.success(), "pg_basebackup failed: {}", String::from_utf8_lossy(&copied.stderr));
+        standby.restart().await;
+        standby
+    }
+
+    /// Makes a standby the primary; returns once it takes writes.
+    pub(crate) async fn promote(&self) {
+        let client = connect(&self.url()).await;
+        let promoted = client.query_one("SELECT pg_promote()", &[]).await.expect("a standby that can be promoted");
+        assert!(promoted.get::<_, bool>(0), "the standby was not promoted in time");
+    }
+
+    /// Kills it as it stands. Its children end as soon as they notice.
+    pub(crate) async fn kill(&mut self) {
+        let mut process = self.process.take().expect("a running Postgres");
+        process.signal(Signal::Kill);
+        process.ended(LONG).await;
+    }
+
+    /// Runs statements at this server, one transaction each.
+    pub(crate) async fn set(&self, statements: &[&str]) {
+        let client = connect(&self.url()).await;
+        for sql in statements {
+            client.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        }
+    }
+
+    /// Where it listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The database of [`PostgresServer::database`], as it is here.
+    pub(crate) fn same_database(&self) -> TestDatabase {
+        TestDatabase { url: at(&self.url(), "orders"), dropped_by: None }
     }
 
     /// A database on this server with the given schema.

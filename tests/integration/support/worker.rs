@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use super::http::{self, Answer};
 use super::metrics::Metrics;
 use super::process::{Process, Signal};
+use super::version::Version;
 use super::{LONG, eventually, free_port};
 
 /// Names a bug that the binary is to have, so that any test can show that it would notice; see `tests/integration/mutants`.
@@ -17,9 +18,14 @@ const MUTANT: &str = "FULFILLMENT_MUTANT";
 
 /// The binary with `arguments`, free of any configuration in this environment.
 pub(crate) fn binary(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_fulfillment-worker"));
+    binary_of(Version::This, arguments)
+}
+
+/// The same of a version.
+pub(crate) fn binary_of(version: Version, arguments: &[&str]) -> Command {
+    let mut command = Command::new(version.program());
     command.args(arguments).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    if let Some(mutant) = std::env::var_os(MUTANT) {
+    if let Some(mutant) = std::env::var_os(MUTANT).filter(|_| version == Version::This) {
         if cfg!(not(feature = "faults")) {
             panic!("{MUTANT} is set: run this with --features faults");
         }
@@ -30,14 +36,20 @@ pub(crate) fn binary(arguments: &[&str]) -> Command {
 
 /// Runs a command that ends by itself, in an empty folder.
 pub(crate) fn run_to_end(arguments: &[&str]) -> Output {
+    run_to_end_of(Version::This, arguments)
+}
+
+/// The same of a version.
+pub(crate) fn run_to_end_of(version: Version, arguments: &[&str]) -> Output {
     let folder = tempfile::tempdir().expect("a folder for the command");
-    binary(arguments).current_dir(folder.path()).output().expect("the binary starts")
+    binary_of(version, arguments).current_dir(folder.path()).output().expect("the binary starts")
 }
 
 /// `fulfillment-worker run` as a process.
 pub(crate) struct WorkerProcess {
     process: Process,
     address: SocketAddr,
+    version: Version,
     _folder: TempDir,
 }
 
@@ -52,6 +64,18 @@ impl WorkerProcess {
         Self::configured(&[&["--queue", queue, "--store", store], options].concat(), environment)
     }
 
+    /// Starts one of a version.
+    pub(crate) fn start_of(
+        version: Version,
+        queue: &str,
+        store: &str,
+        options: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        Self::of(version, address, &[&["--queue", queue, "--store", store], options].concat(), environment)
+    }
+
     /// Starts one where another has been.
     pub(crate) fn start_at(address: SocketAddr, queue: &str, store: &str, options: &[&str]) -> Self {
         Self::at(address, &[&["--queue", queue, "--store", store], options].concat(), &[])
@@ -63,13 +87,17 @@ impl WorkerProcess {
     }
 
     fn at(address: SocketAddr, options: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::of(Version::This, address, options, environment)
+    }
+
+    fn of(version: Version, address: SocketAddr, options: &[&str], environment: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the worker");
         let listen = address.to_string();
-        let mut command = binary(&["run", "--listen", &listen]);
+        let mut command = binary_of(version, &["run", "--listen", &listen]);
         command.args(["--log-format", "json"]).args(options).current_dir(folder.path());
         command.envs(environment.iter().copied());
         let process = Process::start("fulfillment-worker", command, folder.path().join("output.log"));
-        Self { process, address, _folder: folder }
+        Self { process, address, version, _folder: folder }
     }
 
     /// Starts a worker and waits until it is ready.
@@ -95,6 +123,11 @@ impl WorkerProcess {
             Ok(answer) => Err(format!("{path} answers {}: {}", answer.status, answer.text())),
             Err(error) => Err(format!("{path}: {error}")),
         }
+    }
+
+    /// Which release it is of.
+    pub(crate) fn version(&self) -> Version {
+        self.version
     }
 
     /// Where it serves.

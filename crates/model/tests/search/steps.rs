@@ -6,7 +6,7 @@ use std::time::Duration;
 use fulfillment_model::{Receipt, order};
 use fulfillment_worker::domain::order::{Fence, State};
 use fulfillment_worker::engine::decision::{
-    Answer, Next, Unplaced, after_begin, after_call, after_verdict, without_place,
+    self, Answer, Next, Unplaced, after_begin, after_call, after_verdict, without_place,
 };
 use fulfillment_worker::port::fulfiller::Outcome;
 use fulfillment_worker::port::queue::Disposition;
@@ -233,7 +233,7 @@ impl Protocol {
         }
         let outcome = outcome.clone();
         attempt.phase = Phase::Concluded(match verdict {
-            Some(verdict) => after_verdict(&verdict, outcome, attempt.receipt.attempt, &self.setting.policy()),
+            Some(verdict) => after_verdict(&verdict, outcome, &known(&attempt.receipt), &self.setting.policy()),
             None => outcome,
         });
         (attempt.fence, attempt.maybe_applied, attempt.outlived) = (None, false, false);
@@ -337,4 +337,10 @@ fn row_lease_ends(world: &mut World, order: usize) {
     {
         attempt.outlived = true;
     }
+}
+
+/// What a worker knows of its attempt. No row is ever gone here, so how the call ended is left out.
+fn known(receipt: &Receipt) -> decision::Attempt {
+    let key = order(receipt.order, receipt.attempt).idempotency_key();
+    decision::Attempt { number: receipt.attempt, key, call: None, reference: None }
 }

@@ -37,7 +37,7 @@ pub enum Problem {
     /// Another process keeps a lock.
     #[error("another process has kept it locked for {} s; stop that process, or try again", BUSY_LIMIT.as_secs())]
     Locked,
-    /// The file was made by a newer program, or its history of migrations was changed.
+    /// The file was made by another program, or its history of migrations was changed.
     #[error("its tables were not made by this version ({0}); use the version that made it, or name another file")]
     OtherVersion(String),
     /// Anything else, such as a full disk.

@@ -349,7 +349,7 @@ fn a_file_that_is_no_database_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_file_whose_migrations_are_of_another_version_is_refused() {
+fn a_file_of_a_version_to_come_is_opened_and_one_with_another_history_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("test.db");
     drop(Database::open(&path).unwrap());
@@ -359,9 +359,16 @@ fn a_file_whose_migrations_are_of_another_version_is_refused() {
              FROM refinery_schema_history WHERE version = 1",
         )
         .unwrap();
-    let error = Database::open(&path).unwrap_err();
-    assert!(matches!(error.problem, Problem::OtherVersion(_)), "{error:?}");
-    assert!(error.to_string().contains("V99__future"), "{error}");
+    drop(Database::open(&path).unwrap());
+    for change in [
+        "UPDATE refinery_schema_history SET checksum = '1' WHERE version = 2",
+        "DELETE FROM refinery_schema_history WHERE version = 2",
+    ] {
+        connect(&path).execute_batch(change).unwrap();
+        let error = Database::open(&path).unwrap_err();
+        assert!(matches!(error.problem, Problem::OtherVersion(_)), "{error:?}");
+        assert!(error.to_string().contains("V2"), "{error}");
+    }
 }
 
 #[test]

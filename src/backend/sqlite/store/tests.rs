@@ -45,6 +45,7 @@ impl Fixture {
             attempt: 1,
             to: Target::Fulfilled { reference: None },
             maybe_applied: false,
+            created_at_micros: None,
         };
         self.store.conclude(&[conclusion]).await.unwrap().remove(0)
     }
@@ -133,6 +134,7 @@ async fn what_is_told_to_people_is_cut_at_a_thousand_characters() {
         attempt: 1,
         to: Target::Pending { reason: "ä".repeat(5_000) },
         maybe_applied: false,
+        created_at_micros: None,
     };
     fixture.store.conclude(&[conclusion]).await.unwrap();
     let timeline = fixture.store.timeline(OrderId(1)).await.unwrap();

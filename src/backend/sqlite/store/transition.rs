@@ -118,6 +118,7 @@ fn conclude(
         let age = row.created_at.and_then(|created_at| age(created_at, batch.now));
         let Ok(state) = admit(&row.view, step(conclusion)) else {
             return Ok(match conclusion {
+                other if is_anothers(other, row.created_at) => Verdict::Superseded(None),
                 applied if was_applied(applied, &row.view) => Verdict::Done { age },
                 _ => Verdict::Superseded(Some(row.view.state)),
             });
@@ -146,6 +147,11 @@ fn step(conclusion: &Conclusion) -> Step {
         Target::Pending { .. } => Step::Release(conclusion.fence),
         Target::Failed(_) => Step::Fail(conclusion.fence),
     }
+}
+
+/// See [`Conclusion::created_at_micros`].
+fn is_anothers(conclusion: &Conclusion, created_at: Option<i64>) -> bool {
+    conclusion.created_at_micros.zip(created_at).is_some_and(|(begun, found)| begun != found)
 }
 
 /// See [`Conclusion::maybe_applied`].

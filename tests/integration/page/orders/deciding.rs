@@ -74,3 +74,31 @@ async fn only_an_operator_sees_what_may_be_done() {
     }
     assert_eq!(visited.ask("ann", "GET", &format!("/confirm/cancel?id={id}"), &[], "").status, 403);
 }
+
+/// Caught, when seeded: an answer that is the refusal alone.
+#[tokio::test]
+async fn a_form_that_is_refused_comes_back_as_it_was_filled_in() {
+    let visited = Visited::embedded(&[]).await.paused().await;
+    let id = visited.place(1, "CUP", "c")[0];
+    let form = Formed::at(&visited, "bob", &format!("/confirm/hold?id={id}"));
+    let refused = form.does("hold", Some(&form.token), &format!("id={id}&why=stock%3F&for=tomorrow"));
+    let page = refused.text();
+    assert_eq!((refused.status, page.contains("must be a time from a second on")), (400, true), "{page}");
+    for kept in ["value=\"stock?\"", "value=\"tomorrow\"", &format!("name=\"id\" value=\"{id}\"")] {
+        assert!(page.contains(kept), "{kept}: {page}");
+    }
+    let again = Formed { token: between(&page, "name=\"token\" value=\"", "\"").expect("a token").to_owned(), ..form };
+    assert_eq!(again.acts("hold", &format!("id={id}&why=stock%3F&for=1h")), format!("/orders/{id}"));
+}
+
+/// Caught, when seeded: a button for every order that is named.
+#[tokio::test]
+async fn what_would_change_nothing_has_no_button() {
+    let visited = Visited::embedded(&[]).await.paused().await;
+    let id = visited.place(1, "CUP", "c")[0];
+    let button = |path: &str| visited.page("bob", path).contains("type=\"submit\"");
+    assert!(button(&format!("/confirm/hold?id={id}")));
+    for nothing in [format!("/confirm/release?id={id}"), "/confirm/hold?id=9".to_owned()] {
+        assert!(!button(&nothing), "{nothing}");
+    }
+}
