@@ -32,7 +32,7 @@ install: ## Install the binary, its shell completions and manual pages below PRE
 	"$(BINARY)" completions fish > "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/fulfillment-worker.fish"
 	"$(BINARY)" man "$(DESTDIR)$(PREFIX)/share/man/man1"
 
-release: ## Make dist/: the binary with its dependencies named in it, SBOM (CycloneDX), licences, completions, checksums
+release: ## Make dist/: a tarball, a Debian package with a systemd unit, an SBOM (CycloneDX), checksums (docs/SYSTEMD.md)
 	scripts/release.sh
 
 run: ## Run the service, as the environment and ARGS configure it

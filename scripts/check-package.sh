@@ -20,8 +20,10 @@ fi
 machine=package-test-$$
 box=$(mktemp --directory)
 clean_up() {
-  if mountpoint --quiet "$box/root"; then umount --recursive "$box/root"; fi
-  if mountpoint --quiet "$box"; then umount "$box"; fi
+  # Whoever still runs there, as after an interruption, keeps it for so long, and nobody else sees it.
+  if mountpoint --quiet "$box/root/proc"; then umount --lazy "$box/root/proc"; fi
+  if mountpoint --quiet "$box/root"; then umount --lazy "$box/root"; fi
+  if mountpoint --quiet "$box"; then umount --lazy "$box"; fi
   rmdir "$box" "/run/systemd/nspawn/propagate/$machine" "/run/systemd/nspawn/unix-export/$machine" 2>/dev/null || true
 }
 trap clean_up EXIT
@@ -34,8 +36,8 @@ cp "${packages[0]}" "$root/package-test/old.deb"
 cp "${packages[1]}" "$root/package-test/new.deb"
 cp deploy/postgres/schema.sql "$root/package-test/"
 install -m 755 scripts/check-package-inside.sh "$root/package-test/inside"
-# Of this machine, and no part of the test.
-rm -f "$root/usr/sbin/policy-rc.d"
+# Of this machine, and no part of the test. The second has every manual of the machine indexed anew, which takes long.
+rm -f "$root/usr/sbin/policy-rc.d" "$root/var/lib/man-db/auto-update"
 if chroot "$root" dpkg-query --show fulfillment-worker >/dev/null 2>&1; then
   echo "error: fulfillment-worker is installed on this machine; the test needs one without it" >&2
   exit 1

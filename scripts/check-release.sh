@@ -72,3 +72,4 @@ if [ -s "$elsewhere/verified" ]; then problem "the unit: see above"; fi
 systemd-analyze security --offline=true --threshold=15 --no-pager "$root/usr/lib/systemd/system/fulfillment-worker.service" \
   | tail -1 || problem "the unit is more exposed than it was"
 scripts/check-package.sh "$package" "$again/fulfillment-worker_$version-2_$(dpkg --print-architecture).deb"
+scripts/check-getting-started.sh "$package"

@@ -81,4 +81,4 @@ echo "/etc/$name/environment" >"$root/DEBIAN/conffiles"
 install -m 755 packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm "$root/DEBIAN/"
 (cd "$root" && find . -path ./DEBIAN -prune -o -type f -printf '%P\0' | sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
 find "$root" -exec touch --no-dereference --date "@$SOURCE_DATE_EPOCH" {} +
-dpkg-deb --root-owner-group -Zxz -z9 --threads-max=1 --build "$root" "$folder/${name}_${version}_$architecture.deb" >/dev/null
+dpkg-deb --root-owner-group -Zxz -z6 --threads-max=1 --build "$root" "$folder/${name}_${version}_$architecture.deb" >/dev/null

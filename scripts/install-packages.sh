@@ -24,6 +24,7 @@ need redis-server command -v redis-server
 need redis-tools command -v redis-cli
 need postgresql has_postgres_server
 need postgresql-client command -v psql
+need sqlite3 command -v sqlite3
 need prometheus command -v prometheus
 need prometheus command -v promtool
 need prometheus-alertmanager command -v amtool

@@ -52,7 +52,7 @@ rm -rf "$dist"
 mkdir -p "$dist"
 find "$tree" -type d -exec chmod 755 {} + -o -type f ! -path "$tree/$name" -exec chmod 644 {} +
 tar --directory "$work" --create --sort=name --format=gnu --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \
-  "$release" | xz -9 --threads=1 >"$dist/$release.tar.xz"
+  "$release" | xz -6 --threads=1 >"$dist/$release.tar.xz"
 if command -v dpkg-deb >/dev/null; then
   scripts/deb.sh "$tree" "$version-1" "$dist"
 else

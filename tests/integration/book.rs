@@ -7,4 +7,5 @@ mod deciding;
 mod first_steps;
 mod getting_started;
 mod looking;
+mod operating;
 mod servers;

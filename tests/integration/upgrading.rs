@@ -29,6 +29,9 @@ const DRAINED: Duration = crate::support::LONG;
 /// For workers whose orders are soon taken over.
 const SHORT_LEASE: [&str; 4] = ["--lease", "2s", "--call-timeout", "1s"];
 
+/// `bob` with his password, as in [`users`].
+const BOB: (&str, &str) = ("Authorization", "Basic Ym9iOmJvYidz");
+
 /// Servers that both versions work on.
 struct Servers {
     redis: RedisServer,

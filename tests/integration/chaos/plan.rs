@@ -102,8 +102,8 @@ enum Part {
 
 use Fault::*;
 
-/// Every fault, once.
-const ALL: [Fault; 37] = [
+/// Every fault, once; a change of version as often as there are workers.
+const ALL: [Fault; 40] = [
     WorkerKilled,
     WorkerStopped,
     WorkerTerminated,
@@ -140,6 +140,9 @@ const ALL: [Fault; 37] = [
     Duplicates,
     Flood,
     ProducerDies,
+    WorkerChangesVersion,
+    WorkerChangesVersion,
+    WorkerChangesVersion,
     WorkerChangesVersion,
 ];
 

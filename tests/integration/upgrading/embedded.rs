@@ -48,7 +48,7 @@ impl File {
     }
 }
 
-/// Caught, when seeded: SEEDED
+/// Caught, when seeded: a released migration that was changed.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the binary of the release before: `make test-more` runs it"]
 async fn a_file_of_one_version_is_worked_on_by_the_other_and_goes_back_to_it() {

@@ -9,7 +9,7 @@ use crate::support::{LONG, eventually, expect_equal};
 
 const ORDERS: i32 = 20;
 
-/// Caught, when seeded: SEEDED
+/// Caught, when seeded: a record in Redis with another character after its count, and another name of the leases' key.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the binary of the release before: `make test-more` runs it"]
 async fn what_a_worker_of_one_version_had_in_hand_the_other_version_sees_and_takes_over() {
@@ -34,7 +34,7 @@ async fn what_a_worker_of_one_version_had_in_hand_the_other_version_sees_and_tak
     }
 }
 
-/// Caught, when seeded: SEEDED
+/// Caught, when seeded: another name of the retries' key.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the binary of the release before: `make test-more` runs it"]
 async fn a_retry_that_one_version_has_set_comes_back_to_the_other() {

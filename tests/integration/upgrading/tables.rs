@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{DIRECTIONS, SHORT_LEASE, Servers};
+use super::{BOB, DIRECTIONS, SHORT_LEASE, Servers};
 use crate::support::orders::{all_fulfilled_once, in_state, place};
 use crate::support::version::Version;
 use crate::support::{LONG, eventually, expect_equal};
@@ -26,24 +26,23 @@ const LETTERS: &str = "
     VALUES ('to come 1', 1, '{\"order_id\":1,\"product_id\":1,\"quantity\":1}', 'reason_to_come', 'as it is', 1, 'a worker', localtimestamp),
            ('to come 2', 999, '{\"order_id\":999,\"product_id\":1,\"quantity\":1}', 'row_gone', 'gone', 1, 'a worker', localtimestamp)";
 
-/// Each command, and the end that it comes to.
-const COMMANDS: [(&[&str], i32); 13] = [
-    (&["migrate"], 0),
-    (&["status", "--json"], 0),
-    (&["orders", "--json"], 0),
-    (&["order", "1", "--json"], 0),
-    (&["verify", "--json"], 0),
-    (&["workers", "--json"], 0),
-    (&["jobs", "list", "--json"], 0),
-    (&["limit", "--json"], 0),
-    (&["dead", "list", "--json"], 0),
-    (&["dead", "list"], 0),
-    (&["dead", "show", "1", "--json"], 0),
-    (&["dead", "discard", "2", "--why", "known"], 0),
-    (&["doctor", "--json"], 0),
+/// Commands that all end well.
+const COMMANDS: [&[&str]; 12] = [
+    &["migrate"],
+    &["status", "--json"],
+    &["orders", "--json"],
+    &["order", "1", "--json"],
+    &["verify", "--json"],
+    &["workers", "--json"],
+    &["jobs", "list", "--json"],
+    &["limit", "--json"],
+    &["dead", "list", "--json"],
+    &["dead", "list"],
+    &["dead", "show", "1", "--json"],
+    &["dead", "discard", "2", "--why", "known"],
 ];
 
-/// Caught, when seeded: SEEDED
+/// Caught, when seeded: a table in which a migration has renamed a column.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the binary of the release before: `make test-more` runs it"]
 async fn a_version_works_with_all_its_commands_on_tables_to_which_a_later_one_has_added() {
@@ -56,53 +55,42 @@ async fn a_version_works_with_all_its_commands_on_tables_to_which_a_later_one_ha
         place(&servers.database, &servers.redis, 20).await;
         all_fulfilled_once(&servers.database, &servers.redis).await;
         servers.database.connect().await.batch_execute(LETTERS).await.unwrap();
-        for (words, code) in COMMANDS {
+        for words in COMMANDS {
             let ended = servers.run(version, words);
-            assert_eq!(ended.code, Some(code), "{version:?} {words:?}: {ended:?}");
+            assert_eq!(ended.code, Some(0), "{version:?} {words:?}: {ended:?}");
         }
+        let examined = servers.run(version, &["doctor", "--json"]).json_in_any_case();
+        let findings = examined["findings"].as_array().expect("findings");
+        let is_complete = |finding: &Value| finding["check"] == "tables_and_rights" && finding["level"] == "ok";
+        assert!(findings.iter().any(is_complete), "{examined}");
         let listed = servers.run(version, &["dead", "list", "--json"]).json();
         assert_eq!(listed["dead_letters"][0]["reason"], "reason_to_come", "{listed}");
         let counted = servers.run(version, &["status", "--json"]).json();
         assert_eq!(counted["dead_letters_by_reason"]["reason_to_come"], 1, "{counted}");
         for path in ["/", "/dead-letters", "/orders", "/workers", "/api/v1/dead-letters", "/api/v1/status", "/metrics"]
         {
-            let answer = worker.get(path, &[("Authorization", BOB)]);
+            let answer = worker.get(path, &[BOB]);
             assert_eq!(answer.status, 200, "{version:?} {path}: {}", answer.text());
         }
     }
 }
 
-/// `bob` with his password, as in [`crate::access::users`].
-pub(super) const BOB: &str = "Basic Ym9iOmJvYidz";
-
-/// Workers that may not migrate come after `migrate`: until then they say what is missing, or there is nothing.
+/// What the last migration made is taken away again, as every release has the tables of the one before so far.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the binary of the release before: `make test-more` runs it"]
 async fn workers_that_may_not_migrate_say_what_is_missing_before_migrate_and_work_after_it() {
+    const WITHOUT_LAST: &str = "DROP TABLE fulfillment.trends, fulfillment.arrivals, fulfillment.arrivals_mark;
+                                DELETE FROM fulfillment.schema_history WHERE version >= 14";
     let servers = Servers::start().await;
     assert_eq!(servers.run(Version::Previous, &["migrate"]).code, Some(0));
-    let before = history(&servers).await;
-    let trial = servers.database.copied().await;
-    assert!(crate::support::worker::run_to_end(&["migrate", "--store", trial.url()]).status.success());
-    let is_complete = trial.number(HISTORY).await == before;
-    let mut worker = servers.starting(Version::This, &["--migrate", "off"]);
-    if is_complete {
-        worker.wait_until_ready().await;
-    } else {
-        let ended = worker.ended(LONG).await;
-        assert_eq!(ended.code(), Some(2), "{}", worker.output());
-        assert!(worker.output().contains("schema incomplete"), "{}", worker.output());
-    }
+    servers.database.connect().await.batch_execute(WITHOUT_LAST).await.unwrap();
+    let mut early = servers.starting(Version::This, &["--migrate", "off"]);
+    assert_eq!(early.ended(LONG).await.code(), Some(1), "{}", early.output());
+    assert!(early.output().contains("schema incomplete: table fulfillment.arrivals"), "{}", early.output());
     assert_eq!(servers.run(Version::This, &["migrate"]).code, Some(0));
     let _worker = servers.worker(Version::This, &["--migrate", "off"]).await;
     place(&servers.database, &servers.redis, 20).await;
     all_fulfilled_once(&servers.database, &servers.redis).await;
-}
-
-const HISTORY: &str = "SELECT max(version)::int8 FROM fulfillment.schema_history";
-
-async fn history(servers: &Servers) -> i64 {
-    servers.database.number(HISTORY).await
 }
 
 /// Both start at once on a database without tables, again and again.
