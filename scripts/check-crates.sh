@@ -40,15 +40,13 @@ for needed in $(git ls-files 'src/*.sql' 'src/*.lua' tests/data/online-retail-20
   grep --quiet --line-regexp --fixed-strings "$needed" <<<"$files" || problem "the package fulfillment-worker lacks $needed"
 done
 
-# In the order in which each finds the others that it needs.
+# In the order in which each finds the others that it needs. Archives of before would be taken for those of now.
+rm -rf "$target/package"
 cargo publish --locked --workspace --dry-run --no-verify --allow-dirty 2>&1 |
   grep --extended-regexp --invert-match 'ignoring (test|benchmark)|Updating|Blocking|aborting upload' || problem "see above"
 for package in "${published[@]}"; do
-  archive=$(find "$target/package" -name "$package-$version.crate" | head -1)
-  if [ -z "$archive" ]; then
-    cargo package --locked --quiet --workspace --exclude fulfillment-model --no-verify --allow-dirty 2>/dev/null
-    archive=$target/package/$package-$version.crate
-  fi
+  archive=$(find "$target/package" -name "$package-$version.crate" -print -quit)
+  [ -n "$archive" ] || problem "cargo has left no archive of $package in $target/package"
   kilobytes=$(($(stat --format %s "$archive") / 1000))
   echo "$package $version: $kilobytes kB"
   [ "$kilobytes" -le "${most_kilobytes[$package]}" ] || problem "$archive has more than ${most_kilobytes[$package]} kB"

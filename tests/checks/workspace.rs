@@ -40,18 +40,11 @@ fn what_is_checked_is_the_rust_version_that_the_packages_name() {
     assert!(channel == named || channel == format!("{named}.0"), "{channel}, not {named}");
 }
 
-/// Whoever gets one of them gets the others of the same release. Caught, when seeded: `version = "=0.1.0"`; `publish = false` left out
-/// of the model's manifest.
+/// Caught, when seeded: `publish = false` left out of its manifest.
 #[test]
-fn packages_of_one_release_ask_for_each_other() {
-    let workspace = manifest()["workspace"].clone();
-    let version = workspace["package"]["version"].as_str().expect("a version");
-    for name in ["fulfillment-warehouse", "fulfillment-worker"] {
-        let asked = workspace["dependencies"][name]["version"].as_str().expect("a version");
-        assert_eq!(asked, format!("={version}"), "{name}");
-    }
+fn the_model_is_not_published_as_it_needs_what_is_private() {
     let model: Table = read("crates/model/Cargo.toml").parse().expect("TOML");
-    assert_eq!(model["package"].get("publish"), Some(&Value::Boolean(false)), "the model needs what is private");
+    assert_eq!(model["package"].get("publish"), Some(&Value::Boolean(false)));
 }
 
 /// A case that no macro names runs nowhere. Caught, when seeded: a line of `list.rs` left out.

@@ -31,7 +31,7 @@ impl Pair {
     /// The same, as the worker's own configuration hands it on.
     pub(crate) fn parsed_url(&self) -> String {
         let (primary, standby) = (self.primary.port(), self.standby.port());
-        format!("postgres:///orders?user=postgres&host=127.0.0.1,127.0.0.1&port={primary},{standby}")
+        format!("postgres://postgres@127.0.0.1:{primary}/orders?host=127.0.0.1&port={standby}")
     }
 
     /// From now on nothing that is committed reaches the standby.
