@@ -168,7 +168,7 @@ impl Shell {
         (output, said)
     }
 
-    /// Runs a block to its end, as `bash -euo pipefail`. What it said, on either output; compared with what the page shows.
+    /// Runs a block to its end, as `bash -euo pipefail`, and returns what it said, on either output.
     ///
     /// # Panics
     /// When a command of it fails.
