@@ -30,6 +30,8 @@ cp -L "$authorities" "$root/etc/ssl/certs/"
 echo 'fulfillment:x:10001:10001::/var/lib/fulfillment-worker:/bin/false' >"$root/etc/passwd"
 echo 'fulfillment:x:10001:' >"$root/etc/group"
 echo 'hosts: files dns' >"$root/etc/nsswitch.conf"
+# A container engine mounts its own over it.
+printf '127.0.0.1 localhost\n::1 localhost\n' >"$root/etc/hosts"
 # The licences of what is copied.
 for package in libc6 libgcc-s1 busybox-static ca-certificates; do
   if [ -e "/usr/share/doc/$package/copyright" ]; then

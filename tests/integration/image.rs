@@ -222,7 +222,7 @@ fn the_image_has_what_health_checks_call() {
 /// The image's files as `scripts/image-root.sh` makes them, with the worker of the tests: it runs in there, and answers what
 /// existing health checks ask.
 ///
-/// Caught, when seeded: a library that is left out, no `wget`, no link `sh`.
+/// Caught, when seeded: a library that is left out, no `wget`, no link `sh`, no `localhost`.
 #[tokio::test]
 async fn the_worker_runs_among_the_images_files_alone_and_health_checks_reach_it() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -232,7 +232,7 @@ async fn the_worker_runs_among_the_images_files_alone_and_health_checks_reach_it
         Command::new(repository().join("scripts/image-root.sh")).arg(program).arg(&root).output().expect("the script");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     fs::copy(program, root.join("usr/local/bin/fulfillment-worker")).expect("the worker");
-    let listen = format!("127.0.0.1:{}", crate::support::free_port());
+    let listen = format!(":{}", crate::support::free_port());
     let inside = |arguments: &[&str]| {
         let mut command = Command::new("unshare");
         command.args(["--map-root-user", "chroot"]).arg(&root).args(arguments);
@@ -241,14 +241,14 @@ async fn the_worker_runs_among_the_images_files_alone_and_health_checks_reach_it
     };
     let run = ["fulfillment-worker", "run", "--queue", "sqlite:/tmp/db", "--store", "sqlite:/tmp/db"];
     let _worker = Process::start("the worker", inside(&run), folder.path().join("log"));
-    let probe = format!("wget -qO- http://{listen}/health");
+    let probe = format!("wget -qO- http://localhost{listen}/health");
     eventually(LONG, "the health check of a compose file", async || {
         let output = inside(&["sh", "-c", &probe]).output().expect("unshare");
         let told = [output.stdout, output.stderr].concat();
         expect_equal(String::from_utf8_lossy(&told).trim(), "ok")
     })
     .await;
-    let own = inside(&["fulfillment-worker", "healthcheck", "--url", &format!("http://{listen}/livez")])
+    let own = inside(&["fulfillment-worker", "healthcheck", "--url", &format!("http://localhost{listen}/livez")])
         .output()
         .expect("unshare");
     assert!(own.status.success(), "{own:?}");

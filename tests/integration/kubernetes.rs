@@ -23,7 +23,7 @@ const VERSIONS: [&str; 2] = ["v1.28.0", "v1.37.0"];
 const EVERYTHING: &str = r#"
 replicaCount: 3
 image: {repository: registry.example/fulfillment-worker, digest: "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", pullSecrets: [registry]}
-config: {fulfiller: "https://warehouse.example/shipments", concurrency: 1000000, simulate-failures: 0.05, log-orders: all}
+config: {fulfiller: "https://warehouse.example/shipments", concurrency: 100000, simulate-seed: 10000000, simulate-failures: 0.05, log-orders: all}
 drainTimeoutSeconds: 50
 secrets:
   redis: {name: redis-login, key: url}

@@ -219,7 +219,7 @@ async fn the_worker_knows_every_option_and_variable_of_the_chart() {
         .expect("the binary");
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(shown.contains("1000000") && shown.contains("https://warehouse.example/shipments"), "{shown}");
+    assert!(shown.contains("10000000") && shown.contains("https://warehouse.example/shipments"), "{shown}");
 
     let page = super::read("docs/CONFIGURATION.md");
     let pods = super::pods::pods();

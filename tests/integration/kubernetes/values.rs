@@ -6,10 +6,10 @@ use serde_json::Value;
 /// Each with a part of what is said of it.
 const REFUSED: [(&str, &str); 14] = [
     ("replicas: 3", "additional properties 'replicas' not allowed"),
-    ("config: {drain-timeout: 1m}", "config"),
-    ("config: {migrate: auto}", "config"),
-    ("config: {queue: \"redis://:secret@redis\"}", "config"),
-    ("config: {Fulfiller: simulated}", "config"),
+    ("config: {drain-timeout: 1m}", "/config/drain-timeout"),
+    ("config: {migrate: auto}", "/config/migrate"),
+    ("config: {queue: \"redis://:secret@redis\"}", "/config/queue"),
+    ("config: {Fulfiller: simulated}", "'Fulfiller' not allowed"),
     ("drainTimeoutSeconds: 0", "drainTimeoutSeconds"),
     ("gracePeriodMarginSeconds: 0", "gracePeriodMarginSeconds"),
     ("migrate: {grantTo: public}", "grantTo"),
