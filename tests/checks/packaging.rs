@@ -160,7 +160,8 @@ fn workflows_pin_their_actions_and_may_no_more_than_they_need() {
     for (name, writes) in [("ci", 0), ("release", 2)] {
         let path = format!(".github/workflows/{name}.yml");
         let text = read(&path);
-        let uses: Vec<&str> = text.lines().filter_map(|line| line.trim().trim_start_matches("- ").strip_prefix("uses: ")).collect();
+        let uses: Vec<&str> =
+            text.lines().filter_map(|line| line.trim().trim_start_matches("- ").strip_prefix("uses: ")).collect();
         assert!(!uses.is_empty(), "{path} uses nothing");
         for action in uses {
             let commit = action.split('@').nth(1).unwrap_or_default();
@@ -186,5 +187,8 @@ fn dist_says_of_releases_what_the_script_makes() {
     assert!(script.contains("--profile dist") && read("Cargo.toml").contains("[profile.dist]"));
     let runners = read(".github/workflows/release.yml");
     let targets = dist["targets"].as_array().expect("targets");
-    assert_eq!(targets.len(), runners.lines().find(|line| line.contains("runner: [")).expect("runners").split(',').count());
+    assert_eq!(
+        targets.len(),
+        runners.lines().find(|line| line.contains("runner: [")).expect("runners").split(',').count()
+    );
 }
