@@ -71,4 +71,6 @@ if [ -s "$elsewhere/verified" ]; then problem "the unit: see above"; fi
 # 0 is the best of 10. What it is made of: docs/SYSTEMD.md.
 systemd-analyze security --offline=true --threshold=15 --no-pager "$unit" \
   | tail -1 || problem "the unit is more exposed than it was"
-scripts/check-package.sh "$package" "$again/fulfillment-worker_$version-2_$(dpkg --print-architecture).deb"
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then as_root=(sudo); fi
+"${as_root[@]}" scripts/check-package.sh "$package" "$again/fulfillment-worker_$version-2_$(dpkg --print-architecture).deb"
