@@ -1,12 +1,12 @@
 # syntax=docker/dockerfile:1
-# Two stages: the build, and an image that holds the binary and nothing to build with.
+# Two stages: the build, and an image of the binary with what it is linked with, 12 MB compressed (docs/DOCKER.md).
 #   docker build --build-arg REVISION="$(git rev-parse HEAD)" --build-arg CREATED="$(date -u +%FT%TZ)" -t fulfillment-worker .
-# tests/integration/image runs the first stage's commands without Docker. Digests are those of the tags' images for all platforms.
+# tests/integration/image runs the first stage's commands without Docker. The digest is that of the tag's images for all platforms.
 
 FROM rust:1.95.0-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082 AS build
-# SQLite is C.
+# SQLite is C; the image gets the other two.
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends build-essential \
+    && apt-get install -y --no-install-recommends build-essential busybox-static ca-certificates \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 
@@ -15,10 +15,11 @@ WORKDIR /build
 COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
 COPY crates/model/Cargo.toml crates/model/
+COPY crates/testkit/Cargo.toml crates/testkit/
 COPY crates/warehouse/Cargo.toml crates/warehouse/
 RUN for package in . crates/*; do mkdir "$package/src" && touch "$package/src/lib.rs"; done \
     && echo 'fn main() {}' > src/main.rs \
-    && cargo build --release --locked --features otlp-grpc --bin fulfillment-worker \
+    && cargo build --profile dist --locked --features otlp-grpc --bin fulfillment-worker \
     && rm -rf src crates
 
 COPY build.rs ./
@@ -30,19 +31,22 @@ COPY tests/data/online-retail-2010-12-01.csv tests/data/
 ARG REVISION=""
 # Cargo tells what to build by the time of change, and the stand-ins above are younger than the sources.
 RUN touch src/main.rs src/lib.rs crates/*/src/lib.rs \
-    && FULFILLMENT_WORKER_REVISION="$REVISION" cargo build --release --locked --features otlp-grpc --bin fulfillment-worker
+    && FULFILLMENT_WORKER_REVISION="$REVISION" cargo build --profile dist --locked --features otlp-grpc --bin fulfillment-worker
 
-FROM debian:bookworm-slim@sha256:88200866dfff7ea7f5cbcb6ec7c8a701889efe6fe859fe64d6990e4b07ea4171
-# The system's certificates, for rediss:// and Postgres over TLS; wget for the health checks of existing compose files,
-# `wget -qO- http://localhost:2112/health`.
-RUN apt-get update \
-    && apt-get install -y --no-install-recommends ca-certificates wget \
-    && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --create-home --home-dir /var/lib/fulfillment-worker fulfillment
-COPY --from=build /build/target/release/fulfillment-worker /usr/local/bin/fulfillment-worker
+# What stands around it: the C library, the certificate authorities for rediss:// and Postgres over TLS, and BusyBox for the health
+# checks of existing compose files, `wget -qO- http://localhost:2112/health`.
+COPY scripts/image-root.sh scripts/
+RUN sh scripts/image-root.sh target/dist/fulfillment-worker rootfs \
+    && mkdir -p home
 
-USER 10001
+FROM scratch
+COPY --from=build /build/rootfs/ /
 # Where `sqlite:` paths that are relative lead to: the embedded database, if --store names one.
+COPY --from=build --chown=10001:10001 --chmod=0700 /build/home/ /var/lib/fulfillment-worker/
+COPY --from=build /build/target/dist/fulfillment-worker /usr/local/bin/fulfillment-worker
+
+ENV PATH=/usr/local/bin:/bin
+USER 10001
 WORKDIR /var/lib/fulfillment-worker
 EXPOSE 2112
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["fulfillment-worker", "healthcheck"]

@@ -1,7 +1,7 @@
 # `make` alone lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install release run stack test test-more test-all lint fmt bench bench-full bench-record storm outage failover chaos chaos-matrix mutants model properties fuzz strange-requests pressure attack compat screenshots book manifests clean
+.PHONY: help demo install release run stack test test-more test-all lint fmt bench bench-full bench-record storm outage failover chaos chaos-matrix mutants model properties fuzz strange-requests pressure attack compat screenshots book up manifests clean
 
 # Options for `make demo` and `make run`, for example: make demo ARGS="--orders 200"
 ARGS ?=
@@ -58,6 +58,7 @@ test-all: test test-more ## The tests, and what takes longer: the release binary
 
 test-more:
 	scripts/check-producers.sh
+	scripts/check-crates.sh --build
 	scripts/check-release.sh
 	scripts/check-upgrade.sh
 	scripts/check-image.sh
@@ -66,6 +67,10 @@ test-more:
 lint: ## Check format, clippy with each feature, dependencies, imports, links, metrics, alerts and shell scripts
 	scripts/install-packages.sh
 	scripts/lint.sh
+
+up: ## The worker, Redis and Postgres in containers, with random passwords in deploy/secrets (docs/DOCKER.md)
+	scripts/compose-secrets.sh
+	docker compose --file deploy/compose.yaml up --build
 
 manifests: ## Write deploy/kubernetes, and the chart's copies of alerts and rules, anew (docs/KUBERNETES.md)
 	scripts/install-packages.sh

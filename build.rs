@@ -2,10 +2,11 @@
 //!
 //! Only a release build asks git: a debug build would otherwise be compiled again after every commit.
 //! `FULFILLMENT_WORKER_REVISION` names the commit where there is no `.git`, as in an image; `SOURCE_DATE_EPOCH` (seconds
-//! since 1970) the date, for reproducible builds. Both win over git.
+//! since 1970) the date, for reproducible builds. Both win over git, and git over the file that `cargo package` adds.
 
 use std::env;
 use std::error::Error;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -23,7 +24,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (revision, of_commit) = match variable(REVISION)? {
         // Its day is not known: what git would tell is that of another commit, perhaps.
         Some(named) => (Some(checked(named)?), None),
-        None if release => Commit::of_repository().map(|commit| (commit.revision, commit.date)).unzip(),
+        None if release => match Commit::of_repository() {
+            Some(commit) => (Some(commit.revision), Some(commit.date)),
+            None => (revision_of_package(), None),
+        },
         None => (None, None),
     };
     let date = match variable(DATE)? {
@@ -102,6 +106,14 @@ fn rerun_with_commits() {
     {
         println!("cargo::rerun-if-changed={path}");
     }
+}
+
+/// The commit that `cargo package` was run at, which it writes into the package.
+fn revision_of_package() -> Option<String> {
+    let text = fs::read_to_string(".cargo_vcs_info.json").ok()?;
+    let (_, hash) = text.split_once("\"sha1\": \"")?;
+    let hash = hash.get(..40).filter(|hash| hash.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+    Some(if text.contains("\"dirty\": true") { format!("{hash}-dirty") } else { hash.to_owned() })
 }
 
 /// What git says, run here; cargo starts a build script in its package's folder.

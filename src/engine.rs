@@ -64,6 +64,44 @@ use crate::port::store::OrderStore;
 use crate::threads::Threads;
 
 /// Takes messages, has their orders fulfilled and settles them until told to stop.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use fulfillment_worker::WorkerId;
+/// use fulfillment_worker::domain::retry::{RetryPolicy, WhenAmbiguous};
+/// use fulfillment_worker::engine::{Engine, EngineOptions};
+/// use fulfillment_worker::event::Observers;
+/// use fulfillment_worker::prelude::*;
+/// # use fulfillment_worker_testkit::{doubles::ScriptedFulfiller, memory::Memory};
+///
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// # let memory = Memory::new();
+/// let lease = Duration::from_secs(30);
+/// // Of any backend that implements the ports.
+/// let (queue, store) = (Arc::new(memory.queue(lease)), Arc::new(memory.store(WorkerId::fresh(), lease)));
+/// # let fulfiller = Arc::new(ScriptedFulfiller::default());
+/// let options = EngineOptions {
+///     concurrency: 16,
+///     lease,
+///     call_timeout: Duration::from_secs(10),
+///     retry: RetryPolicy {
+///         max_attempts: 5,
+///         base: Duration::from_secs(1),
+///         cap: Duration::from_secs(300),
+///         when_ambiguous: WhenAmbiguous::Retry,
+///     },
+///     drain_timeout: Duration::from_secs(25),
+/// };
+/// let engine = Engine::new(queue, store, fulfiller, Observers::default(), options)?;
+///
+/// let drain = CancellationToken::new();
+/// # drain.cancel();
+/// let left = engine.run(drain).await;
+/// assert_eq!(left, 0);
+/// # Ok(()) }
+/// ```
 pub struct Engine {
     backends: Backends,
     /// For renewing leases.

@@ -29,7 +29,20 @@
 //! ```
 //!
 //! Everything that happens is an [`Event`](event::Event) for an [`Observer`](event::Observer). Queues and stores of your own
-//! implement the traits of [`port`] and run in an [`Engine`](engine::Engine). ARCHITECTURE.md has the map of the source.
+//! implement the traits of [`port`] and run in an [`Engine`](engine::Engine). The crate `fulfillment-worker-testkit` has the
+//! conformance suite that they have to pass, and doubles for the tests of programs. ARCHITECTURE.md has the map of the source.
+//!
+//! # Features
+//!
+//! | feature | |
+//! |---|---|
+//! | `cli` (default) | the binary; [`Settings::from_environment`](settings::Settings::from_environment) with options, environment and file |
+//! | `demo` (default) | the commands `demo` and `warehouse` |
+//! | `http-fulfiller` (default) | a warehouse that is called over HTTP |
+//! | `otlp` (default), `otlp-grpc` | traces, sent over HTTP, and over gRPC too |
+//! | `sqlite` (default) | queue and store in one file |
+//!
+//! `internals` and `faults` are for the tests of its own repository: what they show changes without notice.
 
 #![cfg_attr(not(feature = "internals"), expect(unreachable_pub, reason = "the tests see every module"))]
 #![cfg_attr(

@@ -1,8 +1,9 @@
--- After roles.sql, in psql: gives each role the password that the environment names, and makes one for the exporter of metrics.
-\getenv migrator MIGRATOR_PASSWORD
-\getenv worker WORKER_PASSWORD
-\getenv producer PRODUCER_PASSWORD
-\getenv exporter EXPORTER_PASSWORD
+-- After roles.sql, in psql: gives each role the password in its file of the folder that $SECRETS names, and makes one for the
+-- exporter of metrics.
+\set migrator `cat "$SECRETS/migrator-password"`
+\set worker `cat "$SECRETS/worker-password"`
+\set producer `cat "$SECRETS/producer-password"`
+\set exporter `cat "$SECRETS/exporter-password"`
 
 CREATE ROLE fulfillment_exporter LOGIN;
 GRANT pg_monitor TO fulfillment_exporter;

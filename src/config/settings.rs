@@ -191,6 +191,17 @@ pub struct ReconcileSettings {
 }
 
 /// The configuration of a worker.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use fulfillment_worker::settings::Settings;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut settings = Settings::embedded("orders.db")?; // or Settings::from_environment()
+/// settings.call_timeout = Duration::from_secs(5);
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// Queue and store.

@@ -71,7 +71,7 @@ pub struct Oversized {
 
 impl Oversized {
     /// Of a message of so many `bytes`, of which `first` has at least [`HASHED_BYTES`], or all.
-    pub(crate) fn of(first: &[u8], bytes: u64) -> Self {
+    pub fn of(first: &[u8], bytes: u64) -> Self {
         let hashed = first.get(..HASHED_BYTES).unwrap_or(first);
         Self { bytes, sha1: Sha1::from(hashed).digest().to_string() }
     }

@@ -178,7 +178,7 @@ pub fn admit(row: &RowView, step: Step) -> Result<State, Refusal> {
 /// its worker must run out of attempts. An attempt that ended with the order back at `pending` may have been handed
 /// back unspent, which the timeline doesn't say: it is not counted, as an outage must cost nothing. A timeline that
 /// doesn't end with the row's state has missed something, such as a person's decision: the count starts anew.
-pub(crate) fn attempts_spent(state: &State, last: Option<(State, u32)>) -> u32 {
+pub fn attempts_spent(state: &State, last: Option<(State, u32)>) -> u32 {
     match (state, last) {
         (State::Processing, Some((State::Processing, attempt))) => attempt,
         (State::Pending, Some((State::Pending, attempt))) => attempt.saturating_sub(1),

@@ -6,6 +6,24 @@ use std::sync::Arc;
 use super::Event;
 
 /// Receives every [`Event`] on the task that emits it. Must return at once and never panic.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// use fulfillment_worker::event::{Event, Observer, OrderEvent};
+///
+/// /// Counts what happens to orders.
+/// #[derive(Default)]
+/// struct Counter(AtomicU64);
+///
+/// impl Observer for Counter {
+///     fn observe(&self, event: &Event<'_>) {
+///         if let Event::Order(_) = event {
+///             self.0.fetch_add(1, Ordering::Relaxed);
+///         }
+///     }
+/// }
+/// ```
 pub trait Observer: Send + Sync {
     /// Takes note of one event.
     fn observe(&self, event: &Event<'_>);

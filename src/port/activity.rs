@@ -13,6 +13,16 @@ use crate::port::dead_letters::Decision;
 use crate::port::store::StoreError;
 
 /// Notes and lists. The last 10,000 entries are kept.
+///
+/// ```
+/// # use fulfillment_worker::port::activity::ActivityLog;
+/// # use fulfillment_worker::port::store::StoreError;
+/// /// The last ten things that people did.
+/// async fn lately(store: &dyn ActivityLog) -> Result<Vec<String>, StoreError> {
+///     let entries = store.activity(i64::MAX, 10).await?;
+///     Ok(entries.into_iter().map(|entry| format!("{} by {}", entry.action, entry.decision.by)).collect())
+/// }
+/// ```
 #[async_trait]
 pub trait ActivityLog: Send + Sync {
     /// Appends what somebody did to other things than workers. Repeated, it stands there twice.

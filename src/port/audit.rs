@@ -7,6 +7,22 @@ use crate::port::reports::add_orders;
 use crate::port::store::StoreError;
 
 /// Judges the rows of the orders' table. Safe beside workers.
+///
+/// ```
+/// # use fulfillment_worker::domain::order::OrderId;
+/// # use fulfillment_worker::port::audit::Audit;
+/// # use fulfillment_worker::port::store::StoreError;
+/// /// How many orders are open, page by page.
+/// async fn open_orders(store: &dyn Audit) -> Result<usize, StoreError> {
+///     let (mut open, mut after) = (0, Some(OrderId(0)));
+///     while let Some(last) = after {
+///         let page = store.audit(last, 1_000).await?;
+///         open += page.open.len();
+///         after = page.last;
+///     }
+///     Ok(open)
+/// }
+/// ```
 #[async_trait]
 pub trait Audit: Send + Sync {
     /// Judges up to `limit` (1 to 10,000) rows with an id above `after`. Answers before the worker's own tables are there,

@@ -22,6 +22,18 @@ pub const MOST_WORKERS: usize = 1_000;
 pub const KEEP_DEAD_WORKERS: Duration = Duration::from_secs(24 * 3_600);
 
 /// Reports, sets and lists. Every time is by the store's clock.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use fulfillment_worker::port::controls::{Control, Controls, Target};
+/// # use fulfillment_worker::port::dead_letters::Decision;
+/// # use fulfillment_worker::port::store::StoreError;
+/// /// Nobody claims for ten minutes.
+/// async fn pause(store: &dyn Controls) -> Result<bool, StoreError> {
+///     let decision = Decision { by: "ada".to_owned(), reason: "the warehouse counts its stock".to_owned() };
+///     store.set(Control::Pause, &Target::Fleet, None, Some(Duration::from_secs(600)), &decision).await
+/// }
+/// ```
 #[async_trait]
 pub trait Controls: Send + Sync {
     /// Renews this worker's entry in the registry, where it says something else or is older than `fresh`, and returns what is

@@ -11,6 +11,21 @@ use crate::port::store::StoreError;
 use async_trait::async_trait;
 
 /// Finds dead letters and records decisions about them. Every method may be called from several tasks at once.
+///
+/// ```
+/// # use fulfillment_worker::domain::dead_letter::DeadReason;
+/// # use fulfillment_worker::port::dead_letters::{DeadLetterFilter, DeadLetters};
+/// # use fulfillment_worker::port::store::StoreError;
+/// /// How many orders were rejected for good and wait for a decision.
+/// async fn rejected(store: &dyn DeadLetters) -> Result<u64, StoreError> {
+///     let filter = DeadLetterFilter {
+///         reasons: vec![DeadReason::Rejected],
+///         resolved: Some(false),
+///         ..DeadLetterFilter::default()
+///     };
+///     Ok(store.count(&filter).await?.letters)
+/// }
+/// ```
 #[async_trait]
 pub trait DeadLetters: Send + Sync {
     /// Returns at most `limit` letters with an id above `after`, in order of id.

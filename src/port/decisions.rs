@@ -10,6 +10,19 @@ use crate::port::store::StoreError;
 
 /// Decides about 1 to 1,000 orders at once, each named once. Answers come by position, and one bad row never fails its neighbours.
 /// No call waits for a row that another transaction has locked. A decision may be repeated.
+///
+/// ```
+/// # use fulfillment_worker::domain::order::OrderId;
+/// # use fulfillment_worker::port::dead_letters::Decision;
+/// # use fulfillment_worker::port::decisions::{Decided, OrderDecisions, Ruling};
+/// # use fulfillment_worker::port::store::StoreError;
+/// async fn cancel(store: &dyn OrderDecisions, order_id: OrderId) -> Result<bool, StoreError> {
+///     store.can_cancel().await?;
+///     let decision = Decision { by: "ada".to_owned(), reason: "the customer called".to_owned() };
+///     let answers = store.cancel(&[order_id], &Ruling { decision, dry_run: false }).await?;
+///     Ok(matches!(answers.first(), Some(Decided::Done(_))))
+/// }
+/// ```
 #[async_trait]
 pub trait OrderDecisions: Send + Sync {
     /// Says whether the order API's table can say that an order is cancelled.

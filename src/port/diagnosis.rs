@@ -18,6 +18,15 @@ pub mod redis;
 pub type Seen<T> = Result<T, String>;
 
 /// Looks at the store.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use fulfillment_worker::port::diagnosis::{StoreDiagnosis, StoreFacts};
+/// # use fulfillment_worker::port::store::StoreError;
+/// async fn is_embedded(store: &dyn StoreDiagnosis) -> Result<bool, StoreError> {
+///     Ok(matches!(store.store_facts(Duration::ZERO).await?, StoreFacts::Embedded(_)))
+/// }
+/// ```
 #[async_trait]
 pub trait StoreDiagnosis: Send + Sync {
     /// Gathers the facts; counts what changes for `sample`, zero for not at all. An error is one of the very first question:
@@ -26,6 +35,14 @@ pub trait StoreDiagnosis: Send + Sync {
 }
 
 /// Looks at the queue.
+///
+/// ```
+/// # use fulfillment_worker::port::diagnosis::{QueueDiagnosis, QueueFacts};
+/// # use fulfillment_worker::port::queue::QueueError;
+/// async fn is_redis(queue: &dyn QueueDiagnosis) -> Result<bool, QueueError> {
+///     Ok(matches!(queue.queue_facts().await?, QueueFacts::Redis(_)))
+/// }
+/// ```
 #[async_trait]
 pub trait QueueDiagnosis: Send + Sync {
     /// Gathers the facts. An error is one of the very first question, as above.

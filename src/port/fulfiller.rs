@@ -59,6 +59,23 @@ pub enum Outcome {
 /// A call may be repeated for the same order, after a crash even when it had succeeded: what must happen once has to
 /// be made so with the `key`, which is the same every time. The worker puts a timeout around the call and catches
 /// its panics; either counts as [`Outcome::Ambiguous`].
+///
+/// ```
+/// use fulfillment_worker::prelude::*;
+///
+/// struct Labels;
+///
+/// #[async_trait]
+/// impl Fulfiller for Labels {
+///     async fn fulfil(&self, order: &Order, key: &IdempotencyKey) -> Outcome {
+///         // A name of its own for each order, the same on every attempt: printed twice, it is one label.
+///         match std::fs::write(std::env::temp_dir().join(key.to_string()), order.id.to_string()) {
+///             Ok(()) => Outcome::Fulfilled { reference: Some(key.to_string()) },
+///             Err(error) => Outcome::Retry { reason: format!("the label can't be written: {error}"), after: None },
+///         }
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait Fulfiller: Send + Sync {
     /// Does the work and says how it went. Dropped half way when the row's lease is lost or a drain takes too long.

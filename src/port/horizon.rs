@@ -79,6 +79,19 @@ pub struct OpenOrder {
 
 /// Keeps the horizon and judges orders by it. Times are compared by the database, in its session's zone where a column has
 /// none.
+///
+/// ```
+/// # use fulfillment_worker::port::horizon::{Horizons, Noted};
+/// # use fulfillment_worker::port::store::StoreError;
+/// /// At the first start of all: leaves alone what another worker lost.
+/// async fn first_start(store: &dyn Horizons) -> Result<(), StoreError> {
+///     if store.noted().await? == Noted::Nothing {
+///         let horizon = store.behind_everything().await?;
+///         store.note(&horizon).await?;
+///     }
+///     Ok(())
+/// }
+/// ```
 #[async_trait]
 pub trait Horizons: Send + Sync {
     /// Reads it. Answers before the worker's own tables are there, too. Where workers have worked and it is gone, that is

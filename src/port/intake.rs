@@ -8,6 +8,17 @@ use crate::domain::order::OrderId;
 use crate::port::store::StoreError;
 
 /// Inserts orders.
+///
+/// ```
+/// # use fulfillment_worker::domain::order::OrderId;
+/// # use fulfillment_worker::port::intake::{Intake, NewOrder};
+/// # use fulfillment_worker::port::store::StoreError;
+/// /// The row. Its message is pushed afterwards, as the commit must come first.
+/// async fn insert(store: &dyn Intake) -> Result<Option<OrderId>, StoreError> {
+///     let order = NewOrder { product: "lamp".to_owned(), price_cents: 1_295, quantity: 2 };
+///     Ok(store.insert(&[order]).await?.first().map(|row| row.order_id))
+/// }
+/// ```
 #[async_trait]
 pub trait Intake: Send + Sync {
     /// Inserts orders, and the products that are missing, in one transaction. Answers by position.

@@ -29,6 +29,14 @@ pub const MOST_JOBS: usize = 1_000;
 pub const KEEP_ENDED_JOBS: i64 = 1_000;
 
 /// Makes, claims, advances, cancels and lists. Every time is by the store's clock.
+///
+/// ```
+/// # use fulfillment_worker::port::jobs::Jobs;
+/// # use fulfillment_worker::port::store::StoreError;
+/// async fn progress(store: &dyn Jobs, id: i64) -> Result<Option<u64>, StoreError> {
+///     Ok(store.job(id).await?.map(|job| job.progress.done))
+/// }
+/// ```
 #[async_trait]
 pub trait Jobs: Send + Sync {
     /// Makes a job, and appends that to the activity; unless one of this kind with the same selection is open: then that one is

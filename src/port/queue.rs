@@ -12,6 +12,24 @@ use crate::domain::message::{self, Message, Oversized, Poison};
 
 /// Hands out order messages. Every method may be called from several tasks at once. Only [`Queue::wait`] may be dropped
 /// before it returns.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use fulfillment_worker::port::queue::{Disposition, Queue, Producer, Settlement};
+/// use fulfillment_worker_testkit::memory::Memory;
+///
+/// # #[tokio::main] async fn main() -> Result<(), fulfillment_worker::port::queue::QueueError> {
+/// let queue = Memory::new().queue(Duration::from_secs(30));
+/// queue.push(&[br#"{"order_id":7,"product_id":1,"quantity":2}"#.to_vec()]).await?;
+///
+/// let claim = queue.claim(10).await?.claims.remove(0);
+/// assert_eq!(claim.attempt, 1);
+/// // … the work, with `queue.renew` meanwhile …
+/// let done = Settlement { receipt: claim.receipt, disposition: Disposition::Ack };
+/// queue.settle(&[done]).await?;
+/// # Ok(()) }
+/// ```
 #[async_trait]
 pub trait Queue: Send + Sync {
     /// Takes up to `limit` (1 to 1,000) messages under a fresh lease, and returns at once.
@@ -33,6 +51,14 @@ pub trait Queue: Send + Sync {
 }
 
 /// Puts new messages in.
+///
+/// ```
+/// # use fulfillment_worker::port::queue::{Producer, QueueError};
+/// async fn place(queue: &dyn Producer, order_id: i64) -> Result<(), QueueError> {
+///     let message = format!(r#"{{"order_id":{order_id},"product_id":1,"quantity":2}}"#);
+///     queue.push(&[message.into_bytes()]).await
+/// }
+/// ```
 #[async_trait]
 pub trait Producer: Send + Sync {
     /// Puts new messages in, the first one to be claimed first. All or nothing.
@@ -40,6 +66,14 @@ pub trait Producer: Send + Sync {
 }
 
 /// Reads how the queue is, and changes nothing.
+///
+/// ```
+/// # use fulfillment_worker::port::queue::{QueueError, QueueReports};
+/// async fn backlog(queue: &dyn QueueReports) -> Result<u64, QueueError> {
+///     let depth = queue.depth().await?;
+///     Ok(depth.waiting + depth.due)
+/// }
+/// ```
 #[async_trait]
 pub trait QueueReports: Send + Sync {
     /// Counts the messages.

@@ -9,6 +9,24 @@ use async_trait::async_trait;
 use crate::port::queue::QueueError;
 
 /// Browses and repairs a queue. Safe beside workers and producers.
+///
+/// ```
+/// # use fulfillment_worker::port::queue::QueueError;
+/// # use fulfillment_worker::port::queue_maintenance::{Part, QueueMaintenance};
+/// /// Every message, those that wait first.
+/// async fn messages(queue: &dyn QueueMaintenance) -> Result<Vec<Vec<u8>>, QueueError> {
+///     let mut payloads = Vec::new();
+///     for part in [Part::Waiting, Part::Claimed] {
+///         let mut cursor = Some(0);
+///         while let Some(position) = cursor {
+///             let page = queue.browse(part, position).await?;
+///             payloads.extend(page.payloads);
+///             cursor = page.next;
+///         }
+///     }
+///     Ok(payloads)
+/// }
+/// ```
 #[async_trait]
 pub trait QueueMaintenance: Send + Sync {
     /// Returns the page that begins at `cursor`, 0 being the first: about 500 messages, or fewer long ones. Takes
@@ -38,6 +56,17 @@ pub trait QueueMaintenance: Send + Sync {
 }
 
 /// Puts claimed messages back where producers put new ones, for another consumer. Safe beside workers and producers.
+///
+/// ```
+/// # use fulfillment_worker::port::queue::QueueError;
+/// # use fulfillment_worker::port::queue_maintenance::{HandBack, LiveLeases};
+/// /// Hands back the first page of what dead workers left.
+/// async fn hand_back(queue: &dyn HandBack) -> Result<u64, QueueError> {
+///     let page = queue.claimed(0).await?;
+///     let ids: Vec<String> = page.messages.into_iter().map(|message| message.claim_id).collect();
+///     Ok(queue.hand_back(&ids, LiveLeases::Leave).await?.returned)
+/// }
+/// ```
 #[async_trait]
 pub trait HandBack: Send + Sync {
     /// Describes claimed messages: the page that begins at `cursor`, 0 being the first. Takes nothing. A caller that goes

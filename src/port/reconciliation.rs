@@ -12,6 +12,27 @@ use crate::port::store::StoreError;
 pub(crate) const RECONCILER: &str = "reconciler";
 
 /// Elects the reconciler and finds the orders it looks for.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use fulfillment_worker::domain::order::OrderId;
+/// # use fulfillment_worker::port::reconciliation::{ClaimedUpTo, LostOrder, LostOrderSearch, Reconciliation};
+/// # use fulfillment_worker::port::store::StoreError;
+/// /// Orders that nothing has touched for a minute although the queue is empty.
+/// async fn lost(store: &dyn Reconciliation) -> Result<Vec<LostOrder>, StoreError> {
+///     if !store.lead(Duration::from_secs(90)).await? {
+///         return Ok(Vec::new());
+///     }
+///     let search = LostOrderSearch {
+///         claimed_up_to: ClaimedUpTo::Everything,
+///         grace: Duration::from_secs(60),
+///         max_age: Duration::from_secs(7 * 24 * 3_600),
+///         after: OrderId(0),
+///         limit: 500,
+///     };
+///     store.lost_orders(&search).await
+/// }
+/// ```
 #[async_trait]
 pub trait Reconciliation: Send + Sync {
     /// Takes or keeps the lead among all workers of this store, for `term` from now by the database's clock. Returns

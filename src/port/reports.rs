@@ -14,6 +14,18 @@ use crate::port::store::StoreError;
 pub const OPEN_ORDERS_LIMIT: Duration = Duration::from_secs(5);
 
 /// Reads counts, ages and single orders, and changes nothing.
+///
+/// ```
+/// # use fulfillment_worker::domain::order::OrderId;
+/// # use fulfillment_worker::port::reports::Reports;
+/// # use fulfillment_worker::port::store::StoreError;
+/// async fn tell(store: &dyn Reports, order_id: OrderId) -> Result<(), StoreError> {
+///     for entry in store.timeline(order_id).await? {
+///         println!("attempt {}: {} {}", entry.attempt, entry.state.as_str(), entry.note.unwrap_or_default());
+///     }
+///     Ok(())
+/// }
+/// ```
 #[async_trait]
 pub trait Reports: Send + Sync {
     /// Counts and ages. Reads the whole table: for people and slow polls, not for every second.

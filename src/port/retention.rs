@@ -11,6 +11,21 @@ use crate::port::store::StoreError;
 pub(crate) const RETENTION: &str = "retention";
 
 /// Deletes the timelines of orders that are over and done with.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use fulfillment_worker::domain::order::OrderId;
+/// # use fulfillment_worker::port::retention::{Retention, TimelinePage};
+/// # use fulfillment_worker::port::store::StoreError;
+/// /// Deletes a page of timelines that ended more than 90 days ago; returns where the next one begins.
+/// async fn prune(store: &dyn Retention, after: OrderId) -> Result<Option<OrderId>, StoreError> {
+///     if !store.lead_retention(Duration::from_secs(60)).await? {
+///         return Ok(None);
+///     }
+///     let cutoff = store.move_cutoff(Duration::from_secs(90 * 24 * 3_600)).await?.at;
+///     Ok(store.delete_timelines(&TimelinePage { after, limit: 1_000, cutoff }).await?.next)
+/// }
+/// ```
 #[async_trait]
 pub trait Retention: Send + Sync {
     /// Takes or keeps the lead, as [`crate::port::reconciliation::Reconciliation::lead`] does the reconciler's.

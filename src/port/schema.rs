@@ -5,6 +5,17 @@ use async_trait::async_trait;
 use crate::port::store::StoreError;
 
 /// Makes and checks the tables.
+///
+/// ```
+/// # use fulfillment_worker::port::schema::Schema;
+/// # use fulfillment_worker::port::store::StoreError;
+/// async fn prepare(store: &dyn Schema) -> Result<(), StoreError> {
+///     for migration in store.migrate().await? {
+///         println!("applied {migration}");
+///     }
+///     store.check().await
+/// }
+/// ```
 #[async_trait]
 pub trait Schema: Send + Sync {
     /// Makes or updates the worker's own tables, and returns the names of the applied migrations. Several workers may

@@ -67,6 +67,17 @@ pub struct Looked {
 }
 
 /// Finds orders. No method reads the whole table, and each ends within [`SEARCH_LIMIT`].
+///
+/// ```
+/// # use fulfillment_worker::domain::order::State;
+/// # use fulfillment_worker::port::search::{Between, Looked, OrderFilter, OrderSearch, Source};
+/// # use fulfillment_worker::port::store::StoreError;
+/// /// Up to 20 failed orders among the newest 10,000.
+/// async fn failed(store: &dyn OrderSearch) -> Result<Looked, StoreError> {
+///     let filter = OrderFilter { states: vec![State::Failed], ..OrderFilter::default() };
+///     store.look(&filter, &Source::Newest(10_000), Between::ALL, 20).await
+/// }
+/// ```
 #[async_trait]
 pub trait OrderSearch: Send + Sync {
     /// Bounds the ids of the orders that were created so long ago, as far as ids grow with `created_at`: of orders out of
@@ -88,6 +99,21 @@ pub trait OrderSearch: Send + Sync {
 }
 
 /// Reads transitions in the order in which they were made visible.
+///
+/// ```
+/// # use fulfillment_worker::port::search::{Feed, Position};
+/// # use fulfillment_worker::port::store::StoreError;
+/// /// Prints what happens from now on, until the store fails.
+/// async fn follow(store: &dyn Feed) -> Result<(), StoreError> {
+///     let mut position = Position::default();
+///     loop {
+///         for transition in store.next(&mut position, 500).await? {
+///             println!("order {} is {}", transition.order_id, transition.entry.state.as_str());
+///         }
+///         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait Feed: Send + Sync {
     /// Reads the next transitions, at most `limit`, and moves `position` behind them. The first call finds out where the
@@ -100,6 +126,15 @@ pub trait Feed: Send + Sync {
 }
 
 /// Takes down what people did that moved no row.
+///
+/// ```
+/// # use fulfillment_worker::domain::order::OrderId;
+/// # use fulfillment_worker::port::search::Notes;
+/// # use fulfillment_worker::port::store::StoreError;
+/// async fn note(store: &dyn Notes, order_id: OrderId) -> Result<(), StoreError> {
+///     store.note_pending(&[order_id], "put into the queue again by ada").await
+/// }
+/// ```
 #[async_trait]
 pub trait Notes: Send + Sync {
     /// Puts a note into the timeline of each of these orders that is `pending` and that nobody is about to move, unless events

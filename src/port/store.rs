@@ -11,6 +11,33 @@ use crate::domain::order::{Fence, Order, OrderId, State};
 /// Moves orders through their attempts. Every method may be called from several tasks at once. Batches hold 1 to 1,000
 /// items, answers come by position, and one bad row never fails its neighbours. `begin`, `renew` and `conclude` do not
 /// wait for a row that another transaction has locked.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use fulfillment_worker::WorkerId;
+/// use fulfillment_worker::port::store::{BeginRequest, Begun, Conclusion, OrderStore, Target, Verdict};
+/// use fulfillment_worker_testkit::memory::Memory;
+///
+/// # #[tokio::main] async fn main() -> Result<(), fulfillment_worker::port::store::StoreError> {
+/// let memory = Memory::new();
+/// let order_id = memory.put("pending", Duration::ZERO);
+/// let store = memory.store(WorkerId::fresh(), Duration::from_secs(30));
+///
+/// let request = BeginRequest { order_id, attempt: 1, correlation_id: None };
+/// let Begun::Started { order, fence, .. } = store.begin(&[request]).await?.remove(0) else { panic!("not pending") };
+/// // … the call to the fulfiller, with `store.renew` meanwhile …
+/// let ended = Conclusion {
+///     order_id,
+///     fence,
+///     attempt: 1,
+///     to: Target::Fulfilled { reference: None },
+///     maybe_applied: false,
+///     created_at_micros: order.created_at_micros,
+/// };
+/// assert!(matches!(store.conclude(&[ended]).await?[0], Verdict::Done { .. }));
+/// # Ok(()) }
+/// ```
 #[async_trait]
 pub trait OrderStore: Send + Sync {
     /// Takes orders into work.

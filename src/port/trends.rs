@@ -44,6 +44,15 @@ pub const AGE_BOUNDS: [f64; 16] =
 pub const CALL_BOUNDS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// Keeps and reads the history. Every time is by the store's clock.
+///
+/// ```
+/// # use fulfillment_worker::port::store::StoreError;
+/// # use fulfillment_worker::port::trends::{Minute, RowKey, StoredMinute, Trends};
+/// /// The first rows of the history.
+/// async fn first(store: &dyn Trends, start: &RowKey) -> Result<Vec<StoredMinute>, StoreError> {
+///     store.rows(start, Minute(i64::MAX), 1_000).await
+/// }
+/// ```
 #[async_trait]
 pub trait Trends: Send + Sync {
     /// Writes rows of this worker, oldest first, each in the place of the one with its number: a call may be repeated, and a row

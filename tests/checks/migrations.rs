@@ -167,9 +167,9 @@ fn what_a_migration_may_do_is_told_from_what_it_may_not() {
 fn the_release_before_is_the_one_that_the_changelog_names() {
     let read = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
     let (changelog, script) = (read("CHANGELOG.md"), read("scripts/previous-release.sh"));
-    let versions =
+    let mut versions =
         changelog.lines().filter_map(|line| line.strip_prefix("## [")?.split_once("] - ").map(|(version, _)| version));
-    let before = versions.into_iter().find(|version| *version != env!("CARGO_PKG_VERSION"));
+    let before = versions.find(|version| *version != env!("CARGO_PKG_VERSION"));
     let pinned = script.lines().find_map(|line| line.strip_prefix("version="));
     assert_eq!(pinned, before);
 }

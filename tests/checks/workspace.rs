@@ -8,8 +8,12 @@ use std::path::Path;
 use toml::{Table, Value};
 
 fn manifest() -> Table {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
-    fs::read_to_string(path).expect("a manifest").parse().expect("TOML")
+    read("Cargo.toml").parse().expect("TOML")
+}
+
+fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// scripts/check-release.sh looks into the binary, too. Caught, when seeded: `cli` with `faults`.
@@ -26,6 +30,44 @@ fn what_ships_by_default_has_no_failpoints_and_keeps_its_modules_private() {
     assert!(!on.contains("faults") && !on.contains("internals"), "{on:?}");
 }
 
+/// A toolchain that is newer than the version that the crates name would let pass what that one can't build. Caught, when seeded:
+/// `rust-version = "1.94"`.
+#[test]
+fn what_is_checked_is_the_rust_version_that_the_packages_name() {
+    let toolchain: Table = read("rust-toolchain.toml").parse().expect("TOML");
+    let channel = toolchain["toolchain"]["channel"].as_str().expect("a version");
+    let named = manifest()["workspace"]["package"]["rust-version"].as_str().expect("a version").to_owned();
+    assert!(channel == named || channel == format!("{named}.0"), "{channel}, not {named}");
+}
+
+/// Caught, when seeded: `publish = false` left out of its manifest.
+#[test]
+fn the_model_is_not_published_as_it_needs_what_is_private() {
+    let model: Table = read("crates/model/Cargo.toml").parse().expect("TOML");
+    assert_eq!(model["package"].get("publish"), Some(&Value::Boolean(false)));
+}
+
+/// A case that no macro names runs nowhere. Caught, when seeded: a line of `list.rs` left out.
+#[test]
+fn every_case_of_the_conformance_suite_is_listed() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/testkit/src/conformance");
+    let list = fs::read_to_string(folder.join("list.rs")).expect("list.rs");
+    let mut cases = 0;
+    for port in ["queue", "store"] {
+        for file in fs::read_dir(folder.join(port)).expect("modules") {
+            let path = file.expect("a file").path();
+            let module = path.file_stem().and_then(|stem| stem.to_str()).expect("a name").to_owned();
+            let text = fs::read_to_string(&path).expect("a module");
+            for case in text.split("\npub async fn ").skip(1) {
+                let name = case.split('<').next().expect("a name");
+                assert!(list.contains(&format!(" {module}::{name},\n")), "{port}: {module}::{name} is in no macro");
+                cases += 1;
+            }
+        }
+    }
+    assert!(cases > 90, "only {cases} cases are found");
+}
+
 /// Without a path, cargo looks for the file, which is not in the image.
 #[test]
 fn every_test_and_bench_of_the_manifest_says_its_path() {
@@ -39,8 +81,6 @@ fn every_test_and_bench_of_the_manifest_says_its_path() {
 /// nothing. Caught, when seeded: `"bench"` missing in `exclude`; `"bullmq": "^6.7.0"`; `apalis-redis = "1"`.
 #[test]
 fn peers_of_the_benchmark_are_pinned_and_no_part_of_the_workspace() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
     let excluded = manifest()["workspace"]["exclude"].as_array().expect("a list").clone();
     assert!(excluded.contains(&"bench".into()), "{excluded:?}");
     assert!(!read("Cargo.lock").contains("\"apalis"), "apalis is among the worker's dependencies");

@@ -66,17 +66,24 @@ fn the_core_is_the_default_and_the_rest_is_in_profiles() {
     assert_eq!(in_profile(Some("observability")), BTreeSet::from(observability));
 }
 
-/// Caught, when seeded: an image without a patch version.
+/// Caught, when seeded: an image without a patch version, and one without a digest.
 #[test]
-fn every_image_is_pinned_to_an_exact_version() {
+fn every_image_is_pinned_to_an_exact_version_and_its_digest() {
     for (name, service) in services() {
         let image = service["image"].as_str().unwrap_or_else(|| panic!("{name} has no image"));
+        if !service["build"].is_null() {
+            continue;
+        }
+        let (image, digest) = image.split_once("@sha256:").unwrap_or_else(|| panic!("{name}: {image} has no digest"));
+        assert!(digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "{name}: {digest}");
         let tag = image.rsplit_once(':').map_or("", |(_, tag)| tag);
         let version = tag.split('-').next().unwrap_or_default().trim_start_matches('v');
         let numbers = version.split('.').filter(|part| part.parse::<u32>().is_ok()).count();
         // Postgres has two numbers since 10.
-        let exact = numbers >= if image.starts_with("postgres:") { 2 } else { 3 };
-        assert!(exact || !service["build"].is_null(), "{name}: {image} is not an exact version");
+        assert!(
+            numbers >= if image.starts_with("postgres:") { 2 } else { 3 },
+            "{name}: {image} is not an exact version"
+        );
     }
 }
 
@@ -144,18 +151,31 @@ fn ports_are_those_of_this_machine_alone() {
     }
 }
 
+/// Caught, when seeded: a password as the value of a variable, a file that is not the service's, and a secret that nobody makes.
 #[test]
-fn passwords_come_from_the_environment() {
+fn passwords_are_files_of_the_services_that_need_them() {
+    let script = read("scripts/compose-secrets.sh");
+    for (name, secret) in compose()["secrets"].as_object().expect("secrets") {
+        assert_eq!(secret["file"], format!("./secrets/{name}"));
+        assert!(script.contains(name), "scripts/compose-secrets.sh doesn't make {name}");
+    }
     for (name, service) in services() {
+        let own = texts(&service["secrets"]);
+        let mut used = 0;
         for (variable, value) in service["environment"].as_object().into_iter().flatten() {
-            let secret = variable.ends_with("PASS") || variable.ends_with("PASSWORD");
-            let in_url = variable.ends_with("_URL");
+            let value = value.as_str().expect("a text");
+            assert!(!["PASS", "PASSWORD"].iter().any(|end| variable.ends_with(end)), "{name}: {variable}");
             assert!(
-                !(secret || in_url)
-                    || value.as_str().is_some_and(|value| value.starts_with("${") || in_url && value.contains(":${")),
+                !value.contains("://") || !value.contains(":$") && value.matches(':').count() <= 2,
                 "{name}: {variable}={value}"
             );
+            if let Some(secret) = value.strip_prefix("/run/secrets/") {
+                assert!(own.contains(&secret), "{name}: {variable} is a secret that is not there");
+                used += 1;
+            }
         }
+        let used_by_files = matches!(name.as_str(), "postgres" | "redis");
+        assert!(used_by_files || used == own.len(), "{name} has secrets that it doesn't need: {own:?}");
     }
 }
 

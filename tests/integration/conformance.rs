@@ -17,6 +17,8 @@ macro_rules! cases {
     };
 }
 
+mod broken;
+mod memory;
 mod queue;
 mod servers;
 mod state_machine;

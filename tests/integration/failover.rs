@@ -28,6 +28,12 @@ impl Pair {
         format!("postgres://postgres@127.0.0.1:{},127.0.0.1:{}/orders", self.primary.port(), self.standby.port())
     }
 
+    /// The same, as the worker's own configuration hands it on.
+    pub(crate) fn parsed_url(&self) -> String {
+        let (primary, standby) = (self.primary.port(), self.standby.port());
+        format!("postgres://postgres@127.0.0.1:{primary}/orders?host=127.0.0.1&port={standby}")
+    }
+
     /// From now on nothing that is committed reaches the standby.
     pub(crate) async fn part(&self) {
         self.standby.set(&["ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()"]).await;

@@ -140,7 +140,9 @@ fn readiness_follows_start_dependencies_and_drain_and_so_does_service_healthy() 
 fn readyz_leaves_out_of_account_what_it_is_told_to_and_refuses_a_name_that_there_is_not() {
     let server = Server::start();
     server.observe(&LifecycleEvent::Started { worker: "w", concurrency: 8 }.into());
-    [Dependency::Queue, Dependency::Store].map(|up| server.observe(&DependencyEvent::Up(up).into()));
+    for up in [Dependency::Queue, Dependency::Store] {
+        server.observe(&DependencyEvent::Up(up).into());
+    }
     let status = |path: &str| get(server.address, path, &[]).status;
     assert_eq!(status("/readyz"), 503, "the fulfiller has not answered");
     assert_eq!(status("/readyz?exclude=fulfiller"), 200);

@@ -1,5 +1,5 @@
 //! What only the queue in Redis promises: its keys, its scripts, and how it lives with a server that is killed, full,
-//! demoted or locked. What every queue promises is in `tests/integration/conformance/queue`.
+//! demoted or locked. What every queue promises is in `crates/testkit`.
 //!
 //! Each test starts a server of its own, as it stops it or changes its configuration.
 

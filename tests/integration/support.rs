@@ -26,6 +26,7 @@ pub(crate) mod prometheus;
 pub(crate) mod promises;
 pub(crate) mod python;
 pub(crate) mod redis;
+pub(crate) mod roles;
 pub(crate) mod small_disk;
 pub(crate) mod systemd;
 pub(crate) mod version;

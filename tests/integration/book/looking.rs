@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use super::first_steps::{listening, says};
-use crate::access::{openssl, users};
+use crate::access::{Folder, curl, users};
 use crate::support::orders::{insert, place};
 use crate::support::pages::{Page, Shell};
 use crate::support::postgres::TestDatabase;
@@ -48,14 +48,13 @@ async fn the_servers_are_examined_as_the_page_says() {
     assert!(shell.run_with_code(for_programs, 1).contains("fsync"), "no warning of fsync");
 }
 
-/// A certificate for the host `worker` beside the shell's files, and a curl that takes it, wherever the worker listens.
-fn certificate(shell: &Shell, address: &str) {
-    let new = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
-    let name = ["-subj", "/CN=worker", "-addext", "subjectAltName=DNS:worker"];
-    openssl(shell.folder(), &[&new[..], &name[..], &["-keyout", "worker.key", "-out", "worker.crt"]].concat());
-    let curl =
-        format!("cacert = worker.crt\nconnect-to = \"worker:2112:{address}\"\nfail-with-body\nsilent\nnoproxy = *\n");
-    fs::write(shell.path(".curlrc"), curl).expect("curl's file");
+/// Certificates beside the shell's files, as the page names them, for a worker on this machine, and a curl that takes them.
+fn certificates(shell: &Shell) {
+    let made = Folder::with_certificates("");
+    for (from, to) in [("server.crt", "worker.crt"), ("server.key", "worker.key"), ("ca.crt", "ca.crt")] {
+        fs::copy(made.path(from), shell.path(to)).expect("a certificate");
+    }
+    fs::write(shell.path(".curlrc"), "cacert = ca.crt\nfail-with-body\nsilent\nnoproxy = *\n").expect("curl's file");
 }
 
 async fn listens(address: &str) {
@@ -68,7 +67,7 @@ async fn a_worker_is_watched_as_the_page_says() {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
     let mut shell = Shell::with_servers(&redis, &database);
     let address = listening(&mut shell);
-    certificate(&shell, &address);
+    certificates(&shell);
     shell.set("FULFILLMENT_ADMIN_SOCKET", &shell.path("admin.sock").display().to_string());
     fs::write(shell.path("web.yml"), page.next().text()).expect("the page's file");
 
@@ -85,29 +84,29 @@ async fn requests_of_the_api_page_are_answered() {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
     let mut shell = Shell::with_servers(&redis, &database);
     let address = listening(&mut shell);
-    certificate(&shell, &address);
+    certificates(&shell);
     let tls = "tls_server_config:\n  cert_file: worker.crt\n  key_file: worker.key\n";
     fs::write(shell.path("web.yml"), format!("{tls}{}", users(&["ann", "bob"]))).expect("users");
     fs::write(shell.path("orders.jsonl"), "{\"product\": \"Cup\", \"quantity\": 3}\n").expect("orders");
+    let (worker_at, authority) = (address.parse().expect("an address"), shell.path("ca.crt").display().to_string());
     let socket = shell.path("admin.sock").display().to_string();
     shell.set("FULFILLMENT_ADMIN_SOCKET", &socket);
     insert(&database, 10).await;
     database.query("SELECT setval('products_id_seq', 100)", &[]).await;
-    let worker = WorkerProcess::ready(&redis.url(), database.url(), &["--simulate-latency", "0"]).await;
-    drop(worker);
+    shell.set("FULFILLMENT_SERVER_CA", "ca.crt");
     let options = ["--web-config", "web.yml", "--operators", "bob", "--concurrency", "1"];
     let _worker = shell.worker(&options);
-    let ready = format!(
-        "curl --silent --cacert {} --connect-to worker:2112:{address} https://worker:2112/readyz",
-        shell.path("worker.crt").display()
-    );
     eventually(LONG, "the worker is ready", async || {
-        let asked = std::process::Command::new("sh").args(["-c", &format!("{ready} --fail")]).output().expect("curl");
-        if asked.status.success() { Ok(()) } else { Err(format!("{asked:?}")) }
+        let asked = curl("https", worker_at, "/readyz", &["--cacert", &authority]);
+        if asked.status == 200 { Ok(()) } else { Err(asked.text + &asked.error) }
     })
     .await;
 
-    let requests = page.next().with("-u ann ", "-u \"ann:ann's\" ").with("-u bob ", "-u \"bob:bob's\" ");
+    let requests = page
+        .next()
+        .with("worker:2112", &address)
+        .with("-u ann ", "-u \"ann:ann's\" ")
+        .with("-u bob ", "-u \"bob:bob's\" ");
     let requests = requests.with("/run/fulfillment/admin.sock", &socket);
     let said: Vec<String> = requests.commands().iter().map(|request| shell.run(request)).collect();
     let answers: Vec<Value> = said.iter().map(|text| serde_json::from_str(text).expect(text)).collect();
@@ -117,12 +116,11 @@ async fn requests_of_the_api_page_are_answered() {
     assert_eq!(held["version"], 1, "{held}");
     assert!(paused["version"].is_number() && taken["version"].is_number(), "{paused} {taken}");
 
-    let job = shell.run(&page.next().with("-u bob ", "-u \"bob:bob's\" "));
+    let job = shell.run(&page.next().with("worker:2112", &address).with("-u bob ", "-u \"bob:bob's\" "));
     assert!(job.contains("\"matching\""), "{job}");
 
-    fs::write(shell.path("server"), "https://bob:bob%27s@worker:2112").expect("a URL");
-    let commands =
-        page.next().with("ann:PASSWORD@worker:2112", &format!("ann:ann%27s@{address} --server-ca worker.crt"));
+    fs::write(shell.path("server"), format!("https://bob:bob%27s@{address}")).expect("a URL");
+    let commands = page.next().with("ann:PASSWORD@worker:2112", &format!("ann:ann%27s@{address}"));
     let commands = commands.with("/run/secrets/server", "server").with("/run/fulfillment/admin.sock", &socket);
     shell.run(&commands);
 }

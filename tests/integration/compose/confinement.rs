@@ -29,14 +29,14 @@ fn no_service_has_the_superusers_password_and_no_two_share_a_user() {
     for (name, service) in services() {
         let environment = service["environment"].as_object().into_iter().flatten();
         for (variable, value) in environment.filter_map(|(variable, value)| Some((variable, value.as_str()?))) {
-            assert!(name == "postgres" || !value.contains("${POSTGRES_PASSWORD"), "{name}: {variable}");
+            assert!(name == "postgres" || !value.contains("postgres-password"), "{name}: {variable}");
             if ["POSTGRES_USER", "DATA_SOURCE_USER"].contains(&variable.as_str()) {
                 assert!(users.insert(value.to_owned()), "{name}: {value} is somebody else's");
             }
             if let Some((_, rest)) = value.split_once("redis://")
                 && variable == "REDIS_URL"
             {
-                let (user, _) = rest.split_once(':').expect("a user");
+                let (user, _) = rest.split_once('@').expect("a user");
                 assert!(users.insert(user.to_owned()), "{name}: {user} is somebody else's");
             }
         }

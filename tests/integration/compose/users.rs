@@ -5,82 +5,41 @@ use std::process::{Command, Output};
 
 use redis::Value;
 
-use crate::compose::{compose, repository, services};
-use crate::support::postgres::PostgresServer;
-use crate::support::redis::RedisServer;
+use crate::compose::{read, services, texts};
+use crate::support::roles::ServersWithRoles;
 use crate::support::worker::{WorkerProcess, binary, test_data};
 use crate::support::{LONG, eventually, expect_equal};
 
-/// A text with each `${NAME:-VALUE}` as it is where nothing is set.
-fn with_defaults(text: &str) -> String {
-    let mut parts = text.split("${");
-    let mut written = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let (variable, rest) = part.split_once('}').expect("its end");
-        written.push_str(variable.split_once(":-").expect("a default").1);
-        written.push_str(rest);
-    }
-    written
-}
-
-fn environment(service: &str) -> Vec<(String, String)> {
+/// What a service is told of the servers of here: its own variables, with their addresses, and its secrets' files.
+fn environment(servers: &ServersWithRoles, service: &str) -> Vec<(String, String)> {
     let variables = services()[service]["environment"].as_object().expect("an environment");
-    variables.iter().map(|(name, value)| (name.clone(), with_defaults(value.as_str().expect("a text")))).collect()
+    let secrets = texts(&services()[service]["secrets"]);
+    let here = |(name, value): (&String, &serde_json::Value)| {
+        let value = value.as_str().expect("a text");
+        let value = match &**name {
+            "REDIS_URL" => value.replace("redis:6379", &servers.redis_address()),
+            "POSTGRES_HOST" => "127.0.0.1".to_owned(),
+            "POSTGRES_PORT" => servers.postgres_port().to_string(),
+            _ => match value.strip_prefix("/run/secrets/") {
+                // No other is mounted.
+                Some(secret) if secrets.contains(&secret) => servers.secrets().join(secret).display().to_string(),
+                _ => value.to_owned(),
+            },
+        };
+        (name.clone(), value)
+    };
+    variables.iter().map(here).filter(|(_, value)| !value.starts_with("${")).collect()
 }
 
-fn knows_client_setinfo() -> bool {
-    let output = crate::support::redis::server_command().arg("--version").output().expect("redis-server");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let version =
-        text.split_once("v=").and_then(|(_, rest)| rest.split('.').take(2).map(|part| part.parse().ok()).collect());
-    version.is_some_and(|version: Vec<u32>| version >= vec![7, 2])
-}
-
-struct Servers {
-    redis: RedisServer,
-    postgres: PostgresServer,
-    _folder: tempfile::TempDir,
-}
+struct Servers(ServersWithRoles);
 
 impl Servers {
     async fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let users = folder.path().join("users.acl");
-        let shipped = compose()["configs"]["redis-users"]["content"].as_str().map(with_defaults).expect("users");
-        // Which Redis has since 7.2, and nothing needs.
-        let shipped = if knows_client_setinfo() { shipped } else { shipped.replace(" +client|setinfo", "") };
-        // To look into its log.
-        std::fs::write(&users, format!("{shipped}user admin on >admin ~* &* +@all\n")).expect("a file of users");
-        let redis = RedisServer::start_with(&["--aclfile", users.to_str().expect("a path")]).await;
-        let postgres = PostgresServer::start().await;
-        let servers = Self { redis, postgres, _folder: folder };
-        // The first of the files, the given schema, is in it already.
-        let database = servers.postgres.database().await;
-        let files =
-            ["roles.sql", "logins.sql"].map(|file| format!("{}/deploy/postgres/{file}", repository().display()));
-        for file in &files {
-            let mut psql = Command::new("psql");
-            psql.args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--file", file, database.url()]);
-            let output = psql.envs(environment("postgres")).output().expect("psql");
-            assert!(output.status.success(), "{file}: {}", String::from_utf8_lossy(&output.stderr));
-        }
-        servers
+        Self(ServersWithRoles::start().await)
     }
 
-    /// The environment of a service, with the addresses of here.
     fn environment(&self, service: &str) -> Vec<(String, String)> {
-        let (redis, postgres) = (self.redis.url(), url::Url::parse(&self.postgres.url()).expect("a URL"));
-        let redis = redis.trim_start_matches("redis://").to_owned();
-        let here = |(name, value): (String, String)| {
-            let value = match &*name {
-                "REDIS_URL" => value.replace("redis:6379", redis.trim_end_matches('/')),
-                "POSTGRES_HOST" => "127.0.0.1".to_owned(),
-                "POSTGRES_PORT" => postgres.port().expect("a port").to_string(),
-                _ => value,
-            };
-            (name, value)
-        };
-        environment(service).into_iter().map(here).collect()
+        environment(&self.0, service)
     }
 
     /// Runs a command as a service does.
@@ -92,15 +51,6 @@ impl Servers {
         let output = self.run(service, arguments);
         assert!(output.status.success(), "{arguments:?} as {service}: {output:?}");
         String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    /// Asks Redis as whoever may ask anything.
-    fn ask<T: redis::FromRedisValue>(&self, command: &str) -> T {
-        let url = self.redis.url().replace("redis://", "redis://admin:admin@");
-        let mut admin = redis::Client::open(url).and_then(|client| client.get_connection()).expect("the admin");
-        let mut words = command.split(' ');
-        let mut command = redis::cmd(words.next().expect("a command"));
-        words.fold(&mut command, |command, word| command.arg(word)).query(&mut admin).expect("an answer")
     }
 }
 
@@ -128,19 +78,12 @@ async fn every_command_works_as_the_user_of_its_service_and_nothing_is_denied() 
     std::fs::write(&file, head).expect("a file");
     let submit = [&["submit", file.to_str().expect("a path"), "--skip-invalid"], &columns[..]].concat();
     // Where retries wait, the depth of the queue takes one command more.
-    servers.ask::<()>("ZADD {fulfillment_queue}:retries 99999999999999 nobody");
+    servers.0.ask::<()>("ZADD {fulfillment_queue}:retries 99999999999999 nobody");
     servers.succeeds("traffic", &submit);
-    servers.ask::<()>("ZREM {fulfillment_queue}:retries nobody");
+    servers.0.ask::<()>("ZREM {fulfillment_queue}:retries nobody");
 
-    let variables: std::collections::BTreeMap<String, String> = servers.environment("worker").into_iter().collect();
-    let variable = |name: &str| &variables[name];
-    let store = format!(
-        "postgres://{}:{}@127.0.0.1:{}/{}",
-        variable("POSTGRES_USER"),
-        variable("POSTGRES_PASSWORD"),
-        variable("POSTGRES_PORT"),
-        variable("POSTGRES_DB")
-    );
+    let variables = servers.environment("worker");
+    let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let run = arguments("worker");
     let options: Vec<&str> = run.iter().skip(1).map(String::as_str).collect();
     let options = [
@@ -149,7 +92,8 @@ async fn every_command_works_as_the_user_of_its_service_and_nothing_is_denied() 
         &["--reconcile-interval", "1s", "--reconcile-grace", "1s"],
     ]
     .concat();
-    let mut worker = WorkerProcess::ready(variable("REDIS_URL"), &store, &options).await;
+    let mut worker = WorkerProcess::configured(&options, &variables);
+    worker.wait_until_ready().await;
     eventually(LONG, "the queue is empty", async || {
         let status: serde_json::Value = serde_json::from_str(&servers.succeeds("worker", &["status", "--json"]))
             .map_err(|error| error.to_string())?;
@@ -167,7 +111,7 @@ async fn every_command_works_as_the_user_of_its_service_and_nothing_is_denied() 
     assert!(worker.ended(LONG).await.success(), "{}", worker.output());
     servers.succeeds("worker", &["hand-back", "--force"]);
     servers.succeeds("worker", &["verify"]);
-    let denied: Vec<Value> = servers.ask("ACL LOG");
+    let denied: Vec<Value> = servers.0.ask("ACL LOG");
     assert!(denied.is_empty(), "{denied:#?}");
 
     for (service, arguments) in
@@ -182,7 +126,7 @@ async fn every_command_works_as_the_user_of_its_service_and_nothing_is_denied() 
 #[tokio::test]
 async fn redis_does_nothing_for_those_without_a_password() {
     let servers = Servers::start().await;
-    let mut nobody = servers.redis.connect().expect("a connection");
+    let mut nobody = servers.0.redis.connect().expect("a connection");
     redis::cmd("PING").exec(&mut nobody).expect("PING");
     for command in ["LPUSH fulfillment_queue x", "INFO", "ACL LIST", "CONFIG GET requirepass", "FLUSHALL"] {
         let mut words = command.split(' ');
@@ -196,11 +140,35 @@ async fn redis_does_nothing_for_those_without_a_password() {
 #[test]
 fn the_users_of_worker_and_producer_are_the_documented_ones() {
     let page = include_str!("../../../docs/REDIS.md");
-    let content = compose()["configs"]["redis-users"]["content"].as_str().expect("users");
+    let users = read("deploy/redis/users.acl");
     for user in ["worker", "producer"] {
         let beginning = format!("ACL SETUSER {user} on >PASSWORD ");
         let documented = page.lines().find_map(|line| line.strip_prefix(&*beginning)).expect("its line");
-        let password = format!("${{REDIS_{}_PASSWORD:-{user}}}", user.to_uppercase());
-        assert!(content.contains(&format!("user {user} on >{password} {documented} +client|setinfo\n")), "{user}");
+        assert!(
+            users.contains(&format!("user {user} on #SHA256(redis-{user}-password) {documented} +client|setinfo\n")),
+            "{user}"
+        );
     }
+}
+
+/// Passwords that are there stay: a second start would otherwise be locked out of the volumes of the first.
+#[tokio::test]
+async fn secrets_that_are_there_are_kept_and_missing_ones_are_made() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let make = || {
+        let script = crate::compose::repository().join("scripts/compose-secrets.sh");
+        let output = Command::new(script).arg(folder.path()).output().expect("the script");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let secret = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("a secret");
+    make();
+    let (first, users) = (secret("worker-password"), secret("redis-users.acl"));
+    assert!(first.len() == 32 && first.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{first}");
+    assert!(!users.contains("SHA256(") && !users.contains(&secret("redis-worker-password")), "{users}");
+    std::fs::remove_file(folder.path().join("redis-worker-password")).expect("it is there");
+    make();
+    assert_eq!(secret("worker-password"), first);
+    assert_ne!(secret("redis-users.acl"), users, "another password has another hash");
+    let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(folder.path()).expect("the folder"));
+    assert_eq!(mode & 0o777, 0o700, "nobody else may enter");
 }

@@ -1,15 +1,13 @@
 //! What every store must do.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use fulfillment_worker::WorkerId;
 use fulfillment_worker::domain::dead_letter::DeadReason;
 use fulfillment_worker::domain::order::{Fence, Order, OrderId};
 use fulfillment_worker::port::activity::ActivityLog;
 use fulfillment_worker::port::audit::Audit;
 use fulfillment_worker::port::controls::Controls;
-use fulfillment_worker::port::dead_letters::DeadLetters;
+use fulfillment_worker::port::dead_letters::{DeadLetterFilter, DeadLetters};
 use fulfillment_worker::port::decisions::OrderDecisions;
 use fulfillment_worker::port::horizon::Horizons;
 use fulfillment_worker::port::intake::Intake;
@@ -23,13 +21,13 @@ use fulfillment_worker::port::store::{
     BeginRequest, Begun, Conclusion, DeadLetter, OrderStore, Renewal, Renewed, Target, Verdict,
 };
 use fulfillment_worker::port::trends::Trends;
+pub(crate) use fulfillment_worker_testkit::conformance::store as testkit;
+pub(crate) use fulfillment_worker_testkit::conformance::store::Row;
+use fulfillment_worker_testkit::conformance::store::{Letter, Transition, When};
 
 mod ahead;
 mod alike;
 mod auditing;
-mod beginning;
-mod concluding;
-mod contention;
 mod controls;
 mod correlating;
 mod dead_letters;
@@ -94,43 +92,16 @@ impl<S> AnyStore for S where
 {
 }
 
-/// One database of a backend, fresh and used by nobody else, with the means to bring it into any situation.
-pub(crate) trait StoreFixture: Sized + Send + Sync {
-    /// Makes a database with empty tables, the worker's own among them.
-    async fn fresh() -> Self;
-
+/// A fixture of the suite, with the means for what only the worker's own stores do.
+pub(crate) trait StoreFixture: testkit::StoreFixture<Store = dyn AnyStore> + testkit::StoreRecords {
     /// Makes a database without the worker's own tables.
     async fn unmigrated() -> Self;
 
-    /// Opens it as a worker with an identity of its own. `lease` is what it grants to others before a takeover.
-    async fn worker(&self, lease: Duration, events: bool) -> Worker;
-
-    /// Puts in an order with this status, created and last written `idle` ago.
-    async fn put(&self, status: &str, idle: Duration) -> OrderId;
-
-    /// Sets an order's `updated_at` this far ahead of the clock.
-    async fn set_ahead(&self, order_id: OrderId, ahead: Duration);
-
-    /// Makes an order look as if it had been left as it is for so long, however old it is.
-    async fn set_idle(&self, order_id: OrderId, idle: Duration);
-
-    /// Removes an order's `created_at`.
-    async fn forget_creation(&self, order_id: OrderId);
-
-    /// Removes both times of an order.
-    async fn forget_times(&self, order_id: OrderId);
-
-    /// Sets an order's `created_at` this far ahead of the clock.
-    async fn create_ahead(&self, order_id: OrderId, ahead: Duration);
+    /// As a worker that keeps no timeline.
+    async fn without_events(&self, lease: Duration) -> Worker;
 
     /// Sets an order's status, as somebody who knows no rules.
     async fn set_status(&self, order_id: OrderId, status: &str);
-
-    /// What an order's row says.
-    async fn row(&self, order_id: OrderId) -> Row;
-
-    /// Makes the database fail every update of this order.
-    async fn refuse(&self, order_id: OrderId);
 
     /// Removes every order, and whatever is kept of orders.
     async fn empty(&self);
@@ -149,74 +120,70 @@ pub(crate) trait StoreFixture: Sized + Send + Sync {
 
     /// Removes the table of dead letters.
     async fn lose_dead_letters(&self);
+
+    /// Sets an order's `updated_at` this far ahead of the clock.
+    async fn set_ahead(&self, order_id: OrderId, ahead: Duration) {
+        self.set_updated(order_id, When::Ahead(ahead)).await;
+    }
+
+    /// Makes an order look as if it had been left as it is for so long, however old it is.
+    async fn set_idle(&self, order_id: OrderId, idle: Duration) {
+        self.set_updated(order_id, When::Ago(idle)).await;
+    }
+
+    /// Removes an order's `created_at`.
+    async fn forget_creation(&self, order_id: OrderId) {
+        self.set_created(order_id, When::Never).await;
+    }
+
+    /// Removes both times of an order.
+    async fn forget_times(&self, order_id: OrderId) {
+        self.set_created(order_id, When::Never).await;
+        self.set_updated(order_id, When::Never).await;
+    }
+
+    /// Sets an order's `created_at` this far ahead of the clock.
+    async fn create_ahead(&self, order_id: OrderId, ahead: Duration) {
+        self.set_created(order_id, When::Ahead(ahead)).await;
+    }
 }
 
 /// A store opened by a worker.
-pub(crate) struct Worker {
-    pub(crate) id: WorkerId,
-    pub(crate) store: Arc<dyn AnyStore>,
+pub(crate) type Worker = testkit::Worker<dyn AnyStore>;
+
+/// Its dead letters.
+async fn letters(store: &dyn AnyStore) -> Vec<Letter> {
+    let kept = store.list(&DeadLetterFilter::default(), 0, 1_000).await.unwrap().into_iter();
+    kept.map(|kept| Letter {
+        order_id: kept.order_id,
+        payload: kept.payload,
+        reason: kept.reason,
+        detail: kept.detail,
+        attempts: kept.attempts,
+    })
+    .collect()
 }
 
-/// What an order's row says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Row {
-    pub(crate) status: String,
-    pub(crate) fence: Fence,
+/// An order's transitions.
+async fn timeline(store: &dyn AnyStore, order_id: OrderId) -> Vec<Transition> {
+    let entries = store.timeline(order_id).await.unwrap().into_iter();
+    entries.map(|entry| Transition { state: entry.state, note: entry.note }).collect()
 }
 
 /// Makes every case a test of this backend.
 macro_rules! conformance {
     ($backend:ident: $fixture:ty) => {
         mod $backend {
+            fulfillment_worker_testkit::store_conformance!($fixture);
             cases! { $fixture:
                 model::every_state_answers_a_begin_as_the_model_does,
                 model::every_state_answers_a_conclusion_as_the_model_does,
                 model::every_state_answers_a_renewal_as_the_model_does,
-                beginning::a_pending_order_is_started,
-                beginning::the_first_attempt_tells_how_long_its_order_has_waited,
-                beginning::only_the_first_attempt_tells_how_long_its_order_has_waited,
-                beginning::an_order_that_nobody_dated_has_not_waited,
-                beginning::an_order_that_is_not_there_is_unknown,
-                beginning::an_order_is_taken_over_only_after_its_lease,
-                beginning::the_timeline_tells_a_takeover_from_a_start,
-                beginning::an_order_in_work_is_busy_for_the_rest_of_its_lease,
-                beginning::a_status_of_somebody_else_is_named_and_left_alone,
-                beginning::the_same_order_twice_in_a_batch_is_started_once,
-                beginning::an_order_begun_again_in_the_next_batch_is_busy,
-                beginning::answers_come_by_position,
-                beginning::a_row_that_the_database_refuses_does_not_harm_its_neighbours,
-                beginning::a_thousand_orders_are_started_in_one_call,
-                beginning::a_nul_character_in_a_correlation_id_is_no_reason_to_refuse,
                 ahead::an_order_is_taken_over_once_the_same_fence_was_seen_for_a_lease,
                 ahead::an_order_that_was_just_seen_is_busy_for_a_lease,
                 ahead::what_one_worker_has_seen_counts_for_all_and_outlives_it,
                 ahead::a_fence_that_has_moved_is_seen_anew,
                 ahead::an_order_may_have_lost_its_message_once_the_same_fence_was_seen_for_long,
-                concluding::a_fulfilled_order_is_done_and_tells_its_age,
-                concluding::a_released_order_is_pending_and_can_be_begun_again,
-                concluding::a_failed_order_has_its_dead_letter,
-                concluding::an_order_whose_transition_is_refused_has_no_dead_letter,
-                concluding::an_order_that_is_superseded_has_no_dead_letter,
-                concluding::a_stale_worker_can_neither_conclude_nor_renew_after_a_takeover,
-                concluding::concluding_twice_is_superseded_by_what_is_found,
-                concluding::concluding_again_after_a_lost_answer_is_done,
-                concluding::a_lost_answer_excuses_nothing_but_the_same_conclusion,
-                concluding::an_order_that_is_gone_is_superseded_by_nothing,
-                concluding::an_order_whose_id_another_one_has_by_now_is_superseded_by_nothing,
-                concluding::verdicts_come_by_position,
-                concluding::the_same_order_twice_in_a_batch_is_concluded_once,
-                concluding::a_row_that_the_database_refuses_to_conclude_does_not_harm_its_neighbours,
-                concluding::a_nul_character_in_a_note_is_no_reason_to_refuse,
-                concluding::renewing_keeps_a_takeover_away,
-                concluding::renewals_are_answered_by_position,
-                concluding::the_fence_moves_strictly_forward,
-                concluding::the_fence_moves_forward_from_a_clock_that_is_ahead,
-                contention::two_workers_at_once_start_each_order_exactly_once,
-                contention::two_workers_at_once_take_over_each_order_exactly_once,
-                contention::overlapping_batches_in_opposite_order_never_fail,
-                contention::a_conclusion_and_a_takeover_at_once_never_both_win,
-                dead_letters::poison_is_kept_with_its_bytes_and_reason,
-                dead_letters::a_claim_id_is_buried_once,
                 dead_letters::letters_come_in_pages_in_order_of_id,
                 deciding::every_state_answers_a_cancel_as_the_rules_do,
                 deciding::the_worker_of_a_cancelled_order_is_superseded,
@@ -359,6 +326,10 @@ macro_rules! conformance {
 conformance!(postgres: crate::conformance::store::postgres_fixture::PostgresFixture);
 conformance!(planted: crate::conformance::store::postgres_fixture::PlantedFixture);
 conformance!(sqlite: crate::conformance::store::sqlite_fixture::SqliteFixture);
+
+mod memory {
+    fulfillment_worker_testkit::store_conformance!(crate::conformance::memory::InMemory);
+}
 
 /// A lease that no test outlives.
 const LEASE: Duration = Duration::from_secs(3_600);

@@ -83,7 +83,7 @@ async fn who_only_reads_finds_the_new_primary_too() {
     let pair = Pair::start().await;
     let (old, new) = (pair.primary.same_database(), pair.standby.same_database());
     open(old.url(), LEASE, 1).migrate().await.expect("the worker's tables");
-    let store = open(&pair.url(), LEASE, 2);
+    let store = open(&pair.parsed_url(), LEASE, 2);
     let first = OrderId(insert(&old, 1).await[0].into());
     assert!(store.order(first).await.expect("an answer").is_some());
     pair.demote().await;

@@ -35,13 +35,16 @@ async fn an_order_that_was_shipped_and_whose_row_is_gone_is_kept() {
     .await;
 }
 
-/// As who compares with the warehouse does it, so that everything else which is promised can be checked.
+/// As who compares with the warehouse does it, and retries: the warehouse finds that it has shipped the key. So everything else that is
+/// promised can be checked.
 async fn put_back(scene: &Scene, order: i32) {
     let back = "INSERT INTO orders (id, product_id, quantity, status, created_at, updated_at)
-                SELECT id, product_id, quantity, 'fulfilled', created_at, updated_at + interval '1 ms' FROM aside WHERE id =";
+                SELECT id, product_id, quantity, 'pending', created_at, updated_at + interval '1 ms' FROM aside WHERE id =";
     let entry = "INSERT INTO fulfillment.events (order_id, at, state, attempt, worker)
-                 SELECT id, updated_at, 'fulfilled', 1, '' FROM orders WHERE id =";
+                 SELECT id, updated_at, 'pending', 1, '' FROM orders WHERE id =";
     for sql in [back, entry, "DELETE FROM fulfillment.dead_letters WHERE order_id ="] {
         scene.query(&format!("{sql} {order}")).await;
     }
+    scene.push(order).await;
+    scene.play_out().await;
 }

@@ -105,7 +105,7 @@ impl Block {
             } else {
                 commands.push(line.to_owned());
             }
-            goes_on = line.ends_with('\\');
+            goes_on = line.ends_with(['\\', '|']);
         }
         commands.into_iter().map(|text| Self { text: text + "\n", ..self.clone() }).collect()
     }

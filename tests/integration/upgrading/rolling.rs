@@ -115,6 +115,8 @@ async fn orders_are_fulfilled_once_while_workers_are_replaced_by_a_new_release_a
     let fulfilled = async || expect_equal(in_state(&roles.database, "fulfilled").await, placed);
     eventually(LONG, "every order is fulfilled", fulfilled).await;
     assert_eq!(not_fulfilled_exactly_once(&roles.database).await, 0);
+    let given_up = roles.database.number("SELECT count(*) FROM fulfillment.dead_letters").await;
+    assert_eq!(given_up, 0, "every message can be read by either version");
     eventually(LONG, "nothing is left in Redis", async || expect_equal(redis.keys(), Vec::new())).await;
     println!("{placed} orders, {} workers replaced", 3 * WORKERS);
 }

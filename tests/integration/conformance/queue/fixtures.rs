@@ -12,8 +12,8 @@ use fulfillment_worker::config::{QueueTls, SecretUrl};
 use fulfillment_worker::event::Observers;
 use tempfile::TempDir;
 
-use super::QueueFixture;
 use crate::conformance::servers::{redis_url, valkey_url};
+use fulfillment_worker_testkit::conformance::queue::QueueFixture;
 
 /// A key of its own on the shared server.
 pub(crate) struct RedisFixture {
@@ -21,6 +21,8 @@ pub(crate) struct RedisFixture {
 }
 
 impl QueueFixture for RedisFixture {
+    type Queue = dyn AnyQueue;
+
     async fn fresh() -> Self {
         Self { key: format!("conformance:{}", WorkerId::fresh()) }
     }
@@ -36,6 +38,8 @@ pub(crate) struct ValkeyFixture {
 }
 
 impl QueueFixture for ValkeyFixture {
+    type Queue = dyn AnyQueue;
+
     async fn fresh() -> Self {
         Self { key: format!("conformance:{}", WorkerId::fresh()) }
     }
@@ -59,6 +63,8 @@ pub(crate) struct SqliteFixture {
 }
 
 impl QueueFixture for SqliteFixture {
+    type Queue = dyn AnyQueue;
+
     async fn fresh() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(&folder.path().join("fulfillment.db")).unwrap();

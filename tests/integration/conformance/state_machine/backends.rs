@@ -15,9 +15,9 @@ use redis::aio::MultiplexedConnection;
 use rusqlite::Connection;
 
 use crate::conformance::servers::redis_url;
-use crate::conformance::store::StoreFixture;
 use crate::conformance::store::postgres_fixture::PostgresFixture;
 use crate::conformance::store::sqlite_fixture::SqliteFixture;
+use crate::conformance::store::{StoreFixture, testkit::StoreFixture as _};
 use crate::support::fault_proxy::{Behaviour, FaultProxy};
 use crate::support::redis::connect_to;
 

@@ -20,7 +20,7 @@ use fulfillment_worker::port::store::{BeginRequest, Begun, Conclusion, DeadLette
 
 use super::backends::Backend;
 use crate::conformance::queue::AnyQueue;
-use crate::conformance::store::{Row, StoreFixture, Worker};
+use crate::conformance::store::{Row, StoreFixture, Worker, testkit::StoreFixture as _};
 
 const LONGER_THAN_ROW_LEASE: Duration = Duration::from_secs(900);
 /// An order that has no row.
@@ -49,7 +49,7 @@ pub(super) struct Replay<'a, B: Backend> {
 pub(super) async fn stores<B: Backend>(backend: &B) -> Vec<Worker> {
     let mut stores = Vec::new();
     for _ in 0..WORKERS {
-        stores.push(backend.store().worker(ROW_LEASE, true).await);
+        stores.push(backend.store().worker(ROW_LEASE).await);
     }
     stores
 }

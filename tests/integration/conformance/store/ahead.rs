@@ -20,7 +20,7 @@ async fn ahead<F: StoreFixture>(fixture: &F) -> OrderId {
 
 /// Takes an order over as soon as it has been seen once.
 async fn hasty<F: StoreFixture>(fixture: &F) -> Worker {
-    fixture.worker(Duration::ZERO, true).await
+    fixture.worker(Duration::ZERO).await
 }
 
 fn is_takeover(answer: &Begun) -> bool {
@@ -39,7 +39,7 @@ pub(crate) async fn an_order_is_taken_over_once_the_same_fence_was_seen_for_a_le
 pub(crate) async fn an_order_that_was_just_seen_is_busy_for_a_lease<F: StoreFixture>() {
     let fixture = F::fresh().await;
     let order_id = ahead(&fixture).await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     for _ in 0..2 {
         let Begun::Busy(left) = begin(&worker, order_id).await else { panic!("not busy") };
         assert!(left <= LEASE && left > LEASE / 2, "{left:?}");
@@ -49,7 +49,7 @@ pub(crate) async fn an_order_that_was_just_seen_is_busy_for_a_lease<F: StoreFixt
 pub(crate) async fn what_one_worker_has_seen_counts_for_all_and_outlives_it<F: StoreFixture>() {
     let fixture = F::fresh().await;
     let order_id = ahead(&fixture).await;
-    let observer = fixture.worker(LEASE, true).await;
+    let observer = fixture.worker(LEASE).await;
     assert!(matches!(begin(&observer, order_id).await, Begun::Busy(_)));
     drop(observer);
     assert!(is_takeover(&begin(&hasty(&fixture).await, order_id).await));
@@ -58,7 +58,7 @@ pub(crate) async fn what_one_worker_has_seen_counts_for_all_and_outlives_it<F: S
 /// Caught, when seeded: an observation that is not bound to the fence.
 pub(crate) async fn a_fence_that_has_moved_is_seen_anew<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let holder = fixture.worker(LEASE, true).await;
+    let holder = fixture.worker(LEASE).await;
     let order_id = fixture.put("pending", Duration::ZERO).await;
     start(&holder, order_id).await;
     fixture.set_ahead(order_id, HOUR).await;

@@ -50,7 +50,7 @@ async fn decided(worker: &Worker) -> Vec<(i64, String)> {
 
 pub(crate) async fn letters_with_the_same_error_are_found_in_pages_and_counted<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let colours: Vec<String> = (1..=3).map(|colour| format!("422: no colour {colour}")).collect();
     let mut ids = bury(&worker, DeadReason::Rejected, &colours).await;
     // More than are read at once.
@@ -81,7 +81,7 @@ pub(crate) async fn letters_with_the_same_error_are_found_in_pages_and_counted<F
 
 pub(crate) async fn a_job_decides_about_those_with_the_same_error_and_about_no_other<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let first = bury(&worker, DeadReason::Rejected, &["422: no colour 1".to_owned()]).await;
     bury(&worker, DeadReason::Rejected, &vec!["503: busy".to_owned(); 4_100]).await;
     let last = bury(&worker, DeadReason::Rejected, &["422: no colour 2".to_owned()]).await;
@@ -98,7 +98,7 @@ pub(crate) async fn a_job_decides_about_those_with_the_same_error_and_about_no_o
 
 pub(crate) async fn a_letter_that_somebody_decides_about_meanwhile_is_left_to_that<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let ids = bury(&worker, DeadReason::InvalidMessage, &vec!["no JSON at column 7".to_owned(); 3]).await;
     let task = Task::DeadRetry(alike(open(), "no JSON at column #"));
     let queue: Arc<Pushed> = Arc::default();

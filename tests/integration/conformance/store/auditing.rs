@@ -12,7 +12,7 @@ const TERM: Duration = Duration::from_secs(3_600);
 
 pub(crate) async fn the_lead_is_held_by_one_worker_and_renewed_by_it<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let (first, second) = (fixture.worker(LEASE, true).await, fixture.worker(LEASE, true).await);
+    let (first, second) = (fixture.worker(LEASE).await, fixture.worker(LEASE).await);
     for _ in 0..2 {
         assert!(first.store.lead(TERM).await.unwrap());
         assert!(!second.store.lead(TERM).await.unwrap());
@@ -22,7 +22,7 @@ pub(crate) async fn the_lead_is_held_by_one_worker_and_renewed_by_it<F: StoreFix
 /// Caught, when seeded: a lead that only its holder's end sets free.
 pub(crate) async fn the_lead_of_a_dead_worker_is_taken_after_its_term<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let (dead, heir) = (fixture.worker(LEASE, true).await, fixture.worker(LEASE, true).await);
+    let (dead, heir) = (fixture.worker(LEASE).await, fixture.worker(LEASE).await);
     let began = std::time::Instant::now();
     assert!(dead.store.lead(Duration::from_millis(500)).await.unwrap());
     eventually(LONG, "the lead is taken over", async || match heir.store.lead(TERM).await.unwrap() {
@@ -36,7 +36,7 @@ pub(crate) async fn the_lead_of_a_dead_worker_is_taken_after_its_term<F: StoreFi
 
 pub(crate) async fn a_lead_that_was_given_up_is_free_at_once<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let (first, second) = (fixture.worker(LEASE, true).await, fixture.worker(LEASE, true).await);
+    let (first, second) = (fixture.worker(LEASE).await, fixture.worker(LEASE).await);
     assert!(first.store.lead(TERM).await.unwrap());
     second.store.resign().await.unwrap();
     assert!(!second.store.lead(TERM).await.unwrap(), "given up by somebody else");
@@ -48,7 +48,7 @@ pub(crate) async fn several_workers_at_once_get_one_leader<F: StoreFixture>() {
     let fixture = F::fresh().await;
     let mut tasks = JoinSet::new();
     for _ in 0..6 {
-        let worker = fixture.worker(LEASE, true).await;
+        let worker = fixture.worker(LEASE).await;
         tasks.spawn(async move { worker.store.lead(TERM).await.unwrap() });
     }
     let leads = tasks.join_all().await;
@@ -57,7 +57,7 @@ pub(crate) async fn several_workers_at_once_get_one_leader<F: StoreFixture>() {
 
 pub(crate) async fn every_row_is_judged<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let (worker, silent) = (fixture.worker(LEASE, true).await, fixture.worker(LEASE, false).await);
+    let (worker, silent) = (fixture.worker(LEASE).await, fixture.without_events(LEASE).await);
     let ids = pending_orders(&fixture, 5).await;
     for (order_id, to) in [(ids[0], fulfilled()), (ids[1], failed("claim 1"))] {
         let (_, fence) = start(&worker, order_id).await;
@@ -82,7 +82,7 @@ pub(crate) async fn every_row_is_judged<F: StoreFixture>() {
 
 pub(crate) async fn an_audit_comes_in_pages<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     assert_eq!(worker.store.audit(OrderId(0), 10).await.unwrap().last, None);
     let ids = pending_orders(&fixture, 5).await;
     let first = worker.store.audit(OrderId(0), 3).await.unwrap();
@@ -95,7 +95,7 @@ pub(crate) async fn an_audit_comes_in_pages<F: StoreFixture>() {
 /// What an attempt without a guard would leave behind.
 pub(crate) async fn an_order_fulfilled_twice_is_found<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = pending_orders(&fixture, 1).await[0];
     for _ in 0..2 {
         let (_, fence) = start(&worker, order_id).await;
@@ -108,7 +108,7 @@ pub(crate) async fn an_order_fulfilled_twice_is_found<F: StoreFixture>() {
 
 pub(crate) async fn states_are_answered_by_position<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let pending = fixture.put("pending", LEASE).await;
     let cancelled = fixture.put("cancelled", LEASE).await;
     let states = worker.store.states(&[cancelled, OrderId(999_999), pending, cancelled]).await.unwrap();

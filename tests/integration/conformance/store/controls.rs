@@ -41,7 +41,7 @@ fn own(worker: &Worker) -> Target {
 
 pub(crate) async fn a_pause_is_in_force_for_every_worker_until_it_is_cleared<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let (one, other) = (fixture.worker(LEASE, true).await, fixture.worker(LEASE, true).await);
+    let (one, other) = (fixture.worker(LEASE).await, fixture.worker(LEASE).await);
     assert_eq!(report(&one).await, InForce::default());
     assert!(pause(&one, &Target::Fleet, None, "ann").await);
     for worker in [&one, &other] {
@@ -56,7 +56,7 @@ pub(crate) async fn a_pause_is_in_force_for_every_worker_until_it_is_cleared<F: 
 
 pub(crate) async fn one_worker_is_quiet_alone_and_an_unknown_one_is_refused<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let (one, other) = (fixture.worker(LEASE, true).await, fixture.worker(LEASE, true).await);
+    let (one, other) = (fixture.worker(LEASE).await, fixture.worker(LEASE).await);
     assert!(!pause(&other, &own(&one), None, "ann").await, "it has not reported");
     assert_eq!(other.store.activity(i64::MAX, 9).await.unwrap(), []);
     report(&one).await;
@@ -69,7 +69,7 @@ pub(crate) async fn one_worker_is_quiet_alone_and_an_unknown_one_is_refused<F: S
 
 pub(crate) async fn the_lowest_limit_is_in_force<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     report(&worker).await;
     for (target, value) in [(Target::Fleet, 5.0), (own(&worker), 7.0)] {
         assert!(worker.store.set(Control::Rate, &target, Some(value), None, &by("ann")).await.unwrap());
@@ -81,7 +81,7 @@ pub(crate) async fn the_lowest_limit_is_in_force<F: StoreFixture>() {
 
 pub(crate) async fn a_control_ends_by_the_clock_of_the_store<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     assert!(pause(&worker, &Target::Fleet, Some(Duration::from_secs(3_600)), "ann").await);
     let left = report(&worker).await.pause().unwrap().left.unwrap();
     assert!(left > Duration::from_secs(3_500) && left <= Duration::from_secs(3_600), "{left:?}");
@@ -97,7 +97,7 @@ pub(crate) async fn a_control_ends_by_the_clock_of_the_store<F: StoreFixture>() 
 
 pub(crate) async fn two_operators_pause_once_and_both_are_in_the_activity<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let (one, other) = (fixture.worker(LEASE, true).await, fixture.worker(LEASE, true).await);
+    let (one, other) = (fixture.worker(LEASE).await, fixture.worker(LEASE).await);
     let (ann, bob) = tokio::join!(pause(&one, &Target::Fleet, None, "ann"), pause(&other, &Target::Fleet, None, "bob"));
     assert!(ann && bob);
     assert_eq!(one.store.controls().await.unwrap().len(), 1);
@@ -117,7 +117,7 @@ pub(crate) async fn two_operators_pause_once_and_both_are_in_the_activity<F: Sto
 
 pub(crate) async fn what_people_did_comes_newest_first_and_each_once<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     for number in 1..=5 {
         worker.store.append("cancel", &format!("order {number}"), &by("ann")).await.unwrap();
     }
@@ -137,7 +137,7 @@ pub(crate) async fn what_people_did_comes_newest_first_and_each_once<F: StoreFix
 
 pub(crate) async fn the_registry_has_what_a_worker_last_said_until_it_leaves<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     worker.store.report(&entry(3, false), FRESH).await.unwrap();
     let registry = worker.store.workers().await.unwrap();
     assert_eq!(registry.len(), 1);

@@ -30,7 +30,7 @@ async fn search(worker: &Worker, correlation_id: &str, limit: usize) -> (Vec<Ord
 /// Caught, when seeded: a next page that begins below an order of which some transitions were not read.
 pub(crate) async fn orders_are_found_by_correlation_id_whatever_the_size_of_a_page<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     assert_eq!(search(&worker, "basket 7", 10).await, (vec![], 1));
     let ids = pending_orders(&fixture, 5).await;
     for (order_id, correlation_id) in ids.iter().zip(["basket 7", "other", "basket 7", "it's", "basket 70"]) {
@@ -45,7 +45,7 @@ pub(crate) async fn orders_are_found_by_correlation_id_whatever_the_size_of_a_pa
 
 pub(crate) async fn an_order_is_found_by_an_id_that_was_cut_when_it_was_kept<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let ids = pending_orders(&fixture, 1).await;
     let cut = "ü".repeat(256);
     fulfill(&worker, ids[0], &cut).await;

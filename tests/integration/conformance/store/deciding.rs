@@ -59,7 +59,7 @@ fn from_now(time: Duration) -> i64 {
 /// Caught, when seeded: a cancel of what is `failed`, and one that leaves the fence.
 pub(crate) async fn every_state_answers_a_cancel_as_the_rules_do<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     for (status, idle) in STATUSES.into_iter().flat_map(|status| [(status, Duration::ZERO), (status, 2 * HOUR)]) {
         let order_id = fixture.put(status, idle).await;
         let before = fixture.row(order_id).await;
@@ -83,7 +83,7 @@ pub(crate) async fn every_state_answers_a_cancel_as_the_rules_do<F: StoreFixture
 /// Caught, when seeded: a conclusion that asks for no fence.
 pub(crate) async fn the_worker_of_a_cancelled_order_is_superseded<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = pending_orders(&fixture, 1).await[0];
     let (_, fence) = start(&worker, order_id).await;
     assert_eq!(done_in(&cancel(&worker, order_id).await), Some(State::Processing));
@@ -96,7 +96,7 @@ pub(crate) async fn the_worker_of_a_cancelled_order_is_superseded<F: StoreFixtur
 
 pub(crate) async fn an_order_that_was_taken_over_is_cancelled_for_both_of_its_workers<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let (first, second) = (fixture.worker(HOUR, true).await, fixture.worker(HOUR, true).await);
+    let (first, second) = (fixture.worker(HOUR).await, fixture.worker(HOUR).await);
     let order_id = pending_orders(&fixture, 1).await[0];
     let (_, of_first) = start(&first, order_id).await;
     fixture.set_idle(order_id, 2 * HOUR).await;
@@ -110,7 +110,7 @@ pub(crate) async fn an_order_that_was_taken_over_is_cancelled_for_both_of_its_wo
 
 pub(crate) async fn decisions_are_kept_in_the_timeline_with_author_and_reason<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = pending_orders(&fixture, 1).await[0];
     hold(&worker, order_id, HoldEnd::After(HOUR)).await;
     release(&worker, order_id).await;
@@ -141,7 +141,7 @@ pub(crate) async fn decisions_are_kept_in_the_timeline_with_author_and_reason<F:
 /// Caught, when seeded: a begin that looks for no hold.
 pub(crate) async fn a_held_order_is_not_begun_until_it_is_released<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let orders = pending_orders(&fixture, 3).await;
     assert_eq!(done_in(&hold(&worker, orders[1], HoldEnd::Never).await), Some(State::Pending));
     let row = fixture.row(orders[1]).await;
@@ -157,7 +157,7 @@ pub(crate) async fn a_held_order_is_not_begun_until_it_is_released<F: StoreFixtu
 
 pub(crate) async fn a_hold_ends_by_itself_at_its_time<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = pending_orders(&fixture, 1).await[0];
     for end in [HoldEnd::After(HOUR), HoldEnd::At(from_now(HOUR))] {
         hold(&worker, order_id, end).await;
@@ -173,7 +173,7 @@ pub(crate) async fn a_hold_ends_by_itself_at_its_time<F: StoreFixture>() {
 /// Caught, when seeded: a hold that moves the fence of an order in work, and a takeover that looks for no hold.
 pub(crate) async fn a_hold_of_an_order_in_work_takes_effect_when_its_attempt_has_ended<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(HOUR, true).await;
+    let worker = fixture.worker(HOUR).await;
     let orders = pending_orders(&fixture, 2).await;
     let (_, released) = start(&worker, orders[0]).await;
     start(&worker, orders[1]).await;
@@ -191,7 +191,7 @@ pub(crate) async fn a_hold_of_an_order_in_work_takes_effect_when_its_attempt_has
 /// Caught, when seeded: a search that passes over nothing that is held.
 pub(crate) async fn a_held_order_has_not_lost_its_message<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(Duration::ZERO, true).await;
+    let worker = fixture.worker(Duration::ZERO).await;
     let order_id = fixture.put("pending", 2 * HOUR).await;
     assert_eq!(lost(&worker).await, [(order_id, 0)]);
     hold(&worker, order_id, HoldEnd::Never).await;
@@ -203,7 +203,7 @@ pub(crate) async fn a_held_order_has_not_lost_its_message<F: StoreFixture>() {
 
 pub(crate) async fn a_hold_leaves_the_number_of_spent_attempts_as_it_was<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(Duration::ZERO, true).await;
+    let worker = fixture.worker(Duration::ZERO).await;
     let order_id = pending_orders(&fixture, 1).await[0];
     let (_, fence) = start(&worker, order_id).await;
     conclude(&worker, conclusion(order_id, fence, pending())).await;
@@ -220,7 +220,7 @@ pub(crate) async fn a_hold_leaves_the_number_of_spent_attempts_as_it_was<F: Stor
 /// Caught, when seeded: a time that is noted again after the order was released.
 pub(crate) async fn a_time_that_a_message_names_holds_its_order_until_somebody_releases_it<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let orders = pending_orders(&fixture, 3).await;
     let note = async |order_id, at_micros| {
         worker.store.note_not_before(&[NotBefore { order_id, at_micros }]).await.unwrap();
@@ -244,7 +244,7 @@ pub(crate) async fn a_time_that_a_message_names_holds_its_order_until_somebody_r
 
 pub(crate) async fn what_cannot_be_held_or_released_is_told_with_its_state<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     for status in ["fulfilled", "failed", "cancelled", "shipped"] {
         let order_id = fixture.put(status, HOUR).await;
         let state = State::from(status);
@@ -261,7 +261,7 @@ pub(crate) async fn what_cannot_be_held_or_released_is_told_with_its_state<F: St
 
 pub(crate) async fn a_dry_run_changes_nothing_and_answers_as_the_run_does<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_ids = [fixture.put("pending", HOUR).await, fixture.put("fulfilled", HOUR).await, OrderId(1_000_000)];
     let rows = [fixture.row(order_ids[0]).await, fixture.row(order_ids[1]).await];
     let dry = [
@@ -280,7 +280,7 @@ pub(crate) async fn a_dry_run_changes_nothing_and_answers_as_the_run_does<F: Sto
 
 pub(crate) async fn an_order_that_the_database_refuses_to_cancel_does_not_harm_its_neighbours<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let orders = pending_orders(&fixture, 3).await;
     fixture.refuse(orders[1]).await;
     let answers = worker.store.cancel(&orders, &ruling()).await.unwrap();
@@ -290,7 +290,7 @@ pub(crate) async fn an_order_that_the_database_refuses_to_cancel_does_not_harm_i
 
 pub(crate) async fn held_orders_are_counted_and_are_no_part_of_an_age<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let (old, young) = (fixture.put("pending", 100 * HOUR).await, fixture.put("pending", HOUR).await);
     hold(&worker, old, HoldEnd::Never).await;
     let open = worker.store.open_orders().await.unwrap();
@@ -305,7 +305,7 @@ pub(crate) async fn held_orders_are_counted_and_are_no_part_of_an_age<F: StoreFi
 /// Caught, when seeded: a cancel that asks for the state that it leaves, and not for the fence; and one that reads it without a lock.
 pub(crate) async fn of_a_cancel_and_a_worker_at_once_never_both_win<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let (worker, operator) = (fixture.worker(LEASE, true).await, fixture.worker(LEASE, true).await);
+    let (worker, operator) = (fixture.worker(LEASE).await, fixture.worker(LEASE).await);
     for order_id in pending_orders(&fixture, 60).await {
         let (begun, early) = tokio::join!(begin(&worker, order_id), cancel(&operator, order_id));
         let Begun::Started { fence, .. } = begun else {
@@ -323,7 +323,7 @@ pub(crate) async fn of_a_cancel_and_a_worker_at_once_never_both_win<F: StoreFixt
 
 pub(crate) async fn operators_at_once_cancel_each_order_once<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let (ann, bob) = (fixture.worker(LEASE, true).await, fixture.worker(LEASE, true).await);
+    let (ann, bob) = (fixture.worker(LEASE).await, fixture.worker(LEASE).await);
     for order_id in pending_orders(&fixture, 30).await {
         let (one, other) = tokio::join!(cancel(&ann, order_id), cancel(&bob, order_id));
         let done = [&one, &other].iter().filter(|decided| done_in(decided).is_some()).count();
@@ -335,7 +335,7 @@ pub(crate) async fn operators_at_once_cancel_each_order_once<F: StoreFixture>() 
 /// Caught, when seeded: a hold that leaves the fence, which a begin that had looked before then passes.
 pub(crate) async fn an_order_that_a_hold_found_pending_is_begun_by_nobody_after_it<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let (worker, operator) = (fixture.worker(LEASE, true).await, fixture.worker(LEASE, true).await);
+    let (worker, operator) = (fixture.worker(LEASE).await, fixture.worker(LEASE).await);
     for order_id in pending_orders(&fixture, 150).await {
         let (begun, held) = tokio::join!(begin(&worker, order_id), hold(&operator, order_id, HoldEnd::Never));
         match done_in(&held) {

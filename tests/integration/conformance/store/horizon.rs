@@ -51,12 +51,12 @@ fn ago(age: Duration) -> Timestamp {
 
 pub(crate) async fn of_many_first_starts_one_notes_the_horizon_and_it_stays<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     assert_eq!(worker.store.noted().await.unwrap(), Noted::Nothing);
     assert_eq!(worker.store.orders_before_horizon().await.unwrap(), OlderOrders::default());
     let mut starts = JoinSet::new();
     for number in 0..8 {
-        let store = fixture.worker(LEASE, true).await.store;
+        let store = fixture.worker(LEASE).await.store;
         let adopt_from = Timestamp::from_microsecond(1_700_000_000_000_000 + number).unwrap();
         let horizon = Horizon { adopt_from: Some(adopt_from), last_order_id: Some(OrderId(number)) };
         starts.spawn(async move { store.note(&horizon).await.unwrap().then_some(horizon) });
@@ -71,7 +71,7 @@ pub(crate) async fn of_many_first_starts_one_notes_the_horizon_and_it_stays<F: S
 /// Caught, when seeded: a horizon that is simply now, which takes in what a producer in another zone lost.
 pub(crate) async fn a_horizon_behind_everything_leaves_alone_what_is_there_and_nothing_that_comes<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     for status in ["pending", "processing"] {
         fixture.put(status, 90 * 60 * MINUTE).await;
     }
@@ -92,7 +92,7 @@ pub(crate) async fn a_horizon_behind_everything_leaves_alone_what_is_there_and_n
 
 pub(crate) async fn the_first_open_order_counts_and_those_created_up_to_a_minute_before_it<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let done = fixture.put("fulfilled", 99 * MINUTE).await;
     let first = fixture.put("processing", 30 * MINUTE).await;
     let out_of_order = fixture.put("pending", 30 * MINUTE + Duration::from_secs(40)).await;
@@ -110,7 +110,7 @@ pub(crate) async fn the_first_open_order_counts_and_those_created_up_to_a_minute
 pub(crate) async fn an_older_order_is_left_alone_until_it_is_begun<F: StoreFixture>() {
     let fixture = F::fresh().await;
     // Whether it was begun must not hang on the timeline.
-    let worker = fixture.worker(LEASE, false).await;
+    let worker = fixture.without_events(LEASE).await;
     let older = fixture.put("pending", 90 * MINUTE).await;
     let in_other_hands = fixture.put("processing", 90 * 60 * MINUTE).await;
     let lost = fixture.put("pending", 91 * MINUTE).await;
@@ -128,7 +128,7 @@ pub(crate) async fn an_older_order_is_left_alone_until_it_is_begun<F: StoreFixtu
 /// Caught, when seeded: a redrive that notes nothing.
 pub(crate) async fn an_older_order_that_a_person_redrives_is_looked_after<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = fixture.put("failed", 90 * MINUTE).await;
     let letter = fulfillment_worker::port::store::DeadLetter { order_id: Some(order_id), ..letter("claim 1") };
     worker.store.insert_dead_letters(&[letter]).await.unwrap();
@@ -142,7 +142,7 @@ pub(crate) async fn an_older_order_that_a_person_redrives_is_looked_after<F: Sto
 
 pub(crate) async fn an_order_without_any_time_is_judged_by_its_id<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let older = fixture.put("pending", 90 * MINUTE).await;
     fixture.forget_times(older).await;
     assert_eq!(worker.store.oldest_open(&[older]).await.unwrap(), None);
@@ -158,7 +158,7 @@ pub(crate) async fn an_order_without_any_time_is_judged_by_its_id<F: StoreFixtur
 
 pub(crate) async fn an_installation_without_a_horizon_takes_in_every_order_and_gets_none<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let old = fixture.put("pending", 90 * MINUTE).await;
     assert_eq!(found(&worker).await, [old]);
     assert!(worker.store.note(&Horizon::EVERYTHING).await.unwrap());
@@ -171,7 +171,7 @@ pub(crate) async fn an_installation_without_a_horizon_takes_in_every_order_and_g
 /// Caught, when seeded: begun orders that are noted only if they are older than the horizon as it is.
 pub(crate) async fn moving_the_horizon_takes_orders_in_or_leaves_them_but_never_one_that_was_begun<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let oldest = fixture.put("pending", 90 * MINUTE).await;
     let begun = fixture.put("pending", 50 * MINUTE).await;
     let newer = fixture.put("pending", 40 * MINUTE).await;
@@ -195,7 +195,7 @@ pub(crate) async fn moving_the_horizon_takes_orders_in_or_leaves_them_but_never_
 
 pub(crate) async fn open_orders_are_judged_with_their_ages<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let older = fixture.put("pending", 90 * MINUTE).await;
     let too_old = fixture.put("processing", 30 * MINUTE).await;
     fixture.put("fulfilled", 10 * MINUTE).await;

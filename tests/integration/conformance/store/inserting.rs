@@ -17,7 +17,7 @@ async fn total(store: &dyn AnyStore) -> u64 {
 
 pub(crate) async fn orders_are_answered_by_position<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let orders = [order("teapot", 3), order("jam maker", 1), order("teapot", 2), order("teapot", 3)];
     let inserted = worker.store.insert(&orders).await.unwrap();
     assert_eq!(inserted.len(), 4);
@@ -34,7 +34,7 @@ pub(crate) async fn orders_are_answered_by_position<F: StoreFixture>() {
 
 pub(crate) async fn a_product_is_made_once_and_used_again<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let first = worker.store.insert(&[order("teapot", 1)]).await.unwrap();
     let second = worker.store.insert(&[order("Teapot", 1), order("teapot", 1)]).await.unwrap();
     assert_eq!(first[0].product_id, second[1].product_id);
@@ -43,7 +43,7 @@ pub(crate) async fn a_product_is_made_once_and_used_again<F: StoreFixture>() {
 
 pub(crate) async fn an_order_that_is_invalid_leaves_nothing_behind<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     for invalid in [order("teapot", 0), order("teapot", -1)] {
         let error = worker.store.insert(&[order("teapot", 1), invalid]).await.unwrap_err();
         assert!(!error.is_transient(), "{error}");
@@ -53,7 +53,7 @@ pub(crate) async fn an_order_that_is_invalid_leaves_nothing_behind<F: StoreFixtu
 
 pub(crate) async fn thousands_of_orders_are_inserted_in_one_call<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let orders: Vec<NewOrder> = (0..12_000).map(|number| order(&format!("product {}", number % 700), 1)).collect();
     let inserted = worker.store.insert(&orders).await.unwrap();
     assert_eq!(inserted.iter().map(|inserted| inserted.order_id).collect::<HashSet<_>>().len(), 12_000);
@@ -64,8 +64,8 @@ pub(crate) async fn thousands_of_orders_are_inserted_in_one_call<F: StoreFixture
 
 pub(crate) async fn two_submitters_at_once_share_their_products<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let one = fixture.worker(LEASE, true).await;
-    let other = fixture.worker(LEASE, true).await;
+    let one = fixture.worker(LEASE).await;
+    let other = fixture.worker(LEASE).await;
     let ascending: Vec<NewOrder> = (0..300).map(|number| order(&format!("product {number:03}"), 1)).collect();
     let descending: Vec<NewOrder> = ascending.iter().rev().cloned().collect();
     let (first, second) = tokio::join!(one.store.insert(&ascending), other.store.insert(&descending));
@@ -79,7 +79,7 @@ pub(crate) async fn two_submitters_at_once_share_their_products<F: StoreFixture>
 
 pub(crate) async fn an_order_whose_key_was_inserted_before_is_passed_over<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let keys = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
     let first = worker.store.insert_new(&[order("teapot", 1), order("jug", 2)], &keys(&["a", "b"])).await.unwrap();
     assert!(first.iter().all(Option::is_some), "{first:?}");
@@ -93,7 +93,7 @@ pub(crate) async fn an_order_whose_key_was_inserted_before_is_passed_over<F: Sto
 
 pub(crate) async fn a_key_is_remembered_with_its_order_or_not_at_all<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let keys = ["a".to_owned(), "b".to_owned()];
     worker.store.insert_new(&[order("teapot", 1), order("teapot", 0)], &keys).await.unwrap_err();
     let again = worker.store.insert_new(&[order("teapot", 1), order("teapot", 2)], &keys).await.unwrap();
@@ -102,8 +102,8 @@ pub(crate) async fn a_key_is_remembered_with_its_order_or_not_at_all<F: StoreFix
 
 pub(crate) async fn two_submitters_of_one_file_insert_each_order_once<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let one = fixture.worker(LEASE, true).await;
-    let other = fixture.worker(LEASE, true).await;
+    let one = fixture.worker(LEASE).await;
+    let other = fixture.worker(LEASE).await;
     let ascending: Vec<NewOrder> = (0..300).map(|number| order(&format!("product {number:03}"), 1)).collect();
     let keys: Vec<String> = (0..300).map(|number| number.to_string()).collect();
     let (orders, turned): (Vec<_>, Vec<_>) =
@@ -121,7 +121,7 @@ fn request(key: &str, fingerprint: &str) -> Request {
 
 pub(crate) async fn a_request_is_taken_once_and_answered_as_before<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let orders = [order("teapot", 1), order("jug", 2), order("teapot", 1)];
     let Taken::Now(first) = worker.store.insert_once(&orders, &request("k", "a")).await.unwrap() else {
         panic!("it is new");
@@ -137,8 +137,8 @@ pub(crate) async fn a_request_is_taken_once_and_answered_as_before<F: StoreFixtu
 
 pub(crate) async fn of_two_at_once_under_one_key_one_inserts<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let one = fixture.worker(LEASE, true).await;
-    let other = fixture.worker(LEASE, true).await;
+    let one = fixture.worker(LEASE).await;
+    let other = fixture.worker(LEASE).await;
     let orders: Vec<NewOrder> = (0..300).map(|number| order(&format!("product {number:03}"), 1)).collect();
     for round in 0..5 {
         let request = request(&round.to_string(), "a");
@@ -158,6 +158,6 @@ pub(crate) async fn of_two_at_once_under_one_key_one_inserts<F: StoreFixture>() 
 
 pub(crate) async fn inserting_nothing_is_no_error<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     assert_eq!(worker.store.insert(&[]).await.unwrap(), vec![]);
 }

@@ -114,7 +114,7 @@ async fn fail(worker: &Worker, order_ids: &[OrderId]) -> Vec<i64> {
 
 pub(crate) async fn a_job_is_kept_as_it_was_made_and_is_in_the_activity<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     assert_eq!((worker.store.open_jobs().await.unwrap(), worker.store.jobs(9).await.unwrap()), (0, Vec::new()));
     let task = Task::Hold(pending(), HoldEnd::After(Duration::from_secs(90)));
     let job = made(worker.store.make_job(&new(task.clone())).await.unwrap());
@@ -134,7 +134,7 @@ pub(crate) async fn a_job_is_kept_as_it_was_made_and_is_in_the_activity<F: Store
 
 pub(crate) async fn two_operators_with_one_selection_make_one_job_until_it_has_ended<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let (one, other) = (fixture.worker(LEASE, true).await, fixture.worker(LEASE, true).await);
+    let (one, other) = (fixture.worker(LEASE).await, fixture.worker(LEASE).await);
     let job = new(Task::Cancel(pending()));
     let (ann, bob) = tokio::join!(one.store.make_job(&job), other.store.make_job(&job));
     let ids = match (ann.unwrap(), bob.unwrap()) {
@@ -153,7 +153,7 @@ pub(crate) async fn a_job_is_one_workers_until_its_lease_is_over_and_the_old_one
     F: StoreFixture,
 >() {
     let fixture = F::fresh().await;
-    let (one, other) = (fixture.worker(LEASE, true).await, fixture.worker(LEASE, true).await);
+    let (one, other) = (fixture.worker(LEASE).await, fixture.worker(LEASE).await);
     let id = made(one.store.make_job(&new(Task::Cancel(pending()))).await.unwrap()).id;
     let job = one.store.claim_job(None, LONG).await.unwrap().unwrap();
     assert_eq!((job.id, &*job.holder, job.left.is_some()), (id, one.id.as_str(), true));
@@ -174,7 +174,7 @@ pub(crate) async fn a_job_is_one_workers_until_its_lease_is_over_and_the_old_one
 
 pub(crate) async fn a_cancelled_job_is_nobodys_and_both_are_in_the_activity<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let id = made(worker.store.make_job(&new(Task::Cancel(pending()))).await.unwrap()).id;
     worker.store.claim_job(None, LONG).await.unwrap().unwrap();
     assert!(worker.store.cancel_job(id, &by("bob")).await.unwrap());
@@ -192,7 +192,7 @@ pub(crate) async fn a_cancelled_job_is_nobodys_and_both_are_in_the_activity<F: S
 
 pub(crate) async fn letters_are_retried_once_each_when_whoever_did_it_died_before_the_push<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let (dead, worker) = (fixture.worker(LEASE, true).await, fixture.worker(LEASE, true).await);
+    let (dead, worker) = (fixture.worker(LEASE).await, fixture.worker(LEASE).await);
     let order_ids = pending_orders(&fixture, 250).await;
     let letter_ids = fail(&worker, &order_ids).await;
     let job = make_job(&worker, Task::DeadRetry(letters().into())).await;
@@ -215,7 +215,7 @@ pub(crate) async fn letters_are_retried_once_each_when_whoever_did_it_died_befor
 
 pub(crate) async fn letters_are_discarded_once_each_and_those_that_came_later_are_left_alone<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let (dead, worker) = (fixture.worker(LEASE, true).await, fixture.worker(LEASE, true).await);
+    let (dead, worker) = (fixture.worker(LEASE).await, fixture.worker(LEASE).await);
     let letter_ids = fail(&worker, &pending_orders(&fixture, 3).await).await;
     let job = make_job(&worker, Task::DeadDiscard(letters().into())).await;
     let later = pending_orders(&fixture, 1).await[0];
@@ -232,7 +232,7 @@ pub(crate) async fn letters_are_discarded_once_each_and_those_that_came_later_ar
 
 pub(crate) async fn orders_are_held_once_each_when_whoever_did_it_died_half_way<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let (dead, worker) = (fixture.worker(LEASE, true).await, fixture.worker(LEASE, true).await);
+    let (dead, worker) = (fixture.worker(LEASE).await, fixture.worker(LEASE).await);
     let order_ids = pending_orders(&fixture, 150).await;
     let job = make_job(&worker, Task::Hold(pending(), HoldEnd::Never)).await;
     assert_eq!((job.matching, job.up_to), (150, order_ids[149].0));
@@ -253,7 +253,7 @@ pub(crate) async fn orders_are_held_once_each_when_whoever_did_it_died_half_way<
 
 pub(crate) async fn orders_are_cancelled_and_released_in_bulk_with_a_message_for_each<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_ids = pending_orders(&fixture, 120).await;
     let ruling = Ruling { decision: by("bob"), dry_run: false };
     worker.store.hold(&order_ids[..110], HoldEnd::Never, &ruling).await.unwrap();
@@ -272,7 +272,7 @@ pub(crate) async fn orders_are_cancelled_and_released_in_bulk_with_a_message_for
 
 pub(crate) async fn a_rate_spreads_a_job_and_a_stop_leaves_it_to_others_at_once<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let (one, other) = (fixture.worker(LEASE, true).await, fixture.worker(LEASE, true).await);
+    let (one, other) = (fixture.worker(LEASE).await, fixture.worker(LEASE).await);
     let order_ids = pending_orders(&fixture, 30).await;
     let job = NewJob { up_to: order_ids[29].0, rate: Some(10), ..new(Task::Cancel(pending())) };
     let id = made(one.store.make_job(&job).await.unwrap()).id;

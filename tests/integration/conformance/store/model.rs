@@ -16,7 +16,7 @@ const HELD: [i64; 3] = [0, -1, 1];
 
 pub(crate) async fn every_state_answers_a_begin_as_the_model_does<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(BEGIN_LEASE, true).await;
+    let worker = fixture.worker(BEGIN_LEASE).await;
     let (order_ids, before) = every_row(&fixture).await;
     let answers = worker.store.begin(&requests(&order_ids)).await.unwrap();
     assert_eq!(answers.len(), order_ids.len());
@@ -33,7 +33,7 @@ pub(crate) async fn every_state_answers_a_begin_as_the_model_does<F: StoreFixtur
 
 pub(crate) async fn every_state_answers_a_conclusion_as_the_model_does<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let targets: [fn(OrderId) -> Target; 3] = [|_| fulfilled(), |_| pending(), |id| failed(&format!("claim of {id}"))];
     for (held, target) in HELD.into_iter().flat_map(|held| targets.map(|target| (held, target))) {
         let (order_ids, before) = every_row(&fixture).await;
@@ -53,7 +53,7 @@ pub(crate) async fn every_state_answers_a_conclusion_as_the_model_does<F: StoreF
 
 pub(crate) async fn every_state_answers_a_renewal_as_the_model_does<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     for held in HELD {
         let (order_ids, before) = every_row(&fixture).await;
         let rows = order_ids.iter().zip(&before.rows);

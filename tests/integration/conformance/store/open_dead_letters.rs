@@ -19,7 +19,7 @@ async fn assert_counted(worker: &Worker, expected: &[(DeadReason, u64)]) {
 /// Caught, when seeded: a count of all letters, those with a decision among them.
 pub(crate) async fn letters_count_by_reason_until_somebody_decides<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     assert_counted(&worker, &[]).await;
     let of = |number: usize, reason| DeadLetter { reason, ..letter(&format!("claim {number}")) };
     let reasons = [DeadReason::Rejected, DeadReason::Rejected, DeadReason::Ambiguous, DeadReason::InvalidMessage];

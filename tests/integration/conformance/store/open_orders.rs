@@ -7,7 +7,7 @@ use fulfillment_worker::port::reports::{ClockDoubt, OpenOrders, OpenState};
 use super::{LEASE, StoreFixture, pending_orders, start};
 
 async fn count<F: StoreFixture>(fixture: &F) -> OpenOrders {
-    let open = fixture.worker(LEASE, true).await.store.open_orders().await.unwrap();
+    let open = fixture.worker(LEASE).await.store.open_orders().await.unwrap();
     OpenOrders { took: Duration::ZERO, ..open }
 }
 
@@ -27,7 +27,7 @@ pub(crate) async fn one_is_counted_with_its_age<F: StoreFixture>() {
     let found = count(&fixture).await;
     assert_found(found.pending, 1, 1_000);
     assert_eq!(found.processing, OpenState::default());
-    start(&fixture.worker(LEASE, true).await, order_id).await;
+    start(&fixture.worker(LEASE).await, order_id).await;
     let found = count(&fixture).await;
     assert_found(found.processing, 1, 1_000);
     assert_eq!(found.pending, OpenState::default());

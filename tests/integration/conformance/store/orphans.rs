@@ -28,7 +28,7 @@ async fn found(worker: &Worker, search: LostOrderSearch) -> Vec<OrderId> {
 
 pub(crate) async fn a_pending_order_left_alone_for_the_grace_is_one<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = fixture.put("pending", 11 * MINUTE).await;
     let fence = fixture.row(order_id).await.fence;
     let (attempts, correlation_id) = (0, None);
@@ -40,7 +40,7 @@ pub(crate) async fn a_pending_order_left_alone_for_the_grace_is_one<F: StoreFixt
 /// Caught, when seeded: a search that looks at `created_at` alone.
 pub(crate) async fn a_pending_order_touched_lately_is_none<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     fixture.put("pending", 9 * MINUTE).await;
     let released = fixture.put("pending", 90 * MINUTE).await;
     fixture.set_idle(released, MINUTE).await;
@@ -49,7 +49,7 @@ pub(crate) async fn a_pending_order_touched_lately_is_none<F: StoreFixture>() {
 
 pub(crate) async fn a_pending_order_that_nobody_has_passed_yet_is_none<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let old = fixture.put("pending", 90 * MINUTE).await;
     let claimed = fixture.put("fulfilled", 60 * MINUTE).await;
     let young = fixture.put("pending", 30 * MINUTE).await;
@@ -65,7 +65,7 @@ pub(crate) async fn a_pending_order_that_nobody_has_passed_yet_is_none<F: StoreF
 /// Caught, when seeded: a search that forgets the lease.
 pub(crate) async fn an_order_in_work_is_one_only_after_lease_and_grace<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     fixture.put("processing", 15 * MINUTE).await;
     let abandoned = fixture.put("processing", 25 * MINUTE).await;
     let unknown = LostOrderSearch { claimed_up_to: ClaimedUpTo::Unknown, ..search() };
@@ -74,7 +74,7 @@ pub(crate) async fn an_order_in_work_is_one_only_after_lease_and_grace<F: StoreF
 
 pub(crate) async fn orders_that_are_done_or_not_ours_are_none<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     for status in ["fulfilled", "failed", "cancelled", ""] {
         fixture.put(status, 90 * MINUTE).await;
     }
@@ -85,7 +85,7 @@ pub(crate) async fn orders_that_are_done_or_not_ours_are_none<F: StoreFixture>()
 /// a week after it came.
 pub(crate) async fn an_order_left_alone_for_too_long_is_counted_instead<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let search = LostOrderSearch { max_age: 1_000 * MINUTE, ..search() };
     for status in ["pending", "processing", "fulfilled", "cancelled"] {
         fixture.put(status, 1_010 * MINUTE).await;
@@ -99,7 +99,7 @@ pub(crate) async fn an_order_left_alone_for_too_long_is_counted_instead<F: Store
 
 pub(crate) async fn orphans_come_in_pages_in_order_of_id<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let mut order_ids = Vec::new();
     for number in 0..5 {
         let status = if number % 2 == 0 { "pending" } else { "processing" };
@@ -133,7 +133,7 @@ async fn lose<F: StoreFixture>(fixture: &F, worker: &Worker, order_id: OrderId) 
 
 pub(crate) async fn an_orphan_has_the_newest_correlation_id_of_its_timeline<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = fixture.put("pending", 90 * MINUTE).await;
     for correlation_id in [Some("basket 7"), Some("basket 8"), None] {
         let fence = begin(&worker, order_id, 1, correlation_id).await;
@@ -141,7 +141,7 @@ pub(crate) async fn an_orphan_has_the_newest_correlation_id_of_its_timeline<F: S
     }
     assert_eq!(lose(&fixture, &worker, order_id).await.correlation_id.as_deref(), Some("basket 8"));
 
-    let silent = fixture.worker(LEASE, false).await;
+    let silent = fixture.without_events(LEASE).await;
     let unknown = fixture.put("pending", 90 * MINUTE).await;
     begin(&silent, unknown, 1, Some("basket 9")).await;
     assert_eq!(lose(&fixture, &silent, unknown).await.correlation_id, None, "there is no timeline");
@@ -149,7 +149,7 @@ pub(crate) async fn an_orphan_has_the_newest_correlation_id_of_its_timeline<F: S
 
 pub(crate) async fn the_attempts_of_an_orphan_that_were_not_ended_are_spent<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = fixture.put("pending", 90 * MINUTE).await;
     assert_eq!(lose(&fixture, &worker, order_id).await.attempts, 0);
     let fence = begin(&worker, order_id, 3, None).await;

@@ -12,7 +12,7 @@ use fulfillment_worker::event::Observers;
 use tokio_postgres::Client;
 use url::Url;
 
-use super::{Row, StoreFixture, Worker};
+use super::{AnyStore, Letter, Row, StoreFixture, Transition, When, Worker, letters, testkit, timeline};
 use crate::support::planted;
 use crate::support::postgres::TestDatabase;
 
@@ -43,31 +43,40 @@ fn through_pooler(mut url: Url) -> Url {
     url
 }
 
-impl<const PLANTED: bool> StoreFixture for Fixture<PLANTED> {
-    async fn fresh() -> Self {
-        let fixture = Self::unmigrated().await;
-        fixture.worker(Duration::ZERO, true).await.store.migrate().await.unwrap();
-        fixture
-    }
-
-    async fn unmigrated() -> Self {
-        let (database, url) = if PLANTED { planted::database().await } else { plain().await };
-        let client = database.connect().await;
-        client.batch_execute("INSERT INTO products (name, price) VALUES ('hand warmer', 1.85)").await.unwrap();
-        if PLANTED {
-            // So that what needs no index is asked, too, and in every word.
-            client.batch_execute("DROP INDEX idx_orders_status").await.unwrap();
-        }
-        Self { url, client, _database: database }
-    }
-
-    async fn worker(&self, lease: Duration, events: bool) -> Worker {
+impl<const PLANTED: bool> Fixture<PLANTED> {
+    fn open(&self, lease: Duration, events: bool) -> Worker {
         let url: Url = self.url.parse().unwrap();
         // A pooler knows the users that it was started with.
         let url = SecretUrl::new(if PLANTED { url } else { through_pooler(url) });
         let id = WorkerId::fresh();
         let options = PostgresStoreOptions { worker: id.clone(), lease, events, connections: 4 };
         Worker { id, store: Arc::new(PostgresStore::connect(&url, options, Observers::default()).unwrap()) }
+    }
+
+    async fn set(&self, column: &str, order_id: OrderId, when: When) {
+        let seconds = match when {
+            When::Ago(time) => Some(-time.as_secs_f64()),
+            When::Ahead(time) => Some(time.as_secs_f64()),
+            When::Never => None,
+        };
+        let sql = format!(
+            "UPDATE orders SET {column} = now()::timestamp + $2::float8 * interval '1 second' WHERE id::int8 = $1"
+        );
+        self.client.execute(&sql, &[&order_id.0, &seconds]).await.unwrap();
+    }
+}
+
+impl<const PLANTED: bool> testkit::StoreFixture for Fixture<PLANTED> {
+    type Store = dyn AnyStore;
+
+    async fn fresh() -> Self {
+        let fixture = Self::unmigrated().await;
+        fixture.worker(Duration::ZERO).await.store.migrate().await.unwrap();
+        fixture
+    }
+
+    async fn worker(&self, lease: Duration) -> Worker {
+        self.open(lease, true)
     }
 
     async fn put(&self, status: &str, idle: Duration) -> OrderId {
@@ -78,39 +87,18 @@ impl<const PLANTED: bool> StoreFixture for Fixture<PLANTED> {
         OrderId(row.get::<_, i32>(0).into())
     }
 
-    async fn set_ahead(&self, order_id: OrderId, ahead: Duration) {
-        let sql = "UPDATE orders SET updated_at = now()::timestamp + $2 * interval '1 second' WHERE id::int8 = $1";
-        self.client.execute(sql, &[&order_id.0, &ahead.as_secs_f64()]).await.unwrap();
-    }
-
-    async fn set_idle(&self, order_id: OrderId, idle: Duration) {
-        let sql = "UPDATE orders SET updated_at = now()::timestamp - $2 * interval '1 second' WHERE id::int8 = $1";
-        self.client.execute(sql, &[&order_id.0, &idle.as_secs_f64()]).await.unwrap();
-    }
-
-    async fn forget_creation(&self, order_id: OrderId) {
-        self.client.execute("UPDATE orders SET created_at = NULL WHERE id::int8 = $1", &[&order_id.0]).await.unwrap();
-    }
-
-    async fn forget_times(&self, order_id: OrderId) {
-        let sql = "UPDATE orders SET created_at = NULL, updated_at = NULL WHERE id::int8 = $1";
-        self.client.execute(sql, &[&order_id.0]).await.unwrap();
-    }
-
-    async fn create_ahead(&self, order_id: OrderId, ahead: Duration) {
-        let sql = "UPDATE orders SET created_at = now()::timestamp + $2 * interval '1 second' WHERE id::int8 = $1";
-        self.client.execute(sql, &[&order_id.0, &ahead.as_secs_f64()]).await.unwrap();
-    }
-
-    async fn set_status(&self, order_id: OrderId, status: &str) {
-        let sql = "UPDATE orders SET status = $2 WHERE id::int8 = $1";
-        self.client.execute(sql, &[&order_id.0, &status]).await.unwrap();
-    }
-
     async fn row(&self, order_id: OrderId) -> Row {
         let sql = "SELECT status, (extract(epoch FROM updated_at) * 1000000)::int8 FROM orders WHERE id::int8 = $1";
         let row = self.client.query_one(sql, &[&order_id.0]).await.unwrap();
         Row { status: row.get(0), fence: Fence(row.get(1)) }
+    }
+
+    async fn set_created(&self, order_id: OrderId, when: When) {
+        self.set("created_at", order_id, when).await;
+    }
+
+    async fn set_updated(&self, order_id: OrderId, when: When) {
+        self.set("updated_at", order_id, when).await;
     }
 
     async fn refuse(&self, order_id: OrderId) {
@@ -126,6 +114,38 @@ impl<const PLANTED: bool> StoreFixture for Fixture<PLANTED> {
                    FOR EACH ROW EXECUTE FUNCTION refuse();";
         self.client.batch_execute(sql).await.unwrap();
         self.client.execute("INSERT INTO refused VALUES ($1)", &[&order_id.0]).await.unwrap();
+    }
+}
+
+impl<const PLANTED: bool> testkit::StoreRecords for Fixture<PLANTED> {
+    async fn letters(&self) -> Vec<Letter> {
+        letters(&*self.open(Duration::ZERO, true).store).await
+    }
+
+    async fn timeline(&self, order_id: OrderId) -> Vec<Transition> {
+        timeline(&*self.open(Duration::ZERO, true).store, order_id).await
+    }
+}
+
+impl<const PLANTED: bool> StoreFixture for Fixture<PLANTED> {
+    async fn unmigrated() -> Self {
+        let (database, url) = if PLANTED { planted::database().await } else { plain().await };
+        let client = database.connect().await;
+        client.batch_execute("INSERT INTO products (name, price) VALUES ('hand warmer', 1.85)").await.unwrap();
+        if PLANTED {
+            // So that what needs no index is asked, too, and in every word.
+            client.batch_execute("DROP INDEX idx_orders_status").await.unwrap();
+        }
+        Self { url, client, _database: database }
+    }
+
+    async fn without_events(&self, lease: Duration) -> Worker {
+        self.open(lease, false)
+    }
+
+    async fn set_status(&self, order_id: OrderId, status: &str) {
+        let sql = "UPDATE orders SET status = $2 WHERE id::int8 = $1";
+        self.client.execute(sql, &[&order_id.0, &status]).await.unwrap();
     }
 
     async fn empty(&self) {

@@ -75,7 +75,7 @@ async fn bury(worker: &Worker, reason: DeadReason, order_id: Option<OrderId>) ->
 
 pub(crate) async fn every_state_answers_a_redrive_as_the_model_does<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     for status in ["pending", "processing", "fulfilled", "failed", "cancelled", ""] {
         let order_id = fixture.put(status, HOUR).await;
         let letter_id = bury(&worker, DeadReason::Rejected, Some(order_id)).await;
@@ -102,7 +102,7 @@ pub(crate) async fn every_state_answers_a_redrive_as_the_model_does<F: StoreFixt
 
 pub(crate) async fn a_redrive_is_kept_with_actor_and_reason_and_the_letter_stays<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = pending_orders(&fixture, 1).await[0];
     let letter_ids = fail(&worker, &[order_id]).await;
     let before = letters(&worker, &unresolved()).await.remove(0);
@@ -128,7 +128,7 @@ pub(crate) async fn a_redrive_is_kept_with_actor_and_reason_and_the_letter_stays
 
 pub(crate) async fn a_redriven_order_that_fails_again_has_another_letter<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = pending_orders(&fixture, 1).await[0];
     let of_order = DeadLetterFilter { order_id: Some(order_id), ..DeadLetterFilter::default() };
     for round in 0..3 {
@@ -143,7 +143,7 @@ pub(crate) async fn a_redriven_order_that_fails_again_has_another_letter<F: Stor
 
 pub(crate) async fn a_letter_is_redriven_once_and_pushed_again_while_its_order_is_pending<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = pending_orders(&fixture, 1).await[0];
     let letter_ids = fail(&worker, &[order_id]).await;
     assert_eq!(steps(&worker, &letter_ids).await, [RetryStep::Redrive]);
@@ -156,7 +156,7 @@ pub(crate) async fn a_letter_is_redriven_once_and_pushed_again_while_its_order_i
 
 pub(crate) async fn a_letter_of_before_does_not_redrive_an_order_that_failed_again<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = pending_orders(&fixture, 1).await[0];
     let first = fail(&worker, &[order_id]).await;
     assert_eq!(steps(&worker, &first).await, [RetryStep::Redrive]);
@@ -168,7 +168,7 @@ pub(crate) async fn a_letter_of_before_does_not_redrive_an_order_that_failed_aga
 
 pub(crate) async fn two_letters_of_an_order_move_it_once<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = pending_orders(&fixture, 1).await[0];
     let first = bury(&worker, DeadReason::StoreRefused, Some(order_id)).await;
     let second = fail_beside(&worker, order_id).await;
@@ -187,7 +187,7 @@ async fn fail_beside(worker: &Worker, order_id: OrderId) -> i64 {
 
 pub(crate) async fn a_letter_without_a_failed_order_is_left_to_be_pushed_first<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let appeared = pending_orders(&fixture, 1).await[0];
     let before = fixture.row(appeared).await;
     let letter_ids = [
@@ -210,7 +210,7 @@ pub(crate) async fn a_letter_without_a_failed_order_is_left_to_be_pushed_first<F
 /// Caught, when seeded, at each backend: a retry that puts back the order which has the id by now, and failed.
 pub(crate) async fn a_letter_whose_row_is_gone_moves_no_row_that_has_its_id<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_ids = pending_orders(&fixture, 2).await;
     let failed_letter = fail(&worker, &order_ids[..1]).await[0];
     let gone = [
@@ -233,7 +233,7 @@ pub(crate) async fn a_letter_whose_row_is_gone_moves_no_row_that_has_its_id<F: S
 
 pub(crate) async fn a_letter_that_is_not_there_is_unknown_among_its_neighbours<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let letter_ids = fail(&worker, &pending_orders(&fixture, 2).await).await;
     let answers = redrive(&worker, &[letter_ids[1], 99, letter_ids[0]]).await;
     assert_eq!(answers[1], Redriven::Unknown);
@@ -246,7 +246,7 @@ pub(crate) async fn a_letter_that_is_not_there_is_unknown_among_its_neighbours<F
 
 pub(crate) async fn a_discarded_letter_leaves_its_order_and_can_be_retried_with_both_decisions_kept<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = pending_orders(&fixture, 1).await[0];
     let letter_ids = fail(&worker, &[order_id]).await;
     let before = fixture.row(order_id).await;
@@ -267,7 +267,7 @@ pub(crate) async fn a_discarded_letter_leaves_its_order_and_can_be_retried_with_
 /// Found by the state machine: Postgres said of both that they were marked.
 pub(crate) async fn the_same_letter_twice_in_a_batch_is_marked_once<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let letter_id = bury(&worker, DeadReason::InvalidMessage, None).await;
     for (resolution, marked) in [(Resolution::Discarded, [true, false]), (Resolution::Retried, [true, false])] {
         let answers = worker.store.resolve(&[letter_id, letter_id], resolution, &decision()).await.unwrap();
@@ -277,7 +277,7 @@ pub(crate) async fn the_same_letter_twice_in_a_batch_is_marked_once<F: StoreFixt
 
 pub(crate) async fn an_order_that_the_database_refuses_to_redrive_does_not_harm_its_neighbours<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_ids = pending_orders(&fixture, 5).await;
     let letter_ids = fail(&worker, &order_ids).await;
     fixture.refuse(order_ids[2]).await;
@@ -295,12 +295,12 @@ pub(crate) async fn an_order_that_the_database_refuses_to_redrive_does_not_harm_
 /// Caught, when seeded: letters read without a lock.
 pub(crate) async fn operators_at_once_redrive_each_order_once<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_ids = pending_orders(&fixture, 100).await;
     let letter_ids = fail(&worker, &order_ids).await;
     let (mut operators, ready) = (JoinSet::new(), Arc::new(Barrier::new(4)));
     for _ in 0..4 {
-        let operator = fixture.worker(LEASE, true).await;
+        let operator = fixture.worker(LEASE).await;
         let (letter_ids, ready) = (letter_ids.clone(), Arc::clone(&ready));
         operators.spawn(async move {
             // Connected, so that they meet.
@@ -319,7 +319,7 @@ pub(crate) async fn operators_at_once_redrive_each_order_once<F: StoreFixture>()
 
 pub(crate) async fn a_redrive_moves_the_fence_forward_from_a_clock_that_is_ahead<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = pending_orders(&fixture, 1).await[0];
     let letter_ids = fail(&worker, &[order_id]).await;
     fixture.set_ahead(order_id, HOUR).await;
@@ -330,7 +330,7 @@ pub(crate) async fn a_redrive_moves_the_fence_forward_from_a_clock_that_is_ahead
 
 pub(crate) async fn letters_are_found_by_each_filter_and_by_all_of_them<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = pending_orders(&fixture, 1).await[0];
     let of_order = fail(&worker, &[order_id]).await[0];
     let poison = bury(&worker, DeadReason::InvalidMessage, None).await;

@@ -12,8 +12,8 @@ use super::{
 
 pub(crate) async fn the_timeline_has_an_entry_per_transition<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let first = fixture.worker(LEASE, true).await;
-    let second = fixture.worker(LEASE, true).await;
+    let first = fixture.worker(LEASE).await;
+    let second = fixture.worker(LEASE).await;
     let order_id = pending_orders(&fixture, 1).await[0];
     let mut fences = Vec::new();
 
@@ -47,7 +47,7 @@ pub(crate) async fn the_timeline_has_an_entry_per_transition<F: StoreFixture>() 
 
 pub(crate) async fn a_refused_step_leaves_no_entry<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     for status in ["processing", "fulfilled", "cancelled"] {
         let order_id = fixture.put(status, Duration::ZERO).await;
         begin(&worker, order_id).await;
@@ -60,7 +60,7 @@ pub(crate) async fn a_refused_step_leaves_no_entry<F: StoreFixture>() {
 
 pub(crate) async fn with_events_off_there_is_no_timeline<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, false).await;
+    let worker = fixture.without_events(LEASE).await;
     let order_id = pending_orders(&fixture, 1).await[0];
     let (_, fence) = start(&worker, order_id).await;
     assert!(is_done(&conclude(&worker, conclusion(order_id, fence, failed("claim 1"))).await));
@@ -74,7 +74,7 @@ pub(crate) async fn with_events_off_there_is_no_timeline<F: StoreFixture>() {
 
 pub(crate) async fn an_order_is_reported_as_its_row_has_it<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     for status in ["pending", "processing", "fulfilled", "failed", "cancelled"] {
         let order_id = fixture.put(status, Duration::from_secs(1_000)).await;
         let report = worker.store.order(order_id).await.unwrap().expect("it is there");
@@ -91,7 +91,7 @@ pub(crate) async fn an_order_is_reported_as_its_row_has_it<F: StoreFixture>() {
 
 pub(crate) async fn an_order_that_is_not_there_is_not_reported<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     for order_id in [1, i64::MAX] {
         assert_eq!(worker.store.order(OrderId(order_id)).await.unwrap(), None);
     }
@@ -99,7 +99,7 @@ pub(crate) async fn an_order_that_is_not_there_is_not_reported<F: StoreFixture>(
 
 pub(crate) async fn an_empty_database_is_summed_up_as_such<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let summary = fixture.worker(LEASE, true).await.store.summary().await.unwrap();
+    let summary = fixture.worker(LEASE).await.store.summary().await.unwrap();
     let expected = ["pending", "processing", "fulfilled", "failed"].map(|state| (state.to_owned(), 0));
     assert_eq!(summary.orders_by_state, expected);
     assert_eq!((summary.oldest_pending, summary.oldest_processing), (None, None));
@@ -107,7 +107,7 @@ pub(crate) async fn an_empty_database_is_summed_up_as_such<F: StoreFixture>() {
 
 pub(crate) async fn the_summary_counts_orders_by_state_and_finds_the_oldest<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     for (status, count) in [("pending", 3), ("processing", 2), ("fulfilled", 4), ("cancelled", 1)] {
         for number in 1..=count {
             fixture.put(status, Duration::from_secs(1_000 * number)).await;

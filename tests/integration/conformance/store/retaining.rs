@@ -21,7 +21,7 @@ async fn ended<F: StoreFixture>(fixture: &F, worker: &Worker, ago: Duration) -> 
 }
 
 async fn leader<F: StoreFixture>(fixture: &F) -> Worker {
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     assert!(worker.store.lead_retention(LEASE).await.unwrap());
     worker
 }
@@ -116,7 +116,7 @@ pub(crate) async fn an_order_that_is_open_or_waits_for_a_decision_keeps_its_time
 /// Caught, when seeded: a statement that doesn't ask who leads.
 pub(crate) async fn nobody_deletes_timelines_but_the_leader<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let (first, second) = (leader(&fixture).await, fixture.worker(LEASE, true).await);
+    let (first, second) = (leader(&fixture).await, fixture.worker(LEASE).await);
     ended(&fixture, &first, 12 * DAY).await;
     assert!(!second.store.lead_retention(LEASE).await.unwrap());
     assert!(second.store.lead(LEASE).await.unwrap(), "the reconciler's lead is another one");
@@ -130,7 +130,7 @@ pub(crate) async fn nobody_deletes_timelines_but_the_leader<F: StoreFixture>() {
 /// Caught, when seeded: a cutoff that is where the clock puts it.
 pub(crate) async fn a_clock_that_jumps_moves_the_cutoff_by_a_day_an_hour<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let store = fixture.worker(LEASE, true).await.store;
+    let store = fixture.worker(LEASE).await.store;
     let first = store.move_cutoff(90 * DAY).await.unwrap();
     assert!(first.behind < LEASE, "{first:?}");
     // As if the clock had gone on by 400 days since, in two hours.

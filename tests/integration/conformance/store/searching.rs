@@ -35,7 +35,7 @@ async fn fulfill(worker: &Worker, order_id: OrderId, correlation_id: Option<&str
 
 pub(crate) async fn orders_are_listed_by_each_filter_and_by_all_of_them_newest_first<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let old = fixture.put("pending", 5 * HOUR).await;
     let failed = fixture.put("failed", 4 * HOUR).await;
     let cancelled = fixture.put("cancelled", 3 * HOUR).await;
@@ -67,7 +67,7 @@ pub(crate) async fn orders_are_listed_by_each_filter_and_by_all_of_them_newest_f
 
 pub(crate) async fn pages_follow_each_other_without_a_gap_whatever_their_size<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let mut expected = pending_orders(&fixture, 7).await;
     expected.reverse();
     for filter in
@@ -92,7 +92,7 @@ pub(crate) async fn pages_follow_each_other_without_a_gap_whatever_their_size<F:
 
 pub(crate) async fn a_cursor_of_other_filters_is_refused<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     pending_orders(&fixture, 2).await;
     let cursor = page(&worker, &OrderFilter::default(), None, 1).await.next.unwrap();
     let other = in_states(["pending"]);
@@ -102,7 +102,7 @@ pub(crate) async fn a_cursor_of_other_filters_is_refused<F: StoreFixture>() {
 
 pub(crate) async fn an_empty_table_is_an_empty_page<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let aged = OrderFilter { older_than: Some(HOUR), newer_than: Some(2 * HOUR), ..OrderFilter::default() };
     let correlated = OrderFilter { correlation_id: Some("x".to_owned()), ..OrderFilter::default() };
     for filter in [OrderFilter::default(), in_states(["pending", "failed"]), aged, correlated] {
@@ -113,7 +113,7 @@ pub(crate) async fn an_empty_table_is_an_empty_page<F: StoreFixture>() {
 /// Orders without a time match no age, and stop no search; nor do ids that are far apart.
 pub(crate) async fn a_list_by_age_leaves_out_no_order_and_takes_none_that_does_not_match<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let mut ids = Vec::new();
     for hours in (0..12).rev() {
         // A few minutes out of order.
@@ -150,7 +150,7 @@ async fn read_all(worker: &Worker, position: &mut Position, limit: usize) -> Vec
 
 pub(crate) async fn every_transition_is_read_once_in_order<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let ids = pending_orders(&fixture, 6).await;
     fulfill(&worker, ids[0], None).await;
     for limit in [1_000, 3, 1] {
@@ -179,7 +179,7 @@ pub(crate) async fn every_transition_is_read_once_in_order<F: StoreFixture>() {
 
 pub(crate) async fn a_note_stands_in_the_timeline_of_pending_orders_alone<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let ids = pending_orders(&fixture, 2).await;
     fulfill(&worker, ids[1], None).await;
     worker.store.note_pending(&[ids[0], ids[1], OrderId(i64::MAX)], "pushed again").await.unwrap();

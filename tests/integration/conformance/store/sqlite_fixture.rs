@@ -10,7 +10,7 @@ use fulfillment_worker::domain::order::{Fence, OrderId};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{Row, StoreFixture, Worker};
+use super::{AnyStore, Letter, Row, StoreFixture, Transition, When, Worker, letters, testkit, timeline};
 
 pub(crate) struct SqliteFixture {
     // Before the folder, so that they are closed when that is removed.
@@ -27,9 +27,24 @@ impl SqliteFixture {
     fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap()
     }
+
+    fn open(&self, lease: Duration, events: bool) -> Worker {
+        let id = WorkerId::fresh();
+        let options = SqliteStoreOptions { worker: id.clone(), lease, events };
+        Worker { id, store: Arc::new(SqliteStore::new(self.database.clone(), options)) }
+    }
+
+    fn set(&self, column: &str, order_id: OrderId, when: When) {
+        let clock = "SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER)";
+        let now = self.connection().query_row(clock, [], |row| row.get(0)).unwrap();
+        let sql = format!("UPDATE orders SET {column} = ?2 WHERE id = ?1");
+        self.connection().execute(&sql, (order_id.0, when.at(now))).unwrap();
+    }
 }
 
-impl StoreFixture for SqliteFixture {
+impl testkit::StoreFixture for SqliteFixture {
+    type Store = dyn AnyStore;
+
     async fn fresh() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(&folder.path().join("fulfillment.db")).unwrap();
@@ -38,28 +53,8 @@ impl StoreFixture for SqliteFixture {
         Self { connection: Mutex::new(connection), database, _folder: folder }
     }
 
-    /// Opening the file makes the tables, so they are removed afterwards.
-    async fn unmigrated() -> Self {
-        let fixture = Self::fresh().await;
-        fixture.worker(Duration::ZERO, true).await.store.migrate().await.unwrap();
-        let sql = "DROP TABLE fulfillment_events; DROP TABLE fulfillment_dead_letters; DROP TABLE fulfillment_queue;
-                   DROP TABLE fulfillment_leadership; DROP TABLE fulfillment_submissions;
-                   DROP TABLE fulfillment_observed_fences;
-                   DROP TABLE fulfillment_horizon; DROP TABLE fulfillment_begun_orders;
-                   DROP VIEW fulfillment_timeline; DROP TABLE fulfillment_retention;
-                   DROP TABLE fulfillment_controls; DROP TABLE fulfillment_workers; DROP TABLE fulfillment_activity;
-                   DROP TABLE fulfillment_holds; DROP TABLE fulfillment_jobs;
-                   DROP TABLE fulfillment_requests; DROP TABLE fulfillment_trends;
-                   DROP TABLE fulfillment_arrivals; DROP TABLE fulfillment_arrivals_mark;
-                   DROP TABLE orders; DROP TABLE products; DROP TABLE refinery_schema_history;";
-        fixture.connection().execute_batch(sql).unwrap();
-        fixture
-    }
-
-    async fn worker(&self, lease: Duration, events: bool) -> Worker {
-        let id = WorkerId::fresh();
-        let options = SqliteStoreOptions { worker: id.clone(), lease, events };
-        Worker { id, store: Arc::new(SqliteStore::new(self.database.clone(), options)) }
+    async fn worker(&self, lease: Duration) -> Worker {
+        self.open(lease, true)
     }
 
     async fn put(&self, status: &str, idle: Duration) -> OrderId {
@@ -74,38 +69,18 @@ impl StoreFixture for SqliteFixture {
         OrderId(connection.query_row(sql, (status, micros(idle)), |row| row.get(0)).unwrap())
     }
 
-    async fn set_ahead(&self, order_id: OrderId, ahead: Duration) {
-        let sql = "UPDATE orders SET updated_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER) + ?2 WHERE id = ?1";
-        self.connection().execute(sql, (order_id.0, micros(ahead))).unwrap();
-    }
-
-    async fn set_idle(&self, order_id: OrderId, idle: Duration) {
-        let sql = "UPDATE orders SET updated_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER) - ?2 WHERE id = ?1";
-        self.connection().execute(sql, (order_id.0, micros(idle))).unwrap();
-    }
-
-    async fn forget_creation(&self, order_id: OrderId) {
-        self.connection().execute("UPDATE orders SET created_at = NULL WHERE id = ?1", [order_id.0]).unwrap();
-    }
-
-    async fn forget_times(&self, order_id: OrderId) {
-        let sql = "UPDATE orders SET created_at = NULL, updated_at = NULL WHERE id = ?1";
-        self.connection().execute(sql, [order_id.0]).unwrap();
-    }
-
-    async fn create_ahead(&self, order_id: OrderId, ahead: Duration) {
-        let sql = "UPDATE orders SET created_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER) + ?2 WHERE id = ?1";
-        self.connection().execute(sql, (order_id.0, micros(ahead))).unwrap();
-    }
-
-    async fn set_status(&self, order_id: OrderId, status: &str) {
-        self.connection().execute("UPDATE orders SET status = ?2 WHERE id = ?1", (order_id.0, status)).unwrap();
-    }
-
     async fn row(&self, order_id: OrderId) -> Row {
         let sql = "SELECT status, updated_at FROM orders WHERE id = ?1";
         let read = |row: &rusqlite::Row<'_>| Ok(Row { status: row.get(0)?, fence: Fence(row.get(1)?) });
         self.connection().query_row(sql, [order_id.0], read).unwrap()
+    }
+
+    async fn set_created(&self, order_id: OrderId, when: When) {
+        self.set("created_at", order_id, when);
+    }
+
+    async fn set_updated(&self, order_id: OrderId, when: When) {
+        self.set("updated_at", order_id, when);
     }
 
     async fn refuse(&self, order_id: OrderId) {
@@ -114,6 +89,44 @@ impl StoreFixture for SqliteFixture {
              BEGIN SELECT RAISE(ABORT, 'order {order_id} is under audit'); END"
         );
         self.connection().execute_batch(&sql).unwrap();
+    }
+}
+
+impl testkit::StoreRecords for SqliteFixture {
+    async fn letters(&self) -> Vec<Letter> {
+        letters(&*self.open(Duration::ZERO, true).store).await
+    }
+
+    async fn timeline(&self, order_id: OrderId) -> Vec<Transition> {
+        timeline(&*self.open(Duration::ZERO, true).store, order_id).await
+    }
+}
+
+impl StoreFixture for SqliteFixture {
+    /// Opening the file makes the tables, so they are removed afterwards.
+    async fn unmigrated() -> Self {
+        let fixture = <Self as testkit::StoreFixture>::fresh().await;
+        fixture.open(Duration::ZERO, true).store.migrate().await.unwrap();
+        let sql = "DROP TABLE fulfillment_events; DROP TABLE fulfillment_dead_letters; DROP TABLE fulfillment_queue;
+                   DROP TABLE fulfillment_leadership; DROP TABLE fulfillment_submissions;
+                   DROP TABLE fulfillment_observed_fences;
+                   DROP TABLE fulfillment_horizon; DROP TABLE fulfillment_begun_orders;
+                   DROP VIEW fulfillment_timeline; DROP TABLE fulfillment_retention;
+                   DROP TABLE fulfillment_controls; DROP TABLE fulfillment_workers; DROP TABLE fulfillment_activity;
+                   DROP TABLE fulfillment_holds; DROP TABLE fulfillment_jobs;
+                   DROP TABLE fulfillment_requests; DROP TABLE fulfillment_trends;
+                   DROP TABLE fulfillment_arrivals; DROP TABLE fulfillment_arrivals_mark;
+                   DROP TABLE orders; DROP TABLE products; DROP TABLE refinery_schema_history;";
+        fixture.connection().execute_batch(sql).unwrap();
+        fixture
+    }
+
+    async fn without_events(&self, lease: Duration) -> Worker {
+        self.open(lease, false)
+    }
+
+    async fn set_status(&self, order_id: OrderId, status: &str) {
+        self.connection().execute("UPDATE orders SET status = ?2 WHERE id = ?1", (order_id.0, status)).unwrap();
     }
 
     async fn empty(&self) {

@@ -9,7 +9,7 @@ use super::{LEASE, StoreFixture};
 
 /// What the store says of open orders: their numbers, those that may have lost their message, and those left alone.
 async fn seen<F: StoreFixture>(fixture: &F) -> ((u64, u64), usize, u64) {
-    let store = fixture.worker(LEASE, true).await.store;
+    let store = fixture.worker(LEASE).await.store;
     let open = store.open_orders().await.unwrap();
     let search = LostOrderSearch {
         claimed_up_to: ClaimedUpTo::Everything,
@@ -29,7 +29,7 @@ pub(crate) async fn sweeping_changes_nothing_that_is_told_of_open_orders<F: Stor
     }
     let expected = ((2, 1), 2, 1);
     assert_eq!(seen(&fixture).await, expected);
-    let store = fixture.worker(LEASE, true).await.store;
+    let store = fixture.worker(LEASE).await.store;
     for _ in 0..3 {
         let swept = store.sweep().await.unwrap();
         assert!(swept.is_none_or(|sweep| sweep.found == 0 && !sweep.goes_on), "{swept:?}");

@@ -25,7 +25,7 @@ fn fulfilled(rows: &[StoredMinute]) -> Vec<u64> {
 
 pub(crate) async fn a_row_that_is_written_again_replaces_itself_and_keeps_its_minute<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     fixture.put_minute(worker.id.as_str(), 0, 7, "{}").await;
     let before = all(&worker).await;
     for _ in 0..2 {
@@ -42,7 +42,7 @@ pub(crate) async fn a_row_that_is_written_again_replaces_itself_and_keeps_its_mi
 /// Caught, when seeded: a row that the last write replaces, however little it has.
 pub(crate) async fn a_write_that_comes_late_takes_nothing_back<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     worker.store.record(&[row(0, 0, 60.0, 9)]).await.unwrap();
     worker.store.record(&[row(0, 0, 55.0, 8)]).await.unwrap();
     let rows = all(&worker).await;
@@ -52,7 +52,7 @@ pub(crate) async fn a_write_that_comes_late_takes_nothing_back<F: StoreFixture>(
 
 pub(crate) async fn minutes_are_by_the_clock_of_the_store<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let before = worker.store.arrivals(1).await.unwrap().now;
     let recorded = worker.store.record(&[row(4, 3, 60.0, 1), row(5, 1, 60.0, 2), row(6, 0, 2.0, 3)]).await.unwrap();
     let after = worker.store.arrivals(1).await.unwrap().now;
@@ -65,7 +65,7 @@ pub(crate) async fn minutes_are_by_the_clock_of_the_store<F: StoreFixture>() {
 
 pub(crate) async fn a_row_of_a_minute_that_is_over_is_told<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     fixture.put_minute(worker.id.as_str(), 0, 1, "{}").await;
     assert!(!worker.store.record(&[row(0, 0, 61.0, 1)]).await.unwrap().is_current);
     assert!(worker.store.record(&[row(0, 1, 61.0, 1), row(1, 0, 1.0, 0)]).await.unwrap().is_current);
@@ -73,7 +73,7 @@ pub(crate) async fn a_row_of_a_minute_that_is_over_is_told<F: StoreFixture>() {
 
 pub(crate) async fn rows_of_all_workers_come_in_pages_of_any_size<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     for (name, seq, ago) in [("b", 0, 3), ("a", 7, 3), ("a", 8, 3), ("a", 9, 1), ("Z", 0, 3), ("b", 1, 2), ("c", 0, 9)]
     {
         fixture.put_minute(name, seq, ago, "{}").await;
@@ -97,7 +97,7 @@ pub(crate) async fn rows_of_all_workers_come_in_pages_of_any_size<F: StoreFixtur
 
 pub(crate) async fn rows_of_other_versions_are_read_as_far_as_they_are_known<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let newer = r#"{"fulfilled": 4, "teleported": {"far": [1, 2]}, "queue": {"took": [1], "colour": "red"}}"#;
     for (seq, counts) in [(0, "{}"), (1, newer), (2, r#"{"fulfilled": "many"}"#)] {
         fixture.put_minute("other", seq, 1, counts).await;
@@ -129,7 +129,7 @@ async fn arrivals(worker: &Worker) -> Vec<(i64, u64)> {
 /// Caught, when seeded: a mark that is read without a lock (Postgres).
 pub(crate) async fn each_order_is_counted_once_however_many_workers_count<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let workers = [fixture.worker(LEASE, true).await, fixture.worker(LEASE, true).await];
+    let workers = [fixture.worker(LEASE).await, fixture.worker(LEASE).await];
     pending_orders(&fixture, 2).await;
     let both = [&workers[0], &workers[1]];
     assert_eq!(count(&fixture, &both, 0).await, 0, "those that were there before are not counted");
@@ -150,7 +150,7 @@ pub(crate) async fn each_order_is_counted_once_however_many_workers_count<F: Sto
 /// Caught, when seeded: orders counted in the minute in which they were seen (Postgres).
 pub(crate) async fn orders_that_nobody_counted_for_an_hour_count_in_their_minutes<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     worker.store.count_arrivals().await.unwrap();
     fixture.age_arrivals(HOUR).await;
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
@@ -175,7 +175,7 @@ pub(crate) async fn orders_that_nobody_counted_for_an_hour_count_in_their_minute
 
 pub(crate) async fn where_the_highest_id_went_down_counting_starts_anew<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     worker.store.count_arrivals().await.unwrap();
     pending_orders(&fixture, 5).await;
     assert_eq!(count(&fixture, &[&worker], 5).await, 5);
@@ -187,7 +187,7 @@ pub(crate) async fn where_the_highest_id_went_down_counting_starts_anew<F: Store
 
 pub(crate) async fn old_rows_are_deleted_a_bounded_number_at_a_time<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let old: Vec<MinuteRow> = (0..=PRUNED_AT_ONCE as u64).map(|seq| row(seq, 2_900, 60.0, 1)).collect();
     worker.store.record(&old).await.unwrap();
     fixture.put_minute("other", 0, 2_870, "{}").await;
@@ -200,7 +200,7 @@ pub(crate) async fn old_rows_are_deleted_a_bounded_number_at_a_time<F: StoreFixt
 
 pub(crate) async fn one_worker_leads<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let (one, other) = (fixture.worker(LEASE, true).await, fixture.worker(LEASE, true).await);
+    let (one, other) = (fixture.worker(LEASE).await, fixture.worker(LEASE).await);
     assert!(one.store.lead_trends(LEASE).await.unwrap());
     assert!(!other.store.lead_trends(LEASE).await.unwrap());
     one.store.resign_trends().await.unwrap();

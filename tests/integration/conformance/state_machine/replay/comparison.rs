@@ -11,8 +11,9 @@ use fulfillment_worker::port::dead_letters::DeadLetterFilter;
 use fulfillment_worker::port::queue::{Depth, Disposition, ReceiptState, Settlement};
 
 use super::{Difference, Replay, due, number};
+use fulfillment_worker_testkit::conformance::store::StoreFixture as _;
+
 use crate::conformance::state_machine::backends::{Backend, LEASE, Seen, SeenPlace};
-use crate::conformance::store::StoreFixture;
 
 impl<B: Backend> Replay<'_, B> {
     /// States, and fences that move if and only if there was a transition, and then forward.

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::conformance::store::AnyStore;
 use fulfillment_worker::domain::order::OrderId;
-use fulfillment_worker::port::store::{Begun, Conclusion, Verdict};
+use fulfillment_worker::port::store::{Begun, Conclusion, OrderStore, Verdict};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
@@ -14,7 +13,7 @@ use super::{
 };
 
 /// Begins the same orders by every worker, batch by batch at the same time, and counts how often each was started.
-async fn begin_at_once(workers: &[Worker], order_ids: &[OrderId]) -> Vec<usize> {
+async fn begin_at_once(workers: &[Worker<impl OrderStore + ?Sized + 'static>], order_ids: &[OrderId]) -> Vec<usize> {
     let barrier = Arc::new(Barrier::new(workers.len()));
     let mut tasks = JoinSet::new();
     for worker in workers {
@@ -37,16 +36,16 @@ async fn begin_at_once(workers: &[Worker], order_ids: &[OrderId]) -> Vec<usize> 
     order_ids.iter().map(|order_id| started.iter().filter(|other| *other == order_id).count()).collect()
 }
 
-pub(crate) async fn two_workers_at_once_start_each_order_exactly_once<F: StoreFixture>() {
+pub async fn two_workers_at_once_start_each_order_exactly_once<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let workers = [fixture.worker(LEASE, true).await, fixture.worker(LEASE, true).await];
+    let workers = [fixture.worker(LEASE).await, fixture.worker(LEASE).await];
     let order_ids = pending_orders(&fixture, 400).await;
     assert_eq!(begin_at_once(&workers, &order_ids).await, vec![1; 400]);
 }
 
-pub(crate) async fn two_workers_at_once_take_over_each_order_exactly_once<F: StoreFixture>() {
+pub async fn two_workers_at_once_take_over_each_order_exactly_once<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let workers = [fixture.worker(LEASE, true).await, fixture.worker(LEASE, true).await];
+    let workers = [fixture.worker(LEASE).await, fixture.worker(LEASE).await];
     let mut order_ids = Vec::new();
     for _ in 0..200 {
         order_ids.push(fixture.put("processing", LEASE * 2).await);
@@ -54,12 +53,12 @@ pub(crate) async fn two_workers_at_once_take_over_each_order_exactly_once<F: Sto
     assert_eq!(begin_at_once(&workers, &order_ids).await, vec![1; 200]);
 }
 
-pub(crate) async fn overlapping_batches_in_opposite_order_never_fail<F: StoreFixture>() {
+pub async fn overlapping_batches_in_opposite_order_never_fail<F: StoreFixture>() {
     let fixture = F::fresh().await;
     let order_ids = pending_orders(&fixture, 100).await;
     let mut tasks = JoinSet::new();
     for reversed in [false, true] {
-        let worker = fixture.worker(LEASE, true).await;
+        let worker = fixture.worker(LEASE).await;
         let mut batch = requests(&order_ids);
         if reversed {
             batch.reverse();
@@ -86,10 +85,10 @@ pub(crate) async fn overlapping_batches_in_opposite_order_never_fail<F: StoreFix
     assert!(started >= 100, "somebody gets every order");
 }
 
-pub(crate) async fn a_conclusion_and_a_takeover_at_once_never_both_win<F: StoreFixture>() {
+pub async fn a_conclusion_and_a_takeover_at_once_never_both_win<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let holder = fixture.worker(LEASE, true).await;
-    let impatient = fixture.worker(Duration::ZERO, true).await;
+    let holder = fixture.worker(LEASE).await;
+    let impatient = fixture.worker(Duration::ZERO).await;
     let mut order_ids = pending_orders(&fixture, 40).await;
     for order_id in order_ids.drain(..) {
         let (_, fence) = start(&holder, order_id).await;
@@ -114,7 +113,7 @@ fn is_somebody_elses(answer: &Begun) -> bool {
 }
 
 /// Ends attempts; rows that the other worker is just looking at are tried again.
-async fn conclude_all(worker: &Worker, mut conclusions: Vec<Conclusion>) {
+async fn conclude_all(worker: &Worker<impl OrderStore + ?Sized>, mut conclusions: Vec<Conclusion>) {
     while !conclusions.is_empty() {
         let verdicts = worker.store.conclude(&conclusions).await.unwrap();
         assert!(verdicts.iter().all(|verdict| is_done(verdict) || *verdict == Verdict::Locked), "{verdicts:?}");
@@ -124,9 +123,9 @@ async fn conclude_all(worker: &Worker, mut conclusions: Vec<Conclusion>) {
 }
 
 /// Runs a call on a task of its own.
-async fn call<T: Send + 'static, R: Future<Output = T> + Send + 'static>(
-    store: Arc<dyn AnyStore>,
-    call: impl FnOnce(Arc<dyn AnyStore>) -> R,
+async fn call<S: ?Sized, T: Send + 'static, R: Future<Output = T> + Send + 'static>(
+    store: Arc<S>,
+    call: impl FnOnce(Arc<S>) -> R,
 ) -> T {
     tokio::spawn(call(store)).await.unwrap()
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use fulfillment_worker::port::queue::Depth;
+use fulfillment_worker::port::queue::{Depth, Producer, Queue, QueueReports};
 
 use super::{LONG, QueueFixture, claim, fresh, hand_back, push, retry};
 
-pub(crate) async fn binary_and_empty_payloads_come_back_unchanged<F: QueueFixture>() {
+pub async fn binary_and_empty_payloads_come_back_unchanged<F: QueueFixture>() {
     let (_fixture, queue) = fresh::<F>().await;
     let every_byte: Vec<u8> = (0..=255).collect();
     let pushed = [every_byte, Vec::new(), b"\0\n\r\n".to_vec(), b"7 token\npayload".to_vec(), vec![0xff; 3]];
@@ -25,13 +25,13 @@ pub(crate) async fn binary_and_empty_payloads_come_back_unchanged<F: QueueFixtur
     assert_eq!(again, expected);
 }
 
-pub(crate) async fn pushing_nothing_is_no_error<F: QueueFixture>() {
+pub async fn pushing_nothing_is_no_error<F: QueueFixture>() {
     let (_fixture, queue) = fresh::<F>().await;
     queue.push(&[]).await.unwrap();
     assert_eq!(queue.depth().await.unwrap(), Depth::default());
 }
 
-pub(crate) async fn thousands_of_messages_are_pushed_in_order<F: QueueFixture>() {
+pub async fn thousands_of_messages_are_pushed_in_order<F: QueueFixture>() {
     const MESSAGES: usize = 25_000;
     let (_fixture, queue) = fresh::<F>().await;
     let pushed: Vec<Vec<u8>> = (0..MESSAGES).map(|number| number.to_string().into_bytes()).collect();
@@ -47,7 +47,7 @@ pub(crate) async fn thousands_of_messages_are_pushed_in_order<F: QueueFixture>()
     assert!(back == pushed, "the order differs");
 }
 
-pub(crate) async fn depth_counts_each_kind<F: QueueFixture>() {
+pub async fn depth_counts_each_kind<F: QueueFixture>() {
     let (_fixture, queue) = fresh::<F>().await;
     assert_eq!(queue.depth().await.unwrap(), Depth::default());
     push(&*queue, &["a", "b", "c", "d", "e", "f"]).await;

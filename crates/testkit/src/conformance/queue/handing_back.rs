@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use fulfillment_worker::domain::message::MAX_MESSAGE_BYTES;
-use fulfillment_worker::port::queue::{Depth, ReceiptState};
-use fulfillment_worker::port::queue_maintenance::{ClaimedMessage, HandedBack, LiveLeases, RequeuedMessage};
-
-use crate::conformance::queue::AnyQueue;
+use fulfillment_worker::port::queue::{Depth, Producer, Queue, QueueReports, ReceiptState};
+use fulfillment_worker::port::queue_maintenance::{
+    ClaimedMessage, HandBack, HandedBack, LiveLeases, QueueMaintenance, RequeuedMessage,
+};
 
 use super::{LONG, QueueFixture, SHORTEST, ack, claim, claim_one, fresh, hand_back, outlast, payloads, push, retry};
 
 /// Every claimed message, once, by id.
-async fn claimed(queue: &dyn AnyQueue) -> Vec<ClaimedMessage> {
+async fn claimed(queue: &(impl HandBack + ?Sized)) -> Vec<ClaimedMessage> {
     let (mut found, mut cursor) = (Vec::new(), Some(0));
     while let Some(position) = cursor {
         let page = queue.claimed(position).await.unwrap();
@@ -23,7 +23,7 @@ async fn claimed(queue: &dyn AnyQueue) -> Vec<ClaimedMessage> {
     found
 }
 
-async fn ids(queue: &dyn AnyQueue) -> Vec<String> {
+async fn ids(queue: &(impl HandBack + ?Sized)) -> Vec<String> {
     claimed(queue).await.into_iter().map(|message| message.claim_id).collect()
 }
 
@@ -31,13 +31,13 @@ fn numbered(numbers: std::ops::Range<usize>) -> Vec<String> {
     numbers.map(|number| format!("message {number}")).collect()
 }
 
-async fn push_numbered(queue: &dyn AnyQueue, numbers: std::ops::Range<usize>) {
+async fn push_numbered(queue: &(impl Producer + ?Sized), numbers: std::ops::Range<usize>) {
     let texts = numbered(numbers);
     push(queue, &texts.iter().map(String::as_str).collect::<Vec<_>>()).await;
 }
 
 /// Claims one after the other until nothing is left.
-async fn drain(queue: &dyn AnyQueue) -> Vec<String> {
+async fn drain(queue: &(impl Queue + ?Sized)) -> Vec<String> {
     let mut found = Vec::new();
     loop {
         let claims = claim(queue).await;
@@ -48,7 +48,7 @@ async fn drain(queue: &dyn AnyQueue) -> Vec<String> {
     }
 }
 
-pub(crate) async fn claimed_messages_are_described<F: QueueFixture>() {
+pub async fn claimed_messages_are_described<F: QueueFixture<Queue: HandBack>>() {
     let (fixture, queue) = fresh::<F>().await;
     assert_eq!(claimed(&*queue).await, []);
     push(&*queue, &["leased", "over", "retried", "new"]).await;
@@ -74,7 +74,9 @@ pub(crate) async fn claimed_messages_are_described<F: QueueFixture>() {
     assert!(!three.leased && three.due_in_ms > 100_000 && three.attempts == 1, "{three:?}");
 }
 
-pub(crate) async fn every_claimed_message_is_new_again_before_those_that_wait_and_the_oldest_first<F: QueueFixture>() {
+pub async fn every_claimed_message_is_new_again_before_those_that_wait_and_the_oldest_first<
+    F: QueueFixture<Queue: HandBack>,
+>() {
     let (fixture, queue) = fresh::<F>().await;
     push_numbered(&*queue, 0..9).await;
     let first = queue.claim(3).await.unwrap().claims;
@@ -93,7 +95,7 @@ pub(crate) async fn every_claimed_message_is_new_again_before_those_that_wait_an
     assert_eq!(drain(&*queue).await, numbered(0..9));
 }
 
-pub(crate) async fn attempts_and_delays_are_forgotten_and_receipts_are_stale<F: QueueFixture>() {
+pub async fn attempts_and_delays_are_forgotten_and_receipts_are_stale<F: QueueFixture<Queue: HandBack>>() {
     let (_fixture, queue) = fresh::<F>().await;
     push(&*queue, &["one"]).await;
     let first = claim_one(&*queue).await;
@@ -110,7 +112,7 @@ pub(crate) async fn attempts_and_delays_are_forgotten_and_receipts_are_stale<F: 
     assert_eq!(queue.depth().await.unwrap(), Depth::default());
 }
 
-pub(crate) async fn a_live_lease_is_left_unless_it_is_to_be_taken<F: QueueFixture>() {
+pub async fn a_live_lease_is_left_unless_it_is_to_be_taken<F: QueueFixture<Queue: HandBack>>() {
     let (_fixture, queue) = fresh::<F>().await;
     push(&*queue, &["one", "two"]).await;
     let claims = claim(&*queue).await;
@@ -127,7 +129,7 @@ pub(crate) async fn a_live_lease_is_left_unless_it_is_to_be_taken<F: QueueFixtur
     assert_eq!(drain(&*queue).await, ["one", "two"]);
 }
 
-pub(crate) async fn what_is_handed_back_twice_or_is_not_claimed_stays_as_it_is<F: QueueFixture>() {
+pub async fn what_is_handed_back_twice_or_is_not_claimed_stays_as_it_is<F: QueueFixture<Queue: HandBack>>() {
     let (_fixture, queue) = fresh::<F>().await;
     push(&*queue, &["one", "two"]).await;
     let claims = claim(&*queue).await;
@@ -142,7 +144,7 @@ pub(crate) async fn what_is_handed_back_twice_or_is_not_claimed_stays_as_it_is<F
     assert_eq!(drain(&*queue).await, ["two"]);
 }
 
-pub(crate) async fn what_broke_off_goes_on_in_the_same_order<F: QueueFixture>() {
+pub async fn what_broke_off_goes_on_in_the_same_order<F: QueueFixture<Queue: HandBack>>() {
     let (_fixture, queue) = fresh::<F>().await;
     push_numbered(&*queue, 0..6).await;
     let claims = queue.claim(5).await.unwrap().claims;
@@ -153,7 +155,7 @@ pub(crate) async fn what_broke_off_goes_on_in_the_same_order<F: QueueFixture>() 
     assert_eq!(drain(&*queue).await, numbered(0..6));
 }
 
-pub(crate) async fn thousands_of_messages_are_handed_back_in_order<F: QueueFixture>() {
+pub async fn thousands_of_messages_are_handed_back_in_order<F: QueueFixture<Queue: HandBack>>() {
     let (_fixture, queue) = fresh::<F>().await;
     push_numbered(&*queue, 0..3_500).await;
     for _ in 0..3 {
@@ -165,7 +167,9 @@ pub(crate) async fn thousands_of_messages_are_handed_back_in_order<F: QueueFixtu
     assert_eq!(drain(&*queue).await, numbered(0..3_500));
 }
 
-pub(crate) async fn long_messages_are_handed_back_unchanged_and_oversized_ones_are_not_lost<F: QueueFixture>() {
+pub async fn long_messages_are_handed_back_unchanged_and_oversized_ones_are_not_lost<
+    F: QueueFixture<Queue: HandBack>,
+>() {
     let (_fixture, queue) = fresh::<F>().await;
     let long: Vec<Vec<u8>> = (0..100_u8).map(|number| vec![number; MAX_MESSAGE_BYTES]).collect();
     queue.push(&[vec![b'x'; MAX_MESSAGE_BYTES + 1]]).await.unwrap();
@@ -185,7 +189,9 @@ pub(crate) async fn long_messages_are_handed_back_unchanged_and_oversized_ones_a
     assert!(again.iter().map(|claim| &claim.payload).eq(&long), "the bytes or their order differ");
 }
 
-pub(crate) async fn an_adopted_message_that_was_handed_back_can_be_adopted_again<F: QueueFixture>() {
+pub async fn an_adopted_message_that_was_handed_back_can_be_adopted_again<
+    F: QueueFixture<Queue: HandBack + QueueMaintenance>,
+>() {
     let (_fixture, queue) = fresh::<F>().await;
     push(&*queue, &["new"]).await;
     let adoption = [RequeuedMessage { key: "adopted-7-1".to_owned(), payload: b"old".to_vec(), attempts: 3 }];

@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use fulfillment_worker::domain::order::{OrderId, State};
-use fulfillment_worker::port::store::{BeginRequest, Begun, TAKEN_OVER};
+use fulfillment_worker::port::store::{BeginRequest, Begun, OrderStore, TAKEN_OVER};
 
 use super::{
-    LEASE, StoreFixture, begin, conclude, conclusion, fulfilled, is_started, pending_orders, request, requests, start,
+    LEASE, StoreFixture, StoreRecords, When, begin, conclude, conclusion, fulfilled, is_started, pending_orders,
+    request, requests, start,
 };
 
-pub(crate) async fn a_pending_order_is_started<F: StoreFixture>() {
+pub async fn a_pending_order_is_started<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = fixture.put("pending", Duration::from_secs(60)).await;
     let created = fixture.row(order_id).await.fence;
     let asked = BeginRequest { order_id, attempt: 2, correlation_id: Some("basket 7".to_owned()) };
@@ -30,19 +31,19 @@ pub(crate) async fn a_pending_order_is_started<F: StoreFixture>() {
 }
 
 /// Caught, when seeded: a wait counted from `updated_at`, which somebody may have written since.
-pub(crate) async fn the_first_attempt_tells_how_long_its_order_has_waited<F: StoreFixture>() {
+pub async fn the_first_attempt_tells_how_long_its_order_has_waited<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = fixture.put("pending", Duration::from_secs(1_000)).await;
-    fixture.set_idle(order_id, Duration::from_secs(10)).await;
+    fixture.set_updated(order_id, When::Ago(Duration::from_secs(10))).await;
     let waited = waited(&begin(&worker, order_id).await).expect("its first attempt").as_secs();
     assert!((1_000..1_300).contains(&waited), "{waited} s");
 }
 
 /// Caught, when seeded: every begin from `pending` taken for the first one.
-pub(crate) async fn only_the_first_attempt_tells_how_long_its_order_has_waited<F: StoreFixture>() {
+pub async fn only_the_first_attempt_tells_how_long_its_order_has_waited<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let second = pending_orders(&fixture, 1).await[0];
     let asked = BeginRequest { attempt: 2, ..request(second) };
     assert_eq!(waited(&worker.store.begin(&[asked]).await.unwrap()[0]), None, "a second attempt");
@@ -50,11 +51,11 @@ pub(crate) async fn only_the_first_attempt_tells_how_long_its_order_has_waited<F
     assert_eq!(waited(&begin(&worker, silent).await), None, "taken over");
 }
 
-pub(crate) async fn an_order_that_nobody_dated_has_not_waited<F: StoreFixture>() {
+pub async fn an_order_that_nobody_dated_has_not_waited<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = pending_orders(&fixture, 1).await[0];
-    fixture.forget_creation(order_id).await;
+    fixture.set_created(order_id, When::Never).await;
     assert_eq!(waited(&begin(&worker, order_id).await), None);
 }
 
@@ -64,18 +65,18 @@ fn waited(begun: &Begun) -> Option<Duration> {
     *waited
 }
 
-pub(crate) async fn an_order_that_is_not_there_is_unknown<F: StoreFixture>() {
+pub async fn an_order_that_is_not_there_is_unknown<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let nowhere = [99_999_999_999, i64::from(i32::MAX) + 1, i64::MAX, 123_456, 0, -1, i64::MIN].map(OrderId);
     let answers = worker.store.begin(&requests(&nowhere)).await.unwrap();
     assert_eq!(answers, vec![Begun::Unknown; nowhere.len()]);
 }
 
-pub(crate) async fn an_order_is_taken_over_only_after_its_lease<F: StoreFixture>() {
+pub async fn an_order_is_taken_over_only_after_its_lease<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let first = fixture.worker(LEASE, true).await;
-    let second = fixture.worker(LEASE, true).await;
+    let first = fixture.worker(LEASE).await;
+    let second = fixture.worker(LEASE).await;
     let fresh = pending_orders(&fixture, 1).await[0];
     start(&first, fresh).await;
     let silent = fixture.put("processing", LEASE + Duration::from_secs(1)).await;
@@ -84,39 +85,39 @@ pub(crate) async fn an_order_is_taken_over_only_after_its_lease<F: StoreFixture>
     assert!(matches!(answers[1], Begun::Started { takeover: true, .. }), "{answers:?}");
 }
 
-pub(crate) async fn the_timeline_tells_a_takeover_from_a_start<F: StoreFixture>() {
+pub async fn the_timeline_tells_a_takeover_from_a_start<F: StoreFixture + StoreRecords>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let pending = pending_orders(&fixture, 1).await[0];
     let silent = fixture.put("processing", LEASE + Duration::from_secs(1)).await;
     worker.store.begin(&requests(&[pending, silent])).await.unwrap();
     let mut notes = Vec::new();
     for order_id in [pending, silent] {
-        notes.extend(worker.store.timeline(order_id).await.unwrap().into_iter().map(|entry| entry.note));
+        notes.extend(fixture.timeline(order_id).await.into_iter().map(|entry| entry.note));
     }
     assert_eq!(notes, [None, Some(TAKEN_OVER.to_owned())]);
 }
 
-pub(crate) async fn an_order_in_work_is_busy_for_the_rest_of_its_lease<F: StoreFixture>() {
+pub async fn an_order_in_work_is_busy_for_the_rest_of_its_lease<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = fixture.put("processing", LEASE / 2).await;
     let Begun::Busy(left) = begin(&worker, order_id).await else { panic!("not busy") };
     assert!(left <= LEASE / 2 && left > LEASE / 4, "{left:?}");
 }
 
-pub(crate) async fn a_status_of_somebody_else_is_named_and_left_alone<F: StoreFixture>() {
+pub async fn a_status_of_somebody_else_is_named_and_left_alone<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(Duration::ZERO, true).await;
+    let worker = fixture.worker(Duration::ZERO).await;
     let order_id = fixture.put("cancelled", LEASE).await;
     let before = fixture.row(order_id).await;
     assert_eq!(begin(&worker, order_id).await, Begun::NotOurs("cancelled".to_owned()));
     assert_eq!(fixture.row(order_id).await, before);
 }
 
-pub(crate) async fn the_same_order_twice_in_a_batch_is_started_once<F: StoreFixture>() {
+pub async fn the_same_order_twice_in_a_batch_is_started_once<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_ids = pending_orders(&fixture, 2).await;
     let done = fixture.put("fulfilled", LEASE).await;
     let batch = [order_ids[1], order_ids[0], order_ids[1], done, OrderId(123_456), done, order_ids[1]];
@@ -130,18 +131,18 @@ pub(crate) async fn the_same_order_twice_in_a_batch_is_started_once<F: StoreFixt
     assert_eq!(answers[4], Begun::Unknown);
 }
 
-pub(crate) async fn an_order_begun_again_in_the_next_batch_is_busy<F: StoreFixture>() {
+pub async fn an_order_begun_again_in_the_next_batch_is_busy<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = pending_orders(&fixture, 1).await[0];
     let (_, fence) = start(&worker, order_id).await;
     assert!(matches!(begin(&worker, order_id).await, Begun::Busy(_)));
     assert_eq!(fixture.row(order_id).await.fence, fence);
 }
 
-pub(crate) async fn answers_come_by_position<F: StoreFixture>() {
+pub async fn answers_come_by_position<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let first = pending_orders(&fixture, 1).await[0];
     let failed = fixture.put("failed", LEASE).await;
     let foreign = fixture.put("on hold", LEASE).await;
@@ -158,9 +159,9 @@ pub(crate) async fn answers_come_by_position<F: StoreFixture>() {
     assert_eq!(answers[4], Begun::AlreadyFinal(State::Failed));
 }
 
-pub(crate) async fn a_row_that_the_database_refuses_does_not_harm_its_neighbours<F: StoreFixture>() {
+pub async fn a_row_that_the_database_refuses_does_not_harm_its_neighbours<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_ids = pending_orders(&fixture, 20).await;
     let bad = [order_ids[3], order_ids[4], order_ids[19]];
     for order_id in bad {
@@ -180,20 +181,20 @@ pub(crate) async fn a_row_that_the_database_refuses_does_not_harm_its_neighbours
     assert_eq!(answers.len(), order_ids.len());
 }
 
-pub(crate) async fn a_thousand_orders_are_started_in_one_call<F: StoreFixture>() {
+pub async fn a_thousand_orders_are_started_in_one_call<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_ids = pending_orders(&fixture, 1_000).await;
     let answers = worker.store.begin(&requests(&order_ids)).await.unwrap();
     assert_eq!(answers.iter().filter(|answer| is_started(answer)).count(), 1_000);
 }
 
-pub(crate) async fn a_nul_character_in_a_correlation_id_is_no_reason_to_refuse<F: StoreFixture>() {
+pub async fn a_nul_character_in_a_correlation_id_is_no_reason_to_refuse<F: StoreFixture + StoreRecords>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = pending_orders(&fixture, 1).await[0];
     let asked = BeginRequest { correlation_id: Some("a\0b".to_owned()), ..request(order_id) };
     let answers = worker.store.begin(&[asked]).await.unwrap();
     assert!(is_started(&answers[0]), "{answers:?}");
-    assert_eq!(worker.store.timeline(order_id).await.unwrap().len(), 1);
+    assert_eq!(fixture.timeline(order_id).await.len(), 1);
 }

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use crate::conformance::queue::AnyQueue;
-use fulfillment_worker::port::queue::Depth;
-use fulfillment_worker::port::queue_maintenance::{DanglingRecords, Page, Part, RequeuedMessage};
+use fulfillment_worker::port::queue::{Depth, Producer, Queue, QueueReports};
+use fulfillment_worker::port::queue_maintenance::{DanglingRecords, Page, Part, QueueMaintenance, RequeuedMessage};
 
 use super::{LONG, QueueFixture, ack, claim, claim_one, fresh, payloads, push, retry};
 
 /// Every payload of a part, sorted.
-async fn browse(queue: &dyn AnyQueue, part: Part) -> Vec<String> {
+async fn browse(queue: &(impl QueueMaintenance + ?Sized), part: Part) -> Vec<String> {
     let (mut found, mut cursor) = (Vec::new(), Some(0));
     while let Some(position) = cursor {
         let page = queue.browse(part, position).await.unwrap();
@@ -29,13 +28,13 @@ fn many(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("message {number:05}")).collect()
 }
 
-async fn push_many(queue: &dyn AnyQueue, count: usize) -> Vec<String> {
+async fn push_many(queue: &(impl Producer + ?Sized), count: usize) -> Vec<String> {
     let texts = many(count);
     queue.push(&texts.iter().map(|text| text.as_bytes().to_vec()).collect::<Vec<_>>()).await.unwrap();
     texts
 }
 
-pub(crate) async fn every_waiting_message_is_browsed<F: QueueFixture>() {
+pub async fn every_waiting_message_is_browsed<F: QueueFixture<Queue: QueueMaintenance>>() {
     let (_fixture, queue) = fresh::<F>().await;
     assert_eq!(browse(&*queue, Part::Waiting).await, Vec::<String>::new());
     let texts = push_many(&*queue, 1_200).await;
@@ -43,7 +42,7 @@ pub(crate) async fn every_waiting_message_is_browsed<F: QueueFixture>() {
     assert_eq!(browse(&*queue, Part::Claimed).await, Vec::<String>::new());
 }
 
-pub(crate) async fn waiting_messages_come_oldest_first<F: QueueFixture>() {
+pub async fn waiting_messages_come_oldest_first<F: QueueFixture<Queue: QueueMaintenance>>() {
     let (_fixture, queue) = fresh::<F>().await;
     assert_eq!(queue.oldest(0).await.unwrap(), Page::default());
     for count in [1_200, 300] {
@@ -59,7 +58,7 @@ pub(crate) async fn waiting_messages_come_oldest_first<F: QueueFixture>() {
     assert_eq!(found, [&many(1_200)[50..], &many(300)].concat());
 }
 
-pub(crate) async fn every_claimed_message_is_browsed_whatever_it_waits_for<F: QueueFixture>() {
+pub async fn every_claimed_message_is_browsed_whatever_it_waits_for<F: QueueFixture<Queue: QueueMaintenance>>() {
     let (_fixture, queue) = fresh::<F>().await;
     let texts = push_many(&*queue, 1_200).await;
     let mut claims = claim(&*queue).await;
@@ -73,7 +72,7 @@ pub(crate) async fn every_claimed_message_is_browsed_whatever_it_waits_for<F: Qu
     assert_eq!(browse(&*queue, Part::Waiting).await, Vec::<String>::new());
 }
 
-pub(crate) async fn browsing_takes_nothing<F: QueueFixture>() {
+pub async fn browsing_takes_nothing<F: QueueFixture<Queue: QueueMaintenance>>() {
     let (_fixture, queue) = fresh::<F>().await;
     push(&*queue, &["one", "two"]).await;
     queue.claim(1).await.unwrap();
@@ -84,7 +83,7 @@ pub(crate) async fn browsing_takes_nothing<F: QueueFixture>() {
     assert_eq!(claim_one(&*queue).await.payload, b"two");
 }
 
-pub(crate) async fn an_adopted_message_is_claimed_at_once_as_the_first_attempt<F: QueueFixture>() {
+pub async fn an_adopted_message_is_claimed_at_once_as_the_first_attempt<F: QueueFixture<Queue: QueueMaintenance>>() {
     let (_fixture, queue) = fresh::<F>().await;
     assert_eq!(queue.requeue_lost(&[adoption("adopted-7-1", "seven")]).await.unwrap(), 1);
     let claimed = claim_one(&*queue).await;
@@ -92,7 +91,9 @@ pub(crate) async fn an_adopted_message_is_claimed_at_once_as_the_first_attempt<F
 }
 
 /// Caught, when seeded: an adoption that knows of no attempts.
-pub(crate) async fn the_attempts_of_an_adopted_message_go_on_from_those_that_are_spent<F: QueueFixture>() {
+pub async fn the_attempts_of_an_adopted_message_go_on_from_those_that_are_spent<
+    F: QueueFixture<Queue: QueueMaintenance>,
+>() {
     let (_fixture, queue) = fresh::<F>().await;
     let adopted = RequeuedMessage { attempts: 4, ..adoption("adopted-7-1", "seven") };
     assert_eq!(queue.requeue_lost(&[adopted, adoption("adopted-8-1", "eight")]).await.unwrap(), 2);
@@ -102,7 +103,7 @@ pub(crate) async fn the_attempts_of_an_adopted_message_go_on_from_those_that_are
     assert_eq!(attempts, [(b"eight".as_slice(), 1), (b"seven".as_slice(), 5)]);
 }
 
-pub(crate) async fn an_adopted_message_comes_before_new_ones<F: QueueFixture>() {
+pub async fn an_adopted_message_comes_before_new_ones<F: QueueFixture<Queue: QueueMaintenance>>() {
     let (_fixture, queue) = fresh::<F>().await;
     push(&*queue, &["new"]).await;
     queue.requeue_lost(&[adoption("adopted-7-1", "old")]).await.unwrap();
@@ -110,7 +111,7 @@ pub(crate) async fn an_adopted_message_comes_before_new_ones<F: QueueFixture>() 
 }
 
 /// Caught, when seeded: an adoption that overwrites the record it finds.
-pub(crate) async fn adopting_twice_makes_one_message<F: QueueFixture>() {
+pub async fn adopting_twice_makes_one_message<F: QueueFixture<Queue: QueueMaintenance>>() {
     let (fixture, queue) = fresh::<F>().await;
     let adoptions = [adoption("adopted-7-1", "seven")];
     assert_eq!(queue.requeue_lost(&adoptions).await.unwrap(), 1);
@@ -122,7 +123,7 @@ pub(crate) async fn adopting_twice_makes_one_message<F: QueueFixture>() {
     assert_eq!(queue.depth().await.unwrap(), Depth { waiting: 0, in_flight: 0, due: 0, retrying: 1 });
 }
 
-pub(crate) async fn two_reconcilers_at_once_make_one_message<F: QueueFixture>() {
+pub async fn two_reconcilers_at_once_make_one_message<F: QueueFixture<Queue: QueueMaintenance>>() {
     let (fixture, first) = fresh::<F>().await;
     let second = fixture.worker(LONG).await;
     let adoptions: Vec<_> = many(300).iter().map(|text| adoption(&text.replace(' ', "-"), text)).collect();
@@ -131,7 +132,7 @@ pub(crate) async fn two_reconcilers_at_once_make_one_message<F: QueueFixture>() 
     assert_eq!(claim(&*first).await.len(), 300);
 }
 
-pub(crate) async fn a_settled_adoption_leaves_nothing_behind<F: QueueFixture>() {
+pub async fn a_settled_adoption_leaves_nothing_behind<F: QueueFixture<Queue: QueueMaintenance>>() {
     let (_fixture, queue) = fresh::<F>().await;
     queue.requeue_lost(&[adoption("adopted-7-1", "seven")]).await.unwrap();
     let claimed = claim_one(&*queue).await;
@@ -140,7 +141,7 @@ pub(crate) async fn a_settled_adoption_leaves_nothing_behind<F: QueueFixture>() 
     assert_eq!(browse(&*queue, Part::Claimed).await, Vec::<String>::new());
 }
 
-pub(crate) async fn a_thousand_messages_are_adopted_in_one_call<F: QueueFixture>() {
+pub async fn a_thousand_messages_are_adopted_in_one_call<F: QueueFixture<Queue: QueueMaintenance>>() {
     let (_fixture, queue) = fresh::<F>().await;
     assert_eq!(queue.requeue_lost(&[]).await.unwrap(), 0);
     let texts = many(1_000);
@@ -151,7 +152,7 @@ pub(crate) async fn a_thousand_messages_are_adopted_in_one_call<F: QueueFixture>
     assert_eq!(claimed, texts);
 }
 
-pub(crate) async fn a_queue_in_use_has_no_strays<F: QueueFixture>() {
+pub async fn a_queue_in_use_has_no_strays<F: QueueFixture<Queue: QueueMaintenance>>() {
     let (_fixture, queue) = fresh::<F>().await;
     push(&*queue, &["one", "two", "three"]).await;
     let claims = claim(&*queue).await;

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use fulfillment_worker::port::queue::Depth;
-use fulfillment_worker::port::queue_maintenance::RequeuedMessage;
+use fulfillment_worker::port::queue::{Depth, Queue, QueueReports};
+use fulfillment_worker::port::queue_maintenance::{QueueMaintenance, RequeuedMessage};
 
 use super::{LONG, QueueFixture, claim, fresh, hand_back, push, retry};
 
 /// Caught on the code before: all of them were counted as retrying.
-pub(crate) async fn what_is_handed_back_or_adopted_is_due_and_what_waits_for_its_time_is_not<F: QueueFixture>() {
+pub async fn what_is_handed_back_or_adopted_is_due_and_what_waits_for_its_time_is_not<
+    F: QueueFixture<Queue: QueueMaintenance>,
+>() {
     let (_fixture, queue) = fresh::<F>().await;
     push(&*queue, &["retried", "handed back", "leased"]).await;
     let claims = claim(&*queue).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fulfillment_worker::port::queue::{Depth, Receipt, ReceiptState};
+use fulfillment_worker::port::queue::{Depth, Producer, Queue, QueueReports, Receipt, ReceiptState};
 use tokio::time::Instant;
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
     push, retry,
 };
 
-pub(crate) async fn an_acknowledged_message_leaves_nothing_behind<F: QueueFixture>() {
+pub async fn an_acknowledged_message_leaves_nothing_behind<F: QueueFixture>() {
     let (fixture, queue) = fresh::<F>().await;
     push(&*queue, &["one"]).await;
     let claimed = claim_one(&*queue).await;
@@ -22,7 +22,7 @@ pub(crate) async fn an_acknowledged_message_leaves_nothing_behind<F: QueueFixtur
     assert_eq!(found.next_due, None);
 }
 
-pub(crate) async fn a_stale_worker_can_neither_settle_nor_renew<F: QueueFixture>() {
+pub async fn a_stale_worker_can_neither_settle_nor_renew<F: QueueFixture>() {
     let (fixture, second) = fresh::<F>().await;
     let first = fixture.worker(SHORT).await;
     push(&*first, &["one"]).await;
@@ -38,7 +38,7 @@ pub(crate) async fn a_stale_worker_can_neither_settle_nor_renew<F: QueueFixture>
     assert_eq!(second.settle(&[ack(&current)]).await.unwrap(), [ReceiptState::Valid]);
 }
 
-pub(crate) async fn a_lease_that_ran_out_unnoticed_can_still_be_renewed_and_settled<F: QueueFixture>() {
+pub async fn a_lease_that_ran_out_unnoticed_can_still_be_renewed_and_settled<F: QueueFixture>() {
     let (fixture, watcher) = fresh::<F>().await;
     let slow = fixture.worker(SHORTEST).await;
     push(&*slow, &["one"]).await;
@@ -50,7 +50,7 @@ pub(crate) async fn a_lease_that_ran_out_unnoticed_can_still_be_renewed_and_sett
     assert_eq!(slow.settle(&[ack(&late)]).await.unwrap(), [ReceiptState::Valid]);
 }
 
-pub(crate) async fn verdicts_come_by_position<F: QueueFixture>() {
+pub async fn verdicts_come_by_position<F: QueueFixture>() {
     let (fixture, queue) = fresh::<F>().await;
     let silent = fixture.worker(SHORT).await;
     push(&*queue, &["stale"]).await;
@@ -74,7 +74,7 @@ pub(crate) async fn verdicts_come_by_position<F: QueueFixture>() {
     assert_eq!(queue.depth().await.unwrap(), Depth { waiting: 0, in_flight: 1, due: 0, retrying: 1 });
 }
 
-pub(crate) async fn settling_twice_changes_nothing_more<F: QueueFixture>() {
+pub async fn settling_twice_changes_nothing_more<F: QueueFixture>() {
     let (_fixture, queue) = fresh::<F>().await;
     push(&*queue, &["acked", "retried"]).await;
     let claims = claim(&*queue).await;
@@ -90,7 +90,7 @@ pub(crate) async fn settling_twice_changes_nothing_more<F: QueueFixture>() {
     assert_eq!(after_once, Depth { waiting: 0, in_flight: 0, due: 0, retrying: 1 });
 }
 
-pub(crate) async fn the_same_message_twice_in_a_batch_is_settled_once<F: QueueFixture>() {
+pub async fn the_same_message_twice_in_a_batch_is_settled_once<F: QueueFixture>() {
     let (_fixture, queue) = fresh::<F>().await;
     push(&*queue, &["one"]).await;
     let claimed = claim_one(&*queue).await;
@@ -99,7 +99,7 @@ pub(crate) async fn the_same_message_twice_in_a_batch_is_settled_once<F: QueueFi
     assert_eq!(claim_one(&*queue).await.attempt, 1);
 }
 
-pub(crate) async fn a_retry_comes_at_its_time_and_not_before<F: QueueFixture>() {
+pub async fn a_retry_comes_at_its_time_and_not_before<F: QueueFixture>() {
     let (_fixture, queue) = fresh::<F>().await;
     push(&*queue, &["one"]).await;
     let claimed = claim_one(&*queue).await;
@@ -114,7 +114,7 @@ pub(crate) async fn a_retry_comes_at_its_time_and_not_before<F: QueueFixture>() 
     assert_eq!(again.payload, claimed.payload);
 }
 
-pub(crate) async fn a_spent_retry_counts_as_an_attempt<F: QueueFixture>() {
+pub async fn a_spent_retry_counts_as_an_attempt<F: QueueFixture>() {
     let (_fixture, queue) = fresh::<F>().await;
     push(&*queue, &["one"]).await;
     for attempt in 1..=3 {
@@ -124,7 +124,7 @@ pub(crate) async fn a_spent_retry_counts_as_an_attempt<F: QueueFixture>() {
     }
 }
 
-pub(crate) async fn an_unspent_retry_gives_the_attempt_back<F: QueueFixture>() {
+pub async fn an_unspent_retry_gives_the_attempt_back<F: QueueFixture>() {
     let (_fixture, queue) = fresh::<F>().await;
     push(&*queue, &["one"]).await;
     let first = claim_one(&*queue).await;
@@ -137,7 +137,7 @@ pub(crate) async fn an_unspent_retry_gives_the_attempt_back<F: QueueFixture>() {
     }
 }
 
-pub(crate) async fn a_retry_after_zero_is_claimable_at_once<F: QueueFixture>() {
+pub async fn a_retry_after_zero_is_claimable_at_once<F: QueueFixture>() {
     let (fixture, queue) = fresh::<F>().await;
     push(&*queue, &["one"]).await;
     let claimed = claim_one(&*queue).await;
@@ -145,7 +145,7 @@ pub(crate) async fn a_retry_after_zero_is_claimable_at_once<F: QueueFixture>() {
     assert_eq!(claim_one(&*fixture.worker(LONG).await).await.receipt.claim_id, claimed.receipt.claim_id);
 }
 
-pub(crate) async fn a_retry_later_than_the_lease_is_not_delivered_early<F: QueueFixture>() {
+pub async fn a_retry_later_than_the_lease_is_not_delivered_early<F: QueueFixture>() {
     let (fixture, watcher) = fresh::<F>().await;
     let queue = fixture.worker(SHORT / 4).await;
     push(&*queue, &["one"]).await;
@@ -158,7 +158,7 @@ pub(crate) async fn a_retry_later_than_the_lease_is_not_delivered_early<F: Queue
     assert_eq!(again.attempt, 2);
 }
 
-pub(crate) async fn a_message_that_waits_for_its_retry_can_not_be_renewed<F: QueueFixture>() {
+pub async fn a_message_that_waits_for_its_retry_can_not_be_renewed<F: QueueFixture>() {
     let (_fixture, queue) = fresh::<F>().await;
     push(&*queue, &["one"]).await;
     let claimed = claim_one(&*queue).await;
@@ -167,7 +167,7 @@ pub(crate) async fn a_message_that_waits_for_its_retry_can_not_be_renewed<F: Que
     assert_eq!(queue.depth().await.unwrap(), Depth { waiting: 0, in_flight: 0, due: 0, retrying: 1 });
 }
 
-pub(crate) async fn a_thousand_messages_are_settled_and_renewed_in_one_call<F: QueueFixture>() {
+pub async fn a_thousand_messages_are_settled_and_renewed_in_one_call<F: QueueFixture>() {
     let (_fixture, queue) = fresh::<F>().await;
     queue.push(&vec![b"payload".to_vec(); 1_000]).await.unwrap();
     let claims = claim(&*queue).await;

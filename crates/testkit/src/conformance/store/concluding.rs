@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use fulfillment_worker::domain::order::{Fence, OrderId, State};
-use fulfillment_worker::port::dead_letters::DeadLetterFilter;
-use fulfillment_worker::port::store::{Begun, Conclusion, Renewal, Renewed, Verdict};
+use fulfillment_worker::port::store::{Begun, Conclusion, OrderStore, Renewal, Renewed, Verdict};
 
 use super::{
-    LEASE, StoreFixture, begin, conclude, conclusion, failed, fulfilled, is_done, pending, pending_orders, renew, start,
+    LEASE, StoreFixture, StoreRecords, When, begin, conclude, conclusion, failed, fulfilled, is_done, pending,
+    pending_orders, renew, start,
 };
 
-pub(crate) async fn a_fulfilled_order_is_done_and_tells_its_age<F: StoreFixture>() {
+pub async fn a_fulfilled_order_is_done_and_tells_its_age<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = fixture.put("pending", Duration::from_secs(600)).await;
     let (_, fence) = start(&worker, order_id).await;
     let Verdict::Done { age: Some(age) } = conclude(&worker, conclusion(order_id, fence, fulfilled())).await else {
@@ -24,10 +24,10 @@ pub(crate) async fn a_fulfilled_order_is_done_and_tells_its_age<F: StoreFixture>
     assert!(row.fence > fence);
 }
 
-pub(crate) async fn a_released_order_is_pending_and_can_be_begun_again<F: StoreFixture>() {
+pub async fn a_released_order_is_pending_and_can_be_begun_again<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let first = fixture.worker(LEASE, true).await;
-    let second = fixture.worker(LEASE, true).await;
+    let first = fixture.worker(LEASE).await;
+    let second = fixture.worker(LEASE).await;
     let order_id = pending_orders(&fixture, 1).await[0];
     let (order, fence) = start(&first, order_id).await;
     assert!(is_done(&conclude(&first, conclusion(order_id, fence, pending())).await));
@@ -36,14 +36,14 @@ pub(crate) async fn a_released_order_is_pending_and_can_be_begun_again<F: StoreF
     assert_eq!(again.idempotency_key(), order.idempotency_key());
 }
 
-pub(crate) async fn a_failed_order_has_its_dead_letter<F: StoreFixture>() {
+pub async fn a_failed_order_has_its_dead_letter<F: StoreFixture + StoreRecords>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = pending_orders(&fixture, 1).await[0];
     let (_, fence) = start(&worker, order_id).await;
     assert!(is_done(&conclude(&worker, conclusion(order_id, fence, failed("claim 1"))).await));
     assert_eq!(fixture.row(order_id).await.status, "failed");
-    let letters = worker.store.list(&DeadLetterFilter::default(), 0, 10).await.unwrap();
+    let letters = fixture.letters().await;
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].order_id, Some(order_id));
     assert_eq!(letters[0].payload, b"{\"order_id\": 1}");
@@ -52,33 +52,33 @@ pub(crate) async fn a_failed_order_has_its_dead_letter<F: StoreFixture>() {
     assert_eq!(letters[0].attempts, 3);
 }
 
-pub(crate) async fn an_order_whose_transition_is_refused_has_no_dead_letter<F: StoreFixture>() {
+pub async fn an_order_whose_transition_is_refused_has_no_dead_letter<F: StoreFixture + StoreRecords>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = pending_orders(&fixture, 1).await[0];
     let (_, fence) = start(&worker, order_id).await;
     fixture.refuse(order_id).await;
     let verdict = conclude(&worker, conclusion(order_id, fence, failed("claim 1"))).await;
     assert!(matches!(verdict, Verdict::Refused(_)), "{verdict:?}");
-    assert_eq!(worker.store.list(&DeadLetterFilter::default(), 0, 10).await.unwrap(), vec![]);
-    assert_eq!(worker.store.timeline(order_id).await.unwrap().len(), 1);
+    assert_eq!(fixture.letters().await, vec![]);
+    assert_eq!(fixture.timeline(order_id).await.len(), 1);
 }
 
-pub(crate) async fn an_order_that_is_superseded_has_no_dead_letter<F: StoreFixture>() {
+pub async fn an_order_that_is_superseded_has_no_dead_letter<F: StoreFixture + StoreRecords>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = pending_orders(&fixture, 1).await[0];
     let (_, fence) = start(&worker, order_id).await;
     conclude(&worker, conclusion(order_id, fence, fulfilled())).await;
     let verdict = conclude(&worker, conclusion(order_id, fence, failed("claim 1"))).await;
     assert_eq!(verdict, Verdict::Superseded(Some(State::Fulfilled)));
-    assert_eq!(worker.store.list(&DeadLetterFilter::default(), 0, 10).await.unwrap(), vec![]);
+    assert_eq!(fixture.letters().await, vec![]);
 }
 
-pub(crate) async fn a_stale_worker_can_neither_conclude_nor_renew_after_a_takeover<F: StoreFixture>() {
+pub async fn a_stale_worker_can_neither_conclude_nor_renew_after_a_takeover<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let stale = fixture.worker(LEASE, true).await;
-    let impatient = fixture.worker(Duration::ZERO, true).await;
+    let stale = fixture.worker(LEASE).await;
+    let impatient = fixture.worker(Duration::ZERO).await;
     let order_id = pending_orders(&fixture, 1).await[0];
     let (_, old) = start(&stale, order_id).await;
     let (_, new) = start(&impatient, order_id).await;
@@ -94,9 +94,9 @@ pub(crate) async fn a_stale_worker_can_neither_conclude_nor_renew_after_a_takeov
     assert!(is_done(&conclude(&impatient, conclusion(order_id, new, fulfilled())).await));
 }
 
-pub(crate) async fn concluding_twice_is_superseded_by_what_is_found<F: StoreFixture>() {
+pub async fn concluding_twice_is_superseded_by_what_is_found<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = pending_orders(&fixture, 1).await[0];
     let (_, fence) = start(&worker, order_id).await;
     assert!(is_done(&conclude(&worker, conclusion(order_id, fence, fulfilled())).await));
@@ -106,9 +106,9 @@ pub(crate) async fn concluding_twice_is_superseded_by_what_is_found<F: StoreFixt
     assert_eq!(fixture.row(order_id).await, row);
 }
 
-pub(crate) async fn concluding_again_after_a_lost_answer_is_done<F: StoreFixture>() {
+pub async fn concluding_again_after_a_lost_answer_is_done<F: StoreFixture + StoreRecords>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     for (position, to) in [fulfilled(), pending(), failed("claim 1")].into_iter().enumerate() {
         let order_id = pending_orders(&fixture, 1).await[0];
         let (_, fence) = start(&worker, order_id).await;
@@ -118,14 +118,14 @@ pub(crate) async fn concluding_again_after_a_lost_answer_is_done<F: StoreFixture
         let verdict = conclude(&worker, Conclusion { maybe_applied: true, ..first }).await;
         assert!(matches!(verdict, Verdict::Done { age: Some(_) }), "{position}: {verdict:?}");
         assert_eq!(fixture.row(order_id).await, row, "nothing is written again");
-        assert_eq!(worker.store.timeline(order_id).await.unwrap().len(), 2, "begin and conclude");
+        assert_eq!(fixture.timeline(order_id).await.len(), 2, "begin and conclude");
     }
-    assert_eq!(worker.store.list(&DeadLetterFilter::default(), 0, 10).await.unwrap().len(), 1);
+    assert_eq!(fixture.letters().await.len(), 1);
 }
 
-pub(crate) async fn a_lost_answer_excuses_nothing_but_the_same_conclusion<F: StoreFixture>() {
+pub async fn a_lost_answer_excuses_nothing_but_the_same_conclusion<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = pending_orders(&fixture, 1).await[0];
     let (_, fence) = start(&worker, order_id).await;
     assert!(is_done(&conclude(&worker, conclusion(order_id, fence, pending())).await));
@@ -139,9 +139,9 @@ pub(crate) async fn a_lost_answer_excuses_nothing_but_the_same_conclusion<F: Sto
     assert_eq!(conclude(&worker, never).await, Verdict::Superseded(Some(State::Pending)));
 }
 
-pub(crate) async fn an_order_that_is_gone_is_superseded_by_nothing<F: StoreFixture>() {
+pub async fn an_order_that_is_gone_is_superseded_by_nothing<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     for order_id in [OrderId(123_456), OrderId(99_999_999_999)] {
         let verdict = conclude(&worker, conclusion(order_id, Fence(1), fulfilled())).await;
         assert_eq!(verdict, Verdict::Superseded(None));
@@ -154,30 +154,31 @@ pub(crate) async fn an_order_that_is_gone_is_superseded_by_nothing<F: StoreFixtu
 ///
 /// Caught, when seeded, at each backend: a verdict that tells the state of the other order; a comparison that takes an order
 /// without `created_at` for another one.
-pub(crate) async fn an_order_whose_id_another_one_has_by_now_is_superseded_by_nothing<F: StoreFixture>() {
+pub async fn an_order_whose_id_another_one_has_by_now_is_superseded_by_nothing<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_ids = pending_orders(&fixture, 3).await;
     let mut held = Vec::new();
     for order_id in &order_ids {
         let (order, fence) = start(&worker, *order_id).await;
         let created_at_micros = order.created_at_micros;
         held.push(Conclusion { created_at_micros, ..conclusion(*order_id, fence, fulfilled()) });
+        assert!(is_done(&conclude(&worker, conclusion(*order_id, fence, pending())).await));
     }
     let [another, dateless, same] = [order_ids[0], order_ids[1], order_ids[2]];
-    fixture.create_ahead(another, Duration::from_secs(1)).await;
-    fixture.forget_creation(dateless).await;
+    fixture.set_created(another, When::Ahead(Duration::from_secs(1))).await;
+    fixture.set_created(dateless, When::Never).await;
     for order_id in [another, dateless, same] {
-        fixture.set_status(order_id, "pending").await;
-        fixture.set_idle(order_id, Duration::from_secs(1)).await;
+        fixture.set_updated(order_id, When::Ago(Duration::from_secs(1))).await;
     }
     let rows = [fixture.row(another).await, fixture.row(dateless).await, fixture.row(same).await];
-    let pending = Verdict::Superseded(Some(State::Pending));
-    let expected = [Verdict::Superseded(None), pending.clone(), pending];
+    let as_found = Verdict::Superseded(Some(State::Pending));
+    let expected = [Verdict::Superseded(None), as_found.clone(), as_found];
     assert_eq!(worker.store.conclude(&held).await.unwrap(), expected);
     let late = Conclusion { maybe_applied: true, ..held[0].clone() };
-    fixture.set_status(another, "fulfilled").await;
-    fixture.set_ahead(another, Duration::from_secs(1)).await;
+    let (_, fence) = start(&worker, another).await;
+    assert!(is_done(&conclude(&worker, conclusion(another, fence, fulfilled())).await));
+    fixture.set_updated(another, When::Ahead(Duration::from_secs(1))).await;
     assert_eq!(conclude(&worker, late).await, Verdict::Superseded(None), "another order's end is not this one's");
     assert_eq!([fixture.row(dateless).await, fixture.row(same).await], rows[1..]);
     // Whoever holds the fence writes, whatever has become of `created_at`.
@@ -186,9 +187,9 @@ pub(crate) async fn an_order_whose_id_another_one_has_by_now_is_superseded_by_no
     assert!(is_done(&conclude(&worker, written).await));
 }
 
-pub(crate) async fn verdicts_come_by_position<F: StoreFixture>() {
+pub async fn verdicts_come_by_position<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_ids = pending_orders(&fixture, 3).await;
     let mut fences = Vec::new();
     for order_id in &order_ids {
@@ -210,9 +211,9 @@ pub(crate) async fn verdicts_come_by_position<F: StoreFixture>() {
     assert_eq!(statuses, ["fulfilled", "processing", "failed"]);
 }
 
-pub(crate) async fn the_same_order_twice_in_a_batch_is_concluded_once<F: StoreFixture>() {
+pub async fn the_same_order_twice_in_a_batch_is_concluded_once<F: StoreFixture + StoreRecords>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = pending_orders(&fixture, 1).await[0];
     let (_, fence) = start(&worker, order_id).await;
     let batch = [
@@ -225,12 +226,12 @@ pub(crate) async fn the_same_order_twice_in_a_batch_is_concluded_once<F: StoreFi
     assert!(is_done(&verdicts[1]), "{verdicts:?}");
     assert_eq!(verdicts[2], Verdict::Superseded(Some(State::Fulfilled)));
     assert_eq!(fixture.row(order_id).await.status, "fulfilled");
-    assert_eq!(worker.store.list(&DeadLetterFilter::default(), 0, 10).await.unwrap(), vec![]);
+    assert_eq!(fixture.letters().await, vec![]);
 }
 
-pub(crate) async fn a_row_that_the_database_refuses_to_conclude_does_not_harm_its_neighbours<F: StoreFixture>() {
+pub async fn a_row_that_the_database_refuses_to_conclude_does_not_harm_its_neighbours<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_ids = pending_orders(&fixture, 20).await;
     let mut batch = Vec::new();
     for order_id in &order_ids {
@@ -255,22 +256,22 @@ pub(crate) async fn a_row_that_the_database_refuses_to_conclude_does_not_harm_it
     }
 }
 
-pub(crate) async fn a_nul_character_in_a_note_is_no_reason_to_refuse<F: StoreFixture>() {
+pub async fn a_nul_character_in_a_note_is_no_reason_to_refuse<F: StoreFixture + StoreRecords>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = pending_orders(&fixture, 1).await[0];
     let (_, fence) = start(&worker, order_id).await;
     let mut letter = super::letter("claim 1");
     letter.detail = "a\0b".to_owned();
     let to = fulfillment_worker::port::store::Target::Failed(letter);
     assert!(is_done(&conclude(&worker, conclusion(order_id, fence, to)).await));
-    assert_eq!(worker.store.list(&DeadLetterFilter::default(), 0, 10).await.unwrap().len(), 1);
+    assert_eq!(fixture.letters().await.len(), 1);
 }
 
-pub(crate) async fn renewing_keeps_a_takeover_away<F: StoreFixture>() {
+pub async fn renewing_keeps_a_takeover_away<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let holder = fixture.worker(LEASE, true).await;
-    let other = fixture.worker(LEASE, true).await;
+    let holder = fixture.worker(LEASE).await;
+    let other = fixture.worker(LEASE).await;
     let order_id = fixture.put("processing", LEASE * 2).await;
     let held = fixture.row(order_id).await.fence;
     let renewed = renew(&holder, order_id, held).await.expect("the holder may renew until somebody takes over");
@@ -279,9 +280,9 @@ pub(crate) async fn renewing_keeps_a_takeover_away<F: StoreFixture>() {
     assert!(is_done(&conclude(&holder, conclusion(order_id, renewed, fulfilled())).await));
 }
 
-pub(crate) async fn renewals_are_answered_by_position<F: StoreFixture>() {
+pub async fn renewals_are_answered_by_position<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_ids = pending_orders(&fixture, 2).await;
     let (_, first) = start(&worker, order_ids[0]).await;
     let (_, second) = start(&worker, order_ids[1]).await;
@@ -297,9 +298,9 @@ pub(crate) async fn renewals_are_answered_by_position<F: StoreFixture>() {
     assert_eq!(fixture.row(order_ids[0]).await.fence, first);
 }
 
-pub(crate) async fn the_fence_moves_strictly_forward<F: StoreFixture>() {
+pub async fn the_fence_moves_strictly_forward<F: StoreFixture>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(Duration::ZERO, true).await;
+    let worker = fixture.worker(Duration::ZERO).await;
     let order_id = pending_orders(&fixture, 1).await[0];
     let mut last = fixture.row(order_id).await.fence;
     for round in 0..20 {
@@ -315,11 +316,11 @@ pub(crate) async fn the_fence_moves_strictly_forward<F: StoreFixture>() {
     }
 }
 
-pub(crate) async fn the_fence_moves_forward_from_a_clock_that_is_ahead<F: StoreFixture>() {
+pub async fn the_fence_moves_forward_from_a_clock_that_is_ahead<F: StoreFixture + StoreRecords>() {
     let fixture = F::fresh().await;
-    let worker = fixture.worker(LEASE, true).await;
+    let worker = fixture.worker(LEASE).await;
     let order_id = pending_orders(&fixture, 1).await[0];
-    fixture.set_ahead(order_id, Duration::from_secs(86_400)).await;
+    fixture.set_updated(order_id, When::Ahead(Duration::from_secs(86_400))).await;
     let mut fences = vec![fixture.row(order_id).await.fence];
     let (_, begun) = start(&worker, order_id).await;
     fences.push(begun);
@@ -329,5 +330,5 @@ pub(crate) async fn the_fence_moves_forward_from_a_clock_that_is_ahead<F: StoreF
     assert!(is_done(&conclude(&worker, conclusion(order_id, renewed, fulfilled())).await));
     fences.push(fixture.row(order_id).await.fence);
     assert!(fences.is_sorted_by(|one, next| one < next), "{fences:?}");
-    assert_eq!(worker.store.timeline(order_id).await.unwrap().len(), 2);
+    assert_eq!(fixture.timeline(order_id).await.len(), 2);
 }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use fulfillment_worker::port::queue::{Queue, QueueReports};
 use tokio::time::{Instant, timeout};
 
 use super::{LONG, PATIENCE, QueueFixture, claim_one, claim_when_due, fresh, payloads, push};
 
-pub(crate) async fn a_wait_ends_when_another_worker_pushes<F: QueueFixture>() {
+pub async fn a_wait_ends_when_another_worker_pushes<F: QueueFixture>() {
     let (fixture, waiter) = fresh::<F>().await;
     let producer = fixture.worker(LONG).await;
     // Makes both ready, so that what is measured is the wake-up.
@@ -28,7 +29,7 @@ pub(crate) async fn a_wait_ends_when_another_worker_pushes<F: QueueFixture>() {
     assert!(took < Duration::from_millis(400), "woken after {took:?}");
 }
 
-pub(crate) async fn a_wait_ends_at_once_when_there_is_something_to_claim<F: QueueFixture>() {
+pub async fn a_wait_ends_at_once_when_there_is_something_to_claim<F: QueueFixture>() {
     let (_fixture, queue) = fresh::<F>().await;
     push(&*queue, &["one"]).await;
     let started = Instant::now();
@@ -37,7 +38,7 @@ pub(crate) async fn a_wait_ends_at_once_when_there_is_something_to_claim<F: Queu
     claim_one(&*queue).await;
 }
 
-pub(crate) async fn a_wait_without_work_ends_in_time<F: QueueFixture>() {
+pub async fn a_wait_without_work_ends_in_time<F: QueueFixture>() {
     let (_fixture, queue) = fresh::<F>().await;
     for at_most in [Duration::ZERO, Duration::from_micros(10), Duration::from_millis(150)] {
         let started = Instant::now();
@@ -46,7 +47,7 @@ pub(crate) async fn a_wait_without_work_ends_in_time<F: QueueFixture>() {
     }
 }
 
-pub(crate) async fn a_wait_takes_nothing<F: QueueFixture>() {
+pub async fn a_wait_takes_nothing<F: QueueFixture>() {
     let (fixture, queue) = fresh::<F>().await;
     push(&*queue, &["a", "b"]).await;
     for _ in 0..3 {
@@ -55,7 +56,7 @@ pub(crate) async fn a_wait_takes_nothing<F: QueueFixture>() {
     assert_eq!(payloads(&fixture.worker(LONG).await.claim(10).await.unwrap().claims), ["a", "b"]);
 }
 
-pub(crate) async fn a_wait_can_be_dropped<F: QueueFixture>() {
+pub async fn a_wait_can_be_dropped<F: QueueFixture>() {
     let (fixture, queue) = fresh::<F>().await;
     for _ in 0..20 {
         assert!(timeout(Duration::from_millis(2), queue.wait(PATIENCE)).await.is_err());

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use fulfillment_worker::domain::message::{MAX_MESSAGE_BYTES, Oversized};
-use fulfillment_worker::port::queue::{Claim, Depth, ReceiptState};
-use fulfillment_worker::port::queue_maintenance::Part;
+use fulfillment_worker::port::queue::{Claim, Depth, Producer, Queue, QueueReports, ReceiptState};
+use fulfillment_worker::port::queue_maintenance::{Part, QueueMaintenance};
 
 use super::{LONG, PATIENCE, QueueFixture, SHORT, ack, claim, claim_one, claim_when_due, fresh, hand_back, retry};
 
@@ -22,7 +22,7 @@ fn assert_is_beginning(claim: &Claim, whole: &[u8]) {
     assert!(poison.contains(&format!("message of {} bytes is over the limit of 65536", whole.len())), "{poison}");
 }
 
-pub(crate) async fn sixty_four_kibibytes_come_back_unchanged<F: QueueFixture>() {
+pub async fn sixty_four_kibibytes_come_back_unchanged<F: QueueFixture>() {
     let (_fixture, queue) = fresh::<F>().await;
     let longest = payload(MAX_MESSAGE_BYTES);
     queue.push(std::slice::from_ref(&longest)).await.unwrap();
@@ -30,7 +30,7 @@ pub(crate) async fn sixty_four_kibibytes_come_back_unchanged<F: QueueFixture>() 
     assert!(claimed.payload == longest && claimed.oversized.is_none(), "the bytes differ");
 }
 
-pub(crate) async fn of_a_longer_message_the_beginning_the_length_and_the_hash_come_back<F: QueueFixture>() {
+pub async fn of_a_longer_message_the_beginning_the_length_and_the_hash_come_back<F: QueueFixture>() {
     let (_fixture, queue) = fresh::<F>().await;
     let wholes = [MAX_MESSAGE_BYTES + 1, 5 << 20, 3 * MAX_MESSAGE_BYTES].map(payload);
     for whole in &wholes {
@@ -48,7 +48,7 @@ pub(crate) async fn of_a_longer_message_the_beginning_the_length_and_the_hash_co
     }
 }
 
-pub(crate) async fn a_longer_message_is_delivered_again_and_settled_as_any_other<F: QueueFixture>() {
+pub async fn a_longer_message_is_delivered_again_and_settled_as_any_other<F: QueueFixture>() {
     let (fixture, queue) = fresh::<F>().await;
     let short = fixture.worker(SHORT).await;
     let whole = payload(1 << 20);
@@ -72,7 +72,9 @@ pub(crate) async fn a_longer_message_is_delivered_again_and_settled_as_any_other
     assert_eq!(queue.depth().await.unwrap(), Depth::default());
 }
 
-pub(crate) async fn a_longer_message_is_browsed_as_a_number_and_its_neighbours_as_they_are<F: QueueFixture>() {
+pub async fn a_longer_message_is_browsed_as_a_number_and_its_neighbours_as_they_are<
+    F: QueueFixture<Queue: QueueMaintenance>,
+>() {
     let (_fixture, queue) = fresh::<F>().await;
     let pushed = [b"one".to_vec(), payload(5 << 20), payload(5 << 20), b"two".to_vec(), payload(MAX_MESSAGE_BYTES)];
     queue.push(&pushed).await.unwrap();

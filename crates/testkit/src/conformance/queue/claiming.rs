@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use fulfillment_worker::port::queue::{Claim, ReceiptState};
+use fulfillment_worker::port::queue::{Claim, Producer, Queue, ReceiptState};
 
 use super::{
     LONG, PATIENCE, QueueFixture, SHORT, SHORTEST, ack, claim, claim_one, claim_when_due, fresh, outlast, payloads,
     push, retry,
 };
 
-pub(crate) async fn a_claimed_message_is_not_claimed_again<F: QueueFixture>() {
+pub async fn a_claimed_message_is_not_claimed_again<F: QueueFixture>() {
     let (fixture, first) = fresh::<F>().await;
     let second = fixture.worker(LONG).await;
     push(&*first, &["one"]).await;
@@ -23,7 +23,7 @@ pub(crate) async fn a_claimed_message_is_not_claimed_again<F: QueueFixture>() {
     assert_eq!(claim(&*second).await, []);
 }
 
-pub(crate) async fn two_workers_at_once_get_each_message_exactly_once<F: QueueFixture>() {
+pub async fn two_workers_at_once_get_each_message_exactly_once<F: QueueFixture>() {
     const MESSAGES: usize = 2_000;
     let (fixture, queue) = fresh::<F>().await;
     let payloads: Vec<Vec<u8>> = (0..MESSAGES).map(|number| number.to_string().into_bytes()).collect();
@@ -57,14 +57,14 @@ pub(crate) async fn two_workers_at_once_get_each_message_exactly_once<F: QueueFi
     assert_eq!(ids.len(), MESSAGES);
 }
 
-pub(crate) async fn an_empty_queue_gives_nothing_and_has_nothing_scheduled<F: QueueFixture>() {
+pub async fn an_empty_queue_gives_nothing_and_has_nothing_scheduled<F: QueueFixture>() {
     let (_fixture, queue) = fresh::<F>().await;
     let claimed = queue.claim(10).await.unwrap();
     assert_eq!(claimed.claims, []);
     assert_eq!(claimed.next_due, None);
 }
 
-pub(crate) async fn messages_are_claimed_in_the_order_they_were_pushed<F: QueueFixture>() {
+pub async fn messages_are_claimed_in_the_order_they_were_pushed<F: QueueFixture>() {
     let (_fixture, queue) = fresh::<F>().await;
     push(&*queue, &["a", "b", "c"]).await;
     push(&*queue, &["d"]).await;
@@ -74,7 +74,7 @@ pub(crate) async fn messages_are_claimed_in_the_order_they_were_pushed<F: QueueF
     assert_eq!(order, ["a", "b", "c", "d"]);
 }
 
-pub(crate) async fn no_more_than_the_limit_is_claimed<F: QueueFixture>() {
+pub async fn no_more_than_the_limit_is_claimed<F: QueueFixture>() {
     let (_fixture, queue) = fresh::<F>().await;
     push(&*queue, &["a", "b", "c"]).await;
     assert_eq!(queue.claim(2).await.unwrap().claims.len(), 2);
@@ -82,7 +82,7 @@ pub(crate) async fn no_more_than_the_limit_is_claimed<F: QueueFixture>() {
     assert_eq!(queue.claim(1).await.unwrap().claims.len(), 0);
 }
 
-pub(crate) async fn equal_payloads_are_separate_messages<F: QueueFixture>() {
+pub async fn equal_payloads_are_separate_messages<F: QueueFixture>() {
     let (_fixture, queue) = fresh::<F>().await;
     push(&*queue, &["same", "same"]).await;
     let claims = claim(&*queue).await;
@@ -93,7 +93,7 @@ pub(crate) async fn equal_payloads_are_separate_messages<F: QueueFixture>() {
     assert_eq!(queue.renew(&[claims[1].receipt.clone()]).await.unwrap(), [ReceiptState::Valid]);
 }
 
-pub(crate) async fn after_its_lease_a_message_is_delivered_again_as_the_next_attempt<F: QueueFixture>() {
+pub async fn after_its_lease_a_message_is_delivered_again_as_the_next_attempt<F: QueueFixture>() {
     let (fixture, watcher) = fresh::<F>().await;
     let silent = fixture.worker(SHORT).await;
     push(&*silent, &["one"]).await;
@@ -107,7 +107,7 @@ pub(crate) async fn after_its_lease_a_message_is_delivered_again_as_the_next_att
     assert_ne!(again[0].receipt.token, lost.receipt.token);
 }
 
-pub(crate) async fn expired_leases_come_before_due_retries_and_those_before_new_messages<F: QueueFixture>() {
+pub async fn expired_leases_come_before_due_retries_and_those_before_new_messages<F: QueueFixture>() {
     let (fixture, watcher) = fresh::<F>().await;
     let silent = fixture.worker(SHORTEST).await;
     push(&*watcher, &["retried", "expired"]).await;
@@ -120,7 +120,7 @@ pub(crate) async fn expired_leases_come_before_due_retries_and_those_before_new_
     assert_eq!(payloads(&claim(&*watcher).await), ["expired", "retried", "new"]);
 }
 
-pub(crate) async fn renewing_keeps_a_claim_from_redelivery<F: QueueFixture>() {
+pub async fn renewing_keeps_a_claim_from_redelivery<F: QueueFixture>() {
     let (fixture, watcher) = fresh::<F>().await;
     let holder = fixture.worker(SHORT).await;
     push(&*holder, &["held"]).await;
@@ -137,7 +137,7 @@ pub(crate) async fn renewing_keeps_a_claim_from_redelivery<F: QueueFixture>() {
     assert_eq!(again[0].receipt.claim_id, held.receipt.claim_id);
 }
 
-pub(crate) async fn next_due_is_zero_while_more_can_be_claimed<F: QueueFixture>() {
+pub async fn next_due_is_zero_while_more_can_be_claimed<F: QueueFixture>() {
     let (_fixture, queue) = fresh::<F>().await;
     push(&*queue, &["a", "b"]).await;
     assert_eq!(queue.claim(1).await.unwrap().next_due, Some(Duration::ZERO));
@@ -154,7 +154,7 @@ pub(crate) async fn next_due_is_zero_while_more_can_be_claimed<F: QueueFixture>(
     assert_eq!(claimed.next_due, Some(Duration::ZERO));
 }
 
-pub(crate) async fn next_due_is_the_earliest_of_leases_and_retries<F: QueueFixture>() {
+pub async fn next_due_is_the_earliest_of_leases_and_retries<F: QueueFixture>() {
     let (_fixture, queue) = fresh::<F>().await;
     push(&*queue, &["leased", "retried"]).await;
     let claimed = queue.claim(2).await.unwrap();
