@@ -74,4 +74,4 @@ systemd-analyze security --offline=true --threshold=15 --no-pager "$unit" \
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then as_root=(sudo); fi
 "${as_root[@]}" scripts/check-package.sh "$package" "$again/fulfillment-worker_$version-2_$(dpkg --print-architecture).deb"
-scripts/check-getting-started.sh "$package"
+"${as_root[@]}" scripts/check-getting-started.sh "$package"
