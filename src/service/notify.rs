@@ -107,9 +107,8 @@ impl Observer for Seen {
         match event {
             Event::Lifecycle(LifecycleEvent::Started { .. })
             | Event::Dependency(DependencyEvent::Down { dependency: Dependency::Queue | Dependency::Store, .. }) => {
-                if !self.is_up.swap(true, Ordering::Relaxed) {
-                    self.up.notify_one();
-                }
+                self.is_up.store(true, Ordering::Relaxed);
+                self.up.notify_one();
             }
             Event::Lifecycle(LifecycleEvent::Reloaded { .. }) => self.reloaded.notify_one(),
             _ => {}
