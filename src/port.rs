@@ -1,4 +1,4 @@
-//! What the engine and the operations ask of others, as traits of one role each. [`crate::backend`] implements them.
+//! What the engine and the operations ask of others, as traits of one role each. The worker's own backends implement them.
 
 pub mod activity;
 pub mod audit;

@@ -12,7 +12,7 @@ use zeroize::Zeroize;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret<T: Wipe = String>(T);
 
-/// A URL that may hold a password. Prints without it, see [`super::redact`].
+/// A URL that may hold a password. Prints without it.
 pub type SecretUrl = Secret<Url>;
 
 /// What can be overwritten.

@@ -16,7 +16,7 @@ use crate::domain::retry::RetryPolicy;
 /// The queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum QueueTarget {
-    /// `redis://`, `redis-sentinel://` or `redis-cluster://`, or with TLS `rediss…`; see [`super::redis_url::parse`].
+    /// `redis://`, `redis-sentinel://` or `redis-cluster://`, or with TLS `rediss…`; see docs/REDIS.md.
     Redis(SecretUrl),
     /// A file of the embedded database.
     Sqlite(PathBuf),

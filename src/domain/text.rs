@@ -1,6 +1,6 @@
 //! Text that others wrote, made fit to keep and to show.
 //!
-//! Everything that is shown passes one of the functions here, where it is written and not where it is made: [`line`] and
+//! Everything that is shown passes one of the functions here, where it is written and not where it is made: [`line()`] and
 //! [`lines`] on their way to a terminal or a log of text, [`json`] and [`json_log`] on their way into JSON, [`cell`] on its
 //! way into a spreadsheet. Headers hold none: what goes into one is written anew by this program.
 
@@ -53,7 +53,7 @@ pub fn line(text: &str) -> Cow<'_, str> {
     replaced(text, is_hidden, |out, character| out.extend(character.escape_default()))
 }
 
-/// As [`line`], for text of this program's own lines: line ends and tabs stay.
+/// As [`line()`], for text of this program's own lines: line ends and tabs stay.
 pub fn lines(text: &str) -> Cow<'_, str> {
     let is_escaped = |character| is_hidden(character) && !matches!(character, '\n' | '\t');
     replaced(text, is_escaped, |out, character| out.extend(character.escape_default()))
