@@ -19,7 +19,7 @@ fn json_of(answer: &Answer) -> Value {
     serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {}", answer.text()))
 }
 
-/// Caught, when seeded: another word for the control `pause`.
+/// Caught, when seeded: another word for the control `pause`, which the command itself refuses then.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the binary of the release before: `make test-more` runs it"]
 async fn a_pause_and_a_limit_that_one_version_sets_are_obeyed_shown_and_ended_by_the_other() {
@@ -37,7 +37,7 @@ async fn a_pause_and_a_limit_that_one_version_sets_are_obeyed_shown_and_ended_by
         assert_eq!(shown["workers"][0]["state"], "paused", "{shown}");
         let controls = servers.run(other, &["limit", "--json"]).json();
         let seen = controls["controls"].as_array().expect("controls");
-        assert!(seen.iter().any(|control| control["why"] == "slow" && control["set_by"] == "ann"), "{controls}");
+        assert!(seen.iter().any(|control| control["why"] == "slow" && control["by"] == "ann"), "{controls}");
         assert_eq!(in_state(&servers.database, "pending").await, 10, "nothing is begun");
         assert_eq!(servers.run(other, &["resume", "--why", "restocked"]).code, Some(0));
         assert_eq!(servers.run(other, &["limit", "concurrency", "off", "--why", "as before"]).code, Some(0));
