@@ -17,7 +17,7 @@ fn start(manager: &ServiceManager, queue: &str, store: &str, options: &[&str], w
     WorkerProcess::start_with(queue, store, options, &environment)
 }
 
-/// Caught, when seeded: STOPPING without the time of the drain; STOPPING at the end of the drain.
+/// Guards against: STOPPING without the time of the drain; STOPPING at the end of the drain.
 #[tokio::test]
 async fn systemd_learns_that_it_is_up_what_it_does_and_that_it_drains() {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
@@ -51,7 +51,7 @@ async fn a_manager_with_an_abstract_name_is_told_too() {
     assert_eq!(manager.times("WATCHDOG=1").len(), 0, "nobody asked for it");
 }
 
-/// Caught, when seeded: READY as soon as metrics and health are served.
+/// Guards against: READY as soon as metrics and health are served.
 #[tokio::test]
 async fn a_worker_that_serves_metrics_and_waits_for_its_first_answer_is_not_up_yet() {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
@@ -69,7 +69,7 @@ async fn a_worker_that_serves_metrics_and_waits_for_its_first_answer_is_not_up_y
 
 /// A start that waits until Postgres is back would hold up the start of the machine, and whoever installs a package.
 ///
-/// Caught, when seeded: READY with the first claim alone; a status with the server's address.
+/// Guards against: READY with the first claim alone; a status with the server's address.
 #[tokio::test]
 async fn a_worker_whose_server_is_down_is_up_and_says_what_it_waits_for() {
     let redis = RedisServer::start().await;
@@ -96,7 +96,7 @@ async fn a_worker_that_cannot_start_is_never_up() {
 
 /// A unit of `Type=notify-reload` waits for the second READY, and for a time after its own.
 ///
-/// Caught, when seeded: no READY after RELOADING.
+/// Guards against: no READY after RELOADING.
 #[tokio::test]
 async fn a_reload_begins_and_ends() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -80,7 +80,7 @@ async fn pets(times: usize) {
     told.until("WATCHDOG=1", times).await;
 }
 
-/// Caught, when seeded: `pet` without asking for liveness.
+/// Guards against: `pet` without asking for liveness.
 #[tokio::test]
 async fn a_wedged_worker_is_not_petted_and_says_what_stands_still() {
     let told = Told::listen(WATCHDOG);
@@ -90,7 +90,7 @@ async fn a_wedged_worker_is_not_petted_and_says_what_stands_still() {
     assert_eq!(told.count("WATCHDOG=1"), 0, "{:?}", told.messages);
 }
 
-/// Caught, when seeded: the whole limit between two pets.
+/// Guards against: the whole limit between two pets.
 #[tokio::test]
 async fn a_worker_that_makes_progress_is_petted_at_half_of_the_limit() {
     let told = Told::listen("400000");
@@ -103,7 +103,7 @@ async fn a_worker_that_makes_progress_is_petted_at_half_of_the_limit() {
     assert!(told.count("WATCHDOG=1") as u128 <= most, "{:?}", told.messages);
 }
 
-/// Caught, when seeded: a task on a runtime of its own.
+/// Guards against: a task on a runtime of its own.
 #[test]
 fn a_runtime_that_runs_no_tasks_pets_nobody() {
     let folder = tempfile::tempdir().unwrap();
@@ -135,7 +135,7 @@ fn a_runtime_that_runs_no_tasks_pets_nobody() {
     while next(LONG).unwrap() != "WATCHDOG=1\n" {}
 }
 
-/// Caught, when seeded: a watchdog that asks for nothing but its time.
+/// Guards against: a watchdog that asks for nothing but its time.
 #[test]
 fn a_watchdog_of_another_process_or_without_a_time_is_none_of_ours() {
     let own = process::id().to_string();
@@ -152,7 +152,7 @@ fn a_watchdog_of_another_process_or_without_a_time_is_none_of_ours() {
     }
 }
 
-/// Caught, when seeded: READY as soon as metrics and health are served.
+/// Guards against: READY as soon as metrics and health are served.
 #[tokio::test]
 async fn a_start_is_over_when_orders_are_claimed() {
     let told = Told::listen("");
@@ -164,7 +164,7 @@ async fn a_start_is_over_when_orders_are_claimed() {
     told.until("READY=1", 1).await;
 }
 
-/// Caught, when seeded: READY at the start of the engine alone.
+/// Guards against: READY at the start of the engine alone.
 #[tokio::test]
 async fn a_start_is_over_when_it_is_known_what_is_waited_for() {
     let told = Told::listen("");
@@ -174,7 +174,7 @@ async fn a_start_is_over_when_it_is_known_what_is_waited_for() {
     told.until("READY=1", 1).await;
 }
 
-/// Caught, when seeded: the same.
+/// Guards against: READY at the start of the engine alone.
 #[tokio::test]
 async fn a_start_that_takes_long_is_over_before_systemd_loses_patience() {
     let told = Told::listen("");
@@ -202,7 +202,7 @@ async fn a_worker_that_is_told_to_end_before_it_is_up_is_never_said_to_be_up() {
     assert_eq!((told.count("READY=1"), told.count("STOPPING=1")), (0, 1), "{:?}", told.messages);
 }
 
-/// Caught, when seeded: READY counted as told although it was not.
+/// Guards against: READY counted as told although it was not.
 #[tokio::test]
 async fn what_systemd_has_to_know_is_told_again_until_it_is_taken() {
     let told = Told::listen("");
@@ -227,7 +227,7 @@ fn what_is_neither_a_path_nor_an_abstract_name_is_left_alone() {
     }
 }
 
-/// Caught, when seeded: the checks with their texts.
+/// Guards against: the checks with their texts.
 #[test]
 fn the_status_names_states_and_shows_no_address() {
     let health = Health::default();
