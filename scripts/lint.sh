@@ -43,7 +43,6 @@ check "the benchmark, without servers" python3 -B -m unittest discover --quiet -
 check "format of the benchmark's peers" rustfmt --check --edition 2024 bench/peers/*/src/main.rs
 check "the book, whose links lead somewhere" scripts/book.sh
 check "packages and their documentation" scripts/check-crates.sh
-check "the library, beside that of the release before" scripts/check-semver.sh
 check "imports, links, rules and alerts" cargo test --quiet --locked --workspace --features faults --test checks
 
 if [ "${#failed[@]}" -gt 0 ]; then
