@@ -73,8 +73,8 @@ fn attempts_are_counted_of_orders_that_end_and_of_no_message_without_one() {
         metrics.observe(&OrderEvent::DeadLettered { attempt: third, reason, detail: "x" }.into());
     }
     let buckets = [1, 2, 3].map(|attempts| format!("fulfillment_attempts_per_order_bucket{{le=\"{attempts}.0\"}}"));
-    assert_eq!(buckets.map(|bucket| value(&metrics, &bucket)), [1.0, 1.0, 5.0]);
-    assert_eq!(value(&metrics, "fulfillment_attempts_per_order_sum"), 13.0);
+    assert_eq!(buckets.map(|bucket| value(&metrics, &bucket)), [1.0, 1.0, 6.0]);
+    assert_eq!(value(&metrics, "fulfillment_attempts_per_order_sum"), 16.0);
 }
 
 #[test]
