@@ -1,7 +1,8 @@
 """Checks manifests by the schemas of their kinds, and prints them as JSON.
 
 Usage: kubernetes.py FOLDER VERSION... < MANIFESTS. FOLDER has the package kubernetes-validate; each VERSION, such as v1.37.0, is
-one of Kubernetes. No key may be there that a schema doesn't know. Fails with every mistake.
+one of Kubernetes. No key may be there that a schema doesn't know. Fails with every mistake. A
+document that is `kind: End` and nothing else is let through, to tell several sets of manifests apart.
 """
 
 import functools
@@ -75,7 +76,8 @@ def mistakes(built_in, versions, document):
 folder, *versions = sys.argv[1:]
 documents = [document for document in yaml.safe_load_all(sys.stdin) if document]
 built_in = BuiltIn(folder)
-found = [mistake for document in documents for mistake in mistakes(built_in, versions, document)]
+manifests = [document for document in documents if document != {"kind": "End"}]
+found = [mistake for document in manifests for mistake in mistakes(built_in, versions, document)]
 print(json.dumps(documents))
 if found:
     sys.exit("\n".join(found))

@@ -83,7 +83,9 @@ impl<'a> Kubelet<'a> {
             let folder = self.mount(pod, mount);
             let path = mount["mountPath"].as_str().expect("a path");
             if path == "/tmp" {
+                // Which is this machine's, too: the folder takes its place for the admin socket alone.
                 environment.push(("XDG_RUNTIME_DIR".to_owned(), folder.display().to_string()));
+                continue;
             }
             for (_, value) in &mut environment {
                 if let Some(rest) = value.strip_prefix(path) {
