@@ -66,7 +66,7 @@ async fn one_refused_write_drops_the_other_connections_of_its_pool_too() {
     }
     pair.demote().await;
     let refused =
-        eventually(LONG, "the server takes no writes", async || match store.begin(&[request.clone()]).await {
+        eventually(LONG, "the server takes no writes", async || match store.begin(std::slice::from_ref(&request)).await {
             Err(error) => Ok(error),
             Ok(answers) => Err(format!("{answers:?}")),
         })

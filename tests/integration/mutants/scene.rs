@@ -16,7 +16,6 @@ use crate::support::evidence::{Event, Evidence, REJECTED_PRODUCT};
 use crate::support::fault_proxy::{Behaviour, FaultProxy};
 use crate::support::promises::identity;
 use crate::support::redis::QUEUE_KEY;
-use crate::support::version::Version;
 use crate::support::{LONG, eventually, expect_equal};
 use fulfillment_worker::domain::label::Label;
 use fulfillment_worker::testing::mutant::Mutant;
@@ -256,7 +255,7 @@ impl Scene {
         let (link, store) = link_to(&self.world.postgres_url).await;
         let (queue_link, queue) = link_to(&self.world.redis_url).await;
         link.behave(behaviour);
-        let mut worker = self.world.new_worker_at(Version::This, &queue, &store, &[]);
+        let mut worker = self.world.new_worker_at(crate::support::version::Version::This, &queue, &store, &[]);
         worker.wait_until_ready().await;
         queue_link.behave(Behaviour::HoldFrom(""));
         self.second_link = Some(link);
