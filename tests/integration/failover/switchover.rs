@@ -65,12 +65,13 @@ async fn one_refused_write_drops_the_other_connections_of_its_pool_too() {
         assert!(read.await.expect("no panic").expect("an answer"));
     }
     pair.demote().await;
-    let refused =
-        eventually(LONG, "the server takes no writes", async || match store.begin(std::slice::from_ref(&request)).await {
+    let refused = eventually(LONG, "the server takes no writes", async || {
+        match store.begin(std::slice::from_ref(&request)).await {
             Err(error) => Ok(error),
             Ok(answers) => Err(format!("{answers:?}")),
-        })
-        .await;
+        }
+    })
+    .await;
     assert!(refused.is_transient() && refused.to_string().contains("read-only"), "{refused}");
     eventually(Duration::from_secs(5), "all four are gone", async || expect_equal(old.number(OURS).await, 0)).await;
 }
