@@ -61,6 +61,7 @@ const TARGETS: [&str; 44] = [
     "fulfillment_worker::service",
     "fulfillment_worker::service::backends::ready",
     "fulfillment_worker::service::horizon",
+    "fulfillment_worker::service::notify",
     "fulfillment_worker::service::polls",
     "fulfillment_worker::service::signals",
     "fulfillment_worker::service::trends",
