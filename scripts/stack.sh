@@ -36,7 +36,7 @@ postgres_port=$(free_port)
 worker_port=$(free_port)
 prometheus_port=$(free_port)
 alertmanager_port=$(free_port)
-# Everybody is a user of their own, as in deploy/compose.yaml.
+# Everybody is a user of their own, as in deploy/redis/users.acl.
 queue=redis://worker:worker@127.0.0.1:$redis_port
 store=postgres://fulfillment_worker@127.0.0.1:$postgres_port/postgres
 as() { # as USER: the store's URL
@@ -54,8 +54,8 @@ answers() { # answers URL: whether it is answered with success
 
 worker_options=("$@")
 # Before 7.2, Redis doesn't know the last of these commands; nothing needs it.
-sed --quiet --regexp-extended 's/^ +(user [a-z]+ on )/\1/; s/\$\{[A-Z_]+:-([a-z]+)\}/\1/; s/ \+client\|setinfo//; /^user /p' \
-  "$repository/deploy/compose.yaml" >"$folder/users.acl"
+sed --regexp-extended 's/#SHA256\(redis-([a-z]+)-password\)/>\1/; s/ \+client\|setinfo//' "$repository/deploy/redis/users.acl" \
+  >"$folder/users.acl"
 start_redis redis redis-server "$redis_port" --aclfile "$folder/users.acl"
 start_postgres "$postgres_port"
 await_redis redis "$redis_port"

@@ -19,7 +19,7 @@ const OTHER_NAMES: [(&str, LevelFilter); 7] = [
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Every module of ours that logs; a test keeps the list complete.
-const TARGETS: [&str; 44] = [
+const TARGETS: [&str; 45] = [
     "fulfillment_warehouse::call",
     "fulfillment_warehouse::server",
     "fulfillment_worker::admin::access",
@@ -61,6 +61,7 @@ const TARGETS: [&str; 44] = [
     "fulfillment_worker::service",
     "fulfillment_worker::service::backends::ready",
     "fulfillment_worker::service::horizon",
+    "fulfillment_worker::service::notify",
     "fulfillment_worker::service::polls",
     "fulfillment_worker::service::signals",
     "fulfillment_worker::service::trends",

@@ -95,7 +95,7 @@ impl Delivery {
 pub(crate) struct Completed {
     pub(crate) delivery: Box<Delivery>,
     pub(crate) outcome: AttemptOutcome,
-    /// The fence held, if the order's row is ours or was lost.
+    /// The fence held, if the order's row is ours; one that no row has any more, if it was lost.
     pub(crate) fence: Option<Fence>,
     /// The row's lease was lost: whatever the row shows, nothing is concluded, but that it is gone.
     pub(crate) lost: bool,
@@ -110,9 +110,12 @@ impl Completed {
         Self { delivery, outcome, fence, lost: false, maybe_applied: false, verdict: None }
     }
 
-    /// Of a delivery whose row's lease was lost, when it had this fence.
-    pub(crate) fn lost(delivery: Box<Delivery>, fence: Fence) -> Self {
-        Self { lost: true, ..Self::new(delivery, AttemptOutcome::lease_lost(), Some(fence)) }
+    /// Of a delivery whose row's lease was lost, when it had this fence. It concludes under an earlier one, which moves nothing
+    /// and tells whether the row is gone: a row whose renewal the database refused still has the fence held, and its call may have
+    /// been carried out. Back in `pending` nobody would know; left alone it is taken over.
+    pub(crate) fn lost(delivery: Box<Delivery>, held: Fence) -> Self {
+        let earlier = Fence(held.0.saturating_sub(1));
+        Self { lost: true, ..Self::new(delivery, AttemptOutcome::lease_lost(), Some(earlier)) }
     }
 
     /// The transition that ends the attempt. `None` if the row isn't ours or stays as it is.

@@ -122,9 +122,6 @@ async fn hits(visit: &Visit, action: Action, asked: &Form) -> Result<Hits, Refus
         let shown = html! { ul.plain { @for line in &lines { li { (line) } } } };
         return Ok(Hits { shown, is_any: true, button: None });
     }
-    if let Action::RetryMatching | Action::DiscardMatching = action {
-        matching::only_known(asked)?;
-    }
     let answer: Value = visit.api.post(&action.path(asked), &action.body(asked, LOOKING, true)?).await?;
     if let Action::RetryMatching | Action::DiscardMatching = action {
         let (count, is_any) = letters::matching(&answer);

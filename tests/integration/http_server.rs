@@ -135,7 +135,6 @@ fn readiness_follows_start_dependencies_and_drain_and_so_does_service_healthy() 
     expect(503, "0");
 }
 
-/// Caught, when seeded: a name that is not looked at.
 #[test]
 fn readyz_leaves_out_of_account_what_it_is_told_to_and_refuses_a_name_that_there_is_not() {
     let server = Server::start();

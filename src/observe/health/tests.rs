@@ -250,7 +250,6 @@ fn clocks_that_dont_tell_ages_are_shown_and_leave_the_worker_ready() {
     }
 }
 
-/// Caught, when seeded: an excluded dependency that still holds up `accepts_work`.
 #[test]
 fn an_excluded_dependency_is_reported_and_does_not_count() {
     let health = ready();

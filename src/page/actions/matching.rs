@@ -14,9 +14,12 @@ use crate::page::html::{duration, query};
 const FIELDS: [&str; 6] =
     ["reason", "fingerprint", "product_id", "order_id", "older_than_seconds", "newer_than_seconds"];
 
+/// What a form has beside its filter.
+const BESIDES: [&str; 3] = ["why", "rate", FormToken::FIELD];
+
 /// A field that nobody knows is no filter: to leave it out would decide about more than was meant.
-pub(super) fn only_known(form: &Form) -> Result<(), Refusal> {
-    match form.names().find(|name| !FIELDS.contains(name) && *name != FormToken::FIELD) {
+fn only_known(form: &Form) -> Result<(), Refusal> {
+    match form.names().find(|name| !FIELDS.contains(name) && !BESIDES.contains(name)) {
         None => Ok(()),
         Some(name) => Err(Refusal::new(
             StatusCode::BAD_REQUEST,
@@ -27,6 +30,7 @@ pub(super) fn only_known(form: &Form) -> Result<(), Refusal> {
 
 /// The filter as jobs take it. Without one it is of all.
 pub(super) fn selection(form: &Form) -> Result<Value, Refusal> {
+    only_known(form)?;
     let mut selection = Map::new();
     let reasons = values(form, "reason");
     if !reasons.is_empty() {

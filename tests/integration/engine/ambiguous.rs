@@ -212,3 +212,30 @@ async fn begun_by_a_worker_that_died(place: &Place, id: OrderId) {
     let begun = place.store(Duration::from_secs(1)).begin(&[request]).await.unwrap();
     assert!(matches!(begun[0], Begun::Started { takeover: false, .. }), "{begun:?}");
 }
+
+/// Nobody else has moved the row, and the call may have been carried out.
+///
+/// Caught, when seeded: a row that goes back to `pending`, so that the next attempt knows nothing of the call and makes it again.
+#[tokio::test]
+async fn with_parking_a_row_whose_renewal_the_database_refuses_is_left_as_it_is_and_parked_at_its_takeover() {
+    let place = Place::new();
+    let id = place.submit(1).await[0];
+    let started = Arc::new(Notify::new());
+    let signal = Arc::clone(&started);
+    let mut engine = place.start(EngineOptions { lease: Duration::from_secs(2), ..parking() }, move |_| {
+        let signal = Arc::clone(&signal);
+        Box::pin(async move {
+            signal.notify_one();
+            std::future::pending::<Outcome>().await
+        })
+    });
+    started.notified().await;
+    let is_renewal = "OLD.status = 'processing' AND NEW.status = 'processing'";
+    let refusal = "BEGIN SELECT RAISE(ABORT, 'no renewals'); END";
+    place.execute(&format!("CREATE TRIGGER refuses BEFORE UPDATE ON orders WHEN {is_renewal} {refusal}"));
+    engine.until("lost row 1").await;
+    place.execute("DROP TRIGGER refuses");
+    engine.until("dead 1 ambiguous").await;
+    assert_eq!(place.timeline(id).await, ["processing@1", "processing@1", "failed@1"]);
+    assert_parked(&place, id, TAKEN_OVER).await;
+}

@@ -138,8 +138,8 @@ async fn fulfilled(servers: &ServersWithRoles, id: i32) {
     .await;
 }
 
-/// Caught, when seeded: a migration with the worker's login, a variable that names no file, an unknown option in the ConfigMap,
-/// service links on, and a grace period that is shorter than the drain.
+/// Caught, when seeded: a migration with the worker's login, a variable that names no file, an unknown option in the ConfigMap, and a
+/// grace period that is shorter than the drain.
 #[tokio::test]
 async fn the_migration_and_then_a_worker_fulfil_an_order_and_the_probes_say_so() {
     let servers = ServersWithRoles::start().await;

@@ -4,12 +4,14 @@ use super::{CHART, read, render};
 use serde_json::Value;
 
 /// Each with a part of what is said of it.
-const REFUSED: [(&str, &str); 14] = [
+const REFUSED: [(&str, &str); 16] = [
     ("replicas: 3", "additional properties 'replicas' not allowed"),
     ("config: {drain-timeout: 1m}", "/config/drain-timeout"),
     ("config: {migrate: auto}", "/config/migrate"),
     ("config: {queue: \"redis://:secret@redis\"}", "/config/queue"),
+    ("config: {database-url: \"postgres://worker:secret@postgres\"}", "/config/database-url"),
     ("config: {Fulfiller: simulated}", "'Fulfiller' not allowed"),
+    ("fullnameOverride: Worker_1", "/fullnameOverride"),
     ("drainTimeoutSeconds: 0", "drainTimeoutSeconds"),
     ("gracePeriodMarginSeconds: 0", "gracePeriodMarginSeconds"),
     ("migrate: {grantTo: public}", "grantTo"),

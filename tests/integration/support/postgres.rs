@@ -190,10 +190,14 @@ impl PostgresServer {
         assert!(promoted.get::<_, bool>(0), "the standby was not promoted in time");
     }
 
-    /// Kills it as it stands. Its children end as soon as they notice.
+    /// Kills it as it stands, with its children: they would go on until they notice, and commit meanwhile.
     pub(crate) async fn kill(&mut self) {
         let mut process = self.process.take().expect("a running Postgres");
+        let id = process.id();
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).expect("its children");
         process.signal(Signal::Kill);
+        // Some may have ended by themselves.
+        let _ = Command::new("kill").arg("-9").args(children.split_whitespace()).output();
         process.ended(LONG).await;
     }
 

@@ -76,6 +76,18 @@ async fn exactly(served: Served) {
     assert_eq!(open(&served), [0_i64; 0]);
 }
 
+/// Caught a field of a form that was sent which nobody knew, and which was left out: the job was of all letters.
+#[tokio::test]
+async fn a_form_with_a_field_that_is_none_of_the_filters_decides_about_nothing() {
+    let served = Served::embedded().await;
+    let order = served.fail("LAMP", DeadReason::Rejected, "no such street").await;
+    let more = [("why", "discontinued"), ("rate", "1000"), ("raeson", "ambiguous")];
+    let answer = served.confirm("bob", "/confirm/discard-matching", &more);
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert!(answer.text().contains("`raeson` is no field of this filter"), "{}", answer.text());
+    assert_eq!(open(&served), [order]);
+}
+
 /// Confirms it, and returns where that leads: to the job.
 fn made(served: &Served, asked: &str, why: &str) -> String {
     let answer = served.confirm("bob", asked, &[("why", why), ("rate", "1000")]);
