@@ -104,9 +104,7 @@ mod tests {
 
     #[test]
     fn a_filter_reaches_the_job_as_it_was_and_none_is_said_to_be_all() {
-        let form = Form::of_query(
-            "reason=rejected&reason=&fingerprint=422%3A+no+%23&product_id=7&older_than_seconds=&view=list",
-        );
+        let form = Form::of_query("reason=rejected&reason=&fingerprint=422%3A+no+%23&product_id=7&older_than_seconds=");
         assert_eq!(
             selection(&form).unwrap(),
             json!({"reasons": ["rejected"], "fingerprint": "422: no #", "product_id": 7})
@@ -115,6 +113,7 @@ mod tests {
         assert_eq!(selection(&Form::of_query("reason=")).unwrap(), json!({"older_than_seconds": 0}));
         assert!(words(&Form::of_query("reason=")).into_string().contains("Every dead letter without a decision."));
         assert!(selection(&Form::of_query("product_id=cup")).is_err());
+        assert!(selection(&Form::of_query("product_id=7&view=list")).is_err());
     }
 
     #[test]
