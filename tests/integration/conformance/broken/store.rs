@@ -25,9 +25,11 @@ bugs! { Broken, store:
     takes_cancelled_for_done is caught by rules::every_state_answers_a_begin_as_the_rules_do,
     renews_what_is_not_in_work is caught by rules::every_state_answers_a_renewal_as_the_rules_do,
     renews_without_moving_the_fence is caught by concluding::the_fence_moves_strictly_forward,
+    keeps_a_row_that_it_can_not_write is caught by concluding::a_row_whose_renewal_the_database_refuses_is_lost_and_harms_no_neighbour,
     starts_an_order_twice is caught by beginning::the_same_order_twice_in_a_batch_is_started_once,
     answers_in_order_of_id is caught by beginning::answers_come_by_position,
     writes_the_letter_of_a_superseded_worker is caught by concluding::an_order_that_is_superseded_has_no_dead_letter,
+    forgets_the_reference is caught by concluding::what_is_told_of_an_end_is_kept,
     forgets_the_letter is caught by concluding::a_failed_order_has_its_dead_letter,
     fails_the_batch_for_one_row is caught by beginning::a_row_that_the_database_refuses_does_not_harm_its_neighbours,
     takes_any_row_for_a_lost_answer is caught by concluding::a_lost_answer_excuses_nothing_but_the_same_conclusion,
@@ -107,6 +109,11 @@ impl BrokenStore {
             (Bug::ignores_the_fence, Some((_, fence))) => asked.fence = fence,
             (Bug::takes_an_older_fence, Some((_, fence))) if conclusion.fence < fence => asked.fence = fence,
             (Bug::takes_another_order_for_the_one_that_is_gone, _) => asked.created_at_micros = None,
+            (Bug::forgets_the_reference, _) => {
+                if let Target::Fulfilled { reference } = &mut asked.to {
+                    *reference = None;
+                }
+            }
             (Bug::knows_no_lost_answer, _) => asked.maybe_applied = false,
             _ => {}
         }
@@ -181,6 +188,15 @@ impl OrderStore for BrokenStore {
                     _ => Renewed::Lost,
                 })
                 .collect()),
+            Bug::keeps_a_row_that_it_can_not_write => {
+                let mut answers = self.store.renew(renewals).await?;
+                for (answer, renewal) in answers.iter_mut().zip(renewals) {
+                    if self.memory.row(renewal.order_id).is_some_and(|(_, fence)| fence == renewal.fence) {
+                        *answer = Renewed::Kept(renewal.fence);
+                    }
+                }
+                Ok(answers)
+            }
             _ => self.store.renew(renewals).await,
         }
     }

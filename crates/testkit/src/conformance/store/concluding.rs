@@ -256,6 +256,21 @@ pub async fn a_row_that_the_database_refuses_to_conclude_does_not_harm_its_neigh
     }
 }
 
+/// The reference, the reason and the detail.
+pub async fn what_is_told_of_an_end_is_kept<F: StoreFixture + StoreRecords>() {
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE).await;
+    let ends =
+        [(fulfilled(), "shipment 1"), (pending(), "the fulfiller is closed"), (failed("claim 1"), "no more attempts")];
+    for (to, note) in ends {
+        let order_id = pending_orders(&fixture, 1).await[0];
+        let (_, fence) = start(&worker, order_id).await;
+        assert!(is_done(&conclude(&worker, conclusion(order_id, fence, to)).await));
+        let notes: Vec<_> = fixture.timeline(order_id).await.into_iter().map(|entry| entry.note).collect();
+        assert_eq!(notes, [None, Some(note.to_owned())]);
+    }
+}
+
 pub async fn a_nul_character_in_a_note_is_no_reason_to_refuse<F: StoreFixture + StoreRecords>() {
     let fixture = F::fresh().await;
     let worker = fixture.worker(LEASE).await;
@@ -296,6 +311,23 @@ pub async fn renewals_are_answered_by_position<F: StoreFixture>() {
     assert_eq!(fences[0], Renewed::Kept(fixture.row(order_ids[1]).await.fence));
     assert_eq!(fences[1..], [Renewed::Lost; 3]);
     assert_eq!(fixture.row(order_ids[0]).await.fence, first);
+}
+
+/// Its holder must not go on as if it had the row for another lease: somebody may take it over.
+pub async fn a_row_whose_renewal_the_database_refuses_is_lost_and_harms_no_neighbour<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let worker = fixture.worker(LEASE).await;
+    let order_ids = pending_orders(&fixture, 3).await;
+    let mut batch = Vec::new();
+    for &order_id in &order_ids {
+        let (_, fence) = start(&worker, order_id).await;
+        batch.push(Renewal { order_id, fence });
+    }
+    fixture.refuse(order_ids[1]).await;
+    let before = fixture.row(order_ids[1]).await;
+    let renewed = worker.store.renew(&batch).await.unwrap();
+    assert!(matches!(renewed[..], [Renewed::Kept(_), Renewed::Lost, Renewed::Kept(_)]), "{renewed:?}");
+    assert_eq!(fixture.row(order_ids[1]).await, before);
 }
 
 pub async fn the_fence_moves_strictly_forward<F: StoreFixture>() {
