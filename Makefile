@@ -1,7 +1,7 @@
 # `make` alone lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install release run stack test test-more test-all lint fmt bench bench-full bench-record storm outage failover chaos chaos-matrix mutants model properties fuzz strange-requests pressure attack compat screenshots book up manifests clean
+.PHONY: help demo install release run stack test test-more test-slow test-all lint fmt bench bench-full bench-record storm outage failover chaos chaos-matrix mutants model properties fuzz strange-requests pressure attack compat screenshots book up manifests clean
 
 # Options for `make demo` and `make run`, for example: make demo ARGS="--orders 200"
 ARGS ?=
@@ -54,13 +54,16 @@ test: ## Install what the tests need (apt, pip), start real servers, run every t
 	scripts/install-python.sh
 	RUST_TEST_THREADS=$(THREADS) scripts/with-servers.sh $(CARGO_TEST) $(ONLY)
 
-test-all: test test-more ## The tests, and what takes longer: the release binary, upgrades from the one before, the image's build, servers of other versions
+test-all: test test-more test-slow ## The tests, and what takes longer: the release binary, upgrades from the one before, the image's build, servers of other versions
 
 test-more:
 	scripts/check-producers.sh
 	scripts/check-crates.sh --build
 	scripts/check-release.sh
 	scripts/check-upgrade.sh
+
+# Half an hour more, and what it looks at seldom changes.
+test-slow:
 	scripts/check-image.sh
 	scripts/compat.sh
 
