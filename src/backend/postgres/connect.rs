@@ -8,6 +8,7 @@ use std::time::Duration;
 use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
 use rand::seq::SliceRandom;
 use tokio::time::timeout;
+use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::{Client, Config, Connection, Error, Socket};
 
 use super::address::Address;
@@ -73,13 +74,19 @@ impl Manager for ServerConnect {
     async fn create(&self) -> Result<Served, Error> {
         // From before it is made, so that what is learned meanwhile counts.
         let lead = self.writers.lead();
-        let mut servers: Vec<&Config> = self.servers.iter().collect();
+        let mut servers = self.servers.clone();
+        if self.writers.were_refused() {
+            // A single server that takes no writes counts as down then, and isn't read from and left in turns.
+            for server in &mut servers {
+                server.target_session_attrs(TargetSessionAttrs::ReadWrite);
+            }
+        }
         if self.shuffled {
             servers.shuffle(&mut rand::rng());
         }
         let mut answer = None;
         let last = servers.len().saturating_sub(1);
-        for (number, server) in servers.into_iter().enumerate() {
+        for (number, server) in servers.iter().enumerate() {
             let connecting = self.connect_to(server);
             // The driver limits the first packet alone. The last server has what is left of the pool's limit.
             let connected = if number < last { timeout(self.each, connecting).await } else { Ok(connecting.await) };

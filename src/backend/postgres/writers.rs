@@ -16,6 +16,11 @@ const REPORTED: [&str; 2] = ["in_hot_standby", "default_transaction_read_only"];
 pub(super) struct Writers(Arc<AtomicU64>);
 
 impl Writers {
+    /// Whether any has: whoever uses this pool wants to write.
+    pub(super) fn were_refused(&self) -> bool {
+        self.0.load(Ordering::Acquire) > 0
+    }
+
     /// For a connection that is made now.
     pub(super) fn lead(&self) -> Lead {
         Lead { writers: self.clone(), since: self.0.load(Ordering::Acquire), reports: Arc::default() }

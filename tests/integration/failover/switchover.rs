@@ -76,6 +76,37 @@ async fn one_refused_write_drops_the_other_connections_of_its_pool_too() {
     eventually(Duration::from_secs(5), "all four are gone", async || expect_equal(old.number(OURS).await, 0)).await;
 }
 
+/// Else it would be up with each read and down with each write, for hours, and no alert would last.
+///
+/// Caught, when seeded: connections that are made to it again for whoever reads.
+#[tokio::test]
+async fn a_server_that_refused_a_write_counts_as_down_until_it_takes_them_again() {
+    let pair = Pair::start().await;
+    let only = pair.primary.same_database();
+    let store = open(only.url(), LEASE, 2);
+    store.migrate().await.expect("the worker's tables");
+    let order_id = OrderId(insert(&only, 1).await[0].into());
+    let request = [BeginRequest { order_id, attempt: 1, correlation_id: None }];
+    pair.demote().await;
+    assert!(store.order(order_id).await.expect("a pool that has not written yet may read").is_some());
+    eventually(LONG, "a write is refused", async || match store.begin(&request).await {
+        Err(error) if error.is_transient() => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    for _ in 0..5 {
+        let error = store.order(order_id).await.expect_err("no answer of a server that takes no writes");
+        assert!(error.is_transient() && error.to_string().contains("writes"), "{error}");
+    }
+    pair.primary.set(&["ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()"]).await;
+    eventually(LONG, "writes are taken again", async || match store.begin(&request).await {
+        Ok(begun) => Ok(begun),
+        Err(error) => Err(error.to_string()),
+    })
+    .await;
+    assert!(store.order(order_id).await.expect("an answer").is_some());
+}
+
 /// Whoever only reads is never refused anything, and would go on reading what was so once.
 ///
 /// Caught, when seeded: a server's own reports that nobody listens to.
