@@ -153,7 +153,8 @@ async fn a_rate_bounds_what_is_claimed_in_a_second() {
 async fn a_pause_stays_in_force_while_the_store_is_down_and_a_killed_worker_is_shown_with_what_it_held() {
     let (redis, mut server) = (RedisServer::start().await, PostgresServer::start().await);
     let database = server.database().await;
-    let options = ["--concurrency", "5", "--simulate-latency", "10m", "--call-timeout", "30m", "--lease", "3s"];
+    // Long enough that a machine which stands still for some seconds costs it no order: paused, it would not take one back.
+    let options = ["--concurrency", "5", "--simulate-latency", "10m", "--call-timeout", "30m", "--lease", "8s"];
     let mut killed = WorkerProcess::ready(&redis.url(), database.url(), &options).await;
     place(&database, &redis, 5).await;
     // Not by the rows: where the answer to a begin was late, an order is begun again later, which a pause would keep it from.
