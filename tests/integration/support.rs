@@ -4,9 +4,6 @@
 //! to see with [`eventually`], and fails saying what it saw last.
 
 use std::fmt::Display;
-use std::net::TcpListener;
-use std::ops::Range;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 pub(crate) mod again;
@@ -20,6 +17,7 @@ pub(crate) mod operator;
 pub(crate) mod orders;
 pub(crate) mod pages;
 pub(crate) mod planted;
+pub(crate) mod ports;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod prometheus;
@@ -33,6 +31,8 @@ pub(crate) mod version;
 pub(crate) mod warehouse;
 pub(crate) mod worker;
 pub(crate) mod zones;
+
+pub(crate) use ports::free_port;
 
 /// Longer than anything a test waits for takes, even on a busy machine: only a failing test gets there.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
@@ -65,22 +65,4 @@ pub(crate) async fn eventually<T, E: Display>(
 /// For [`eventually`]: whether `found` is what is waited for.
 pub(crate) fn expect_equal<T: PartialEq + std::fmt::Debug>(found: T, expected: T) -> Result<(), String> {
     if found == expected { Ok(()) } else { Err(format!("{found:?} instead of {expected:?}")) }
-}
-
-/// A TCP port that is free now, and that no other test of this process was given. It is none of those that the kernel
-/// gives to connections and to whoever asks for any port, so that nobody has it by chance when its server starts.
-pub(crate) fn free_port() -> u16 {
-    const BELOW_EPHEMERAL: Range<u16> = 10_000..32_768;
-    static NEXT: Mutex<Option<u16>> = Mutex::new(None);
-    let mut next = NEXT.lock().expect("no test panics in here");
-    for _ in BELOW_EPHEMERAL {
-        // Somewhere else in each process, as the tests of another checkout may run beside these.
-        let port = next.map_or_else(|| rand::random_range(BELOW_EPHEMERAL), |port| port + 1);
-        let port = if BELOW_EPHEMERAL.contains(&port) { port } else { BELOW_EPHEMERAL.start };
-        *next = Some(port);
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no port of {BELOW_EPHEMERAL:?} is free")
 }
