@@ -54,7 +54,7 @@ written AS (
 event AS (
     INSERT INTO fulfillment.events (order_id, at, state, attempt, worker, correlation_id, note)
     SELECT f.id,
-           greatest(coalesce((m.updated_at{utc})::timestamp, {now}), last.at + interval '1 microsecond'),
+           greatest(coalesce((m.updated_at{utc})::timestamp, {asked}), last.at + interval '1 microsecond'),
            f.status,
            -- As it was, so that whoever counts attempts by the timeline counts as before.
            CASE WHEN last.state {=} f.status THEN last.attempt ELSE 0 END,

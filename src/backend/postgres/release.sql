@@ -3,8 +3,9 @@
 -- $1 order ids (each once), $2 worker, $3 whether this is kept in the timeline, $4 what it notes, $5 whether anything is written, or
 -- only told.
 --
--- Guarantees: one transaction; no row of `orders` is locked. A hold that ends stays for a while as one that is over, so that the
--- message that brought it doesn't bring it again (note_not_before.sql).
+-- Guarantees: one transaction; a row that another transaction has locked is passed over and said to be locked; rows are locked in
+-- order of id, so that an entry of the timeline stands where the order was. A hold that ends stays for a while as one that is
+-- over, so that the message that brought it doesn't bring it again (note_not_before.sql).
 WITH request AS MATERIALIZED (
     SELECT r.order_id FROM pg_catalog.unnest((SELECT $1::int8[])) AS r (order_id)
 ),
@@ -12,18 +13,20 @@ found AS MATERIALIZED (
     SELECT o.id, o.status, o.product_id, o.quantity, o.created_at, {held} AS held
     FROM request r
     JOIN {orders} o ON o.id {=} r.order_id
+    ORDER BY o.id
+    FOR NO KEY UPDATE OF o SKIP LOCKED
 ),
 written AS (
     UPDATE fulfillment.holds h
     SET until = clock_timestamp()
-    FROM request r
-    WHERE h.order_id = r.order_id AND $5::bool AND (h.until IS NULL OR h.until > clock_timestamp())
+    FROM found f
+    WHERE h.order_id = f.id::int8 AND $5::bool AND (h.until IS NULL OR h.until > clock_timestamp())
     RETURNING h.order_id
 ),
 event AS (
     INSERT INTO fulfillment.events (order_id, at, state, attempt, worker, correlation_id, note)
     SELECT f.id,
-           greatest({now}, last.at + interval '1 microsecond'),
+           greatest({asked}, last.at + interval '1 microsecond'),
            f.status::text,
            -- As in hold.sql.
            CASE WHEN last.state {=} f.status::text THEN last.attempt ELSE 0 END,
@@ -43,7 +46,11 @@ event AS (
     ON CONFLICT DO NOTHING
 )
 SELECT r.order_id           AS order_id,
-       CASE WHEN f.id IS NOT NULL THEN 'found' ELSE 'missing' END AS presence,
+       CASE
+           WHEN f.id IS NOT NULL THEN 'found'
+           WHEN (SELECT true FROM {orders} o WHERE o.id {=} r.order_id) THEN 'locked'
+           ELSE 'missing'
+       END                  AS presence,
        f.status::text       AS found_status,
        CASE WHEN $5::bool THEN w.order_id IS NOT NULL ELSE f.held IS NOT NULL END AS written,
        f.product_id::int8   AS product_id,

@@ -298,6 +298,11 @@ impl Dialect {
             ("{utc}", choose(" AT TIME ZONE 'UTC'", "").to_owned()),
             ("{zoned}", choose(" AT TIME ZONE 'UTC'", "::timestamptz").to_owned()),
             ("{now}", choose("(clock_timestamp() AT TIME ZONE 'UTC')", "clock_timestamp()::timestamp").to_owned()),
+            // Before any lock that the statement takes, so that no transition that waits for one of them is earlier.
+            (
+                "{asked}",
+                choose("(statement_timestamp() AT TIME ZONE 'UTC')", "statement_timestamp()::timestamp").to_owned(),
+            ),
         ];
         let written = pieces.iter().fold(text.to_owned(), |text, (name, piece)| text.replace(name, piece));
         Sql::new(&self.write_ages(&written))

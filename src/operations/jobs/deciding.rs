@@ -32,14 +32,48 @@ impl JobRunner {
             Task::DeadDiscard(_) => self.discard(job, ids).await,
             Task::Cancel(_) => {
                 let decisions = self.deciding(job).cancel(&orders(ids)).await?;
-                tally(decisions, is_repeated)
+                self.tally(job, decisions, is_repeated).await
             }
             Task::Hold(_, end) => {
-                let end = end_of(job, *end)?;
-                tally(self.deciding(job).hold(&orders(ids), end).await, is_repeated)
+                let decisions = self.deciding(job).hold(&orders(ids), end_of(job, *end)?).await;
+                self.tally(job, decisions, is_repeated).await
             }
-            Task::Release(_) => tally(self.deciding(job).release(&orders(ids)).await, is_repeated),
+            Task::Release(_) => {
+                let decisions = self.deciding(job).release(&orders(ids)).await;
+                self.tally(job, decisions, is_repeated).await
+            }
         }
+    }
+
+    async fn tally(&self, job: &Job, decisions: Decisions, is_repeated: bool) -> Result<Tally, JobError> {
+        if let Some(error) = decisions.ended {
+            return Err(error.into());
+        }
+        let is_repeated = is_repeated || decisions.repeated;
+        let mut tally = Tally::default();
+        for (order_id, decided) in decisions.orders {
+            match decided {
+                Decided::Done(_) => tally.done += 1,
+                Decided::AsItWas(_) if is_repeated && self.has_decided(job, order_id).await? => tally.done += 1,
+                Decided::AsItWas(_) | Decided::OrderIs(_) | Decided::Unknown => tally.skipped += 1,
+                Decided::Locked => tally.refuse("order", order_id.0, "another transaction has locked its row"),
+                Decided::Refused(problem) => tally.refuse("order", order_id.0, &problem),
+            }
+        }
+        if let Some(error) = decisions.not_pushed {
+            tally.problem = Some(format!("{error}; workers find the released orders within minutes"));
+        }
+        Ok(tally)
+    }
+
+    /// Whether this job has decided about an order before, and whoever had it died or lost the answer. Without a timeline nobody
+    /// can tell; most likely it has.
+    async fn has_decided(&self, job: &Job, order_id: OrderId) -> Result<bool, StoreError> {
+        let timeline = || self.backends.reports.timeline(order_id);
+        let entries = self.patiently(StoreError::is_transient, timeline).await?;
+        let stamp = job.stamp();
+        let is_ours = |note: &str| note.ends_with(&stamp);
+        Ok(entries.is_empty() || entries.iter().filter_map(|entry| entry.note.as_deref()).any(is_ours))
     }
 
     fn deciding(&self, job: &Job) -> Decide {
@@ -134,26 +168,4 @@ fn end_of(job: &Job, end: HoldEnd) -> Result<HoldEnd, JobError> {
         return Err(JobError::Hopeless("the time until which it was to hold orders is over".to_owned()));
     }
     Ok(HoldEnd::At(until))
-}
-
-fn tally(decisions: Decisions, is_repeated: bool) -> Result<Tally, JobError> {
-    if let Some(error) = decisions.ended {
-        return Err(error.into());
-    }
-    let is_repeated = is_repeated || decisions.repeated;
-    let mut tally = Tally::default();
-    for (order_id, decided) in decisions.orders {
-        match decided {
-            Decided::Done(_) => tally.done += 1,
-            // By this job, before whoever had it died or the answer was lost; hardly ever by somebody else in that moment.
-            Decided::AsItWas(_) if is_repeated => tally.done += 1,
-            Decided::AsItWas(_) | Decided::OrderIs(_) | Decided::Unknown => tally.skipped += 1,
-            Decided::Locked => tally.refuse("order", order_id.0, "another transaction has locked its row"),
-            Decided::Refused(problem) => tally.refuse("order", order_id.0, &problem),
-        }
-    }
-    if let Some(error) = decisions.not_pushed {
-        tally.problem = Some(format!("{error}; workers find the released orders within minutes"));
-    }
-    Ok(tally)
 }

@@ -297,6 +297,7 @@ macro_rules! conformance {
                 jobs::letters_are_retried_once_each_when_whoever_did_it_died_before_the_push,
                 jobs::letters_are_discarded_once_each_and_those_that_came_later_are_left_alone,
                 jobs::orders_are_held_once_each_when_whoever_did_it_died_half_way,
+                jobs::a_repeated_page_counts_what_its_own_job_has_decided_alone,
                 jobs::orders_are_cancelled_and_released_in_bulk_with_a_message_for_each,
                 jobs::a_rate_spreads_a_job_and_a_stop_leaves_it_to_others_at_once,
                 trends::a_row_that_is_written_again_replaces_itself_and_keeps_its_minute,

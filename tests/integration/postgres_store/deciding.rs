@@ -96,6 +96,7 @@ async fn a_row_that_somebody_has_locked_is_told_and_its_neighbours_are_decided_u
     assert!(matches!(&held[..], [Decided::Locked, Decided::Done(_)]), "{held:?}");
     let cancelled = store.cancel(&ids, &ruling()).await.unwrap();
     assert!(matches!(&cancelled[..], [Decided::Locked, Decided::Done(_)]), "{cancelled:?}");
+    assert_eq!(store.release(&ids[..1], &ruling()).await.unwrap(), [Decided::Locked]);
     client.batch_execute("COMMIT").await.unwrap();
     assert!(is_done(&store.cancel(&ids[..1], &ruling()).await.unwrap(), &State::Pending));
 }

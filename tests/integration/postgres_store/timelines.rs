@@ -1,12 +1,17 @@
 //! How the timeline is kept: once for each attempt what is the same in all its entries, readable whole, and beside what older
 //! versions wrote.
 
+use std::sync::Arc;
+
 use fulfillment_worker::domain::order::{OrderId, State};
+use fulfillment_worker::port::dead_letters::Decision;
+use fulfillment_worker::port::decisions::{Decided, HoldEnd, OrderDecisions, Ruling};
 use fulfillment_worker::port::reports::{Reports, TimelineEntry};
 use fulfillment_worker::port::store::{BeginRequest, Begun, OrderStore, Target};
 
 use crate::postgres_store::{fulfilled, migrated, put};
 use crate::support::postgres::TestDatabase;
+use crate::support::{LONG, eventually, expect_equal};
 
 /// State, attempt, worker, correlation id and note.
 type Told = (String, i32, String, Option<String>, Option<String>);
@@ -120,4 +125,58 @@ async fn an_entry_whose_place_is_taken_is_left_out_and_costs_neither_its_order_n
         let entries = store.timeline(*order_id).await.unwrap();
         assert_eq!(entries.iter().map(|entry| entry.attempt).collect::<Vec<_>>(), attempts, "{order_id}");
     }
+}
+
+/// Caught, when seeded: a hold and a release that read the clock once they have the row.
+#[tokio::test]
+async fn what_an_operator_did_to_an_order_in_work_stands_before_the_transition_that_waited_for_it() {
+    let database = TestDatabase::create().await;
+    let (store, client) = migrated(&database).await;
+    let store = Arc::new(store);
+    let ids = [put(&client, "status", "'processing'").await, put(&client, "status", "'processing'").await];
+    store.hold(&ids[1..], HoldEnd::Never, &ruling()).await.unwrap();
+    let held_by_us = "INSERT INTO fulfillment.holds (order_id, held_by, why, at) VALUES ($1, 'bob', 'x', now())";
+    let locked_by_us = "SELECT FROM fulfillment.holds WHERE order_id = $1 FOR UPDATE";
+    for (order_id, holding_up, is_release) in [(ids[0], held_by_us, false), (ids[1], locked_by_us, true)] {
+        client.batch_execute("BEGIN").await.unwrap();
+        client.execute(holding_up, &[&order_id.0]).await.unwrap();
+        let deciding = tokio::spawn({
+            let store = Arc::clone(&store);
+            async move {
+                if is_release {
+                    store.release(&[order_id], &ruling()).await
+                } else {
+                    store.hold(&[order_id], HoldEnd::Never, &ruling()).await
+                }
+            }
+        });
+        wait_for_locks(&database, 1).await;
+        // As `conclude` does: it reads the clock, and waits for the row.
+        let concluding = tokio::spawn({
+            let client = database.connect().await;
+            let sql =
+                format!("UPDATE orders SET status = 'fulfilled', updated_at = clock_timestamp() WHERE id = {order_id}");
+            async move { client.batch_execute(&sql).await }
+        });
+        wait_for_locks(&database, 2).await;
+        client.batch_execute("ROLLBACK").await.unwrap();
+        let decided = deciding.await.unwrap().unwrap();
+        assert!(matches!(&decided[..], [Decided::Done(_)]), "{decided:?}");
+        concluding.await.unwrap().unwrap();
+        let in_order = format!(
+            "SELECT count(*) FROM orders o WHERE o.id = {order_id} AND o.updated_at >
+             (SELECT max(e.at) FROM fulfillment.events e WHERE e.order_id = o.id)"
+        );
+        assert_eq!(database.number(&in_order).await, 1, "{:?}", store.timeline(order_id).await);
+    }
+}
+
+fn ruling() -> Ruling {
+    Ruling { decision: Decision { by: "ann".to_owned(), reason: "recalled".to_owned() }, dry_run: false }
+}
+
+/// Waits until so many statements in the database wait for locks.
+async fn wait_for_locks(database: &TestDatabase, statements: i64) {
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    eventually(LONG, "statements wait", async || expect_equal(database.number(sql).await, statements)).await;
 }

@@ -8,7 +8,7 @@ use fulfillment_worker::domain::order::{OrderId, State};
 use fulfillment_worker::event::Observers;
 use fulfillment_worker::operations::jobs::{JobBackends, JobRunner, count, make};
 use fulfillment_worker::port::dead_letters::{DeadLetterFilter, Decision};
-use fulfillment_worker::port::decisions::{HoldEnd, Ruling};
+use fulfillment_worker::port::decisions::{Decided, HoldEnd, Ruling};
 use fulfillment_worker::port::jobs::{Job, Made, NewJob, Next, Outcome, Progress, Task};
 use fulfillment_worker::port::queue::{Producer, QueueError};
 use fulfillment_worker::port::search::OrderFilter;
@@ -249,6 +249,31 @@ pub(crate) async fn orders_are_held_once_each_when_whoever_did_it_died_half_way<
         assert_eq!(notes(&worker, order_id).await, [held]);
     }
     assert_eq!(notes(&worker, later).await, [""; 0]);
+}
+
+/// Caught, when seeded: a repeated page that takes every decision it finds for its own.
+pub(crate) async fn a_repeated_page_counts_what_its_own_job_has_decided_alone<F: StoreFixture>() {
+    let fixture = F::fresh().await;
+    let (dead, worker) = (fixture.worker(LEASE).await, fixture.worker(LEASE).await);
+    let order_ids = pending_orders(&fixture, 3).await;
+    let page: Vec<i64> = order_ids.iter().rev().map(|id| id.0).collect();
+    let bobs = Ruling { decision: by("bob"), dry_run: false };
+    worker.store.hold(&order_ids, HoldEnd::Never, &bobs).await.unwrap();
+    for task in [Task::Release(pending()), Task::Cancel(pending())] {
+        let is_release = matches!(task, Task::Release(_));
+        let job = make_job(&worker, task).await;
+        let job = die_with(&dead, job.id, &page).await;
+        let ours = Ruling { decision: job.stamped(), dry_run: false };
+        for (order_ids, ruling) in [(&order_ids[..1], &ours), (&order_ids[1..2], &bobs)] {
+            let decided = if is_release {
+                dead.store.release(order_ids, ruling).await
+            } else {
+                dead.store.cancel(order_ids, ruling).await
+            };
+            assert!(matches!(decided.unwrap()[..], [Decided::Done(_)]));
+        }
+        assert_eq!(counts(&work_off(&worker, &Arc::default(), job.id).await), [2, 1, 0]);
+    }
 }
 
 pub(crate) async fn orders_are_cancelled_and_released_in_bulk_with_a_message_for_each<F: StoreFixture>() {
