@@ -57,17 +57,19 @@ pub enum Answer {
     Returned(usize),
     Redriven(Vec<RetryStep>),
     Resolved(Vec<bool>),
-    Decided(Vec<(Became, State)>),
+    /// With the state that was found, if there is a row.
+    Decided(Vec<(Became, Option<State>)>),
     /// How many orders a job counts as decided about, and how many as none of its own.
     Worked(u64, u64),
 }
 
-/// What became of an operator's decision about an order, beside the state that was found.
+/// What became of an operator's decision about an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Became {
     Done,
     AsItWas,
     OrderIs,
+    Unknown,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -218,6 +220,10 @@ impl World {
                 store.set_state(*order, State::Pending);
                 Answer::Nothing
             }
+            Step::RowVanishes { order } => {
+                store.gone.insert(*order);
+                Answer::Nothing
+            }
             Step::Requeue { orders } => {
                 let requeue = |&&order: &&usize| {
                     let key = self.requeued.get(&order).copied().unwrap_or_default();
@@ -263,15 +269,15 @@ impl World {
     }
 
     /// The same once more changes nothing; `job` tells whose decision it is.
-    fn decide(&mut self, kind: Kind, order: usize, job: u32) -> (Became, State) {
-        let state = self.store.rows[order].state.clone();
+    fn decide(&mut self, kind: Kind, order: usize, job: u32) -> (Became, Option<State>) {
+        let Some(state) = self.store.row(order).map(|row| row.state.clone()) else { return (Became::Unknown, None) };
         let is_held = self.store.held.contains(&order);
         let is_open = matches!(state, State::Pending | State::Processing);
         let last = self.store.written.iter().rfind(|entry| entry.order == order && entry.attempt.is_some());
         let attempt = last.filter(|last| last.to == state).and_then(|last| last.attempt).or(Some(0));
         match kind {
             Kind::Cancel if self.store.cancel(order) => {}
-            Kind::Cancel if state == State::Cancelled => return (Became::AsItWas, state),
+            Kind::Cancel if state == State::Cancelled => return (Became::AsItWas, Some(state)),
             Kind::Hold if is_held && is_open && self.held_by[&order] == job => {}
             Kind::Hold if is_open => {
                 self.store.hold(order);
@@ -284,10 +290,10 @@ impl World {
                     self.note(order, attempt, false);
                 }
             }
-            Kind::Release => return (Became::AsItWas, state),
-            Kind::Cancel | Kind::Hold => return (Became::OrderIs, state),
+            Kind::Release => return (Became::AsItWas, Some(state)),
+            Kind::Cancel | Kind::Hold => return (Became::OrderIs, Some(state)),
         }
-        (Became::Done, state)
+        (Became::Done, Some(state))
     }
 
     /// An entry of the timeline, of a row that the decision has `moved`, or left as it is.
@@ -319,7 +325,8 @@ impl World {
 
     /// Orders that are pending, newest first.
     pub fn pending(&self) -> Vec<usize> {
-        (0..ORDERS).rev().filter(|order| self.store.rows[*order].state == State::Pending).collect()
+        let is_pending = |order: &usize| self.store.row(*order).is_some_and(|row| row.state == State::Pending);
+        (0..ORDERS).rev().filter(is_pending).collect()
     }
 
     fn renew_row(&mut self, held: usize) -> Renewed {

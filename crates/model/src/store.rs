@@ -35,7 +35,10 @@ pub struct Transition {
 /// Rows and letters. An order is the index of its row; the worker calls it [`order`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
+    /// As they are, or were last.
     pub rows: Vec<RowView>,
+    /// Orders whose rows somebody, or a failover, has made away with.
+    pub gone: BTreeSet<usize>,
     pub letters: Vec<Letter>,
     /// Every transition, until a driver removes it.
     pub written: Vec<Transition>,
@@ -63,7 +66,8 @@ pub fn order(index: usize, attempt: u32) -> Order {
 impl Store {
     /// Rows that are taken over after `lease`.
     pub fn new(rows: Vec<RowView>, lease: Duration) -> Self {
-        Self { rows, letters: Vec::new(), written: Vec::new(), held: BTreeSet::new(), fence_step: 1, lease }
+        let (gone, held) = (BTreeSet::new(), BTreeSet::new());
+        Self { rows, gone, letters: Vec::new(), written: Vec::new(), held, fence_step: 1, lease }
     }
 
     /// This many pending rows.
@@ -71,8 +75,13 @@ impl Store {
         Self::new(vec![RowView { state: State::Pending, fence: Fence(0), idle: Duration::ZERO }; orders], lease)
     }
 
+    /// What there is of an order.
+    pub fn row(&self, order: usize) -> Option<&RowView> {
+        self.rows.get(order).filter(|_| !self.gone.contains(&order))
+    }
+
     pub fn begin(&mut self, receipt: &Receipt) -> Begun {
-        let Some(row) = self.rows.get(receipt.order) else { return Begun::Unknown };
+        let Some(row) = self.row(receipt.order) else { return Begun::Unknown };
         let before = row.state.clone();
         if self.held.contains(&receipt.order) && admit(row, Step::Begin { lease: self.lease }).is_ok() {
             return Begun::Held(None);
@@ -90,15 +99,21 @@ impl Store {
 
     /// Whether the row is still as the holder of this fence left it.
     pub fn is_held(&self, order: usize, fence: Fence) -> bool {
-        admit(&self.rows[order], Step::Renew(fence)).is_ok()
+        self.row(order).is_some_and(|row| admit(row, Step::Renew(fence)).is_ok())
     }
 
     pub fn renew(&mut self, order: usize, fence: Fence) -> Renewed {
+        if self.gone.contains(&order) {
+            return Renewed::Lost;
+        }
         self.take(order, Step::Renew(fence), None).map_or(Renewed::Lost, Renewed::Kept)
     }
 
     /// Ends an attempt. An order that fails has a letter.
     pub fn conclude(&mut self, receipt: &Receipt, fence: Fence, to: &State, maybe_applied: bool) -> Verdict {
+        if self.gone.contains(&receipt.order) {
+            return Verdict::Superseded(None);
+        }
         let step = match to {
             State::Fulfilled => Step::Fulfil(fence),
             State::Failed => Step::Fail(fence),
@@ -166,7 +181,7 @@ impl Store {
 
     fn retry_step(&self, letter: usize) -> RetryStep {
         let Letter { order, reason, resolution, .. } = &self.letters[letter];
-        RetryStep::of(reason.as_str(), *resolution, self.rows.get(*order).map(|row| &row.state))
+        RetryStep::of(reason.as_str(), *resolution, self.row(*order).map(|row| &row.state))
     }
 
     /// Returns whether the letter was marked: a retried one is not marked again, a discarded one not discarded again.

@@ -103,6 +103,9 @@ pub(crate) trait StoreFixture: testkit::StoreFixture<Store = dyn AnyStore> + tes
     /// Sets an order's status, as somebody who knows no rules.
     async fn set_status(&self, order_id: OrderId, status: &str);
 
+    /// Deletes an order's row, and nothing else.
+    async fn remove(&self, order_id: OrderId);
+
     /// Removes every order, and whatever is kept of orders.
     async fn empty(&self);
 

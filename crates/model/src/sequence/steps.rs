@@ -101,6 +101,10 @@ pub enum Step {
     Reinstate {
         order: usize,
     },
+    /// Somebody deletes the row, or a failover loses it.
+    RowVanishes {
+        order: usize,
+    },
     /// A reconciler puts in messages for orders, rightly or not.
     Requeue {
         orders: Vec<usize>,
@@ -148,6 +152,7 @@ impl World {
             (3, decide.boxed()),
             (1, job.boxed()),
             (1, (0..ORDERS).prop_map(|order| Step::ClockPutBack { order }).boxed()),
+            (1, (0..ORDERS).prop_map(|order| Step::RowVanishes { order }).boxed()),
         ];
         if self.queue.messages().len() < MOST_MESSAGES {
             let orders = |last: usize| batch((0..last).collect());
@@ -229,7 +234,7 @@ impl World {
         };
         let own_row =
             |worker: &usize, number: &usize| self.held.get(*number).is_some_and(|held| held.worker == *worker);
-        let state = |order: usize| &self.store.rows[order].state;
+        let is = |order: usize, states: &[State]| self.store.row(order).is_some_and(|row| states.contains(&row.state));
         let unanswered = |worker: &usize| self.unanswered.iter().any(|(claimed_by, _)| claimed_by == worker);
         match step {
             Step::Push { .. } | Step::Requeue { .. } => self.queue.messages().len() < MOST_MESSAGES,
@@ -249,12 +254,13 @@ impl World {
             Step::Settle { worker, settlements } => settlements.iter().all(|(number, _)| own_receipt(worker, number)),
             Step::RenewRows { worker, held } => held.iter().all(|number| own_row(worker, number)),
             Step::Conclude { worker, ends } => ends.iter().all(|end| own_row(worker, &end.held)),
-            Step::RowLeaseEnds { order } => *state(*order) == State::Processing && !self.store.is_lapsed(*order),
-            Step::ClockPutBack { order } => *state(*order) == State::Processing,
-            Step::Cancel { order } => matches!(state(*order), State::Pending | State::Processing),
-            Step::Reinstate { order } => *state(*order) == State::Cancelled,
+            Step::RowLeaseEnds { order } => is(*order, &[State::Processing]) && !self.store.is_lapsed(*order),
+            Step::ClockPutBack { order } => is(*order, &[State::Processing]),
+            Step::Cancel { order } => is(*order, &[State::Pending, State::Processing]),
+            Step::Reinstate { order } => is(*order, &[State::Cancelled]),
+            Step::RowVanishes { order } => self.store.row(*order).is_some(),
             Step::Decide { orders, .. } => orders.iter().all(|order| *order < ORDERS),
-            Step::Job { .. } => self.store.rows.iter().any(|row| row.state == State::Pending),
+            Step::Job { .. } => !self.pending().is_empty(),
             Step::Redrive { letters } | Step::Resolve { letters, .. } => {
                 letters.iter().all(|letter| *letter < self.store.letters.len())
             }

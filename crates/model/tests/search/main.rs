@@ -78,6 +78,30 @@ fn a_begin_that_looks_for_no_hold_begins_what_is_held() {
 }
 
 #[test]
+fn one_order_whose_row_vanishes_keeps_every_promise() {
+    for parking in [false, true] {
+        let most_faults = Some(from_environment("MODEL_FAULTS", 3));
+        holds(Setting { vanishing: true, parking, most_faults, ..Setting::default() });
+    }
+}
+
+#[test]
+fn without_a_letter_of_a_row_that_is_gone_its_order_is_forgotten() {
+    let setting = Setting { vanishing: true, ..Setting::default() };
+    let story = fails(Guard::LetterOfGoneRow, Promise::GoneUntold, setting);
+    story.has_in_order(&["Ann takes order 1", "the row of order 1 vanishes", "Ann finds the row of order 1 gone"]);
+    story.ends("Ann acknowledges the message of order 1");
+}
+
+#[test]
+fn without_a_look_at_a_row_that_was_lost_nobody_knows_that_it_had_been_begun() {
+    let setting = Setting { vanishing: true, ..Setting::default() };
+    let story = fails(Guard::LookAtLostRow, Promise::GoneUnnamed, setting);
+    story.has_in_order(&["Ann takes order 1", "the row of order 1 vanishes", "Ann finds that it lost order 1"]);
+    story.ends("Ann has nothing to write");
+}
+
+#[test]
 fn two_orders_keep_every_promise() {
     holds(Setting { orders: 2, most_faults: Some(from_environment("MODEL_FAULTS", 2)), ..Setting::default() });
 }

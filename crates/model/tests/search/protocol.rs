@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fulfillment_model::{Place, Queue, Store};
-use fulfillment_worker::domain::order::State;
+use fulfillment_worker::domain::order::{RowView, State};
 use fulfillment_worker::engine::decision::Next;
 use stateright::{Model, Property};
 
@@ -71,6 +71,10 @@ pub(crate) enum Action {
         order: usize,
     },
     Release {
+        order: usize,
+    },
+    /// Somebody deletes it, or a failover loses it.
+    RowVanishes {
         order: usize,
     },
 }
@@ -215,7 +219,23 @@ impl Protocol {
     }
 
     fn add_actions_on(&self, order: usize, world: &World, actions: &mut Vec<Action>) {
-        let row = &world.store.rows[order];
+        if let Some(row) = world.store.row(order) {
+            self.add_actions_on_row(order, row, world, actions);
+        }
+        for message in world.messages_of(order) {
+            if message.place == (Place::Leased { due: None }) {
+                actions.push(Action::MessageLeaseEnds { message: message.number });
+            }
+            if self.setting.lossy {
+                actions.push(Action::MessageLost { message: message.number });
+            }
+        }
+        if self.has_room(world, order) && self.setting.messages > 1 {
+            actions.push(Action::MessageRepeated { order });
+        }
+    }
+
+    fn add_actions_on_row(&self, order: usize, row: &RowView, world: &World, actions: &mut Vec<Action>) {
         let lapsed = world.store.is_lapsed(order);
         if row.state == State::Processing && !lapsed {
             actions.push(Action::RowLeaseEnds { order });
@@ -231,22 +251,12 @@ impl Protocol {
             let is_held = world.store.held.contains(&order);
             actions.push(if is_held { Action::Release { order } } else { Action::Hold { order } });
         }
-        for message in world.messages_of(order) {
-            if message.place == (Place::Leased { due: None }) {
-                actions.push(Action::MessageLeaseEnds { message: message.number });
-            }
-            if self.setting.lossy {
-                actions.push(Action::MessageLost { message: message.number });
-            }
+        let seems_abandoned = row.state == State::Pending || row.state == State::Processing && lapsed;
+        if self.setting.reconciler && seems_abandoned && self.has_room(world, order) {
+            actions.push(Action::Reconcile { order });
         }
-        if self.has_room(world, order) {
-            if self.setting.messages > 1 {
-                actions.push(Action::MessageRepeated { order });
-            }
-            let seems_abandoned = row.state == State::Pending || row.state == State::Processing && lapsed;
-            if self.setting.reconciler && seems_abandoned {
-                actions.push(Action::Reconcile { order });
-            }
+        if self.setting.vanishing {
+            actions.push(Action::RowVanishes { order });
         }
         if self.lacks(Guard::ReconcilerOnlyPushes) && world.about_to_reset.is_none() && lapsed {
             actions.push(Action::ReconcilerLooks { order });
@@ -307,7 +317,8 @@ impl Protocol {
 
 fn is_done(world: &World) -> bool {
     let idle = world.attempts.iter().all(Option::is_none) && world.queue.messages().is_empty();
-    idle && world.store.rows.iter().all(|row| is_over(&row.state))
+    let has_ended = |order: usize| world.store.row(order).is_none_or(|row| is_over(&row.state));
+    idle && (0..world.store.rows.len()).all(has_ended)
 }
 
 pub(crate) const KEPT: &str = "every promise is kept";
@@ -357,7 +368,7 @@ impl Model for Protocol {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        vec![
+        let mut properties = vec![
             Property::always(KEPT, |protocol: &Self, world: &World| !protocol.fails_first(world.broken.is_some())),
             Property::always(NOTHING_LOST, |protocol: &Self, world: &World| {
                 !protocol.fails_first(world.broken.is_none() && !protocol.ends_well(world))
@@ -369,6 +380,11 @@ impl Model for Protocol {
                 world.store.rows[0].state == State::Failed
             }),
             Property::sometimes("everything is over", |_, world: &World| is_done(world)),
-        ]
+        ];
+        if self.setting.vanishing {
+            let is_told = |_: &Self, world: &World| world.store.gone.contains(&0) && world.has_letter(0);
+            properties.push(Property::sometimes("a letter tells of a row that is gone", is_told));
+        }
+        properties
     }
 }

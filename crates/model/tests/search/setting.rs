@@ -37,6 +37,10 @@ pub(crate) enum Guard {
     CancelUnderLock,
     /// A begin leaves alone what is held.
     Hold,
+    /// Whoever finds the row gone of an order that it had begun keeps a letter.
+    LetterOfGoneRow,
+    /// Whoever lost a row asks whether it is gone.
+    LookAtLostRow,
 }
 
 /// What the protocol has to stand, and which parts of it are there.
@@ -62,6 +66,8 @@ pub(crate) struct Setting {
     pub(crate) cancellation: bool,
     /// Whether operators hold orders and release them.
     pub(crate) holding: bool,
+    /// Whether rows vanish.
+    pub(crate) vanishing: bool,
     pub(crate) without: Option<Guard>,
     /// The one promise that is looked at; all of them where there is none.
     pub(crate) looked_at: Option<Promise>,
@@ -80,6 +86,7 @@ impl Default for Setting {
             parking: false,
             cancellation: false,
             holding: false,
+            vanishing: false,
             without: None,
             looked_at: None,
         }

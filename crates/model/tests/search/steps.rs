@@ -6,7 +6,7 @@ use std::time::Duration;
 use fulfillment_model::{Receipt, order};
 use fulfillment_worker::domain::order::{Fence, State};
 use fulfillment_worker::engine::decision::{
-    self, Answer, Next, Unplaced, after_begin, after_call, after_verdict, without_place,
+    self, Answer, AttemptOutcome, Next, Unplaced, after_begin, after_call, after_verdict, without_place,
 };
 use fulfillment_worker::port::fulfiller::Outcome;
 use fulfillment_worker::port::queue::Disposition;
@@ -49,6 +49,10 @@ impl Protocol {
             Action::Release { order } => {
                 world.store.release(order);
             }
+            Action::RowVanishes { order } => {
+                world.store.gone.insert(order);
+                world.witnesses[order].holder = None;
+            }
         }
         self.judge_transitions(world);
     }
@@ -61,6 +65,7 @@ impl Protocol {
                 fence: None,
                 maybe_applied: false,
                 outlived: false,
+                lost: false,
             });
             return;
         }
@@ -101,7 +106,7 @@ impl Protocol {
                     }
                     _ if answered => {
                         let lost = after_call(Answer::LeaseLost, attempt.receipt.attempt, policy).attempt;
-                        (attempt.phase, attempt.fence) = (Phase::Ended(lost), None);
+                        (attempt.phase, attempt.fence, attempt.lost) = (Phase::Ended(lost), None, true);
                     }
                     _ => {}
                 }
@@ -224,19 +229,37 @@ impl Protocol {
     }
 
     fn conclude(&self, world: &mut World, slot: usize, attempt: &mut Attempt, answered: bool) {
-        let Phase::Ended(outcome) = &attempt.phase else { return };
-        let to_write = target(outcome).zip(attempt.fence);
-        let verdict = to_write.map(|(to, fence)| self.write(world, slot, attempt, &to, fence));
+        let Phase::Ended(outcome) = attempt.phase.clone() else { return };
+        let was_begun = attempt.lost || attempt.fence.is_some();
+        let verdict = match (target(&outcome), attempt.fence) {
+            (Some(to), Some(fence)) => Some(self.write(world, slot, attempt, &to, fence)),
+            // It asks under a fence that no row has any more.
+            _ if attempt.lost && !self.lacks(Guard::LookAtLostRow) => {
+                let is_gone = world.store.gone.contains(&attempt.receipt.order);
+                is_gone.then_some(Verdict::Superseded(None))
+            }
+            _ => None,
+        };
+        if let (AttemptOutcome::DeadLetter { reason, .. }, false) = (&outcome, was_begun) {
+            world.store.insert_letter(&attempt.receipt, *reason);
+        }
         if !answered {
             attempt.maybe_applied = true;
             return;
         }
-        let outcome = outcome.clone();
-        attempt.phase = Phase::Concluded(match verdict {
+        let is_gone = verdict == Some(Verdict::Superseded(None));
+        let outcome = match verdict {
+            Some(Verdict::Superseded(None)) if self.lacks(Guard::LetterOfGoneRow) => AttemptOutcome::AlreadyFinal,
             Some(verdict) => after_verdict(&verdict, outcome, &known(&attempt.receipt), &self.setting.policy()),
             None => outcome,
-        });
-        (attempt.fence, attempt.maybe_applied, attempt.outlived) = (None, false, false);
+        };
+        let has_letter = matches!(outcome, AttemptOutcome::DeadLetter { .. });
+        if was_begun && world.store.gone.contains(&attempt.receipt.order) && !has_letter {
+            self.break_promise(world, Promise::GoneUnnamed);
+        }
+        // Its letter is another step.
+        attempt.phase = if is_gone && has_letter { Phase::Ended(outcome) } else { Phase::Concluded(outcome) };
+        (attempt.fence, attempt.maybe_applied, attempt.outlived, attempt.lost) = (None, false, false, false);
         forget_holder(world, slot);
     }
 
@@ -270,7 +293,11 @@ impl Protocol {
         };
         if world.queue.settle(&attempt.receipt, disposition) {
             if disposition == Disposition::Ack && !is_over(&world.store.rows[order].state) {
-                self.break_promise(world, Promise::AcknowledgedEarly);
+                match world.store.row(order) {
+                    Some(_) => self.break_promise(world, Promise::AcknowledgedEarly),
+                    None if world.has_letter(order) => {}
+                    None => self.break_promise(world, Promise::GoneUntold),
+                }
             }
             if disposition != Disposition::Ack && world.witnesses[order].holder == Some(slot) {
                 self.break_promise(world, Promise::PutBackHeld);
@@ -339,7 +366,7 @@ fn row_lease_ends(world: &mut World, order: usize) {
     }
 }
 
-/// What a worker knows of its attempt. No row is ever gone here, so how the call ended is left out.
+/// What a worker knows of its attempt. How the call ended stands in a letter's words alone.
 fn known(receipt: &Receipt) -> decision::Attempt {
     let key = order(receipt.order, receipt.attempt).idempotency_key();
     decision::Attempt { number: receipt.attempt, key, call: None, reference: None }

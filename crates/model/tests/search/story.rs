@@ -39,6 +39,7 @@ fn sentence(before: &World, action: Action, after: &World) -> String {
         Action::OperatorCancels => "the operator cancels what was found open".to_owned(),
         Action::Hold { order } => format!("an operator holds {}", of(order)),
         Action::Release { order } => format!("an operator releases {}", of(order)),
+        Action::RowVanishes { order } => format!("the row of {} vanishes", of(order)),
     }
 }
 
@@ -69,8 +70,12 @@ fn deed_of(before: &World, slot: usize, deed: Deed, after: &World) -> String {
         Deed::Conclude { answered } if was_written(before, after, order) => {
             format!("writes {}, {}{}", of(order), moved(), lost(answered))
         }
+        Deed::Conclude { answered } if before.store.letters != after.store.letters => {
+            format!("keeps a letter of {}{}", of(order), lost(answered))
+        }
         Deed::Conclude { answered: false } => "asks for its conclusion to be written, and gets no answer".to_owned(),
         Deed::Conclude { .. } => match before.attempts[slot].as_ref().and_then(|attempt| attempt.fence) {
+            Some(_) if before.store.gone.contains(&order) => format!("finds the row of {} gone", of(order)),
             Some(fence) => format!("finds {} moved on from fence {}", of(order), fence.0),
             None => "has nothing to write".to_owned(),
         },
@@ -96,6 +101,9 @@ fn lost(answered: bool) -> &'static str {
 }
 
 fn begun(before: &World, after: &World, order: usize) -> String {
+    if before.store.gone.contains(&order) {
+        return format!("finds no row of {}", of(order));
+    }
     let state = &before.store.rows[order].state;
     match (was_written(before, after, order), state) {
         (true, State::Processing) => format!("takes over {}, {}", of(order), transition(before, after, order)),

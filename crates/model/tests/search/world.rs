@@ -58,6 +58,10 @@ pub(crate) enum Promise {
     PutBackHeld,
     /// An order was begun that was held at the time.
     HeldBegun,
+    /// A message was acknowledged whose order's row was gone before the order had ended, and no letter tells of it.
+    GoneUntold,
+    /// A worker had an order in hand whose row was gone, and its letter doesn't say so.
+    GoneUnnamed,
 }
 
 /// What really happened to an order. Workers can't read it: it is here to judge them.
@@ -82,6 +86,8 @@ pub(crate) struct Attempt {
     pub(crate) maybe_applied: bool,
     /// Whether its row's lease has run out since it began or renewed last.
     pub(crate) outlived: bool,
+    /// Whether it found its row to be lost, and is to find out whether that is gone.
+    pub(crate) lost: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,6 +136,11 @@ pub(crate) fn is_over(state: &State) -> bool {
 impl World {
     pub(crate) fn holds_receipt(&self, slot: usize) -> bool {
         self.attempts[slot].as_ref().is_some_and(|attempt| self.queue.is_valid(&attempt.receipt))
+    }
+
+    /// Whether anybody is told that the order failed, or is lost.
+    pub(crate) fn has_letter(&self, order: usize) -> bool {
+        self.store.letters.iter().any(|letter| letter.order == order)
     }
 
     pub(crate) fn messages_of(&self, order: usize) -> impl Iterator<Item = &Message> {
@@ -183,7 +194,7 @@ impl World {
         let mut bits = Bits(0);
         for order in orders {
             let Some(row) = self.store.rows.get(order) else {
-                bits.push(0, 29);
+                bits.push(0, 31);
                 continue;
             };
             let Witness { holder, done_under, doubtful_calls } = self.witnesses[order];
@@ -194,6 +205,8 @@ impl World {
             bits.push(done_under.into(), 4);
             bits.push(doubtful_calls.into(), 2);
             bits.push(self.store.held.contains(&order).into(), 1);
+            bits.push(self.store.gone.contains(&order).into(), 1);
+            bits.push(self.has_letter(order).into(), 1);
             let mut messages = [0; 2];
             for (packed, message) in messages.iter_mut().zip(self.messages_of(order)) {
                 *packed = self.packed_message(message, place_of);
@@ -202,7 +215,7 @@ impl World {
             messages.into_iter().for_each(|message| bits.push(message, 6));
         }
         for slot in slots {
-            let Some(Attempt { receipt, phase, fence, maybe_applied, outlived }) = &self.attempts[slot] else {
+            let Some(Attempt { receipt, phase, fence, maybe_applied, outlived, lost }) = &self.attempts[slot] else {
                 bits.push(0, 13);
                 continue;
             };
@@ -211,7 +224,8 @@ impl World {
             bits.push(orders[receipt.order] as u128, 1);
             // Which message is its own, if one is, the message says.
             bits.push(receipt.attempt.into(), 2);
-            bits.push(fence.map_or(7, |fence| self.rank(receipt.order, fence)), 3);
+            let without_fence = if *lost { LOST } else { NO_FENCE };
+            bits.push(fence.map_or(without_fence, |fence| self.rank(receipt.order, fence)), 3);
             bits.push((*maybe_applied).into(), 1);
             bits.push((*outlived).into(), 1);
         }
@@ -265,6 +279,10 @@ fn packed_state(state: &State) -> u128 {
         State::Cancelled => 6,
     }
 }
+
+/// More than any rank of a fence.
+const LOST: u128 = 6;
+const NO_FENCE: u128 = 7;
 
 /// More than any phase.
 const GIVEN_UP: u128 = 16;

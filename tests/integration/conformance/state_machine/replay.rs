@@ -160,6 +160,10 @@ impl<'a, B: Backend> Replay<'a, B> {
                 self.backend.store().set_status(self.order_ids[*order], status).await;
                 Ok(Answer::Nothing)
             }
+            Step::RowVanishes { order } => {
+                self.backend.store().remove(self.order_ids[*order]).await;
+                Ok(Answer::Nothing)
+            }
             Step::Requeue { orders } => {
                 let adoption = |&order: &usize| {
                     let (number, key) = world.requeued_message(order).expect("it is requeued now");

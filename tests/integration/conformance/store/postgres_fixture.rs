@@ -148,6 +148,10 @@ impl<const PLANTED: bool> StoreFixture for Fixture<PLANTED> {
         self.client.execute(sql, &[&order_id.0, &status]).await.unwrap();
     }
 
+    async fn remove(&self, order_id: OrderId) {
+        self.client.execute("DELETE FROM orders WHERE id::int8 = $1", &[&order_id.0]).await.unwrap();
+    }
+
     async fn empty(&self) {
         let sql = "DELETE FROM fulfillment.events; DELETE FROM fulfillment.dead_letters; DELETE FROM fulfillment.holds; DELETE FROM orders";
         self.client.batch_execute(sql).await.unwrap();

@@ -129,6 +129,10 @@ impl StoreFixture for SqliteFixture {
         self.connection().execute("UPDATE orders SET status = ?2 WHERE id = ?1", (order_id.0, status)).unwrap();
     }
 
+    async fn remove(&self, order_id: OrderId) {
+        self.connection().execute("DELETE FROM orders WHERE id = ?1", [order_id.0]).unwrap();
+    }
+
     async fn empty(&self) {
         let sql = "DELETE FROM fulfillment_events; DELETE FROM fulfillment_dead_letters; DELETE FROM fulfillment_holds; DELETE FROM orders";
         self.connection().execute_batch(sql).unwrap();

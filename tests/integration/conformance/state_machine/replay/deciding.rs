@@ -68,11 +68,12 @@ async fn decide(worker: &Worker, kind: Kind, ids: &[OrderId], ruling: &Ruling) -
     }
 }
 
-fn became(decided: Decided) -> (Became, State) {
+fn became(decided: Decided) -> (Became, Option<State>) {
     match decided {
-        Decided::Done(order) => (Became::Done, order.state),
-        Decided::AsItWas(state) => (Became::AsItWas, state),
-        Decided::OrderIs(state) => (Became::OrderIs, state),
+        Decided::Done(order) => (Became::Done, Some(order.state)),
+        Decided::AsItWas(state) => (Became::AsItWas, Some(state)),
+        Decided::OrderIs(state) => (Became::OrderIs, Some(state)),
+        Decided::Unknown => (Became::Unknown, None),
         other => panic!("{other:?}"),
     }
 }
