@@ -23,20 +23,20 @@ pub(super) async fn show(visit: Visit) -> Response {
     let rendered = sample.clone().map(|sample| visit.page.rendered.of(sample));
     let day = sample.as_ref().and_then(|sample| sample.day.clone());
     let range = Range::of(&visit.parameter("range")).unwrap_or_else(|| Range::that_shows(day.as_deref()));
-    let with_texts = visit.who != Who::Anybody;
+    let parts = rendered.as_ref().map(|rendered| rendered.parts(visit.who != Who::Anybody));
     let body = html! {
         p #lost .problem role="alert" hidden {}
         div data-live={ "/live?range=" (range.name()) } {
-            @match &rendered {
-                Some(rendered) => {
-                    @let parts = rendered.parts(with_texts);
-                    div data-part="verdict" aria-live="polite" { (PreEscaped(&parts.verdict)) }
-                    div data-part="now" { (PreEscaped(&parts.now)) }
-                    (ranges(range))
-                    div.columns data-part="charts" { (PreEscaped(rendered.charts(range))) }
+            div data-part="verdict" aria-live="polite" {
+                @match parts {
+                    Some(parts) => (PreEscaped(&parts.verdict)),
+                    None => p.problem { "This worker is too busy to say how it is; load the page again." }
                 }
-                None => div data-part="verdict" { p.problem { "This worker is too busy to say how it is; load the page again." } }
             }
+            // Also where there is nothing yet: what comes later is put there.
+            div data-part="now" { @if let Some(parts) = parts { (PreEscaped(&parts.now)) } }
+            (ranges(range))
+            div.columns data-part="charts" { @if let Some(rendered) = &rendered { (PreEscaped(rendered.charts(range))) } }
         }
     };
     visit.answer(Tab::Overview, Ok(Content::new("Overview", body)))

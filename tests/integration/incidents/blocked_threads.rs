@@ -163,7 +163,8 @@ async fn bullmq_3183_a_program_that_blocks_every_thread_of_its_own_keeps_its_lea
 
 /// Whoever is called at night has to see something while the program around the worker, or the worker itself, stands still.
 ///
-/// Caught, when it was built: a server on the runtime that the worker was started on.
+/// Caught, when it was built: a server on the runtime that the worker was started on; a page that has no place for the numbers that
+/// it can't show yet, and so never showed them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn metrics_and_health_are_told_while_every_thread_of_the_program_is_blocked() {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
@@ -176,6 +177,10 @@ async fn metrics_and_health_are_told_while_every_thread_of_the_program_is_blocke
     program.block_every_thread(|| {
         for path in ["/metrics", "/livez", "/"] {
             assert_eq!(answered(path).expect(path), 200, "{path}");
+        }
+        let page = http::get(program.address, "/", &[]).expect("the page").text();
+        for part in ["verdict", "now", "charts"] {
+            assert!(page.contains(&format!("data-part=\"{part}\"")), "no place for {part}, which comes later: {page}");
         }
     });
     program.stop().await;
