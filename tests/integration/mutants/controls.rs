@@ -5,7 +5,7 @@ use fulfillment_worker::testing::mutant::Mutant;
 use crate::mutants::hunt::{Hunt, WITHOUT_RECONCILER};
 use crate::mutants::scene::{Scene, link_to};
 use crate::support::fault_proxy::{Behaviour, FaultProxy};
-use crate::support::promises::identity;
+use crate::support::promises::identity_once_started;
 use crate::support::version::Version;
 use crate::support::worker::WorkerProcess;
 use crate::support::{LONG, eventually};
@@ -50,7 +50,7 @@ async fn a_quiet_worker_leaves_what_comes_in_the_queue() {
         options: WITHOUT_RECONCILER,
     };
     hunt.play(async |scene| {
-        let worker = identity(&*scene.world.workers[0].lock().await).expect("a worker that has started");
+        let worker = identity_once_started(&*scene.world.workers[0].lock().await).await;
         scene.operate(&["quiet", &worker, "--why", "its host"]);
         let order = scene.place().await;
         if scene.is_begun_before_it_is_held_back(order).await {

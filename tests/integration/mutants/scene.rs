@@ -14,7 +14,7 @@ use crate::chaos::rest;
 use crate::chaos::world::{Killed, Workers, World, now_micros};
 use crate::support::evidence::{Event, Evidence, REJECTED_PRODUCT};
 use crate::support::fault_proxy::{Behaviour, FaultProxy};
-use crate::support::promises::identity;
+use crate::support::promises::identity_once_started;
 use crate::support::redis::QUEUE_KEY;
 use crate::support::{LONG, eventually, expect_equal};
 use fulfillment_worker::domain::label::Label;
@@ -241,7 +241,7 @@ impl Scene {
     /// Kills the first worker with whatever it has sent that has not arrived, and starts another one in its place.
     pub(crate) async fn kill(&self) {
         let mut worker = self.world.workers[0].lock().await;
-        let name = identity(&worker).expect("a worker that has started");
+        let name = identity_once_started(&worker).await;
         self.world.killed_workers().push(Killed { worker: name, at_micros: now_micros(), alone: false });
         worker.kill().await;
         self.world.link(Link::Postgres).cut();

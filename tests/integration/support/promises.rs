@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::evidence::{Event, Evidence, REJECTED_PRODUCT};
 use crate::support::worker::WorkerProcess;
+use crate::support::{LONG, eventually};
 
 /// What was counted, and everything that is not as promised.
 #[derive(Debug, Default)]
@@ -256,6 +257,11 @@ pub(crate) fn identity(worker: &WorkerProcess) -> Option<String> {
         let fields = line.get("fields").unwrap_or(&line);
         fields.get("worker").and_then(Value::as_str).map(str::to_owned)
     })
+}
+
+/// Waits until a worker has started, and has one.
+pub(crate) async fn identity_once_started(worker: &WorkerProcess) -> String {
+    eventually(LONG, "the worker has started", async || identity(worker).ok_or("it has not")).await
 }
 
 fn message(line: &Value) -> Option<&str> {
