@@ -125,12 +125,12 @@ fn every_file_that_names_the_version_names_this_one() {
     let mut named = vec![
         ("Dockerfile", format!("org.opencontainers.image.version=\"{version}\"")),
         ("docs/SYSTEMD.md", format!("fulfillment-worker_{version}-1_amd64.deb")),
+        ("deploy/helm/fulfillment-worker/Chart.yaml", format!("appVersion: \"{version}\"")),
+        ("docs/KUBERNETES.md", format!("-t REGISTRY/fulfillment-worker:{version} ")),
+        ("docs/KUBERNETES.md", format!("docker push REGISTRY/fulfillment-worker:{version}")),
         ("docs/warehouse.openapi.yaml", format!("example: fulfillment-worker/{version}")),
         ("Cargo.lock", format!("name = \"fulfillment-worker\"\nversion = \"{version}\"")),
     ];
-    if root().join("deploy/helm/fulfillment-worker/Chart.yaml").exists() {
-        named.push(("deploy/helm/fulfillment-worker/Chart.yaml", format!("appVersion: \"{version}\"")));
-    }
     let missing: Vec<_> = named.iter().filter(|(path, text)| !read(path).contains(text)).collect();
     assert!(missing.is_empty(), "{missing:#?}");
 }

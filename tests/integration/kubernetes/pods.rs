@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{RENDERED, texts, the};
+use super::{RENDERED, checked, render, texts, the};
 
 /// The template of every pod that is rendered, with where it is from.
 pub(super) fn pods() -> Vec<(String, &'static Value)> {
@@ -130,6 +130,25 @@ fn the_migration_runs_before_with_a_login_of_its_own() {
     };
     let worker = secrets(&the(documents, "Deployment")["spec"]["template"]);
     assert!(worker.is_disjoint(&secrets(&job["spec"]["template"])), "{worker:?}");
+}
+
+/// A hook runs before the account that the chart makes.
+#[test]
+fn the_migration_runs_as_the_account_that_is_there_and_has_labels_of_its_own() {
+    let values = "serviceAccount: {create: false, name: orders}\npodLabels: {team: orders}\npodAnnotations: {a: b}\n\
+                  migrate: {podLabels: {sidecar: none}, podAnnotations: {sidecar.istio.io/inject: \"false\"}}";
+    let documents = checked(&render(values).expect("manifests")).unwrap_or_else(|error| panic!("{error}"));
+    let pod = |documents: &[Value]| {
+        documents.iter().find(|document| document["kind"] == "Job").expect("a Job")["spec"]["template"].clone()
+    };
+    let migration = pod(&documents);
+    assert_eq!(migration["spec"]["serviceAccountName"], "orders");
+    assert_eq!(migration["metadata"]["annotations"], json!({"sidecar.istio.io/inject": "false"}));
+    let labels = &migration["metadata"]["labels"];
+    assert_eq!((&labels["sidecar"], &labels["team"]), (&json!("none"), &Value::Null));
+    assert_eq!(labels["app.kubernetes.io/component"], "migrate");
+    let default = pod(&RENDERED["default"]);
+    assert!(default["spec"]["serviceAccountName"].is_null() && default["metadata"]["annotations"].is_null());
 }
 
 /// Whoever may be reached is whom the worker speaks to, and who may reach it reaches its one port.

@@ -114,3 +114,72 @@ capabilities: {drop: [ALL]}
 {{- end }}
 {{- end }}
 {{- end -}}
+
+{{/* What the schema can't refuse: values that are right alone and wrong together, and names that the chart sets itself. */}}
+{{- define "fw.check" -}}
+{{- $secrets := .Values.secrets }}
+{{- $migrate := .Values.migrate }}
+{{- if and .Values.web.tls (not .Values.web.secretName) }}
+{{- fail "web.tls: without web.secretName the worker speaks HTTP; name the Secret with web.yml there, or set web.tls to false" }}
+{{- end }}
+{{- $scaling := .Values.autoscaling }}
+{{- range $name := list "minReplicas" "fallbackReplicas" }}
+{{- $replicas := get $scaling $name | int }}
+{{- if and $scaling.enabled (gt $replicas (int $scaling.maxReplicas)) }}
+{{- fail (printf "autoscaling.%s: %d is more than autoscaling.maxReplicas, %d; change one of them" $name $replicas (int $scaling.maxReplicas)) }}
+{{- end }}
+{{- end }}
+{{- $seen := dict }}
+{{- range $name := list "redis" "postgres" "warehouseSecret" "warehouseToken" }}
+{{- $of := get $secrets $name }}
+{{- $place := printf "%s/%s" $of.name $of.key }}
+{{- if and $of.name (hasKey $seen $place) }}
+{{- fail (printf "secrets.%s: key %s of Secret %s is secrets.%s already; name another key or Secret" $name $of.key $of.name (get $seen $place)) }}
+{{- end }}
+{{- $_ := set $seen $place $name }}
+{{- end }}
+{{- if $secrets.create.enabled }}
+{{- $made := list $secrets.redis.name $secrets.postgres.name }}
+{{- if $migrate.enabled }}
+{{- if has $migrate.secret.name $made }}
+{{- fail (printf "migrate.secret.name: secrets.create makes Secret %s for the worker, which must not see the migration's URL; name another" $migrate.secret.name) }}
+{{- end }}
+{{- $made = append $made $migrate.secret.name }}
+{{- end }}
+{{- range $place, $name := dict "secrets.warehouseSecret.name" $secrets.warehouseSecret.name "secrets.warehouseToken.name" $secrets.warehouseToken.name "web.secretName" .Values.web.secretName }}
+{{- if has $name $made }}
+{{- fail (printf "%s: secrets.create makes Secret %s with URLs alone; name another, and make it yourself" $place $name) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $selector := include "fw.selector" . | fromYaml | keys }}
+{{- $labels := include "fw.labels" . | fromYaml | keys }}
+{{- $ofPod := append $selector "app.kubernetes.io/component" }}
+{{- $variables := list "FULFILLMENT_CONFIG" "REDIS_URL_FILE" "DATABASE_URL_FILE" }}
+{{- if $secrets.warehouseSecret.name }}{{ $variables = append $variables "FULFILLMENT_FULFILLER_SECRET_FILE" }}{{ end }}
+{{- if $secrets.warehouseToken.name }}{{ $variables = append $variables "FULFILLMENT_FULFILLER_TOKEN_FILE" }}{{ end }}
+{{- $volumes := list "config" "secrets" "tmp" }}
+{{- $paths := list "/etc/fulfillment-worker/config" "/run/secrets/fulfillment-worker" "/tmp" }}
+{{- if .Values.web.secretName }}
+{{- $volumes = append $volumes "web" }}
+{{- $paths = append $paths "/etc/fulfillment-worker/web" }}
+{{- end }}
+{{- include "fw.notOwn" (dict "place" "podLabels" "of" .Values.podLabels "own" $ofPod) }}
+{{- include "fw.notOwn" (dict "place" "podAnnotations" "of" .Values.podAnnotations "own" (list "checksum/config" "checksum/secrets")) }}
+{{- include "fw.notOwn" (dict "place" "migrate.podLabels" "of" $migrate.podLabels "own" $ofPod) }}
+{{- include "fw.notOwn" (dict "place" "metrics.podMonitor.labels" "of" .Values.metrics.podMonitor.labels "own" $labels) }}
+{{- include "fw.notOwn" (dict "place" "metrics.rules.labels" "of" .Values.metrics.rules.labels "own" $labels) }}
+{{- include "fw.notOwn" (dict "place" "extraEnv" "of" .Values.extraEnv "key" "name" "own" $variables) }}
+{{- include "fw.notOwn" (dict "place" "extraVolumes" "of" .Values.extraVolumes "key" "name" "own" $volumes) }}
+{{- include "fw.notOwn" (dict "place" "extraVolumeMounts" "of" .Values.extraVolumeMounts "key" "mountPath" "own" $paths) }}
+{{- end -}}
+
+{{/* Fails where `of` has a name out of `own`: a key of a map, or in a list what each item has as `key`. */}}
+{{- define "fw.notOwn" -}}
+{{- range $name, $item := .of }}
+{{- if $.key }}{{ $name = get $item $.key }}{{ end }}
+{{- if has $name $.own }}
+{{- fail (printf "%s: the chart sets %s itself; remove it there" $.place $name) }}
+{{- end }}
+{{- end }}
+{{- end -}}
