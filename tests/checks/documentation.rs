@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::architecture::{documents, files_below, links, read, root};
 
 /// Blocks that a reader copies and runs. So is a `text` that begins with `$ `.
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "sh",
     "bash",
     "shell",
@@ -23,6 +23,7 @@ const COMMANDS: [&str; 14] = [
     "ruby",
     "java",
     "powershell",
+    "sql",
 ];
 
 /// A reason that is shorter says nothing.

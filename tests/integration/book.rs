@@ -9,3 +9,4 @@ mod getting_started;
 mod looking;
 mod operating;
 mod servers;
+mod sql;

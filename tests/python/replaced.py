@@ -4,7 +4,12 @@ import json
 import sys
 
 worker = json.load(sys.stdin)["services"]["worker"]
-wrong = [f"{key} is {worker[key]}" for key in ("build", "entrypoint", "working_dir", "user", "volumes") if worker.get(key)]
+GONE = """build develop pull_policy platform entrypoint working_dir user volumes
+cap_add privileged devices device_cgroup_rules group_add userns_mode cgroup pid ipc uts
+mem_reservation memswap_limit cpus""".split()
+wrong = [f"{key} is {worker[key]}" for key in GONE if worker.get(key)]
+deploy = worker.get("deploy") or {}
+wrong += [f"deploy.{key} is {deploy[key]}" for key in ("resources", "restart_policy") if deploy.get(key)]
 
 
 def expect(name, found, expected):
@@ -17,6 +22,10 @@ expect("command", worker.get("command"), ["run"])
 expect("healthcheck", worker["healthcheck"]["test"], ["CMD", "fulfillment-worker", "healthcheck"])
 expect("read_only", worker.get("read_only"), True)
 expect("cap_drop", worker.get("cap_drop"), ["ALL"])
+expect("security_opt", worker.get("security_opt"), ["no-new-privileges:true"])
+expect("mem_limit", int(worker["mem_limit"]), 512 << 20)
+expect("pids_limit", worker.get("pids_limit"), 256)
+expect("restart", worker.get("restart"), "unless-stopped")
 expect("stop_grace_period", worker.get("stop_grace_period"), "30s")
 # The other one's, which mean the same here.
 expect("ports", [port["target"] for port in worker["ports"]], [2112])

@@ -5,6 +5,7 @@ use crate::support::pages::{Page, Shell};
 use crate::support::postgres::TestDatabase;
 use crate::support::redis::RedisServer;
 use crate::support::worker::WorkerProcess;
+use crate::support::{LONG, eventually};
 
 /// Letters with the ids 1 to 20, each of the order of its id, which failed.
 const LETTERS: &str = "
@@ -25,7 +26,11 @@ async fn operators_set_controls_and_decide_about_orders_as_the_page_says() {
     let (redis, database) = (RedisServer::start().await, TestDatabase::create().await);
     let worker = WorkerProcess::ready(&redis.url(), database.url(), &[]).await;
     let shell = Shell::with_servers(&redis, &database);
-    let name: String = database.query("SELECT worker FROM fulfillment.workers", &[]).await[0].get(0);
+    let name: String = eventually(LONG, "the worker is in the registry", async || {
+        let rows = database.query("SELECT worker FROM fulfillment.workers", &[]).await;
+        rows.first().map(|row| row.get(0)).ok_or("nobody is")
+    })
+    .await;
 
     let said = shell.run(&page.next().with("web-3-1f9a", &name));
     assert!(said.contains(&name) && said.contains("they asked for less") && said.contains("a try"), "{said}");

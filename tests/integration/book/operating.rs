@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::Command;
 
 use super::first_steps::{listening, says};
+use super::sql::psql;
 use crate::support::orders::{all_fulfilled_once, in_state, insert, place};
-use crate::support::pages::{Block, Page, Shell};
+use crate::support::pages::{Page, Shell};
 use crate::support::postgres::TestDatabase;
 use crate::support::process::Signal;
 use crate::support::redis::RedisServer;
@@ -54,15 +55,6 @@ async fn what_a_bug_report_needs_is_got_as_the_page_says() {
 
     assert!(said[3].contains("\"fulfilled\"") && said[4].contains("orders_processed_total"), "{said:?}");
     assert!(!said.concat().contains("a-token-of-the-warehouse"), "a secret in {said:?}");
-}
-
-/// Runs a block of SQL, as `psql` does.
-fn psql(shell: &Shell, url: &str, block: &Block) {
-    fs::write(shell.path("block.sql"), block.text()).expect("a file");
-    let mut command = Command::new("psql");
-    command.args(["--no-psqlrc", "--single-transaction", "--set", "ON_ERROR_STOP=1", "--file", "block.sql", url]);
-    let output = command.current_dir(shell.folder()).output().expect("psql");
-    assert!(output.status.success(), "{output:?}\n{}", block.text());
 }
 
 async fn stop(mut worker: WorkerProcess) {
