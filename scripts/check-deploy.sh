@@ -37,4 +37,5 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cp deploy/compose.replace.yaml tests/data/compose.predecessor.yaml "$folder"
 "$compose" --project-directory "$folder" --file "$folder/compose.predecessor.yaml" --file "$folder/compose.replace.yaml" \
-  config --format json | "$python" tests/python/replaced.py
+  config --format json >"$folder/replaced.json"
+"$python" tests/python/replaced.py <"$folder/replaced.json"

@@ -31,7 +31,8 @@ rm -f "$root/usr/sbin/policy-rc.d"
 rm -f "$root/sbin/runlevel"
 printf '#!/bin/sh\necho N 2\n' >"$root/sbin/runlevel"
 chmod 755 "$root/sbin/runlevel"
-cp --dereference /etc/resolv.conf "$root/etc/resolv.conf" 2>/dev/null || true
+# In a container they are mounted, over files that are empty.
+for file in hosts resolv.conf; do cp --dereference "/etc/$file" "$root/etc/$file" 2>/dev/null || true; done
 
 inside() { chroot "$root" env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive "$@"; }
 # shellcheck disable=SC2016 # dpkg's own variables

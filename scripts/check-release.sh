@@ -32,13 +32,21 @@ at_most 10000000 "$tarball"
 
 # The tarball, where nothing of the sources is.
 tar --directory "$elsewhere" --extract --file "$tarball"
-tree=$(echo "$elsewhere"/*)
+tree=$(echo "$elsewhere"/fulfillment-worker-*)
 binary=$tree/fulfillment-worker
 at_most 20000000 "$binary"
 for file in completions/fulfillment-worker.bash completions/_fulfillment-worker completions/fulfillment-worker.fish \
   man/fulfillment-worker.1 man/fulfillment-worker-run.1 systemd/fulfillment-worker.service systemd/environment README.md \
   CHANGELOG.md LICENSE-MIT LICENSE-APACHE THIRD-PARTY-LICENSES.txt fulfillment-worker.cdx.json docs/SYSTEMD.md; do
   [ -s "$tree/$file" ] || problem "$tarball: $file is missing or empty"
+done
+# Where documents and messages send their reader, in both; whatever the binary names is among it.
+dpkg-deb --extract "$package" "$elsewhere/package"
+mapfile -t named < <(grep --text --only-matching 'deploy/[a-z]*/[a-z]*\.\(sql\|acl\|yml\)' "$binary" | sort --unique)
+[ "${#named[@]}" -gt 0 ] || problem "the binary names no file of deploy/"
+for file in "${named[@]}" deploy/postgres/*.sql deploy/redis/users.acl deploy/prometheus/*.yml deploy/grafana/dashboards/*.json; do
+  cmp "$file" "$tree/$file" || problem "$tarball: $file is missing or another one"
+  cmp "$file" "$elsewhere/package/usr/share/doc/fulfillment-worker/$file" || problem "$package: $file is missing or another one"
 done
 # Otherwise the texts below would be looked for in vain.
 grep --quiet --text --fixed-strings fulfillment_queue "$binary" || problem "no text of the binary is found"

@@ -31,6 +31,8 @@ mkdir -p "$root/usr/share/man/man1" "$documents"
 install -m 644 "$tree"/man/*.1 "$root/usr/share/man/man1/"
 gzip --best --no-name "$root"/usr/share/man/man1/*.1
 for document in "$tree"/docs/*.md; do install -m 644 "$document" "$documents/"; done
+# Not compressed: psql, Prometheus and Grafana read them as they are.
+cp -r "$tree/deploy" "$documents/"
 compressed "$documents/changelog.gz" <"$tree/CHANGELOG.md"
 compressed "$documents/THIRD-PARTY-LICENSES.txt.gz" <"$tree/THIRD-PARTY-LICENSES.txt"
 compressed "$documents/$name.cdx.json.gz" <"$tree/$name.cdx.json"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes what is handed out, in dist/: a tarball of the release binary with completions, manual, systemd unit, documents and licences;
+# Makes what is handed out, in dist/: a tarball of the release binary with completions, manual, systemd unit, documents, licences, and
+# the files of deploy/ for servers and monitoring that run anyway (SQL, users of Redis, alerts, dashboards);
 # the Debian package of the same (scripts/deb.sh); the list of its dependencies (CycloneDX), which the binary names itself, too
 # (cargo auditable, for `cargo audit bin` and other scanners); and checksums. Who makes it again gets the same files.
 # Usage: scripts/release.sh [CARGO_BUILD_OPTION ...], by default --profile dist
@@ -36,6 +37,11 @@ install -m 755 "$binary" "$tree/$name"
 "$binary" man "$tree/man"
 install -m 644 packaging/systemd/"$name".service packaging/environment "$tree/systemd/"
 install -m 644 docs/*.md docs/*.yaml "$tree/docs/"
+# Where the documents and the worker's own messages send their reader.
+install -D -m 644 -t "$tree/deploy/postgres" deploy/postgres/*.sql
+install -D -m 644 -t "$tree/deploy/redis" deploy/redis/users.acl
+install -D -m 644 -t "$tree/deploy/prometheus" deploy/prometheus/*.yml
+install -D -m 644 -t "$tree/deploy/grafana/dashboards" deploy/grafana/dashboards/*.json
 install -m 644 README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT "$tree/"
 
 features=()

@@ -215,10 +215,19 @@ fn outages_of(day: &Day, checks: &[Check]) -> Markup {
     found.truncate(MOST_OUTAGES);
     let is_down =
         |dependency: Dependency| checks.iter().any(|check| check.name == dependency.as_str() && word(check) == "down");
+    let is_listed = |of: Dependency| found.iter().any(|(listed, outage)| *listed == of && outage.is_last);
+    let mut unlisted = Dependency::all().filter(|of| is_down(*of) && !is_listed(*of)).peekable();
     html! {
         section.card {
             h2 { "Outages of the last day" }
-            @if found.is_empty() { (nothing("None of a second or longer.")) } @else {
+            @if unlisted.peek().is_some() {
+                p.problem {
+                    "Down now, and not listed yet: "
+                    (unlisted.map(name).collect::<Vec<_>>().join(", "))
+                    ". Workers write each minute down when it is over, and an outage of the store once that is back."
+                }
+            } @else if found.is_empty() { (nothing("None of a second or longer.")) }
+            @if !found.is_empty() {
                 table.cells {
                     caption.unseen { "Outages of the last day" }
                     thead { tr { @for head in ["What", "From", "To", "Down for"] { th scope="col" { (head) } } } }

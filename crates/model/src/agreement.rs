@@ -9,7 +9,7 @@ use crate::sequence::Answer;
 /// More than a step takes.
 const SLACK: Duration = Duration::from_secs(120);
 
-pub fn begun_agrees(found: &Begun, expected: &Begun) -> bool {
+fn begun_agrees(found: &Begun, expected: &Begun) -> bool {
     match (found, expected) {
         (Begun::Started { takeover: found, .. }, Begun::Started { takeover: expected, .. }) => found == expected,
         // Of an order that is in somebody's hands and held, either may be told.
@@ -19,11 +19,11 @@ pub fn begun_agrees(found: &Begun, expected: &Begun) -> bool {
     }
 }
 
-pub fn renewed_agrees(found: &Renewed, expected: &Renewed) -> bool {
+fn renewed_agrees(found: &Renewed, expected: &Renewed) -> bool {
     matches!((found, expected), (Renewed::Kept(_), Renewed::Kept(_)) | (Renewed::Lost, Renewed::Lost))
 }
 
-pub fn verdict_agrees(found: &Verdict, expected: &Verdict) -> bool {
+fn verdict_agrees(found: &Verdict, expected: &Verdict) -> bool {
     match (found, expected) {
         (Verdict::Done { age }, Verdict::Done { .. }) => age.is_some(),
         _ => found == expected,

@@ -15,6 +15,5 @@ mod queue;
 pub mod sequence;
 mod store;
 
-pub use agreement::{begun_agrees, renewed_agrees, verdict_agrees};
 pub use queue::{Message, Place, Queue, Receipt};
 pub use store::{Letter, Store, Transition, order};

@@ -35,7 +35,6 @@ mod deciding;
 mod horizon;
 mod inserting;
 pub(crate) mod jobs;
-mod model;
 mod open_dead_letters;
 mod open_orders;
 mod orphans;
@@ -179,9 +178,6 @@ macro_rules! conformance {
         mod $backend {
             fulfillment_worker_testkit::store_conformance!($fixture);
             cases! { $fixture:
-                model::every_state_answers_a_begin_as_the_model_does,
-                model::every_state_answers_a_conclusion_as_the_model_does,
-                model::every_state_answers_a_renewal_as_the_model_does,
                 ahead::an_order_is_taken_over_once_the_same_fence_was_seen_for_a_lease,
                 ahead::an_order_that_was_just_seen_is_busy_for_a_lease,
                 ahead::what_one_worker_has_seen_counts_for_all_and_outlives_it,

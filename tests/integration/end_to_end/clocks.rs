@@ -18,7 +18,7 @@ const TOLERANCE_S: i64 = 60;
 
 /// Orders for each of the three workers.
 const ORDERS: i32 = 5;
-/// For what fails at first, by the warehouse's `Retry-After`.
+/// For what fails at first, by the warehouse's `Retry-After`, in seconds. More than a lease.
 const BACKOFF: &str = "12";
 
 /// How far the worker's wall clock is from ours, in whole seconds, as its metrics show.
@@ -52,7 +52,7 @@ async fn nothing_changes(clock: HostClock, offset_s: i64, jumps: &[(&str, i64)])
     let busy = ["--errors", "1", "--error-status", "425", "--error-retry-after-seconds", BACKOFF];
     let warehouse = WarehouseProcess::start(&busy).await;
     let url = format!("http://{}/shipments", warehouse.address());
-    let same = ["--lease", "4s", "--concurrency", "5", "--reconcile-interval", "500ms", "--reconcile-grace", "1s"];
+    let same = ["--lease", "10s", "--concurrency", "5", "--reconcile-interval", "500ms", "--reconcile-grace", "1s"];
 
     let slow = [&same[..], &["--simulate-latency", "25s", "--call-timeout", "2m"]].concat();
     let right = WorkerProcess::ready(&redis.url(), database.url(), &slow).await;

@@ -35,6 +35,14 @@ async fn a_queue_that_is_down_is_shown_to_everybody_and_why_to_those_who_have_lo
         }
     })
     .await;
+    eventually(LONG, "it is among the day's outages", async || {
+        let page =
+            crate::support::http::get(open.address(), "/dependencies", &[]).map_err(|error| error.to_string())?;
+        let text = page.text();
+        let day = text.split("<h2>Outages of the last day").nth(1).unwrap_or_default();
+        if day.contains("not listed yet: Queue.") || day.contains("goes on") { Ok(()) } else { Err(text) }
+    })
+    .await;
     let login = [("Authorization", "Basic YW5uOmFubidz")];
     eventually(LONG, "it says why", async || match queue(&closed.get("/dependencies", &login).text()) {
         card if card.contains(">down</span>") && card.contains("refused") => Ok(()),
