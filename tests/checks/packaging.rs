@@ -122,7 +122,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn every_file_that_names_the_version_names_this_one() {
     let version = env!("CARGO_PKG_VERSION");
-    let mut named = vec![
+    let named = [
         ("Dockerfile", format!("org.opencontainers.image.version=\"{version}\"")),
         ("docs/SYSTEMD.md", format!("fulfillment-worker_{version}-1_amd64.deb")),
         ("deploy/helm/fulfillment-worker/Chart.yaml", format!("appVersion: \"{version}\"")),
