@@ -14,7 +14,7 @@ use crate::config::environment::Environment;
 use crate::config::fallback::{self, Fallback};
 use crate::config::options::{self, BackendOptions};
 use crate::config::values::{self, Wait};
-use crate::config::{Backends, Origins, QueueTarget, StoreTarget};
+use crate::config::{Backends, Origin, Origins, QueueTarget, StoreTarget};
 use crate::domain::worker_id::WorkerId;
 use crate::event::{Dependency, DependencyEvent};
 use crate::port::horizon::{Horizons, Noted};
@@ -206,6 +206,7 @@ pub(super) fn warnings(backends: &Backends, origins: &Origins, environment: &Env
     fallback
         .into_iter()
         .chain(configuration_warning(backends))
+        .chain(without_warehouse(backends, origins))
         .chain(unknown)
         .chain(origins.exposed_secrets())
         .collect()
@@ -224,6 +225,14 @@ pub(super) fn configuration_warning(backends: &Backends) -> Option<String> {
         _ => return None,
     };
     Some(format!("the {embedded} and the {other}; set --{option} unless you mean it"))
+}
+
+/// Warns where a shop's orders would become `fulfilled`, and nobody would ship them.
+fn without_warehouse(backends: &Backends, origins: &Origins) -> Option<String> {
+    let is_unset = origins.of("fulfiller") == Origin::Default;
+    let warning = "--fulfiller is not set, so the work is simulated: orders become `fulfilled`, and no warehouse is called; set it, or \
+                   write --fulfiller simulated if you mean it";
+    (is_unset && matches!(backends.store, StoreTarget::Postgres(_))).then(|| warning.to_owned())
 }
 
 /// Notes a reason to wait, the same one at most every few seconds.

@@ -7,7 +7,8 @@ use crate::support::worker::binary;
 
 fn output(command: &str, options: &[&str], environment: &[(&str, &str)]) -> (Output, String) {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut command = binary(&[&[command, "--store", "sqlite:db"], options].concat());
+    let mut command = binary(&[&[command], options].concat());
+    command.env("FULFILLMENT_STORE", "sqlite:db");
     let output = command.current_dir(folder.path()).envs(environment.iter().copied()).output().expect("the binary");
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     (output, told)
@@ -39,6 +40,22 @@ fn an_option_without_a_value_is_told_that_it_needs_one() {
         assert_eq!(output.status.code(), Some(2));
         assert!(told.contains(&format!("{option}: `` must not be empty")), "{told}");
     }
+}
+
+/// Caught, when seeded: the same for an embedded store, and for one who has written `simulated`.
+#[test]
+fn whoever_names_no_warehouse_for_a_shops_database_is_warned() {
+    let warns = |store: &str, options: &[&str]| {
+        let (output, noted) =
+            output("config", &[&["--queue", "redis://127.0.0.1:1"], options].concat(), &[("FULFILLMENT_STORE", store)]);
+        assert_eq!(output.status.code(), Some(0), "{noted}");
+        noted.contains("no warehouse is called")
+    };
+    let shop = "postgres://127.0.0.1:1/shop";
+    assert!(warns(shop, &[]));
+    assert!(!warns(shop, &["--fulfiller", "simulated"]));
+    assert!(!warns(shop, &["--fulfiller", "https://warehouse.example/shipments"]));
+    assert!(!warns("sqlite:db", &[]));
 }
 
 /// Caught on the code before: variables that no option has were warned of by `config` alone.
