@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -16,6 +15,12 @@ use crate::matrix::run;
 
 /// No case takes so long, even one that fails.
 const CASE_LIMIT: Duration = Duration::from_secs(240);
+
+/// How often a case is begun, at most.
+const TRIES: i32 = 3;
+
+/// Ids that a try uses up: one more order may be placed in the end.
+const IDS: i32 = ORDERS + 1;
 
 /// So many cases done are worth a line.
 const TELL_EVERY: usize = 50;
@@ -60,11 +65,10 @@ async fn drain<G: Ground>(
     // Ids are never used twice, so that a call that comes late is known for what it is.
     let mut first_id = 1 + i32::try_from(lane).expect("few lanes") * 1_000_000;
     while let Some(case) = next() {
-        let ids = first_id..first_id + ORDERS;
-        // One more may be placed in the end.
-        first_id = ids.end + 1;
+        let first = first_id;
+        first_id += TRIES * IDS;
         let began = Instant::now();
-        let running = AssertUnwindSafe(on_ground(case, ids, ground.take(), mutant)).catch_unwind();
+        let running = AssertUnwindSafe(on_ground(case, first, ground.take(), mutant)).catch_unwind();
         let (took, violations) = match tokio::time::timeout(CASE_LIMIT, running).await {
             Ok(Ok((used, took, violations))) => {
                 ground = Some(used);
@@ -85,10 +89,11 @@ async fn drain<G: Ground>(
     }
 }
 
-/// Starts a ground if there is none, whose time isn't the case's.
+/// Starts a ground if there is none, whose time isn't the case's. A case whose failpoint nobody came by hasn't happened, and begins
+/// again.
 async fn on_ground<G: Ground>(
     case: Case,
-    ids: Range<i32>,
+    first_id: i32,
     ground: Option<G>,
     mutant: Option<&str>,
 ) -> (G, Duration, Vec<String>) {
@@ -97,7 +102,14 @@ async fn on_ground<G: Ground>(
         None => G::start().await,
     };
     let began = Instant::now();
-    let violations = run::run(case, ids, &mut ground, mutant).await;
+    let mut violations = None;
+    for first_id in (0..TRIES).map(|attempt| first_id + attempt * IDS) {
+        violations = run::run(case, first_id..first_id + ORDERS, &mut ground, mutant).await;
+        if violations.is_some() {
+            break;
+        }
+    }
+    let violations = violations.unwrap_or_else(|| vec![format!("nobody came by its failpoint in {TRIES} tries")]);
     (ground, began.elapsed(), violations)
 }
 

@@ -47,14 +47,23 @@ const WORKER: [&str; 18] = [
     "60s",
 ];
 
-/// Carries out a case on a ground. Returns what is not as promised.
-pub(crate) async fn run(case: Case, ids: Range<i32>, ground: &mut impl Ground, mutant: Option<&str>) -> Vec<String> {
+/// A worker that has nothing to do comes by whatever it does then within less.
+const REACHED_IDLE: Duration = Duration::from_secs(15);
+
+/// Carries out a case on a ground. Returns what is not as promised; `None` if everything came to its end without a worker at the
+/// failpoint, as a machine that stands still may have it.
+pub(crate) async fn run(
+    case: Case,
+    ids: Range<i32>,
+    ground: &mut impl Ground,
+    mutant: Option<&str>,
+) -> Option<Vec<String>> {
     let mut messages = messages(&ids, case.reconciles());
     let time = case.names_a_time().then(|| operators::name_a_time(&ids, &mut messages));
     ground.place(ids.clone(), messages).await;
     ground.warehouse().behave(&behaviour(Some(case.place.step)));
     if case.is_a_commands() {
-        return operators::run(case, ids, ground, mutant).await;
+        return Some(operators::run(case, ids, ground, mutant).await);
     }
     operators::prepare(case, ground, mutant);
     let gate = tempfile::tempdir().expect("a folder for the gate");
@@ -64,7 +73,10 @@ pub(crate) async fn run(case: Case, ids: Range<i32>, ground: &mut impl Ground, m
     if case.drains() {
         drain(&mut failing, ground).await;
     }
-    reach(&mut failing, case.place.action).await;
+    if !is_reached(&mut failing, ground).await {
+        return None;
+    }
+    takes_effect(&mut failing, case.place.action).await;
     ground.warehouse().behave(&behaviour(None));
     let held = at_the_failpoint(&identity(&failing), ground).await;
 
@@ -113,7 +125,7 @@ pub(crate) async fn run(case: Case, ids: Range<i32>, ground: &mut impl Ground, m
     end(&mut workers);
     workers.extend(drained);
     ended(workers, &mut findings).await;
-    findings.violations()
+    Some(findings.violations())
 }
 
 pub(super) fn end(workers: &mut [WorkerProcess]) {
@@ -207,9 +219,27 @@ async fn drain(worker: &mut WorkerProcess, ground: &mut impl Ground) {
     worker.signal(Signal::Term);
 }
 
-/// Waits until a worker is at its failpoint, and until that has had its effect on the process.
-async fn reach(worker: &mut WorkerProcess, action: Action) {
-    told(worker, REACHED).await;
+/// Waits until a worker is at its failpoint. `false` if everything has come to its end and nobody is there.
+async fn is_reached(worker: &mut WorkerProcess, ground: &mut impl Ground) -> bool {
+    let mut over_since = None;
+    eventually(LONG, REACHED, async || {
+        if says(worker, REACHED) {
+            return Ok(true);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+        let left = is_unfinished(false, ground).await;
+        let Some(left) = left else {
+            let since = *over_since.get_or_insert_with(Instant::now);
+            return if since.elapsed() < REACHED_IDLE { Err("all is over".to_owned()) } else { Ok(false) };
+        };
+        over_since = None;
+        Err(left)
+    })
+    .await
+}
+
+/// Waits until a failpoint has had its effect on the process.
+async fn takes_effect(worker: &mut WorkerProcess, action: Action) {
     match action {
         Action::Kill => {
             let status = worker.ended(LONG).await;
@@ -230,16 +260,15 @@ async fn reach(worker: &mut WorkerProcess, action: Action) {
 
 /// Waits for a line in a worker's log. One that ends without it fails the case.
 async fn told(worker: &mut WorkerProcess, line: &str) {
-    eventually(LONG, line, async || {
-        // In this order, as the line may be the process's last.
-        let status = worker.status();
-        if worker.output().contains(line) {
-            return Ok(());
-        }
-        assert!(status.is_none(), "the worker has ended without `{line}`: {status:?}");
-        Err("not in the log")
-    })
-    .await;
+    eventually(LONG, line, async || if says(worker, line) { Ok(()) } else { Err("not in the log") }).await;
+}
+
+fn says(worker: &mut WorkerProcess, line: &str) -> bool {
+    // In this order, as the line may be the process's last.
+    let status = worker.status();
+    let says = worker.output().contains(line);
+    assert!(says || status.is_none(), "the worker has ended without `{line}`: {status:?}");
+    says
 }
 
 pub(super) async fn at_the_failpoint(worker: &Option<String>, ground: &mut impl Ground) -> Held {
